@@ -1,0 +1,58 @@
+# `make` alone prints this menu. Every target makes .venv and installs what it needs; a second call starts
+# at once. PYTHON chooses the interpreter, 3.11 or newer.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+RUN_STAMP := $(VENV)/.installed-run
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-docker lint format check clean install
+
+help: ## Print this menu
+	@echo "Streaming recommendations on Kafka. Start with: make demo"
+	@echo
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+demo: $(RUN_STAMP) ## See it work: a broker, a worker, 100,000 ratings, recommendations with titles
+	@$(BIN)/recommender demo
+
+install: $(STAMP) ## Make .venv with everything for development
+
+test: $(STAMP) ## Run all tests, against a real Apache Kafka that needs neither Docker nor Java
+	$(BIN)/python -m pytest
+
+test-docker: $(STAMP) ## Run the broker tests against a container instead
+	$(BIN)/python -m pytest --kafka=container tests/kafka
+
+lint: $(STAMP) ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(STAMP) ## Put the code into shape
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+check: lint test ## What CI runs: style, types and tests
+
+clean: ## Remove .venv and what tools left behind
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed, but $(PYTHON) is $$($(PYTHON) --version 2>&1). Try: make demo PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+		{ echo "$(PYTHON) cannot make a virtual environment. On Debian and Ubuntu: apt install python3-venv"; exit 1; }
+
+# pip says nothing for a minute, so we do.
+$(RUN_STAMP): pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing into $(VENV) (once, about a minute) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[local]'
+	@touch $@
+
+$(STAMP): pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing into $(VENV) for development (once, about a minute) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@ $(RUN_STAMP)
