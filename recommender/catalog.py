@@ -1,0 +1,70 @@
+"""Ids to dense indices and back: one catalog of users and one of items in each shard."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Catalog:
+    """Numbers ids 0, 1, 2, ... in the order in which they are registered.
+
+    Indices are never reused, so that an index in any array means one id for ever.
+    """
+
+    __slots__ = ("_ids", "_indices")
+
+    def __init__(self) -> None:
+        self._ids: list[str] = []
+        self._indices: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __contains__(self, identifier: str) -> bool:
+        return identifier in self._indices
+
+    def find(self, identifier: str) -> int | None:
+        """The index of an id, or None if it was never registered."""
+        return self._indices.get(identifier)
+
+    def register(self, identifier: str) -> int:
+        """The index of an id, which is given the next one if it has none yet."""
+        index = self._indices.get(identifier)
+        if index is None:
+            index = len(self._ids)
+            self._indices[identifier] = index
+            self._ids.append(identifier)
+        return index
+
+    def id_of(self, index: int) -> str:
+        """The id that has an index.
+
+        Raises
+        ------
+        IndexError
+            No id has that index.
+        """
+        if index < 0:
+            raise IndexError(f"index {index} is negative")
+        return self._ids[index]
+
+    def ids(self) -> list[str]:
+        """All ids in the order of their indices."""
+        return list(self._ids)
+
+    def state(self) -> dict[str, NDArray[np.generic]]:
+        """The ids as one UTF-8 byte array and their lengths in bytes, in the order of indices."""
+        encoded = [identifier.encode() for identifier in self._ids]
+        return {
+            "bytes": np.frombuffer(b"".join(encoded), dtype=np.uint8),
+            "lengths": np.array([len(each) for each in encoded], dtype=np.uint16),
+        }
+
+    def restore(self, state: dict[str, NDArray[np.generic]]) -> None:
+        """Take over what `state` gave."""
+        text = state["bytes"].tobytes()
+        ends = np.cumsum(state["lengths"], dtype=np.int64).tolist()
+        starts = [0, *ends[:-1]]
+        self._ids = [text[start:end].decode() for start, end in zip(starts, ends, strict=True)]
+        self._indices = {identifier: index for index, identifier in enumerate(self._ids)}

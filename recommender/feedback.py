@@ -1,0 +1,122 @@
+"""Which ratings teach, and how strongly.
+
+Three policies, each a pure function of one rating:
+
+``graded:T``
+    Every rating is evidence, weighted by its value; those of at least T are the targets that a
+    recommendation should hit.
+``positive:T``
+    Ratings of at least T teach with weight 1. One below T is dropped, and takes back an earlier rating
+    of the same user and item, since it replaces it. T = 3 is what the article that stands behind this
+    project uses.
+``signed``
+    +1 and -1 teach, 0 is ignored.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recommender.errors import RecommenderError
+
+FloatArray = NDArray[np.float32]
+
+#: Weights of the ratings 1 to 5 on a scale that ends at 5; in between by linear interpolation.
+#: Measured on MovieLens 100K: a dislike is still evidence of what somebody looks at.
+GRADES = (0.3, 0.5, 0.8, 1.0, 1.2)
+
+
+class FeedbackError(RecommenderError):
+    """The feedback policy is not one that exists."""
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """A feedback policy.
+
+    Attributes
+    ----------
+    kind : str
+        ``graded``, ``positive`` or ``signed``.
+    threshold : float
+        Ratings of at least this are positive.
+    low, high : float
+        The scale: ratings outside it are not accepted.
+    """
+
+    kind: str
+    threshold: float
+    low: float
+    high: float
+
+    @classmethod
+    def parse(cls, text: str, low: float = float("nan"), high: float = float("nan")) -> Feedback:
+        """Read ``graded:4``, ``positive:3`` or ``signed``; `low` and `high` are the scale if given.
+
+        Raises
+        ------
+        FeedbackError
+            The text is not a policy, or its threshold lies outside the scale.
+        """
+        kind, _, threshold_text = text.partition(":")
+        if kind not in ("graded", "positive", "signed") or (kind == "signed" and threshold_text):
+            raise FeedbackError(
+                f"feedback policy {text!r} does not exist: expected graded:T, positive:T or signed"
+            )
+        default_low, default_high = (-1.0, 1.0) if kind == "signed" else (0.5, 5.0)
+        low = default_low if low != low else low
+        high = default_high if high != high else high
+        if kind == "signed":
+            threshold = 1.0
+        else:
+            try:
+                threshold = float(threshold_text or {"graded": "4", "positive": "3"}[kind])
+            except ValueError:
+                raise FeedbackError(
+                    f"feedback policy {text!r} has threshold {threshold_text!r}: not a number"
+                ) from None
+        if not low < high:
+            raise FeedbackError(f"the scale of ratings is {low:g} to {high:g}: the first must be smaller")
+        if not low <= threshold <= high:
+            raise FeedbackError(
+                f"feedback policy {text!r} has threshold {threshold:g}: "
+                f"outside the scale of ratings, {low:g} to {high:g}"
+            )
+        return cls(kind, threshold, low, high)
+
+    def __str__(self) -> str:
+        return "signed" if self.kind == "signed" else f"{self.kind}:{self.threshold:g}"
+
+    @property
+    def positive_weight(self) -> float:
+        """The weight from which on an event is positive."""
+        return float(self.weights(np.array([self.threshold], dtype=np.float32))[0])
+
+    def weights(self, ratings: FloatArray) -> FloatArray:
+        """How strongly each rating teaches, shape as `ratings`; a withdrawal (NaN) has weight 0."""
+        if self.kind == "graded":
+            weights = np.interp(ratings * (5.0 / self.high), (1, 2, 3, 4, 5), GRADES)
+        elif self.kind == "positive":
+            weights = np.ones(len(ratings))
+        else:
+            weights = np.sign(ratings)
+        return np.where(np.isnan(ratings), 0.0, weights).astype(np.float32)
+
+    def teaching(self, rating: float | None) -> float | None:
+        """What a rating means to the models.
+
+        Returns
+        -------
+        float or None
+            The rating itself if it teaches, NaN if it takes back an earlier one, None if it is ignored.
+        """
+        if rating is None:
+            return float("nan")
+        if self.kind == "positive" and rating < self.threshold:
+            return float("nan")
+        if self.kind == "signed" and rating == 0:
+            return None
+        return rating

@@ -1,0 +1,15 @@
+"""Which partition a user belongs to."""
+
+from __future__ import annotations
+
+from kafka.partitioner.default import murmur2
+
+
+def partition_of(user: str, partitions: int) -> int:
+    """The partition that Kafka's own producers choose for records with this user's id as key.
+
+    That is murmur2 of the id in UTF-8, its sign bit cleared, modulo the number of partitions.
+    """
+    if partitions == 1:
+        return 0
+    return int((murmur2(user.encode()) & 0x7FFFFFFF) % partitions)

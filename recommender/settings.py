@@ -1,0 +1,237 @@
+"""Every setting once: name, environment variable, unit, default and what it does.
+
+Settings are read at the edge of the program, in one call of `load`, and handed down as one frozen
+`Settings`. Nothing below the edge reads the environment.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from recommender.errors import RecommenderError
+
+PREFIX = "RECOMMENDER_"
+
+
+class SettingsError(RecommenderError):
+    """A setting has a value that cannot be, or a name that does not exist."""
+
+
+def _setting(
+    default: Any,
+    about: str,
+    *,
+    unit: str = "",
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] = (),
+    learned: bool = False,
+    secret: bool = False,
+) -> Any:
+    """Declare one setting. `learned` marks those that change what is learned from the same log."""
+    metadata = {
+        "about": about,
+        "unit": unit,
+        "low": low,
+        "high": high,
+        "choices": choices,
+        "learned": learned,
+        "secret": secret,
+    }
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The worker's settings, all with a default that works on a laptop."""
+
+    broker: str = _setting("localhost:9092", "Kafka's bootstrap servers, separated by commas")
+    broker_wait: float = _setting(
+        60.0, "how long to wait at start for a broker that is not there yet", unit="seconds", low=0
+    )
+    group: str = _setting("recommender", "the consumer group; workers of one group share the partitions")
+    topic_prefix: str = _setting("", "put in front of every topic name")
+    partitions: int = _setting(
+        1, "partitions of the topics that `recommender topics` creates", low=1, high=4096
+    )
+    replication: int = _setting(1, "copies of each partition in topics that are created", low=1, high=32)
+    feedback: str = _setting(
+        "graded:4",
+        "which ratings teach: graded:T (all, weighted by value; those >= T are targets), "
+        "positive:T (only those >= T) or signed (+1 and -1)",
+        learned=True,
+    )
+    rating_min: float = _setting(
+        float("nan"), "the lowest rating accepted; unset: -1 for signed, else 0.5", learned=True
+    )
+    rating_max: float = _setting(
+        float("nan"), "the highest rating accepted; unset: 1 for signed, else 5", learned=True
+    )
+    model: str = _setting(
+        "sequence-knn", "the model, as NAME or NAME/option=value; see `recommender models`", learned=True
+    )
+    seed: int = _setting(0, "the only source of randomness", low=0, high=2**31 - 1, learned=True)
+    checkpoints: str = _setting("checkpoints", "directory of the checkpoints")
+    checkpoint_interval: float = _setting(
+        5.0, "how often a shard that has learned is saved", unit="seconds", low=0.1, high=3600
+    )
+    learn_slice: float = _setting(
+        5.0, "how long learning may hold up requests at a stretch", unit="milliseconds", low=0.1, high=1000
+    )
+    fetch_records: int = _setting(
+        4000, "records of all partitions together in one fetch", unit="records", low=1, high=100_000
+    )
+    reply_topics: str = _setting(
+        "recommendation-responses*,*-replies",
+        "topics that a request may name for its reply; shell patterns separated by commas",
+    )
+    request_wait: float = _setting(
+        30.0, "how long a request with `after` may wait for learning to get there", unit="seconds", low=0
+    )
+    test_every: int = _setting(
+        10,
+        "one in so many positive ratings is first used to test the model; 0 tests none",
+        low=0,
+        learned=True,
+    )
+    test_window: int = _setting(
+        1000, "tests over which live recall is taken", unit="tests", low=1, high=1_000_000, learned=True
+    )
+    session_timeout: float = _setting(
+        10.0, "a worker that is silent for so long loses its partitions", unit="seconds", low=0.5, high=300
+    )
+    web_host: str = _setting("127.0.0.1", "where the status pages listen; 0.0.0.0 opens them to the network")
+    web_port: int = _setting(6066, "port of the status pages; 0 turns them off", low=0, high=65535)
+    log_level: str = _setting("info", "how much is logged", choices=("debug", "info", "warning", "error"))
+    security_protocol: str = _setting(
+        "PLAINTEXT",
+        "how to talk to the broker",
+        choices=("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"),
+    )
+    sasl_mechanism: str = _setting(
+        "SCRAM-SHA-512", "how to log in", choices=("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+    )
+    sasl_username: str = _setting("", "the name to log in with")
+    sasl_password: str = _setting("", "the password to log in with", secret=True)
+    ssl_cafile: str = _setting("", "file of the authorities to trust; empty: the system's")
+    ssl_certfile: str = _setting("", "file of the client's certificate")
+    ssl_keyfile: str = _setting("", "file of the client's key")
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """One row of the table of settings."""
+
+    name: str
+    variable: str
+    kind: str
+    unit: str
+    default: str
+    about: str
+    learned: bool
+
+
+def describe() -> list[Described]:
+    """All settings, in the order of their declaration."""
+    return [
+        Described(
+            name=each.name,
+            variable=variable(each.name),
+            kind={"int": "integer", "float": "number", "str": "text"}[str(each.type)],
+            unit=each.metadata["unit"],
+            default=_show(each.default),
+            about=each.metadata["about"],
+            learned=each.metadata["learned"],
+        )
+        for each in fields(Settings)
+    ]
+
+
+def variable(name: str) -> str:
+    """The environment variable of the setting called `name`."""
+    return PREFIX + name.upper()
+
+
+def load(environment: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
+    """Read the settings from the environment.
+
+    Parameters
+    ----------
+    environment : mapping, optional
+        Instead of the process' own environment.
+    **overrides
+        Values that win over the environment, as command line options do; None means not given.
+
+    Raises
+    ------
+    SettingsError
+        A value is not of its type or out of its bounds, or a ``RECOMMENDER_*`` variable is unknown.
+    """
+    environment = os.environ if environment is None else environment
+    known = {variable(each.name): each for each in fields(Settings)}
+    values: dict[str, Any] = {}
+    for name, text in environment.items():
+        if not name.startswith(PREFIX):
+            continue
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
+            raise SettingsError(f"{name} is not a setting; the nearest is {close[0]}")
+        values[known[name].name] = _parse(known[name], name, text)
+    for key, value in overrides.items():
+        if value is not None:
+            values[key] = _parse(known[variable(key)], "--" + key.replace("_", "-"), str(value))
+    return Settings(**values)
+
+
+def sources(environment: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Where each setting's effective value comes from: its variable's name, or ``default``."""
+    environment = os.environ if environment is None else environment
+    return {
+        each.name: variable(each.name) if variable(each.name) in environment else "default"
+        for each in fields(Settings)
+    }
+
+
+def shown(settings: Settings, name: str) -> str:
+    """A setting's value as text to show; a secret only as dots."""
+    value = getattr(settings, name)
+    secret = next(each.metadata["secret"] for each in fields(Settings) if each.name == name)
+    return "****" if secret and value else _show(value)
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, float):
+        return "" if value != value else f"{value:g}"
+    return str(value)
+
+
+def _parse(declared: Any, name: str, text: str) -> Any:
+    """The typed value of `text`; `name` is what an error calls the setting."""
+    convert: Callable[[str], Any] = {"int": int, "float": float, "str": str}[str(declared.type)]
+    try:
+        value = convert(text.strip())
+    except ValueError:
+        kind = "an integer" if convert is int else "a number"
+        raise SettingsError(f"{name} has value {text!r}: not {kind}") from None
+    low, high, choices = (declared.metadata[key] for key in ("low", "high", "choices"))
+    if convert is not str and (value != value or value in (float("inf"), float("-inf"))):
+        raise SettingsError(f"{name} has value {text!r}: not a finite number")
+    if low is not None and value < low:
+        raise SettingsError(f"{name} has value {text!r}: must be at least {low:g}")
+    if high is not None and value > high:
+        raise SettingsError(f"{name} has value {text!r}: must be at most {high:g}")
+    if choices:
+        matching = [each for each in choices if each.lower() == value.lower()]
+        if not matching:
+            raise SettingsError(f"{name} has value {text!r}: expected one of {', '.join(choices)}")
+        return matching[0]
+    return value
+
+
+def learned(settings: Settings) -> dict[str, Any]:
+    """The settings that change what is learned from the same log, as text or numbers that JSON has."""
+    return {each.name: shown(settings, each.name) for each in fields(Settings) if each.metadata["learned"]}
