@@ -1,0 +1,1 @@
+"""Subcommands of the `recommender` command, one file each."""

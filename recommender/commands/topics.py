@@ -1,0 +1,61 @@
+"""`recommender topics`: creates the topics and checks them."""
+
+from __future__ import annotations
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from recommender import settings as settings_room
+from recommender import topics as topics_room
+from recommender.admin import security_options
+from recommender.topics import Finding, Topics
+
+
+@click.command()
+@click.option("--partitions", type=int, help="Partitions of each topic. Default: RECOMMENDER_PARTITIONS.")
+@click.option("--replication", type=int, help="Copies of each partition. Default: RECOMMENDER_REPLICATION.")
+@click.option("--check", is_flag=True, help="Only look, create nothing.")
+def topics(partitions: int | None, replication: int | None, check: bool) -> None:
+    """Create the topics that are missing and check those that exist.
+
+    Ratings, requests and dead letters must have equal numbers of partitions. Warns where ratings are
+    compacted or expire.
+    """
+    if check and (partitions is not None or replication is not None):
+        raise click.UsageError("--check creates nothing: it goes without --partitions and --replication")
+    settings = settings_room.load(partitions=partitions, replication=replication)
+    names, security = Topics(settings.topic_prefix), security_options(settings)
+
+    def tell(line: str) -> None:
+        click.echo(line, err=True)
+
+    if check:
+        found = topics_room.check(settings.broker, names, settings.broker_wait, security, tell=tell)
+    else:
+        found = topics_room.ensure(
+            settings.broker,
+            names,
+            settings.partitions,
+            settings.replication,
+            settings.broker_wait,
+            security,
+            exact=partitions is not None,
+            tell=tell,
+        )
+    _show(found, Console())
+
+
+def _show(found: list[Finding], console: Console) -> None:
+    if console.is_terminal:
+        table = Table("topic", "partitions", "state")
+        for each in found:
+            table.add_row(each.topic, str(each.partitions), "created" if each.created else "exists")
+        console.print(table)
+    else:
+        for each in found:
+            state = "created" if each.created else "exists"
+            click.echo(f"{each.topic}\t{each.partitions}\t{state}")
+    for each in found:
+        for warning in each.warnings:
+            click.secho(f"Warning: {each.topic}: {warning}", fg="yellow", err=True)

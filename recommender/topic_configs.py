@@ -1,0 +1,76 @@
+"""What the topics are configured with: what they should be created with, and what is risky about them."""
+
+from __future__ import annotations
+
+from kafka import KafkaAdminClient
+from kafka.admin import ConfigResource, ConfigResourceType
+from kafka.errors import KafkaError
+
+DAY_MS = 86_400_000
+FOREVER = "-1"
+#: What a dead letter may need above its record: the headers that tell its cause.
+DEAD_LETTER_ROOM = 65_536
+
+Configs = dict[str, str]
+
+
+#: What a ratings topic is created with: all that was ever learned can be learned again.
+FOR_RATINGS: Configs = {"cleanup.policy": "delete", "retention.ms": FOREVER, "retention.bytes": FOREVER}
+
+
+def for_dead_letters(ratings: Configs) -> Configs:
+    """What the topic of dead letters is created with, given what the ratings topic has."""
+    limit = int(ratings.get("max.message.bytes", 1 << 20))
+    # Dead letters keep their record's own time, which may be long past any retention.
+    return {
+        "cleanup.policy": "delete",
+        "retention.ms": FOREVER,
+        "max.message.bytes": str(limit + DEAD_LETTER_ROOM),
+    }
+
+
+def read_configs(admin: KafkaAdminClient, names: list[str]) -> dict[str, Configs]:
+    """The settings of `names` that matter here; empty where this client may not read them."""
+    keys = dict.fromkeys(("cleanup.policy", "retention.ms", "retention.bytes", "max.message.bytes"))
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name, dict(keys)) for name in names]
+    try:
+        described = admin.describe_configs(resources, config_filter="all").get("topic", {})
+    except KafkaError:
+        described = {}
+    return {
+        name: {key: str(value["value"]) for key, value in described.get(name, {}).items()} for name in names
+    }
+
+
+def log_warnings(configs: Configs) -> list[str]:
+    """What is wrong with a ratings topic from which everything may have to be learned again."""
+    if not configs:
+        return ["its settings could not be read: make sure that it is neither compacted nor expires"]
+    found = []
+    policies = [each.strip() for each in configs["cleanup.policy"].split(",")]
+    if "compact" in policies:
+        found.append(
+            f"cleanup.policy is {configs['cleanup.policy']}, expected delete: compaction keeps only the "
+            "newest rating of each user"
+        )
+    if "delete" in policies:
+        milliseconds, size = configs["retention.ms"], configs["retention.bytes"]
+        if milliseconds != FOREVER:
+            days = int(milliseconds) / DAY_MS
+            found.append(f"retention.ms is {milliseconds}, expected -1: ratings are lost after {days:g} days")
+        if size != FOREVER:
+            found.append(
+                f"retention.bytes is {size}, expected -1: ratings are lost when a partition is larger"
+            )
+    return found
+
+
+def room_warnings(ratings: Configs, dead_letters: Configs) -> list[str]:
+    """Whether every record of the ratings topic fits into the dead letters, with its headers."""
+    key = "max.message.bytes"
+    if key not in ratings or key not in dead_letters:
+        return []
+    needed = int(ratings[key]) + DEAD_LETTER_ROOM
+    if int(dead_letters[key]) >= needed:
+        return []
+    return [f"{key} is {dead_letters[key]}, expected at least {needed}: the largest bad ratings do not fit"]
