@@ -1,0 +1,1 @@
+"""Programs that feed ratings to the worker's topics."""
