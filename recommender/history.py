@@ -1,0 +1,363 @@
+"""Who rated what, in log order, by user and by item: the state that the models read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from recommender import history_kernels as kernels
+from recommender.errors import RecommenderError
+from recommender.history_kernels import ITEM, META_SIZE, RUN_LIMIT, SIZE_CLASSES, USER, HistoryArrays
+
+__all__ = ["ITEM", "RUN_LIMIT", "USER", "Events", "History", "HistoryArrays", "HistoryError"]
+
+Ints = NDArray[np.int32]
+Floats = NDArray[np.float32]
+State = dict[str, NDArray[np.generic]]
+
+_GROWS = {
+    kernels.NEED_USERS: ("users",),
+    kernels.NEED_ITEMS: ("items",),
+    kernels.NEED_ENTRIES: ("entry_items", "entry_ratings", "entry_weights", "entry_positions"),
+    kernels.NEED_RINGS: ("ring_users", "ring_entries"),
+    kernels.NEED_INDEX: ("index",),
+}
+_USER_FIELDS = {"user_entries": "live", "user_events": "events", "user_runs": "run", "user_times": "last_time"}
+_ITEM_FIELDS = {
+    "item_ratings": "count",
+    "item_events": "events",
+    "item_first_events": "first_event",
+    "item_last_events": "last_event",
+    "item_first_times": "first_time",
+    "item_last_times": "last_time",
+}
+_ENTRY_FIELDS = ("entry_items", "entry_ratings", "entry_weights", "entry_positions")
+_RING_FIELDS = ("ring_users", "ring_entries")
+_SMALL = 1 << 20
+
+
+class HistoryError(RecommenderError):
+    """A saved history does not fit: other settings, or arrays that contradict each other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """A run of learned events in log order, as parallel arrays of one length.
+
+    Attributes
+    ----------
+    users, items : int32 arrays
+        Dense indices.
+    ratings : float32 array
+        What was given; NaN where a rating was withdrawn.
+    weights : float32 array
+        How strongly it teaches, as the feedback policy says; 0 where a rating was withdrawn.
+    times : float64 array
+        Seconds; NaN where unknown.
+    previous_ratings, previous_weights : float32 arrays
+        What the event replaced or withdrew; NaN where nothing stood.
+    """
+
+    users: Ints
+    items: Ints
+    ratings: Floats
+    weights: Floats
+    times: NDArray[np.float64]
+    previous_ratings: Floats
+    previous_weights: Floats
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    def __getitem__(self, part: slice) -> Events:
+        """The events of a slice, as views."""
+        return Events(
+            self.users[part],
+            self.items[part],
+            self.ratings[part],
+            self.weights[part],
+            self.times[part],
+            self.previous_ratings[part],
+            self.previous_weights[part],
+        )
+
+
+class History:
+    """Each user's current ratings in order, and each item's newest raters.
+
+    Its content depends on the events and their order alone, never on how they were cut into batches:
+
+    * A user's rating events are numbered 0, 1, 2, ...; a number is never used again, and a withdrawal
+      takes none.
+    * An *entry* is a rating that stands. Rating an item again removes the earlier entry and appends a new
+      one; a withdrawal removes it; withdrawing what does not stand changes nothing. Events of negative
+      or zero weight are entries like any other.
+    * Consecutive rating events of a user with an equal time form a *run*, cut after `RUN_LIMIT` events; a
+      time of NaN equals nothing. An entry's *position* is the mean event number of its run, whether or not
+      the run's other entries still stand; it is kept doubled (first plus last number), an integer.
+    * Each item keeps a ring of its newest `raters_per_item` rating events as (user, entry); those since
+      replaced or withdrawn keep their place in the ring, but are marked as removed.
+    * All events count, withdrawals too, in `event_count`, which numbers them for the items' first and
+      last rating event and for whoever samples events.
+
+    Parameters
+    ----------
+    raters_per_item : int
+        How many of an item's newest rating events are kept, at least 1.
+    """
+
+    def __init__(self, raters_per_item: int = 256) -> None:
+        if raters_per_item < 1:
+            raise ValueError(f"raters_per_item must be at least 1, got {raters_per_item}")
+        self.raters_per_item = raters_per_item
+        self._clear()
+
+    def _clear(self) -> None:
+        self._arrays = HistoryArrays(
+            users=np.zeros(0, USER),
+            items=np.zeros(0, ITEM),
+            entry_items=np.zeros(0, np.int32),
+            entry_ratings=np.zeros(0, np.float32),
+            entry_weights=np.zeros(0, np.float32),
+            entry_positions=np.zeros(0, np.int32),
+            ring_users=np.zeros(0, np.int32),
+            ring_entries=np.zeros(0, np.int32),
+            index=np.zeros(0, np.int32),
+            free=np.zeros((3, SIZE_CLASSES), np.int64),
+            meta=np.zeros(META_SIZE, np.int64),
+        )
+
+    def append(
+        self, users: ArrayLike, items: ArrayLike, ratings: ArrayLike, weights: ArrayLike, times: ArrayLike
+    ) -> Events:
+        """Learn events in log order.
+
+        Parameters
+        ----------
+        users, items : arrays of int, one length
+            Dense indices from 0; new ones need no registration.
+        ratings : array of float
+            NaN withdraws.
+        weights : array of float
+            Ignored where the rating is withdrawn.
+        times : array of float
+            Seconds, or NaN.
+
+        Returns
+        -------
+        Events
+            The same events and what each of them replaced or withdrew.
+
+        Raises
+        ------
+        ValueError
+            The arrays' lengths differ or an index is negative; then nothing was learned.
+        """
+        events = _events(users, items, ratings, weights, times)
+        done, count = 0, len(events)
+        while done < count:
+            done, lacking = kernels.append(
+                self._arrays,
+                self.raters_per_item,
+                done,
+                events.users,
+                events.items,
+                events.ratings,
+                events.weights,
+                events.times,
+                events.previous_ratings,
+                events.previous_weights,
+            )
+            if lacking == kernels.NEGATIVE:
+                raise ValueError(
+                    f"event {done}: user {events.users[done]} and item {events.items[done]} must not be negative"
+                )
+            if lacking != kernels.DONE:
+                self._grow(lacking)
+        return events
+
+    def _grow(self, lacking: int, size: int = 0) -> None:
+        meta = self._arrays.meta
+        least = {
+            kernels.NEED_USERS: int(meta[kernels.USER_COUNT]),
+            kernels.NEED_ITEMS: int(meta[kernels.ITEM_COUNT]),
+            kernels.NEED_ENTRIES: int(meta[kernels.ENTRIES] + max(64, 2 * meta[kernels.LONGEST])),
+            kernels.NEED_INDEX: int(meta[kernels.INDEX] + max(4096, 4 * meta[kernels.LONGEST])),
+            kernels.NEED_RINGS: int(meta[kernels.RINGS] + 2 * max(64, self.raters_per_item)),
+        }[lacking]
+        for name in _GROWS[lacking]:
+            _enlarge(getattr(self._arrays, name), max(least, size))
+
+    @property
+    def arrays(self) -> HistoryArrays:
+        """The raw arrays, for kernels; do not keep them over an `append`, and do not write."""
+        return self._arrays
+
+    @property
+    def user_count(self) -> int:
+        """The largest user index seen, plus one."""
+        return int(self._arrays.meta[kernels.USER_COUNT])
+
+    @property
+    def item_count(self) -> int:
+        """The largest item index seen, plus one."""
+        return int(self._arrays.meta[kernels.ITEM_COUNT])
+
+    @property
+    def event_count(self) -> int:
+        """Events learned so far, withdrawals included."""
+        return int(self._arrays.meta[kernels.EVENT_COUNT])
+
+    @property
+    def item_counts(self) -> Ints:
+        """How many users' ratings of each item stand; int32, shape (items,); a copy."""
+        counts: Ints = self._arrays.items["count"][: self.item_count].copy()
+        return counts
+
+    @property
+    def nbytes(self) -> int:
+        """Memory held by the arrays, in bytes."""
+        return sum(array.nbytes for array in self._arrays)
+
+    def rated(self, user: int) -> tuple[Ints, Floats, Floats]:
+        """Items, ratings and weights of the user's entries, oldest first; empty for an unknown user."""
+        places = kernels.entries_of(self._arrays, user, -1)
+        a = self._arrays
+        return a.entry_items[places], a.entry_ratings[places], a.entry_weights[places]
+
+    def last_items(self, user: int, n: int) -> Ints:
+        """Items of the user's `n` newest entries, oldest first."""
+        return self._arrays.entry_items[kernels.entries_of(self._arrays, user, max(0, n))]
+
+    def has(self, user: int) -> bool:
+        """Whether any rating of the user stands."""
+        return 0 <= user < self.user_count and bool(self._arrays.users["live"][user] > 0)
+
+    def rating(self, user: int, item: int) -> float | None:
+        """The user's standing rating of the item, or None."""
+        slot = kernels.find(self._arrays, user, item)
+        if slot < 0:
+            return None
+        return float(self._arrays.entry_ratings[self._arrays.users["start"][user] + slot])
+
+    def raters(self, item: int) -> Ints:
+        """Users in the item's ring whose ratings stand, oldest first."""
+        if not 0 <= item < self.item_count:
+            return np.empty(0, np.int32)
+        record = self._arrays.items[item]
+        events, capacity = int(record["events"]), int(record["capacity"])
+        newest = np.arange(max(0, events - capacity), events)
+        users = self._arrays.ring_users[record["start"] + newest % max(1, capacity)]
+        return users[users >= 0]
+
+    def state(self) -> State:
+        """The content as dense arrays; histories of equal content give equal bytes.
+
+        Returns
+        -------
+        dict of arrays
+            `user_*` of shape (users,), `item_*` of shape (items,), `entry_*` user by user in order, `ring_*`
+            item by item, oldest first (-1 where removed; `ring_entries` counts the user's entries), and `counters`:
+            events, raters for each item.
+        """
+        arrays = self._arrays
+        users, items = arrays.users[: self.user_count], arrays.items[: self.item_count]
+        state: State = {name: users[field].copy() for name, field in _USER_FIELDS.items()}
+        state |= {name: items[field].copy() for name, field in _ITEM_FIELDS.items()}
+        state["counters"] = np.array([self.event_count, self.raters_per_item], np.int64)
+        entries, ring = int(users["live"].sum()), int(np.minimum(items["events"], self.raters_per_item).sum())
+        state |= {name: np.empty(entries, getattr(arrays, name).dtype) for name in _ENTRY_FIELDS}
+        state |= {name: np.empty(ring, np.int32) for name in _RING_FIELDS}
+        # Only users with tombstones write to it, so the pages of all others are never touched.
+        ranks = np.empty(int(arrays.meta[kernels.ENTRIES]), np.int32)
+        kernels.pack(arrays, ranks, *(state[name] for name in _ENTRY_FIELDS + _RING_FIELDS))
+        return state
+
+    def restore(self, state: State) -> None:
+        """Take over what `state` gave; going on equals never having stopped.
+
+        Raises
+        ------
+        HistoryError
+            It was saved with another `raters_per_item`, or its arrays contradict each other.
+        """
+        _check(state, self.raters_per_item)
+        self._clear()
+        meta = self._arrays.meta
+        live, events = state["user_entries"], state["item_events"].astype(np.int64)
+        meta[kernels.EVENT_COUNT] = state["counters"][0]
+        meta[kernels.USER_COUNT], meta[kernels.ITEM_COUNT] = len(live), len(events)
+        ring_sizes = np.minimum(_powers_of_two(np.maximum(events, 8)), self.raters_per_item)
+        segments = _powers_of_two(np.maximum(live.astype(np.int64), 4)) * (live > 0)
+        self._grow(kernels.NEED_USERS, len(live))
+        self._grow(kernels.NEED_ITEMS, len(events))
+        self._grow(kernels.NEED_ENTRIES, int(segments.sum()))
+        self._grow(kernels.NEED_RINGS, int((_powers_of_two(ring_sizes) * (events > 0)).sum()))
+        self._grow(kernels.NEED_INDEX, int(2 * segments[segments > kernels.SCANNED].sum()))
+        for name, field in _USER_FIELDS.items():
+            self._arrays.users[field][: len(live)] = state[name]
+        for name, field in _ITEM_FIELDS.items():
+            self._arrays.items[field][: len(events)] = state[name]
+        kernels.unpack(
+            self._arrays, live, ring_sizes, *(np.ascontiguousarray(state[n]) for n in _ENTRY_FIELDS + _RING_FIELDS)
+        )
+
+
+def _events(users: ArrayLike, items: ArrayLike, ratings: ArrayLike, weights: ArrayLike, times: ArrayLike) -> Events:
+    rated = np.ascontiguousarray(ratings, np.float32)
+    count = len(rated)
+    events = Events(
+        np.ascontiguousarray(users, np.int32),
+        np.ascontiguousarray(items, np.int32),
+        rated,
+        np.where(np.isnan(rated), np.float32(0), np.asarray(weights, np.float32)),
+        np.ascontiguousarray(times, np.float64),
+        np.empty(count, np.float32),
+        np.empty(count, np.float32),
+    )
+    lengths = [len(column) for column in (events.users, events.items, rated, events.weights, events.times)]
+    if lengths != [count] * 5:
+        raise ValueError(f"users, items, ratings, weights and times must have one length, got {lengths}")
+    return events
+
+
+def _enlarge(array: NDArray[Any], least: int) -> None:
+    """Zero-extend in place: doubling while small, then by an eighth, which a remapping allocator does not copy."""
+    size = len(array)
+    step = max(size, 64) if size < _SMALL else size // 8
+    array.resize(max(least, size + step), refcheck=False)
+
+
+def _powers_of_two(sizes: NDArray[Any]) -> NDArray[np.int64]:
+    """The next power of two of each size >= 1."""
+    return np.int64(1) << np.ceil(np.log2(np.maximum(sizes, 1))).astype(np.int64)
+
+
+def _check(state: State, raters_per_item: int) -> None:
+    names = {*_USER_FIELDS, *_ITEM_FIELDS, *_ENTRY_FIELDS, *_RING_FIELDS, "counters"}
+    missing = sorted(names - state.keys())
+    if missing:
+        raise HistoryError(f"the saved history lacks {', '.join(missing)}")
+    saved = int(state["counters"][1])
+    if saved != raters_per_item:
+        raise HistoryError(f"the saved history keeps {saved} raters for each item, expected {raters_per_item}")
+    entries = int(state["user_entries"].sum())
+    ring = int(np.minimum(state["item_events"].astype(np.int64), saved).sum())
+    lengths = {name: entries for name in _ENTRY_FIELDS} | {name: ring for name in _RING_FIELDS}
+    lengths |= dict.fromkeys(_USER_FIELDS, len(state["user_entries"]))
+    lengths |= dict.fromkeys(_ITEM_FIELDS, len(state["item_events"]))
+    for name, expected in lengths.items():
+        if len(state[name]) != expected:
+            raise HistoryError(f"the saved history's {name} has length {len(state[name])}, expected {expected}")
+
+
+def warm() -> None:
+    """Compile or load every kernel of the history."""
+    history = History(1)
+    history.append([0, 0], [0, 1], [1.0, 2.0], [1.0, 1.0], [0.0, 0.0])
+    history.rating(0, 1)
+    history.rated(0)
+    history.restore(history.state())

@@ -1,0 +1,200 @@
+"""What everybody likes: the same order for all users."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from recommender.history import Events
+from recommender.models.base import NEVER, Arrays, FloatArray, IntArray, ModelContext
+from recommender.models.options import between
+
+
+class Popular:
+    """How many users' ratings of an item stand and are positive.
+
+    A rating that was replaced or withdrawn no longer counts.
+    """
+
+    reads_history_to_learn = False
+
+    def __init__(self, context: ModelContext) -> None:
+        self._positive = np.float32(context.positive_weight)
+        self._counts = np.zeros(0, np.int64)
+        self._items = 0
+
+    def learn(self, events: Events) -> None:
+        """Count the positive ones and discount what they replaced."""
+        if len(events) == 0:
+            return
+        self._items = max(self._items, int(events.items.max()) + 1)
+        self._counts = _grown(self._counts, self._items)
+        _count(
+            self._positive, events.items, events.ratings, events.weights, events.previous_weights, self._counts
+        )
+
+    def score(self, user: int, candidates: IntArray) -> FloatArray:
+        """Counts; 0 for an item never rated."""
+        return _gathered(self._counts.astype(np.float64), candidates)
+
+    def neighbours(self, user: int, candidates: IntArray) -> IntArray | None:
+        """None: every user supports it."""
+        return None
+
+    def next_observation(self, event: int) -> int:
+        """Never."""
+        return NEVER
+
+    def observe(self, user: int, item: int, weight: float) -> None:
+        """Nothing to see."""
+
+    def state(self) -> Arrays:
+        """`counts`, int64, shape (items,)."""
+        return {"counts": self._counts[: self._items].copy()}
+
+    def restore(self, state: Arrays) -> None:
+        """Take the counts over."""
+        self._counts = state["counts"].astype(np.int64)
+        self._items = len(self._counts)
+
+
+class PopularRecent:
+    r"""Positive ratings, each fading with the number of events learned since.
+
+    .. math:: s_i = \sum_{e \text{ positive, of } i} 2^{-(now - e) / half\_life}
+
+    An item's sum is kept as of its own last event, so nothing is ever renormalised. Which age a replaced or
+    withdrawn rating had is not kept; it takes the mean share of the item's positive ratings with it, so the
+    sum never falls below zero and is zero when none is left.
+
+    Parameters
+    ----------
+    half_life : float
+        Events of any kind until a rating counts half.
+    """
+
+    reads_history_to_learn = False
+
+    def __init__(self, context: ModelContext, *, half_life: float = 5000.0) -> None:
+        between("popular-recent", "half_life", half_life, 1.0, 1e15)
+        self._positive = np.float32(context.positive_weight)
+        self._rate = -math.log(2.0) / half_life
+        self._event = 0
+        self._items = 0
+        self._counts = np.zeros(0, np.int64)
+        self._sums = np.zeros(0, np.float64)
+        self._updated = np.zeros(0, np.int64)
+
+    def learn(self, events: Events) -> None:
+        """Let each event's item fade until now, then add or take away."""
+        if len(events) == 0:
+            return
+        self._items = max(self._items, int(events.items.max()) + 1)
+        self._counts = _grown(self._counts, self._items)
+        self._sums = _grown(self._sums, self._items)
+        self._updated = _grown(self._updated, self._items)
+        _fade(
+            self._positive,
+            self._rate,
+            self._event,
+            events.items,
+            events.ratings,
+            events.weights,
+            events.previous_weights,
+            self._counts,
+            self._sums,
+            self._updated,
+        )
+        self._event += len(events)
+
+    def score(self, user: int, candidates: IntArray) -> FloatArray:
+        """Sums as of now; 0 for an item never rated."""
+        ages = _gathered(self._event - self._updated, candidates)
+        return _gathered(self._sums, candidates) * np.exp(self._rate * ages)
+
+    def neighbours(self, user: int, candidates: IntArray) -> IntArray | None:
+        """None: every user supports it."""
+        return None
+
+    def next_observation(self, event: int) -> int:
+        """Never."""
+        return NEVER
+
+    def observe(self, user: int, item: int, weight: float) -> None:
+        """Nothing to see."""
+
+    def state(self) -> Arrays:
+        """`counts`, `sums` and `updated` of shape (items,), and `event`, how many were learned."""
+        return {
+            "counts": self._counts[: self._items].copy(),
+            "sums": self._sums[: self._items].copy(),
+            "updated": self._updated[: self._items].copy(),
+            "event": np.array([self._event], np.int64),
+        }
+
+    def restore(self, state: Arrays) -> None:
+        """Take them over."""
+        self._counts = state["counts"].astype(np.int64)
+        self._sums = state["sums"].astype(np.float64)
+        self._updated = state["updated"].astype(np.int64)
+        self._items = len(self._counts)
+        self._event = int(state["event"][0])
+
+
+@njit(cache=True)
+def _count(positive, items, ratings, weights, previous_weights, counts):  # type: ignore[no-untyped-def]
+    for e in range(items.size):
+        # A comparison with NaN, which is what nothing stood as, is false.
+        counts[items[e]] -= np.int64(previous_weights[e] >= positive)
+        counts[items[e]] += np.int64(not np.isnan(ratings[e]) and weights[e] >= positive)
+
+
+@njit(cache=True)
+def _fade(positive, rate, event, items, ratings, weights, previous_weights, counts, sums, updated):  # type: ignore[no-untyped-def]
+    for e in range(items.size):
+        item = items[e]
+        now = event + e
+        added = not np.isnan(ratings[e]) and weights[e] >= positive
+        removed = previous_weights[e] >= positive
+        if not added and not removed:
+            continue
+        faded = sums[item] * math.exp(rate * np.float64(now - updated[item]))
+        if removed:
+            faded *= np.float64(counts[item] - 1) / np.float64(counts[item])
+            counts[item] -= 1
+        if added:
+            faded += 1.0
+            counts[item] += 1
+        sums[item] = faded
+        updated[item] = now
+
+
+def _grown(array: NDArray[np.generic], least: int) -> NDArray[np.generic]:
+    """The array, or twice as much of it with zeros behind."""
+    if least <= len(array):
+        return array
+    larger = np.zeros(max(least, 2 * len(array), 64), array.dtype)
+    larger[: len(array)] = array
+    return larger
+
+
+def _gathered(values: NDArray[np.generic], candidates: IntArray) -> FloatArray:
+    """Values of the candidates as float64; 0 for those outside."""
+    known = (candidates >= 0) & (candidates < len(values))
+    found = np.zeros(len(candidates))
+    found[known] = values[candidates[known]]
+    return found
+
+
+def warm() -> None:
+    """Compile or load the kernels."""
+    from recommender.history import History
+
+    history = History(1)
+    context = ModelContext(history)
+    events = history.append([0], [0], [1.0], [1.0], [0.0])
+    for model in (Popular(context), PopularRecent(context)):
+        model.learn(events)
