@@ -1,0 +1,307 @@
+"""The answering side of the worker: each request gets exactly one reply."""
+
+from __future__ import annotations
+
+import asyncio
+import fnmatch
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiokafka.structs import ConsumerRecord
+
+from recommender.bulk import Batch
+from recommender.ingest import Outgoing
+from recommender.messages import BadMessage, Failure, Request, decode_request, header
+from recommender.routing import partition_of
+from recommender.shards import Shards
+
+logger = logging.getLogger(__name__)
+
+CORRELATION = ("kafka_correlationId", "correlation_id")
+REPLY_TOPIC = ("kafka_replyTopic", "reply_to")
+DEADLINE = "deadline-ms"
+ERROR_CODE = "error-code"
+#: On a forwarded request: where it was first.
+FORWARDED = "recommender-forwarded"
+
+#: Replies under way at once; more requests wait in Kafka.
+UNDER_WAY = 1000
+
+AnyRecord = ConsumerRecord[bytes, bytes]
+Send = Callable[[str, Outgoing], Awaitable[asyncio.Future[Any]]]
+
+
+@dataclass(slots=True)
+class Progress:
+    """Which requests of one partition have their reply.
+
+    Attributes
+    ----------
+    next : int
+        The offset after the newest request that was begun.
+    open : set of int
+        Offsets of requests that were begun and have no reply yet.
+    """
+
+    next: int
+    open: set[int] = field(default_factory=set)
+
+    @property
+    def done(self) -> int:
+        """The offset below which every request has its reply."""
+        return min(self.open, default=self.next)
+
+
+class Answerer:
+    """Answers requests from the shards that the worker holds.
+
+    Parameters
+    ----------
+    shards : Shards
+    send : Send
+        Sends a record to a topic.
+    requests_topic, responses_topic : str
+    partitions : int
+        Of the ratings and the request topic.
+    reply_topics : iterable of str
+        Patterns of the topics that a request may name.
+    request_wait : float
+        How long a request may wait for learning, in seconds.
+    answered : function, optional
+        Told of every reply: its code (``ok`` or a failure's) and the seconds from the worker's receipt.
+    """
+
+    def __init__(
+        self,
+        shards: Shards,
+        send: Send,
+        *,
+        requests_topic: str,
+        responses_topic: str,
+        partitions: int,
+        reply_topics: Iterable[str],
+        request_wait: float,
+        answered: Callable[[str, float], None] = lambda code, seconds: None,
+    ) -> None:
+        self._shards = shards
+        self._send = send
+        self._requests_topic = requests_topic
+        self._responses_topic = responses_topic
+        self._partitions = partitions
+        self._reply_topics = [responses_topic, *reply_topics]
+        self._request_wait = request_wait
+        self._answered = answered
+        self._under_way = asyncio.Semaphore(UNDER_WAY)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._learned = asyncio.Condition()
+        self._handing_over = False
+        self.progress: dict[int, Progress] = {}
+
+    def start_at(self, partition: int, offset: int) -> int:
+        """Where to read a partition's requests from; `offset` unless this worker got further already."""
+        return self.progress.setdefault(partition, Progress(offset)).next
+
+    def keep_only(self, partitions: set[int]) -> None:
+        """Forget the progress of all partitions but these."""
+        for partition in [each for each in self.progress if each not in partitions]:
+            del self.progress[partition]
+
+    def done(self) -> dict[int, int]:
+        """For each partition the offset below which every request has its reply: what may be committed."""
+        return {partition: progress.done for partition, progress in self.progress.items()}
+
+    async def take(self, batch: Batch) -> None:
+        """Begin to answer a partition's requests."""
+        progress = self.progress.get(batch.partition)
+        for record in batch.records:
+            if progress is None or record.offset < progress.next:
+                continue
+            await self._under_way.acquire()
+            progress.open.add(record.offset)
+            progress.next = record.offset + 1
+            task = asyncio.create_task(self._settle(progress, record))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            await asyncio.sleep(0)
+
+    async def learned(self) -> None:
+        """Wake the requests that wait for learning."""
+        if self._tasks:
+            async with self._learned:
+                self._learned.notify_all()
+
+    async def hand_over(self, within: float) -> None:
+        """Settle all that is under way, because partitions are about to move or the worker stops.
+
+        Requests that wait for learning go back to the end of their partition, for whoever holds it next.
+        """
+        self._handing_over = True
+        try:
+            await self.learned()
+            if self._tasks:
+                await asyncio.wait(set(self._tasks), timeout=within)
+        finally:
+            self._handing_over = False
+
+    async def _settle(self, progress: Progress, record: AnyRecord) -> None:
+        """One request from beginning to end."""
+        started = time.perf_counter()
+        try:
+            code = await self._reply(record)
+            progress.open.discard(record.offset)
+            self._answered(code, time.perf_counter() - started)
+        except Exception:
+            # Unanswered requests hold the committed offset back, so they come again after a restart.
+            logger.exception("%s[%d] offset %d has no reply", record.topic, record.partition, record.offset)
+        finally:
+            self._under_way.release()
+
+    async def _reply(self, record: AnyRecord) -> str:
+        headers = record.headers or ()
+        topic = self._responses_topic
+        failure: Failure | None = None
+        try:
+            named = header(headers, *REPLY_TOPIC)
+            if named is not None:
+                topic = self._allowed(named)
+            request = decode_request(record.value, headers)
+            owner = partition_of(str(request.user), self._partitions)
+            if owner != record.partition:
+                return await self._forward(record, request, owner)
+            deadline = _deadline(headers)
+            value = await self._answer(record, request, deadline)
+            if value is None:
+                return await self._send_back(record)
+        except Failure as error:
+            failure = error
+        except BadMessage as error:
+            failure = Failure("bad_request", str(error))
+        except Exception as error:
+            logger.exception(
+                "%s[%d] offset %d could not be answered", record.topic, record.partition, record.offset
+            )
+            failure = Failure("internal_error", f"{type(error).__name__}: {error}", retriable=True)
+        if failure is not None:
+            value = failure.encode()
+        await self._deliver(record, topic, value, failure)
+        return "ok" if failure is None else failure.code
+
+    async def _answer(self, record: AnyRecord, request: Request, deadline: float | None) -> bytes | None:
+        """The encoded response, or None if the request must go back to its topic."""
+        if deadline is not None and time.time() > deadline:
+            raise Failure(
+                "deadline_exceeded", "the deadline had passed before the request was read", retriable=True
+            )
+        held = self._shards.get(record.partition)
+        if held is None:
+            return None
+        if request.after is not None and held.shard.offset <= request.after:
+            limit = record.timestamp / 1000 + self._request_wait
+            if not await self._wait_for(record, request.after, min(limit, deadline or limit)):
+                return None
+            held = self._shards.get(record.partition)
+            if held is None:
+                return None
+        return held.shard.recommend(request).encode()
+
+    async def _wait_for(self, record: AnyRecord, after: int, limit: float) -> bool:
+        """Wait until the shard has learned up to an offset; False if the partition is about to move.
+
+        Raises
+        ------
+        Failure
+            It has not learned so far by `limit`, in seconds since 1970.
+        """
+
+        def settled() -> bool:
+            held = self._shards.get(record.partition)
+            return self._handing_over or held is None or held.shard.offset > after
+
+        async with self._learned:
+            try:
+                await asyncio.wait_for(self._learned.wait_for(settled), max(0.0, limit - time.time()))
+            except TimeoutError:
+                held = self._shards.get(record.partition)
+                reached = "nothing" if held is None else f"up to offset {held.shard.offset - 1}"
+                raise Failure(
+                    "not_caught_up",
+                    f"asked to answer after offset {after}, but partition {record.partition} has learned "
+                    f"{reached}",
+                    retriable=True,
+                ) from None
+        held = self._shards.get(record.partition)
+        return held is not None and held.shard.offset > after
+
+    async def _forward(self, record: AnyRecord, request: Request, owner: int) -> str:
+        """Hand a request to its user's partition, once."""
+        if header(record.headers or (), FORWARDED) is not None:
+            raise Failure(
+                "wrong_partition",
+                f"user {request.user!r} belongs to partition {owner} of {self._partitions}, but the request "
+                f"was forwarded to partition {record.partition}",
+            )
+        source = f"{record.partition}:{record.offset}".encode()
+        headers = [*record.headers, (FORWARDED, source)]
+        key = str(request.user).encode()
+        await self._await(self._requests_topic, Outgoing(owner, key, record.value, record.timestamp, headers))
+        return "forwarded"
+
+    async def _send_back(self, record: AnyRecord) -> str:
+        again = Outgoing(record.partition, record.key, record.value, record.timestamp, list(record.headers))
+        await self._await(self._requests_topic, again)
+        return "handed_over"
+
+    async def _deliver(self, record: AnyRecord, topic: str, value: bytes, failure: Failure | None) -> None:
+        headers = [(name, each) for name, each in record.headers or () if name in CORRELATION]
+        if failure is not None:
+            headers.append((ERROR_CODE, failure.code.encode()))
+        reply = Outgoing(None, record.key, value, int(time.time() * 1000), headers)
+        try:
+            await self._await(topic, reply)
+        except Exception as error:
+            if topic == self._responses_topic:
+                raise
+            logger.warning(
+                "cannot reply to topic %s (%s); the reply goes to %s", topic, error, self._responses_topic
+            )
+            missed = Failure("reply_topic_unavailable", f"cannot reply to topic {topic!r}: {error}")
+            reply = Outgoing(
+                None,
+                record.key,
+                missed.encode(),
+                reply.timestamp,
+                [*headers, (ERROR_CODE, missed.code.encode())],
+            )
+            await self._await(self._responses_topic, reply)
+
+    async def _await(self, topic: str, outgoing: Outgoing) -> None:
+        await (await self._send(topic, outgoing))
+
+    def _allowed(self, named: bytes) -> str:
+        """The reply topic that a request names.
+
+        Raises
+        ------
+        Failure
+            No pattern of the allow-list matches it.
+        """
+        topic = named.decode("utf-8", "replace")
+        if any(fnmatch.fnmatchcase(topic, pattern) for pattern in self._reply_topics):
+            return topic
+        allowed = ", ".join(self._reply_topics)
+        raise Failure("reply_topic_not_allowed", f"reply topic {topic[:249]!r} is not one of: {allowed}")
+
+
+def _deadline(headers: Iterable[tuple[str, bytes]]) -> float | None:
+    """When the reply is of no more use, in seconds since 1970."""
+    text = header(list(headers), DEADLINE)
+    if text is None:
+        return None
+    try:
+        return int(text) / 1000
+    except ValueError:
+        shown = text[:64].decode("utf-8", "replace")
+        raise BadMessage(f"header {DEADLINE} has value {shown!r}: not milliseconds since 1970") from None

@@ -1,0 +1,317 @@
+"""The Faust app: topics, the two agents, timers and pages. Wiring only."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import ssl
+from collections.abc import Mapping
+from typing import Any, cast
+
+import faust
+from faust.types import TP
+from faust.web import Request as WebRequest
+from faust.web import Response as WebResponse
+from faust.web import View
+from mode.supervisors import CrashingSupervisor
+
+from recommender import bulk, settings, topics
+from recommender.admin import security_options
+from recommender.answering import Answerer
+from recommender.checkpoint import CheckpointStore, Identity
+from recommender.errors import RecommenderError
+from recommender.ingest import Ingest, Outgoing
+from recommender.learning import Learner
+from recommender.messages import RatingDecoder
+from recommender.metrics import Metrics
+from recommender.models import registry
+from recommender.settings import Settings
+from recommender.shard import ShardOptions
+from recommender.shards import Shards
+from recommender.topics import Finding, Topics
+
+logger = logging.getLogger(__name__)
+
+#: How often replies' offsets are committed, in seconds.
+REPLY_COMMIT_INTERVAL = 1.0
+#: Largest record that the worker writes: a dead letter is a rating record and some headers.
+MAX_RECORD_BYTES = 2 * 1024 * 1024
+#: How long stopping or giving partitions up may wait for what is under way, in seconds.
+HAND_OVER_SECONDS = 2.0
+
+
+class WorkerApp(faust.App):
+    """A Faust app that holds shards.
+
+    Attributes
+    ----------
+    failure : RecommenderError or None
+        Why it stopped, if it was for something that a person has to mend.
+    """
+
+    failure: RecommenderError | None = None
+    shards: Shards
+    learner: Learner
+    answerer: Answerer
+    metrics: Metrics
+
+    def refuse(self, error: RecommenderError) -> None:
+        """Stop, saying why."""
+        self.failure = error
+        logger.error("%s", error)
+
+
+def create_app(
+    config: Settings, *, rebuild: bool = False, allow_gap: bool = False, **faust_settings: Any
+) -> WorkerApp:
+    """Make the worker's Faust app.
+
+    Parameters
+    ----------
+    config : Settings
+    rebuild, allow_gap : bool
+        As in `Shards`.
+    **faust_settings
+        Passed on to Faust.
+
+    Raises
+    ------
+    RecommenderError
+        No broker answers, the topics are not as they must be, or a setting names what does not exist.
+    """
+    options = ShardOptions.of(config)
+    registry.check(options.model)
+    names = Topics(config.topic_prefix)
+    found = {each.topic: each for each in _inspect(config, names)}
+    ratings = found[names.ratings]
+
+    app = WorkerApp(config.group, **{**_faust_settings(config), **faust_settings})
+    identity = Identity(ratings.topic, ratings.topic_id, ratings.partitions, settings.learned(config))
+    app.shards = Shards(
+        options, CheckpointStore(config.checkpoints, identity), rebuild=rebuild, allow_gap=allow_gap
+    )
+    app.metrics = Metrics(app.shards)
+    decoder = RatingDecoder(options.feedback.low, options.feedback.high)
+    app.learner = Learner(
+        app.shards,
+        Ingest(names.ratings, ratings.partitions, decoder),
+        _sender(app),
+        _seeker(app, names.ratings),
+        dead_letter_topic=names.dead_letters,
+        learn_slice=config.learn_slice / 1000,
+        learned=app.metrics.learned,
+    )
+    app.answerer = Answerer(
+        app.shards,
+        _sender(app),
+        requests_topic=names.requests,
+        responses_topic=names.responses,
+        partitions=ratings.partitions,
+        reply_topics=[config.topic_prefix + each for each in bulk.split(config.reply_topics)],
+        request_wait=config.request_wait,
+        answered=app.metrics.answered,
+    )
+    bulk.set_transport(app, config.broker, _positions(app, names))
+    _add_agents(app, names)
+    _add_saving(app, names, config)
+    _add_pages(app)
+    return app
+
+
+def _inspect(config: Settings, names: Topics) -> list[Finding]:
+    found = topics.check(
+        config.broker, names, config.broker_wait, security_options(config), tell=logger.warning
+    )
+    for each in found:
+        for warning in each.warnings:
+            logger.warning("%s: %s", each.topic, warning)
+    return found
+
+
+def _faust_settings(config: Settings) -> dict[str, Any]:
+    return {
+        # Faust lets environment variables win over arguments; a prefix of its own keeps them out.
+        "env_prefix": "RECOMMENDER_UNUSED_",
+        "broker": bulk.urls(config.broker),
+        "broker_credentials": _credentials(config),
+        "broker_session_timeout": config.session_timeout,
+        "broker_heartbeat_interval": min(3.0, config.session_timeout / 3),
+        "broker_rebalance_timeout": max(config.session_timeout, 6.0),
+        "broker_request_timeout": max(config.session_timeout + 10.0, 30.0),
+        "broker_max_poll_records": config.fetch_records,
+        "consumer_auto_offset_reset": "earliest",
+        "producer_linger": 0,
+        "producer_max_request_size": MAX_RECORD_BYTES,
+        # Sending to a topic that does not exist blocks for so long.
+        "producer_request_timeout": 10.0,
+        "ConsumerScheduler": bulk.BatchScheduler,
+        "agent_supervisor": CrashingSupervisor,
+        "stream_buffer_maxsize": 8,
+        "stream_wait_empty": False,
+        "table_standby_replicas": 0,
+        "topic_disable_leader": True,
+        "topic_allow_declare": False,
+        "web_enabled": config.web_port > 0,
+        "web_host": config.web_host,
+        "web_bind": config.web_host,
+        "web_port": config.web_port or 6066,
+        "web_tables_enabled": False,
+        "web_router_enabled": False,
+    }
+
+
+def _credentials(config: Settings) -> Any:
+    if config.security_protocol == "PLAINTEXT":
+        return None
+    context = None
+    if config.security_protocol.endswith("SSL"):
+        context = ssl.create_default_context(cafile=config.ssl_cafile or None)
+        if config.ssl_certfile:
+            context.load_cert_chain(config.ssl_certfile, config.ssl_keyfile or None)
+    if config.security_protocol == "SSL":
+        return faust.SSLCredentials(context)
+    return faust.SASLCredentials(
+        username=config.sasl_username,
+        password=config.sasl_password,
+        mechanism=config.sasl_mechanism,
+        ssl_context=context,
+    )
+
+
+def _sender(app: WorkerApp) -> Any:
+    async def send(topic: str, outgoing: Outgoing) -> asyncio.Future[Any]:
+        sent = await app.producer.send(
+            topic,
+            outgoing.key,
+            outgoing.value,
+            outgoing.partition,
+            outgoing.timestamp / 1000,
+            outgoing.headers,
+        )
+        return cast("asyncio.Future[Any]", sent)
+
+    return send
+
+
+def _seeker(app: WorkerApp, topic: str) -> Any:
+    async def seek(partition: int, offset: int) -> None:
+        await app.consumer.seek_wait({TP(topic, partition): offset})
+
+    return seek
+
+
+def _positions(app: WorkerApp, names: Topics) -> bulk.Positions:
+    """Where to read on from: ratings where the shard ends, requests where the replies do."""
+
+    async def positions(assigned: set[TP]) -> Mapping[TP, int]:
+        consumer = app.consumer
+        ours = {tp for tp in assigned if tp.topic in (names.ratings, names.requests)}
+        if not ours:
+            return {}
+        earliest, ends = await consumer.earliest_offsets(*ours), await consumer.highwaters(*ours)
+        wanted = {}
+        for tp in sorted(ours):
+            committed = consumer._committed_offset[tp]  # type: ignore[attr-defined]
+            if tp.topic == names.requests:
+                wanted[tp] = app.answerer.start_at(tp.partition, max(committed or 0, earliest[tp]))
+                continue
+            try:
+                held = await app.shards.open(tp.partition, earliest[tp], ends[tp], committed)
+            except RecommenderError as error:
+                app.refuse(error)
+                raise
+            wanted[tp] = held.shard.offset
+        return wanted
+
+    return positions
+
+
+def _add_agents(app: WorkerApp, names: Topics) -> None:
+    def raw(topic: str) -> Any:
+        return app.topic(topic, value_type=bytes, value_serializer="raw", acks=False)
+
+    @app.agent(raw(names.ratings), name="learn")
+    async def learn(batches: Any) -> None:
+        async for batch in batches:
+            await app.learner.take(batch)
+            await app.answerer.learned()
+
+    @app.agent(raw(names.requests), name="answer")
+    async def answer(batches: Any) -> None:
+        async for batch in batches:
+            await app.answerer.take(batch)
+
+
+def _add_saving(app: WorkerApp, names: Topics, config: Settings) -> None:
+    committed: dict[TP, int] = {}
+
+    async def commit(topic: str, offsets: Mapping[int, int]) -> None:
+        wanted = {TP(topic, partition): offset for partition, offset in offsets.items()}
+        new = {tp: offset for tp, offset in wanted.items() if offset > committed.get(tp, 0)}
+        if new and await app.consumer.commit_offsets(new):  # type: ignore[attr-defined]
+            committed.update(new)
+
+    async def commit_ratings(offsets: Mapping[int, int]) -> None:
+        await commit(names.ratings, offsets)
+
+    async def settle() -> None:
+        """Finish what is under way and make it durable."""
+        await app.answerer.hand_over(HAND_OVER_SECONDS)
+        await app.shards.save_all(commit_ratings, HAND_OVER_SECONDS)
+        await commit(names.requests, app.answerer.done())
+
+    @app.task
+    async def save() -> None:
+        while not app.should_stop:
+            await app.sleep(config.checkpoint_interval)
+            await app.shards.save_all(commit_ratings)
+
+    @app.task
+    async def commit_replies() -> None:
+        while not app.should_stop:
+            await app.sleep(REPLY_COMMIT_INTERVAL)
+            await commit(names.requests, app.answerer.done())
+
+    @app.on_partitions_revoked.connect
+    async def revoked(sender: Any, revoked: set[TP], **kwargs: Any) -> None:
+        await settle()
+        committed.clear()
+
+    @app.on_partitions_assigned.connect
+    async def assigned(sender: Any, assigned: set[TP], **kwargs: Any) -> None:
+        if assigned:
+            app.shards.keep_only({tp.partition for tp in assigned if tp.topic == names.ratings})
+            app.answerer.keep_only({tp.partition for tp in assigned if tp.topic == names.requests})
+
+    @app.on_before_shutdown.connect
+    async def stopping(sender: Any, **kwargs: Any) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await settle()
+
+
+def _add_pages(app: WorkerApp) -> None:
+    @app.page("/livez")
+    async def livez(web: View, request: WebRequest) -> WebResponse:
+        return web.text("ok\n")
+
+    @app.page("/readyz")
+    async def readyz(web: View, request: WebRequest) -> WebResponse:
+        ready = bool(app.shards.held) and not app.rebalancing and app.flow_control.is_active()
+        return web.text("ready\n" if ready else "not ready\n", status=200 if ready else 503)
+
+    @app.page("/status")
+    async def status(web: View, request: WebRequest) -> WebResponse:
+        return web.json(app.metrics.status())
+
+    @app.page("/metrics")
+    async def metrics(web: View, request: WebRequest) -> WebResponse:
+        return web.bytes(app.metrics.exposition(), content_type="text/plain")
+
+
+def __getattr__(name: str) -> Any:
+    """``app``, made from the environment when it is first asked for, as ``faust -A recommender.app`` does."""
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()["app"] = made = create_app(settings.load())
+    return made

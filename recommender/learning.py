@@ -1,0 +1,121 @@
+"""The learning side of the worker: batches of ratings into shards, and what they send elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from recommender.bulk import Batch
+from recommender.ingest import Ingest, Outcome, Outgoing
+from recommender.shards import Held, Shards
+
+logger = logging.getLogger(__name__)
+
+#: Records applied between two looks at the clock: about half a millisecond.
+CHUNK = 128
+
+#: Sends a record to a topic; what it returns is done when the broker has it.
+Send = Callable[[str, Outgoing], Awaitable[asyncio.Future[Any]]]
+#: Reads a ratings partition again from an offset.
+Seek = Callable[[int, int], Awaitable[None]]
+
+
+class Learner:
+    """Applies batches of ratings to the shards that the worker holds.
+
+    Parameters
+    ----------
+    shards : Shards
+    ingest : Ingest
+    send : Send
+    seek : Seek
+    ratings_topic, dead_letter_topic : str
+    learn_slice : float
+        How long learning may keep the event loop, in seconds.
+    learned : function, optional
+        Told of every run: the partition and its outcome.
+    """
+
+    def __init__(
+        self,
+        shards: Shards,
+        ingest: Ingest,
+        send: Send,
+        seek: Seek,
+        *,
+        dead_letter_topic: str,
+        learn_slice: float,
+        learned: Callable[[int, Outcome], None] = lambda partition, outcome: None,
+    ) -> None:
+        self._shards = shards
+        self._ingest = ingest
+        self._send = send
+        self._seek = seek
+        self._dead_letter_topic = dead_letter_topic
+        self._slice = learn_slice
+        self._learned = learned
+        self._sought: dict[int, tuple[int, int]] = {}
+
+    async def take(self, batch: Batch) -> None:
+        """Learn a partition's records; returns when all that they send elsewhere has arrived.
+
+        Raises
+        ------
+        Exception
+            A dead letter or a forwarded rating could not be delivered. The worker must stop then: the shard
+            has passed the record, and a checkpoint of it would lose the record.
+        """
+        held = self._shards.get(batch.partition)
+        if held is None:
+            return  # the partition moved away while the batch was on its way
+        async with held.lock:
+            if await self._follows(held, batch):
+                await self._apply(held, batch)
+
+    async def _follows(self, held: Held, batch: Batch) -> bool:
+        """Whether a batch continues what the shard has learned.
+
+        Around a rebalance batches can be lost between fetch and agent. An offset that is skipped is then
+        not believed until a fetch from exactly there skips it again: compaction and transactions do that.
+        """
+        expected, first = held.shard.offset, batch.first_offset
+        if first <= expected or self._sought.pop(batch.partition, None) == (expected, first):
+            return True
+        self._sought[batch.partition] = (expected, first)
+        logger.debug(
+            "ratings[%d]: got offset %d, expected %d; reading again", batch.partition, first, expected
+        )
+        await self._seek(batch.partition, expected)
+        return False
+
+    async def _apply(self, held: Held, batch: Batch) -> None:
+        owed: list[asyncio.Future[Any]] = []
+        held.tainted = True
+        started = time.perf_counter()
+        try:
+            for start in range(0, len(batch.records), CHUNK):
+                outcome = self._ingest.apply(held.shard, batch.records[start : start + CHUNK])
+                owed += await self._deliver(outcome)
+                self._learned(batch.partition, outcome)
+                if time.perf_counter() - started > self._slice:
+                    held.tainted = bool(owed)
+                    await asyncio.sleep(0)
+                    held.tainted = True
+                    started = time.perf_counter()
+            await asyncio.gather(*owed)
+            held.tainted = False
+        except asyncio.CancelledError:
+            held.tainted = held.tainted or not all(_arrived(each) for each in owed)
+            raise
+
+    async def _deliver(self, outcome: Outcome) -> Sequence[asyncio.Future[Any]]:
+        letters = [await self._send(self._dead_letter_topic, each) for each in outcome.dead_letters]
+        forwards = [await self._send(self._ingest.topic, each) for each in outcome.forwards]
+        return [*letters, *forwards]
+
+
+def _arrived(delivery: asyncio.Future[Any]) -> bool:
+    return delivery.done() and not delivery.cancelled() and delivery.exception() is None

@@ -1,0 +1,52 @@
+"""What the worker logs: one line an event, and a broker that is away is said once."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+FORMAT = "%(asctime)s %(levelname)-7s %(message)s"
+
+#: Loggers of libraries that repeat themselves many times a second while the broker is away.
+NOISY = ("aiokafka", "faust", "mode", "kafka")
+#: Of each of their messages at most one in so many seconds is let through.
+QUIET_SECONDS = 10.0
+
+
+class Thinned(logging.Filter):
+    """Lets each message of a library through once in a while, and says how many it held back."""
+
+    def __init__(self, least: int = logging.WARNING, seconds: float = QUIET_SECONDS) -> None:
+        super().__init__()
+        self._least = least
+        self._seconds = seconds
+        self._seen: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a record is shown."""
+        if not record.name.startswith(NOISY):
+            return True
+        if record.levelno < self._least:
+            return False
+        key = (record.name, str(record.msg)[:60])
+        now = time.monotonic()
+        shown, held_back = self._seen.get(key, (-self._seconds, 0))
+        if now - shown < self._seconds:
+            self._seen[key] = (shown, held_back + 1)
+            return False
+        if held_back:
+            record.msg = f"{record.getMessage()} (and {held_back} more like it)"
+            record.args = ()
+        self._seen[key] = (now, 0)
+        return True
+
+
+def configure(level: str) -> None:
+    """Log to standard error; libraries only from warnings on, unless everything is asked for."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter(FORMAT))
+    # On the handler and not on the loggers: Faust sets its loggers' levels again when it starts.
+    handler.addFilter(Thinned(logging.DEBUG if level == "debug" else logging.WARNING))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())

@@ -1,0 +1,196 @@
+"""The shards of the partitions that a worker holds: opened, kept, saved and let go.
+
+Durable first, commit after: a shard's checkpoint holds its state and its next offset, and only once it is on
+the disk is that offset committed to Kafka. The commit informs lag tools; the checkpoint is the truth.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from recommender.checkpoint import CheckpointError, CheckpointStore
+from recommender.shard import Arrays, Shard, ShardOptions
+
+logger = logging.getLogger(__name__)
+
+#: Commits next offsets of the ratings topic, by partition.
+Commit = Callable[[Mapping[int, int]], Awaitable[object]]
+
+
+class LogGap(CheckpointError):
+    """The log no longer holds what a shard would have to learn next."""
+
+
+@dataclass(slots=True)
+class Held:
+    """A shard that this worker holds.
+
+    Attributes
+    ----------
+    shard : Shard
+    saved : int
+        The offset of its newest durable checkpoint; -1 if there is none.
+    tainted : bool
+        It has passed a record whose dead letter or forwarding is not known to have arrived, or it failed in
+        the middle of a record. It must not be saved: a restart reads those records again.
+    lock : asyncio.Lock
+        Held while records are applied and what they send elsewhere is delivered, and while the state is
+        copied: whoever has it sees the shard between two records, with nothing owed.
+    """
+
+    shard: Shard
+    saved: int = -1
+    tainted: bool = False
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    saving: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class Shards:
+    """The shards of this worker's partitions.
+
+    Parameters
+    ----------
+    options : ShardOptions
+    store : CheckpointStore
+    rebuild : bool
+        Set checkpoints that do not match aside and learn anew.
+    allow_gap : bool
+        Learn on where the log has lost records that no checkpoint holds.
+    """
+
+    def __init__(
+        self, options: ShardOptions, store: CheckpointStore, *, rebuild: bool = False, allow_gap: bool = False
+    ) -> None:
+        self.options = options
+        self.store = store
+        self.rebuild = rebuild
+        self.allow_gap = allow_gap
+        self.held: dict[int, Held] = {}
+        self.unsaved_since: float | None = None
+        self.save_error: str | None = None
+
+    def get(self, partition: int) -> Held | None:
+        """The shard of a partition, if this worker holds it."""
+        return self.held.get(partition)
+
+    async def open(self, partition: int, earliest: int, end: int, committed: int | None) -> Held:
+        """Hold a partition's shard: the one in memory, else from its checkpoint, else a new one.
+
+        Parameters
+        ----------
+        partition : int
+        earliest, end : int
+            Where the partition's log begins and ends.
+        committed : int or None
+            The offset last committed for it; that there is one shows that there was a checkpoint.
+
+        Raises
+        ------
+        CheckpointError
+            The checkpoint is of another topic or other settings, or the log does not continue it.
+        """
+        held = self.held.get(partition)
+        if held is None:
+            held = await asyncio.to_thread(self._load, partition)
+            self.held[partition] = held
+        shard = held.shard
+        name = f"{self.store.identity.topic}[{partition}]"
+        if shard.offset > end:
+            raise LogGap(
+                f"{name}: the checkpoint has learned up to offset {shard.offset}, but the log ends at {end}: "
+                f"it was truncated. To learn anew from what is left, use another directory "
+                f"(RECOMMENDER_CHECKPOINTS)."
+            )
+        if shard.offset < earliest:
+            span = f"{shard.offset} to {earliest - 1}"
+            lost = f"{name}: offsets {span} are in no checkpoint and no longer in the log"
+            known_before = shard.offset > 0 or bool(committed)
+            if known_before and not self.allow_gap:
+                raise LogGap(
+                    f"{lost}. Bring the checkpoints back, or accept the loss with "
+                    f"`recommender worker --allow-gap`."
+                )
+            logger.warning("%s; learning starts at offset %d", lost, earliest)
+            shard.offset = earliest
+        return held
+
+    def _load(self, partition: int) -> Held:
+        started = time.perf_counter()
+        name = f"{self.store.identity.topic}[{partition}]"
+        checkpoint, warnings = self.store.load(partition, rebuild=self.rebuild)
+        for warning in warnings:
+            logger.warning("%s: %s", name, warning)
+        shard = Shard(partition, self.options)
+        if checkpoint is None:
+            logger.info("%s: no checkpoint, learning from the start of the log", name)
+            return Held(shard)
+        shard.restore(checkpoint.state)
+        logger.info(
+            "%s: continues at offset %d from %s (%d users, %d items, %.2f s)",
+            name,
+            shard.offset,
+            checkpoint.path.name,
+            len(shard.users),
+            len(shard.items),
+            time.perf_counter() - started,
+        )
+        return Held(shard, saved=shard.offset)
+
+    def keep_only(self, partitions: Collection[int]) -> None:
+        """Let go of all shards but these."""
+        for partition in [each for each in self.held if each not in partitions]:
+            del self.held[partition]
+
+    async def save_all(self, commit: Commit, within: float | None = None) -> bool:
+        """Save every shard that has learned since it was saved, then commit.
+
+        Returns
+        -------
+        bool
+            Whether everything that was learned is now durable.
+        """
+        results = await asyncio.gather(*(self._save(held, within) for held in list(self.held.values())))
+        durable = {partition: held.saved for partition, held in self.held.items() if held.saved >= 0}
+        if any(result is not None for result in results) and durable:
+            await commit(durable)
+        return all(held.saved == held.shard.offset for held in self.held.values())
+
+    async def _save(self, held: Held, within: float | None) -> int | None:
+        """Save one shard; its offset if it is durable now and was not before."""
+        if held.saved == held.shard.offset or (held.shard.offset == 0 and held.saved < 0):
+            return None
+        async with held.saving:
+            try:
+                async with asyncio.timeout(within), held.lock:
+                    if held.tainted:
+                        return None
+                    offset = held.shard.offset
+                    state = await asyncio.to_thread(_copy, held.shard)
+                await asyncio.to_thread(self.store.save, held.shard.partition, offset, state)
+            except TimeoutError:
+                return None  # what is being applied waits for the broker; the next turn saves it
+            except OSError as error:
+                self._cannot_save(error)
+                return None
+            held.saved = offset
+        if self.save_error is not None:
+            logger.warning("checkpoints can be written again")
+            self.save_error = None
+        return offset
+
+    def _cannot_save(self, error: OSError) -> None:
+        """Learning and answering go on; offsets wait, so that nothing is lost."""
+        text = f"cannot write checkpoints to {self.store.directory}: {error}"
+        logger.error("%s; learning goes on, nothing is committed until this is mended", text)
+        self.save_error = text
+
+
+def _copy(shard: Shard) -> Arrays:
+    """The state as arrays that no later learning changes."""
+    return {name: np.array(array) for name, array in shard.state().items()}
