@@ -96,7 +96,7 @@ class Display:
             )
         elif self._silent and seconds < SILENT_SECONDS:
             self._silent = False
-            if self.last.failed == 0:
+            if not self.last.failed:
                 self._say("The broker confirms again")
 
     def _say(self, line: str) -> None:

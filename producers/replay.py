@@ -81,7 +81,8 @@ def command(
     Exit codes: 0 all delivered, 1 some were not, 2 nothing could be done, 130 stopped by Ctrl-C.
     """
     # kafka-python logs many lines a second while a broker is away; what matters is said here.
-    logging.getLogger("kafka").addHandler(logging.NullHandler())
+    for name in ("kafka", "recommender"):
+        logging.getLogger(name).addHandler(logging.NullHandler())
     stop = threading.Event()
     display = Display(delivery_timeout)
     try:
@@ -132,7 +133,8 @@ def _summary(result: Result, where: str, seconds: float, skip: int, stopped: boo
     """What happened, in one or two sentences."""
     rate = result.delivered / seconds if seconds > 0 else 0.0
     counts = f"{result.delivered:,} delivered to {where}, {result.failed:,} failed"
-    said = f"{'Stopped' if stopped else 'Done'} after {seconds:.1f} s, {rate:,.0f} per second: {counts}."
+    how = "Stopped" if stopped else "Done" if result.complete else "Gave up"
+    said = f"{how} after {seconds:.1f} s, {rate:,.0f} per second: {counts}."
     if result.cause:
         said += f" The first failure: {result.cause}."
     if not result.complete:

@@ -15,11 +15,14 @@ from kafka.errors import KafkaError, MessageSizeTooLargeError
 from producers.formats import SourceError
 from producers.wire import DELIVERY_SECONDS, HEADERS, Format, encode, open_producer
 from recommender.messages import Rating
+from recommender.topics import TopicsError
 
 #: Ratings on their way: what bounds the memory, as kafka-python's own buffer has no bound.
 WINDOW = 10_000
 #: How long whoever stops a replay waits for what is on its way.
 STOP_SECONDS = 10.0
+#: What the outcome of the last rating may take above the producer's delivery timeout.
+GRACE_SECONDS = 2.0
 #: How far a replay that fell behind its rate may hurry.
 BURST_SECONDS = 0.1
 _REPORT_SECONDS = 0.1
@@ -145,16 +148,24 @@ class _Replay:
         self._lost_at: int | None = None
         self._cause = ""
         self._heard = self._reported = time.monotonic()
+        # kafka-python promises an outcome within its delivery timeout, but without a connection to the
+        # broker some ratings never get one.
+        self._patience = producer.config["delivery_timeout_ms"] / 1000 + GRACE_SECONDS
 
     def run(self, ratings: Iterable[Rating], rate: float | None, speed: float | None) -> Result:
         complete = False
+        try:
+            # Asked for here, so that waiting for it does not count as time of the replay.
+            self._producer.partitions_for(self._topic)
+        except KafkaError as error:
+            raise TopicsError(f"Topic {self._topic} cannot be written: {error}") from error
         pace = _Pace(rate, speed)
         try:
             for rating in ratings:
                 if not self._until(pace.due(rating)):
                     break
                 self._send(rating)
-                if self._lost_at is not None:
+                if self._ending():
                     break
             else:
                 complete = True
@@ -180,14 +191,18 @@ class _Replay:
             future = _Refused(error)
         self._waiting.append(future)
         self._settle()
-        while len(self._waiting) >= WINDOW and not self._stop.is_set():
+        while len(self._waiting) >= WINDOW and not self._ending():
             self._wait_for_oldest()
+
+    def _ending(self) -> bool:
+        """Whether nothing more shall be sent."""
+        return self._stop.is_set() or self._lost_at is not None
 
     def _until(self, due: float) -> bool:
         """Wait for a moment of the monotonic clock; False if the replay is to stop."""
-        while not self._stop.is_set():
+        while not self._ending():
             left = due - (now := time.monotonic())
-            self._report(now)
+            self._tick(now)
             # A shorter wait would cost more than it is long.
             if left < 0.002:
                 return True
@@ -200,7 +215,7 @@ class _Replay:
         with suppress(KafkaError):
             self._waiting[0].get(timeout=_REPORT_SECONDS)
         self._settle()
-        self._report(time.monotonic())
+        self._tick(time.monotonic())
 
     def _drain(self, seconds: float | None = None) -> None:
         """Wait for what is on its way; it fails by itself when the delivery time is over."""
@@ -209,19 +224,19 @@ class _Replay:
             if deadline is None and self._stop.is_set():
                 deadline = time.monotonic() + STOP_SECONDS
             if deadline is not None and time.monotonic() > deadline:
-                self._give_up()
+                self._give_up(f"no confirmation within {STOP_SECONDS:g} s of the stop")
                 break
             self._wait_for_oldest()
-        self._report(time.monotonic(), now=True)
+        self._report(time.monotonic())
 
     def _settle(self) -> None:
         """Count those that are decided, from the oldest on."""
         waiting = self._waiting
         while waiting and waiting[0].is_done:
             done = waiting.popleft()
-            self._heard = time.monotonic()
             if done.exception is None:
                 self._delivered += 1
+                self._heard = time.monotonic()
                 continue
             self._cause = self._cause or str(done.exception)
             too_large = isinstance(done, _Refused) and isinstance(done.exception, MessageSizeTooLargeError)
@@ -229,20 +244,26 @@ class _Replay:
                 self._lost_at = self._delivered + self._failed
             self._failed += 1
 
-    def _give_up(self) -> None:
+    def _give_up(self, cause: str) -> None:
         """Count what is still on its way as failed: nobody knows whether it arrived."""
-        self._cause = self._cause or f"no confirmation within {STOP_SECONDS:g} s of the stop"
+        self._cause = self._cause or cause
         if self._lost_at is None:
             self._lost_at = self._delivered + self._failed
         self._failed += len(self._waiting)
         self._waiting.clear()
 
-    def _report(self, at: float, *, now: bool = False) -> None:
-        if now or at - self._reported >= _REPORT_SECONDS:
-            self._reported = at
-            sent = self._delivered + self._failed + len(self._waiting)
-            silent = at - self._heard if self._waiting else 0.0
-            self._progress(Progress(sent, self._delivered, self._failed, silent))
+    def _tick(self, now: float) -> None:
+        """Report now and then, and stop waiting for a broker that is gone."""
+        if now - self._reported >= _REPORT_SECONDS:
+            self._report(now)
+        if self._waiting and now - self._heard > self._patience:
+            self._give_up(f"no confirmation from the broker for {self._patience:g} s")
+
+    def _report(self, now: float) -> None:
+        self._reported = now
+        sent = self._delivered + self._failed + len(self._waiting)
+        silent = now - self._heard if self._waiting else 0.0
+        self._progress(Progress(sent, self._delivered, self._failed, silent))
 
 
 class _Pace:

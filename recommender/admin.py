@@ -74,7 +74,7 @@ def _wait(
         try:
             _knock(addresses, ANSWER_SECONDS)
             return _client(bootstrap_servers, min(max(left, 1.0), ANSWER_SECONDS), security)
-        except (OSError, KafkaError) as error:
+        except OSError as error:
             cause = str(error)
         now = time.monotonic()
         if now >= begun + wait_seconds:
@@ -133,7 +133,7 @@ def _client(bootstrap_servers: str, seconds: float, security: Mapping[str, Any])
             for client in opened:
                 client.close()
                 client._manager._net.stop()
-            raise KafkaError(warnings[-1] if warnings else str(error)) from error
+            raise OSError(warnings[-1] if warnings else str(error)) from error
 
 
 @contextmanager
@@ -142,8 +142,14 @@ def _last_warning() -> Iterator[list[str]]:
     collected: list[str] = []
 
     def collect(record: logging.LogRecord) -> bool:
-        if record.levelno >= logging.WARNING:
-            collected.append(record.getMessage())
+        message = record.getMessage()
+        # Of the others, some only say that it waits, and the last one repeats the timeout.
+        if (
+            record.levelno >= logging.WARNING
+            and "not ready" not in message
+            and "Bootstrap failed" not in message
+        ):
+            collected.append(message)
         return False
 
     loggers = [logging.getLogger(name) for name in ("kafka.net.manager", "kafka.net.connection")]

@@ -7,14 +7,12 @@ import fnmatch
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, field
 from typing import Any
 
-from aiokafka.structs import ConsumerRecord
-
 from recommender.bulk import Batch
-from recommender.ingest import Outgoing
+from recommender.ingest import Outgoing, Record
 from recommender.messages import BadMessage, Failure, Request, decode_request, header
+from recommender.progress import Progress
 from recommender.routing import partition_of
 from recommender.shards import Shards
 
@@ -30,29 +28,10 @@ FORWARDED = "recommender-forwarded"
 #: Replies under way at once; more requests wait in Kafka.
 UNDER_WAY = 1000
 
-AnyRecord = ConsumerRecord[bytes, bytes]
+#: A reply that Kafka did not take, because it was away, is sent again after so long.
+RETRY_SECONDS = 1.0
+
 Send = Callable[[str, Outgoing], Awaitable[asyncio.Future[Any]]]
-
-
-@dataclass(slots=True)
-class Progress:
-    """Which requests of one partition have their reply.
-
-    Attributes
-    ----------
-    next : int
-        The offset after the newest request that was begun.
-    open : set of int
-        Offsets of requests that were begun and have no reply yet.
-    """
-
-    next: int
-    open: set[int] = field(default_factory=set)
-
-    @property
-    def done(self) -> int:
-        """The offset below which every request has its reply."""
-        return min(self.open, default=self.next)
 
 
 class Answerer:
@@ -70,7 +49,7 @@ class Answerer:
         Patterns of the topics that a request may name.
     request_wait : float
         How long a request may wait for learning, in seconds.
-    answered : function, optional
+    answered : function
         Told of every reply: its code (``ok`` or a failure's) and the seconds from the worker's receipt.
     """
 
@@ -84,7 +63,7 @@ class Answerer:
         partitions: int,
         reply_topics: Iterable[str],
         request_wait: float,
-        answered: Callable[[str, float], None] = lambda code, seconds: None,
+        answered: Callable[[str, float], None],
     ) -> None:
         self._shards = shards
         self._send = send
@@ -102,7 +81,10 @@ class Answerer:
 
     def start_at(self, partition: int, offset: int) -> int:
         """Where to read a partition's requests from; `offset` unless this worker got further already."""
-        return self.progress.setdefault(partition, Progress(offset)).next
+        progress = self.progress.setdefault(partition, Progress(offset))
+        if not progress.open:
+            progress.next = max(progress.next, offset)
+        return progress.next
 
     def keep_only(self, partitions: set[int]) -> None:
         """Forget the progress of all partitions but these."""
@@ -146,7 +128,7 @@ class Answerer:
         finally:
             self._handing_over = False
 
-    async def _settle(self, progress: Progress, record: AnyRecord) -> None:
+    async def _settle(self, progress: Progress, record: Record) -> None:
         """One request from beginning to end."""
         started = time.perf_counter()
         try:
@@ -155,13 +137,14 @@ class Answerer:
             self._answered(code, time.perf_counter() - started)
         except Exception:
             # Unanswered requests hold the committed offset back, so they come again after a restart.
-            logger.exception("%s[%d] offset %d has no reply", record.topic, record.partition, record.offset)
+            logger.exception("%s[%d] offset %d has no reply", *_place(record))
         finally:
             self._under_way.release()
 
-    async def _reply(self, record: AnyRecord) -> str:
+    async def _reply(self, record: Record) -> str:
         headers = record.headers or ()
         topic = self._responses_topic
+        value: bytes | None = None
         failure: Failure | None = None
         try:
             named = header(headers, *REPLY_TOPIC)
@@ -171,8 +154,7 @@ class Answerer:
             owner = partition_of(str(request.user), self._partitions)
             if owner != record.partition:
                 return await self._forward(record, request, owner)
-            deadline = _deadline(headers)
-            value = await self._answer(record, request, deadline)
+            value = await self._answer(record, request, _deadline(headers))
             if value is None:
                 return await self._send_back(record)
         except Failure as error:
@@ -180,16 +162,13 @@ class Answerer:
         except BadMessage as error:
             failure = Failure("bad_request", str(error))
         except Exception as error:
-            logger.exception(
-                "%s[%d] offset %d could not be answered", record.topic, record.partition, record.offset
-            )
+            logger.exception("%s[%d] offset %d could not be answered", *_place(record))
             failure = Failure("internal_error", f"{type(error).__name__}: {error}", retriable=True)
-        if failure is not None:
-            value = failure.encode()
-        await self._deliver(record, topic, value, failure)
-        return "ok" if failure is None else failure.code
+        reply = value if failure is None else failure.encode()
+        assert reply is not None
+        return await self._deliver(record, topic, reply, failure)
 
-    async def _answer(self, record: AnyRecord, request: Request, deadline: float | None) -> bytes | None:
+    async def _answer(self, record: Record, request: Request, deadline: float | None) -> bytes | None:
         """The encoded response, or None if the request must go back to its topic."""
         if deadline is not None and time.time() > deadline:
             raise Failure(
@@ -207,7 +186,7 @@ class Answerer:
                 return None
         return held.shard.recommend(request).encode()
 
-    async def _wait_for(self, record: AnyRecord, after: int, limit: float) -> bool:
+    async def _wait_for(self, record: Record, after: int, limit: float) -> bool:
         """Wait until the shard has learned up to an offset; False if the partition is about to move.
 
         Raises
@@ -235,7 +214,7 @@ class Answerer:
         held = self._shards.get(record.partition)
         return held is not None and held.shard.offset > after
 
-    async def _forward(self, record: AnyRecord, request: Request, owner: int) -> str:
+    async def _forward(self, record: Record, request: Request, owner: int) -> str:
         """Hand a request to its user's partition, once."""
         if header(record.headers or (), FORWARDED) is not None:
             raise Failure(
@@ -249,36 +228,44 @@ class Answerer:
         await self._await(self._requests_topic, Outgoing(owner, key, record.value, record.timestamp, headers))
         return "forwarded"
 
-    async def _send_back(self, record: AnyRecord) -> str:
+    async def _send_back(self, record: Record) -> str:
         again = Outgoing(record.partition, record.key, record.value, record.timestamp, list(record.headers))
         await self._await(self._requests_topic, again)
         return "handed_over"
 
-    async def _deliver(self, record: AnyRecord, topic: str, value: bytes, failure: Failure | None) -> None:
-        headers = [(name, each) for name, each in record.headers or () if name in CORRELATION]
-        if failure is not None:
-            headers.append((ERROR_CODE, failure.code.encode()))
-        reply = Outgoing(None, record.key, value, int(time.time() * 1000), headers)
+    async def _deliver(self, record: Record, topic: str, value: bytes, failure: Failure | None) -> str:
+        """Send a reply; the code of what was sent in the end."""
+        code = "ok" if failure is None else failure.code
         try:
-            await self._await(topic, reply)
+            await self._await(topic, _reply_to(record, value, failure))
         except Exception as error:
+            logger.warning("%s[%d] offset %d: no reply to %s: %s", *_place(record), topic, error)
+            what = f"{type(error).__name__}: {error}"
             if topic == self._responses_topic:
-                raise
-            logger.warning(
-                "cannot reply to topic %s (%s); the reply goes to %s", topic, error, self._responses_topic
-            )
-            missed = Failure("reply_topic_unavailable", f"cannot reply to topic {topic!r}: {error}")
-            reply = Outgoing(
-                None,
-                record.key,
-                missed.encode(),
-                reply.timestamp,
-                [*headers, (ERROR_CODE, missed.code.encode())],
-            )
-            await self._await(self._responses_topic, reply)
+                missed = Failure("reply_not_accepted", f"Kafka does not take the reply: {what}")
+            else:
+                missed = Failure("reply_topic_unavailable", f"cannot reply to topic {topic!r}: {what}")
+            await self._await(self._responses_topic, _reply_to(record, missed.encode(), missed))
+            code = missed.code
+        return code
 
     async def _await(self, topic: str, outgoing: Outgoing) -> None:
-        await (await self._send(topic, outgoing))
+        """Send a record until Kafka has it; to a topic that a request named, once.
+
+        Raises
+        ------
+        Exception
+            It was sent once and failed, or it failed in a way that does not pass.
+        """
+        ours = topic in (self._responses_topic, self._requests_topic)
+        while True:
+            try:
+                await (await self._send(topic, outgoing))
+                return
+            except Exception as error:
+                if not (ours and getattr(error, "retriable", False)):
+                    raise
+            await asyncio.sleep(RETRY_SECONDS)
 
     def _allowed(self, named: bytes) -> str:
         """The reply topic that a request names.
@@ -293,6 +280,18 @@ class Answerer:
             return topic
         allowed = ", ".join(self._reply_topics)
         raise Failure("reply_topic_not_allowed", f"reply topic {topic[:249]!r} is not one of: {allowed}")
+
+
+def _reply_to(record: Record, value: bytes, failure: Failure | None) -> Outgoing:
+    """A reply with the request's own correlation headers, whatever they hold."""
+    headers = [(name, each) for name, each in record.headers or () if name in CORRELATION]
+    if failure is not None:
+        headers.append((ERROR_CODE, failure.code.encode()))
+    return Outgoing(None, record.key, value, int(time.time() * 1000), headers)
+
+
+def _place(record: Record) -> tuple[str, int, int]:
+    return record.topic, record.partition, record.offset
 
 
 def _deadline(headers: Iterable[tuple[str, bytes]]) -> float | None:

@@ -5,38 +5,36 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import ssl
 from collections.abc import Mapping
 from typing import Any, cast
 
 import faust
+from faust.exceptions import ProducerSendError
 from faust.types import TP
-from faust.web import Request as WebRequest
-from faust.web import Response as WebResponse
-from faust.web import View
-from mode.supervisors import CrashingSupervisor
 
 from recommender import bulk, settings, topics
 from recommender.admin import security_options
 from recommender.answering import Answerer
 from recommender.checkpoint import CheckpointStore, Identity
 from recommender.errors import RecommenderError
+from recommender.faust_options import faust_options
 from recommender.ingest import Ingest, Outgoing
 from recommender.learning import Learner
 from recommender.messages import RatingDecoder
 from recommender.metrics import Metrics
 from recommender.models import registry
+from recommender.pages import add_pages
 from recommender.settings import Settings
 from recommender.shard import ShardOptions
 from recommender.shards import Shards
 from recommender.topics import Finding, Topics
+from recommender.watch import BrokerWatch
 
 logger = logging.getLogger(__name__)
 
 #: How often replies' offsets are committed, in seconds.
 REPLY_COMMIT_INTERVAL = 1.0
-#: Largest record that the worker writes: a dead letter is a rating record and some headers.
-MAX_RECORD_BYTES = 2 * 1024 * 1024
+BROKER_LOOK_INTERVAL = 2.0
 #: How long stopping or giving partitions up may wait for what is under way, in seconds.
 HAND_OVER_SECONDS = 2.0
 
@@ -50,6 +48,7 @@ class WorkerApp(faust.App):
         Why it stopped, if it was for something that a person has to mend.
     """
 
+    logger = logging.getLogger("faust.app")
     failure: RecommenderError | None = None
     shards: Shards
     learner: Learner
@@ -86,7 +85,7 @@ def create_app(
     found = {each.topic: each for each in _inspect(config, names)}
     ratings = found[names.ratings]
 
-    app = WorkerApp(config.group, **{**_faust_settings(config), **faust_settings})
+    app = WorkerApp(config.group, **{**faust_options(config), **faust_settings})
     identity = Identity(ratings.topic, ratings.topic_id, ratings.partitions, settings.learned(config))
     app.shards = Shards(
         options, CheckpointStore(config.checkpoints, identity), rebuild=rebuild, allow_gap=allow_gap
@@ -115,7 +114,7 @@ def create_app(
     bulk.set_transport(app, config.broker, _positions(app, names))
     _add_agents(app, names)
     _add_saving(app, names, config)
-    _add_pages(app)
+    add_pages(app)
     return app
 
 
@@ -129,66 +128,16 @@ def _inspect(config: Settings, names: Topics) -> list[Finding]:
     return found
 
 
-def _faust_settings(config: Settings) -> dict[str, Any]:
-    return {
-        # Faust lets environment variables win over arguments; a prefix of its own keeps them out.
-        "env_prefix": "RECOMMENDER_UNUSED_",
-        "broker": bulk.urls(config.broker),
-        "broker_credentials": _credentials(config),
-        "broker_session_timeout": config.session_timeout,
-        "broker_heartbeat_interval": min(3.0, config.session_timeout / 3),
-        "broker_rebalance_timeout": max(config.session_timeout, 6.0),
-        "broker_request_timeout": max(config.session_timeout + 10.0, 30.0),
-        "broker_max_poll_records": config.fetch_records,
-        "consumer_auto_offset_reset": "earliest",
-        "producer_linger": 0,
-        "producer_max_request_size": MAX_RECORD_BYTES,
-        # Sending to a topic that does not exist blocks for so long.
-        "producer_request_timeout": 10.0,
-        "ConsumerScheduler": bulk.BatchScheduler,
-        "agent_supervisor": CrashingSupervisor,
-        "stream_buffer_maxsize": 8,
-        "stream_wait_empty": False,
-        "table_standby_replicas": 0,
-        "topic_disable_leader": True,
-        "topic_allow_declare": False,
-        "web_enabled": config.web_port > 0,
-        "web_host": config.web_host,
-        "web_bind": config.web_host,
-        "web_port": config.web_port or 6066,
-        "web_tables_enabled": False,
-        "web_router_enabled": False,
-    }
-
-
-def _credentials(config: Settings) -> Any:
-    if config.security_protocol == "PLAINTEXT":
-        return None
-    context = None
-    if config.security_protocol.endswith("SSL"):
-        context = ssl.create_default_context(cafile=config.ssl_cafile or None)
-        if config.ssl_certfile:
-            context.load_cert_chain(config.ssl_certfile, config.ssl_keyfile or None)
-    if config.security_protocol == "SSL":
-        return faust.SSLCredentials(context)
-    return faust.SASLCredentials(
-        username=config.sasl_username,
-        password=config.sasl_password,
-        mechanism=config.sasl_mechanism,
-        ssl_context=context,
-    )
-
-
 def _sender(app: WorkerApp) -> Any:
     async def send(topic: str, outgoing: Outgoing) -> asyncio.Future[Any]:
-        sent = await app.producer.send(
-            topic,
-            outgoing.key,
-            outgoing.value,
-            outgoing.partition,
-            outgoing.timestamp / 1000,
-            outgoing.headers,
-        )
+        # Faust turns seconds into whole milliseconds by cutting off: the half keeps them as they were.
+        timestamp = None if outgoing.timestamp < 0 else (outgoing.timestamp + 0.5) / 1000
+        try:
+            sent = await app.producer.send(
+                topic, outgoing.key, outgoing.value, outgoing.partition, timestamp, outgoing.headers
+            )
+        except ProducerSendError as error:
+            raise error.__cause__ or error from None
         return cast("asyncio.Future[Any]", sent)
 
     return send
@@ -234,6 +183,7 @@ def _add_agents(app: WorkerApp, names: Topics) -> None:
     @app.agent(raw(names.ratings), name="learn")
     async def learn(batches: Any) -> None:
         async for batch in batches:
+            app.metrics.batches.inc()
             await app.learner.take(batch)
             await app.answerer.learned()
 
@@ -245,6 +195,7 @@ def _add_agents(app: WorkerApp, names: Topics) -> None:
 
 def _add_saving(app: WorkerApp, names: Topics, config: Settings) -> None:
     committed: dict[TP, int] = {}
+    signals: Any = app  # their types allow no handler with named arguments
 
     async def commit(topic: str, offsets: Mapping[int, int]) -> None:
         wanted = {TP(topic, partition): offset for partition, offset in offsets.items()}
@@ -273,40 +224,30 @@ def _add_saving(app: WorkerApp, names: Topics, config: Settings) -> None:
             await app.sleep(REPLY_COMMIT_INTERVAL)
             await commit(names.requests, app.answerer.done())
 
-    @app.on_partitions_revoked.connect
+    @app.task
+    async def watch() -> None:
+        broker = BrokerWatch(config.broker)
+        while not app.should_stop:
+            await app.sleep(BROKER_LOOK_INTERVAL)
+            await broker.look()
+
+    @signals.on_partitions_revoked.connect
     async def revoked(sender: Any, revoked: set[TP], **kwargs: Any) -> None:
         await settle()
         committed.clear()
 
-    @app.on_partitions_assigned.connect
+    @signals.on_partitions_assigned.connect
     async def assigned(sender: Any, assigned: set[TP], **kwargs: Any) -> None:
         if assigned:
+            mine = sorted(tp.partition for tp in assigned if tp.topic == names.ratings)
+            logger.info("holds %s partitions %s", names.ratings, ", ".join(map(str, mine)))
             app.shards.keep_only({tp.partition for tp in assigned if tp.topic == names.ratings})
             app.answerer.keep_only({tp.partition for tp in assigned if tp.topic == names.requests})
 
-    @app.on_before_shutdown.connect
+    @signals.on_before_shutdown.connect
     async def stopping(sender: Any, **kwargs: Any) -> None:
         with contextlib.suppress(asyncio.CancelledError):
             await settle()
-
-
-def _add_pages(app: WorkerApp) -> None:
-    @app.page("/livez")
-    async def livez(web: View, request: WebRequest) -> WebResponse:
-        return web.text("ok\n")
-
-    @app.page("/readyz")
-    async def readyz(web: View, request: WebRequest) -> WebResponse:
-        ready = bool(app.shards.held) and not app.rebalancing and app.flow_control.is_active()
-        return web.text("ready\n" if ready else "not ready\n", status=200 if ready else 503)
-
-    @app.page("/status")
-    async def status(web: View, request: WebRequest) -> WebResponse:
-        return web.json(app.metrics.status())
-
-    @app.page("/metrics")
-    async def metrics(web: View, request: WebRequest) -> WebResponse:
-        return web.bytes(app.metrics.exposition(), content_type="text/plain")
 
 
 def __getattr__(name: str) -> Any:

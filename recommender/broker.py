@@ -19,7 +19,7 @@ from recommender.jars import fetch_kafka, missing_extra
 from recommender.ports import HOST, BrokerError, PortTakenError, claim, free_port, listens, port_taken
 
 #: How long starting may take, formatting the storage and loading the log included.
-START_SECONDS = 60.0
+START_SECONDS = 120.0
 STOP_SECONDS = 30.0
 ATTEMPTS = 5
 

@@ -16,11 +16,13 @@ from typing import Any, cast
 from aiokafka import AIOKafkaConsumer
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import KafkaError
-from aiokafka.structs import ConsumerRecord, TopicPartition
+from aiokafka.structs import TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.transport.utils import DefaultSchedulingStrategy
 from faust.types import TP, AppT
 from yarl import URL
+
+from recommender.ingest import Record
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +40,7 @@ class Batch:
     ----------
     topic : str
     partition : int
-    records : list of ConsumerRecord
+    records : list of Record
         At least one, in the order of their offsets.
     """
 
@@ -51,7 +53,7 @@ class Batch:
     serialized_key_size = 0
     serialized_value_size = 0
 
-    def __init__(self, topic: str, partition: int, records: list[ConsumerRecord[bytes, bytes]]) -> None:
+    def __init__(self, topic: str, partition: int, records: list[Record]) -> None:
         self.topic = topic
         self.partition = partition
         self.records = records
@@ -79,7 +81,7 @@ class BatchScheduler(DefaultSchedulingStrategy):
         return super().iterate(batches)
 
 
-def set_transport(app: AppT[Any], broker: str, positions: Positions) -> None:
+def set_transport(app: AppT, broker: str, positions: Positions) -> None:
     """Give an app the transport that this module describes; before any topic of it is made.
 
     Parameters
@@ -91,7 +93,10 @@ def set_transport(app: AppT[Any], broker: str, positions: Positions) -> None:
         Called with the assigned partitions each time reading starts or restarts.
     """
 
+    # Services log under their class' module, and these are Faust's.
     class Thread(driver.AIOKafkaConsumerThread):
+        logger = driver.logger
+
         def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
             consumer = super()._create_worker_consumer(transport)
             # Faust's round robin over all partitions parts ratings from requests of the same users wherever
@@ -114,6 +119,8 @@ def set_transport(app: AppT[Any], broker: str, positions: Positions) -> None:
             return True
 
     class Consumer(driver.Consumer):
+        logger = driver.logger
+
         async def commit_offsets(self, offsets: Mapping[TP, int]) -> bool:
             return bool(await cast(Thread, self._thread).commit_offsets(offsets))
 
@@ -129,10 +136,18 @@ def set_transport(app: AppT[Any], broker: str, positions: Positions) -> None:
                     self._read_offset[tp] = offset
                     self._committed_offset[tp] = offset
 
+    class Producer(driver.Producer):
+        logger = driver.logger
+
+        def _settings_extra(self) -> Mapping[str, Any]:
+            # Else a record that is sent again because an answer was lost would be there twice.
+            return {**super()._settings_extra(), "enable_idempotence": True}
+
     class Transport(driver.Transport):
         pass
 
     Transport.Consumer = Consumer
+    Transport.Producer = Producer
     app.transport = cast(Any, Transport)(urls(broker), app)
 
 

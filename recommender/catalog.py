@@ -65,6 +65,6 @@ class Catalog:
         """Take over what `state` gave."""
         text = state["bytes"].tobytes()
         ends = np.cumsum(state["lengths"], dtype=np.int64).tolist()
-        starts = [0, *ends[:-1]]
+        starts = [0, *ends][: len(ends)]
         self._ids = [text[start:end].decode() for start, end in zip(starts, ends, strict=True)]
         self._indices = {identifier: index for index, identifier in enumerate(self._ids)}

@@ -80,6 +80,8 @@ class Feedback:
                 ) from None
         if not low < high:
             raise FeedbackError(f"the scale of ratings is {low:g} to {high:g}: the first must be smaller")
+        if kind == "graded" and high <= 0:
+            raise FeedbackError(f"{text!r} weighs ratings on a scale that ends above 0, got {low:g} to {high:g}")
         if not low <= threshold <= high:
             raise FeedbackError(
                 f"feedback policy {text!r} has threshold {threshold:g}: "

@@ -25,7 +25,12 @@ _GROWS = {
     kernels.NEED_RINGS: ("ring_users", "ring_entries"),
     kernels.NEED_INDEX: ("index",),
 }
-_USER_FIELDS = {"user_entries": "live", "user_events": "events", "user_runs": "run", "user_times": "last_time"}
+_USER_FIELDS = {
+    "user_entries": "live",
+    "user_events": "events",
+    "user_runs": "run",
+    "user_times": "last_time",
+}
 _ITEM_FIELDS = {
     "item_ratings": "count",
     "item_events": "events",
@@ -302,11 +307,16 @@ class History:
         for name, field in _ITEM_FIELDS.items():
             self._arrays.items[field][: len(events)] = state[name]
         kernels.unpack(
-            self._arrays, live, ring_sizes, *(np.ascontiguousarray(state[n]) for n in _ENTRY_FIELDS + _RING_FIELDS)
+            self._arrays,
+            live,
+            ring_sizes,
+            *(np.ascontiguousarray(state[n]) for n in _ENTRY_FIELDS + _RING_FIELDS),
         )
 
 
-def _events(users: ArrayLike, items: ArrayLike, ratings: ArrayLike, weights: ArrayLike, times: ArrayLike) -> Events:
+def _events(
+    users: ArrayLike, items: ArrayLike, ratings: ArrayLike, weights: ArrayLike, times: ArrayLike
+) -> Events:
     rated = np.ascontiguousarray(ratings, np.float32)
     count = len(rated)
     events = Events(
@@ -343,7 +353,9 @@ def _check(state: State, raters_per_item: int) -> None:
         raise HistoryError(f"the saved history lacks {', '.join(missing)}")
     saved = int(state["counters"][1])
     if saved != raters_per_item:
-        raise HistoryError(f"the saved history keeps {saved} raters for each item, expected {raters_per_item}")
+        raise HistoryError(
+            f"the saved history keeps {saved} raters for each item, expected {raters_per_item}"
+        )
     entries = int(state["user_entries"].sum())
     ring = int(np.minimum(state["item_events"].astype(np.int64), saved).sum())
     lengths = {name: entries for name in _ENTRY_FIELDS} | {name: ring for name in _RING_FIELDS}
@@ -351,7 +363,9 @@ def _check(state: State, raters_per_item: int) -> None:
     lengths |= dict.fromkeys(_ITEM_FIELDS, len(state["item_events"]))
     for name, expected in lengths.items():
         if len(state[name]) != expected:
-            raise HistoryError(f"the saved history's {name} has length {len(state[name])}, expected {expected}")
+            raise HistoryError(
+                f"the saved history's {name} has length {len(state[name])}, expected {expected}"
+            )
 
 
 def warm() -> None:

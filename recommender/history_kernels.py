@@ -446,7 +446,9 @@ def pack(h, ranks, entry_items, entry_ratings, entry_weights, entry_positions, r
 
 
 @njit(cache=True)
-def unpack(h, live, sizes, entry_items, entry_ratings, entry_weights, entry_positions, ring_users, ring_entries):  # type: ignore[no-untyped-def]
+def unpack(
+    h, live, sizes, entry_items, entry_ratings, entry_weights, entry_positions, ring_users, ring_entries
+):  # type: ignore[no-untyped-def]
     """Lay dense arrays out as `pack` found them; `sizes` are the ring capacities of the items."""
     place = 0
     for user in range(live.size):

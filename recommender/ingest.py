@@ -17,11 +17,15 @@ from recommender.shard import Shard
 
 #: On a forwarded rating: the partition and offset it came from, as ``3:1042``.
 SOURCE = "recommender-source"
+#: Kafka's offsets are below it.
+MAX_OFFSET = 2**63 - 1
 
 
 class Record(Protocol):
     """What is read of a fetched record; `timestamp` is in milliseconds."""
 
+    topic: str
+    partition: int
     offset: int
     timestamp: int
     key: bytes | None
@@ -129,6 +133,8 @@ class Ingest:
             partition, offset = (int(part) for part in source.split(b":"))
         except ValueError:
             return True  # a header of that name that is not ours
+        if not (0 <= partition < self.partitions and 0 <= offset < MAX_OFFSET):
+            return True
         if offset < shard.sources.get(partition, 0):
             return False
         shard.sources[partition] = offset + 1

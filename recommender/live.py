@@ -87,5 +87,5 @@ class LiveMetrics:
 
     def restore(self, state: dict[str, NDArray[np.generic]]) -> None:
         """Take over what `state` gave."""
-        self.tests = int(state["tests"][0])  # type: ignore[arg-type]
+        self.tests = int(state["tests"][0])
         self._ranks[: len(state["ranks"])] = state["ranks"]

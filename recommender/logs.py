@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 
 FORMAT = "%(asctime)s %(levelname)-7s %(message)s"
 
 #: Loggers of libraries that repeat themselves many times a second while the broker is away.
 NOISY = ("aiokafka", "faust", "mode", "kafka")
+#: What they say of a broker that is away, or not yet quite there. `recommender.watch` says it once.
+PASSING = re.compile(
+    r"Unable connect|Unable to connect|Unable to request metadata|Connect attempt|connection lost"
+    r"|Group Coordinator Request failed|Failed fetch messages|Failed to reconnect|Heartbeat failed"
+    r"|Got error produce response|Bootstrap connection|Error sending|Marking the coordinator dead",
+    re.IGNORECASE,
+)
 #: Of each of their messages at most one in so many seconds is let through.
-QUIET_SECONDS = 10.0
+QUIET_SECONDS = 60.0
 
 
 class Thinned(logging.Filter):
@@ -26,7 +34,9 @@ class Thinned(logging.Filter):
         """Whether a record is shown."""
         if not record.name.startswith(NOISY):
             return True
-        if record.levelno < self._least:
+        if record.levelno < self._least or (
+            self._least > logging.DEBUG and PASSING.search(record.getMessage())
+        ):
             return False
         key = (record.name, str(record.msg)[:60])
         now = time.monotonic()

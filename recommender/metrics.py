@@ -26,6 +26,11 @@ class Metrics:
             ["result"],
             registry=self.registry,
         )
+        self.batches = Counter(
+            "recommender_batches",
+            "Deliveries of a partition's fetched records to the learning agent",
+            registry=self.registry,
+        )
         self.replies = Counter(
             "recommender_replies", "Requests by the code of their reply", ["code"], registry=self.registry
         )

@@ -59,10 +59,11 @@ class Replies:
         self._connected.set()
         self._lost_at: float | None = None
         self._ended: Callable[[], ClientError] | None = None
-        # Before the first request is sent, or its answer could be missed.
-        partitions = self._partitions()
-        ends = consumer.end_offsets(partitions, timeout_ms=int(seconds * 1000))
+        # Before the first request is sent, or its answer could be missed. Assigning comes first: from then on
+        # the consumer's metadata are about this topic.
+        partitions = [TopicPartition(topic, each) for each in consumer.partitions_for_topic(topic)]
         consumer.assign(partitions)
+        ends = consumer.end_offsets(partitions, timeout_ms=int(seconds * 1000))
         for partition, offset in ends.items():
             consumer.seek(partition, offset)
         self._thread = threading.Thread(target=self._run, name=f"replies-{topic}", daemon=True)
@@ -157,16 +158,14 @@ class Replies:
 
     def _follow_new_partitions(self) -> None:
         assigned = self._consumer.assignment()
-        added = [each for each in self._partitions() if each not in assigned]
+        known = {TopicPartition(self._topic, each) for each in self._network.partitions(self._topic)}
+        added = sorted(known - assigned)
         if added:
             # assign() keeps the positions of those that were assigned before. A new partition is read from
             # its beginning, for it may hold replies already.
             self._consumer.assign([*assigned, *added])
             for each in added:
                 self._consumer.seek(each, 0)
-
-    def _partitions(self) -> list[TopicPartition]:
-        return [TopicPartition(self._topic, each) for each in sorted(self._network.partitions(self._topic))]
 
     def _watch(self) -> None:
         """Tell those who wait when the connection is lost for longer than a broker takes to come back."""

@@ -42,7 +42,7 @@ def _setting(
         "learned": learned,
         "secret": secret,
     }
-    return field(default=default, metadata=metadata)
+    return field(default=default, repr=not secret, metadata=metadata)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +96,7 @@ class Settings:
         10,
         "one in so many positive ratings is first used to test the model; 0 tests none",
         low=0,
+        high=1_000_000,
         learned=True,
     )
     test_window: int = _setting(
@@ -205,7 +206,7 @@ def shown(settings: Settings, name: str) -> str:
 
 def _show(value: Any) -> str:
     if isinstance(value, float):
-        return "" if value != value else f"{value:g}"
+        return "" if value != value else repr(value).removesuffix(".0")
     return str(value)
 
 
@@ -221,9 +222,9 @@ def _parse(declared: Any, name: str, text: str) -> Any:
     if convert is not str and (value != value or value in (float("inf"), float("-inf"))):
         raise SettingsError(f"{name} has value {text!r}: not a finite number")
     if low is not None and value < low:
-        raise SettingsError(f"{name} has value {text!r}: must be at least {low:g}")
+        raise SettingsError(f"{name} has value {text!r}: must be at least {_show(low)}")
     if high is not None and value > high:
-        raise SettingsError(f"{name} has value {text!r}: must be at most {high:g}")
+        raise SettingsError(f"{name} has value {text!r}: must be at most {_show(high)}")
     if choices:
         matching = [each for each in choices if each.lower() == value.lower()]
         if not matching:

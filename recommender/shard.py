@@ -258,7 +258,7 @@ class Shard:
         for path, array in state.items():
             part, _, name = path.partition("/")
             parts.setdefault(part, {})[name] = array
-        self.offset = int(parts["shard"]["offset"][0])  # type: ignore[arg-type]
+        self.offset = int(parts["shard"]["offset"][0])
         self.sources = {int(source): int(offset) for source, offset in parts["shard"]["sources"]}
         self.users.restore(parts["users"])
         self.items.restore(parts["items"])

@@ -72,7 +72,6 @@ class Shards:
         self.rebuild = rebuild
         self.allow_gap = allow_gap
         self.held: dict[int, Held] = {}
-        self.unsaved_since: float | None = None
         self.save_error: str | None = None
 
     def get(self, partition: int) -> Held | None:
@@ -148,47 +147,53 @@ class Shards:
             del self.held[partition]
 
     async def save_all(self, commit: Commit, within: float | None = None) -> bool:
-        """Save every shard that has learned since it was saved, then commit.
+        """Save every shard that has learned since it was saved, then commit all that is durable.
 
         Returns
         -------
         bool
             Whether everything that was learned is now durable.
         """
-        results = await asyncio.gather(*(self._save(held, within) for held in list(self.held.values())))
+        await asyncio.gather(*(self._save(held, within) for held in list(self.held.values())))
         durable = {partition: held.saved for partition, held in self.held.items() if held.saved >= 0}
-        if any(result is not None for result in results) and durable:
+        if durable:
+            # Also when nothing was saved just now: the last commit may have failed.
             await commit(durable)
-        return all(held.saved == held.shard.offset for held in self.held.values())
+        return not any(_is_owed(held) for held in self.held.values())
 
-    async def _save(self, held: Held, within: float | None) -> int | None:
-        """Save one shard; its offset if it is durable now and was not before."""
-        if held.saved == held.shard.offset or (held.shard.offset == 0 and held.saved < 0):
-            return None
+    async def _save(self, held: Held, within: float | None) -> None:
+        """Save one shard, if it has learned and may be saved."""
+        if not _is_owed(held):
+            return
         async with held.saving:
             try:
                 async with asyncio.timeout(within), held.lock:
                     if held.tainted:
-                        return None
+                        return
                     offset = held.shard.offset
                     state = await asyncio.to_thread(_copy, held.shard)
-                await asyncio.to_thread(self.store.save, held.shard.partition, offset, state)
             except TimeoutError:
-                return None  # what is being applied waits for the broker; the next turn saves it
+                return  # what is being applied waits for the broker; the next turn saves it
+            try:
+                await asyncio.to_thread(self.store.save, held.shard.partition, offset, state)
             except OSError as error:
                 self._cannot_save(error)
-                return None
+                return
             held.saved = offset
         if self.save_error is not None:
             logger.warning("checkpoints can be written again")
             self.save_error = None
-        return offset
 
     def _cannot_save(self, error: OSError) -> None:
         """Learning and answering go on; offsets wait, so that nothing is lost."""
         text = f"cannot write checkpoints to {self.store.directory}: {error}"
         logger.error("%s; learning goes on, nothing is committed until this is mended", text)
         self.save_error = text
+
+
+def _is_owed(held: Held) -> bool:
+    """Whether a shard has learned what no checkpoint of it holds."""
+    return held.shard.offset != max(held.saved, 0)
 
 
 def _copy(shard: Shard) -> Arrays:

@@ -18,6 +18,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from producers import movielens
 from producers.columns import Columns
+from producers.replay import Progress as Delivery
 from producers.replay import replay
 from recommender import topics as topics_room
 from recommender.broker import LocalBroker
@@ -148,7 +149,11 @@ def _learn(worker: str, ratings: Columns, broker: str) -> None:
     """Replay in the background of watching the worker learn."""
     total = len(ratings)
     with _Watch(total) as watch:
-        result = replay(ratings.ratings(), broker, Topics().ratings, progress=lambda _: watch.look(worker))
+
+        def progress(_: Delivery) -> None:
+            watch.look(worker)
+
+        result = replay(ratings.ratings(), broker, Topics().ratings, progress=progress)
         if result.failed or not result.complete:
             raise RecommenderError(f"{result.failed} ratings were not delivered: {result.cause}")
         learned, moved = 0, time.monotonic()

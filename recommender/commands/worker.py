@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import socket
 import sys
 from typing import Any
@@ -17,9 +19,18 @@ from recommender.errors import RecommenderError
 from recommender.models import registry
 from recommender.settings import Settings
 
+logger = logging.getLogger(__name__)
+
 
 class Worker(faust.Worker):
-    """Faust's worker without its banner and its own idea of logging."""
+    """Faust's worker without its banner, its spinner and its own idea of logging."""
+
+    logger = logging.getLogger("faust.worker")
+
+    def __init__(self, app: WorkerApp, **options: Any) -> None:
+        super().__init__(app, **options)
+        self.spinner = None
+        self._stopping = False
 
     def _setup_logging(self) -> None:
         pass
@@ -27,6 +38,22 @@ class Worker(faust.Worker):
     async def on_first_start(self) -> None:
         """Nothing to print."""
         await self.default_on_first_start()
+
+    def _on_sigint(self) -> None:
+        self._stop("Ctrl-C")
+        super()._on_sigint()
+
+    def _on_sigterm(self) -> None:
+        self._stop("SIGTERM")
+        super()._on_sigterm()
+
+    def _stop(self, why: str) -> None:
+        """Say what happens. A second time means at once: what is not saved is learned again."""
+        if self._stopping:
+            logger.warning("%s again: ending at once; what is not saved will be learned again", why)
+            os._exit(130)
+        self._stopping = True
+        logger.info("%s: saving and stopping", why)
 
 
 @click.command()
@@ -42,7 +69,7 @@ def worker(rebuild: bool, allow_gap: bool, **overrides: str | None) -> None:
 
     Stops on Ctrl-C or SIGTERM after saving its state; started again it continues where it was.
     """
-    config = settings_room.load(**overrides)
+    config = settings_room.load(None, **overrides)
     logs.configure(config.log_level)
     _require_free(config)
     app = app_room.create_app(config, rebuild=rebuild, allow_gap=allow_gap)
@@ -58,8 +85,15 @@ def run(app: WorkerApp, config: Settings) -> None:
     except SystemExit as ended:
         code = ended.code
     if app.failure is not None:
-        raise app.failure
-    sys.exit(code)
+        click.secho(f"Error: {app.failure}", fg="red", err=True)
+        code = 2
+    elif not code:
+        logger.info("stopped")
+    # All is saved and committed. A plain exit would wait five seconds for Faust's consumer thread.
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else 1)
 
 
 def _require_free(config: Settings) -> None:

@@ -33,7 +33,12 @@ class Popular:
         self._items = max(self._items, int(events.items.max()) + 1)
         self._counts = _grown(self._counts, self._items)
         _count(
-            self._positive, events.items, events.ratings, events.weights, events.previous_weights, self._counts
+            self._positive,
+            events.items,
+            events.ratings,
+            events.weights,
+            events.previous_weights,
+            self._counts,
         )
 
     def score(self, user: int, candidates: IntArray) -> FloatArray:

@@ -31,11 +31,17 @@ _MODELS: dict[str, tuple[str, str, str]] = {
     "popular": ("popular", "Popular", "the items that most users rate positively, of all time"),
     "popular-recent": ("popular", "PopularRecent", "the same with old ratings fading: half_life in events"),
     "mf": ("mf", "MF", "FluRS' incremental matrix factorization, as a compiled loop over growing arrays"),
-    "knn-baseline": ("knn_model", "KNNBaselineModel", "Surprise's KNNBaseline, adapting to each rating at once"),
+    "knn-baseline": (
+        "knn_model",
+        "KNNBaselineModel",
+        "Surprise's KNNBaseline, adapting to each rating at once",
+    ),
     "random": ("random", "Random", "a fixed random order for each user: the floor to measure against"),
 }
 _FLURS = "flurs:"
-_FLURS_LINE = "any FluRS recommender behind guards: flurs:mf, flurs:bprmf, flurs:user-knn, flurs:fm, flurs:sketch"
+_FLURS_LINE = (
+    "any FluRS recommender behind guards: flurs:mf, flurs:bprmf, flurs:user-knn, flurs:fm, flurs:sketch"
+)
 
 
 def describe() -> list[tuple[str, str]]:

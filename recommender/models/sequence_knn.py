@@ -33,7 +33,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from recommender.history import Events, History, HistoryArrays
-from recommender.history_kernels import ITEM_COUNT, USER_COUNT
+from recommender.history_kernels import ITEM_COUNT, LONGEST, USER_COUNT
 from recommender.models.base import NEVER, Arrays, FloatArray, IntArray, ModelContext
 from recommender.models.options import between
 
@@ -252,11 +252,13 @@ class _Scratch:
         )
 
     def room(self, arrays: HistoryArrays, touches: int) -> _Touches:
-        longest = int(arrays.users["capacity"].max(initial=0))
+        longest = int(arrays.meta[LONGEST])
         have = self._touches
         if len(arrays.users) > len(have.place) or longest > len(have.mass) or touches > len(have.user):
             self._touches = self._made(
-                max(len(arrays.users), len(have.place)), max(longest, len(have.mass)), max(touches, len(have.user))
+                max(len(arrays.users), len(have.place)),
+                max(longest, len(have.mass)),
+                max(touches, len(have.user)),
             )
         return self._touches
 
@@ -402,7 +404,9 @@ def _first_walked(entry_items, start, used, live, walked):  # type: ignore[no-un
 
 
 @_kernel
-def _evidence(h, own_user, items, strengths, shrink, exponent, raters, walked, closeness, base_share, power, t, both):  # type: ignore[no-untyped-def]
+def _evidence(
+    h, own_user, items, strengths, shrink, exponent, raters, walked, closeness, base_share, power, t, both
+):  # type: ignore[no-untyped-def]
     """Let all neighbours of a profile speak: sums and counts for each item, into `both`."""
     entry_items, weights, positions, users = h.entry_items, h.entry_weights, h.entry_positions, h.users
     met, touches = np.int64(0), np.int64(0)
@@ -410,7 +414,18 @@ def _evidence(h, own_user, items, strengths, shrink, exponent, raters, walked, c
         if items[k] < h.meta[ITEM_COUNT]:
             share = strengths[k] / (np.float64(h.items[items[k]].count) + shrink) ** exponent
             met, touches = _meet(
-                users, h.items, h.ring_users, h.ring_entries, weights, own_user, items[k], share, raters, t, met, touches
+                users,
+                h.items,
+                h.ring_users,
+                h.ring_entries,
+                weights,
+                own_user,
+                items[k],
+                share,
+                raters,
+                t,
+                met,
+                touches,
             )
     for n in range(met):
         user = t.user[n]
@@ -446,6 +461,7 @@ def _evidence(h, own_user, items, strengths, shrink, exponent, raters, walked, c
 @_kernel
 def _tell_old(entry_items, weights, positions, start, first, slot, reach, base, power, mass, both):  # type: ignore[no-untyped-def]
     """Add the entries of one window that are older than what is walked; each once."""
+    alone = _raised(base, power)
     centre = np.int64(positions[start + slot])
     begin = slot
     while begin > 0 and centre - positions[start + begin - 1] <= reach:
@@ -453,7 +469,12 @@ def _tell_old(entry_items, weights, positions, start, first, slot, reach, base, 
     s = begin
     while s < first and positions[start + s] - centre <= reach:
         if mass[s] > 0.0:
-            _tell(entry_items, weights, start, s, s + 1, mass, base, power, both)
+            item = np.int64(entry_items[start + s])
+            value = np.float64(weights[start + s]) * (_raised(mass[s] + base, power) + alone)
+            if item >= 0 and value > 0.0:
+                both[item, 0] += value
+                both[item, 1] += 1.0
+            mass[s] = 0.0
         s += 1
 
 

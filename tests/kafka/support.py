@@ -1,0 +1,117 @@
+"""What tests against a broker share: records in, records out, and waiting for something to come true."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+
+Header = tuple[str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record to be written."""
+
+    value: bytes | None
+    key: bytes | None = None
+    headers: Sequence[Header] = ()
+    partition: int | None = None
+    timestamp_ms: int | None = None
+
+
+def wait_until(condition: Callable[[], Any], seconds: float = 30.0, message: str = "") -> Any:
+    """The first true value of `condition`; an `AssertionError` if there is none in time."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() >= deadline:
+            raise AssertionError(f"not within {seconds:g} s: {message or condition}")
+        time.sleep(0.05)
+
+
+def produce(kafka: str, topic: str, records: Iterable[Record | bytes]) -> list[tuple[int, int]]:
+    """Write records and wait until the broker has them.
+
+    Parameters
+    ----------
+    kafka : str
+        Bootstrap servers.
+    topic : str
+    records : iterable of Record or bytes
+        Bytes stand for a record with only a value.
+
+    Returns
+    -------
+    list of (int, int)
+        Partition and offset of each.
+    """
+    producer = KafkaProducer(bootstrap_servers=kafka, acks="all", linger_ms=5)
+    try:
+        sent = []
+        for each in records:
+            record = Record(each) if isinstance(each, bytes) else each
+            sent.append(
+                producer.send(
+                    topic,
+                    value=record.value,
+                    key=record.key,
+                    headers=list(record.headers),
+                    partition=record.partition,
+                    timestamp_ms=record.timestamp_ms,
+                )
+            )
+        producer.flush(timeout=30)
+        written = [each.get(timeout=30) for each in sent]
+        return [(each.partition, each.offset) for each in written]
+    finally:
+        producer.close(timeout=10)
+
+
+def consume(kafka: str, topic: str, count: int, seconds: float = 30.0) -> list[Any]:
+    """The first `count` records of a topic, in the order of their partitions' logs.
+
+    Each has ``topic``, ``partition``, ``offset``, ``key``, ``value``, ``headers`` and ``timestamp``. An
+    `AssertionError` says how many there were if they do not come in time.
+    """
+    return _read(kafka, topic, seconds, lambda records, consumer: len(records) >= count, f"{count} records")[
+        :count
+    ]
+
+
+def consume_all(kafka: str, topic: str, seconds: float = 30.0) -> list[Any]:
+    """All records that the topic has at this moment."""
+
+    def at_end(records: list[Any], consumer: Any) -> bool:
+        ends = consumer.end_offsets(list(consumer.assignment()))
+        return all(consumer.position(partition) >= end for partition, end in ends.items())
+
+    return _read(kafka, topic, seconds, at_end, "the end of the log")
+
+
+def _read(
+    kafka: str, topic: str, seconds: float, enough: Callable[[list[Any], Any], bool], goal: str
+) -> list[Any]:
+    consumer = KafkaConsumer(
+        bootstrap_servers=kafka, group_id=None, enable_auto_commit=False, auto_offset_reset="earliest"
+    )
+    records: list[Any] = []
+    deadline = time.monotonic() + seconds
+    try:
+        partitions = wait_until(
+            lambda: consumer.partitions_for_topic(topic), seconds, f"topic {topic} does not exist"
+        )
+        consumer.assign([TopicPartition(topic, partition) for partition in sorted(partitions)])
+        while not enough(records, consumer):
+            if time.monotonic() >= deadline:
+                raise AssertionError(f"{topic}: {len(records)} records in {seconds:g} s, expected {goal}")
+            for batch in consumer.poll(timeout_ms=200).values():
+                records.extend(batch)
+    finally:
+        consumer.close()
+    return records
