@@ -240,7 +240,7 @@ def _add_saving(app: WorkerApp, names: Topics, config: Settings) -> None:
     async def assigned(sender: Any, assigned: set[TP], **kwargs: Any) -> None:
         if assigned:
             mine = sorted(tp.partition for tp in assigned if tp.topic == names.ratings)
-            logger.info("holds %s partitions %s", names.ratings, ", ".join(map(str, mine)))
+            logger.info("holds %s partition %s", names.ratings, ", ".join(map(str, mine)))
             app.shards.keep_only({tp.partition for tp in assigned if tp.topic == names.ratings})
             app.answerer.keep_only({tp.partition for tp in assigned if tp.topic == names.requests})
 

@@ -25,6 +25,8 @@ from yarl import URL
 from recommender.ingest import Record
 
 logger = logging.getLogger(__name__)
+#: Services log under their class' module; these are Faust's, and its log is quieter than ours.
+FAUST_LOGGER = logging.getLogger("faust.recommender")
 
 #: A commit that takes longer is left to the next one, which commits more.
 COMMIT_SECONDS = 5.0
@@ -93,9 +95,8 @@ def set_transport(app: AppT, broker: str, positions: Positions) -> None:
         Called with the assigned partitions each time reading starts or restarts.
     """
 
-    # Services log under their class' module, and these are Faust's.
     class Thread(driver.AIOKafkaConsumerThread):
-        logger = driver.logger
+        logger = FAUST_LOGGER
 
         def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
             consumer = super()._create_worker_consumer(transport)
@@ -119,7 +120,7 @@ def set_transport(app: AppT, broker: str, positions: Positions) -> None:
             return True
 
     class Consumer(driver.Consumer):
-        logger = driver.logger
+        logger = FAUST_LOGGER
 
         async def commit_offsets(self, offsets: Mapping[TP, int]) -> bool:
             return bool(await cast(Thread, self._thread).commit_offsets(offsets))
@@ -137,7 +138,7 @@ def set_transport(app: AppT, broker: str, positions: Positions) -> None:
                     self._committed_offset[tp] = offset
 
     class Producer(driver.Producer):
-        logger = driver.logger
+        logger = FAUST_LOGGER
 
         def _settings_extra(self) -> Mapping[str, Any]:
             # Else a record that is sent again because an answer was lost would be there twice.

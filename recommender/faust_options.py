@@ -11,8 +11,8 @@ from mode.supervisors import CrashingSupervisor
 from recommender import bulk
 from recommender.settings import Settings
 
-#: Largest record that the worker writes: a dead letter is a rating record and some headers.
-MAX_RECORD_BYTES = 2 * 1024 * 1024
+#: Largest record that the worker writes: whatever a topic takes as a rating, and some headers. Kafka has the say.
+MAX_RECORD_BYTES = 100 * 1024 * 1024
 
 
 def faust_options(config: Settings) -> dict[str, Any]:

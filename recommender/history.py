@@ -306,12 +306,10 @@ class History:
             self._arrays.users[field][: len(live)] = state[name]
         for name, field in _ITEM_FIELDS.items():
             self._arrays.items[field][: len(events)] = state[name]
-        kernels.unpack(
-            self._arrays,
-            live,
-            ring_sizes,
-            *(np.ascontiguousarray(state[n]) for n in _ENTRY_FIELDS + _RING_FIELDS),
-        )
+        # Arrays of a file may be read-only, which would be another kernel.
+        dense = (np.require(state[name], requirements=["C", "W"]) for name in _ENTRY_FIELDS + _RING_FIELDS)
+        kernels.unpack(self._arrays, np.require(live, np.int32, ["C", "W"]), ring_sizes, *dense)
+
 
 
 def _events(

@@ -17,6 +17,8 @@ from recommender.shard import Shard
 
 #: On a forwarded rating: the partition and offset it came from, as ``3:1042``.
 SOURCE = "recommender-source"
+#: Kafka's offsets have 63 bits, and so does what a checkpoint keeps of them.
+MAX_OFFSET = 2**62
 #: Kafka's offsets are below it.
 MAX_OFFSET = 2**63 - 1
 
@@ -133,6 +135,8 @@ class Ingest:
             partition, offset = (int(part) for part in source.split(b":"))
         except ValueError:
             return True  # a header of that name that is not ours
+        if not (0 <= partition < self.partitions and 0 <= offset <= MAX_OFFSET):
+            return True  # nor is this
         if not (0 <= partition < self.partitions and 0 <= offset < MAX_OFFSET):
             return True
         if offset < shard.sources.get(partition, 0):
@@ -151,4 +155,6 @@ class Ingest:
             "stage": stage,
         }
         headers = [*record.headers, *((f"__connect.errors.{name}", told[name].encode()) for name in told)]
-        return Outgoing(partition, record.key, record.value, record.timestamp, headers)
+        # The client refuses a record that is null in both, which others send: its letter has an empty key.
+        key = b"" if record.key is None and record.value is None else record.key
+        return Outgoing(partition, key, record.value, record.timestamp, headers)

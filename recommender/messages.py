@@ -157,8 +157,8 @@ def decode_request(value: bytes | None, headers: Headers = ()) -> Request:
     return msgspec.structs.replace(
         request,
         user=_identifier(request.user, "$.user"),
-        items=None if items is None else [_identifier(each, "$.items[...]") for each in items],
-        exclude=[_identifier(each, "$.exclude[...]") for each in request.exclude],
+        items=None if items is None else _identifiers(items, "$.items"),
+        exclude=_identifiers(request.exclude, "$.exclude"),
     )
 
 
@@ -222,8 +222,8 @@ class Failure(Exception):
     Attributes
     ----------
     code : str
-        What kind of failure: ``bad_request``, ``deadline_exceeded``, ``not_caught_up``, ``wrong_partition``,
-        ``reply_topic_not_allowed``, ``reply_too_large`` or ``internal_error``.
+        ``bad_request``, ``deadline_exceeded``, ``not_caught_up``, ``wrong_partition``, ``internal_error``,
+        ``reply_topic_not_allowed``, ``reply_topic_unavailable`` or ``reply_not_accepted``.
     message : str
         One sentence for a person.
     retriable : bool
@@ -273,6 +273,10 @@ def _identifier(value: str | int, path: str) -> str:
     if size > MAX_ID_BYTES:
         raise BadMessage(f"expected an id of at most {MAX_ID_BYTES} bytes, got {size} - at `{path}`")
     return text
+
+
+def _identifiers(values: list[str | int], path: str) -> list[str | int]:
+    return [_identifier(each, f"{path}[{place}]") for place, each in enumerate(values)]
 
 
 def _explain(error: Exception) -> str:

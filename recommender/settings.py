@@ -93,7 +93,7 @@ class Settings:
         30.0, "how long a request with `after` may wait for learning to get there", unit="seconds", low=0
     )
     test_every: int = _setting(
-        10,
+        100,
         "one in so many positive ratings is first used to test the model; 0 tests none",
         low=0,
         high=1_000_000,

@@ -107,6 +107,8 @@ def _worker(broker: str, model: str) -> Iterator[str]:
             "RECOMMENDER_CHECKPOINTS": str(guarded.directory / "checkpoints"),
             "RECOMMENDER_WEB_PORT": str(port),
             "RECOMMENDER_SESSION_TIMEOUT": "6",
+            # Many tests, so that the figures on the screen are steady.
+            "RECOMMENDER_TEST_EVERY": "20",
         }
         settings = [f"{name}={value}" for name, value in variables.items()]
         guarded.run(["/usr/bin/env", *settings, sys.executable, "-m", "recommender", "worker"])

@@ -41,16 +41,17 @@ def uniforms(seed, row, columns, values):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def normal_rows(seed, side, begin, end, scale, rows):  # type: ignore[no-untyped-def]
-    """Fill rows[begin:end] with normal deviates of (seed, side, row, column), times `scale`."""
-    for r in range(begin, end):
+def _normal_rows(seed, side, begin, columns, scale, rows):  # type: ignore[no-untyped-def]
+    for r in range(begin, rows.shape[0]):
         key = mix(mix(np.uint64(seed), np.uint64(side)), np.uint64(r))
-        for c in range(rows.shape[1]):
+        for c in range(columns):
             first = 1.0 - uniform(mix(key, np.uint64(2 * c)))
             second = uniform(mix(key, np.uint64(2 * c + 1)))
             rows[r, c] = scale * math.sqrt(-2.0 * math.log(first)) * math.cos(2.0 * math.pi * second)
 
 
-def fill_normal(rows: NDArray[np.float64], seed: int, side: int, begin: int, scale: float) -> None:
-    """Fill `rows` from row `begin` on."""
-    normal_rows(seed & (2**64 - 1), side, begin, len(rows), scale, rows)
+def fill_normal(
+    rows: NDArray[np.float64], seed: int, side: int, begin: int, columns: int, scale: float
+) -> None:
+    """Fill rows[begin:, :columns] with normal deviates of (seed, side, row, column), times `scale`."""
+    _normal_rows(np.uint64(seed & (2**64 - 1)), side, begin, columns, scale, rows)

@@ -113,7 +113,7 @@ class Asker:
         for records in self._consumer.poll(timeout_ms=milliseconds).values():
             for record in records:
                 headers = dict(record.headers)
-                correlation = headers.get(CORRELATION, headers.get("correlation_id", b""))
+                correlation = headers.get(CORRELATION) or headers.get("correlation_id") or b""
                 reply = Reply(json.loads(record.value), headers, record.topic, record.key)
                 self._replies.setdefault(correlation, []).append(reply)
 

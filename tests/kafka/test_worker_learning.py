@@ -10,33 +10,31 @@ import pytest
 
 from tests.kafka.asking import asking
 from tests.kafka.support import Record, produce
-from tests.kafka.worker_logs import Oracle, generated, rating
-from tests.kafka.workers import Installation, Worker, installed
+from tests.kafka.worker_logs import Running, generated, rating, running_worker
+
 
 COUNT = 20_000
-Running = tuple[Installation, Worker, Oracle]
 
 
 @pytest.fixture(scope="module")
 def running(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A worker on one partition, whose log held ratings before it started."""
-    with installed(kafka, tmp_path_factory.mktemp("learning"), "learning") as installation:
-        produce(kafka, installation.topics.ratings, generated(COUNT))
-        yield installation, installation.worker().start().ready(), Oracle(installation)
+    with running_worker(
+        kafka, tmp_path_factory.mktemp("learning"), "learning", ratings=generated(COUNT)
+    ) as running:
+        yield running
 
 
 def test_an_agent_gets_many_records_at_once(running: Running) -> None:
-    _, worker, _ = running
-    worker.settled({0: COUNT})
-    assert worker.metric("recommender_ratings_total", result="learned") == COUNT
-    batches = worker.metric("recommender_batches_total")
+    running.worker.settled({0: COUNT})
+    assert running.worker.metric("recommender_ratings_total", result="learned") == COUNT
+    batches = running.worker.metric("recommender_batches_total")
     assert 1 <= batches < COUNT / 100
 
 
 def test_a_backlog_is_learned_exactly(running: Running) -> None:
-    installation, worker, oracle = running
-    (shard,) = oracle.assert_agrees(worker).values()
-    status = worker.shards[0]
+    (shard,) = running.oracle.assert_agrees(running.worker).values()
+    status = running.worker.shards[0]
     assert (status["users"], status["items"]) == (len(shard.users), len(shard.items))
     assert status["events"] == shard.events
     assert status["live"] == shard.live.summary()
@@ -44,7 +42,6 @@ def test_a_backlog_is_learned_exactly(running: Running) -> None:
 
 
 def test_messagepack_and_json_teach_alike(running: Running) -> None:
-    installation, worker, oracle = running
     fields = {"user": "packed", "rating": 4.5, "timestamp": 1_100_000_000.25, "note": ["ignored"]}
     kinds = ["application/msgpack", "application/x-msgpack", "Application/MsgPack; charset=binary"]
     records = [
@@ -56,11 +53,11 @@ def test_messagepack_and_json_teach_alike(running: Running) -> None:
     ]
     as_json = json.dumps({**fields, "item": "i3"}).encode()
     records.append(Record(as_json, headers=[("content-type", b"application/json; charset=utf-8")]))
-    worker.settled({0: COUNT})
-    before = worker.metric("recommender_ratings_total", result="learned")
-    produce(installation.kafka, installation.topics.ratings, records)
-    (shard,) = oracle.assert_agrees(worker).values()
-    assert worker.metric("recommender_ratings_total", result="learned") == before + 4
+    running.worker.settled({0: COUNT})
+    before = running.worker.metric("recommender_ratings_total", result="learned")
+    produce(running.kafka, running.topics.ratings, records)
+    (shard,) = running.oracle.assert_agrees(running.worker).values()
+    assert running.worker.metric("recommender_ratings_total", result="learned") == before + 4
     user = shard.users.find("packed")
     assert user is not None
     items, values, *_ = shard.history.rated(user)
@@ -69,8 +66,7 @@ def test_messagepack_and_json_teach_alike(running: Running) -> None:
 
 
 def test_a_rating_again_replaces_and_null_withdraws(running: Running) -> None:
-    installation, worker, oracle = running
-    kafka, topics = installation.kafka, installation.topics
+    kafka, topics = running.kafka, running.topics
     given = [rating("changes", "i1", 5), rating("changes", "i1", 1), rating(7, 50, 5), rating("7", "50", 1)]
     with asking(kafka, topics) as asker:
 
@@ -89,4 +85,4 @@ def test_a_rating_again_replaces_and_null_withdraws(running: Running) -> None:
         assert stands("7", "50", offset) == (False, False)
         # What nobody ever rated does not become known by being withdrawn.
         assert asker.ask({"user": "1", "items": ["nothing"], "after": offset}).items == []
-    oracle.assert_agrees(worker)
+    running.oracle.assert_agrees(running.worker)

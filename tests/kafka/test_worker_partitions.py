@@ -12,24 +12,22 @@ from recommender.routing import partition_of
 from recommender.shard import Shard
 from tests.kafka.asking import Asker, asking
 from tests.kafka.support import Record, consume_all, produce, wait_until
-from tests.kafka.worker_logs import Oracle, generated, rating
-from tests.kafka.workers import PATIENCE, Installation, Worker, installed
+from tests.kafka.worker_logs import Running, generated, rating, running_worker
+from tests.kafka.workers import PATIENCE, Worker
 
 COUNT = 20_000
-Running = tuple[Installation, Worker, Oracle]
 
 
 @pytest.fixture(scope="module")
 def running(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A worker on four partitions; each test adds ratings of its own."""
-    with installed(kafka, tmp_path_factory.mktemp("partitions"), "partitions", 4) as installation:
-        yield installation, installation.worker().start().ready(), Oracle(installation)
+    with running_worker(kafka, tmp_path_factory.mktemp("partitions"), "partitions", 4) as running:
+        yield running
 
 
 @pytest.fixture
 def asker(running: Running) -> Iterator[Asker]:
-    installation, *_ = running
-    with asking(installation.kafka, installation.topics) as asker:
+    with asking(running.kafka, running.topics) as asker:
         yield asker
 
 
@@ -40,9 +38,8 @@ def events(worker: Worker) -> int:
 
 def settled(running: Running, count: int) -> dict[int, Shard]:
     """Wait until so many ratings have reached their users' partitions; each is there, once, and saved."""
-    installation, worker, oracle = running
-    wait_until(lambda: events(worker) >= count, PATIENCE, f"{count} events\n{worker.log}")
-    shards = oracle.assert_agrees(worker)
+    wait_until(lambda: events(running.worker) >= count, PATIENCE, f"{count} events\n{running.worker.log}")
+    shards = running.oracle.assert_agrees(running.worker)
     assert sum(shard.events for shard in shards.values()) == count
     for partition, shard in shards.items():
         users = [shard.users.id_of(index) for index in range(len(shard.users))]
@@ -51,37 +48,34 @@ def settled(running: Running, count: int) -> dict[int, Shard]:
 
 
 def test_partitions_are_learned_exactly_as_they_fill(running: Running) -> None:
-    installation, worker, oracle = running
-    written = produce(installation.kafka, installation.topics.ratings, generated(COUNT, seed=2))
+    written = produce(running.kafka, running.topics.ratings, generated(COUNT, seed=2))
     assert len({partition for partition, _ in written}) == 4
-    shards = oracle.assert_agrees(worker)
+    shards = running.oracle.assert_agrees(running.worker)
     assert sum(len(shard.users) for shard in shards.values()) == 500
-    assert worker.metric("recommender_ratings_total", result="forwarded") == 0
+    assert running.worker.metric("recommender_ratings_total", result="forwarded") == 0
 
 
 def test_an_article_style_producer_feeds_it(running: Running) -> None:
-    installation, worker, oracle = running
-    before = events(worker)
+    before = events(running.worker)
     ratings = [(f"article-{number % 30}", f"i{number}", 1 + number % 5) for number in range(300)]
-    producer = KafkaProducer(bootstrap_servers=[installation.kafka])
+    producer = KafkaProducer(bootstrap_servers=[running.kafka])
     try:
         for user, item, value in ratings:
             body = json.dumps({"user": user, "item": item, "rating": value}).encode("ascii")
-            future = producer.send(installation.topics.ratings, value=body)
+            future = producer.send(running.topics.ratings, value=body)
             future.get(timeout=PATIENCE)
     finally:
         producer.close()
     settled(running, before + len(ratings))
-    assert worker.metric("recommender_ratings_total", result="forwarded") > 0
-    worker.stop()
-    worker.start().ready()
+    assert running.worker.metric("recommender_ratings_total", result="forwarded") > 0
+    running.worker.stop()
+    running.worker.start().ready()
     settled(running, before + len(ratings))
-    assert events(worker) == before + len(ratings)
+    assert events(running.worker) == before + len(ratings)
 
 
 def test_ratings_keyed_by_something_else_find_their_user(running: Running) -> None:
-    installation, worker, oracle = running
-    before = events(worker)
+    before = events(running.worker)
     records = [
         Record(
             rating(f"keyed-{number}", "i1"),
@@ -91,9 +85,9 @@ def test_ratings_keyed_by_something_else_find_their_user(running: Running) -> No
         )
         for number in range(40)
     ]
-    produce(installation.kafka, installation.topics.ratings, records)
+    produce(running.kafka, running.topics.ratings, records)
     settled(running, before + len(records))
-    log = consume_all(installation.kafka, installation.topics.ratings)
+    log = consume_all(running.kafka, running.topics.ratings)
     forwarded = [record for record in log if record.key and record.key.startswith(b"keyed-")]
     elsewhere = {
         number for number in range(40) if partition_of(f"keyed-{number}", 4) != partition_of("the same", 4)
@@ -111,10 +105,10 @@ def test_ratings_keyed_by_something_else_find_their_user(running: Running) -> No
 
 
 def test_a_request_on_another_partition_is_answered_from_its_users(running: Running, asker: Asker) -> None:
-    installation, worker, oracle = running
-    (home, offset) = produce(
-        installation.kafka, installation.topics.ratings, [Record(rating("asks", "i3"), b"asks")]
-    )[0]
+    before = running.worker.metric("recommender_replies_total", code="forwarded")
+    (home, offset) = produce(running.kafka, running.topics.ratings, [Record(rating("asks", "i3"), b"asks")])[
+        0
+    ]
     correlations = {
         partition: asker.send({"user": "asks", "n": 3, "after": offset}, key=b"other", partition=partition)
         for partition in range(4)
@@ -125,7 +119,7 @@ def test_a_request_on_another_partition_is_answered_from_its_users(running: Runn
         assert reply.body["cold_start"] is False
         assert reply.body["as_of"]["partition"] == home, partition
         assert reply.body["as_of"]["offset"] >= offset
-    assert worker.metric("recommender_replies_total", code="forwarded") == 3
+    assert running.worker.metric("recommender_replies_total", code="forwarded") == before + 3
     unkeyed = asker.send({"user": "asks", "n": 1}, key=b"", partition=(home + 1) % 4)
     assert asker.reply(unkeyed).body["as_of"]["partition"] == home
     assert all(len(replies) == 1 for replies in asker.replies().values())
@@ -141,13 +135,12 @@ def test_a_request_is_forwarded_only_once(running: Running, asker: Asker) -> Non
 
 
 def test_a_rating_is_forwarded_only_once(running: Running) -> None:
-    installation, worker, oracle = running
     away = (partition_of("lost", 4) + 1) % 4
-    before = len(consume_all(installation.kafka, installation.topics.dead_letters))
+    before = len(consume_all(running.kafka, running.topics.dead_letters))
     lost = Record(rating("lost", "i1"), headers=[("recommender-source", b"2:7")], partition=away)
-    produce(installation.kafka, installation.topics.ratings, [lost])
-    oracle.assert_agrees(worker)
-    letters = consume_all(installation.kafka, installation.topics.dead_letters)
+    produce(running.kafka, running.topics.ratings, [lost])
+    running.oracle.assert_agrees(running.worker)
+    letters = consume_all(running.kafka, running.topics.dead_letters)
     assert len(letters) == before + 1
     headers = dict(letters[-1].headers)
     assert headers["__connect.errors.stage"] == b"route"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from kafka import KafkaConsumer, TopicPartition
 
@@ -15,8 +16,8 @@ from recommender.ingest import Ingest
 from recommender.messages import RatingDecoder
 from recommender.shard import Shard, ShardOptions
 from recommender.topics import Topics
-from tests.kafka.support import Record
-from tests.kafka.workers import Installation, Worker
+from tests.kafka.support import Record, produce
+from tests.kafka.workers import Installation, Worker, installed
 
 #: The oracle learns in runs of another length than the worker's: the state must not depend on it.
 RUN = 777
@@ -78,16 +79,44 @@ class Oracle:
         dict of int to Shard
             What was expected.
         """
+        here = self._installation
         shards = self.look()
         for worker in workers:
             worker.settled({partition: shards[partition].offset for partition in worker.shards})
         for partition, shard in shards.items():
             if shard.offset:
-                found = newest_checkpoint(
-                    self._installation.checkpoints, self._installation.topics, partition
-                )
+                found = newest_checkpoint(here.checkpoints, here.topics, partition)
                 assert (found.offset, found.header["digest"]) == (shard.offset, shard.digest()), partition
         return shards
+
+
+class Running(NamedTuple):
+    """What the tests of one module share."""
+
+    installation: Installation
+    worker: Worker
+    oracle: Oracle
+
+    @property
+    def kafka(self) -> str:
+        """Bootstrap servers."""
+        return self.installation.kafka
+
+    @property
+    def topics(self) -> Topics:
+        """The topics that the worker is on."""
+        return self.installation.topics
+
+
+@contextmanager
+def running_worker(
+    kafka: str, directory: Path, name: str, partitions: int = 1, ratings: Sequence[Record] = ()
+) -> Iterator[Running]:
+    """A ready worker on topics of its own, which held these ratings before it started."""
+    with installed(kafka, directory, name, partitions) as installation:
+        if ratings:
+            produce(kafka, installation.topics.ratings, ratings)
+        yield Running(installation, installation.worker().start().ready(), Oracle(installation))
 
 
 def newest_checkpoint(directory: Path, topics: Topics, partition: int) -> checkpoint.Checkpoint:

@@ -1,0 +1,193 @@
+r"""A blend of sequence neighbours, co-occurrence and popularity that learns on the stream what works there.
+
+No single method is safe: on a drifting stream what was popular lately beats co-occurrence, on a sparse one even
+what was popular ever does. So each candidate gets a row of features (`recommender.models.blend_features`), its
+score is their weighted sum, and the weights are learned from a sample of the positive ratings, each looked at just
+before it is learned (`recommender.models.ranking`).
+
+Users without history, users with a short one and all others differ in what works; each kind has weights of its own,
+drawn towards the common ones.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recommender.history import Events, History
+from recommender.models import blend_features as kernels
+from recommender.models.base import Arrays, FloatArray, IntArray, ModelContext
+from recommender.models.options import between
+from recommender.models.ranking import ListwiseRanker, weighted
+from recommender.models.sequence_knn import LOOK_BACK, _profile, _Scratch
+
+#: Weights before the first observation, in the order of `FEATURES`, and how firmly they are held: what
+#: streams of several kinds have in common.
+PRIOR = np.array([1.55, 0.6, 0.1, -0.25, -0.25, 0.15, 0.2, 0.48, 0.22, 0.45, -0.15, 0.0, 0.2])
+PRECISION = np.array([10.0, 10.0, 25.0, 25.0, 25.0, 20.0, 25.0, 40.0, 25.0, 25.0, 10.0, 50.0, 10.0])
+#: Users with fewer entries than this have a short history.
+SHORT = 6
+
+# The sample of observed events: all of the first, then ever fewer, never less than one in so many.
+_ALL_OF_FIRST, _SAMPLED = 256, 24
+_GOLDEN = 0x9E3779B97F4A7C15
+
+
+class Blend:
+    """Learns to rank by many kinds of evidence; see the module.
+
+    Parameters
+    ----------
+    entries : int
+        Newest items of the user whose neighbours are asked.
+    raters : int
+        Newest raters of each that may become neighbours; the history may keep fewer.
+    memory : float
+        Observations until an old one counts 1/e.
+    observations : float
+        How many observations are learned from while the first few hundred events pass; after n events it is about so
+        many times 1 + ln(n / 200), and one in 300 beyond.
+    """
+
+    reads_history_to_learn = False
+    #: It has an answer of its own for users of whom nothing is known.
+    answers_unseen_users = True
+
+    def __init__(
+        self,
+        context: ModelContext,
+        *,
+        entries: int = 20,
+        raters: int = 256,
+        memory: float = 3000.0,
+        observations: float = 150.0,
+    ) -> None:
+        between("blend", "entries", entries, 1, 1000)
+        between("blend", "raters", raters, 1, 1_000_000)
+        between("blend", "memory", memory, 10.0, 1e12)
+        between("blend", "observations", observations, 0.0, 1e9)
+        self._history: History = context.history
+        self._positive = np.float32(context.positive_weight)
+        self._entries, self._raters, self._observations = entries, raters, observations
+        self._decays = np.array([0.8 ** (k / 2) for k in range(2 * LOOK_BACK * entries + 1)])
+        self._closeness = np.array([0.95 ** max(d / 2 - 1, 0.0) for d in range(41)])
+        self._scratch = _Scratch()
+        self._ranker = ListwiseRanker(PRIOR, PRECISION, contexts=2, firmness=2.0, memory=memory)
+        self._table = np.zeros((0, kernels.COLUMNS))
+        self._items = 0
+        self._event = 0
+        self._observed = 0
+
+    def learn(self, events: Events) -> None:
+        """Count the events for their items."""
+        if len(events) == 0:
+            return
+        self._items = max(self._items, int(events.items.max()) + 1)
+        if self._items > len(self._table):
+            larger = np.zeros((max(self._items, 2 * len(self._table), 64), kernels.COLUMNS))
+            larger[: len(self._table)] = self._table
+            self._table = larger
+        kernels.count_events(
+            self._positive,
+            self._event,
+            events.items,
+            events.ratings,
+            events.weights,
+            events.previous_weights,
+            self._table,
+        )
+        self._event += len(events)
+
+    def score(self, user: int, candidates: IntArray) -> FloatArray:
+        """Weighted sums of features; the logarithm of a preference, up to a constant."""
+        features = self.features(user, candidates)
+        scores = np.empty(len(candidates))
+        weighted(features, self._ranker.weights(self._context(user)), scores)
+        return scores
+
+    def features(self, user: int, candidates: IntArray) -> FloatArray:
+        """What is known of each candidate, shape (candidates, features), columns as `FEATURES` names them."""
+        arrays = self._history.arrays
+        sums = np.zeros((min(self._items, self._history.item_count), 2))
+        items, strengths = _profile(arrays, user, self._entries, self._decays)
+        if len(items):
+            touches = len(items) * min(self._raters, self._history.raters_per_item)
+            room = self._scratch.room(arrays, touches)
+            kernels.evidence(arrays, user, items, strengths, self._raters, self._closeness, room, sums)
+        features = np.empty((len(candidates), len(kernels.FEATURES)))
+        kernels.fill(arrays, self._table, float(self._event), candidates, sums, features)
+        return features
+
+    def _context(self, user: int) -> int:
+        """0 for a user without history, 1 for a short one, -1 for all others."""
+        entries = int(self._history.arrays.users["live"][user]) if 0 <= user < self._history.user_count else 0
+        if entries == 0:
+            return 0
+        return 1 if entries < SHORT else -1
+
+    def neighbours(self, user: int, candidates: IntArray) -> IntArray | None:
+        """None: not every kind of evidence has neighbours."""
+        return None
+
+    def next_observation(self, event: int) -> int:
+        """All of the first events, then a sample that thins out to one in 24."""
+        while not _is_sampled(event):
+            event += 1
+        return event
+
+    def observe(self, user: int, item: int, weight: float) -> None:
+        """Learn from what the user is about to choose, if it is positive and among the candidates."""
+        if not self._wants(user, item, weight):
+            return
+        candidates = self._candidates(user)
+        place = int(np.searchsorted(candidates, item))
+        if place == len(candidates) or candidates[place] != item:
+            return
+        self._observed += 1
+        self._ranker.learn(self.features(user, candidates), place, self._context(user))
+
+    def _wants(self, user: int, item: int, weight: float) -> bool:
+        event = self._event
+        budget = self._observations * (1.0 + math.log(1.0 + event / 200.0)) + event / 300.0
+        return weight >= self._positive and 0 <= item < self._items and self._observed < budget
+
+    def _candidates(self, user: int) -> IntArray:
+        """Items that were rated by somebody and not by the user."""
+        open_ = self._table[: self._items, kernels.COUNT] > 0.0
+        open_[self._history.rated(user)[0]] = False
+        return np.flatnonzero(open_).astype(np.int32)
+
+    def state(self) -> Arrays:
+        """The item `table`, the ranker's `weights` and `precision`, and `counters`: events and observations."""
+        counters: NDArray[np.int64] = np.array([self._event, self._observed], np.int64)
+        return {"table": self._table[: self._items].copy(), "counters": counters, **self._ranker.state()}
+
+    def restore(self, state: Arrays) -> None:
+        """Take them over."""
+        self._table = state["table"].astype(np.float64)
+        self._items = len(self._table)
+        self._event, self._observed = (int(count) for count in state["counters"])
+        self._ranker.restore(state)
+
+
+def _is_sampled(event: int) -> bool:
+    """Whether an event number is in the sample; each by its own well-mixed bits."""
+    if event < _ALL_OF_FIRST:
+        return True
+    mixed = (event * _GOLDEN + _GOLDEN) % 2**64
+    mixed ^= mixed >> 32
+    mixed = mixed * 0xD6E8FEB86659FD93 % 2**64
+    mixed ^= mixed >> 32
+    return mixed * max(_SAMPLED, 1) < 2**64 if event >= _ALL_OF_FIRST * _SAMPLED else mixed * event < _ALL_OF_FIRST * 2**64
+
+
+def warm() -> None:
+    """Compile or load the kernels."""
+    history = History(4)
+    model = Blend(ModelContext(history))
+    for user, item in ((0, 0), (1, 0), (1, 1), (0, 2)):
+        model.observe(user, item, 1.0)
+        model.learn(history.append([user], [item], [1.0], [1.0], [0.0]))
+    model.score(0, np.arange(3, dtype=np.int32))

@@ -1,0 +1,340 @@
+"""KNNBaseline over dense indices: Surprise's estimates, over ratings that come, change and go."""
+
+from __future__ import annotations
+
+import math
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recommender.history import Events
+from recommender.models import baselines, knn_learning, neighbourhoods, rating_rows, similarities
+from recommender.models.base import NEVER, Arrays, FloatArray, IntArray, ModelContext
+from recommender.models.options import ModelError, between, one_of
+
+_NAME = "knn-baseline"
+_SAVED = ("user_lengths", "entry_items", "entry_ratings", "entry_orders", "counters")
+
+
+class KNNBaselineModel:
+    r"""Koren's neighbourhood model around baselines, as Surprise's `KNNBaseline` (Koren 2010, formula 3).
+
+    .. math:: \hat r_{ui} = b_{ui} + \sum_j s_{ij} (r_{uj} - b_{uj}) / \sum_j s_{ij}
+
+    over the `k` items j most similar to i that the user rated (`user_based`: the users most similar to u
+    who rated i). After `train`, estimates and neighbours equal Surprise's fit on the ratings that stand, in
+    the order in which each first came. Between trainings
+
+    * ratings and similarities are exact at every step, all four of them (`pearson_baseline` given the baselines);
+    * who was rated or rated for the first time since the last training has a baseline by the formula of
+      alternating least squares, given all others'; who has no ratings left has none;
+    * the mean and the baselines of everyone else are those of the last training. It trains itself after
+      every `retrain` events, counted in the log; before the first `retrain`, after 1, 2, 4, 8, ...
+
+    Item-based, the sums that similarities are made of are kept for all pairs of items: a rating costs one
+    step for each other item of its user. They take 16 (msd), 32 (cosine) or 48 (pearson) bytes for each
+    pair of items that were ever rated, up to `memory`. Beyond that, for `pearson_baseline`, for ratings
+    that are not multiples of 1/256, and user-based, similarities are found from the ratings for each
+    request: slower, the same numbers.
+
+    Parameters
+    ----------
+    context : ModelContext
+    similarity : str
+        `msd`, `cosine`, `pearson` or `pearson_baseline`.
+    user_based : bool
+        Neighbours are users instead of items.
+    k, min_k : int
+        How many neighbours an estimate uses at most; with fewer than `min_k` it is the baseline.
+    min_support : int
+        How many common raters (items) a similarity needs.
+    shrinkage : float
+        Of `pearson_baseline`.
+    n_epochs : int
+        Rounds of alternating least squares.
+    reg_u, reg_i : float
+        Their regularisation of users and items.
+    low, high : float
+        Estimates are clipped to this scale, as Surprise's `predict` does.
+    retrain : int
+        Trains itself after so many events; 0: never.
+    memory : int
+        MiB that sums of pairs may take.
+
+    Raises
+    ------
+    ModelError
+        An option is out of range.
+
+    References
+    ----------
+    Y. Koren, "Factor in the neighbors: Scalable and accurate collaborative filtering", TKDD 4(1), 2010.
+    """
+
+    reads_history_to_learn = False
+
+    def __init__(
+        self,
+        context: ModelContext,
+        *,
+        similarity: str = "msd",
+        user_based: bool = False,
+        k: int = 40,
+        min_k: int = 1,
+        min_support: int = 1,
+        shrinkage: float = 100.0,
+        n_epochs: int = 10,
+        reg_u: float = 15.0,
+        reg_i: float = 10.0,
+        low: float = -math.inf,
+        high: float = math.inf,
+        retrain: int = 10_000,
+        memory: int = 256,
+    ) -> None:
+        one_of(_NAME, "similarity", similarity, similarities.SIMILARITIES)
+        between(_NAME, "k", k, 1)
+        between(_NAME, "min_k", min_k, 1, k)
+        between(_NAME, "min_support", min_support, 1)
+        between(_NAME, "shrinkage", shrinkage, 0)
+        between(_NAME, "n_epochs", n_epochs, 1)
+        between(_NAME, "reg_u", reg_u, 0)
+        between(_NAME, "reg_i", reg_i, 0)
+        between(_NAME, "retrain", retrain, 0)
+        between(_NAME, "memory", memory, 0)
+        if not low < high:
+            raise ModelError(f"model {_NAME}: low={low:g}, high={high:g}: the first must be smaller")
+        kind = similarities.SIMILARITIES.index(similarity)
+        self._user_based, self._retrain, self._n_epochs = user_based, retrain, n_epochs
+        self._low, self._high = low, high
+        self._learning = knn_learning.LearningParameters(kind, float(reg_u), float(reg_i))
+        self._estimating = neighbourhoods.Parameters(kind, k, min_k, float(min_support), float(shrinkage))
+        self._pair_limit = (memory << 20) // (8 * similarities.SUMS[kind])
+        self._clear()
+
+    def _clear(self) -> None:
+        self._users, self._items = rating_rows.empty_rows(), rating_rows.empty_rows()
+        self._baselines = baselines.empty_baselines()
+        self._counters = np.zeros(2, np.int64)
+        self._events = self._user_count = self._item_count = 0
+        self._exact = True
+        self._pairs = self._no_pairs()
+
+    @property
+    def events(self) -> int:
+        """How many events were learned, withdrawals included."""
+        return self._events
+
+    @property
+    def standing(self) -> int:
+        """How many ratings stand."""
+        return int(self._counters[knn_learning.STANDING])
+
+    @property
+    def keeps_pairs(self) -> bool:
+        """Whether sums of pairs of items are kept; else they are found for each request."""
+        kind = self._learning.kind
+        possible = not self._user_based and kind != similarities.PEARSON_BASELINE
+        return possible and self._exact and _pair_count(self._item_count) <= self._pair_limit
+
+    def knows(self, user: int) -> bool:
+        """Whether any rating of the user stands; else estimates are baselines."""
+        return 0 <= user < self._user_count and bool(self._users.length[user] > 0)
+
+    def knows_items(self, items: IntArray) -> NDArray[np.bool_]:
+        """For each item whether any rating of it stands, shape as `items`."""
+        inside = (items >= 0) & (items < self._item_count)
+        return inside & (self._items.length[np.where(inside, items, 0)] > 0) if self._item_count else inside
+
+    def learn(self, events: Events) -> None:
+        """Learn events in log order; trains itself where their numbers say so."""
+        self.learn_ratings(events.users, events.items, events.ratings.astype(np.float64))
+
+    def learn_ratings(self, users: IntArray, items: IntArray, ratings: FloatArray) -> None:
+        """The same from plain arrays; NaN withdraws."""
+        if not len(users):
+            return
+        user, item, exact = similarities.survey(users, items, ratings)
+        self._make_room(user + 1, item + 1, exact)
+        done = 0
+        while done < len(users):
+            stop = min(len(users), done + self._next_training() - self._events)
+            self._learn_run(done, stop, users, items, ratings)
+            self._events += stop - done
+            done = stop
+            if self._is_training(self._events):
+                self.train()
+
+    def _learn_run(self, begin: int, end: int, users: IntArray, items: IntArray, ratings: FloatArray) -> None:
+        while begin < end:
+            begin = knn_learning.learn(
+                self._users,
+                self._items,
+                self._baselines,
+                self._learning,
+                self._pairs,
+                self.keeps_pairs,
+                self._counters,
+                begin,
+                end,
+                users,
+                items,
+                ratings,
+            )
+            if begin < end:
+                self._users = rating_rows.enlarged(self._users, self._user_count)
+                self._items = rating_rows.enlarged(self._items, self._item_count)
+
+    def _is_training(self, event: int) -> bool:
+        return self._next_training(event - 1) == event
+
+    def _next_training(self, event: int | None = None) -> int:
+        """The first number of learned events after `event`, by default the present one, that trains."""
+        event = self._events if event is None else event
+        if self._retrain == 0:
+            return NEVER
+        if event < self._retrain:
+            return min(1 << event.bit_length(), self._retrain)
+        return (event // self._retrain + 1) * self._retrain
+
+    def _make_room(self, user_count: int, item_count: int, exact: bool) -> None:
+        self._user_count = max(self._user_count, user_count)
+        self._item_count = max(self._item_count, item_count)
+        self._exact = self._exact and exact
+        if self._user_count > len(self._users.start):
+            self._users = rating_rows.enlarged(self._users, self._user_count)
+        if self._item_count > len(self._items.start):
+            self._items = rating_rows.enlarged(self._items, self._item_count)
+        b, sizes = self._baselines, (len(self._users.start), len(self._items.start))
+        if sizes != (len(b.users), len(b.items)):
+            self._baselines = baselines.enlarged(b, *sizes)
+        if not self.keeps_pairs:
+            self._pairs = self._no_pairs()
+        elif _pair_count(self._item_count) > len(self._pairs):
+            wanted = max(_pair_count(self._item_count * 5 // 4), 1024)
+            larger = self._no_pairs(min(wanted, self._pair_limit))
+            larger[: len(self._pairs)] = self._pairs
+            self._pairs = larger
+
+    def _no_pairs(self, count: int = 0) -> FloatArray:
+        return np.zeros((count, similarities.SUMS[self._learning.kind]))
+
+    def train(self) -> None:
+        """Find the mean and all baselines from the ratings that stand."""
+        options = self._n_epochs, self._learning.reg_u, self._learning.reg_i
+        baselines.train(self._baselines, self._users, self._items, *options)
+
+    def estimate(self, user: int, candidates: IntArray) -> tuple[FloatArray, IntArray]:
+        """Estimated ratings and actual neighbours of `candidates`, both of shape (candidates,).
+
+        An unknown user or item is answered as Surprise does: with what of the baseline is known.
+        """
+        candidates = np.ascontiguousarray(candidates, np.int32)
+        scores, neighbours = np.empty(len(candidates)), np.empty(len(candidates), np.int32)
+        common = (self._users, self._items, self._baselines, self._estimating)
+        answer = (user, candidates, scores, neighbours)
+        if self._user_based:
+            neighbourhoods.estimate_by_users(*common, *answer)
+        else:
+            neighbourhoods.estimate_by_items(*common, self._pairs, self.keeps_pairs, *answer)
+        return np.clip(scores, self._low, self._high, out=scores), neighbours
+
+    def score(self, user: int, candidates: IntArray) -> FloatArray:
+        """Estimated ratings."""
+        return self.estimate(user, candidates)[0]
+
+    def neighbours(self, user: int, candidates: IntArray) -> IntArray:
+        """How many neighbours each estimate rests on: Surprise's `actual_k`."""
+        return self.estimate(user, candidates)[1]
+
+    def baseline_of(self, user: int | None = None, item: int | None = None) -> float:
+        """The baseline of a user or an item, without the mean; 0 if unknown."""
+        index, values = (user, self._baselines.users) if item is None else (item, self._baselines.items)
+        return float(values[index]) if index is not None and 0 <= index < len(values) else 0.0
+
+    def next_observation(self, event: int) -> int:
+        """Never: nothing is learned from ranking."""
+        return NEVER
+
+    def observe(self, user: int, item: int, weight: float) -> None:
+        """Nothing."""
+
+    def state(self) -> Arrays:
+        """The ratings that stand, user by user, and the baselines; sums of pairs follow from them."""
+        lengths, entries = rating_rows.gathered(self._users, self._user_count)
+        b, users, items = self._baselines, self._user_count, self._item_count
+        numbers = [self._events, users, items, self._exact, *self._counters]
+        return {
+            "user_lengths": lengths,
+            "entry_items": entries.others,
+            "entry_ratings": entries.values,
+            "entry_orders": entries.orders,
+            "mean": b.mean.copy(),
+            "users": b.users[:users].copy(),
+            "items": b.items[:items].copy(),
+            "users_trained": b.users_trained[:users].copy(),
+            "items_trained": b.items_trained[:items].copy(),
+            "counters": np.array(numbers, np.int64),
+        }
+
+    def restore(self, state: Arrays) -> None:
+        """Take over what `state` gave.
+
+        Raises
+        ------
+        ModelError
+            Arrays are missing, or their lengths contradict each other.
+        """
+        self._clear()
+        _check(state)
+        entries = (
+            np.ascontiguousarray(state["user_lengths"], np.int32),
+            np.ascontiguousarray(state["entry_items"], np.int32),
+            np.ascontiguousarray(state["entry_ratings"], np.float64),
+            np.ascontiguousarray(state["entry_orders"], np.int64),
+        )
+        numbers = cast("NDArray[np.int64]", state["counters"]).tolist()
+        self._events, user_count, item_count, exact = numbers[:4]
+        self._counters[:] = numbers[4:]
+        self._users = rating_rows.from_gathered(*entries)
+        self._items = rating_rows.transposed(*entries, item_count)
+        self._make_room(user_count, item_count, bool(exact))
+        for saved in baselines.Baselines._fields:
+            getattr(self._baselines, saved)[: len(state[saved])] = state[saved]
+        if self.keeps_pairs:
+            similarities.count_all(self._pairs, self._learning.kind, self._users)
+        else:
+            self._pairs = self._no_pairs()
+
+
+def _pair_count(items: int) -> int:
+    return items * (items - 1) // 2
+
+
+def _check(state: Arrays) -> None:
+    missing = sorted({*_SAVED, *baselines.Baselines._fields} - state.keys())
+    if missing:
+        raise ModelError(f"the saved state of model {_NAME} lacks {', '.join(missing)}")
+    _, users, items = (int(number) for number in cast("NDArray[np.int64]", state["counters"])[:3])
+    entries = int(cast("NDArray[np.int32]", state["user_lengths"]).sum())
+    lengths = {"counters": 6, "mean": 1} | dict.fromkeys(("user_lengths", "users", "users_trained"), users)
+    lengths |= dict.fromkeys(("items", "items_trained"), items)
+    lengths |= dict.fromkeys(("entry_items", "entry_ratings", "entry_orders"), entries)
+    for name, expected in lengths.items():
+        if len(state[name]) != expected:
+            found = len(state[name])
+            raise ModelError(f"the saved {name} of model {_NAME} has length {found}, expected {expected}")
+
+
+def warm() -> None:
+    """Compile, or load from the cache, every kernel."""
+    from recommender.history import History
+
+    users = np.array([0, 0, 1, 1, 0], np.int32)
+    items = np.array([0, 1, 1, 0, 0], np.int32)
+    ratings = np.array([1.0, -1.0, 1.0, 1.0, np.nan])
+    for similarity, user_based in (("msd", False), ("pearson_baseline", False), ("msd", True)):
+        model = KNNBaselineModel(ModelContext(History()), similarity=similarity, user_based=user_based)
+        model.learn_ratings(users, items, ratings)
+        model.score(0, items[:2])
+        model.restore(model.state())

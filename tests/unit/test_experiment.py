@@ -1,0 +1,191 @@
+"""The report: its figures, its tests' error rates on simulated experiments, its forms."""
+
+from __future__ import annotations
+
+import json
+import math
+import xml.etree.ElementTree as ET
+from statistics import NormalDist
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from recommender.attribution import Attribution, Outcomes
+from recommender.experiment import as_svg, compare, report, wilson
+
+Floats = NDArray[np.float64]
+
+
+def experiment_outcomes() -> Outcomes:
+    """Two arms; u0 and u1 see a, u2 and u3 see b; every second place is explored."""
+    attribution = Attribution()
+    for number in range(4):
+        arm = "a" if number < 2 else "b"
+        places = [("x", "exploit"), ("y", "explore"), ("z", "exploit")]
+        attribution.recommended(f"u{number}", "r", arm, arm, 10.0, places)
+    for user, item, sign in [
+        ("u0", "x", 1),
+        ("u0", "y", -1),
+        ("u1", "x", 1),
+        ("u2", "x", -1),
+        ("u3", "z", 1),
+    ]:
+        attribution.rated(user, item, sign, 20.0)
+    attribution.rated("u2", "z", 0, 20.0)
+    return attribution.join()
+
+
+def test_counts_and_rates() -> None:
+    summary = report(experiment_outcomes(), resamples=199)
+    a, b = summary.arms
+    assert (a.name, a.users, a.recommendations, a.attributed, a.positive) == ("a", 2, 6, 3, 2)
+    assert (b.name, b.users, b.recommendations, b.attributed, b.positive) == ("b", 2, 6, 2, 1)
+    assert a.rate == 2 / 3
+    assert a.interval == wilson(2, 3)
+    (difference,) = summary.arm_differences
+    assert (difference.name, difference.base, difference.users) == ("b", "a", 4)
+    assert difference.difference == pytest.approx(1 / 2 - 2 / 3)
+    exploit, explore = summary.sources
+    assert (exploit.name, exploit.recommendations, exploit.attributed, exploit.positive) == (
+        "exploit",
+        8,
+        4,
+        3,
+    )
+    assert (explore.name, explore.recommendations, explore.attributed, explore.positive) == (
+        "explore",
+        4,
+        1,
+        0,
+    )
+    assert summary.source_differences[0].difference == pytest.approx(-3 / 4)
+
+
+def test_arms_come_in_the_order_asked_for_and_may_be_empty() -> None:
+    summary = report(experiment_outcomes(), arms=("b", "a", "c"), resamples=99)
+    assert [group.name for group in summary.arms] == ["b", "a", "c"]
+    assert [(each.name, each.base) for each in summary.arm_differences] == [("a", "b")]
+    nothing = summary.arms[2]
+    assert (nothing.users, nothing.recommendations, nothing.rate, nothing.interval) == (0, 0, None, None)
+    assert report(Attribution().join()).arms == []
+
+
+def test_the_same_outcomes_give_the_same_report() -> None:
+    first, second = report(experiment_outcomes(), seed=3), report(experiment_outcomes(), seed=3)
+    assert json.dumps(first.as_json()) == json.dumps(second.as_json())
+
+
+def test_json_and_picture() -> None:
+    summary = report(experiment_outcomes(), arms=("a", "b", "<c>"))
+    read = json.loads(json.dumps(summary.as_json(), allow_nan=False))
+    assert read["arms"][0]["attributed"] == 3
+    assert read["arms"][2]["rate"] is None
+    picture = ET.fromstring(as_svg(summary))
+    texts = [element.text for element in picture.iter() if element.tag.endswith("text")]
+    assert "<c>" in texts
+    assert "66.7 % of 3" in texts
+    assert "no ratings yet" in texts
+
+
+@pytest.mark.parametrize(
+    ("positive", "count", "low", "high"),
+    # Newcombe (1998), table I, method 3.
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
+)
+def test_wilson_interval_equals_published_ones(positive: int, count: int, low: float, high: float) -> None:
+    assert wilson(positive, count) == pytest.approx((low, high), abs=5e-5)
+    mirrored = wilson(count - positive, count)
+    assert mirrored == pytest.approx((1 - high, 1 - low), abs=5e-5)
+
+
+def test_wilson_refuses_what_is_no_share() -> None:
+    for positive, count in [(1, 0), (3, 2), (-1, 2)]:
+        with pytest.raises(ValueError, match="does not exist"):
+            wilson(positive, count)
+
+
+def simulated(draw: np.random.Generator, users: int, ratings: int, rate: float, alike: float) -> Floats:
+    """Positive and all ratings of users whose own rates vary: Beta, correlation `alike` within a user."""
+    spread = (1 - alike) / alike
+    own = draw.beta(rate * spread, (1 - rate) * spread, users)
+    return np.stack([draw.binomial(ratings, own), np.full(users, ratings)], axis=1).astype(np.float64)
+
+
+def found(effect: float, runs: int, users: int = 150, ratings: int = 8, alike: float = 0.3) -> float:
+    """The share of simulated experiments in which a difference is found at 5 %."""
+    significant = 0
+    nothing = np.zeros((users, 2))
+    for run in range(runs):
+        draw = np.random.default_rng([run, int(1000 * effect)])
+        a = simulated(draw, users, ratings, 0.6, alike)
+        b = simulated(draw, users, ratings, 0.6 + effect, alike)
+        result = compare("b", np.concatenate([nothing, b]), "a", np.concatenate([a, nothing]), 199, run)
+        assert result.p_value is not None
+        assert result.interval is not None
+        # The interval and the test are the same statement.
+        assert (result.p_value <= 0.05) == (not result.interval[0] < 0 < result.interval[1])
+        significant += result.p_value <= 0.05
+    return significant / runs
+
+
+def test_no_effect_is_found_in_one_of_twenty_experiments() -> None:
+    runs = 600
+    assert abs(found(0.0, runs) - 0.05) < 3.3 * math.sqrt(0.05 * 0.95 / runs)
+
+
+def test_an_effect_is_found_as_often_as_its_power_says() -> None:
+    runs, effect, users, ratings, alike = 300, 0.08, 150, 8, 0.3
+    clustering = 1 + (ratings - 1) * alike
+    variance = sum(rate * (1 - rate) * clustering / (users * ratings) for rate in (0.6, 0.6 + effect))
+    distance = effect / math.sqrt(variance)
+    normal = NormalDist()
+    power = normal.cdf(distance - 1.96) + normal.cdf(-distance - 1.96)
+    assert 0.5 < power < 0.8
+    assert abs(found(effect, runs) - power) < 3.3 * math.sqrt(power * (1 - power) / runs)
+
+
+def test_clustered_ratings_would_fool_a_test_of_single_ratings() -> None:
+    """The naive test of two proportions finds what is not there far too often."""
+    runs, naive = 400, 0
+    for run in range(runs):
+        draw = np.random.default_rng([9, run])
+        (x, n), (y, m) = (simulated(draw, 150, 8, 0.6, 0.3).sum(axis=0) for _ in range(2))
+        pooled = (x + y) / (n + m)
+        z = abs(x / n - y / m) / math.sqrt(pooled * (1 - pooled) * (1 / n + 1 / m))
+        naive += z > 1.96
+    assert naive / runs > 0.15
+
+
+def test_standard_error_is_that_of_paired_users() -> None:
+    """Exploit and explore are seen by the same users: what they share cancels out."""
+    draw = np.random.default_rng(1)
+    own = draw.beta(1.2, 0.8, 400)
+    groups = [
+        np.stack([draw.binomial(20, own), np.full(400, 20)], axis=1).astype(np.float64) for _ in range(2)
+    ]
+    paired = compare("explore", groups[1], "exploit", groups[0], 999)
+    nothing = np.zeros((400, 2))
+    apart = compare("b", np.concatenate([nothing, groups[1]]), "a", np.concatenate([groups[0], nothing]), 999)
+    assert paired.difference == pytest.approx(apart.difference)
+    assert paired.interval is not None
+    assert apart.interval is not None
+    assert np.diff(paired.interval)[0] < 0.5 * np.diff(apart.interval)[0]
+    # By hand: the mean of differences within users, since all have equally many ratings.
+    within = (groups[1][:, 0] - groups[0][:, 0]) / 20
+    expected = 2 * 1.96 * within.std(ddof=1) / math.sqrt(400)
+    assert np.diff(paired.interval)[0] == pytest.approx(expected, rel=0.1)
+
+
+def test_too_few_users_have_no_p_value() -> None:
+    one = compare("b", np.array([[1.0, 2.0]]), "a", np.array([[2.0, 2.0]]), 99)
+    assert (one.difference, one.interval, one.p_value, one.users) == (-0.5, None, None, 1)
+
+
+def test_rates_without_any_spread() -> None:
+    same = np.tile([[2.0, 2.0, 2.0, 2.0]], (5, 1))
+    equal = compare("b", same[:, :2], "a", same[:, 2:], 99)
+    assert (equal.difference, equal.p_value) == (0.0, 1.0)
+    apart = compare("b", same[:, :2] * [0, 1], "a", same[:, 2:], 99)
+    assert apart.difference == -1.0
+    assert apart.p_value is not None

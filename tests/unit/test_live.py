@@ -1,0 +1,92 @@
+"""Live metrics: ranks equal a naive count, the window looks back so far and no further, state survives."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recommender.live import MISS, TOP, LiveMetrics, rank_of
+from tests.unit.doubles import few
+
+ranks = st.lists(st.tuples(st.integers(0, 30) | st.just(int(MISS)), st.integers(0, 30)), max_size=40)
+
+
+def metrics(window: int, tests: list[tuple[int, int]]) -> LiveMetrics:
+    live = LiveMetrics(window)
+    for each in tests:
+        live.add(*each)
+    return live
+
+
+@few
+@given(
+    st.dictionaries(st.integers(0, 50), st.sampled_from([0.0, 0.5, 1.0, -3.0]), min_size=1), st.integers(0, 50)
+)
+def test_a_rank_equals_a_naive_count(scores: dict[int, float], item: int) -> None:
+    candidates = sorted(scores)
+    rank = rank_of(item, np.array(candidates, np.int32), np.array([scores[each] for each in candidates]))
+    if item not in scores:
+        assert rank == MISS
+        return
+    before = [each for each in candidates if scores[each] > scores[item]]
+    equal = [each for each in candidates if each != item and scores[each] == scores[item]]
+    assert rank == len(before) + len(equal) // 2
+
+
+def test_a_model_that_scores_all_alike_has_the_middle_place() -> None:
+    candidates = np.arange(101, dtype=np.int32)
+    assert {rank_of(item, candidates, np.zeros(101)) for item in (0, 50, 100)} == {50}
+
+
+def test_without_candidates_it_is_a_miss() -> None:
+    assert rank_of(0, np.empty(0, np.int32), np.empty(0)) == MISS
+
+
+@few
+@given(ranks, st.integers(1, 10))
+def test_only_the_newest_tests_count(tests: list[tuple[int, int]], window: int) -> None:
+    live, newest = metrics(window, tests), tests[-window:]
+    summary, recalls = live.summary(), live.recalls()
+    assert (summary["tests"], summary["window"]) == (len(tests), len(newest))
+    for column, name in enumerate(LiveMetrics.NAMES):
+        if not newest:
+            assert summary[name] == {f"recall@{TOP}": None, "mrr": None}
+            assert recalls[name] != recalls[name]
+            continue
+        hits = [each[column] < 10 for each in newest]
+        reciprocals = [0.0 if each[column] == MISS else 1 / (each[column] + 1) for each in newest]
+        assert summary[name]["recall@10"] == pytest.approx(sum(hits) / len(newest))
+        assert recalls[name] == pytest.approx(sum(hits) / len(newest))
+        assert summary[name]["mrr"] == pytest.approx(sum(reciprocals) / len(newest))
+
+
+@few
+@given(ranks, ranks, st.integers(1, 10))
+def test_a_restored_state_goes_on_as_if_nothing_had_happened(
+    before: list[tuple[int, int]], after: list[tuple[int, int]], window: int
+) -> None:
+    restored = metrics(window, [(1, 2)] * 20)
+    restored.restore(metrics(window, before).state())
+    for each in after:
+        restored.add(*each)
+    whole = metrics(window, before + after)
+    assert restored.summary() == whole.summary()
+    assert {name: array.tolist() for name, array in restored.state().items()} == {
+        name: array.tolist() for name, array in whole.state().items()
+    }
+
+
+def test_the_summary_is_json() -> None:
+    assert json.loads(json.dumps(metrics(5, [(0, 3)]).summary()))["model"] == {"recall@10": 1.0, "mrr": 1.0}
+    assert json.loads(json.dumps(LiveMetrics(5).summary()))["tests"] == 0
+
+
+def test_a_state_is_a_copy() -> None:
+    live = metrics(3, [(0, 0)])
+    state = live.state()
+    live.add(5, 5)
+    assert state["ranks"].tolist() == [[0, 0]]

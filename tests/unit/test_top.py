@@ -1,0 +1,47 @@
+"""The best n equal a plain sort."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recommender.top import best
+from tests.unit.doubles import few
+
+
+def sorted_best(scores: list[float], counts: list[int], n: int) -> list[int]:
+    return sorted(range(len(scores)), key=lambda place: (-scores[place], -counts[place], place))[:n]
+
+
+tied_scores = st.lists(st.tuples(st.sampled_from([0.0, -0.0, 1.0, 1.5, -2.0]), st.integers(0, 3)), max_size=60)
+any_scores = st.lists(
+    st.tuples(st.floats(allow_nan=False, allow_infinity=False), st.integers(0, 2**31 - 1)), max_size=60
+)
+
+
+@few
+@given(tied_scores | any_scores, st.integers(1, 70))
+def test_it_equals_a_sort(rows: list[tuple[float, int]], n: int) -> None:
+    scores, counts = [score for score, _ in rows], [count for _, count in rows]
+    chosen = best(np.array(scores, np.float64), np.array(counts, np.int32), n)
+    assert chosen.tolist() == sorted_best(scores, counts, n)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_it_equals_a_sort_of_many_with_many_ties(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    scores = random.integers(0, 5, 20_000).astype(np.float64)
+    counts = random.integers(0, 50, 20_000).astype(np.int32)
+    for n in (1, 10, 1000, 19_999, 20_000, 30_000):
+        assert best(scores, counts, n).tolist() == sorted_best(scores.tolist(), counts.tolist(), n)
+
+
+def test_of_equal_scores_the_more_rated_comes_first_and_then_the_earlier_place() -> None:
+    scores, counts = np.zeros(5), np.array([1, 7, 1, 7, 0], np.int32)
+    assert best(scores, counts, 3).tolist() == [1, 3, 0]
+
+
+def test_of_nothing_nothing_is_best() -> None:
+    assert best(np.empty(0), np.empty(0, np.int32), 10).tolist() == []
