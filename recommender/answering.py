@@ -301,6 +301,6 @@ def _deadline(headers: Iterable[tuple[str, bytes]]) -> float | None:
         return None
     try:
         return int(text) / 1000
-    except ValueError:
+    except (ValueError, OverflowError):
         shown = text[:64].decode("utf-8", "replace")
         raise BadMessage(f"header {DEADLINE} has value {shown!r}: not milliseconds since 1970") from None

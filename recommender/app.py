@@ -46,19 +46,22 @@ class WorkerApp(faust.App):
     ----------
     failure : RecommenderError or None
         Why it stopped, if it was for something that a person has to mend.
+    joining : bool
+        The group is sharing its partitions anew. For a commit in that time Kafka throws this worker out of the
+        group, and the others wait until its session is over.
     """
 
     logger = logging.getLogger("faust.app")
     failure: RecommenderError | None = None
+    joining: bool = False
     shards: Shards
     learner: Learner
     answerer: Answerer
     metrics: Metrics
 
     def refuse(self, error: RecommenderError) -> None:
-        """Stop, saying why."""
+        """Stop; whoever runs the app says why."""
         self.failure = error
-        logger.error("%s", error)
 
 
 def create_app(
@@ -195,13 +198,17 @@ def _add_agents(app: WorkerApp, names: Topics) -> None:
 
 def _add_saving(app: WorkerApp, names: Topics, config: Settings) -> None:
     committed: dict[TP, int] = {}
+    committing = asyncio.Lock()
     signals: Any = app  # their types allow no handler with named arguments
 
     async def commit(topic: str, offsets: Mapping[int, int]) -> None:
-        wanted = {TP(topic, partition): offset for partition, offset in offsets.items()}
-        new = {tp: offset for tp, offset in wanted.items() if offset > committed.get(tp, 0)}
-        if new and await app.consumer.commit_offsets(new):  # type: ignore[attr-defined]
-            committed.update(new)
+        async with committing:
+            if app.joining:
+                return
+            wanted = {TP(topic, partition): offset for partition, offset in offsets.items()}
+            new = {tp: offset for tp, offset in wanted.items() if offset > committed.get(tp, 0)}
+            if new and await app.consumer.commit_offsets(new):  # type: ignore[attr-defined]
+                committed.update(new)
 
     async def commit_ratings(offsets: Mapping[int, int]) -> None:
         await commit(names.ratings, offsets)
@@ -234,10 +241,13 @@ def _add_saving(app: WorkerApp, names: Topics, config: Settings) -> None:
     @signals.on_partitions_revoked.connect
     async def revoked(sender: Any, revoked: set[TP], **kwargs: Any) -> None:
         await settle()
+        async with committing:
+            app.joining = True
         committed.clear()
 
     @signals.on_partitions_assigned.connect
     async def assigned(sender: Any, assigned: set[TP], **kwargs: Any) -> None:
+        app.joining = False
         if assigned:
             mine = sorted(tp.partition for tp in assigned if tp.topic == names.ratings)
             logger.info("holds %s partition %s", names.ratings, ", ".join(map(str, mine)))

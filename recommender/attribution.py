@@ -155,11 +155,18 @@ class Attribution:
         ratings = np.unique(_renumbered(self._ratings.rows(), ranks))
         outcomes = _outcomes(places, ratings, self.window)
         order = np.lexsort((places["position"], places["request"], places["user"]))
-        columns = [
-            places[name][order] for name in ("user", "request", "item", "arm", "model", "source", "position")
-        ]
-        names = {name: sorted(self._catalogs[name].ids()) for name in _NAMES}
-        return Outcomes(*columns, outcomes[order], names)
+        places = places[order]
+        return Outcomes(
+            users=places["user"],
+            requests=places["request"],
+            items=places["item"],
+            arms=places["arm"],
+            models=places["model"],
+            sources=places["source"],
+            positions=places["position"],
+            outcomes=outcomes[order],
+            names={name: sorted(self._catalogs[name].ids()) for name in _NAMES},
+        )
 
     def state(self) -> Arrays:
         """What was added, as named arrays; `restore` of it gives the same to the bit."""

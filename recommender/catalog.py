@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,6 +30,10 @@ class Catalog:
         """The index of an id, or None if it was never registered."""
         return self._indices.get(identifier)
 
+    def find_all(self, identifiers: Iterable[str]) -> list[int | None]:
+        """The index of each id, None where it was never registered."""
+        return list(map(self._indices.get, identifiers))
+
     def register(self, identifier: str) -> int:
         """The index of an id, which is given the next one if it has none yet."""
         index = self._indices.get(identifier)
@@ -36,6 +42,12 @@ class Catalog:
             self._indices[identifier] = index
             self._ids.append(identifier)
         return index
+
+    def register_all(self, identifiers: Sequence[str]) -> list[int]:
+        """The index of each id; unseen ones are registered in the order in which they stand."""
+        for identifier in dict.fromkeys(identifiers):
+            self.register(identifier)
+        return list(map(self._indices.__getitem__, identifiers))
 
     def id_of(self, index: int) -> str:
         """The id that has an index.

@@ -1,8 +1,8 @@
 """A shard's state and offset, saved and loaded.
 
 A checkpoint is one ``.npz`` file: the shard's arrays and a header in JSON, without pickle, so that any
-NumPy can open it. It is written under a temporary name, flushed to the disk and renamed, so that a file
-with its final name is whole. The name is the offset that the state has reached; the last two are kept.
+NumPy can open it. It has its final name only when all of it is durable, in a directory or in an object
+store. The name is the offset that the state has reached; the last two are kept.
 
 A state is a function of its partition's log. So it does no harm when a worker that has lost a partition
 still saves it: what it saves is right, only older than what the new owner will save.
@@ -10,30 +10,38 @@ still saves it: what it saves is right, only older than what the new owner will 
 
 from __future__ import annotations
 
-import contextlib
-import os
-import time
-import uuid
+import logging
+import platform
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+import numba
 import numpy as np
 import orjson
 
 from recommender import __version__
 from recommender.errors import RecommenderError
+from recommender.settings import variable
 from recommender.shard import Arrays, digest
+from recommender.storage import Place, Storage, StorageError, split, storage
+
+logger = logging.getLogger(__name__)
 
 FORMAT = 1
 KEPT = 2
-#: A temporary file of this age, in seconds, was left by a process that died while it wrote.
-ABANDONED = 600
+SUFFIX = ".npz"
+#: How often the list is taken again because a file in it was deleted before it was read.
+LISTINGS = 3
 
 
 class CheckpointError(RecommenderError):
     """A checkpoint cannot be used; the message says why and what to do."""
+
+
+class CheckpointGone(CheckpointError):
+    """A checkpoint is not there, or not any more."""
 
 
 class CheckpointMismatch(CheckpointError):
@@ -66,7 +74,7 @@ class Identity:
         theirs = {name: header.get(name) for name in ("topic", "topic_id", "partitions", "format")}
         theirs.update({f"setting {name}": value for name, value in header.get("settings", {}).items()})
         return [
-            f"{name.replace('_', ' ')} was {theirs.get(name)!r}, now {mine.get(name)!r}"
+            f"{name.replace('_', ' ')} was {theirs.get(name)!r}, now {mine.get(name)!r}{_variable(name)}"
             for name in sorted({*mine, *theirs})
             if mine.get(name) != theirs.get(name)
         ]
@@ -76,7 +84,7 @@ class Identity:
 class Checkpoint:
     """A loaded checkpoint."""
 
-    path: Path
+    path: Place
     header: dict[str, Any]
     state: Arrays
 
@@ -87,30 +95,40 @@ class Checkpoint:
 
 
 class CheckpointStore:
-    """The checkpoints of one topic's partitions in a directory.
+    """The checkpoints of one topic's partitions.
 
     Parameters
     ----------
     directory : str or Path
-        Made if it does not exist.
+        A directory, made if it does not exist, or a URL such as ``s3://bucket/prefix``.
     identity : Identity
+
+    Raises
+    ------
+    StorageError
+        The URL's kind is unknown, or the package for it is not installed.
     """
 
     def __init__(self, directory: str | Path, identity: Identity) -> None:
-        self.directory = Path(directory)
+        self.storage: Storage = storage(directory)
+        self.directory: Place = self.storage.directory
         self.identity = identity
+        self._cannot_delete = False
 
-    def save(self, partition: int, offset: int, state: Arrays) -> Path:
+    def save(self, partition: int, offset: int, state: Arrays) -> Place:
         """Write a checkpoint durably and drop all but the newest ones.
+
+        Returns
+        -------
+        Path or str
+            Its path, or its URL.
 
         Raises
         ------
         OSError
-            The directory cannot be written to; what was saved before is untouched.
+            The place cannot be written to; what was saved before is untouched.
         """
-        folder = self._folder(partition)
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{offset:020d}.npz"
+        name = f"{self._folder(partition)}/{offset:020d}{SUFFIX}"
         header = {
             "format": FORMAT,
             "version": __version__,
@@ -119,22 +137,35 @@ class CheckpointStore:
             "partition": partition,
             "offset": offset,
             "digest": digest(state),
+            # For whoever compares two machines; not part of what must fit.
+            "packages": {
+                "python": platform.python_version(),
+                "numpy": np.__version__,
+                "numba": numba.__version__,
+            },
         }
-        temporary = folder / f"{uuid.uuid4().hex}.tmp"
+
+        def fill(file: IO[bytes]) -> None:
+            np.savez(file, header=_pack(header), **state)  # type: ignore[arg-type]
+
+        self.storage.write(name, fill)
+        self._prune(partition, name)
+        return self.storage.place(name)
+
+    def _prune(self, partition: int, newest: str) -> None:
+        """Delete what is older than a new checkpoint, but for the last before it.
+
+        Files of larger offsets stay: if they are another worker's they are its business, and if they are
+        damaged they must not push the new one out.
+        """
+        older = [name for name in checkpoints(self.storage, self._folder(partition)) if name < newest]
         try:
-            with temporary.open("wb") as file:
-                np.savez(file, header=_pack(header), **state)  # type: ignore[arg-type]
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-        _sync_directory(folder)
-        # Files of larger offsets, damaged ones or another worker's, must not push the new one out.
-        files = self._files(partition)
-        for old in files[files.index(path) + KEPT :]:
-            old.unlink(missing_ok=True)
-        return path
+            for name in older[KEPT - 1 :]:
+                self.storage.delete(name)
+        except OSError as error:
+            if not self._cannot_delete:
+                logger.warning("cannot delete old checkpoints: %s", error)
+            self._cannot_delete = True
 
     def load(self, partition: int, *, rebuild: bool = False) -> tuple[Checkpoint | None, list[str]]:
         """The newest checkpoint that is whole.
@@ -156,56 +187,83 @@ class CheckpointStore:
         ------
         CheckpointMismatch
             The newest whole checkpoint is of another topic or was made with other settings.
+        StorageError
+            The URL's place cannot be reached. That is no reason to learn anew.
         """
-        self._sweep(partition)
-        warnings: list[str] = []
-        for path in self._files(partition):
-            try:
-                checkpoint = read(path)
-            except CheckpointError as error:
-                warnings.append(str(error))
-                continue
-            differences = self.identity.differences(checkpoint.header)
-            if checkpoint.header.get("partition") != partition:
-                differences.append(f"partition was {checkpoint.header.get('partition')!r}, now {partition}")
-            if not differences:
-                return checkpoint, warnings
-            if not rebuild:
-                raise CheckpointMismatch(
-                    f"{path} does not fit: {'; '.join(differences)}. Either learn anew from the log with "
-                    f"`recommender worker --rebuild`, or set RECOMMENDER_CHECKPOINTS to another directory."
-                )
-            path.replace(path.with_suffix(".superseded"))
-            warnings.append(f"{path} does not fit and was set aside: {'; '.join(differences)}")
+        folder = self._folder(partition)
+        self.storage.sweep(folder)
+        for _ in range(LISTINGS):
+            warnings: list[str] = []
+            vanished = False
+            for name in checkpoints(self.storage, folder):
+                try:
+                    checkpoint = _read(self.storage, name)
+                except CheckpointGone as error:
+                    # Another worker saved newer ones meanwhile, and deleted this one.
+                    vanished = True
+                    warnings.append(str(error))
+                    continue
+                except CheckpointError as error:
+                    warnings.append(str(error))
+                    continue
+                differences = self._differences(partition, checkpoint)
+                if not differences:
+                    return checkpoint, warnings
+                warnings.append(self._set_aside(name, differences, rebuild))
+            if not vanished:
+                break
         return None, warnings
 
-    def _folder(self, partition: int) -> Path:
-        return self.directory / f"{self.identity.topic}-{partition}"
+    def _differences(self, partition: int, checkpoint: Checkpoint) -> list[str]:
+        differences = self.identity.differences(checkpoint.header)
+        if checkpoint.header.get("partition") != partition:
+            differences.append(f"partition was {checkpoint.header.get('partition')!r}, now {partition}")
+        return differences
 
-    def _files(self, partition: int) -> list[Path]:
-        """The partition's checkpoints, newest first."""
-        return sorted(self._folder(partition).glob("*.npz"), reverse=True)
+    def _set_aside(self, name: str, differences: list[str], rebuild: bool) -> str:
+        place, why = self.storage.place(name), "; ".join(differences)
+        if not rebuild:
+            raise CheckpointMismatch(
+                f"{place} does not fit: {why}. Either learn anew from the log with "
+                f"`recommender worker --rebuild`, or set RECOMMENDER_CHECKPOINTS to another directory or URL."
+            )
+        self.storage.move(name, name.removesuffix(SUFFIX) + ".superseded")
+        return f"{place} does not fit and was set aside: {why}"
 
-    def _sweep(self, partition: int) -> None:
-        for path in self._folder(partition).glob("*.tmp"):
-            with contextlib.suppress(OSError):
-                if time.time() - path.stat().st_mtime > ABANDONED:
-                    path.unlink()
+    def _folder(self, partition: int) -> str:
+        return f"{self.identity.topic}-{partition}"
 
 
-def read(path: Path) -> Checkpoint:
+def checkpoints(place: Storage, folder: str) -> list[str]:
+    """The names of a folder's checkpoints, newest first."""
+    files = (name for name in place.files(folder) if name.endswith(SUFFIX))
+    return sorted((f"{folder}/{name}" if folder else name for name in files), reverse=True)
+
+
+def read(location: str | Path) -> Checkpoint:
     """Read one checkpoint and verify it.
 
     Raises
     ------
     CheckpointError
         The file is not a checkpoint, or it is damaged.
+    StorageError
+        The URL's place cannot be reached.
     """
+    return _read(*split(location))
+
+
+def _read(place: Storage, name: str) -> Checkpoint:
+    path = place.place(name)
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        with place.fetch(name) as file, np.load(file, allow_pickle=False) as arrays:
             state: Arrays = {name: arrays[name] for name in arrays.files}
-        header = orjson.loads(state.pop("header").tobytes())
+        header = unpack(state.pop("header"))
         expected = header["digest"]
+    except StorageError:
+        raise
+    except FileNotFoundError:
+        raise CheckpointGone(f"{path} is not a whole checkpoint: there is no such file") from None
     except Exception as error:  # a damaged archive raises whatever its bytes happen to ask for
         raise CheckpointError(f"{path} is not a whole checkpoint: {error or type(error).__name__}") from None
     found = digest(state)
@@ -214,15 +272,16 @@ def read(path: Path) -> Checkpoint:
     return Checkpoint(path, header, state)
 
 
+def unpack(packed: np.ndarray[Any, Any]) -> dict[str, Any]:
+    """The header that an array of bytes holds."""
+    header: dict[str, Any] = orjson.loads(packed.tobytes())
+    return header
+
+
 def _pack(header: dict[str, Any]) -> np.ndarray[Any, np.dtype[np.uint8]]:
     return np.frombuffer(orjson.dumps(header), dtype=np.uint8)
 
 
-def _sync_directory(folder: Path) -> None:
-    """Make a rename durable; not every file system knows how."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+def _variable(name: str) -> str:
+    kind, _, setting = name.partition(" ")
+    return f" ({variable(setting)})" if kind == "setting" and setting else ""

@@ -15,6 +15,7 @@ Three policies, each a pure function of one rating:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,7 +82,9 @@ class Feedback:
         if not low < high:
             raise FeedbackError(f"the scale of ratings is {low:g} to {high:g}: the first must be smaller")
         if kind == "graded" and high <= 0:
-            raise FeedbackError(f"{text!r} weighs ratings on a scale that ends above 0, got {low:g} to {high:g}")
+            raise FeedbackError(
+                f"{text!r} weighs ratings on a scale that ends above 0, got {low:g} to {high:g}"
+            )
         if not low <= threshold <= high:
             raise FeedbackError(
                 f"feedback policy {text!r} has threshold {threshold:g}: "
@@ -107,18 +110,23 @@ class Feedback:
             weights = np.sign(ratings)
         return np.where(np.isnan(ratings), 0.0, weights).astype(np.float32)
 
-    def teaching(self, rating: float | None) -> float | None:
-        """What a rating means to the models.
+    def teach(self, ratings: Sequence[float | None]) -> tuple[FloatArray, NDArray[np.bool_]]:
+        """What ratings mean to the models.
+
+        Parameters
+        ----------
+        ratings : sequence of float or None
+            None withdraws.
 
         Returns
         -------
-        float or None
-            The rating itself if it teaches, NaN if it takes back an earlier one, None if it is ignored.
+        values : float32 array, shape (ratings,)
+            The ratings as they teach; NaN for what takes an earlier rating back.
+        used : bool array, shape (ratings,)
+            False for what is ignored.
         """
-        if rating is None:
-            return float("nan")
-        if self.kind == "positive" and rating < self.threshold:
-            return float("nan")
-        if self.kind == "signed" and rating == 0:
-            return None
-        return rating
+        values = np.array(ratings, dtype=np.float32)  # None becomes NaN
+        if self.kind == "positive":
+            values[values < np.float32(self.threshold)] = np.nan
+        used = values != 0 if self.kind == "signed" else np.ones(len(values), dtype=np.bool_)
+        return values, used

@@ -9,43 +9,33 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from recommender import history_kernels as kernels
-from recommender.errors import RecommenderError
-from recommender.history_kernels import ITEM, META_SIZE, RUN_LIMIT, SIZE_CLASSES, USER, HistoryArrays
+from recommender import history_layout as layout
+from recommender import history_packing as packing
+from recommender.history_layout import ITEM, META_SIZE, RUN_LIMIT, SIZE_CLASSES, USER, HistoryArrays
+from recommender.history_state import (
+    ENTRY_FIELDS,
+    ITEM_FIELDS,
+    RING_FIELDS,
+    USER_FIELDS,
+    HistoryError,
+    State,
+    check,
+    powers_of_two,
+)
 
-__all__ = ["ITEM", "RUN_LIMIT", "USER", "Events", "History", "HistoryArrays", "HistoryError"]
+__all__ = ["ITEM", "RUN_LIMIT", "USER", "Events", "History", "HistoryArrays", "HistoryError", "State"]
 
 Ints = NDArray[np.int32]
 Floats = NDArray[np.float32]
-State = dict[str, NDArray[np.generic]]
 
 _GROWS = {
-    kernels.NEED_USERS: ("users",),
-    kernels.NEED_ITEMS: ("items",),
-    kernels.NEED_ENTRIES: ("entry_items", "entry_ratings", "entry_weights", "entry_positions"),
-    kernels.NEED_RINGS: ("ring_users", "ring_entries"),
-    kernels.NEED_INDEX: ("index",),
+    layout.NEED_USERS: ("users",),
+    layout.NEED_ITEMS: ("items",),
+    layout.NEED_ENTRIES: ("entry_items", "entry_ratings", "entry_weights", "entry_positions"),
+    layout.NEED_RINGS: ("ring_users", "ring_entries"),
+    layout.NEED_INDEX: ("tables",),
 }
-_USER_FIELDS = {
-    "user_entries": "live",
-    "user_events": "events",
-    "user_runs": "run",
-    "user_times": "last_time",
-}
-_ITEM_FIELDS = {
-    "item_ratings": "count",
-    "item_events": "events",
-    "item_first_events": "first_event",
-    "item_last_events": "last_event",
-    "item_first_times": "first_time",
-    "item_last_times": "last_time",
-}
-_ENTRY_FIELDS = ("entry_items", "entry_ratings", "entry_weights", "entry_positions")
-_RING_FIELDS = ("ring_users", "ring_entries")
 _SMALL = 1 << 20
-
-
-class HistoryError(RecommenderError):
-    """A saved history does not fit: other settings, or arrays that contradict each other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +120,7 @@ class History:
             entry_positions=np.zeros(0, np.int32),
             ring_users=np.zeros(0, np.int32),
             ring_entries=np.zeros(0, np.int32),
-            index=np.zeros(0, np.int32),
+            tables=np.zeros(0, np.int32),
             free=np.zeros((3, SIZE_CLASSES), np.int64),
             meta=np.zeros(META_SIZE, np.int64),
         )
@@ -176,22 +166,23 @@ class History:
                 events.previous_ratings,
                 events.previous_weights,
             )
-            if lacking == kernels.NEGATIVE:
+            if lacking == layout.NEGATIVE:
                 raise ValueError(
-                    f"event {done}: user {events.users[done]} and item {events.items[done]} must not be negative"
+                    f"event {done}: user {events.users[done]} and item {events.items[done]}: "
+                    "indices must not be negative"
                 )
-            if lacking != kernels.DONE:
+            if lacking != layout.DONE:
                 self._grow(lacking)
         return events
 
     def _grow(self, lacking: int, size: int = 0) -> None:
         meta = self._arrays.meta
         least = {
-            kernels.NEED_USERS: int(meta[kernels.USER_COUNT]),
-            kernels.NEED_ITEMS: int(meta[kernels.ITEM_COUNT]),
-            kernels.NEED_ENTRIES: int(meta[kernels.ENTRIES] + max(64, 2 * meta[kernels.LONGEST])),
-            kernels.NEED_INDEX: int(meta[kernels.INDEX] + max(4096, 4 * meta[kernels.LONGEST])),
-            kernels.NEED_RINGS: int(meta[kernels.RINGS] + 2 * max(64, self.raters_per_item)),
+            layout.NEED_USERS: int(meta[layout.USER_COUNT]),
+            layout.NEED_ITEMS: int(meta[layout.ITEM_COUNT]),
+            layout.NEED_ENTRIES: int(meta[layout.ENTRIES] + max(64, 2 * meta[layout.LONGEST])),
+            layout.NEED_INDEX: int(meta[layout.INDEX] + max(4096, 4 * meta[layout.LONGEST])),
+            layout.NEED_RINGS: int(meta[layout.RINGS] + 2 * max(64, self.raters_per_item)),
         }[lacking]
         for name in _GROWS[lacking]:
             _enlarge(getattr(self._arrays, name), max(least, size))
@@ -204,17 +195,17 @@ class History:
     @property
     def user_count(self) -> int:
         """The largest user index seen, plus one."""
-        return int(self._arrays.meta[kernels.USER_COUNT])
+        return int(self._arrays.meta[layout.USER_COUNT])
 
     @property
     def item_count(self) -> int:
         """The largest item index seen, plus one."""
-        return int(self._arrays.meta[kernels.ITEM_COUNT])
+        return int(self._arrays.meta[layout.ITEM_COUNT])
 
     @property
     def event_count(self) -> int:
         """Events learned so far, withdrawals included."""
-        return int(self._arrays.meta[kernels.EVENT_COUNT])
+        return int(self._arrays.meta[layout.EVENT_COUNT])
 
     @property
     def item_counts(self) -> Ints:
@@ -229,13 +220,13 @@ class History:
 
     def rated(self, user: int) -> tuple[Ints, Floats, Floats]:
         """Items, ratings and weights of the user's entries, oldest first; empty for an unknown user."""
-        places = kernels.entries_of(self._arrays, user, -1)
+        places = packing.entries_of(self._arrays, user, -1)
         a = self._arrays
         return a.entry_items[places], a.entry_ratings[places], a.entry_weights[places]
 
     def last_items(self, user: int, n: int) -> Ints:
         """Items of the user's `n` newest entries, oldest first."""
-        return self._arrays.entry_items[kernels.entries_of(self._arrays, user, max(0, n))]
+        return self._arrays.entry_items[packing.entries_of(self._arrays, user, max(0, n))]
 
     def has(self, user: int) -> bool:
         """Whether any rating of the user stands."""
@@ -265,20 +256,21 @@ class History:
         -------
         dict of arrays
             `user_*` of shape (users,), `item_*` of shape (items,), `entry_*` user by user in order, `ring_*`
-            item by item, oldest first (-1 where removed; `ring_entries` counts the user's entries), and `counters`:
+            item by item, oldest first (-1 where removed; `ring_entries` counts the user's entries), and
+            `counters`:
             events, raters for each item.
         """
         arrays = self._arrays
         users, items = arrays.users[: self.user_count], arrays.items[: self.item_count]
-        state: State = {name: users[field].copy() for name, field in _USER_FIELDS.items()}
-        state |= {name: items[field].copy() for name, field in _ITEM_FIELDS.items()}
+        state: State = {name: users[field].copy() for name, field in USER_FIELDS.items()}
+        state |= {name: items[field].copy() for name, field in ITEM_FIELDS.items()}
         state["counters"] = np.array([self.event_count, self.raters_per_item], np.int64)
         entries, ring = int(users["live"].sum()), int(np.minimum(items["events"], self.raters_per_item).sum())
-        state |= {name: np.empty(entries, getattr(arrays, name).dtype) for name in _ENTRY_FIELDS}
-        state |= {name: np.empty(ring, np.int32) for name in _RING_FIELDS}
+        state |= {name: np.empty(entries, getattr(arrays, name).dtype) for name in ENTRY_FIELDS}
+        state |= {name: np.empty(ring, np.int32) for name in RING_FIELDS}
         # Only users with tombstones write to it, so the pages of all others are never touched.
-        ranks = np.empty(int(arrays.meta[kernels.ENTRIES]), np.int32)
-        kernels.pack(arrays, ranks, *(state[name] for name in _ENTRY_FIELDS + _RING_FIELDS))
+        ranks = np.empty(int(arrays.meta[layout.ENTRIES]), np.int32)
+        packing.pack(arrays, ranks, *(state[name] for name in ENTRY_FIELDS + RING_FIELDS))
         return state
 
     def restore(self, state: State) -> None:
@@ -289,27 +281,27 @@ class History:
         HistoryError
             It was saved with another `raters_per_item`, or its arrays contradict each other.
         """
-        _check(state, self.raters_per_item)
+        check(state, self.raters_per_item)
         self._clear()
         meta = self._arrays.meta
-        live, events = state["user_entries"], state["item_events"].astype(np.int64)
-        meta[kernels.EVENT_COUNT] = state["counters"][0]
-        meta[kernels.USER_COUNT], meta[kernels.ITEM_COUNT] = len(live), len(events)
-        ring_sizes = np.minimum(_powers_of_two(np.maximum(events, 8)), self.raters_per_item)
-        segments = _powers_of_two(np.maximum(live.astype(np.int64), 4)) * (live > 0)
-        self._grow(kernels.NEED_USERS, len(live))
-        self._grow(kernels.NEED_ITEMS, len(events))
-        self._grow(kernels.NEED_ENTRIES, int(segments.sum()))
-        self._grow(kernels.NEED_RINGS, int((_powers_of_two(ring_sizes) * (events > 0)).sum()))
-        self._grow(kernels.NEED_INDEX, int(2 * segments[segments > kernels.SCANNED].sum()))
-        for name, field in _USER_FIELDS.items():
+        live = state["user_entries"].astype(np.int32)
+        events = state["item_events"].astype(np.int64)
+        meta[layout.EVENT_COUNT] = state["counters"][0]
+        meta[layout.USER_COUNT], meta[layout.ITEM_COUNT] = len(live), len(events)
+        ring_sizes = np.minimum(powers_of_two(np.maximum(events, 8)), self.raters_per_item)
+        segments = powers_of_two(np.maximum(live.astype(np.int64), 4)) * (live > 0)
+        self._grow(layout.NEED_USERS, len(live))
+        self._grow(layout.NEED_ITEMS, len(events))
+        self._grow(layout.NEED_ENTRIES, int(segments.sum()))
+        self._grow(layout.NEED_RINGS, int((powers_of_two(ring_sizes) * (events > 0)).sum()))
+        self._grow(layout.NEED_INDEX, int(2 * segments[segments > layout.SCANNED].sum()))
+        for name, field in USER_FIELDS.items():
             self._arrays.users[field][: len(live)] = state[name]
-        for name, field in _ITEM_FIELDS.items():
+        for name, field in ITEM_FIELDS.items():
             self._arrays.items[field][: len(events)] = state[name]
         # Arrays of a file may be read-only, which would be another kernel.
-        dense = (np.require(state[name], requirements=["C", "W"]) for name in _ENTRY_FIELDS + _RING_FIELDS)
-        kernels.unpack(self._arrays, np.require(live, np.int32, ["C", "W"]), ring_sizes, *dense)
-
+        dense = (np.require(state[name], requirements=["C", "W"]) for name in ENTRY_FIELDS + RING_FIELDS)
+        packing.unpack(self._arrays, live, ring_sizes, *dense)
 
 
 def _events(
@@ -333,37 +325,10 @@ def _events(
 
 
 def _enlarge(array: NDArray[Any], least: int) -> None:
-    """Zero-extend in place: doubling while small, then by an eighth, which a remapping allocator does not copy."""
+    """Zero-extend in place: doubling while small, then by little, which is remapped rather than copied."""
     size = len(array)
-    step = max(size, 64) if size < _SMALL else size // 8
+    step = max(size, 64) if size < _SMALL else size // 32
     array.resize(max(least, size + step), refcheck=False)
-
-
-def _powers_of_two(sizes: NDArray[Any]) -> NDArray[np.int64]:
-    """The next power of two of each size >= 1."""
-    return np.int64(1) << np.ceil(np.log2(np.maximum(sizes, 1))).astype(np.int64)
-
-
-def _check(state: State, raters_per_item: int) -> None:
-    names = {*_USER_FIELDS, *_ITEM_FIELDS, *_ENTRY_FIELDS, *_RING_FIELDS, "counters"}
-    missing = sorted(names - state.keys())
-    if missing:
-        raise HistoryError(f"the saved history lacks {', '.join(missing)}")
-    saved = int(state["counters"][1])
-    if saved != raters_per_item:
-        raise HistoryError(
-            f"the saved history keeps {saved} raters for each item, expected {raters_per_item}"
-        )
-    entries = int(state["user_entries"].sum())
-    ring = int(np.minimum(state["item_events"].astype(np.int64), saved).sum())
-    lengths = {name: entries for name in _ENTRY_FIELDS} | {name: ring for name in _RING_FIELDS}
-    lengths |= dict.fromkeys(_USER_FIELDS, len(state["user_entries"]))
-    lengths |= dict.fromkeys(_ITEM_FIELDS, len(state["item_events"]))
-    for name, expected in lengths.items():
-        if len(state[name]) != expected:
-            raise HistoryError(
-                f"the saved history's {name} has length {len(state[name])}, expected {expected}"
-            )
 
 
 def warm() -> None:

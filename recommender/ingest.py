@@ -7,19 +7,17 @@ to one that already has them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from recommender.messages import BadMessage, Headers, Rating, RatingDecoder, header
+from recommender.messages import BadMessage, Columns, Headers, Rating, RatingDecoder, header
 from recommender.routing import partition_of
 from recommender.shard import Shard
 
 #: On a forwarded rating: the partition and offset it came from, as ``3:1042``.
 SOURCE = "recommender-source"
-#: Kafka's offsets have 63 bits, and so does what a checkpoint keeps of them.
-MAX_OFFSET = 2**62
-#: Kafka's offsets are below it.
+#: Kafka's offsets are below it, and so is what a checkpoint keeps of them.
 MAX_OFFSET = 2**63 - 1
 
 
@@ -76,39 +74,76 @@ class Ingest:
     def __init__(self, topic: str, partitions: int, decoder: RatingDecoder) -> None:
         self.topic = topic
         self.partitions = partitions
-        self._decode: Callable[[bytes | None, Headers], Rating] = decoder.decode
+        self._decoder = decoder
 
     def apply(self, shard: Shard, records: Sequence[Record]) -> Outcome:
         """Learn a run of consecutive records and move the shard's offset past them.
 
         Records below the shard's offset were learned before and are skipped.
+
+        Raises
+        ------
+        Exception
+            The model raised. The shard is in the middle of a record then and of no more use: see
+            `recommender.poison`.
         """
         outcome = Outcome()
-        decode, partitions = self._decode, self.partitions
-        ratings: list[Rating] = []
-        times: list[float] = []
+        if records and records[0].offset < shard.offset:
+            records = [record for record in records if record.offset >= shard.offset]
+        if not records:
+            return outcome
+        columns = self._decoder.decode_all(records)
+        if columns is None or not self._owns_all(shard, columns.users):
+            columns = self._look_closely(shard, records, outcome)
+        shard.learn_columns(columns)
+        shard.offset = records[-1].offset + 1
+        outcome.learned = len(columns.users)
+        return outcome
+
+    def _owns_all(self, shard: Shard, users: list[str]) -> bool:
+        """Whether all users belong to the shard's partition; those it knows do."""
+        if self.partitions == 1:
+            return True
+        found = zip(users, shard.users.find_all(users), strict=True)
+        unknown = {user for user, index in found if index is None}
+        return all(partition_of(user, self.partitions) == shard.partition for user in unknown)
+
+    def _look_closely(self, shard: Shard, records: Sequence[Record], outcome: Outcome) -> Columns:
+        """One record after the other: the ratings to learn here; the rest goes into `outcome`."""
+        columns = Columns([], [], [], [])
         for record in records:
-            if record.offset < shard.offset:
-                continue
             try:
-                rating = decode(record.value, record.headers)
+                rating = self._decoder.decode(record.value, record.headers)
             except BadMessage as error:
                 outcome.dead_letters.append(self._dead_letter(shard.partition, record, error, "decode"))
                 continue
-            if partitions > 1 and rating.user not in shard.users:
-                owner = partition_of(rating.user, partitions)
+            if self.partitions > 1 and rating.user not in shard.users:
+                owner = partition_of(rating.user, self.partitions)
                 if owner != shard.partition:
                     self._send_on(outcome, shard.partition, owner, record, rating)
                     continue
             if record.headers and not self._is_first(shard, record):
                 continue
-            ratings.append(rating)
-            times.append(record.timestamp / 1000 if rating.timestamp is None else rating.timestamp)
-        shard.learn(ratings, times)
-        if records:
-            shard.offset = max(shard.offset, records[-1].offset + 1)
-        outcome.learned = len(ratings)
-        return outcome
+            columns.users.append(rating.user)
+            columns.items.append(rating.item)
+            columns.ratings.append(rating.rating)
+            columns.times.append(record.timestamp / 1000 if rating.timestamp is None else rating.timestamp)
+        return columns
+
+    def drop(self, shard: Shard, record: Record, error: Exception, said: str) -> Outcome:
+        """Move the shard's offset past a record that it cannot learn; the record's dead letter.
+
+        Parameters
+        ----------
+        shard : Shard
+        record : Record
+        error : Exception
+            What learning it raised.
+        said : str
+            What the dead letter says about it.
+        """
+        shard.offset = record.offset + 1
+        return Outcome(dead_letters=[self._dead_letter(shard.partition, record, error, "learn", said)])
 
     def _send_on(self, outcome: Outcome, here: int, owner: int, record: Record, rating: Rating) -> None:
         if header(record.headers, SOURCE) is not None:
@@ -135,8 +170,6 @@ class Ingest:
             partition, offset = (int(part) for part in source.split(b":"))
         except ValueError:
             return True  # a header of that name that is not ours
-        if not (0 <= partition < self.partitions and 0 <= offset <= MAX_OFFSET):
-            return True  # nor is this
         if not (0 <= partition < self.partitions and 0 <= offset < MAX_OFFSET):
             return True
         if offset < shard.sources.get(partition, 0):
@@ -144,17 +177,20 @@ class Ingest:
         shard.sources[partition] = offset + 1
         return True
 
-    def _dead_letter(self, partition: int, record: Record, error: Exception, stage: str) -> Outgoing:
+    def _dead_letter(
+        self, partition: int, record: Record, error: Exception, stage: str, said: str = ""
+    ) -> Outgoing:
         """The record untouched, with what is wrong with it in the headers that Kafka Connect uses."""
         told = {
             "topic": self.topic,
             "partition": str(partition),
             "offset": str(record.offset),
             "exception.class.name": f"{type(error).__module__}.{type(error).__qualname__}",
-            "exception.message": str(error)[:1000],
+            "exception.message": (said or str(error))[:1000],
             "stage": stage,
         }
-        headers = [*record.headers, *((f"__connect.errors.{name}", told[name].encode()) for name in told)]
+        added = [(f"__connect.errors.{name}", text.encode(errors="replace")) for name, text in told.items()]
+        headers = [*record.headers, *added]
         # The client refuses a record that is null in both, which others send: its letter has an empty key.
         key = b"" if record.key is None and record.value is None else record.key
         return Outgoing(partition, key, record.value, record.timestamp, headers)

@@ -8,14 +8,17 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from recommender import poison
 from recommender.bulk import Batch
-from recommender.ingest import Ingest, Outcome, Outgoing
+from recommender.ingest import Ingest, Outcome, Outgoing, Record
 from recommender.shards import Held, Shards
 
 logger = logging.getLogger(__name__)
 
 #: Records applied between two looks at the clock: about two milliseconds.
 CHUNK = 512
+#: After a record that cannot be learned, so many that follow are learned with care.
+WARY = 50 * CHUNK
 
 #: Sends a record to a topic; what it returns is done when the broker has it.
 Send = Callable[[str, Outgoing], Awaitable[asyncio.Future[Any]]]
@@ -32,7 +35,7 @@ class Learner:
     ingest : Ingest
     send : Send
     seek : Seek
-    ratings_topic, dead_letter_topic : str
+    dead_letter_topic : str
     learn_slice : float
         How long learning may keep the event loop, in seconds.
     learned : function, optional
@@ -93,23 +96,57 @@ class Learner:
 
     async def _apply(self, held: Held, batch: Batch) -> None:
         owed: list[asyncio.Future[Any]] = []
+        spoiled = held.tainted
         held.tainted = True
         started = time.perf_counter()
         try:
             for start in range(0, len(batch.records), CHUNK):
-                outcome = self._ingest.apply(held.shard, batch.records[start : start + CHUNK])
+                outcome = self._learn(held, batch.records[start : start + CHUNK])
+                if outcome is None:
+                    spoiled = False
+                    await self._seek(batch.partition, held.shard.offset)
+                    break
                 owed += await self._deliver(outcome)
                 self._learned(batch.partition, outcome)
                 if time.perf_counter() - started > self._slice:
-                    held.tainted = bool(owed)
+                    held.tainted = spoiled or bool(owed)
                     await asyncio.sleep(0)
                     held.tainted = True
                     started = time.perf_counter()
             await asyncio.gather(*owed)
-            held.tainted = False
+            held.tainted = spoiled
         except asyncio.CancelledError:
             held.tainted = held.tainted or not all(_arrived(each) for each in owed)
             raise
+
+    def _learn(self, held: Held, records: Sequence[Record]) -> Outcome | None:
+        """Learn a run; None if it raised, and the log has to be read again from where the shard now is.
+
+        The shard is then in the middle of a record. It goes back to its last checkpoint and comes here again
+        by the log; the run that raised is learned around what raises.
+        """
+        first, stop = records[0].offset, records[-1].offset + 1
+        if first < held.suspects.stop and stop > held.suspects.start:
+            held.shard, outcome = poison.learn_around(self._ingest, held.shard, records)
+            return outcome
+        try:
+            return self._ingest.apply(held.shard, records)
+        except MemoryError:
+            raise  # that is no record's fault
+        except Exception:
+            logger.exception(
+                "%s[%d]: a record of offsets %d to %d cannot be learned; learning again from the last "
+                "checkpoint, without it",
+                self._ingest.topic,
+                held.shard.partition,
+                first,
+                stop - 1,
+            )
+            self._shards.reload(held)
+            # A bug seldom fails once: for a while each run is learned with a copy to go back to. What failed
+            # earlier comes again too, if it is in no checkpoint yet.
+            held.suspects = range(min([first, *held.suspects[:1]]), stop + WARY)
+            return None
 
     async def _deliver(self, outcome: Outcome) -> Sequence[asyncio.Future[Any]]:
         letters = [await self._send(self._dead_letter_topic, each) for each in outcome.dead_letters]

@@ -6,6 +6,8 @@ import logging
 import re
 import time
 
+from recommender.errors import RecommenderError
+
 FORMAT = "%(asctime)s %(levelname)-7s %(message)s"
 
 #: Loggers of libraries that repeat themselves many times a second while the broker is away.
@@ -14,9 +16,14 @@ NOISY = ("aiokafka", "faust", "mode", "kafka")
 PASSING = re.compile(
     r"Unable connect|Unable to connect|Unable to request metadata|Connect attempt|connection lost"
     r"|Group Coordinator Request failed|Failed fetch messages|Failed to reconnect|Heartbeat failed"
-    r"|Got error produce response|Bootstrap connection|Error sending|Marking the coordinator dead",
+    r"|Got error produce response|Bootstrap connection|Error sending|Marking the coordinator dead"
+    r"|OffsetCommit failed .* will rejoin|performing seek when flow not active|Missing sensor state",
     re.IGNORECASE,
 )
+#: A commit that took too long was left alone; how it ended is of no interest any more.
+ABANDONED = "GroupCoordinator._do_commit_offsets()"
+#: Stands in the log behind the error itself. An error that a person has to mend ends as one sentence.
+REPEATED = "[^Worker]: We experienced a crash!"
 #: Of each of their messages at most one in so many seconds is let through.
 QUIET_SECONDS = 60.0
 
@@ -32,8 +39,13 @@ class Thinned(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether a record is shown."""
+        if record.name == "asyncio" and ABANDONED in record.getMessage():
+            return False
         if not record.name.startswith(NOISY):
             return True
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, RecommenderError) or record.getMessage().startswith(REPEATED):
+            return False
         if record.levelno < self._least or (
             self._least > logging.DEBUG and PASSING.search(record.getMessage())
         ):

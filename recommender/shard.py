@@ -18,7 +18,7 @@ from recommender.catalog import Catalog
 from recommender.feedback import Feedback
 from recommender.history import History
 from recommender.live import LiveMetrics, rank_of
-from recommender.messages import Failure, Rating, Recommended, Request, Response
+from recommender.messages import Columns, Failure, Rating, Recommended, Request, Response
 from recommender.models import registry
 from recommender.models.base import IntArray, Model, ModelContext
 from recommender.settings import Settings
@@ -99,32 +99,55 @@ class Shard:
         times : iterable of float
             When each was given, in seconds.
         """
-        teaching = self.options.feedback.teaching
-        find_user, find_item = self.users.find, self.items.find
-        columns: tuple[list[int], list[int], list[float], list[float]] = ([], [], [], [])
-        users, items, values, stamps = columns
-        for rating, time in zip(ratings, times, strict=True):
-            value = teaching(rating.rating)
-            if value is None:
-                continue
-            user, item = find_user(rating.user), find_item(rating.item)
-            if user is None or item is None:
-                if value != value:
-                    continue  # nothing stands that could be taken back
-                user = self.users.register(rating.user)
-                item = self.items.register(rating.item)
-            users.append(user)
-            items.append(item)
-            values.append(value)
-            stamps.append(time)
-        if users:
-            self._learn_events(columns)
+        rows = list(ratings)
+        self.learn_columns(
+            Columns(
+                [row.user for row in rows],
+                [row.item for row in rows],
+                [row.rating for row in rows],
+                list(times),
+            )
+        )
 
-    def _learn_events(self, columns: tuple[list[int], list[int], list[float], list[float]]) -> None:
-        users = np.array(columns[0], dtype=np.int32)
-        items = np.array(columns[1], dtype=np.int32)
-        ratings = np.array(columns[2], dtype=np.float32)
-        times = np.array(columns[3], dtype=np.float64)
+    def learn_columns(self, ratings: Columns) -> None:
+        """Learn ratings in log order, given field by field."""
+        values, used = self.options.feedback.teach(ratings.ratings)
+        if used.all() and not np.isnan(values).any():
+            users = self.users.register_all(ratings.users)
+            items = self.items.register_all(ratings.items)
+        else:
+            users, items = self._register(ratings, values, used)
+        if used.any():
+            self._learn_events(
+                np.array(users, dtype=np.int32)[used],
+                np.array(items, dtype=np.int32)[used],
+                values[used],
+                np.array(ratings.times, dtype=np.float64)[used],
+            )
+
+    def _register(
+        self, ratings: Columns, values: NDArray[np.float32], used: NDArray[np.bool_]
+    ) -> tuple[list[int], list[int]]:
+        """Indices of users and items where some ratings do not teach; these register nobody.
+
+        What takes back a rating of somebody or something unseen is not used: it is unmarked in `used`.
+        """
+        users, items = [0] * len(used), [0] * len(used)
+        for place in np.flatnonzero(used).tolist():
+            user, item = ratings.users[place], ratings.items[place]
+            if np.isnan(values[place]) and not (user in self.users and item in self.items):
+                used[place] = False
+            else:
+                users[place], items[place] = self.users.register(user), self.items.register(item)
+        return users, items
+
+    def _learn_events(
+        self,
+        users: IntArray,
+        items: IntArray,
+        ratings: NDArray[np.float32],
+        times: NDArray[np.float64],
+    ) -> None:
         weights = self.options.feedback.weights(ratings)
         start = 0
         for stop in [*self._looks(weights), len(users)]:
@@ -174,7 +197,7 @@ class Shard:
         rated = self._rated(user)
         if item in rated:
             return
-        candidates = np.setdiff1d(self._all_items(), rated, assume_unique=True)
+        candidates = self._all_but(rated)
         ranks = []
         for model in (self._model_for(rated), self.popular):
             scores = model.score(user, candidates)
@@ -220,19 +243,20 @@ class Shard:
         """The model, or for a user of whom nothing is known the popular items."""
         return self.model if len(rated) else self.popular
 
-    def _all_items(self) -> IntArray:
-        return np.arange(self.history.item_count, dtype=np.int32)
+    def _all_but(self, without: IntArray) -> IntArray:
+        """Every item but these, ascending."""
+        keep = np.ones(self.history.item_count, dtype=np.bool_)
+        keep[without] = False
+        return np.flatnonzero(keep).astype(np.int32)
 
     def _candidates(self, request: Request, rated: IntArray) -> IntArray:
         """The indices that may be recommended, ascending; ids that were never rated are left out."""
-        if request.items is None:
-            candidates = self._all_items()
-        else:
-            candidates = np.unique(self._known(request.items))
         without = self._known(request.exclude)
         if not request.include_rated:
             without = np.concatenate([without, rated])
-        return np.setdiff1d(candidates, without, assume_unique=False) if len(without) else candidates
+        if request.items is None:
+            return self._all_but(without)
+        return np.setdiff1d(self._known(request.items), without)
 
     def _known(self, ids: Sequence[str | int]) -> IntArray:
         found = (self.items.find(str(each)) for each in ids)

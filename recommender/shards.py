@@ -12,10 +12,9 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from recommender.checkpoint import CheckpointError, CheckpointStore
-from recommender.shard import Arrays, Shard, ShardOptions
+from recommender.poison import copied
+from recommender.shard import Shard, ShardOptions
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +41,8 @@ class Held:
     lock : asyncio.Lock
         Held while records are applied and what they send elsewhere is delivered, and while the state is
         copied: whoever has it sees the shard between two records, with nothing owed.
+    suspects : range
+        Offsets among which are records that make the model raise.
     """
 
     shard: Shard
@@ -49,6 +50,7 @@ class Held:
     tainted: bool = False
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     saving: asyncio.Lock = field(default_factory=asyncio.Lock)
+    suspects: range = range(0)
 
 
 class Shards:
@@ -72,6 +74,8 @@ class Shards:
         self.rebuild = rebuild
         self.allow_gap = allow_gap
         self.held: dict[int, Held] = {}
+        # Faust may ask twice at once, and two shards of one partition would drift apart.
+        self._opening = asyncio.Lock()
         self.save_error: str | None = None
 
     def get(self, partition: int) -> Held | None:
@@ -94,10 +98,11 @@ class Shards:
         CheckpointError
             The checkpoint is of another topic or other settings, or the log does not continue it.
         """
-        held = self.held.get(partition)
-        if held is None:
-            held = await asyncio.to_thread(self._load, partition)
-            self.held[partition] = held
+        async with self._opening:
+            held = self.held.get(partition)
+            if held is None:
+                held = await asyncio.to_thread(self._load, partition)
+                self.held[partition] = held
         shard = held.shard
         name = f"{self.store.identity.topic}[{partition}]"
         if shard.offset > end:
@@ -141,6 +146,14 @@ class Shards:
         )
         return Held(shard, saved=shard.offset)
 
+    def reload(self, held: Held) -> None:
+        """Put a shard that is in the middle of a record back to its last checkpoint, or to the start.
+
+        The event loop waits for it, so that nobody asks the broken shard.
+        """
+        loaded = self._load(held.shard.partition)
+        held.shard, held.saved = loaded.shard, loaded.saved
+
     def keep_only(self, partitions: Collection[int]) -> None:
         """Let go of all shards but these."""
         for partition in [each for each in self.held if each not in partitions]:
@@ -171,7 +184,7 @@ class Shards:
                     if held.tainted:
                         return
                     offset = held.shard.offset
-                    state = await asyncio.to_thread(_copy, held.shard)
+                    state = await asyncio.to_thread(copied, held.shard)
             except TimeoutError:
                 return  # what is being applied waits for the broker; the next turn saves it
             try:
@@ -194,8 +207,3 @@ class Shards:
 def _is_owed(held: Held) -> bool:
     """Whether a shard has learned what no checkpoint of it holds."""
     return held.shard.offset != max(held.saved, 0)
-
-
-def _copy(shard: Shard) -> Arrays:
-    """The state as arrays that no later learning changes."""
-    return {name: np.array(array) for name, array in shard.state().items()}

@@ -84,6 +84,8 @@ def run(app: WorkerApp, config: Settings) -> None:
         Worker(app, loglevel=config.log_level, redirect_stdouts=False, quiet=True).execute_from_commandline()
     except SystemExit as ended:
         code = ended.code
+    except RecommenderError as error:
+        app.failure = error
     if app.failure is not None:
         click.secho(f"Error: {app.failure}", fg="red", err=True)
         code = 2

@@ -1,3 +1,5 @@
+# mypy: allow-untyped-defs, allow-untyped-calls, no-check-untyped-defs
+# numba types the kernels by what they are called with.
 """What a blend knows about a user and each candidate, as a row of numbers.
 
 Two kinds of evidence, kept apart because shards will share the item side: what other users' histories say around
@@ -10,9 +12,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
-from recommender.models.sequence_knn import _meet, _raised, _spread
+from recommender.models.sequence_kernels import meet as _meet
+from recommender.models.sequence_kernels import raised as _raised
+from recommender.models.sequence_kernels import spread as _spread
 
 #: The columns of a row of features, in order.
 FEATURES = (
@@ -28,7 +31,7 @@ FEATURES = (
     "log positive share",
     "log age",
     "log time since last",
-    "sequence squared",  # what stands out by far
+    "log mixture",  # of what sequence neighbours and lately popular items say, as probabilities
 )
 #: Half-lives of the fading counts, in events.
 HALF_LIVES = np.array([200.0, 1000.0, 5000.0, 30000.0])
@@ -39,15 +42,16 @@ _FLOOR = 1e-3
 #: Logarithm of the smallest fading count that is told from none.
 _FAINT = math.log(0.1)
 
+#: Up to this distance the windows of a neighbour are walked as one.
+_SPAN = 512
+
 # Columns of the item table.
 COUNT, POSITIVES, UPDATED, LOG_COUNT, LOG_SHARE, FADING = 0, 1, 2, 3, 4, 5
 COLUMNS = FADING + len(HALF_LIVES)
 
-_kernel = njit(cache=True, _nrt=False)
 
-
-@_kernel
-def count_events(positive, event, items, ratings, weights, previous_weights, table):  # type: ignore[no-untyped-def]
+@kernel
+def count_events(positive, event, items, ratings, weights, previous_weights, table):
     """Let each event's item fade until now, then count what was added and what was taken away.
 
     Which age a replaced or withdrawn rating had is not kept: it takes the mean share with it. Fading counts are
@@ -72,8 +76,8 @@ def count_events(positive, event, items, ratings, weights, previous_weights, tab
         row[LOG_SHARE] = math.log((row[POSITIVES] + 1.0) / (row[COUNT] + 2.0))
 
 
-@_kernel
-def evidence(h, own_user, items, strengths, raters, closeness, t, sums):  # type: ignore[no-untyped-def]
+@kernel
+def evidence(h, own_user, items, strengths, raters, closeness, t, sums):
     """Add what other users' histories say around `items` to `sums`, shape (items of the shard, 2).
 
     Column 0 is the sequence neighbours' sum (see `recommender.models.sequence_knn`), of entries within the
@@ -83,9 +87,9 @@ def evidence(h, own_user, items, strengths, raters, closeness, t, sums):  # type
     met, touches = np.int64(0), np.int64(0)
     for k in range(items.size):
         share = strengths[k] / (np.float64(h.items[items[k]].count) + 20.0) ** 0.6
-        met, touches = _meet(
+        met, touches = meet(
             users, h.items, h.ring_users, h.ring_entries, h.entry_weights,
-            own_user, items[k], share, raters, t, met, touches,
+            own_user, items[k], share, raters[k], t, met, touches,
         )  # fmt: skip
     for n in range(met):
         user = t.user[n]
@@ -94,30 +98,39 @@ def evidence(h, own_user, items, strengths, raters, closeness, t, sums):  # type
         low, high = used, np.int64(-1)
         touch = np.int64(t.head[n])
         while touch >= 0:
-            lowest, highest = _spread(
+            lowest, highest = spread(
                 h.entry_positions, start, used, np.int64(t.slot[touch]), t.share[touch], closeness, t.mass
             )
             low, high = min(low, lowest), max(high, highest)
+            t.slot[touch], t.last[touch] = lowest, highest
             touch = np.int64(t.following[touch])
-        _tell(h.entry_items, h.entry_weights, start, low, high + 1, t.mass, t.strength[n], sums)
+        if high - low < _SPAN:
+            _tell(h.entry_items, h.entry_weights, start, low, high + 1, t.mass, t.strength[n], sums)
+            continue
+        # In a long history the windows lie far apart; what they share is told once.
+        touch = np.int64(t.head[n])
+        while touch >= 0:
+            first, last = np.int64(t.slot[touch]), np.int64(t.last[touch])
+            _tell(h.entry_items, h.entry_weights, start, first, last + 1, t.mass, t.strength[n], sums)
+            touch = np.int64(t.following[touch])
 
 
-@_kernel
-def _tell(entry_items, weights, start, begin, end, mass, strength, sums):  # type: ignore[no-untyped-def]
+@kernel
+def _tell(entry_items, weights, start, begin, end, mass, strength, sums):
     base = 0.15 * strength
-    alone = _raised(base, 1.5)
+    alone = raised(base, 1.5)
     for s in range(np.uint64(begin), np.uint64(max(begin, end))):
         near = mass[s]
         mass[s] = 0.0
         item = np.int64(entry_items[np.uint64(start) + s])
         weight = np.float64(weights[np.uint64(start) + s])
         if near > 0.0 and item >= 0 and weight > 0.0:
-            sums[np.uint64(item), 0] += weight * (_raised(near + base, 1.5) + alone)
+            sums[np.uint64(item), 0] += weight * (raised(near + base, 1.5) + alone)
             sums[np.uint64(item), 1] += weight * strength
 
 
-@_kernel
-def fill(h, table, now, candidates, sums, features):  # type: ignore[no-untyped-def]
+@kernel
+def fill(h, table, now, candidates, sums, features):
     """Rows of features for the candidates; an item never seen has those of one never rated."""
     best, most = 1e-300, 1e-300
     for c in range(candidates.size):
@@ -130,7 +143,7 @@ def fill(h, table, now, candidates, sums, features):  # type: ignore[no-untyped-
     for c in range(candidates.size):
         item = candidates[c]
         row = features[c]
-        row[0], row[1], row[2], row[3], row[12] = 0.0, unsaid, 0.0, unsaid, 0.0
+        row[0], row[1], row[2], row[3] = 0.0, unsaid, 0.0, unsaid
         if not 0 <= item < sums.shape[0]:
             for b in range(_RATES.size):
                 row[5 + b] = faint
@@ -142,7 +155,6 @@ def fill(h, table, now, candidates, sums, features):  # type: ignore[no-untyped-
             root = math.sqrt(np.float64(h.items[item].count) + 10.0)
             row[0] = sums[item, 0] / root / best
             row[1] = math.log(row[0] + _FLOOR)
-            row[12] = row[0] * row[0]
             row[2] = sums[item, 1] / root / most
             row[3] = math.log(row[2] + _FLOOR)
         row[4] = table[item, LOG_COUNT]
@@ -155,3 +167,28 @@ def fill(h, table, now, candidates, sums, features):  # type: ignore[no-untyped-
         row[9] = table[item, LOG_SHARE] if table[item, COUNT] > 0.0 else -math.log(2.0)
         row[10] = math.log(now - np.float64(h.items[item].first_event) + 10.0)
         row[11] = math.log(now - np.float64(h.items[item].last_event) + 3.0)
+    _mix(features)
+
+
+@kernel
+def _mix(features):
+    """The last column: one list of candidates drawn from several, where a product would ask all of them to agree.
+
+    Sequence neighbours speak three times, as they are and sharpened, since how far their best stand out differs.
+    """
+    once, twice, thrice, first, second, third = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    for c in range(features.shape[0]):
+        row = features[c]
+        once += row[0]
+        twice += row[0] ** 2
+        thrice += row[0] ** 3
+        first += math.exp(row[6])
+        second += math.exp(row[7])
+        third += math.exp(row[8])
+    said = 1.0 if once > 0.0 else 0.0
+    once, twice, thrice = max(once, 1e-300), max(twice, 1e-300), max(thrice, 1e-300)
+    for c in range(features.shape[0]):
+        row = features[c]
+        neighbours = 0.2 * row[0] / once + 0.3 * row[0] ** 2 / twice + 0.2 * row[0] ** 3 / thrice
+        popular = math.exp(row[6]) / first + math.exp(row[7]) / second + math.exp(row[8]) / third
+        row[12] = math.log(features.shape[0] * (said * neighbours + 0.1 * popular) + 0.01)

@@ -44,7 +44,7 @@ class Randomness:
     """numpy's global generator, in a state of one's own while one needs it."""
 
     def __init__(self, seed: int) -> None:
-        self._state = np.random.RandomState(seed & 0xFFFFFFFF).get_state()
+        self._state: Any = np.random.RandomState(seed & 0xFFFFFFFF).get_state()
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
@@ -191,7 +191,7 @@ def vectors(recommender: Any, k: int) -> NDArray[np.float64]:
 
 
 def factory(name: str) -> Callable[..., Model]:
-    """The guarded recommender of a FluRS name (`mf`, `user-knn`) or class name (`MFRecommender`), in any case.
+    """The guarded recommender of a FluRS name (`user-knn`) or class name (`UserKNNRecommender`), in any case.
 
     Raises
     ------

@@ -200,7 +200,9 @@ class FlursSketch(GuardedFlurs):
             self.flurs.B, self.flurs.U_r = state["B"].copy(), state["U_r"].copy()
         items = np.arange(self.flurs.n_item)
         ones = np.ones(len(items)), (items % self._buckets, items)
-        self.flurs.i_mat = sp.csr_matrix(ones, (self._buckets, len(items))) if len(items) else sp.csr_matrix([])
+        self.flurs.i_mat = (
+            sp.csr_matrix(ones, (self._buckets, len(items))) if len(items) else sp.csr_matrix([])
+        )
 
 
 def _check_factors(name: str, k: int, l2_reg: float, learn_rate: float) -> None:

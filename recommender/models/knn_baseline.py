@@ -49,8 +49,9 @@ class KNNBaseline:
     Parameters
     ----------
     **options
-        Those of `KNNBaselineModel`: `similarity="msd"`, `user_based=False`, `k=40`, `min_k=1`, `min_support=1`,
-        `shrinkage=100`, `n_epochs=10`, `reg_u=15`, `reg_i=10`, `low` and `high` (the scale), `retrain=10_000`.
+        Those of `KNNBaselineModel`: `similarity="msd"`, `user_based=False`, `k=40`, `min_k=1`,
+        `min_support=1`, `shrinkage=100`, `n_epochs=10`, `reg_u=15`, `reg_i=10`, `low` and `high` (the
+        scale), `retrain=10_000`, `memory=256`.
 
     Raises
     ------
@@ -105,6 +106,9 @@ class KNNBaseline:
 
     def set_rating(self, user: str, item: str, rating: float | None) -> None:
         """Learn a new or changed rating, or withdraw one (`None`), at once.
+
+        A changed rating keeps its place in the order of ratings, as in a dictionary; one that was withdrawn
+        and comes again is the newest.
 
         Raises
         ------

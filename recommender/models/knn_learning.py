@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 from recommender.models import rating_rows
-from recommender.models.baselines import refresh
+from recommender.models.base import Arrays
+from recommender.models.baselines import Baselines, refresh
+from recommender.models.options import ModelError
 from recommender.models.similarities import count_rating
 
-#: Where counters keep the number that the next new rating gets, and how many ratings stand.
-NEXT_ORDER, STANDING = 0, 1
+NAME = "knn-baseline"
+_SAVED = ("user_lengths", "entry_items", "entry_ratings", "entry_orders", "counters")
+
+#: Where counters keep the number that the next new rating gets.
+NEXT_ORDER = 0
 
 
 class LearningParameters(NamedTuple):
@@ -45,15 +51,35 @@ def learn(  # type: ignore[no-untyped-def]
             rating_rows.append(users, user, item, rating, counters[NEXT_ORDER])
             rating_rows.append(items, item, user, rating, counters[NEXT_ORDER])
             counters[NEXT_ORDER] += 1
-            counters[STANDING] += 1
         else:
             twin = rating_rows.find(items, item, user)
             if withdrawn:
                 rating_rows.remove(users, user, place)
                 rating_rows.remove(items, item, twin)
-                counters[STANDING] -= 1
             else:
                 users.values[place] = rating
                 items.values[twin] = rating
         refresh(b, users, items, user, item, p.reg_u, p.reg_i)
     return end
+
+
+def check(state: Arrays) -> None:
+    """Refuse a saved state that lacks arrays, or whose arrays contradict each other.
+
+    Raises
+    ------
+    ModelError
+        It names the array.
+    """
+    missing = sorted({*_SAVED, *Baselines._fields} - state.keys())
+    if missing:
+        raise ModelError(f"the saved state of model {NAME} lacks {', '.join(missing)}")
+    _, users, items = (int(number) for number in cast("NDArray[np.int64]", state["counters"])[:3])
+    entries = int(cast("NDArray[np.int32]", state["user_lengths"]).sum())
+    lengths = {"counters": 5, "mean": 1} | dict.fromkeys(("user_lengths", "users", "users_trained"), users)
+    lengths |= dict.fromkeys(("items", "items_trained"), items)
+    lengths |= dict.fromkeys(("entry_items", "entry_ratings", "entry_orders"), entries)
+    for name, expected in lengths.items():
+        if len(state[name]) != expected:
+            found = len(state[name])
+            raise ModelError(f"the saved {name} of model {NAME} has length {found}, expected {expected}")

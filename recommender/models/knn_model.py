@@ -8,13 +8,12 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender.history import Events
-from recommender.models import baselines, knn_learning, neighbourhoods, rating_rows, similarities
+from recommender.history import Events, History
+from recommender.models import baselines, knn_learning, neighbourhoods, pairs, rating_rows, similarities
 from recommender.models.base import NEVER, Arrays, FloatArray, IntArray, ModelContext
 from recommender.models.options import ModelError, between, one_of
 
-_NAME = "knn-baseline"
-_SAVED = ("user_lengths", "entry_items", "entry_ratings", "entry_orders", "counters")
+_NAME = knn_learning.NAME
 
 
 class KNNBaselineModel:
@@ -26,7 +25,7 @@ class KNNBaselineModel:
     who rated i). After `train`, estimates and neighbours equal Surprise's fit on the ratings that stand, in
     the order in which each first came. Between trainings
 
-    * ratings and similarities are exact at every step, all four of them (`pearson_baseline` given the baselines);
+    * ratings and all four similarities are exact at every step (`pearson_baseline` given the baselines);
     * who was rated or rated for the first time since the last training has a baseline by the formula of
       alternating least squares, given all others'; who has no ratings left has none;
     * the mean and the baselines of everyone else are those of the last training. It trains itself after
@@ -51,10 +50,8 @@ class KNNBaselineModel:
         How many common raters (items) a similarity needs.
     shrinkage : float
         Of `pearson_baseline`.
-    n_epochs : int
-        Rounds of alternating least squares.
-    reg_u, reg_i : float
-        Their regularisation of users and items.
+    n_epochs, reg_u, reg_i : int, float, float
+        Rounds of alternating least squares, and its regularisation of users and items.
     low, high : float
         Estimates are clipped to this scale, as Surprise's `predict` does.
     retrain : int
@@ -115,7 +112,7 @@ class KNNBaselineModel:
     def _clear(self) -> None:
         self._users, self._items = rating_rows.empty_rows(), rating_rows.empty_rows()
         self._baselines = baselines.empty_baselines()
-        self._counters = np.zeros(2, np.int64)
+        self._counters = np.zeros(1, np.int64)
         self._events = self._user_count = self._item_count = 0
         self._exact = True
         self._pairs = self._no_pairs()
@@ -126,16 +123,10 @@ class KNNBaselineModel:
         return self._events
 
     @property
-    def standing(self) -> int:
-        """How many ratings stand."""
-        return int(self._counters[knn_learning.STANDING])
-
-    @property
     def keeps_pairs(self) -> bool:
         """Whether sums of pairs of items are kept; else they are found for each request."""
-        kind = self._learning.kind
-        possible = not self._user_based and kind != similarities.PEARSON_BASELINE
-        return possible and self._exact and _pair_count(self._item_count) <= self._pair_limit
+        possible = not self._user_based and self._learning.kind != similarities.PEARSON_BASELINE
+        return possible and self._exact and pairs.pair_count(self._item_count) <= self._pair_limit
 
     def knows(self, user: int) -> bool:
         """Whether any rating of the user stands; else estimates are baselines."""
@@ -162,7 +153,7 @@ class KNNBaselineModel:
             self._learn_run(done, stop, users, items, ratings)
             self._events += stop - done
             done = stop
-            if self._is_training(self._events):
+            if self._next_training(self._events - 1) == self._events:
                 self.train()
 
     def _learn_run(self, begin: int, end: int, users: IntArray, items: IntArray, ratings: FloatArray) -> None:
@@ -184,9 +175,6 @@ class KNNBaselineModel:
             if begin < end:
                 self._users = rating_rows.enlarged(self._users, self._user_count)
                 self._items = rating_rows.enlarged(self._items, self._item_count)
-
-    def _is_training(self, event: int) -> bool:
-        return self._next_training(event - 1) == event
 
     def _next_training(self, event: int | None = None) -> int:
         """The first number of learned events after `event`, by default the present one, that trains."""
@@ -210,19 +198,16 @@ class KNNBaselineModel:
             self._baselines = baselines.enlarged(b, *sizes)
         if not self.keeps_pairs:
             self._pairs = self._no_pairs()
-        elif _pair_count(self._item_count) > len(self._pairs):
-            wanted = max(_pair_count(self._item_count * 5 // 4), 1024)
-            larger = self._no_pairs(min(wanted, self._pair_limit))
-            larger[: len(self._pairs)] = self._pairs
-            self._pairs = larger
+        else:
+            self._pairs = pairs.enlarged(self._pairs, self._item_count, self._pair_limit)
 
-    def _no_pairs(self, count: int = 0) -> FloatArray:
-        return np.zeros((count, similarities.SUMS[self._learning.kind]))
+    def _no_pairs(self) -> FloatArray:
+        return np.zeros((0, similarities.SUMS[self._learning.kind]))
 
     def train(self) -> None:
         """Find the mean and all baselines from the ratings that stand."""
-        options = self._n_epochs, self._learning.reg_u, self._learning.reg_i
-        baselines.train(self._baselines, self._users, self._items, *options)
+        p = self._learning
+        baselines.train(self._baselines, self._users, self._items, self._n_epochs, p.reg_u, p.reg_i)
 
     def estimate(self, user: int, candidates: IntArray) -> tuple[FloatArray, IntArray]:
         """Estimated ratings and actual neighbours of `candidates`, both of shape (candidates,).
@@ -231,12 +216,12 @@ class KNNBaselineModel:
         """
         candidates = np.ascontiguousarray(candidates, np.int32)
         scores, neighbours = np.empty(len(candidates)), np.empty(len(candidates), np.int32)
-        common = (self._users, self._items, self._baselines, self._estimating)
-        answer = (user, candidates, scores, neighbours)
+        learned = (self._users, self._items, self._baselines, self._estimating)
         if self._user_based:
-            neighbourhoods.estimate_by_users(*common, *answer)
+            neighbourhoods.estimate_by_users(*learned, user, candidates, scores, neighbours)
         else:
-            neighbourhoods.estimate_by_items(*common, self._pairs, self.keeps_pairs, *answer)
+            kept = (self._pairs, self.keeps_pairs)
+            neighbourhoods.estimate_by_items(*learned, *kept, user, candidates, scores, neighbours)
         return np.clip(scores, self._low, self._high, out=scores), neighbours
 
     def score(self, user: int, candidates: IntArray) -> FloatArray:
@@ -263,7 +248,6 @@ class KNNBaselineModel:
         """The ratings that stand, user by user, and the baselines; sums of pairs follow from them."""
         lengths, entries = rating_rows.gathered(self._users, self._user_count)
         b, users, items = self._baselines, self._user_count, self._item_count
-        numbers = [self._events, users, items, self._exact, *self._counters]
         return {
             "user_lengths": lengths,
             "entry_items": entries.others,
@@ -274,7 +258,7 @@ class KNNBaselineModel:
             "items": b.items[:items].copy(),
             "users_trained": b.users_trained[:users].copy(),
             "items_trained": b.items_trained[:items].copy(),
-            "counters": np.array(numbers, np.int64),
+            "counters": np.array([self._events, users, items, self._exact, *self._counters], np.int64),
         }
 
     def restore(self, state: Arrays) -> None:
@@ -285,8 +269,8 @@ class KNNBaselineModel:
         ModelError
             Arrays are missing, or their lengths contradict each other.
         """
+        knn_learning.check(state)
         self._clear()
-        _check(state)
         entries = (
             np.ascontiguousarray(state["user_lengths"], np.int32),
             np.ascontiguousarray(state["entry_items"], np.int32),
@@ -307,29 +291,8 @@ class KNNBaselineModel:
             self._pairs = self._no_pairs()
 
 
-def _pair_count(items: int) -> int:
-    return items * (items - 1) // 2
-
-
-def _check(state: Arrays) -> None:
-    missing = sorted({*_SAVED, *baselines.Baselines._fields} - state.keys())
-    if missing:
-        raise ModelError(f"the saved state of model {_NAME} lacks {', '.join(missing)}")
-    _, users, items = (int(number) for number in cast("NDArray[np.int64]", state["counters"])[:3])
-    entries = int(cast("NDArray[np.int32]", state["user_lengths"]).sum())
-    lengths = {"counters": 6, "mean": 1} | dict.fromkeys(("user_lengths", "users", "users_trained"), users)
-    lengths |= dict.fromkeys(("items", "items_trained"), items)
-    lengths |= dict.fromkeys(("entry_items", "entry_ratings", "entry_orders"), entries)
-    for name, expected in lengths.items():
-        if len(state[name]) != expected:
-            found = len(state[name])
-            raise ModelError(f"the saved {name} of model {_NAME} has length {found}, expected {expected}")
-
-
 def warm() -> None:
     """Compile, or load from the cache, every kernel."""
-    from recommender.history import History
-
     users = np.array([0, 0, 1, 1, 0], np.int32)
     items = np.array([0, 1, 1, 0, 0], np.int32)
     ratings = np.array([1.0, -1.0, 1.0, 1.0, np.nan])

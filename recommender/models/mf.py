@@ -1,14 +1,17 @@
+# mypy: allow-untyped-defs, allow-untyped-calls, no-check-untyped-defs
+# numba types the kernels by what they are called with.
 r"""FluRS' incremental matrix factorization, as a compiled loop over growing arrays.
 
-The method is that of Vinagre, Jorge and Gama: Fast Incremental Matrix Factorization for Recommendation with
-Positive-Only Feedback (UMAP 2014), in the form of `flurs.recommender.MFRecommender`. Each positive event of user
-:math:`u` and item :math:`i` is one step of stochastic gradient descent towards 1:
+The method is that of Vinagre, Jorge and Gama: Fast Incremental Matrix Factorization for Recommendation
+with Positive-Only Feedback (UMAP 2014), in the form of `flurs.recommender.MFRecommender`. Each positive event
+of user :math:`u` and item :math:`i` is one step of stochastic gradient descent towards 1:
 
 .. math:: e = 1 - p_u \cdot q_i, \quad p_u' = p_u + 2 \eta (e\, q_i - \lambda p_u), \quad
           q_i' = q_i + 2 \eta (e\, p_u - \lambda q_i)
 
-From the same initial vectors, the same events give FluRS' factors to 1e-9. Unlike FluRS it needs no registration
-in order, resets no one, knows unseen users and empty catalogues, and leaves the caller's value alone.
+From the same initial vectors, the same events give FluRS' factors to 1e-9. Unlike FluRS it needs no
+registration in order, resets no one, knows unseen users and empty catalogues, and leaves the caller's value
+alone.
 """
 
 from __future__ import annotations
@@ -38,8 +41,8 @@ class MF:
     learn_rate, l2_reg : float
         The step and the shrinkage above, FluRS' defaults.
     rank : str
-        `distance` ranks by how near a prediction is to 1, as FluRS does: the score is -|1 - prediction|. `prediction`
-        ranks by the prediction itself, so that overshooting is no fault.
+        `distance` ranks by how near a prediction is to 1, as FluRS does: the score is -|1 - prediction|.
+        `prediction` ranks by the prediction itself, so that overshooting is no fault.
     """
 
     reads_history_to_learn = False
@@ -106,7 +109,12 @@ class MF:
         predictions = np.zeros(len(candidates))
         if 0 <= user < self._counts[_USERS]:
             _dot(
-                self._factors[_USERS], user, self._factors[_ITEMS], self._counts[_ITEMS], candidates, predictions
+                self._factors[_USERS],
+                user,
+                self._factors[_ITEMS],
+                self._counts[_ITEMS],
+                candidates,
+                predictions,
             )
         return predictions
 
@@ -150,7 +158,7 @@ _kernel = njit(cache=True, _nrt=False)
 
 
 @_kernel
-def _product(left, row, right, column):  # type: ignore[no-untyped-def]
+def _product(left, row, right, column):
     """The dot product of two padded rows, in `_LANES` partial sums of a fixed order."""
     a, b = np.uint64(row), np.uint64(column)
     s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = 0.0
@@ -168,7 +176,7 @@ def _product(left, row, right, column):  # type: ignore[no-untyped-def]
 
 
 @_kernel
-def _descend(user_factors, item_factors, users, items, ratings, weights, positive, rate, shrinkage):  # type: ignore[no-untyped-def]
+def _descend(user_factors, item_factors, users, items, ratings, weights, positive, rate, shrinkage):
     for e in range(users.size):
         if np.isnan(ratings[e]) or weights[e] < positive:
             continue
@@ -181,7 +189,7 @@ def _descend(user_factors, item_factors, users, items, ratings, weights, positiv
 
 
 @_kernel
-def _dot(user_factors, user, item_factors, count, candidates, predictions):  # type: ignore[no-untyped-def]
+def _dot(user_factors, user, item_factors, count, candidates, predictions):
     for c in range(candidates.size):
         item = np.int64(candidates[c])
         if item >= 0 and item < count:

@@ -14,7 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from recommender.models.similarities import PEARSON_BASELINE, SUMS, add, pair_index, similarity
+from recommender.models.pairs import pair_index
+from recommender.models.similarities import PEARSON_BASELINE, SUMS, add, similarity
 
 _COLUMNS = np.array(SUMS)
 #: Similarities that one block of candidates may hold at a time.

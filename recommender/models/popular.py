@@ -1,8 +1,11 @@
+# mypy: allow-untyped-defs, allow-untyped-calls, no-check-untyped-defs
+# numba types the kernels by what they are called with.
 """What everybody likes: the same order for all users."""
 
 from __future__ import annotations
 
 import math
+from typing import TypeVar
 
 import numpy as np
 from numba import njit
@@ -11,6 +14,8 @@ from numpy.typing import NDArray
 from recommender.history import Events
 from recommender.models.base import NEVER, Arrays, FloatArray, IntArray, ModelContext
 from recommender.models.options import between
+
+Number = TypeVar("Number", np.int64, np.float64)
 
 
 class Popular:
@@ -150,7 +155,7 @@ class PopularRecent:
 
 
 @njit(cache=True)
-def _count(positive, items, ratings, weights, previous_weights, counts):  # type: ignore[no-untyped-def]
+def _count(positive, items, ratings, weights, previous_weights, counts):
     for e in range(items.size):
         # A comparison with NaN, which is what nothing stood as, is false.
         counts[items[e]] -= np.int64(previous_weights[e] >= positive)
@@ -158,7 +163,7 @@ def _count(positive, items, ratings, weights, previous_weights, counts):  # type
 
 
 @njit(cache=True)
-def _fade(positive, rate, event, items, ratings, weights, previous_weights, counts, sums, updated):  # type: ignore[no-untyped-def]
+def _fade(positive, rate, event, items, ratings, weights, previous_weights, counts, sums, updated):
     for e in range(items.size):
         item = items[e]
         now = event + e
@@ -177,7 +182,7 @@ def _fade(positive, rate, event, items, ratings, weights, previous_weights, coun
         updated[item] = now
 
 
-def _grown(array: NDArray[np.generic], least: int) -> NDArray[np.generic]:
+def _grown(array: NDArray[Number], least: int) -> NDArray[Number]:
     """The array, or twice as much of it with zeros behind."""
     if least <= len(array):
         return array
@@ -186,7 +191,7 @@ def _grown(array: NDArray[np.generic], least: int) -> NDArray[np.generic]:
     return larger
 
 
-def _gathered(values: NDArray[np.generic], candidates: IntArray) -> FloatArray:
+def _gathered(values: NDArray[Number], candidates: IntArray) -> FloatArray:
     """Values of the candidates as float64; 0 for those outside."""
     known = (candidates >= 0) & (candidates < len(values))
     found = np.zeros(len(candidates))

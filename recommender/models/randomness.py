@@ -1,3 +1,5 @@
+# mypy: allow-untyped-defs, allow-untyped-calls, no-check-untyped-defs
+# numba types the kernels by what they are called with.
 """Random numbers that are a pure function of a seed and a place: no generator, no order of drawing.
 
 The mixing function is SplitMix64's (Steele, Lea and Flood: Fast Splittable Pseudorandom Number
@@ -18,7 +20,7 @@ _SECOND = np.uint64(0x94D049BB133111EB)
 
 
 @njit(cache=True)
-def mix(key, place):  # type: ignore[no-untyped-def]
+def mix(key, place):
     """64 random bits for `place` under `key`, both uint64."""
     z = key + (place + np.uint64(1)) * _GAMMA
     z = (z ^ (z >> np.uint64(30))) * _FIRST
@@ -27,13 +29,13 @@ def mix(key, place):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def uniform(bits):  # type: ignore[no-untyped-def]
+def uniform(bits):
     """A float64 in [0, 1) from 64 bits."""
     return np.float64(bits >> np.uint64(11)) * (1.0 / 9007199254740992.0)
 
 
 @njit(cache=True)
-def uniforms(seed, row, columns, values):  # type: ignore[no-untyped-def]
+def uniforms(seed, row, columns, values):
     """Fill `values` with the uniform deviates of (seed, row, column) for each column."""
     key = mix(mix(np.uint64(seed), np.uint64(0)), np.uint64(row))
     for c in range(columns.size):
@@ -41,7 +43,7 @@ def uniforms(seed, row, columns, values):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _normal_rows(seed, side, begin, columns, scale, rows):  # type: ignore[no-untyped-def]
+def _normal_rows(seed, side, begin, columns, scale, rows):
     for r in range(begin, rows.shape[0]):
         key = mix(mix(np.uint64(seed), np.uint64(side)), np.uint64(r))
         for c in range(columns):

@@ -1,3 +1,5 @@
+# mypy: allow-untyped-defs, allow-untyped-calls
+# numba types the kernels by what they are called with.
 r"""Learning to rank on a stream: a listwise softmax, fitted by one Newton step for each observed choice.
 
 A user's next item is seen as a choice among all candidates, with :math:`P(i) \propto e^{w \cdot x_i}` (McFadden: Conditional
@@ -106,7 +108,7 @@ class ListwiseRanker:
 
 
 @njit(cache=True)
-def weighted(features, weights, scores):  # type: ignore[no-untyped-def]
+def weighted(features, weights, scores):
     """The scores of all rows, features added in order."""
     for row in range(features.shape[0]):
         score = 0.0
@@ -116,7 +118,7 @@ def weighted(features, weights, scores):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _learn(features, chosen, context, own, weights, precision, prior, firm, keep):  # type: ignore[no-untyped-def]
+def _learn(features, chosen, context, own, weights, precision, prior, firm, keep):
     rows, size = features.shape
     scores = np.empty(rows)
     weighted(features, own, scores)
@@ -155,7 +157,7 @@ def _learn(features, chosen, context, own, weights, precision, prior, firm, keep
 
 
 @njit(cache=True)
-def _step(gradient, curvature, context, weights, precision, prior, firm, keep):  # type: ignore[no-untyped-def]
+def _step(gradient, curvature, context, weights, precision, prior, firm, keep):
     size, parameters = gradient.size, weights.size
     direction = np.empty(parameters)
     for p in range(parameters):
@@ -180,7 +182,7 @@ def _step(gradient, curvature, context, weights, precision, prior, firm, keep): 
 
 
 @njit(cache=True)
-def solve(matrix, vector):  # type: ignore[no-untyped-def]
+def solve(matrix, vector):
     """Solve for `vector` in place by Cholesky; the matrix is symmetric, positive definite, and overwritten.
 
     Our own, so that the order of its sums does not depend on the linear algebra library of the machine.

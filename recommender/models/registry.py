@@ -31,6 +31,7 @@ _MODELS: dict[str, tuple[str, str, str]] = {
     "popular": ("popular", "Popular", "the items that most users rate positively, of all time"),
     "popular-recent": ("popular", "PopularRecent", "the same with old ratings fading: half_life in events"),
     "mf": ("mf", "MF", "FluRS' incremental matrix factorization, as a compiled loop over growing arrays"),
+    "cooc": ("cooc", "Cooc", "how often an item was liked together with what the user likes"),
     "knn-baseline": (
         "knn_model",
         "KNNBaselineModel",

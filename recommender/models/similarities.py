@@ -14,6 +14,8 @@ from math import sqrt
 import numpy as np
 from numba import njit
 
+from recommender.models.pairs import pair_index
+
 MSD, COSINE, PEARSON, PEARSON_BASELINE = range(4)
 SIMILARITIES = ("msd", "cosine", "pearson", "pearson_baseline")
 #: How many sums each similarity needs, the count included.
@@ -59,13 +61,6 @@ def similarity(sums, row, kind, min_support, shrinkage):  # type: ignore[no-unty
     if count < 2.0 or not norm > 0.0:
         return 0.0
     return sums[row, 1] / norm * ((count - 1.0) / (count - 1.0 + shrinkage))
-
-
-@njit(cache=True)
-def pair_index(a, b):  # type: ignore[no-untyped-def]
-    """The row where a triangle of pairs keeps (a, b), a != b; it grows at its end as items come."""
-    low, high = min(a, b), max(a, b)
-    return np.int64(high) * (np.int64(high) - 1) // 2 + np.int64(low)
 
 
 @njit(cache=True, error_model="numpy")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -43,10 +43,17 @@ class Reply:
 
 
 class Asker:
-    """Sends requests and collects replies by their correlation ids."""
+    """Sends requests and collects replies by their correlation ids.
+
+    Attributes
+    ----------
+    sent : list of bytes
+        The correlation ids of all requests.
+    """
 
     def __init__(self, kafka: str, topics: Topics, *reply_topics: str) -> None:
         self.topics = topics
+        self.sent: list[bytes] = []
         self._producer = KafkaProducer(bootstrap_servers=kafka, acks="all", max_request_size=2_000_000)
         self._consumer = KafkaConsumer(
             bootstrap_servers=kafka, group_id=None, enable_auto_commit=False, auto_offset_reset="earliest"
@@ -74,10 +81,10 @@ class Asker:
         if isinstance(value, dict):
             key = str(value.get("user")).encode() if key is None else key
             value = json.dumps(value).encode()
-        sent: Sequence[Header] = [*headers, (name, correlation)]
         self._producer.send(
-            self.topics.requests, value, key=key, headers=list(sent), partition=partition
+            self.topics.requests, value, key=key, headers=[*headers, (name, correlation)], partition=partition
         ).get(timeout=PATIENCE)
+        self.sent.append(correlation)
         return correlation
 
     def reply(self, correlation: bytes, seconds: float = PATIENCE) -> Reply:
@@ -103,6 +110,13 @@ class Asker:
         while any(self._consumer.position(partition) < end for partition, end in ends.items()):
             self._collect(100)
         return self._replies
+
+    def assert_one_reply_each(self) -> None:
+        """Every request has its reply, and none has two."""
+        for correlation in self.sent:
+            self.reply(correlation)
+        counts = {correlation: len(replies) for correlation, replies in self.replies().items()}
+        assert counts == dict.fromkeys(self.sent, 1)
 
     def close(self) -> None:
         """Close the connections."""

@@ -12,7 +12,6 @@ from tests.kafka.asking import asking
 from tests.kafka.support import Record, produce
 from tests.kafka.worker_logs import Running, generated, rating, running_worker
 
-
 COUNT = 20_000
 
 

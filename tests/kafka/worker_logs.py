@@ -71,7 +71,7 @@ class Oracle:
                     self._ingest.apply(partitions[partition], records)
         return self.shards
 
-    def assert_agrees(self, *workers: Worker) -> dict[int, Shard]:
+    def assert_agrees(self, *workers: Worker, checkpoints: Path | None = None) -> dict[int, Shard]:
         """Wait until the workers have saved all of the log, and compare each checkpoint's digest.
 
         Returns
@@ -85,7 +85,7 @@ class Oracle:
             worker.settled({partition: shards[partition].offset for partition in worker.shards})
         for partition, shard in shards.items():
             if shard.offset:
-                found = newest_checkpoint(here.checkpoints, here.topics, partition)
+                found = newest_checkpoint(checkpoints or here.checkpoints, here.topics, partition)
                 assert (found.offset, found.header["digest"]) == (shard.offset, shard.digest()), partition
         return shards
 

@@ -23,6 +23,8 @@ from tests.kafka.support import wait_until
 
 #: Generous: the machine may be busy with something else.
 PATIENCE = 60.0
+#: The first start on a machine compiles the models' kernels.
+START_PATIENCE = 150.0
 #: A worker that was asked to stop must be gone within this many seconds.
 STOP_SECONDS = 5.0
 DEFAULTS = {"session_timeout": "6", "checkpoint_interval": "0.5"}
@@ -61,7 +63,7 @@ class Worker:
         assert self._pid is not None, self.log
         return self
 
-    def ready(self, seconds: float = PATIENCE) -> Worker:
+    def ready(self, seconds: float = START_PATIENCE) -> Worker:
         """Wait until its page says that it is ready."""
 
         def answers() -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import itertools
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -11,7 +13,8 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 
 from recommender.ingest import Outgoing
-from recommender.messages import Rating
+from recommender.messages import Headers, Rating
+from recommender.routing import partition_of
 
 #: Few examples: the suite must stay quick. No deadline: another test may be compiling.
 few = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -27,7 +30,7 @@ class FakeRecord:
     value: bytes | None
     key: bytes | None = None
     timestamp: int = 1000
-    headers: tuple[tuple[str, bytes], ...] = ()
+    headers: Headers = ()
     topic: str = "ratings"
     partition: int = 0
 
@@ -63,6 +66,11 @@ class Sent:
             self.held.append(answer)
         return answer
 
+    def hold(self) -> list[asyncio.Future[Any]]:
+        """From now on answers wait in the list that is returned."""
+        self.held = []
+        return self.held
+
     def to(self, topic: str) -> list[Outgoing]:
         """What was sent to a topic."""
         return [outgoing for name, outgoing in self.all if name == topic]
@@ -70,8 +78,15 @@ class Sent:
 
 async def until(condition: Callable[[], object]) -> None:
     """Let other tasks run until a condition holds; the test's own timeout ends what never does."""
-    while not condition():
+    while not condition():  # noqa: ASYNC110 - whatever makes it true sets no event
         await asyncio.sleep(0)
+
+
+@functools.cache
+def users_of(partition: int, partitions: int) -> list[str]:
+    """Three users of a partition."""
+    users = map(str, itertools.count())
+    return list(itertools.islice((each for each in users if partition_of(each, partitions) == partition), 3))
 
 
 def rating_value(user: str, item: str, rating: float | None = 5, **more: Any) -> bytes:

@@ -87,7 +87,9 @@ def naive_sequence_knn(
     base: float = 0.15,
     power: float = 1.5,
     raters: int = 256,
+    raters_decay: float = 0.85,
     walked: int = 500,
+    effort: int = 200_000,
 ) -> tuple[list[float], list[int]]:
     """Scores and numbers of neighbours, by the formula and in its order of summation."""
     strengths: dict[int, float] = {}
@@ -103,9 +105,10 @@ def naive_sequence_knn(
         if entry.weight > 0 and len(strengths) < entries:
             lag = lags[entry.position] - lags[looked_at[-1].position]
             strengths[entry.item] = decay ** (lag / 2) * float(np.float32(entry.weight))
-    for item, strength in strengths.items():
+    for k, (item, strength) in enumerate(strengths.items()):
+        newest = max(math.floor(raters * raters_decay**k), min(raters, 8))
         c = strength / (history.count(item) + 20.0) ** 0.6
-        for v, shared in reversed(history.ring(item)[-raters:]):
+        for v, shared in reversed(history.ring(item)[-newest:]):
             if v == user or shared is None or shared.weight <= 0:
                 continue
             if v not in met:
@@ -115,6 +118,7 @@ def naive_sequence_knn(
                 distance = abs(x.position - shared.position) / 2
                 if distance <= window:
                     near[v][x.number] += c * window_decay ** max(distance - 1, 0.0)
+    walked = min(walked, effort // max(1, len(met)))
     sums: dict[int, float] = defaultdict(float)
     counts: dict[int, int] = defaultdict(int)
     for v in met:

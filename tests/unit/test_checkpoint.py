@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recommender import checkpoint
@@ -46,6 +46,17 @@ def name(offset: int) -> str:
     return f"{offset:020d}.npz"
 
 
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("scratch")
+
+
+@pytest.fixture(scope="module")
+def whole(scratch: Path) -> bytes:
+    """The bytes of a checkpoint of four ratings."""
+    return saved(scratch, 4).save(0, 4, shard_with(4).state()).read_bytes()
+
+
 @pytest.mark.parametrize("count", [0, 1, 20])
 def test_what_was_saved_is_loaded(tmp_path: Path, count: int) -> None:
     store = saved(tmp_path, count)
@@ -64,7 +75,9 @@ def test_the_header_can_be_read_by_any_numpy(tmp_path: Path) -> None:
         header = json.loads(file["header"].tobytes())
     assert header["offset"] == 5
     assert header["settings"] == IDENTITY.settings
-    assert {"topic", "topic_id", "partitions", "partition", "version", "saved", "digest", "format"} <= set(header)
+    assert {"topic", "topic_id", "partitions", "partition", "version", "saved", "digest", "format"} <= set(
+        header
+    )
 
 
 def test_nothing_saved_is_nothing_loaded(tmp_path: Path) -> None:
@@ -87,25 +100,23 @@ def test_the_newest_two_are_kept(tmp_path: Path) -> None:
 
 @few
 @given(st.data())
-def test_a_truncated_file_is_noticed(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
-    path = tmp_path_factory.mktemp("truncated") / "x.npz"
-    whole = _bytes_of_a_checkpoint(path.parent)
+def test_a_truncated_file_is_noticed(scratch: Path, whole: bytes, data: st.DataObject) -> None:
+    path = scratch / "x.npz"
     path.write_bytes(whole[: data.draw(st.integers(0, len(whole) - 1))])
     with pytest.raises(CheckpointError, match=f"{path} is not a whole checkpoint: "):
         checkpoint.read(path)
 
 
-@settings(few, max_examples=300, suppress_health_check=list(HealthCheck))
+@settings(few, max_examples=300)
 @given(data=st.data())
-def test_a_changed_byte_is_noticed_or_harmless(tmp_path: Path, data: st.DataObject) -> None:
-    path = tmp_path / "x.npz"
-    whole = _bytes_of_a_checkpoint(tmp_path)
+def test_a_changed_byte_is_noticed_or_harmless(scratch: Path, whole: bytes, data: st.DataObject) -> None:
+    path = scratch / "x.npz"
     place, mask = data.draw(st.integers(0, len(whole) - 1)), data.draw(st.integers(1, 255))
     path.write_bytes(whole[:place] + bytes([whole[place] ^ mask]) + whole[place + 1 :])
     try:
         loaded = checkpoint.read(path)
-    except CheckpointError as error:
-        assert str(path) in str(error)
+    except CheckpointError:
+        pass
     else:
         assert digest(loaded.state) == shard_with(4).digest()
         assert loaded.offset == 4
@@ -113,9 +124,8 @@ def test_a_changed_byte_is_noticed_or_harmless(tmp_path: Path, data: st.DataObje
 
 
 @pytest.mark.parametrize("size", [1, 512, 4096])
-def test_a_block_of_zeros_is_noticed(tmp_path: Path, size: int) -> None:
-    whole = _bytes_of_a_checkpoint(tmp_path)
-    path = tmp_path / "x.npz"
+def test_a_block_of_zeros_is_noticed(scratch: Path, whole: bytes, size: int) -> None:
+    path = scratch / "x.npz"
     for start in range(0, len(whole) - size, 997):
         path.write_bytes(whole[:start] + bytes(size) + whole[start + size :])
         try:
@@ -124,8 +134,8 @@ def test_a_block_of_zeros_is_noticed(tmp_path: Path, size: int) -> None:
             continue
 
 
-def test_foreign_files_are_noticed(tmp_path: Path) -> None:
-    path = tmp_path / "x.npz"
+def test_foreign_files_are_noticed(tmp_path: Path, whole: bytes) -> None:
+    path, encrypted = tmp_path / "x.npz", whole.index(b"PK\x01\x02") + 8
     np.savez(tmp_path / "foreign.npz", a=np.arange(3))
     np.save(tmp_path / "one.npy", np.arange(3))
     np.savez(tmp_path / "pickled.npz", header=np.array([{"a": 1}], dtype=object))
@@ -133,7 +143,11 @@ def test_foreign_files_are_noticed(tmp_path: Path) -> None:
         b"",
         b"hello, world",
         b"PK\x05\x06" + bytes(18),
-        *(each.read_bytes() for each in (tmp_path / "foreign.npz", tmp_path / "one.npy", tmp_path / "pickled.npz")),
+        whole[:encrypted] + b"\x01" + whole[encrypted + 1 :],
+        *(
+            each.read_bytes()
+            for each in (tmp_path / "foreign.npz", tmp_path / "one.npy", tmp_path / "pickled.npz")
+        ),
     ):
         path.write_bytes(content)
         with pytest.raises(CheckpointError, match="is not a whole checkpoint"):
@@ -149,7 +163,9 @@ def test_a_state_that_is_not_what_was_saved_is_noticed(tmp_path: Path) -> None:
         arrays = {each: file[each] for each in file.files}
     arrays["shard/offset"] = arrays["shard/offset"] + 1
     np.savez(path, **arrays)
-    with pytest.raises(CheckpointError, match="is damaged: its digest is [0-9a-f]{32}, expected [0-9a-f]{32}"):
+    with pytest.raises(
+        CheckpointError, match=r"is damaged: its digest is [0-9a-f]{32}, expected [0-9a-f]{32}"
+    ):
         checkpoint.read(path)
 
 
@@ -168,8 +184,7 @@ def test_when_all_are_damaged_there_is_none(tmp_path: Path) -> None:
     for offset in (5, 9):
         (tmp_path / "ratings-0" / name(offset)).write_bytes(b"")
     loaded, warnings = store.load(0)
-    assert loaded is None
-    assert len(warnings) == 2
+    assert (loaded, len(warnings)) == (None, 2)
 
 
 def test_damaged_files_of_larger_offsets_do_not_push_a_new_one_out(tmp_path: Path) -> None:
@@ -261,8 +276,17 @@ def test_a_full_disk_leaves_the_old_one_and_no_temporary_file(
 def test_it_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     steps: list[str] = []
     fsync, replace = os.fsync, Path.replace
-    monkeypatch.setattr(os, "fsync", lambda each: (steps.append("fsync"), fsync(each))[1])
-    monkeypatch.setattr(Path, "replace", lambda *each: (steps.append("rename"), replace(*each))[1])
+
+    def noted_fsync(descriptor: int) -> None:
+        steps.append("fsync")
+        fsync(descriptor)
+
+    def noted_replace(path: Path, target: Path) -> Path:
+        steps.append("rename")
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    monkeypatch.setattr(Path, "replace", noted_replace)
     saved(tmp_path, 5)
     assert steps == ["fsync", "rename", "fsync"]
 
@@ -274,7 +298,3 @@ def test_only_old_temporary_files_are_swept_away(tmp_path: Path) -> None:
     os.utime(tmp_path / "ratings-0" / "old.tmp", (1, 1))
     store.load(0)
     assert names(tmp_path) == [name(5), "new.tmp"]
-
-
-def _bytes_of_a_checkpoint(directory: Path) -> bytes:
-    return saved(directory, 4).save(0, 4, shard_with(4).state()).read_bytes()

@@ -12,7 +12,8 @@ import pytest
 from numpy.typing import NDArray
 
 from recommender.attribution import Attribution, Outcomes
-from recommender.experiment import as_svg, compare, report, wilson
+from recommender.experiment import compare, report, wilson
+from recommender.experiment_picture import as_svg
 
 Floats = NDArray[np.float64]
 

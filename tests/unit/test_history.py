@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recommender import history_kernels
+from recommender import history_layout
 from recommender.history import Events, History, HistoryError, State
 from tests.unit.naive import NaiveHistory
 
@@ -38,7 +39,8 @@ def learned(log: Log, raters: int = 4) -> History:
 
 def same(left: State, right: State) -> bool:
     return left.keys() == right.keys() and all(
-        left[name].dtype == right[name].dtype and left[name].tobytes() == right[name].tobytes() for name in left
+        left[name].dtype == right[name].dtype and left[name].tobytes() == right[name].tobytes()
+        for name in left
     )
 
 
@@ -51,7 +53,9 @@ def assert_equal_to_naive(history: History, naive: NaiveHistory) -> None:
         assert items.tolist() == [e.item for e in entries]
         assert ratings.tolist() == [e.rating for e in entries]
         assert weights.tolist() == [e.weight for e in entries]
-        assert state["entry_positions"][place : place + len(entries)].tolist() == [e.position for e in entries]
+        assert state["entry_positions"][place : place + len(entries)].tolist() == [
+            e.position for e in entries
+        ]
         place += len(entries)
         assert state["user_events"][user] == naive.users[user].events
         assert history.has(user) == bool(entries)
@@ -60,7 +64,8 @@ def assert_equal_to_naive(history: History, naive: NaiveHistory) -> None:
     for item in range(history.item_count):
         ring = naive.ring(item)
         expected = [
-            (v, [e is x for x in naive.users[v].entries].index(True)) if e is not None else (-1, -1) for v, e in ring
+            (v, [e is x for x in naive.users[v].entries].index(True)) if e is not None else (-1, -1)
+            for v, e in ring
         ]
         users, entries_ = state["ring_users"], state["ring_entries"]
         part = slice(place, place + len(ring))
@@ -94,7 +99,7 @@ def test_any_cut_gives_the_same_state_and_events(log: Log, cuts: list[int]) -> N
     expected = whole.append(*columns(log))
     pieces = History(4)
     bounds = [0, *sorted(min(cut, len(log)) for cut in cuts), len(log)]
-    found = [pieces.append(*columns(log[a:b])) for a, b in zip(bounds, bounds[1:], strict=False)]
+    found = [pieces.append(*columns(log[a:b])) for a, b in itertools.pairwise(bounds)]
     assert same(whole.state(), pieces.state())
     for name in Events.__slots__:
         joined = np.concatenate([getattr(part, name) for part in found])
@@ -118,7 +123,9 @@ def test_going_on_after_restore_equals_never_having_stopped(before: Log, after: 
 def clicks(count: int, users: int, items: int, seed: int, times: float = math.nan) -> Log:
     rng = np.random.default_rng(seed)
     ratings = rng.choice([1.0, 2.0, 3.0, math.nan], count, p=[0.4, 0.3, 0.2, 0.1])
-    stamps = np.full(count, times) if not math.isnan(times) else np.sort(rng.integers(0, count // 7 + 1, count))
+    stamps = (
+        np.full(count, times) if not math.isnan(times) else np.sort(rng.integers(0, count // 7 + 1, count))
+    )
     return list(
         zip(
             rng.integers(0, users, count).tolist(),
@@ -140,10 +147,10 @@ def test_clicks_and_bulk_imports_equal_lists(times: float) -> None:
     assert_equal_to_naive(history, naive)
 
 
-def test_long_segments_use_the_index(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_segments_use_the_index() -> None:
     rng = np.random.default_rng(2)
-    count = 6 * history_kernels.SCANNED
-    items = rng.integers(0, 3 * history_kernels.SCANNED, count)
+    count = 6 * history_layout.SCANNED
+    items = rng.integers(0, 3 * history_layout.SCANNED, count)
     ratings = np.where(rng.random(count) < 0.2, math.nan, 1.0)
     history = History(4)
     events = history.append(np.zeros(count, int), items, ratings, ratings, np.arange(count))
@@ -171,7 +178,7 @@ def test_memory_follows_what_stands_under_endless_clicks() -> None:
 
 def test_a_negative_index_is_refused_and_nothing_is_learned() -> None:
     history = History(4)
-    with pytest.raises(ValueError, match="event 1: user 0 and item -1 must not be negative"):
+    with pytest.raises(ValueError, match="event 1: user 0 and item -1: indices must not be negative"):
         history.append([0, 0], [0, -1], [1, 1], [1, 1], [0, 0])
     assert history.event_count == 0
     assert not history.has(0)

@@ -24,7 +24,8 @@ def metrics(window: int, tests: list[tuple[int, int]]) -> LiveMetrics:
 
 @few
 @given(
-    st.dictionaries(st.integers(0, 50), st.sampled_from([0.0, 0.5, 1.0, -3.0]), min_size=1), st.integers(0, 50)
+    st.dictionaries(st.integers(0, 50), st.sampled_from([0.0, 0.5, 1.0, -3.0]), min_size=1),
+    st.integers(0, 50),
 )
 def test_a_rank_equals_a_naive_count(scores: dict[int, float], item: int) -> None:
     candidates = sorted(scores)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -119,7 +120,9 @@ def test_what_is_no_object_is_refused(value: bytes) -> None:
 def test_null_large_and_deep_values_are_refused() -> None:
     assert complaint(None) == "the value is null: expected a request"
     large = json.dumps({"user": "1", "note": "x" * 1_000_000}).encode()
-    assert complaint(large) == f"the value has {len(large)} bytes: expected at most {messages.MAX_REQUEST_BYTES}"
+    assert (
+        complaint(large) == f"the value has {len(large)} bytes: expected at most {messages.MAX_REQUEST_BYTES}"
+    )
     assert complaint(b'{"user":"1","x":' + b"[" * 200_000) == "the value is nested too deeply"
     assert complaint(b'{"user":"1","n":' + b"[" * 200_000 + b"]" * 200_000 + b"}")
     assert complaint(b"\x81\xa1x" + b"\x91" * 200_000, MSGPACK) == "the value is nested too deeply"
@@ -174,10 +177,8 @@ def test_what_is_encoded_is_decoded(request: Request) -> None:
 @few
 @given(st.binary(max_size=200), st.sampled_from([(), MSGPACK]))
 def test_bytes_are_a_request_or_a_bad_message(value: bytes, headers: messages.Headers) -> None:
-    try:
+    with suppress(BadMessage):
         decode_request(value, headers)
-    except BadMessage as error:
-        assert str(error)
 
 
 def test_a_response_goes_out_as_the_contract_says() -> None:

@@ -66,8 +66,8 @@ def random_log(count: int, seed: int, users: int = 12, items: int = 20) -> Log:
     seen_users, seen_items = 0, 0
     log: Log = []
     for e in range(count):
-        user = int(min(rng.integers(0, users), seen_users))
-        item = int(min(rng.zipf(1.4) - 1, items - 1, seen_items))
+        user = min(int(rng.integers(0, users)), seen_users)
+        item = min(int(rng.zipf(1.4)) - 1, items - 1, seen_items)
         seen_users, seen_items = max(seen_users, user + 1), max(seen_items, item + 1)
         rating = float(rng.choice([1.0, 2.0, 3.0, 4.0, 5.0, math.nan]))
         log.append((user, item, rating, 0.0 if rating != rating else rating / 4, float(e // 3)))
@@ -156,7 +156,10 @@ def test_a_saved_state_is_a_copy(spec: str) -> None:
 @model_specs
 def test_the_seed_decides(spec: str) -> None:
     log = random_log(100, seed=8)
-    assert Learner(spec, seed=1).learn(log).scores().tobytes() == Learner(spec, seed=1).learn(log).scores().tobytes()
+    assert (
+        Learner(spec, seed=1).learn(log).scores().tobytes()
+        == Learner(spec, seed=1).learn(log).scores().tobytes()
+    )
 
 
 @model_specs

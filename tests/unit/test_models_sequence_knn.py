@@ -48,11 +48,23 @@ def assert_equal_to_naive(log: Log, ring: int, **options: float) -> None:
     st.sampled_from([0, 2, 500]),
     st.sampled_from([1, 5, 256]),
 )
-def test_equals_the_naive_version(log: Log, ring: int, entries: int, window: int, walked: int, raters: int) -> None:
+def test_equals_the_naive_version(
+    log: Log, ring: int, entries: int, window: int, walked: int, raters: int
+) -> None:
     assert_equal_to_naive(log, ring, entries=entries, window=window, walked=walked, raters=raters)
 
 
-@pytest.mark.parametrize("options", [{}, {"walked": 15, "window": 3}, {"base": 0.0}, {"power": 2.5, "window_decay": 0.5}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"raters": 12, "raters_decay": 0.5},
+        {"effort": 100},
+        {"walked": 15, "window": 3},
+        {"base": 0.0},
+        {"power": 2.5, "window_decay": 0.5},
+    ],
+)
 def test_equals_the_naive_version_on_longer_histories(options: dict[str, float]) -> None:
     assert_equal_to_naive(clicks(1500, 20, 80, seed=5), 16, **options)
 
@@ -66,9 +78,11 @@ def test_evidence_of_two_shards_adds_up() -> None:
     whole.append(*columns(log))
     left.append(*columns(own + shards[0]))
     right.append(*columns(shards[1]))
-    model = SequenceKNN(ModelContext(whole), own_power=0.0, raters=1000)
+    model = SequenceKNN(ModelContext(whole), own_power=0.0, raters=1000, raters_decay=1.0)
     profile = model.profile(0)
-    parts = [SequenceKNN(ModelContext(h), own_power=0.0, raters=1000) for h in (left, right)]
+    parts = [
+        SequenceKNN(ModelContext(h), own_power=0.0, raters=1000, raters_decay=1.0) for h in (left, right)
+    ]
     sums = np.zeros(whole.item_count)
     for part, user in zip(parts, (0, -1), strict=True):
         evidence = part.evidence(profile._replace(user=user))
@@ -87,7 +101,9 @@ def test_items_that_stand_together_in_a_neighbours_history_come_first() -> None:
     assert scores[0] > scores[1] > scores[2] == 0.0
 
 
-@pytest.mark.parametrize("option", [{"entries": 0}, {"decay": 1.5}, {"walked": -1}, {"power": 0.0}, {"raters": 0}])
+@pytest.mark.parametrize(
+    "option", [{"entries": 0}, {"decay": 1.5}, {"walked": -1}, {"power": 0.0}, {"raters": 0}]
+)
 def test_values_out_of_range_are_refused(option: dict[str, float]) -> None:
     with pytest.raises(ModelError, match=f"sequence-knn: {next(iter(option))} has value"):
         SequenceKNN(ModelContext(History()), **option)  # type: ignore[arg-type]

@@ -57,7 +57,7 @@ def test_an_integer_has_no_fraction() -> None:
         load({"RECOMMENDER_PARTITIONS": "1.5"})
 
 
-@pytest.mark.parametrize("declared", [each for each in fields(Settings)], ids=lambda each: str(each.name))
+@pytest.mark.parametrize("declared", fields(Settings), ids=lambda each: str(each.name))
 def test_bounds_are_kept_and_named(declared: object) -> None:
     name, metadata = declared.name, declared.metadata  # type: ignore[attr-defined]
     variable, step = settings.variable(name), 1 if declared.type == "int" else 0.05  # type: ignore[attr-defined]
@@ -73,7 +73,7 @@ def test_bounds_are_kept_and_named(declared: object) -> None:
 
 
 def test_bounds_are_shown_in_full() -> None:
-    with pytest.raises(SettingsError, match="must be at most 2147483647$"):
+    with pytest.raises(SettingsError, match=r"must be at most 2147483647$"):
         load({"RECOMMENDER_SEED": str(2**40)})
 
 
@@ -118,7 +118,7 @@ def test_overrides_win_and_none_is_not_given() -> None:
 
 
 def test_a_bad_override_is_named_as_its_option() -> None:
-    with pytest.raises(SettingsError, match="^--web-port has value '70000': must be at most 65535$"):
+    with pytest.raises(SettingsError, match=r"^--web-port has value '70000': must be at most 65535$"):
         load({}, web_port=70_000)
 
 
@@ -149,16 +149,17 @@ def test_numbers_are_shown_as_they_are(value: float, text: str) -> None:
 
 
 def test_learned_holds_what_decides_what_is_learned() -> None:
-    learned = settings.learned(load({}))
-    assert learned == {
-        "feedback": "graded:4",
-        "rating_min": "",
+    values = {
+        "feedback": "positive:2",
+        "rating_min": "1",
         "rating_max": "",
-        "model": "sequence-knn",
-        "seed": "0",
-        "test_every": "10",
-        "test_window": "1000",
+        "model": "random",
+        "seed": "7",
+        "test_every": "3",
+        "test_window": "50",
     }
+    environment = {settings.variable(name): value for name, value in values.items() if value}
+    assert settings.learned(load({**environment, "RECOMMENDER_GROUP": "other"})) == values
 
 
 def test_learned_tells_nearly_equal_numbers_apart() -> None:

@@ -113,7 +113,9 @@ def test_a_withdrawal_of_what_never_stood_leaves_no_trace() -> None:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_a_rating_again_replaces_the_earlier_one(model: str) -> None:
-    shard = learned(options(model), [Rating("u", "a", 5, None), Rating("u", "b", 5, None), Rating("u", "a", 1, None)])
+    shard = learned(
+        options(model), [Rating("u", "a", 5, None), Rating("u", "b", 5, None), Rating("u", "a", 1, None)]
+    )
     assert shard.history.rating(0, 0) == 1.0
     assert shard.history.rated(0)[0].tolist() == [1, 0]
     assert shard.popular.score(0, np.array([0, 1], np.int32)).tolist() == [0.0, 1.0]
@@ -121,7 +123,9 @@ def test_a_rating_again_replaces_the_earlier_one(model: str) -> None:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_a_withdrawal_takes_the_rating_back(model: str) -> None:
-    shard = learned(options(model), [Rating("u", "a", 5, None), Rating("v", "b", 5, None), Rating("u", "a", None, None)])
+    shard = learned(
+        options(model), [Rating("u", "a", 5, None), Rating("v", "b", 5, None), Rating("u", "a", None, None)]
+    )
     assert shard.history.rating(0, 0) is None
     assert shard.events == 3
     answer = shard.recommend(Request("u"))
@@ -155,7 +159,9 @@ def test_the_digest_changes_with_anything(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"rating": 4.0}, {"user": "other"}, {"item": "other"}, {"rating": None}], ids=lambda each: str(each)
+    "change",
+    [{"rating": 4.0}, {"user": "other"}, {"item": "other"}, {"rating": None}],
+    ids=lambda each: str(each),
 )
 @pytest.mark.parametrize("model", MODELS)
 def test_the_digest_tells_logs_apart(model: str, change: dict[str, Any]) -> None:
@@ -172,14 +178,17 @@ def test_the_digest_tells_times_and_order_apart() -> None:
 
 
 def test_a_digest_covers_names_types_shapes_and_every_value() -> None:
-    base = {"a": np.arange(6, dtype=np.int32), "b": np.empty(0)}
+    base: dict[str, Any] = {"a": np.arange(6, dtype=np.int32), "b": np.empty(0)}
     others: list[dict[str, Any]] = [
         {"c": base["a"], "b": base["b"]},
         {"a": base["a"]},
         {"a": base["a"].astype(np.uint32), "b": base["b"]},
         {"a": base["a"].reshape(2, 3), "b": base["b"]},
         {"a": base["a"], "b": np.empty((0, 2))},
-        *({"a": np.where(base["a"] == value, 9, base["a"]).astype(np.int32), "b": base["b"]} for value in range(6)),
+        *(
+            {"a": np.where(base["a"] == value, 9, base["a"]).astype(np.int32), "b": base["b"]}
+            for value in range(6)
+        ),
     ]
     digests = {digest(each) for each in (base, *others)}
     assert len(digests) == len(others) + 1
@@ -189,7 +198,9 @@ def test_a_digest_covers_names_types_shapes_and_every_value() -> None:
 
 @pytest.mark.parametrize("every", [1, 4])
 def test_live_tests_are_a_sample_of_the_positives_that_are_new_to_their_user(every: int) -> None:
-    ratings = [Rating(f"u{place % 40}", f"i{place}", 5.0 if place % 2 else 1.0, None) for place in range(2000)]
+    ratings = [
+        Rating(f"u{place % 40}", f"i{place}", 5.0 if place % 2 else 1.0, None) for place in range(2000)
+    ]
     shard = Shard(0, ShardOptions(test_every=every))
     shard.learn(ratings, times_of(ratings))
     expected = 1000 / every

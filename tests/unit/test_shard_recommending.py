@@ -17,7 +17,9 @@ MODELS = ["popular", "sequence-knn", "mf", "random"]
 def shard_of(model: str = "popular") -> Shard:
     """Item i is rated well by 10 - i users; user `likes` has rated items 0 and 1."""
     shard = Shard(0, ShardOptions(model))
-    ratings = [Rating(f"user {user}", f"item {item}", 5, None) for item in range(10) for user in range(10 - item)]
+    ratings = [
+        Rating(f"user {user}", f"item {item}", 5, None) for item in range(10) for user in range(10 - item)
+    ]
     ratings += [Rating("likes", "item 0", 5, None), Rating("likes", "item 1", 2, None)]
     shard.learn(ratings, map(float, range(len(ratings))))
     return shard
@@ -121,7 +123,9 @@ def test_the_answer_tells_what_it_knows_of() -> None:
 
 def test_an_arm_that_there_is_none_of_is_refused(shard: Shard) -> None:
     assert ask(shard, arm=shard.options.model).arm == shard.options.model
-    with pytest.raises(Failure, match=rf"arm 'other' does not exist: expected '{shard.options.model}'") as caught:
+    with pytest.raises(
+        Failure, match=rf"arm 'other' does not exist: expected '{shard.options.model}'"
+    ) as caught:
         ask(shard, arm="other")
     assert (caught.value.code, caught.value.retriable) == ("bad_request", False)
 
@@ -141,7 +145,9 @@ def test_a_response_can_always_be_encoded(model: str) -> None:
 
 
 def test_options_come_from_settings() -> None:
-    settings = load({"RECOMMENDER_FEEDBACK": "positive:7", "RECOMMENDER_RATING_MAX": "10"}, seed=5, model="random")
+    settings = load(
+        {"RECOMMENDER_FEEDBACK": "positive:7", "RECOMMENDER_RATING_MAX": "10"}, seed=5, model="random"
+    )
     options = ShardOptions.of(settings)
     assert (options.model, options.seed, str(options.feedback)) == ("random", 5, "positive:7")
     assert (options.feedback.low, options.feedback.high) == (0.5, 10.0)

@@ -15,7 +15,9 @@ def sorted_best(scores: list[float], counts: list[int], n: int) -> list[int]:
     return sorted(range(len(scores)), key=lambda place: (-scores[place], -counts[place], place))[:n]
 
 
-tied_scores = st.lists(st.tuples(st.sampled_from([0.0, -0.0, 1.0, 1.5, -2.0]), st.integers(0, 3)), max_size=60)
+tied_scores = st.lists(
+    st.tuples(st.sampled_from([0.0, -0.0, 1.0, 1.5, -2.0]), st.integers(0, 3)), max_size=60
+)
 any_scores = st.lists(
     st.tuples(st.floats(allow_nan=False, allow_infinity=False), st.integers(0, 2**31 - 1)), max_size=60
 )

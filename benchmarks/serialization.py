@@ -1,0 +1,96 @@
+"""What a rating weighs and costs on the wire: JSON, MessagePack, and FluRS' own Event pickled.
+
+The pickle is here to be measured only. Unpickling runs whatever code the sender put into it, so the worker
+never does.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+import orjson
+from flurs.data.entity import Event, Item, User
+
+from benchmarks.contest import Metric, Options, Outcome, Turn, Values, compete
+from benchmarks.data import ML_100K, Log
+from recommender.client_messages import encode_rating
+from recommender.messages import RatingDecoder
+
+OURS = "ours: JSON, decoded typed and validated (msgspec)"
+METRICS = [
+    Metric("decoding", "ns", "lower"),
+    Metric("encoding", "ns", "lower"),
+    Metric("size", "bytes", "lower"),
+]
+#: Ours checks types, bounds and lengths, which the others leave to whoever comes after them.
+NOTE = "only ours validates: types, the scale of ratings, lengths of ids, timestamps"
+
+
+class Wire(msgspec.Struct):
+    """A rating as typed decoding wants it."""
+
+    user: str
+    item: str
+    rating: float
+    timestamp: float
+
+
+def _events(count: int) -> list[tuple[str, str, float, int]]:
+    chunk = Log(ML_100K).head(count)
+    columns = (chunk.users, chunk.items, chunk.ratings, chunk.times)
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    return [(str(user), str(item), rating, second) for user, item, rating, second in rows]
+
+
+def measure(encode: Callable[[Any], bytes], decode: Callable[[bytes], Any], messages: Sequence[Any]) -> Turn:
+    """A turn that encodes and decodes all messages one by one."""
+
+    def turn() -> Values:
+        begin = time.perf_counter()
+        encoded = [encode(each) for each in messages]
+        between = time.perf_counter()
+        for each in encoded:
+            decode(each)
+        end = time.perf_counter()
+        nanoseconds = 1e9 / len(messages)
+        return {
+            "decoding": (end - between) * nanoseconds,
+            "encoding": (between - begin) * nanoseconds,
+            "size": sum(map(len, encoded)) / len(messages),
+        }
+
+    return turn
+
+
+def run(options: Options) -> list[Outcome]:
+    """Measure all formats on the same ratings."""
+    rows = _events(options.size(100_000, 5_000))
+    names = ("user", "item", "rating", "timestamp")
+    plain = [dict(zip(names, row, strict=True)) for row in rows]
+    structs = [Wire(*row) for row in rows]
+    events = [
+        Event(User(int(user)), Item(int(item)), rating, context=[second]) for user, item, rating, second in rows
+    ]
+    to_msgpack = msgspec.msgpack.Encoder().encode
+    untyped, typed = msgspec.msgpack.Decoder().decode, msgspec.msgpack.Decoder(Wire).decode
+    outcome = Outcome("serialization", "One rating", OURS, METRICS, notes=[NOTE])
+    turns = [
+        (OURS, measure(lambda row: encode_rating(*row), RatingDecoder(0.5, 5.0).decode, rows)),
+        ("JSON, standard library", measure(lambda each: json.dumps(each).encode(), json.loads, plain)),
+        ("JSON, orjson", measure(orjson.dumps, orjson.loads, plain)),
+        ("JSON, msgspec untyped", measure(msgspec.json.Encoder().encode, msgspec.json.decode, plain)),
+        (
+            "JSON, msgspec typed",
+            measure(msgspec.json.Encoder().encode, msgspec.json.Decoder(Wire).decode, structs),
+        ),
+        ("MessagePack, msgspec untyped", measure(to_msgpack, untyped, plain)),
+        ("MessagePack, msgspec typed", measure(to_msgpack, typed, structs)),
+        ("FluRS' Event, pickled", measure(pickle.dumps, pickle.loads, events)),
+    ]
+    compete(outcome, turns, options)
+    return [outcome]

@@ -1,0 +1,308 @@
+"""Test-then-learn: each rating asks the models for a ranking before they learn it.
+
+Two protocols, after Vinagre et al., Evaluation of recommender systems in streaming environments (2014), as FluRS
+uses it. In both the targets are the last half of the positive ratings in time order, candidates are the items
+seen so far that the user does not have, and an item never seen before counts as a miss.
+
+``flurs``
+    Only positive ratings are learned: the first 30 % to train, the next 20 % one by one, the last half each after
+    its test. Models here learn one by one all along, so the first two are one. What the user does not have is what
+    the user did not rate positively.
+``graded``
+    Every rating is learned, weighted by its value, and candidates leave out all that the user has rated.
+
+A target that the user has already is no candidate, so it is learned but not tested.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recommender import rank_metrics as metrics
+from recommender.errors import RecommenderError
+from recommender.feedback import Feedback
+from recommender.history import History
+from recommender.live import MISS, TOP, rank_of
+from recommender.models import registry
+from recommender.models.base import IntArray, Model, ModelContext
+from recommender.top import best
+
+Protocol = Literal["flurs", "graded"]
+PROTOCOLS: tuple[Protocol, ...] = ("flurs", "graded")
+#: The share of positive ratings that are learned before the first test.
+LEARNED_FIRST = 0.5
+#: The least-rated items that together have this share of the ratings are the long tail.
+TAIL_SHARE = 0.2
+
+_TAIL_EVERY = 500
+
+
+class EvaluationError(RecommenderError):
+    """There is nothing to evaluate: too few positive ratings."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A log of ratings, ready to be replayed.
+
+    Attributes
+    ----------
+    users, items : int32 arrays
+        Dense indices in the order of first appearance.
+    ratings, weights : float32 arrays
+    times : float64 array
+    tested : bool array
+        Which events are targets.
+    positive_weight : float
+    """
+
+    users: IntArray
+    items: IntArray
+    ratings: NDArray[np.float32]
+    weights: NDArray[np.float32]
+    times: NDArray[np.float64]
+    tested: NDArray[np.bool_]
+    positive_weight: float
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    @classmethod
+    def of(
+        cls,
+        users: NDArray[Any],
+        items: NDArray[Any],
+        ratings: NDArray[np.float64],
+        times: NDArray[np.float64],
+        positive: float,
+        protocol: Protocol = "graded",
+    ) -> Stream:
+        """The stream of a protocol.
+
+        Parameters
+        ----------
+        users, items : arrays of anything that can be compared, one length
+        ratings, times : float arrays
+            In the order in which they are to be learned.
+        positive : float
+            Ratings of at least this are positive.
+
+        Raises
+        ------
+        EvaluationError
+            Fewer than two ratings are positive.
+        """
+        given = np.asarray(ratings, np.float64)
+        if np.count_nonzero(given >= positive) < 2:
+            raise EvaluationError(
+                f"{np.count_nonzero(given >= positive)} of {len(given)} ratings are at least {positive:g}: "
+                "expected 2 or more positive ones; choose a lower threshold"
+            )
+        if protocol == "flurs":
+            kept = np.flatnonzero(given >= positive)
+            users, items, given, times = users[kept], items[kept], given[kept], times[kept]
+            weights, weight = np.ones(len(given), np.float32), 1.0
+        else:
+            low, high = float(given.min()), float(given.max())
+            feedback = Feedback.parse(f"graded:{positive!r}", min(low, high - 1.0), high)
+            weights, weight = feedback.weights(given.astype(np.float32)), feedback.positive_weight
+        positives = np.flatnonzero(given >= positive)
+        tested = np.zeros(len(given), np.bool_)
+        tested[positives[int(len(positives) * LEARNED_FIRST) :]] = True
+        return cls(
+            _dense(users), _dense(items), given.astype(np.float32), weights,
+            np.asarray(times, np.float64), tested, weight,
+        )  # fmt: skip
+
+
+@dataclass(slots=True)
+class Evaluation:
+    """What was measured of one model.
+
+    Attributes
+    ----------
+    model : str
+    ranks : list of int
+        Of each tested target, in stream order; `MISS` for an item never seen.
+    candidates, user_ratings, item_ratings : list of int
+        At each test: how many candidates there were, and how many ratings the user and the target had.
+    """
+
+    model: str
+    ranks: list[int] = field(default_factory=list)
+    candidates: list[int] = field(default_factory=list)
+    user_ratings: list[int] = field(default_factory=list)
+    item_ratings: list[int] = field(default_factory=list)
+    recommended: set[int] = field(default_factory=set)
+    slots: int = 0
+    tail_slots: int = 0
+    items: int = 0
+    learned: int = 0
+    scored: int = 0
+    learn_seconds: float = 0.0
+    score_seconds: float = 0.0
+
+    def array(self) -> metrics.Ranks:
+        """The ranks as an array."""
+        return np.array(self.ranks, np.int32)
+
+    def summary(self) -> dict[str, Any]:
+        """All metrics by name; None for what was never tested."""
+        ranks = self.array()
+        cold_users = np.array(self.user_ratings) < metrics.COLD_USER
+        counts = np.array(self.item_ratings)
+        cold_items = (counts > 0) & (counts < metrics.COLD_ITEM)
+        values: dict[str, float] = {
+            f"recall@{TOP}": metrics.recall(ranks),
+            "mrr": metrics.reciprocal_rank(ranks),
+            f"ndcg@{TOP}": metrics.ndcg(ranks),
+            "mean_percentile_rank": metrics.percentile_rank(ranks, np.array(self.candidates, np.int32)),
+            "item_coverage": len(self.recommended) / max(self.items, 1),
+            "long_tail_share": self.tail_slots / max(self.slots, 1),
+            f"recall@{TOP}_first_ratings": metrics.recall(ranks[cold_users]),
+            f"recall@{TOP}_young_items": metrics.recall(ranks[cold_items]),
+            "learn_us": 1e6 * self.learn_seconds / max(self.learned, 1),
+            "score_us": 1e6 * self.score_seconds / max(self.scored, 1),
+        }
+        shown = {name: value if value == value else None for name, value in values.items()}
+        return {"model": self.model, "tests": len(ranks), **shown}
+
+
+def evaluate(
+    stream: Stream, models: Sequence[str], seed: int = 0, progress: Callable[[int], object] = lambda _: None
+) -> list[Evaluation]:
+    """Replay a stream to models that share one history.
+
+    Parameters
+    ----------
+    stream : Stream
+    models : sequence of str
+        As the registry names them.
+    seed : int
+    progress : callable
+        Told how many events were learned since it was told last.
+
+    Raises
+    ------
+    ModelError
+        A model is not known.
+    """
+    for name in models:
+        registry.check(name)
+    registry.warm(tuple(models))
+    return Replay(stream, models, seed).run(progress)
+
+
+class Replay:
+    """One pass of a stream over models; see `evaluate`."""
+
+    def __init__(self, stream: Stream, models: Sequence[str], seed: int = 0) -> None:
+        self.stream = stream
+        self.history = History()
+        context = ModelContext(self.history, seed, stream.positive_weight)
+        self.models: list[tuple[Model, Evaluation]] = [
+            (registry.create(name, context), Evaluation(name)) for name in models
+        ]
+        self._step = 1 if any(model.reads_history_to_learn for model, _ in self.models) else 1 << 16
+        self._tail: NDArray[np.bool_] = np.zeros(0, np.bool_)
+        self._tests = 0
+
+    def run(self, progress: Callable[[int], object]) -> list[Evaluation]:
+        """Replay all of it."""
+        event, length = 0, len(self.stream)
+        tests = [*np.flatnonzero(self.stream.tested).tolist(), length]
+        looks = [model.next_observation(0) for model, _ in self.models]
+        place = 0
+        while event < length:
+            if tests[place] == event:
+                self._test(event)
+                place += 1
+            for m, (model, result) in enumerate(self.models):
+                if looks[m] == event:
+                    self._observe(event, model, result)
+                    looks[m] = model.next_observation(event + 1)
+            stop = min(length, tests[place], event + self._step, *looks)
+            self._learn(slice(event, stop))
+            progress(stop - event)
+            event = stop
+        for _, result in self.models:
+            result.items = self.history.item_count
+        return [result for _, result in self.models]
+
+    def _learn(self, run: slice) -> None:
+        s = self.stream
+        events = self.history.append(s.users[run], s.items[run], s.ratings[run], s.weights[run], s.times[run])
+        for model, result in self.models:
+            start = perf_counter()
+            model.learn(events)
+            result.learn_seconds += perf_counter() - start
+            result.learned += len(events)
+
+    def _observe(self, event: int, model: Model, result: Evaluation) -> None:
+        s = self.stream
+        start = perf_counter()
+        model.observe(int(s.users[event]), int(s.items[event]), float(s.weights[event]))
+        result.learn_seconds += perf_counter() - start
+
+    def _test(self, event: int) -> None:
+        user, item = int(self.stream.users[event]), int(self.stream.items[event])
+        rated = self.history.rated(user)[0]
+        if item in rated:
+            return
+        open_ = np.ones(self.history.item_count, np.bool_)
+        open_[rated] = False
+        candidates = np.flatnonzero(open_).astype(np.int32)
+        counts = self.history.item_counts
+        if self._tests % _TAIL_EVERY == 0:
+            self._tail = long_tail(counts)
+        self._tests += 1
+        seen = item < len(counts)
+        for model, result in self.models:
+            result.candidates.append(len(candidates))
+            result.user_ratings.append(len(rated))
+            result.item_ratings.append(int(counts[item]) if seen else 0)
+            result.ranks.append(self._rank(model, result, user, item, candidates, counts) if seen else int(MISS))
+
+    def _rank(
+        self, model: Model, result: Evaluation, user: int, item: int, candidates: IntArray, counts: IntArray
+    ) -> int:
+        start = perf_counter()
+        scores = model.score(user, candidates)
+        result.score_seconds += perf_counter() - start
+        result.scored += 1
+        top = candidates[best(scores, counts[candidates], TOP)]
+        result.recommended.update(top.tolist())
+        result.slots += len(top)
+        # Items that came since the tail was last cut are in it.
+        result.tail_slots += int(sum(i >= len(self._tail) or self._tail[i] for i in top.tolist()))
+        return rank_of(item, candidates, scores)
+
+
+def long_tail(counts: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:
+    """Which items are the least-rated ones that together have at most `TAIL_SHARE` of the ratings."""
+    order = np.argsort(counts, kind="stable")
+    tail = np.zeros(len(counts), np.bool_)
+    tail[order[np.cumsum(counts[order]) <= TAIL_SHARE * counts.sum()]] = True
+    return tail
+
+
+def shuffled_ties(times: NDArray[np.float64], seed: int) -> NDArray[np.int64]:
+    """An order by time in which events of one timestamp are drawn at random."""
+    drawn = np.random.default_rng(seed).random(len(times))
+    order: NDArray[np.int64] = np.lexsort((drawn, times))
+    return order
+
+
+def _dense(ids: NDArray[Any]) -> IntArray:
+    """Numbers in the order of first appearance."""
+    _, first, codes = np.unique(ids, return_index=True, return_inverse=True)
+    order = np.empty(len(first), np.int32)
+    order[np.argsort(first, kind="stable")] = np.arange(len(first), dtype=np.int32)
+    dense: IntArray = order[codes]
+    return dense

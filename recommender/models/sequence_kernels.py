@@ -1,0 +1,297 @@
+# mypy: allow-untyped-defs, allow-untyped-calls, no-check-untyped-defs
+# numba types the kernels by what they are called with.
+"""The compiled loops of `recommender.models.sequence_knn`, where their formula is said."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from recommender.history_layout import ITEM_COUNT, LONGEST, USER_COUNT, HistoryArrays, kernel
+from recommender.models.base import FloatArray
+
+#: Up to this many entries for each that is wanted are looked through for those of positive weight.
+LOOK_BACK = 4
+
+
+class Touches(NamedTuple):
+    """Room for one request's neighbours, in the order in which they are met.
+
+    `place` (users,) is 0 or the neighbour's number plus one, `mass` (longest segment,) is 0: both are left
+    so. A neighbour's touches, one for each shared item, are linked from `head` to `tail`; `slot` is the
+    shared item's, and then the first of its window.
+    """
+
+    place: NDArray[np.int32]
+    mass: FloatArray
+    user: NDArray[np.int32]
+    strength: FloatArray
+    head: NDArray[np.int32]
+    tail: NDArray[np.int32]
+    slot: NDArray[np.int32]
+    last: NDArray[np.int32]
+    share: FloatArray
+    following: NDArray[np.int32]
+
+
+class Scratch:
+    """Keeps `Touches` from request to request."""
+
+    def __init__(self) -> None:
+        self._touches = self._made(0, 0, 0)
+
+    @staticmethod
+    def _made(users: int, longest: int, touches: int) -> Touches:
+        return Touches(
+            np.zeros(users, np.int32),
+            np.zeros(longest),
+            np.zeros(touches, np.int32),
+            np.zeros(touches),
+            np.zeros(touches, np.int32),
+            np.zeros(touches, np.int32),
+            np.zeros(touches, np.int32),
+            np.zeros(touches, np.int32),
+            np.zeros(touches),
+            np.zeros(touches, np.int32),
+        )
+
+    def room(self, arrays: HistoryArrays, touches: int) -> Touches:
+        longest = int(arrays.meta[LONGEST])
+        have = self._touches
+        if len(arrays.users) > len(have.place) or longest > len(have.mass) or touches > len(have.user):
+            self._touches = self._made(
+                max(len(arrays.users), len(have.place)),
+                max(longest, len(have.mass)),
+                max(touches, len(have.user)),
+            )
+        return self._touches
+
+
+@njit(cache=True)
+def newest(h, user, wanted, decays):
+    """Newest items of positive weight and their strengths, newest first.
+
+    Lags count the entries in between; entries of one position share their mean. They are counted among
+    the newest `LOOK_BACK * wanted` entries, and from the newest entry's own.
+    """
+    items = np.empty(wanted, np.int32)
+    strengths = np.empty(wanted, np.float64)
+    found = 0
+    if user >= 0 and user < h.meta[USER_COUNT]:
+        start, slot = h.users[user].start, np.int64(h.users[user].used) - 1
+        left = min(np.int64(h.users[user].live), LOOK_BACK * wanted)
+        ranks = 0  # entries before the run
+        newest = -1
+        while left > 0 and found < wanted:
+            while h.entry_items[start + slot] < 0:
+                slot -= 1
+            position = h.entry_positions[start + slot]
+            size, oldest = 0, slot
+            while oldest >= 0 and size < left and h.entry_positions[start + oldest] == position:
+                size += np.int64(h.entry_items[start + oldest] >= 0)
+                oldest -= 1
+            lag = 2 * ranks + size - 1
+            if newest < 0:
+                newest = lag
+            for s in range(slot, oldest, -1):
+                weight = np.float64(h.entry_weights[start + s])
+                if h.entry_items[start + s] >= 0 and weight > 0.0 and found < wanted:
+                    items[found] = h.entry_items[start + s]
+                    strengths[found] = decays[lag - newest] * weight
+                    found += 1
+            ranks += size
+            left -= size
+            slot = oldest
+    return items[:found], strengths[:found]
+
+
+@kernel
+def raised(value, power):
+    return value * math.sqrt(value) if power == 1.5 else value**power
+
+
+@kernel
+def meet(users, items, ring_users, ring_entries, weights, own_user, item, share, raters, t, met, touches):
+    """Link the item's newest raters, and return how many neighbours and touches there are now."""
+    capacity, start, events = np.int64(items[item].capacity), items[item].start, items[item].events
+    ring = events % max(capacity, 1)
+    for _ in range(min(events, capacity, raters)):
+        ring = (ring if ring > 0 else capacity) - 1
+        user = np.int64(ring_users[np.uint64(start + ring)])
+        if user < 0 or user == own_user:
+            continue
+        slot = ring_entries[np.uint64(start + ring)]
+        if weights[np.uint64(users[np.uint64(user)].start + slot)] <= 0:
+            continue
+        n = np.int64(t.place[np.uint64(user)]) - 1
+        if n < 0:
+            n = met
+            met += 1
+            t.place[np.uint64(user)] = met
+            t.user[np.uint64(n)] = user
+            t.strength[np.uint64(n)] = 0.0
+            t.head[np.uint64(n)] = touches
+        else:
+            t.following[np.uint64(t.tail[np.uint64(n)])] = touches
+        t.tail[np.uint64(n)] = touches
+        t.slot[np.uint64(touches)] = slot
+        t.share[np.uint64(touches)] = share
+        t.following[np.uint64(touches)] = -1
+        t.strength[np.uint64(n)] += share
+        touches += 1
+    return met, touches
+
+
+@kernel
+def spread(positions, start, used, slot, share, closeness, mass):
+    """Add one touch to the masses of the entries around it; the first and last slot of them."""
+    reach = closeness.size - 1
+    centre = np.int64(positions[np.uint64(start + slot)])
+    low = slot
+    while low >= 0:
+        distance = centre - positions[np.uint64(start + low)]
+        if distance > reach:
+            break
+        mass[np.uint64(low)] += share * closeness[np.uint64(distance)]
+        low -= 1
+    high = slot + 1
+    while high < used:
+        distance = positions[np.uint64(start + high)] - centre
+        if distance > reach:
+            break
+        mass[np.uint64(high)] += share * closeness[np.uint64(distance)]
+        high += 1
+    return low + 1, high - 1
+
+
+@kernel
+def _tell(entry_items, weights, start, begin, end, mass, base, power, both):
+    """Add a neighbour's entries that are near enough to a shared item, and clear their masses."""
+    alone = raised(base, power)
+    for s in range(np.uint64(begin), np.uint64(max(begin, end))):
+        near = mass[s]
+        mass[s] = 0.0
+        item = np.int64(entry_items[np.uint64(start) + s])
+        value = np.float64(weights[np.uint64(start) + s]) * (raised(near + base, power) + alone)
+        if item >= 0 and value > 0.0:
+            both[np.uint64(item), 0] += value
+            both[np.uint64(item), 1] += 1.0
+
+
+@kernel
+def _tell_alone(entry_items, weights, start, begin, end, alone, both):
+    """Add a neighbour's entries that are near none."""
+    for s in range(np.uint64(begin), np.uint64(max(begin, end))):
+        item = np.int64(entry_items[np.uint64(start) + s])
+        value = np.float64(weights[np.uint64(start) + s]) * alone
+        if item >= 0 and value > 0.0:
+            both[np.uint64(item), 0] += value
+            both[np.uint64(item), 1] += 1.0
+
+
+@kernel
+def _first_walked(entry_items, start, used, live, walked):
+    """The slot from which on the newest `walked` entries lie."""
+    if walked >= live:
+        return np.int64(0)
+    if used == live:
+        return used - walked
+    slot = used
+    while walked > 0:
+        slot -= 1
+        walked -= np.int64(entry_items[start + slot] >= 0)
+    return slot
+
+
+@kernel
+def evidence(
+    h,
+    own_user,
+    items,
+    strengths,
+    shrink,
+    exponent,
+    raters,
+    walked,
+    effort,
+    closeness,
+    base_share,
+    power,
+    t,
+    both,
+):
+    """Let all neighbours of a profile speak: sums and counts for each item, into `both`."""
+    entry_items, weights, positions, users = h.entry_items, h.entry_weights, h.entry_positions, h.users
+    met, touches = np.int64(0), np.int64(0)
+    for k in range(items.size):
+        if items[k] < h.meta[ITEM_COUNT]:
+            share = strengths[k] / (np.float64(h.items[items[k]].count) + shrink) ** exponent
+            met, touches = meet(
+                users,
+                h.items,
+                h.ring_users,
+                h.ring_entries,
+                weights,
+                own_user,
+                items[k],
+                share,
+                raters[k],
+                t,
+                met,
+                touches,
+            )
+    walked = min(np.int64(walked), np.int64(effort) // max(met, 1))
+    for n in range(met):
+        user = t.user[n]
+        t.place[user] = 0
+        start, used, live = users[user].start, np.int64(users[user].used), np.int64(users[user].live)
+        base = base_share * t.strength[n]
+        alone = 2.0 * raised(base, power)
+        first = _first_walked(entry_items, start, used, live, walked)
+        low, high = used, np.int64(-1)
+        touch = np.int64(t.head[n])
+        while touch >= 0:
+            lowest, highest = spread(
+                positions, start, used, np.int64(t.slot[touch]), t.share[touch], closeness, t.mass
+            )
+            low, high = min(low, lowest), max(high, highest)
+            t.slot[touch], t.last[touch] = lowest, highest
+            touch = np.int64(t.following[touch])
+        _tell_alone(entry_items, weights, start, first, low, alone, both)
+        _tell_alone(entry_items, weights, start, max(first, high + 1), used, alone, both)
+        _tell(entry_items, weights, start, max(first, low), high + 1, t.mass, base, power, both)
+        touch = np.int64(t.head[n])
+        while low < first and touch >= 0:
+            # Windows too old to be walked are told when all their masses are in.
+            end = min(first, np.int64(t.last[touch]) + 1)
+            _tell_once(entry_items, weights, start, np.int64(t.slot[touch]), end, t.mass, base, power, both)
+            touch = np.int64(t.following[touch])
+
+
+@kernel
+def _tell_once(entry_items, weights, start, begin, end, mass, base, power, both):
+    """Add the entries of a window that no other window has told yet."""
+    alone = raised(base, power)
+    for s in range(np.uint64(begin), np.uint64(max(begin, end))):
+        near = mass[s]
+        if near > 0.0:
+            mass[s] = 0.0
+            item = np.int64(entry_items[np.uint64(start) + s])
+            value = np.float64(weights[np.uint64(start) + s]) * (raised(near + base, power) + alone)
+            if item >= 0 and value > 0.0:
+                both[np.uint64(item), 0] += value
+                both[np.uint64(item), 1] += 1.0
+
+
+@kernel
+def normalise(h, sums, candidates, shrink, exponent, scores):
+    for c in range(candidates.size):
+        item = candidates[c]
+        scores[c] = 0.0
+        if item >= 0 and item < sums.size and sums[item] > 0.0:
+            divisor = np.float64(h.items[item].count) + shrink
+            scores[c] = sums[item] / (math.sqrt(divisor) if exponent == 0.5 else divisor**exponent)

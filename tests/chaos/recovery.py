@@ -1,0 +1,89 @@
+"""How long it takes until every partition is learned from again, and what happened when."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from dataclasses import dataclass, field
+
+from kafka import KafkaConsumer, TopicPartition
+
+
+@dataclass
+class Event:
+    """Something that was done to the workers or the broker; times are of the monotonic clock.
+
+    Attributes
+    ----------
+    kind : str
+        ``kill``, ``stop``, ``pause``, ``join`` or ``broker``.
+    began : float
+    recovered : float
+        When every partition was learned from again by a worker that says it is ready.
+    """
+
+    kind: str
+    began: float
+    recovered: float = float("inf")
+
+    @property
+    def seconds(self) -> float:
+        """How long it took."""
+        return self.recovered - self.began
+
+
+@dataclass
+class Events:
+    """All that happened, in order."""
+
+    all: list[Event] = field(default_factory=list)
+
+    def begin(self, kind: str) -> Event:
+        """Note that something happens now."""
+        event = Event(kind, time.monotonic())
+        self.all.append(event)
+        return event
+
+    def unexpected(self, moment: float, before: float) -> bool:
+        """Whether somebody died or hung at that moment, or within `before` seconds after it.
+
+        A worker commits the offsets of its replies each second. What it answered shortly before it died is
+        answered again.
+        """
+        return any(
+            each.began - before <= moment <= each.recovered
+            for each in self.all
+            if each.kind in ("kill", "pause", "broker")
+        )
+
+    def summary(self, kind: str) -> str:
+        """Count, median and worst of one kind, in words."""
+        times = [each.seconds for each in self.all if each.kind == kind]
+        if not times:
+            return f"{kind}: none"
+        middle, worst = statistics.median(times), max(times)
+        return f"{kind}: {len(times)}, recovered after {middle:.1f} s (median), {worst:.1f} s (worst)"
+
+
+class Log:
+    """Where the partitions of a topic end, and what a group has committed for them."""
+
+    def __init__(self, kafka: str, group: str, partitions: int) -> None:
+        self._consumer = KafkaConsumer(bootstrap_servers=kafka, group_id=group, enable_auto_commit=False)
+        self._partitions = partitions
+
+    def ends(self, topic: str) -> dict[int, int]:
+        """The next offset of each partition."""
+        ends = self._consumer.end_offsets(self._of(topic))
+        return {each.partition: offset for each, offset in ends.items()}
+
+    def committed(self, topic: str) -> dict[int, int]:
+        """The committed offset of each partition."""
+        return {each.partition: self._consumer.committed(each) or 0 for each in self._of(topic)}
+
+    def close(self) -> None:
+        """Let go."""
+        self._consumer.close()
+
+    def _of(self, topic: str) -> list[TopicPartition]:
+        return [TopicPartition(topic, partition) for partition in range(self._partitions)]
