@@ -5,9 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 RUN_STAMP := $(VENV)/.installed-run
+BENCH_STAMP := $(VENV)/.installed-bench
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-docker lint format check clean install
+.PHONY: help demo test test-docker bench lint format check clean install
 
 help: ## Print this menu
 	@echo "Streaming recommendations on Kafka. Start with: make demo"
@@ -24,6 +25,9 @@ test: $(STAMP) ## Run all tests, against a real Apache Kafka that needs neither 
 
 test-docker: $(STAMP) ## Run the broker tests against a container instead
 	$(BIN)/python -m pytest --kafka=container tests/kafka
+
+bench: $(BENCH_STAMP) ## Measure the worker beside its peers; BENCH="--quick learn" for less
+	$(BIN)/python -m benchmarks.run $(BENCH)
 
 lint: $(STAMP) ## Check style and types
 	$(BIN)/ruff check .
@@ -55,4 +59,9 @@ $(RUN_STAMP): pyproject.toml constraints.txt | $(BIN)/python
 $(STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing into $(VENV) for development (once, about a minute) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@ $(RUN_STAMP)
+
+$(BENCH_STAMP): pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing into $(VENV) for the benchmarks (once, about a minute) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	@touch $@ $(RUN_STAMP)

@@ -1,4 +1,4 @@
-"""Generated ratings that have the shape of MovieLens: how active users are, how popular items, in which order.
+"""Generated ratings of the shape of MovieLens: how active users are, how popular items, in which order.
 
 MovieLens itself may not be passed on, and nothing that is measured here depends on who likes what.
 """
@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
+import orjson
 from numba import njit
 from numpy.typing import NDArray
 
@@ -36,8 +37,8 @@ class Shape:
     least, most : int
         Bounds of ratings by user.
     shift, cutoff : float
-        An item of popularity rank r is chosen with weight exp(-r / cutoff) / (r + shift): Zipf's law with a flat
-        top and a thin end, which is what MovieLens has.
+        An item of popularity rank r is chosen with weight exp(-r / cutoff) / (r + shift): Zipf's law with a
+        flat top and a thin end, which is what MovieLens has.
     """
 
     users: int
@@ -181,3 +182,11 @@ def _choose(visits, cumulated, seed, stamps, items):  # type: ignore[no-untyped-
                 items[place] = item
                 place += 1
             chosen += 1
+
+
+def encoded(chunk: Chunk) -> Iterator[tuple[bytes, bytes]]:
+    """Key and value of each rating, as the ratings topic has them."""
+    columns = (chunk.users, chunk.items, chunk.ratings, chunk.times)
+    for user, item, rating, second in zip(*(column.tolist() for column in columns), strict=True):
+        value = {"user": str(user), "item": str(item), "rating": rating, "timestamp": second}
+        yield str(user).encode(), orjson.dumps(value)

@@ -48,9 +48,7 @@ def _table(outcome: Outcome, metric: Metric, rows: dict[str, list[float]]) -> Ta
     for name, values in rows.items():
         ratio = outcome.ratio(name, metric)
         said = "" if name == outcome.ours or math.isnan(ratio) else f"{figure(ratio)} x"
-        table.add_row(
-            name, said, figure(min(values)), figure(statistics.median(values)), figure(max(values))
-        )
+        table.add_row(name, said, figure(min(values)), figure(statistics.median(values)), figure(max(values)))
     return table
 
 

@@ -43,15 +43,21 @@ def main(names: tuple[str, ...], quick: bool, rounds: int | None, results: Path,
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")
     console, progress = Console(width=None if sys.stdout.isatty() else 120), Console(stderr=True)
     about = report.machine() | {"quick": quick}
-    console.print(f"Python {about['python']}, {about['system']}, {about['cores']} cores, load {about['load']:.1f}\n")
-    options = Options(quick, rounds or (1 if quick else 5), cache, lambda text: progress.print(f"[dim]{text}"))
+    console.print(
+        f"Python {about['python']}, {about['system']}, {about['cores']} cores, load {about['load']:.1f}\n"
+    )
+    options = Options(
+        quick, rounds or (1 if quick else 5), cache, lambda text: progress.print(f"[dim]{text}")
+    )
     outcomes: list[Outcome] = []
     for name in names or NAMES:
         for outcome in importlib.import_module(f"benchmarks.{name}").run(options):
             report.show(outcome, console)
             outcomes.append(outcome)
             json_path, plot = report.save(outcomes, about, results)
-    console.print(f"Results: {json_path}" + (f", plot: {plot}" if plot else " (no plot: matplotlib is missing)"))
+    console.print(
+        f"Results: {json_path}" + (f", plot: {plot}" if plot else " (no plot: matplotlib is missing)")
+    )
 
 
 if __name__ == "__main__":

@@ -151,7 +151,10 @@ class Answerer:
             if named is not None:
                 topic = self._allowed(named)
             request = decode_request(record.value, headers)
-            owner = partition_of(str(request.user), self._partitions)
+            # Similar items are asked of whatever partition the request came to.
+            owner = record.partition
+            if request.user is not None:
+                owner = partition_of(str(request.user), self._partitions)
             if owner != record.partition:
                 return await self._forward(record, request, owner)
             value = await self._answer(record, request, _deadline(headers))

@@ -35,6 +35,8 @@ logger = logging.getLogger(__name__)
 #: How often replies' offsets are committed, in seconds.
 REPLY_COMMIT_INTERVAL = 1.0
 BROKER_LOOK_INTERVAL = 2.0
+#: Between two saves lies at least so many times what writing took: large states do not keep the disk busy.
+SAVE_PACE = 4
 #: How long stopping or giving partitions up may wait for what is under way, in seconds.
 HAND_OVER_SECONDS = 2.0
 
@@ -47,8 +49,8 @@ class WorkerApp(faust.App):
     failure : RecommenderError or None
         Why it stopped, if it was for something that a person has to mend.
     joining : bool
-        The group is sharing its partitions anew. For a commit in that time Kafka throws this worker out of the
-        group, and the others wait until its session is over.
+        The group is sharing its partitions anew. For a commit in that time Kafka throws this worker out of
+        the group, and the others wait until its session is over.
     """
 
     logger = logging.getLogger("faust.app")
@@ -222,7 +224,7 @@ def _add_saving(app: WorkerApp, names: Topics, config: Settings) -> None:
     @app.task
     async def save() -> None:
         while not app.should_stop:
-            await app.sleep(config.checkpoint_interval)
+            await app.sleep(max(config.checkpoint_interval, SAVE_PACE * app.shards.writing_took))
             await app.shards.save_all(commit_ratings)
 
     @app.task

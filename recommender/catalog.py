@@ -65,12 +65,21 @@ class Catalog:
         """All ids in the order of their indices."""
         return list(self._ids)
 
-    def state(self) -> dict[str, NDArray[np.generic]]:
-        """The ids as one UTF-8 byte array and their lengths in bytes, in the order of indices."""
-        encoded = [identifier.encode() for identifier in self._ids]
+    def state(self, count: int | None = None) -> dict[str, NDArray[np.generic]]:
+        """The ids as one UTF-8 byte array and their lengths in bytes, in the order of indices.
+
+        Parameters
+        ----------
+        count : int, optional
+            Of the first so many ids only. As ids are never changed, that is the state at the time when there
+            were so many, also while others are being registered.
+        """
+        ids = self._ids[:count]
+        text = "".join(ids)
+        lengths = map(len, ids) if text.isascii() else (len(each.encode()) for each in ids)
         return {
-            "bytes": np.frombuffer(b"".join(encoded), dtype=np.uint8),
-            "lengths": np.array([len(each) for each in encoded], dtype=np.uint16),
+            "bytes": np.frombuffer(text.encode(), dtype=np.uint8),
+            "lengths": np.fromiter(lengths, dtype=np.uint16, count=len(ids)),
         }
 
     def restore(self, state: dict[str, NDArray[np.generic]]) -> None:

@@ -19,9 +19,8 @@ from typing import IO, Any
 
 import numba
 import numpy as np
-import orjson
 
-from recommender import __version__
+from recommender import __version__, archive
 from recommender.errors import RecommenderError
 from recommender.settings import variable
 from recommender.shard import Arrays, digest
@@ -146,7 +145,7 @@ class CheckpointStore:
         }
 
         def fill(file: IO[bytes]) -> None:
-            np.savez(file, header=_pack(header), **state)  # type: ignore[arg-type]
+            archive.write(file, header, state)
 
         self.storage.write(name, fill)
         self._prune(partition, name)
@@ -256,9 +255,9 @@ def read(location: str | Path) -> Checkpoint:
 def _read(place: Storage, name: str) -> Checkpoint:
     path = place.place(name)
     try:
-        with place.fetch(name) as file, np.load(file, allow_pickle=False) as arrays:
-            state: Arrays = {name: arrays[name] for name in arrays.files}
-        header = unpack(state.pop("header"))
+        with place.fetch(name) as file, archive.opened(file) as arrays:
+            header = archive.header_of(arrays)
+            state: Arrays = {name: arrays[name] for name in arrays.files if name != archive.HEADER}
         expected = header["digest"]
     except StorageError:
         raise
@@ -270,16 +269,6 @@ def _read(place: Storage, name: str) -> Checkpoint:
     if found != expected:
         raise CheckpointError(f"{path} is damaged: its digest is {found}, expected {expected}")
     return Checkpoint(path, header, state)
-
-
-def unpack(packed: np.ndarray[Any, Any]) -> dict[str, Any]:
-    """The header that an array of bytes holds."""
-    header: dict[str, Any] = orjson.loads(packed.tobytes())
-    return header
-
-
-def _pack(header: dict[str, Any]) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    return np.frombuffer(orjson.dumps(header), dtype=np.uint8)
 
 
 def _variable(name: str) -> str:

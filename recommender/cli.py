@@ -17,6 +17,7 @@ from recommender.errors import RecommenderError
 COMMANDS = {
     "ask": "Ask a running worker for recommendations.",
     "broker": "Run a local Apache Kafka.",
+    "checkpoint": "Show, check and export checkpoints.",
     "demo": "See all of it at work, from a broker to recommendations with titles.",
     "models": "List the models.",
     "settings": "Show every setting, its value and where that comes from.",

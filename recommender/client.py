@@ -113,7 +113,7 @@ class Client:
 
     def recommend(
         self,
-        user: str | int,
+        user: str | int | None = None,
         n: int = 10,
         items: Iterable[str | int] | None = None,
         exclude: Iterable[str | int] = (),
@@ -121,12 +121,15 @@ class Client:
         after: int | None = None,
         arm: str | None = None,
         timeout: float = 5.0,
+        *,
+        similar_to: str | int | None = None,
+        explain: bool = False,
     ) -> Response:
-        """The n best items for a user.
+        """The n best items for a user, or the n most similar ones to an item.
 
         Parameters
         ----------
-        user : str or int
+        user : str or int, optional
         n : int
             At most this many items.
         items : iterable of str or int, optional
@@ -141,6 +144,10 @@ class Client:
             Answer with this arm of an experiment, whatever the user's own is.
         timeout : float
             Seconds to wait for the answer. The worker gives up at the same time.
+        similar_to : str or int, optional
+            An item, instead of a user.
+        explain : bool
+            Also say which of the user's own items led to each.
 
         Raises
         ------
@@ -155,8 +162,11 @@ class Client:
         ClientClosed
             The client was closed, before or while waiting.
         """
-        request = encode_request(user, n, items, exclude, include_rated, after, arm)
-        return decode_reply(self.request(user, request, timeout))
+        request = encode_request(
+            user, n, items, exclude, include_rated, after, arm, similar_to=similar_to, explain=explain
+        )
+        key = user if user is not None else similar_to
+        return decode_reply(self.request("" if key is None else key, request, timeout))
 
     def request(self, user: str | int, value: bytes, timeout: float = 5.0) -> bytes | None:
         """Send a request that is encoded already; the reply as received, also where it is a failure.

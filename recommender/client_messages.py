@@ -10,7 +10,7 @@ import msgspec
 import orjson
 
 from recommender.client_errors import BadReply, RequestFailed
-from recommender.messages import BadMessage, Failure, Recommended, Response
+from recommender.messages import BadMessage, Failure, Reason, Recommended, Response
 
 
 class Written(NamedTuple):
@@ -20,11 +20,17 @@ class Written(NamedTuple):
     offset: int
 
 
+class _Reason(msgspec.Struct, frozen=True, gc=False):
+    item: str
+    share: float
+
+
 class _Item(msgspec.Struct, frozen=True, gc=False):
     item: str
     score: float
     source: str = "exploit"
     neighbours: int | None = None
+    because: list[_Reason] | None = None
 
 
 class _AsOf(msgspec.Struct, frozen=True, gc=False):
@@ -49,7 +55,7 @@ class _Failed(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Answered(msgspec.Struct, frozen=True, gc=False):
-    user: str
+    user: str | None
     items: list[_Item]
     model: str
     arm: str
@@ -63,16 +69,24 @@ _answered = msgspec.json.Decoder(_Answered).decode
 
 
 def encode_request(
-    user: str | int,
+    user: str | int | None,
     n: int = 10,
     items: Iterable[str | int] | None = None,
     exclude: Iterable[str | int] = (),
     include_rated: bool = False,
     after: int | None = None,
     arm: str | None = None,
+    similar_to: str | int | None = None,
+    explain: bool = False,
 ) -> bytes:
     """A request as it goes out; the parameters are those of `Client.recommend`."""
-    request: dict[str, Any] = {"user": str(user), "n": n}
+    request: dict[str, Any] = {"n": n}
+    if user is not None:
+        request["user"] = str(user)
+    if similar_to is not None:
+        request["similar_to"] = str(similar_to)
+    if explain:
+        request["explain"] = True
     if items is not None:
         request["items"] = [str(each) for each in items]
     if excluded := [str(each) for each in exclude]:
@@ -125,13 +139,18 @@ def decode_response(value: bytes | None) -> Response:
         raise BadMessage(f"the reply is not a response: {error}") from None
     return Response(
         user=wire.user,
-        items=[Recommended(each.item, each.score, each.source, each.neighbours) for each in wire.items],
+        items=[_recommended(each) for each in wire.items],
         model=wire.model,
         arm=wire.arm,
         cold_start=wire.cold_start,
         partition=wire.as_of.partition,
         offset=wire.as_of.offset,
     )
+
+
+def _recommended(wire: _Item) -> Recommended:
+    because = None if wire.because is None else [Reason(each.item, each.share) for each in wire.because]
+    return Recommended(wire.item, wire.score, wire.source, wire.neighbours, because)
 
 
 def decode_reply(value: bytes | None) -> Response:

@@ -1,13 +1,13 @@
 """Test-then-learn: each rating asks the models for a ranking before they learn it.
 
-Two protocols, after Vinagre et al., Evaluation of recommender systems in streaming environments (2014), as FluRS
-uses it. In both the targets are the last half of the positive ratings in time order, candidates are the items
-seen so far that the user does not have, and an item never seen before counts as a miss.
+Two protocols, after Vinagre et al., Evaluation of recommender systems in streaming environments (2014), as
+FluRS uses it. In both the targets are the last half of the positive ratings in time order, candidates are
+the items seen so far that the user does not have, and an item never seen before counts as a miss.
 
 ``flurs``
-    Only positive ratings are learned: the first 30 % to train, the next 20 % one by one, the last half each after
-    its test. Models here learn one by one all along, so the first two are one. What the user does not have is what
-    the user did not rate positively.
+    Only positive ratings are learned: the first 30 % to train, the next 20 % one by one, the last half each
+    after its test. Models here learn one by one all along, so the first two are one. What the user does not
+    have is what the user did not rate positively.
 ``graded``
     Every rating is learned, weighted by its value, and candidates leave out all that the user has rated.
 
@@ -267,7 +267,9 @@ class Replay:
             result.candidates.append(len(candidates))
             result.user_ratings.append(len(rated))
             result.item_ratings.append(int(counts[item]) if seen else 0)
-            result.ranks.append(self._rank(model, result, user, item, candidates, counts) if seen else int(MISS))
+            result.ranks.append(
+                self._rank(model, result, user, item, candidates, counts) if seen else int(MISS)
+            )
 
     def _rank(
         self, model: Model, result: Evaluation, user: int, item: int, candidates: IntArray, counts: IntArray

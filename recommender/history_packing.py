@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 
 from recommender.history_kernels import allocate, class_of, copy, rebuild_index
-from recommender.history_layout import ENTRIES, INDEX, ITEM_COUNT, LONGEST, RINGS, SCANNED, USER_COUNT, kernel
+from recommender.history_layout import ENTRIES, INDEX, ITEM_COUNT, LONGEST, RINGS, SCANNED, USER_COUNT
 
 
 @njit(cache=True)
@@ -28,7 +28,8 @@ def entries_of(h, user, newest):
     return places
 
 
-@kernel
+# Saving and loading run beside the event loop, for which they must not hold the interpreter's lock.
+@njit(cache=True, _nrt=False, nogil=True)
 def pack(h, ranks, entry_items, entry_ratings, entry_weights, entry_positions, ring_users, ring_entries):
     """Copy what lives, user by user and item by item, into dense arrays."""
     place = 0
@@ -73,7 +74,7 @@ def pack(h, ranks, entry_items, entry_ratings, entry_weights, entry_positions, r
             place += 1
 
 
-@kernel
+@njit(cache=True, _nrt=False, nogil=True)
 def unpack(
     h, live, sizes, entry_items, entry_ratings, entry_weights, entry_positions, ring_users, ring_entries
 ):

@@ -40,6 +40,7 @@ def powers_of_two(sizes: NDArray[Any]) -> NDArray[np.int64]:
 
 
 def check(state: State, raters_per_item: int) -> None:
+    """Raise a `HistoryError` that says what does not fit; the arrays themselves are trusted."""
     names = {*USER_FIELDS, *ITEM_FIELDS, *ENTRY_FIELDS, *RING_FIELDS, "counters"}
     missing = sorted(names - state.keys())
     if missing:

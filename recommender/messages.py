@@ -147,11 +147,11 @@ class RatingDecoder:
 
 
 class Request(msgspec.Struct, frozen=True, gc=False):
-    """A request for the n best items for a user.
+    """A request for the n best items for a user, or the n most similar ones to an item.
 
     Attributes
     ----------
-    user : str
+    user : str or None
     n : int
     items : list of str or None
         The candidates; None: every item.
@@ -163,15 +163,21 @@ class Request(msgspec.Struct, frozen=True, gc=False):
         Answer only once the user's shard has learned up to this offset of the ratings topic.
     arm : str or None
         Answer with this arm, whatever the user's own is.
+    similar_to : str or None
+        An item; given instead of a user.
+    explain : bool
+        Add to each item the user's own items that contributed most.
     """
 
-    user: Identifier | int
+    user: Identifier | int | None = None
     n: Annotated[int, msgspec.Meta(ge=1, le=MAX_N)] = 10
     items: Items | None = None
     exclude: Items = []
     include_rated: bool = False
     after: Annotated[int, msgspec.Meta(ge=0)] | None = None
     arm: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_BYTES)] | None = None
+    similar_to: Identifier | int | None = None
+    explain: bool = False
 
 
 _request_json = msgspec.json.Decoder(Request).decode
@@ -195,13 +201,27 @@ def decode_request(value: bytes | None, headers: Headers = ()) -> Request:
         request: Request = decode(value)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadMessage(_explain_request(error, value)) from None
-    items = request.items
+    user, similar_to, items = request.user, request.similar_to, request.items
+    if user is None and similar_to is None:
+        raise BadMessage("Object missing required field `user` (or `similar_to`)")
+    if user is not None and similar_to is not None:
+        raise BadMessage("expected either `user` or `similar_to`, got both")
+    if request.explain and user is None:
+        raise BadMessage("`explain` names a user's own items: expected it with `user`")
     return msgspec.structs.replace(
         request,
-        user=_identifier(request.user, "$.user"),
+        user=None if user is None else _identifier(user, "$.user"),
+        similar_to=None if similar_to is None else _identifier(similar_to, "$.similar_to"),
         items=None if items is None else _identifiers(items, "$.items"),
         exclude=_identifiers(request.exclude, "$.exclude"),
     )
+
+
+class Reason(NamedTuple):
+    """An item that the user has rated, and its share in a recommendation, from 0 to 1."""
+
+    item: str
+    share: float
 
 
 class Recommended(NamedTuple):
@@ -211,6 +231,7 @@ class Recommended(NamedTuple):
     score: float
     source: str = "exploit"
     neighbours: int | None = None
+    because: list[Reason] | None = None
 
 
 class Response(NamedTuple):
@@ -218,7 +239,8 @@ class Response(NamedTuple):
 
     Attributes
     ----------
-    user : str
+    user : str or None
+        None where similar items were asked for.
     items : list of Recommended
         Best first.
     model, arm : str
@@ -229,7 +251,7 @@ class Response(NamedTuple):
         The last rating that the answer knows of; offset -1 is before the first.
     """
 
-    user: str
+    user: str | None
     items: list[Recommended]
     model: str
     arm: str
@@ -244,6 +266,8 @@ class Response(NamedTuple):
             shown: dict[str, Any] = {"item": each.item, "score": each.score, "source": each.source}
             if each.neighbours is not None:
                 shown["neighbours"] = each.neighbours
+            if each.because is not None:
+                shown["because"] = [reason._asdict() for reason in each.because]
             items.append(shown)
         return orjson.dumps(
             {

@@ -31,14 +31,14 @@ def reciprocal_rank(ranks: Ranks) -> float:
 
 
 def ndcg(ranks: Ranks) -> float:
-    """The mean of 1 / log2(rank + 2) among the first ten, else 0: nDCG@10 of a single target; NaN without targets."""
+    """nDCG@10 of single targets: the mean of 1 / log2(rank + 2), 0 beyond the tenth; NaN without targets."""
     if not len(ranks):
         return math.nan
     return float(np.where(ranks < TOP, 1.0 / np.log2(ranks.astype(np.float64) + 2.0), 0.0).mean())
 
 
 def percentile_rank(ranks: Ranks, candidates: Ranks) -> float:
-    """The mean of rank / (candidates - 1): 0 the first, 0.5 chance, 1 the last and every miss; NaN without targets."""
+    """The mean of rank / (candidates - 1): 0 is first, 1 is last or a miss; NaN without targets."""
     if not len(ranks):
         return math.nan
     places = np.minimum(ranks.astype(np.float64) / np.maximum(candidates.astype(np.float64) - 1.0, 1.0), 1.0)
@@ -51,7 +51,8 @@ def windows(ranks: Ranks, window: int) -> tuple[NDArray[np.int64], NDArray[np.fl
     Returns
     -------
     ends, recalls : arrays
-        The number of tests up to each point, and the recall of the `window` newest of them; twenty points a window.
+        The number of tests up to each point, and the recall of the `window` newest of them; twenty points a
+        window.
     """
     hits = np.concatenate([[0], np.cumsum(ranks < TOP)])
     ends = np.arange(min(window, len(ranks)), len(ranks) + 1, max(1, window // 20))
@@ -71,7 +72,8 @@ class McNemar:
     statistic : float
         (first_only - second_only)^2 / (first_only + second_only); 0 where they never differ.
     p : float
-        How likely it is to see as much between equal models: the tail of a chi-squared with one degree of freedom.
+        How likely it is to see as much between equal models: the tail of a chi-squared with one degree of
+        freedom.
     """
 
     first_only: int
@@ -83,8 +85,8 @@ class McNemar:
 def mcnemar(first: Ranks, second: Ranks) -> McNemar:
     """Compare two models by the ranks they gave to the same targets.
 
-    McNemar: Note on the sampling error of the difference between correlated proportions, 1947; on streams: Vinagre et
-    al., Evaluation of recommender systems in streaming environments, 2014.
+    McNemar: Note on the sampling error of the difference between correlated proportions, 1947; on streams:
+    Vinagre et al., Evaluation of recommender systems in streaming environments, 2014.
     """
     a, b = first < TOP, second < TOP
     first_only, second_only = int((a & ~b).sum()), int((b & ~a).sum())

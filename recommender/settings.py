@@ -75,9 +75,15 @@ class Settings:
         "sequence-knn", "the model, as NAME or NAME/option=value; see `recommender models`", learned=True
     )
     seed: int = _setting(0, "the only source of randomness", low=0, high=2**31 - 1, learned=True)
-    checkpoints: str = _setting("checkpoints", "directory of the checkpoints")
+    checkpoints: str = _setting(
+        "checkpoints", "where the checkpoints are: a directory, or a URL such as s3://bucket/prefix"
+    )
     checkpoint_interval: float = _setting(
-        5.0, "how often a shard that has learned is saved", unit="seconds", low=0.1, high=3600
+        5.0,
+        "how often a shard that has learned is saved; a large one less often",
+        unit="seconds",
+        low=0.1,
+        high=3600,
     )
     learn_slice: float = _setting(
         5.0, "how long learning may hold up requests at a stretch", unit="milliseconds", low=0.1, high=1000

@@ -18,9 +18,9 @@ from recommender.catalog import Catalog
 from recommender.feedback import Feedback
 from recommender.history import History
 from recommender.live import LiveMetrics, rank_of
-from recommender.messages import Columns, Failure, Rating, Recommended, Request, Response
+from recommender.messages import Columns, Failure, Rating, Reason, Recommended, Request, Response
 from recommender.models import registry
-from recommender.models.base import IntArray, Model, ModelContext
+from recommender.models.base import Explains, IntArray, Model, ModelContext
 from recommender.settings import Settings
 from recommender.top import best
 
@@ -205,16 +205,18 @@ class Shard:
         self.live.add(*ranks)
 
     def recommend(self, request: Request) -> Response:
-        """The n best items for a user.
+        """The n best items for a user, or the n most similar ones to an item.
 
         Raises
         ------
         Failure
-            The request names an arm that there is none of.
+            The request names an arm that there is none of, or asks the model for what it does not know.
         """
         arm = self.options.model
         if request.arm is not None and request.arm != arm:
             raise Failure("bad_request", f"arm {request.arm!r} does not exist: expected {arm!r}")
+        if request.similar_to is not None:
+            return self._recommend_similar(request)
         user = self.users.find(str(request.user))
         index = self.history.user_count if user is None else user
         rated = self._rated(index)
@@ -223,25 +225,63 @@ class Shard:
         scores = model.score(index, candidates)
         chosen = best(scores, self.history.item_counts[candidates], request.n)
         neighbours = model.neighbours(index, candidates[chosen])
+        reasons = self._explaining().explain(index, candidates[chosen]) if request.explain else None
         items = [
             Recommended(
                 self.items.id_of(int(candidates[place])),
                 float(scores[place]),
                 "exploit",
                 None if neighbours is None else int(neighbours[order]),
+                None
+                if reasons is None
+                else [Reason(self.items.id_of(own), share) for own, share in reasons[order]],
             )
             for order, place in enumerate(chosen.tolist())
         ]
-        cold = model is not self.model
-        name = "popular" if cold else arm
-        return Response(str(request.user), items, name, arm, cold, self.partition, self.offset - 1)
+        name = arm if model is self.model else "popular"
+        return Response(str(request.user), items, name, arm, not len(rated), self.partition, self.offset - 1)
+
+    def _recommend_similar(self, request: Request) -> Response:
+        """The most similar items; the popular ones where the item is unknown."""
+        arm = self.options.model
+        item = self.items.find(str(request.similar_to))
+        known = np.array([] if item is None else [item], dtype=np.int32)
+        candidates = self._candidates(request, known)
+        if item is None:
+            scores = self.popular.score(self.history.user_count, candidates)
+        else:
+            scores = self._explaining().similar_items(item, candidates)
+        chosen = best(scores, self.history.item_counts[candidates], request.n)
+        items = [
+            Recommended(self.items.id_of(int(candidates[place])), float(scores[place]))
+            for place in chosen.tolist()
+        ]
+        name = "popular" if item is None else arm
+        return Response(None, items, name, arm, item is None, self.partition, self.offset - 1)
+
+    def _explaining(self) -> Explains:
+        """The model, if it knows what is alike and why.
+
+        Raises
+        ------
+        Failure
+            It does not.
+        """
+        if not isinstance(self.model, Explains):
+            raise Failure(
+                "bad_request", f"model {self.options.model!r} knows neither `similar_to` nor `explain`"
+            )
+        return self.model
 
     def _rated(self, user: int) -> IntArray:
         return self.history.rated(user)[0]
 
     def _model_for(self, rated: IntArray) -> Model:
-        """The model, or for a user of whom nothing is known the popular items."""
-        return self.model if len(rated) else self.popular
+        """The model, or where it knows nothing of a user the popular items."""
+        # A model that has an answer for users without ratings says so.
+        if len(rated) or getattr(self.model, "answers_unseen_users", False):
+            return self.model
+        return self.popular
 
     def _all_but(self, without: IntArray) -> IntArray:
         """Every item but these, ascending."""
@@ -264,17 +304,20 @@ class Shard:
 
     def state(self) -> Arrays:
         """Everything it has learned, as named arrays; equal states give equal bytes."""
+        kept = {"users": self.users.state(), "items": self.items.state(), "history": self.history.state()}
+        return flat(kept) | self.state_beside_history()
+
+    def state_beside_history(self) -> Arrays:
+        """All of the state but the history and the catalogs, which can be copied while they grow."""
         sources = np.array(sorted(self.sources.items()), dtype=np.int64).reshape(-1, 2)
-        parts: dict[str, Arrays] = {
-            "shard": {"offset": np.array([self.offset], dtype=np.int64), "sources": sources},
-            "users": self.users.state(),
-            "items": self.items.state(),
-            "history": self.history.state(),
-            "model": self.model.state(),
-            "popular": self.popular.state(),
-            "live": self.live.state(),
-        }
-        return {f"{part}/{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
+        return flat(
+            {
+                "shard": {"offset": np.array([self.offset], dtype=np.int64), "sources": sources},
+                "model": self.model.state(),
+                "popular": self.popular.state(),
+                "live": self.live.state(),
+            }
+        )
 
     def restore(self, state: Arrays) -> None:
         """Take over what `state` gave."""
@@ -294,6 +337,11 @@ class Shard:
     def digest(self) -> str:
         """A fingerprint of the state: equal for equal states, and only for them."""
         return digest(self.state())
+
+
+def flat(parts: dict[str, Arrays]) -> Arrays:
+    """The arrays of all parts, each named ``part/name``."""
+    return {f"{part}/{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
 
 
 def digest(state: Arrays) -> str:

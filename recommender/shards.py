@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from recommender.checkpoint import CheckpointError, CheckpointStore
-from recommender.poison import copied
 from recommender.shard import Shard, ShardOptions
+from recommender.snapshot import Snapshot
 
 logger = logging.getLogger(__name__)
 
@@ -77,6 +78,8 @@ class Shards:
         # Faust may ask twice at once, and two shards of one partition would drift apart.
         self._opening = asyncio.Lock()
         self.save_error: str | None = None
+        #: How long the last checkpoint took to be written, in seconds.
+        self.writing_took = 0.0
 
     def get(self, partition: int) -> Held | None:
         """The shard of a partition, if this worker holds it."""
@@ -179,19 +182,18 @@ class Shards:
         if not _is_owed(held):
             return
         async with held.saving:
-            try:
-                async with asyncio.timeout(within), held.lock:
-                    if held.tainted:
-                        return
-                    offset = held.shard.offset
-                    state = await asyncio.to_thread(copied, held.shard)
-            except TimeoutError:
-                return  # what is being applied waits for the broker; the next turn saves it
+            snapshot = Snapshot(held.shard)
+            offset = await _take(snapshot, held, within)
+            if offset is None:
+                return
+            state = await asyncio.to_thread(snapshot.state)
+            started = time.perf_counter()
             try:
                 await asyncio.to_thread(self.store.save, held.shard.partition, offset, state)
             except OSError as error:
                 self._cannot_save(error)
                 return
+            self.writing_took = time.perf_counter() - started
             held.saved = offset
         if self.save_error is not None:
             logger.warning("checkpoints can be written again")
@@ -202,6 +204,32 @@ class Shards:
         text = f"cannot write checkpoints to {self.store.directory}: {error}"
         logger.error("%s; learning goes on, nothing is committed until this is mended", text)
         self.save_error = text
+
+
+async def _take(snapshot: Snapshot, held: Held, within: float | None) -> int | None:
+    """Copy a shard; its next offset, or None if it may not be saved or something does not let go of it."""
+    offset = None
+    try:
+        async with asyncio.timeout(within):
+            while offset is None:
+                # Learning goes on between two steps.
+                async with held.lock:
+                    if held.tainted or held.shard is not snapshot.shard:
+                        return None
+                    offset = await _whole(asyncio.to_thread(snapshot.step))
+    except TimeoutError:
+        return None  # what is being applied waits for the broker; the next turn saves it
+    return offset
+
+
+async def _whole(step: Coroutine[Any, Any, int | None]) -> int | None:
+    """Wait for a thread's work, also when cancelled: who then takes the lock must not meet it."""
+    work = asyncio.ensure_future(step)
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        await asyncio.wait([work])
+        raise
 
 
 def _is_owed(held: Held) -> bool:

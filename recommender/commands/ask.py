@@ -16,7 +16,7 @@ from recommender import settings as settings_room
 from recommender.admin import security_options
 from recommender.client import BadReply, Client, RecommendTimeout, RequestFailed
 from recommender.client_messages import decode_reply, encode_request
-from recommender.messages import MAX_N, Response
+from recommender.messages import MAX_N, Recommended, Response
 
 COLUMNS = ("rank", "item", "score", "source", "neighbours")
 
@@ -49,7 +49,9 @@ def _seconds(context: click.Context, parameter: click.Parameter, value: float) -
 
 
 @click.command()
-@click.option("--user", required=True, callback=_text, help="Whom to recommend to.")
+@click.option("--user", callback=_text, help="Whom to recommend to.")
+@click.option("--similar-to", metavar="ITEM", callback=_text, help="Items like this one, instead of --user.")
+@click.option("--explain", is_flag=True, help="Also show which of the user's own items led to each.")
 @click.option("-n", "n", type=click.IntRange(1, MAX_N), default=10, show_default=True, help="How many items.")
 @click.option("--items", multiple=True, callback=_items, help="Only these candidates, as A,B,C.")
 @click.option("--exclude", multiple=True, callback=_items, help="Never these, as A,B,C.")
@@ -65,7 +67,9 @@ def _seconds(context: click.Context, parameter: click.Parameter, value: float) -
 @click.option("--titles", "source", metavar="FILE|ml-100k", help="Show the titles of this data set.")
 @click.option("--json", "as_json", is_flag=True, help="Print the reply as received, on one line.")
 def ask(
-    user: str,
+    user: str | None,
+    similar_to: str | None,
+    explain: bool,
     n: int,
     items: list[str] | None,
     exclude: list[str] | None,
@@ -85,16 +89,23 @@ def ask(
     2 when something has to be mended first: the usage, a setting, a topic that does not exist or a broker
     that cannot be reached.
     """
+    key = user if user is not None else similar_to
+    if key is None or (user is not None and similar_to is not None):
+        raise click.UsageError("expected either --user or --similar-to")
+    if explain and user is None:
+        raise click.UsageError("--explain goes with --user")
     # What the client has to say comes as one sentence; its log is for programs that run for long.
     logging.getLogger("recommender").addHandler(logging.NullHandler())
     settings = settings_room.load(broker=broker)
     titles = _titles(source)
-    request = encode_request(user, n, items, exclude or (), include_rated, after, arm)
+    request = encode_request(
+        user, n, items, exclude or (), include_rated, after, arm, similar_to=similar_to, explain=explain
+    )
     try:
         with Client(
             settings.broker, settings.topic_prefix, security_options(settings), connect_timeout=0
         ) as client:
-            reply = client.request(user, request, timeout)
+            reply = client.request(key, request, timeout)
         if as_json:
             click.echo(reply or b"null")
         response = decode_reply(reply)
@@ -116,8 +127,14 @@ def _titles(source: str | None) -> Mapping[str, str]:
     return found
 
 
+def _because(place: Recommended, titles: Mapping[str, str]) -> str:
+    reasons = (f"{titles.get(each.item, each.item)} {each.share:.0%}" for each in place.because or ())
+    return "; ".join(reasons)
+
+
 def _show(response: Response, titles: Mapping[str, str], console: Console) -> None:
-    columns = [*COLUMNS, "title"] if titles else list(COLUMNS)
+    explained = any(each.because is not None for each in response.items)
+    columns = [*COLUMNS, *(["title"] if titles else []), *(["because of"] if explained else [])]
     rows = [
         [
             str(rank),
@@ -126,6 +143,7 @@ def _show(response: Response, titles: Mapping[str, str], console: Console) -> No
             each.source,
             "" if each.neighbours is None else str(each.neighbours),
             *([titles.get(each.item, "")] if titles else []),
+            *([_because(each, titles)] if explained else []),
         ]
         for rank, each in enumerate(response.items, start=1)
     ]

@@ -39,14 +39,18 @@ _SHOWN = {
 @click.command()
 @click.argument("source")
 @click.option("--models", default=DEFAULT_MODELS, show_default=True, help="Models, separated by commas.")
-@click.option("--positive", type=float, default=4.0, show_default=True, help="Ratings of at least this are positive.")
+@click.option(
+    "--positive", type=float, default=4.0, show_default=True, help="Ratings of at least this are positive."
+)
 @click.option("--protocol", type=click.Choice(evaluation.PROTOCOLS), default="graded", show_default=True,
               help="What is learned and what is a candidate.")  # fmt: skip
 @click.option("--json", "json_file", metavar="FILE", help="Write the metrics as JSON; - prints nothing else.")
 @click.option("--csv", "csv_file", metavar="FILE", help="Write the metrics as a table with a header.")
 @click.option("--plot", "plot_file", metavar="FILE", help="Write recall@10 over the stream as a picture.")
 @click.option("--limit", type=click.IntRange(min=1), help="Take only the first so many ratings.")
-@click.option("--shuffle-ties", type=int, metavar="SEED", help="Draw the order inside equal timestamps at random.")
+@click.option(
+    "--shuffle-ties", type=int, metavar="SEED", help="Draw the order inside equal timestamps at random."
+)
 @click.option("--window", type=click.IntRange(min=1), default=1000, show_default=True,
               help="Tests in a window of the curve and of McNemar's test.")  # fmt: skip
 @click.option("--seed", type=int, default=0, show_default=True, help="The models' seed.")
@@ -65,9 +69,9 @@ def evaluate(
 ) -> None:
     """Test models on SOURCE, each rating before it is learned.
 
-    SOURCE is a rating file, possibly gzipped, a directory with one, or ml-100k. Targets are the last half of the
-    positive ratings. The table, progress and notes go to the terminal; McNemar's test compares each model with the
-    one named last.
+    SOURCE is a rating file, possibly gzipped, a directory with one, or ml-100k. Targets are the last half
+    of the positive ratings. The table, progress and notes go to the terminal; McNemar's test compares each
+    model with the one named last.
     """
     names = [name.strip() for name in models.split(",") if name.strip()]
     if not names:
@@ -111,7 +115,9 @@ def _evaluated(stream: Stream, names: list[str], seed: int) -> list[Evaluation]:
         results = []
         for name in names:
             task = progress.add_task(name, total=len(stream))
-            results += evaluation.evaluate(stream, [name], seed, lambda n, task=task: progress.advance(task, n))
+            results += evaluation.evaluate(
+                stream, [name], seed, lambda n, task=task: progress.advance(task, n)
+            )
         return results
 
 

@@ -60,7 +60,7 @@ class Worker(faust.Worker):
 @click.option("--model", help="The model, as NAME or NAME/option=value. Default: RECOMMENDER_MODEL.")
 @click.option("--feedback", help="Which ratings teach. Default: RECOMMENDER_FEEDBACK.")
 @click.option("--broker", help="Kafka's bootstrap servers. Default: RECOMMENDER_BROKER.")
-@click.option("--checkpoints", help="Directory of the checkpoints. Default: RECOMMENDER_CHECKPOINTS.")
+@click.option("--checkpoints", help="Directory or URL of the checkpoints. Default: RECOMMENDER_CHECKPOINTS.")
 @click.option("--web-port", help="Port of the status pages, 0 for none. Default: RECOMMENDER_WEB_PORT.")
 @click.option("--rebuild", is_flag=True, help="Set checkpoints that do not fit aside and learn anew.")
 @click.option("--allow-gap", is_flag=True, help="Go on where the log has lost records for good.")

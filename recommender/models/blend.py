@@ -1,12 +1,12 @@
 r"""A blend of sequence neighbours, co-occurrence and popularity that learns on the stream what works there.
 
-No single method is safe: on a drifting stream what was popular lately beats co-occurrence, on a sparse one even
-what was popular ever does. So each candidate gets a row of features (`recommender.models.blend_features`), its
-score is their weighted sum, and the weights are learned from a sample of the positive ratings, each looked at just
-before it is learned (`recommender.models.ranking`).
+No single method is safe: on a drifting stream what was popular lately beats co-occurrence, on a sparse one
+even what was popular ever does. So each candidate gets a row of features
+(`recommender.models.blend_features`), its score is their weighted sum, and the weights are learned from a
+sample of the positive ratings, each looked at just before it is learned (`recommender.models.ranking`).
 
-Users without history, users with a short one and all others differ in what works; each kind has weights of its own,
-drawn towards the common ones.
+Users without history, users with a short one and all others differ in what works; each kind has weights of
+its own, drawn towards the common ones.
 """
 
 from __future__ import annotations
@@ -14,24 +14,23 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from recommender.history import Events, History
 from recommender.models import blend_features as kernels
 from recommender.models.base import Arrays, FloatArray, IntArray, ModelContext
 from recommender.models.options import between
+from recommender.models.randomness import mix, uniform
 from recommender.models.ranking import ListwiseRanker, weighted
-from recommender.models.sequence_kernels import LOOK_BACK
-from recommender.models.sequence_kernels import Scratch as _Scratch
-from recommender.models.sequence_kernels import newest as _profile
+from recommender.models.sequence_kernels import LOOK_BACK, Scratch, newest
+from recommender.models.sequence_knn import Profile
 
 #: Weights before the first observation, in the order of `FEATURES`: the mean of what was learned on the first
 #: halves of nine streams of several kinds (films, purchases, files that developers change, generated ones).
-PRIOR = np.array([0.8, 0.0, 0.0, -0.1, -0.4, 0.15, 0.05, 0.4, 0.2, 0.5, -0.15, 0.0, 0.65])
+PRIOR = np.array([0.8, 0.0, 0.0, -0.1, -0.4, 0.15, 0.05, 0.4, 0.2, 0.5, -0.15, 0.65])
 #: How firmly they are held: two over the variance between those streams.
-PRECISION = 2.0 * np.array(
-    [17.0, 11.0, 9.0, 20.0, 4.5, 19.0, 28.0, 35.0, 14.0, 6.0, 10.0, 65.0, 14.0]
-)
+PRECISION = 2.0 * np.array([17.0, 11.0, 9.0, 20.0, 4.5, 19.0, 28.0, 35.0, 14.0, 6.0, 10.0, 14.0])
 #: Users with fewer entries than this have a short history.
 SHORT = 6
 
@@ -39,8 +38,8 @@ SHORT = 6
 RATERS_DECAY, LEAST_RATERS = 0.9, 32
 
 # The sample of observed events: all of the first, then ever fewer, never less than one in so many.
-_ALL_OF_FIRST, _SAMPLED = 256, 24
-_GOLDEN = 0x9E3779B97F4A7C15
+_ALL_OF_FIRST, _SAMPLED = 384, 24
+_SALT = 5
 
 
 class Blend:
@@ -56,8 +55,8 @@ class Blend:
     memory : float
         Observations until an old one counts 1/e.
     observations : float
-        How many observations are learned from while the first few hundred events pass; after n events it is about so
-        many times 1 + ln(n / 200), and one in 300 beyond.
+        How many observations are learned from while the first few hundred events pass; after n events it is
+        about so many times 1 + ln(1 + n / 200), and one in 400 events more.
     """
 
     reads_history_to_learn = False
@@ -71,7 +70,7 @@ class Blend:
         entries: int = 20,
         raters: int = 256,
         memory: float = 3000.0,
-        observations: float = 150.0,
+        observations: float = 100.0,
     ) -> None:
         between("blend", "entries", entries, 1, 1000)
         between("blend", "raters", raters, 1, 1_000_000)
@@ -120,16 +119,45 @@ class Blend:
 
     def features(self, user: int, candidates: IntArray) -> FloatArray:
         """What is known of each candidate, shape (candidates, features), columns as `FEATURES` names them."""
+        sums = self._evidence(self.profile(user))
+        features = np.empty((len(candidates), len(kernels.FEATURES)))
+        lately = np.empty((len(candidates), 3))
+        arrays = self._history.arrays
+        kernels.fill(arrays, self._table, float(self._event), candidates, sums, lately, features)
+        return features
+
+    def profile(self, user: int) -> Profile:
+        """The user's newest items and how strongly each is looked for."""
+        items, strengths = newest(self._history.arrays, user, self._entries, self._decays)
+        return Profile(user, items, strengths)
+
+    def score_profile(self, profile: Profile, candidates: IntArray) -> FloatArray:
+        """What sequence neighbours alone say to a profile, relative to how often each item was rated."""
+        sums = self._evidence(profile)
+        scores = np.zeros(len(candidates))
+        known = (candidates >= 0) & (candidates < len(sums))
+        found = candidates[known]
+        scores[known] = sums[found, 0] / np.maximum(self._table[found, kernels.ROOT], 1.0)
+        return scores
+
+    def _evidence(self, profile: Profile) -> FloatArray:
         arrays = self._history.arrays
         sums = np.zeros((min(self._items, self._history.item_count), 2))
-        items, strengths = newest(arrays, user, self._entries, self._decays)
-        if len(items):
-            touches = np.minimum(self._raters[: len(items)], self._history.raters_per_item).sum()
+        count = len(profile.items)
+        if count and profile.items.max() < len(sums):
+            touches = np.minimum(self._raters[:count], self._history.raters_per_item).sum()
             room = self._scratch.room(arrays, int(touches))
-            kernels.evidence(arrays, user, items, strengths, self._raters, self._closeness, room, sums)
-        features = np.empty((len(candidates), len(kernels.FEATURES)))
-        kernels.fill(arrays, self._table, float(self._event), candidates, sums, features)
-        return features
+            kernels.evidence(
+                arrays,
+                profile.user,
+                profile.items,
+                profile.strengths,
+                self._raters,
+                self._closeness,
+                room,
+                sums,
+            )
+        return sums
 
     def _context(self, user: int) -> int:
         """0 for a user without history, 1 for a short one, -1 for all others."""
@@ -144,9 +172,7 @@ class Blend:
 
     def next_observation(self, event: int) -> int:
         """All of the first events, then a sample that thins out to one in 24."""
-        while not _is_sampled(event):
-            event += 1
-        return event
+        return int(_next_sampled(event))
 
     def observe(self, user: int, item: int, weight: float) -> None:
         """Learn from what the user is about to choose, if it is positive and among the candidates."""
@@ -161,8 +187,8 @@ class Blend:
 
     def _wants(self, user: int, item: int, weight: float) -> bool:
         event = self._event
-        budget = self._observations * (1.0 + math.log(1.0 + event / 200.0)) + event / 300.0
-        return weight >= self._positive and 0 <= item < self._items and self._observed < budget
+        budget = self._observations * (1.0 + math.log(1.0 + event / 200.0)) + event / 400.0
+        return bool(weight >= self._positive and 0 <= item < self._items and self._observed < budget)
 
     def _candidates(self, user: int) -> IntArray:
         """Items that were rated by somebody and not by the user."""
@@ -171,7 +197,7 @@ class Blend:
         return np.flatnonzero(open_).astype(np.int32)
 
     def state(self) -> Arrays:
-        """The item `table`, the ranker's `weights` and `precision`, and `counters`: events and observations."""
+        """The item `table`, the ranker's arrays, and `counters`: events and observations."""
         counters: NDArray[np.int64] = np.array([self._event, self._observed], np.int64)
         return {"table": self._table[: self._items].copy(), "counters": counters, **self._ranker.state()}
 
@@ -183,15 +209,14 @@ class Blend:
         self._ranker.restore(state)
 
 
-def _is_sampled(event: int) -> bool:
-    """Whether an event number is in the sample; each by its own well-mixed bits."""
-    if event < _ALL_OF_FIRST:
-        return True
-    mixed = (event * _GOLDEN + _GOLDEN) % 2**64
-    mixed ^= mixed >> 32
-    mixed = mixed * 0xD6E8FEB86659FD93 % 2**64
-    mixed ^= mixed >> 32
-    return mixed * max(_SAMPLED, 1) < 2**64 if event >= _ALL_OF_FIRST * _SAMPLED else mixed * event < _ALL_OF_FIRST * 2**64
+@njit(cache=True)
+def _next_sampled(event):  # type: ignore[no-untyped-def]
+    """The first event in the sample, each by its own well-mixed bits."""
+    while True:
+        drawn = uniform(mix(np.uint64(_SALT), np.uint64(event)))
+        if drawn * min(max(event, _ALL_OF_FIRST), _ALL_OF_FIRST * _SAMPLED) < _ALL_OF_FIRST:
+            return event
+        event += 1
 
 
 def warm() -> None:
@@ -202,3 +227,4 @@ def warm() -> None:
         model.observe(user, item, 1.0)
         model.learn(history.append([user], [item], [1.0], [1.0], [0.0]))
     model.score(0, np.arange(3, dtype=np.int32))
+    model.next_observation(0)

@@ -2,9 +2,9 @@
 # numba types the kernels by what they are called with.
 """What a blend knows about a user and each candidate, as a row of numbers.
 
-Two kinds of evidence, kept apart because shards will share the item side: what other users' histories say around
-the user's newest items (sequence neighbours, and plain co-occurrence in the same walk), and how often and how
-lately each item was rated, over several memories.
+Two kinds of evidence, kept apart because shards will share the item side: what other users' histories say
+around the user's newest items (sequence neighbours, and plain co-occurrence in the same walk), and how
+often and how lately each item was rated, over several memories.
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ import math
 
 import numpy as np
 
-from recommender.models.sequence_kernels import meet as _meet
-from recommender.models.sequence_kernels import raised as _raised
-from recommender.models.sequence_kernels import spread as _spread
+from recommender.history_layout import kernel
+from recommender.models.sequence_kernels import meet, raised, spread
 
 #: The columns of a row of features, in order.
 FEATURES = (
@@ -30,7 +29,6 @@ FEATURES = (
     "log popularity, 30000",
     "log positive share",
     "log age",
-    "log time since last",
     "log mixture",  # of what sequence neighbours and lately popular items say, as probabilities
 )
 #: Half-lives of the fading counts, in events.
@@ -39,23 +37,26 @@ HALF_LIVES = np.array([200.0, 1000.0, 5000.0, 30000.0])
 _RATES = math.log(2.0) / HALF_LIVES
 #: What a relative score counts at least, so that its logarithm is finite.
 _FLOOR = 1e-3
-#: Logarithm of the smallest fading count that is told from none.
-_FAINT = math.log(0.1)
+_UNSAID = math.log(_FLOOR)
+#: Logarithm of the smallest fading count that is told from none, and of the positive share of an unrated
+#: item.
+_FAINT, _UNKNOWN = math.log(0.1), -math.log(2.0)
 
 #: Up to this distance the windows of a neighbour are walked as one.
 _SPAN = 512
 
-# Columns of the item table.
-COUNT, POSITIVES, UPDATED, LOG_COUNT, LOG_SHARE, FADING = 0, 1, 2, 3, 4, 5
-COLUMNS = FADING + len(HALF_LIVES)
+# Columns of the item table: ratings that stand, positive ones, the event of the last change, logarithms of
+# what is read at each request, and the fading counts with their logarithms.
+COUNT, POSITIVES, UPDATED, LOG_COUNT, LOG_SHARE, ROOT, FADING = 0, 1, 2, 3, 4, 5, 6
+LOG_FADING = FADING + len(HALF_LIVES)
+COLUMNS = LOG_FADING + len(HALF_LIVES)
 
 
 @kernel
 def count_events(positive, event, items, ratings, weights, previous_weights, table):
     """Let each event's item fade until now, then count what was added and what was taken away.
 
-    Which age a replaced or withdrawn rating had is not kept: it takes the mean share with it. Fading counts are
-    kept as logarithms, so that reading them costs no function call.
+    Which age a replaced or withdrawn rating had is not kept: it takes the mean share with it.
     """
     for e in range(items.size):
         row = table[items[e]]
@@ -65,15 +66,17 @@ def count_events(positive, event, items, ratings, weights, previous_weights, tab
         row[POSITIVES] -= np.float64(previous_weights[e] >= positive)
         row[POSITIVES] += np.float64(not np.isnan(ratings[e]) and weights[e] >= positive)
         for b in range(_RATES.size):
-            faded = math.exp(row[FADING + b] - _RATES[b] * passed) if row[COUNT] > 0.0 else 0.0
+            faded = row[FADING + b] * math.exp(-_RATES[b] * passed)
             if removed:
-                faded *= max(row[COUNT] - 1.0, 0.0) / row[COUNT]
+                faded *= (row[COUNT] - 1.0) / row[COUNT]
             faded += np.float64(added)
-            row[FADING + b] = math.log(max(faded, 1e-30))
+            row[FADING + b] = faded
+            row[LOG_FADING + b] = math.log(max(faded, 1e-30))
         row[UPDATED] = np.float64(event + e)
         row[COUNT] += np.float64(added) - np.float64(removed)
         row[LOG_COUNT] = math.log(row[COUNT] + 1.0)
         row[LOG_SHARE] = math.log((row[POSITIVES] + 1.0) / (row[COUNT] + 2.0))
+        row[ROOT] = math.sqrt(row[COUNT] + 10.0)
 
 
 @kernel
@@ -130,65 +133,82 @@ def _tell(entry_items, weights, start, begin, end, mass, strength, sums):
 
 
 @kernel
-def fill(h, table, now, candidates, sums, features):
-    """Rows of features for the candidates; an item never seen has those of one never rated."""
+def fill(h, table, now, candidates, sums, lately, features):
+    """Rows of features for the candidates; an item that nobody has rated is known by its absence.
+
+    `lately`, shape (candidates, 3), is room for counts.
+    """
     best, most = 1e-300, 1e-300
     for c in range(candidates.size):
         item = candidates[c]
         if 0 <= item < sums.shape[0] and sums[item, 0] > 0.0:
-            root = math.sqrt(np.float64(h.items[item].count) + 10.0)
-            best = max(best, sums[item, 0] / root)
-            most = max(most, sums[item, 1] / root)
-    faint, unsaid = _FAINT, math.log(_FLOOR)
-    for c in range(candidates.size):
-        item = candidates[c]
-        row = features[c]
-        row[0], row[1], row[2], row[3] = 0.0, unsaid, 0.0, unsaid
-        if not 0 <= item < sums.shape[0]:
-            for b in range(_RATES.size):
-                row[5 + b] = faint
-            row[4], row[9] = 0.0, -math.log(2.0)
-            row[10] = math.log(10.0)
-            row[11] = math.log(now + 3.0)
+            best = max(best, sums[item, 0] / table[item, ROOT])
+            most = max(most, sums[item, 1] / table[item, ROOT])
+    for place in range(candidates.size):
+        c, item = np.uint64(place), np.int64(candidates[place])
+        if item < 0 or item >= sums.shape[0] or table[np.uint64(item), COUNT] <= 0.0:
+            _fill_unrated(features, c, lately)
             continue
-        if sums[item, 0] > 0.0:
-            root = math.sqrt(np.float64(h.items[item].count) + 10.0)
-            row[0] = sums[item, 0] / root / best
-            row[1] = math.log(row[0] + _FLOOR)
-            row[2] = sums[item, 1] / root / most
-            row[3] = math.log(row[2] + _FLOOR)
-        row[4] = table[item, LOG_COUNT]
-        passed = now - table[item, UPDATED]
+        i = np.uint64(item)
+        said, near = sums[i, 0] / table[i, ROOT] / best, sums[i, 1] / table[i, ROOT] / most
+        features[c, 0] = said
+        features[c, 1] = math.log(said + _FLOOR) if said > 0.0 else _UNSAID
+        features[c, 2] = near
+        features[c, 3] = math.log(near + _FLOOR) if near > 0.0 else _UNSAID
+        features[c, 4] = table[i, LOG_COUNT]
+        passed = now - table[i, UPDATED]
         for b in range(_RATES.size):
-            row[5 + b] = max(table[item, FADING + b] - _RATES[b] * passed, faint)
-        if table[item, COUNT] <= 0.0:
-            for b in range(_RATES.size):
-                row[5 + b] = faint
-        row[9] = table[item, LOG_SHARE] if table[item, COUNT] > 0.0 else -math.log(2.0)
-        row[10] = math.log(now - np.float64(h.items[item].first_event) + 10.0)
-        row[11] = math.log(now - np.float64(h.items[item].last_event) + 3.0)
-    _mix(features)
+            features[c, 5 + b] = max(table[i, LOG_FADING + b] - _RATES[b] * passed, _FAINT)
+        features[c, 9] = table[i, LOG_SHARE]
+        features[c, 10] = math.log(now - np.float64(h.items[i].first_event) + 10.0)
+        # Each rate is a multiple of the slowest, so one exponential serves all.
+        slowest = math.exp(-_RATES[3] * passed)
+        slower = slowest * slowest * slowest
+        slower *= slower
+        slow = slower * slower
+        slow *= slow * slower
+        lately[c, 0] = table[i, FADING + 1] * slow
+        lately[c, 1] = table[i, FADING + 2] * slower
+        lately[c, 2] = table[i, FADING + 3] * slowest
+    _mix(lately, features)
 
 
 @kernel
-def _mix(features):
-    """The last column: one list of candidates drawn from several, where a product would ask all of them to agree.
+def _fill_unrated(features, c, lately):
+    for f in range(features.shape[1]):
+        features[c, f] = 0.0
+    features[c, 1], features[c, 3] = _UNSAID, _UNSAID
+    for b in range(_RATES.size):
+        features[c, 5 + b] = _FAINT
+    features[c, 9], features[c, 10] = _UNKNOWN, math.log(10.0)
+    lately[c, 0], lately[c, 1], lately[c, 2] = 0.0, 0.0, 0.0
 
-    Sequence neighbours speak three times, as they are and sharpened, since how far their best stand out differs.
+
+@kernel
+def _mix(lately, features):
+    """The last column: a candidate drawn from one of several lists, where a product asks all of them to
+    agree.
+
+    Sequence neighbours speak three times, as they are and sharpened, since how far their best stand out
+    differs.
     """
-    once, twice, thrice, first, second, third = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-    for c in range(features.shape[0]):
-        row = features[c]
-        once += row[0]
-        twice += row[0] ** 2
-        thrice += row[0] ** 3
-        first += math.exp(row[6])
-        second += math.exp(row[7])
-        third += math.exp(row[8])
-    said = 1.0 if once > 0.0 else 0.0
-    once, twice, thrice = max(once, 1e-300), max(twice, 1e-300), max(thrice, 1e-300)
-    for c in range(features.shape[0]):
-        row = features[c]
-        neighbours = 0.2 * row[0] / once + 0.3 * row[0] ** 2 / twice + 0.2 * row[0] ** 3 / thrice
-        popular = math.exp(row[6]) / first + math.exp(row[7]) / second + math.exp(row[8]) / third
-        row[12] = math.log(features.shape[0] * (said * neighbours + 0.1 * popular) + 0.01)
+    once, twice, thrice = 1e-300, 1e-300, 1e-300
+    first, second, third = 1e-300, 1e-300, 1e-300
+    for place in range(features.shape[0]):
+        c = np.uint64(place)
+        said = features[c, 0]
+        once += said
+        twice += said * said
+        thrice += said * said * said
+        first += lately[c, 0]
+        second += lately[c, 1]
+        third += lately[c, 2]
+    size = np.float64(features.shape[0])
+    once, twice, thrice = 0.2 * size / once, 0.3 * size / twice, 0.2 * size / thrice
+    first, second, third = 0.1 * size / first, 0.1 * size / second, 0.1 * size / third
+    for place in range(features.shape[0]):
+        c = np.uint64(place)
+        said = features[c, 0]
+        share = said * (once + said * (twice + said * thrice))
+        share += first * lately[c, 0] + second * lately[c, 1] + third * lately[c, 2]
+        features[c, 11] = math.log(share + 0.01)

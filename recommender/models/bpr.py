@@ -2,15 +2,18 @@
 # numba types the kernels by what they are called with.
 r"""Matrix factorization that learns to rank: Bayesian personalized ranking.
 
-Rendle et al.: BPR: Bayesian Personalized Ranking from Implicit Feedback (UAI 2009), in the incremental form of
-`flurs.recommender.BPRMFRecommender`. For each positive event of user :math:`u` and item :math:`i`, items :math:`j` are drawn that the
-user has not, and for each of them, with :math:`g = 1 / (1 + e^{p_u \cdot (q_i - q_j)})`:
+Rendle et al.: BPR: Bayesian Personalized Ranking from Implicit Feedback (UAI 2009), in the incremental form
+of `flurs.recommender.BPRMFRecommender`. For each positive event of user :math:`u` and item :math:`i`, items
+:math:`j` are drawn that the user has not, and for each of them, with :math:`g = 1 / (1 + e^{p_u \cdot (q_i
+- q_j)})`:
 
-.. math:: p_u' = p_u + \eta (g (q_i - q_j) - \lambda p_u), \quad q_i' = q_i + \eta (g p_u - \lambda q_i), \quad
-          q_j' = q_j + \eta (-g p_u - \lambda q_j)
+.. math:: p_u' &= p_u + \eta (g (q_i - q_j) - \lambda p_u) \\
+          q_i' &= q_i + \eta (g p_u - \lambda q_i) \\
+          q_j' &= q_j + \eta (-g p_u - \lambda q_j)
 
-FluRS adds the terms of :math:`\lambda`, so its vectors grow; with :math:`\lambda = 0`, and the same vectors and draws, factors are equal to
-1e-9. Where FluRS raises because a user has every item, nothing is learned here.
+FluRS adds the terms of :math:`\lambda`, so its vectors grow; with :math:`\lambda = 0`, and the same vectors
+and draws, factors are equal to 1e-9. Where FluRS raises because a user has every item, nothing is learned
+here.
 """
 
 from __future__ import annotations

@@ -1,14 +1,16 @@
 r"""Item neighbours: what stands near your newest items in other users' histories.
 
-Item-based co-occurrence (Sarwar et al.: Item-based collaborative filtering recommendation algorithms, WWW 2001) with
-recency on both sides: only the user's newest entries ask, each with :math:`c_h = decay^k w_h / (n_h + 20)^{0.6}`
-for lag :math:`k`, and a pair of items counts for less the further apart they stand in a history:
+Item-based co-occurrence (Sarwar et al.: Item-based collaborative filtering recommendation algorithms,
+WWW 2001) with recency on both sides: only the user's newest entries ask, each with
+:math:`c_h = decay^k w_h / (n_h + 20)^{0.6}` for lag :math:`k`, and a pair of items counts for less the
+further apart they stand in a history:
 
 .. math:: s_i = (n_i + 10)^{-0.5} \sum_h c_h \sum_v w_{vi} \, 0.95^{\max(|x_{vi} - x_{vh}| - 1, 0)}
 
-over users :math:`v` among the newest raters of :math:`h` with :math:`|x_{vi} - x_{vh}| \le 20`. Every rating is context, by its
-weight :math:`w`. This is `recommender.models.sequence_knn` with an exponent of 1 and no base, so that a sum over pairs
-of items is all that remains of it. No matrix of items is kept: the history is the model.
+over users :math:`v` among the newest raters of :math:`h` with :math:`|x_{vi} - x_{vh}| \le 20`. Every
+rating is context, by its weight :math:`w`. This is `recommender.models.sequence_knn` with an exponent of 1
+and no base, so that a sum over pairs of items is all that remains of it. No matrix of items is kept: the
+history is the model.
 """
 
 from __future__ import annotations

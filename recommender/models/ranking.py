@@ -2,16 +2,18 @@
 # numba types the kernels by what they are called with.
 r"""Learning to rank on a stream: a listwise softmax, fitted by one Newton step for each observed choice.
 
-A user's next item is seen as a choice among all candidates, with :math:`P(i) \propto e^{w \cdot x_i}` (McFadden: Conditional
-logit analysis, 1974; ListNet, Cao et al., ICML 2007). Each observation adds its own curvature to a precision matrix
-that forgets slowly, and the weights move by the gradient over that precision: an online Newton step (Hazan,
-Agarwal and Kale: Logarithmic regret algorithms for online convex optimization, 2007). It needs few observations, no
-learning rate, and a prior keeps it sane before there are any.
+A user's next item is seen as a choice among all candidates, with :math:`P(i) \propto e^{w \cdot x_i}`
+(McFadden: Conditional logit analysis, 1974; ListNet, Cao et al., ICML 2007). Each observation adds its own
+curvature to a precision matrix that forgets slowly, and the weights move by the gradient over that
+precision: an online Newton step (Hazan, Agarwal and Kale: Logarithmic regret algorithms for online convex
+optimization, 2007). It needs few observations, no learning rate, and a prior keeps it sane before there are
+any.
 
-Only the top of a list is ever shown, and what orders the top need not be what tells it from the rest. So the choice
-is taken apart, :math:`P(i) = P(top) P(i | top)` with the `TOP` candidates that score best, and the choice among
-the top counts in full, the choice among all with `WHOLE`. Both are estimated without bias, since it does not depend on
-the choice which candidates are on top. Of the candidates below, one in `STRIDE` stands for its fellows.
+Only the top of a list is ever shown, and what orders the top need not be what tells it from the rest. So
+the choice is taken apart, :math:`P(i) = P(top) P(i | top)` with the `TOP` candidates that score best, and
+the choice among the top counts in full, the choice among all with `WHOLE`. Both are estimated without bias,
+since it does not depend on the choice which candidates are on top. Of the candidates below, one in `STRIDE`
+stands for its fellows.
 """
 
 from __future__ import annotations
@@ -34,8 +36,8 @@ STRIDE = 10
 class ListwiseRanker:
     """Weights of features, learned from choices.
 
-    Each context (a kind of user) has its own weights: common ones plus a difference that is shrunk to zero, so a
-    context with few observations borrows from the others.
+    Each context (a kind of user) has its own weights: common ones plus a difference that is shrunk to zero,
+    so a context with few observations borrows from the others.
 
     Parameters
     ----------
@@ -127,12 +129,11 @@ def _learn(features, chosen, context, own, weights, precision, prior, firm, keep
     highest = scores.max()
     top_mass, mass = 0.0, 0.0
     for row in range(rows):
-        share = math.exp(scores[row] - highest)
         if scores[row] >= threshold:
-            top_mass += share
-            mass += share
+            top_mass += math.exp(scores[row] - highest)
         elif row % STRIDE == 0:
-            mass += STRIDE * share
+            mass += STRIDE * math.exp(scores[row] - highest)
+    mass += top_mass
     top_mean, mean = np.zeros(size), np.zeros(size)
     curvature = np.zeros((size, size))
     for row in range(rows):

@@ -100,7 +100,7 @@ def _pack(rows, packed):  # type: ignore[no-untyped-def]
     packed.used[0] = end
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _gather(rows, lengths, others, values, orders):  # type: ignore[no-untyped-def]
     done = 0
     for row in range(lengths.size):

@@ -23,7 +23,7 @@ class Touches(NamedTuple):
 
     `place` (users,) is 0 or the neighbour's number plus one, `mass` (longest segment,) is 0: both are left
     so. A neighbour's touches, one for each shared item, are linked from `head` to `tail`; `slot` is the
-    shared item's, and then the first of its window.
+    shared item's, and then the first of its window. No more than `limit` users become neighbours.
     """
 
     place: NDArray[np.int32]
@@ -36,16 +36,17 @@ class Touches(NamedTuple):
     last: NDArray[np.int32]
     share: FloatArray
     following: NDArray[np.int32]
+    limit: int
 
 
 class Scratch:
     """Keeps `Touches` from request to request."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int = 2**31) -> None:
+        self._limit = limit
         self._touches = self._made(0, 0, 0)
 
-    @staticmethod
-    def _made(users: int, longest: int, touches: int) -> Touches:
+    def _made(self, users: int, longest: int, touches: int) -> Touches:
         return Touches(
             np.zeros(users, np.int32),
             np.zeros(longest),
@@ -57,6 +58,7 @@ class Scratch:
             np.zeros(touches, np.int32),
             np.zeros(touches),
             np.zeros(touches, np.int32),
+            self._limit,
         )
 
     def room(self, arrays: HistoryArrays, touches: int) -> Touches:
@@ -125,9 +127,11 @@ def meet(users, items, ring_users, ring_entries, weights, own_user, item, share,
         if user < 0 or user == own_user:
             continue
         slot = ring_entries[np.uint64(start + ring)]
+        n = np.int64(t.place[np.uint64(user)]) - 1
+        if n < 0 and met >= t.limit:
+            continue
         if weights[np.uint64(users[np.uint64(user)].start + slot)] <= 0:
             continue
-        n = np.int64(t.place[np.uint64(user)]) - 1
         if n < 0:
             n = met
             met += 1

@@ -96,6 +96,9 @@ class SequenceKNN:
         Newest raters of the user's newest item that may become neighbours; the history may keep fewer.
     raters_decay : float
         Of each older item, so much fewer raters may: what they say counts less, and each costs the same.
+    neighbours : int
+        Users that may become neighbours, those of the newest items first; later items still add to what is
+        known of them.
     walked : int
         Newest entries of a neighbour that count; those within a window count in any case.
     effort : int
@@ -119,7 +122,8 @@ class SequenceKNN:
         item_shrink: float = 10.0,
         item_power: float = 0.5,
         raters: int = 256,
-        raters_decay: float = 0.85,
+        raters_decay: float = 1.0,
+        neighbours: int = 1500,
         walked: int = 500,
         effort: int = 200_000,
     ) -> None:
@@ -136,6 +140,7 @@ class SequenceKNN:
             between(name, option, value, 0.0, 10.0)
         between(name, "raters", raters, 1, 1_000_000)
         between(name, "raters_decay", raters_decay, 0.0, 1.0)
+        between(name, "neighbours", neighbours, 1, 2**31)
         between(name, "walked", walked, 0, 2**31 - 1)
         self._history: History = context.history
         between(name, "effort", effort, 0, 2**40)
@@ -147,7 +152,7 @@ class SequenceKNN:
         # Lags and distances come in halves, because positions are means of two numbers.
         self._decays = np.array([decay ** (k / 2) for k in range(2 * kernels.LOOK_BACK * entries + 1)])
         self._closeness = np.array([window_decay ** max(d / 2 - 1, 0.0) for d in range(2 * window + 1)])
-        self._scratch = kernels.Scratch()
+        self._scratch = kernels.Scratch(neighbours)
         self._remembered: tuple[int, int, Evidence] | None = None
 
     def learn(self, events: Events) -> None:

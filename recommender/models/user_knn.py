@@ -2,20 +2,20 @@
 # numba types the kernels by what they are called with.
 r"""User neighbours: what those who rate as you do gave to an item.
 
-Papagelis et al.: Incremental Collaborative Filtering for Highly-Scalable Recommendation Algorithms (ISMIS 2005), which
-`flurs.recommender.UserKNNRecommender` means to be. With :math:`\mu_u` the mean of a user's ratings and sums over the items
-that both rated:
+Papagelis et al.: Incremental Collaborative Filtering for Highly-Scalable Recommendation Algorithms (ISMIS
+2005), which `flurs.recommender.UserKNNRecommender` means to be. With :math:`\mu_u` the mean of a user's
+ratings and sums over the items that both rated:
 
 .. math:: S_{uv} = \frac{\sum_i (r_{ui} - \mu_u)(r_{vi} - \mu_v)}
                         {\sqrt{\sum_i (r_{ui} - \mu_u)^2} \sqrt{\sum_i (r_{vi} - \mu_v)^2}}
                    \cdot \frac{n}{n + shrink}, \qquad
           \hat r_{ui} = \mu_u + \frac{\sum_{v \in N_k} S_{uv} (r_{vi} - \mu_v)}{\sum_{v \in N_k} S_{uv}}
 
-:math:`N_k` are the k most similar users of positive similarity; those of them count who rated the item, and an item
-that none of them rated is predicted as :math:`\mu_u`. FluRS updates its sums event by event with cross terms that go wrong at a
-second rating, counts unrated items as rated 0, and costs users x items an event. Here nothing is kept but sums of
-ratings by user: similarities are found for the one user who asks, from the raters of that user's items, so
-re-rating and withdrawal are exact.
+:math:`N_k` are the k most similar users of positive similarity; those of them count who rated the item, and
+an item that none of them rated is predicted as :math:`\mu_u`. FluRS updates its sums event by event with
+cross terms that go wrong at a second rating, counts unrated items as rated 0, and costs users x items an
+event. Here nothing is kept but sums of ratings by user: similarities are found for the one user who asks,
+from the raters of that user's items, so re-rating and withdrawal are exact.
 """
 
 from __future__ import annotations
@@ -171,7 +171,9 @@ def _similar(shared, means, mean, shrink):
         other_spread = other_squared - 2.0 * means[row] * other + count * means[row] * means[row]
         # Differences of equal sums leave a rest that is no spread.
         if own_spread > 1e-9 and other_spread > 1e-9:
-            found[row] = covariance / (math.sqrt(own_spread) * math.sqrt(other_spread)) * count / (count + shrink)
+            found[row] = (
+                covariance / (math.sqrt(own_spread) * math.sqrt(other_spread)) * count / (count + shrink)
+            )
     return found
 
 

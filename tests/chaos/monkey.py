@@ -41,7 +41,12 @@ class Monkey:
     """
 
     def __init__(
-        self, installation: Installation, broker: LocalBroker, seed: int, workers: int, say: Callable[[str], None]
+        self,
+        installation: Installation,
+        broker: LocalBroker,
+        seed: int,
+        workers: int,
+        say: Callable[[str], None],
     ) -> None:
         self.events = Events()
         self.violations: list[str] = []
@@ -77,6 +82,7 @@ class Monkey:
 
     def stop(self) -> None:
         """Stop all workers: each must end in time and without complaint."""
+        self._look_for_deaths()
         for each in self._running:
             self._stop_worker(each)
         self._log.close()
@@ -105,10 +111,9 @@ class Monkey:
 
     def _is_settled(self, ratings: str, requests: str) -> bool:
         ends = self._log.ends(ratings)
-        return (
-            self._offsets(saved=True) == self._offsets() == ends == self._log.committed(ratings)
-            and self._log.ends(requests) == self._log.committed(requests)
-        )
+        return self._offsets(saved=True) == self._offsets() == ends == self._log.committed(
+            ratings
+        ) and self._log.ends(requests) == self._log.committed(requests)
 
     def _kill(self) -> None:
         victims = self._draw.sample(self._running, k=2 if self._draw.random() < 0.1 else 1)
@@ -142,10 +147,10 @@ class Monkey:
         ends = self._log.ends(self._installation.topics.ratings)
         event = self.events.begin("pause")
         self._running.remove(victim)
-        victim.signal(signal.SIGSTOP)
+        victim.send_signal(signal.SIGSTOP)
         self._wait_until_learning(ends)
         time.sleep(self._draw.uniform(0.0, 4.0))
-        victim.signal(signal.SIGCONT)
+        victim.send_signal(signal.SIGCONT)
         self._running.append(victim)
         self._wait_until_learning(self._log.ends(self._installation.topics.ratings), event)
 
@@ -172,7 +177,7 @@ class Monkey:
         began = time.monotonic()
         try:
             worker.stop(HUNG_SECONDS)
-        except AssertionError as error:
+        except (AssertionError, ProcessLookupError) as error:
             self.violations.append(f"SIGTERM: {str(error)[-2000:]}")
         took = time.monotonic() - began
         if took > STOP_SECONDS:
@@ -209,5 +214,5 @@ class Monkey:
         for each in self._running:
             code = each.ended()
             if code is not None:
-                self.violations.append(f"a worker ended by itself with exit code {code}: {each.log[-3000:]}")
+                self.violations.append(f"a worker ended by itself, exit code {code}: {each.log[-3000:]}")
                 each.start()

@@ -25,6 +25,7 @@ PRODUCER = {
     "delivery.timeout.ms": 600_000,
     "reconnect.backoff.max.ms": 500,
     "linger.ms": 5,
+    "log_level": 0,
 }
 USERS = 300
 ITEMS = 400
@@ -85,7 +86,9 @@ class Traffic:
         self._offsets = [0] * partitions
         self._numbers = itertools.count()
         self._threads = [
-            threading.Thread(target=self._run, args=(make, random.Random(f"{seed} {rate}"), rate), daemon=True)
+            threading.Thread(
+                target=self._run, args=(make, random.Random(f"{seed} {rate}"), rate), daemon=True
+            )
             for make, rate in ((self._rating, ratings), (self._request, requests))
         ]
 

@@ -75,7 +75,7 @@ def test_a_broker_that_comes_late(tmp_path: Path) -> None:
         ensure(broker.address, installation.topics, 1)
         produce(broker.address, installation.topics.ratings, [rating("early", "bird")])
         broker.kill()
-        worker = installation.worker().start()
+        worker = installation.worker(broker_wait=150).start()
         waiting = f"Waiting for a Kafka broker at {broker.address}"
         wait_until(lambda: waiting in worker.log, 60, worker.log)
         broker.restart()

@@ -137,14 +137,24 @@ class Worker:
         self._pid = None
         return code
 
+    @property
+    def pid(self) -> int:
+        """Of its process, which must run."""
+        assert self._pid is not None, "not running"
+        return self._pid
+
+    def ended(self) -> int | None:
+        """The exit code if it has ended by itself, else None."""
+        return None if self._pid is None else self._guardian.exited(0.0)
+
     def kill(self) -> None:
         """End it without warning."""
-        self._signal(signal.SIGKILL)
+        self.send_signal(signal.SIGKILL)
         assert self.exit_code() == -signal.SIGKILL
 
     def stop(self, seconds: float = PATIENCE) -> None:
         """Ask it to stop and wait until it has, without complaint."""
-        self._signal(signal.SIGTERM)
+        self.send_signal(signal.SIGTERM)
         assert self.exit_code(seconds) == 0, self.log
 
     def close(self) -> None:
@@ -153,9 +163,9 @@ class Worker:
             self._guardian.end("kill", PATIENCE)
         self._guardian.close()
 
-    def _signal(self, number: signal.Signals) -> None:
-        assert self._pid is not None, "not running"
-        os.kill(self._pid, number)
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send it a signal; does not wait."""
+        os.kill(self.pid, number)
 
 
 class Installation:

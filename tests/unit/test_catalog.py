@@ -59,6 +59,15 @@ def test_it_agrees_with_a_plain_dictionary(ids: list[str]) -> None:
 
 @few
 @given(st.lists(identifiers), st.lists(identifiers))
+def test_many_at_once_equal_one_after_the_other(known: list[str], ids: list[str]) -> None:
+    single, several = filled(known), filled(known)
+    assert several.find_all(ids) == [single.find(each) for each in ids]
+    assert several.register_all(ids) == [single.register(each) for each in ids]
+    assert several.ids() == single.ids()
+
+
+@few
+@given(st.lists(identifiers), st.lists(identifiers))
 def test_a_restored_catalog_goes_on_as_if_nothing_had_happened(before: list[str], after: list[str]) -> None:
     original, restored = filled(before), filled(["something", "else"])
     restored.restore(original.state())

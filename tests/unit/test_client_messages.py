@@ -22,6 +22,7 @@ from recommender.messages import (
     BadMessage,
     Failure,
     RatingDecoder,
+    Reason,
     Recommended,
     Response,
     decode_request,
@@ -30,7 +31,8 @@ from recommender.messages import (
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 ids = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
 numbers = st.floats(allow_nan=False, allow_infinity=False)
-recommended = st.builds(Recommended, ids, numbers, text, st.none() | st.integers(0, 10**6))
+reasons = st.none() | st.lists(st.builds(Reason, ids, st.floats(0, 1)), max_size=3)
+recommended = st.builds(Recommended, ids, numbers, text, st.none() | st.integers(0, 10**6), reasons)
 responses = st.builds(
     Response,
     ids,
@@ -80,7 +82,8 @@ def test_a_field_that_is_missing_or_of_another_type_is_named(response: Response,
     if data.draw(st.booleans()):
         del wire[name]
     else:
-        wire[name] = None
+        # Where similar items were asked for, there is no user.
+        wire[name] = 7 if name == "user" else None
     with pytest.raises(BadMessage, match=name):
         decode_response(json.dumps(wire).encode())
 

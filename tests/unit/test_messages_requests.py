@@ -78,9 +78,11 @@ def test_n_is_named_whatever_it_is() -> None:
 @pytest.mark.parametrize(
     ("fields", "told"),
     [
-        ({"user": None}, "at `$.user`"),
-        ({"user": True}, "Expected `int | str`, got `bool` - at `$.user`"),
-        ({"user": 4.0}, "Expected `int | str`, got `float` - at `$.user`"),
+        ({"user": None}, "missing required field `user` (or `similar_to`)"),
+        ({"user": "1", "similar_to": "2"}, "expected either `user` or `similar_to`"),
+        ({"user": None, "similar_to": "2", "explain": True}, "`explain` names a user's own items"),
+        ({"user": True}, "Expected `int | str | null`, got `bool` - at `$.user`"),
+        ({"user": 4.0}, "Expected `int | str | null`, got `float` - at `$.user`"),
         ({"user": ""}, "length >= 1 - at `$.user`"),
         ({"user": ["1"]}, "got `array` - at `$.user`"),
         ({"items": "a"}, "got `str` - at `$.items`"),
@@ -109,7 +111,7 @@ def test_wrong_fields_are_named(fields: dict[str, Any], told: str) -> None:
 
 def test_a_missing_user_is_named() -> None:
     for value, headers in both({"n": 5}):
-        assert complaint(value, headers) == "Object missing required field `user`"
+        assert complaint(value, headers) == "Object missing required field `user` (or `similar_to`)"
 
 
 @pytest.mark.parametrize("value", [b"", b"x", b"{", b"\xff", b"[]", b"null", b'"x"', b"7", b"{} {}"])

@@ -1,0 +1,67 @@
+"""Item to item, and which of a user's own items speak for a recommendation."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from recommender.models.base import FloatArray, IntArray
+from recommender.models.sequence_knn import Profile
+
+#: Own items with a smaller share of the evidence are not named.
+LEAST_SHARE = 0.005
+
+
+class Profiling(Protocol):
+    """A model whose scores come from evidence around the user's own items."""
+
+    def profile(self, user: int) -> Profile:
+        """What the user's newest items ask for."""
+
+    def score_profile(self, profile: Profile, candidates: IntArray) -> FloatArray:
+        """How much evidence there is for each candidate."""
+
+
+def similar_items(model: Profiling, item: int, candidates: IntArray) -> FloatArray:
+    """How near each candidate stands to an item in users' histories; the item itself scores 0.
+
+    Parameters
+    ----------
+    model : Profiling
+    item : int
+    candidates : int32 array
+
+    Returns
+    -------
+    float array, shape (candidates,)
+        Higher is more similar; all 0 for an item that nobody rated.
+    """
+    scores = model.score_profile(Profile(-1, np.array([item], np.int32), np.ones(1)), candidates)
+    scores[candidates == item] = 0.0
+    return scores
+
+
+def explain(model: Profiling, user: int, items: IntArray) -> list[list[tuple[int, float]]]:
+    """Which of the user's own items speak for each item, and with what share of the evidence.
+
+    Each own item is asked alone, so a share says what that item finds by itself.
+
+    Returns
+    -------
+    list of list of (own item, share)
+        For each of `items`, the largest share first; shares add up to at most 1. Empty where no own item
+        speaks for it, as when it is recommended for being popular.
+    """
+    profile = model.profile(user)
+    said = np.zeros((len(profile.items), len(items)))
+    for k in range(len(profile.items)):
+        alone = Profile(user, profile.items[k : k + 1], profile.strengths[k : k + 1])
+        said[k] = model.score_profile(alone, items)
+    totals = said.sum(axis=0)
+    reasons: list[list[tuple[int, float]]] = []
+    for column, total in enumerate(totals.tolist()):
+        shares = said[:, column] / total if total > 0.0 else said[:, column]
+        order = [k for k in np.argsort(-shares, kind="stable").tolist() if shares[k] >= LEAST_SHARE]
+        reasons.append([(int(profile.items[k]), float(shares[k])) for k in order])
+    return reasons

@@ -1,0 +1,57 @@
+"""`python -m tests.chaos`: kill workers at random and prove that nothing is lost and nothing counts twice."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import click
+
+from tests.chaos.run import run
+
+
+@click.command()
+@click.option("--kills", default=100, show_default=True, help="How many times a worker is killed.")
+@click.option("--seed", type=int, help="Of all that is random; by default drawn, and printed.")
+@click.option("--ratings", default=300.0, show_default=True, help="Ratings a second.")
+@click.option("--requests", default=20.0, show_default=True, help="Requests a second.")
+@click.option("--keep", type=click.Path(path_type=Path), help="Keep logs and checkpoints there.")
+@click.option(
+    "--soak", type=float, help="Instead: so many minutes at 5,000 ratings and 50 requests a second."
+)
+@click.option("--fuzz", type=int, help="Instead: so many mutated ratings, and a tenth as many requests.")
+def main(
+    kills: int,
+    seed: int | None,
+    ratings: float,
+    requests: float,
+    keep: Path | None,
+    soak: float | None,
+    fuzz: int | None,
+) -> None:
+    """Chaos for the workers; exit code 1 if anything was lost, double or hung."""
+    seed = time.time_ns() % 1_000_000 if seed is None else seed
+    if fuzz is not None:
+        from tests.chaos.fuzz import fuzz_ratings, fuzz_requests
+
+        click.echo(f"seed {seed}")
+        click.echo(fuzz_ratings(fuzz, seed))
+        click.echo(fuzz_requests(fuzz // 10, seed))
+        return
+    with tempfile.TemporaryDirectory(prefix="chaos-", ignore_cleanup_errors=True) as directory:
+        if soak is not None:
+            from tests.chaos.soak import soak as run_soak
+
+            violations = run_soak(keep or Path(directory), soak, seed, click.echo)
+        else:
+            violations = run(keep or Path(directory), kills, seed, ratings, requests, click.echo)
+    for each in violations:
+        click.secho(f"VIOLATION: {each}", fg="red")
+    click.echo(f"seed {seed}: {len(violations)} violations")
+    sys.exit(1 if violations else 0)
+
+
+if __name__ == "__main__":
+    main()

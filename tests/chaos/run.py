@@ -1,0 +1,61 @@
+"""One run of chaos from the first record to the verdict."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from recommender.broker import LocalBroker
+from tests.chaos import verdict
+from tests.chaos.monkey import Monkey
+from tests.chaos.traffic import Traffic
+from tests.kafka.brokers import TEST_PROPERTIES
+from tests.kafka.workers import installed
+
+PARTITIONS = 6
+WORKERS = 3
+SETTLE_SECONDS = 120.0
+
+
+def run(
+    directory: Path, kills: int, seed: int, ratings: float, requests: float, say: Callable[[str], None]
+) -> list[str]:
+    """Three workers on six partitions under load, killed so many times.
+
+    Parameters
+    ----------
+    directory : Path
+        For checkpoints and logs.
+    kills, seed : int
+    ratings, requests : float
+        How many a second.
+    say : function
+        Told what happens, line by line.
+
+    Returns
+    -------
+    list of str
+        What must not be.
+    """
+    started = time.monotonic()
+    say(f"seed {seed}: {kills} kills, {ratings:g} ratings/s, {requests:g} requests/s")
+    with (
+        LocalBroker(properties=TEST_PROPERTIES) as broker,
+        installed(broker.address, directory, "chaos", PARTITIONS) as installation,
+    ):
+        traffic = Traffic(broker.address, installation.topics, PARTITIONS, seed, ratings, requests)
+        traffic.start()
+        monkey = Monkey(installation, broker, seed, WORKERS, say)
+        monkey.run(kills)
+        sent = traffic.stop()
+        monkey.settle(SETTLE_SECONDS)
+        monkey.stop()
+        learned, learned_summary = verdict.ratings(installation, sent)
+        answered, answered_summary = verdict.requests(installation, sent, monkey.events)
+    for kind in ("kill", "stop", "pause", "join", "broker"):
+        say(monkey.events.summary(kind))
+    say(learned_summary)
+    say(answered_summary)
+    say(f"{time.monotonic() - started:.0f} s in all")
+    return [*monkey.violations, *learned, *answered]

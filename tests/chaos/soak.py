@@ -1,0 +1,71 @@
+"""One worker under steady load for a long time: does memory, or the number of open files, grow?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from recommender.broker import LocalBroker
+from tests.chaos import verdict
+from tests.chaos.recovery import Events, Log
+from tests.chaos.traffic import Traffic
+from tests.kafka.brokers import TEST_PROPERTIES
+from tests.kafka.support import wait_until
+from tests.kafka.workers import PATIENCE, Worker, installed
+
+RATINGS, REQUESTS = 5000.0, 50.0
+PARTITIONS = 2
+MINUTE = 60.0
+
+
+def soak(directory: Path, minutes: float, seed: int, say: Callable[[str], None]) -> list[str]:
+    """Run a worker under load, and tell each minute how it is; what must not be."""
+    say(f"seed {seed}: {minutes:g} minutes at {RATINGS:g} ratings/s and {REQUESTS:g} requests/s")
+    with (
+        LocalBroker(properties=TEST_PROPERTIES) as broker,
+        installed(broker.address, directory, "soak", PARTITIONS) as installation,
+    ):
+        worker = installation.worker(checkpoint_interval=5).start().ready()
+        log = Log(broker.address, installation.group, PARTITIONS)
+        traffic = Traffic(broker.address, installation.topics, PARTITIONS, seed, RATINGS, REQUESTS)
+        traffic.start()
+        ends = time.monotonic() + minutes * MINUTE
+        while time.monotonic() < ends:
+            time.sleep(min(MINUTE, max(0.0, ends - time.monotonic())))
+            say(_told(worker, log, installation.topics.ratings))
+        sent = traffic.stop()
+        offsets = log.ends(installation.topics.ratings)
+        worker.settled(offsets)
+        requests = installation.topics.requests
+        wait_until(lambda: log.ends(requests) == log.committed(requests), PATIENCE)
+        log.close()
+        worker.stop()
+        learned, learned_summary = verdict.ratings(installation, sent)
+        answered, answered_summary = verdict.requests(installation, sent, Events())
+    say(learned_summary)
+    say(answered_summary)
+    return [*learned, *answered]
+
+
+def _told(worker: Worker, log: Log, topic: str) -> str:
+    shards, ends = worker.shards, log.ends(topic)
+    lag = sum(end - shards[partition]["offset"] for partition, end in ends.items())
+    memory = _resident(worker)
+    replies = worker.metric("recommender_reply_seconds_count")
+    slow = replies - worker.metric("recommender_reply_seconds_bucket", le="0.05")
+    return (
+        f"{sum(ends.values())} records, lag {lag}, memory {memory / 1e6:.0f} MB, {_open_files(worker)} open "
+        f"files, {replies:.0f} replies, {slow:.0f} of them after more than 50 ms"
+    )
+
+
+def _resident(worker: Worker) -> float:
+    for line in Path(f"/proc/{worker.pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return float(line.split()[1]) * 1024
+    return 0.0
+
+
+def _open_files(worker: Worker) -> int:
+    return sum(1 for _ in Path(f"/proc/{worker.pid}/fd").iterdir())

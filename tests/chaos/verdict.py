@@ -1,0 +1,92 @@
+"""Whether every rating counts once and every request has its reply, after whatever was done."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from recommender.shard import Shard
+from tests.chaos.recovery import Events
+from tests.chaos.traffic import Sent
+from tests.kafka.support import consume_all
+from tests.kafka.worker_logs import Oracle, newest_checkpoint
+from tests.kafka.workers import Installation
+
+#: A reply's offset is committed each second: what was asked so long before a death may be answered twice.
+COMMIT_SECONDS = 3.0
+
+
+def ratings(installation: Installation, sent: Sent) -> tuple[list[str], str]:
+    """Compare checkpoints with a single pass over the log, and that with what was sent.
+
+    Returns
+    -------
+    violations : list of str
+    summary : str
+    """
+    violations = [f"Kafka did not take a {each}" for each in sent.refused]
+    shards = Oracle(installation).look()
+    for partition, shard in shards.items():
+        saved = newest_checkpoint(installation.checkpoints, installation.topics, partition)
+        found, expected = (saved.offset, saved.header["digest"]), (shard.offset, shard.digest())
+        if found != expected:
+            violations.append(f"partition {partition}: checkpoint {found}, a single pass {expected}")
+    events = sum(shard.events for shard in shards.values())
+    if events != sent.ratings:
+        violations.append(f"{sent.ratings} ratings were sent, {events} count")
+    found_ratings = {key: rating for shard in shards.values() for key, rating in standing(shard).items()}
+    expected_ratings = {key: rating for key, rating in sent.standing.items() if rating is not None}
+    if found_ratings != expected_ratings:
+        wrong = sorted(found_ratings.items() ^ expected_ratings.items())
+        violations.append(f"{len(wrong)} ratings differ from what was sent, such as {wrong[:5]}")
+    violations += dead_letters(installation, sent)
+    forwarded = sum(shard.offset for shard in shards.values()) - events - len(sent.bad)
+    return violations, f"{events} ratings, {len(sent.bad)} dead letters, {forwarded} records more in the log"
+
+
+def standing(shard: Shard) -> dict[tuple[str, str], float]:
+    """The ratings that stand, by user and item."""
+    return {
+        (user, shard.items.id_of(int(item))): float(rating)
+        for user in shard.users.ids()
+        for item, rating in zip(*shard.history.rated(shard.users.find(user) or 0)[:2], strict=True)
+    }
+
+
+def dead_letters(installation: Installation, sent: Sent) -> list[str]:
+    """Each bad record has a letter, and nothing else has one."""
+    places = set()
+    for each in consume_all(installation.kafka, installation.topics.dead_letters):
+        headers = {name: value for name, value in each.headers if name.startswith("__connect")}
+        place = (headers[f"__connect.errors.{what}"] for what in ("partition", "offset"))
+        places.add(tuple(map(int, place)))
+    if places == sent.bad:
+        return []
+    return [f"dead letters missing: {sent.bad - places}; too many: {places - sent.bad}"]
+
+
+def requests(installation: Installation, sent: Sent, events: Events) -> tuple[list[str], str]:
+    """Each request has a reply; where nobody died, one.
+
+    Returns
+    -------
+    violations : list of str
+    summary : str
+    """
+    replies = Counter(
+        value
+        for each in consume_all(installation.kafka, installation.topics.responses)
+        for name, value in each.headers
+        if name == "kafka_correlationId"
+    )
+    missing = [each for each in sent.requests if not replies[each]]
+    disturbed = {each for each, at in sent.requests.items() if events.unexpected(at, COMMIT_SECONDS)}
+    twice = {each for each, count in replies.items() if count > 1}
+    violations = []
+    if missing:
+        violations.append(f"{len(missing)} requests have no reply, such as {missing[:5]}")
+    if twice - disturbed:
+        violations.append(f"{len(twice - disturbed)} requests have two replies although nobody had died then")
+    if replies.keys() - sent.requests.keys():
+        violations.append("there are replies to what nobody asked")
+    told = f"{len(sent.requests)} requests, {len(disturbed)} of them while somebody had died"
+    return violations, f"{told}: {len(twice)} were answered again, {len(missing)} not at all"

@@ -1,0 +1,17 @@
+"""A short run of chaos; ``make chaos`` is the long one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.run import run
+
+
+@pytest.mark.timeout(600)
+def test_nothing_is_lost_and_nothing_counts_twice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(tmp_path, kills=3, seed=11, ratings=200.0, requests=20.0, say=print) == []
+    told = capsys.readouterr().out
+    assert "kill: 3" in told
+    assert "broker: 1" in told
