@@ -31,7 +31,13 @@ def make_topics(address: str, prefix: str, partitions: int) -> Topics:
 
 
 def messages(shape: Shape, count: int, seed: int = 0) -> Iterator[tuple[bytes, bytes]]:
-    """Keys and values of the first `count` ratings of a generated log."""
+    """Keys and values of the first `count` ratings of a generated log.
+
+    Raises
+    ------
+    ValueError
+        The log has fewer.
+    """
     left = count
     for chunk in Log(shape, seed):
         for each in encoded(chunk):
@@ -39,6 +45,8 @@ def messages(shape: Shape, count: int, seed: int = 0) -> Iterator[tuple[bytes, b
                 return
             left -= 1
             yield each
+    if left:
+        raise ValueError(f"the log has {count - left} ratings, expected at least {count}")
 
 
 def fill(address: str, topic: str, ratings: Iterable[tuple[bytes, bytes]], rate: float = 0.0) -> int:

@@ -27,6 +27,8 @@ FORWARDED = "recommender-forwarded"
 
 #: Replies under way at once; more requests wait in Kafka.
 UNDER_WAY = 1000
+#: Requests that wait for learning at once; more fail.
+MAX_WAITING = 10_000
 
 #: A reply that Kafka did not take, because it was away, is sent again after so long.
 RETRY_SECONDS = 1.0
@@ -77,6 +79,7 @@ class Answerer:
         self._tasks: set[asyncio.Task[None]] = set()
         self._learned = asyncio.Condition()
         self._handing_over = False
+        self._waiting = 0
         self.progress: dict[int, Progress] = {}
 
     def start_at(self, partition: int, offset: int) -> int:
@@ -197,23 +200,30 @@ class Answerer:
         Failure
             It has not learned so far by `limit`, in seconds since 1970.
         """
+        if self._waiting >= MAX_WAITING:
+            raise Failure("not_caught_up", f"{MAX_WAITING} requests wait already, try again", retriable=True)
 
         def settled() -> bool:
             held = self._shards.get(record.partition)
             return self._handing_over or held is None or held.shard.offset > after
 
-        async with self._learned:
-            try:
-                await asyncio.wait_for(self._learned.wait_for(settled), max(0.0, limit - time.time()))
-            except TimeoutError:
-                held = self._shards.get(record.partition)
-                reached = "nothing" if held is None else f"up to offset {held.shard.offset - 1}"
-                raise Failure(
-                    "not_caught_up",
-                    f"asked to answer after offset {after}, but partition {record.partition} has learned "
-                    f"{reached}",
-                    retriable=True,
-                ) from None
+        # Whoever waits must not keep others from their answers.
+        self._under_way.release()
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(max(0.0, limit - time.time())), self._learned:
+                await self._learned.wait_for(settled)
+        except TimeoutError:
+            held = self._shards.get(record.partition)
+            reached = "nothing" if held is None else f"up to offset {held.shard.offset - 1}"
+            raise Failure(
+                "not_caught_up",
+                f"asked to answer after offset {after}, but partition {record.partition} has learned {reached}",
+                retriable=True,
+            ) from None
+        finally:
+            self._waiting -= 1
+            await self._under_way.acquire()
         held = self._shards.get(record.partition)
         return held is not None and held.shard.offset > after
 

@@ -1,124 +1,31 @@
 """Test-then-learn: each rating asks the models for a ranking before they learn it.
 
-Two protocols, after Vinagre et al., Evaluation of recommender systems in streaming environments (2014), as
-FluRS uses it. In both the targets are the last half of the positive ratings in time order, candidates are
-the items seen so far that the user does not have, and an item never seen before counts as a miss.
-
-``flurs``
-    Only positive ratings are learned: the first 30 % to train, the next 20 % one by one, the last half each
-    after its test. Models here learn one by one all along, so the first two are one. What the user does not
-    have is what the user did not rate positively.
-``graded``
-    Every rating is learned, weighted by its value, and candidates leave out all that the user has rated.
-
-A target that the user has already is no candidate, so it is learned but not tested.
+What is learned and what is tested is said in `recommender.rating_stream`. Costs are the processor time of the
+thread, so that other programs of the machine do not count.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from time import perf_counter
-from typing import Any, Literal
+from time import thread_time
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recommender import rank_metrics as metrics
-from recommender.errors import RecommenderError
-from recommender.feedback import Feedback
 from recommender.history import History
 from recommender.live import MISS, TOP, rank_of
 from recommender.models import registry
 from recommender.models.base import IntArray, Model, ModelContext
+from recommender.rating_stream import Stream
 from recommender.top import best
 
-Protocol = Literal["flurs", "graded"]
-PROTOCOLS: tuple[Protocol, ...] = ("flurs", "graded")
-#: The share of positive ratings that are learned before the first test.
-LEARNED_FIRST = 0.5
 #: The least-rated items that together have this share of the ratings are the long tail.
 TAIL_SHARE = 0.2
 
 _TAIL_EVERY = 500
-
-
-class EvaluationError(RecommenderError):
-    """There is nothing to evaluate: too few positive ratings."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stream:
-    """A log of ratings, ready to be replayed.
-
-    Attributes
-    ----------
-    users, items : int32 arrays
-        Dense indices in the order of first appearance.
-    ratings, weights : float32 arrays
-    times : float64 array
-    tested : bool array
-        Which events are targets.
-    positive_weight : float
-    """
-
-    users: IntArray
-    items: IntArray
-    ratings: NDArray[np.float32]
-    weights: NDArray[np.float32]
-    times: NDArray[np.float64]
-    tested: NDArray[np.bool_]
-    positive_weight: float
-
-    def __len__(self) -> int:
-        return len(self.users)
-
-    @classmethod
-    def of(
-        cls,
-        users: NDArray[Any],
-        items: NDArray[Any],
-        ratings: NDArray[np.float64],
-        times: NDArray[np.float64],
-        positive: float,
-        protocol: Protocol = "graded",
-    ) -> Stream:
-        """The stream of a protocol.
-
-        Parameters
-        ----------
-        users, items : arrays of anything that can be compared, one length
-        ratings, times : float arrays
-            In the order in which they are to be learned.
-        positive : float
-            Ratings of at least this are positive.
-
-        Raises
-        ------
-        EvaluationError
-            Fewer than two ratings are positive.
-        """
-        given = np.asarray(ratings, np.float64)
-        if np.count_nonzero(given >= positive) < 2:
-            raise EvaluationError(
-                f"{np.count_nonzero(given >= positive)} of {len(given)} ratings are at least {positive:g}: "
-                "expected 2 or more positive ones; choose a lower threshold"
-            )
-        if protocol == "flurs":
-            kept = np.flatnonzero(given >= positive)
-            users, items, given, times = users[kept], items[kept], given[kept], times[kept]
-            weights, weight = np.ones(len(given), np.float32), 1.0
-        else:
-            low, high = float(given.min()), float(given.max())
-            feedback = Feedback.parse(f"graded:{positive!r}", min(low, high - 1.0), high)
-            weights, weight = feedback.weights(given.astype(np.float32)), feedback.positive_weight
-        positives = np.flatnonzero(given >= positive)
-        tested = np.zeros(len(given), np.bool_)
-        tested[positives[int(len(positives) * LEARNED_FIRST) :]] = True
-        return cls(
-            _dense(users), _dense(items), given.astype(np.float32), weights,
-            np.asarray(times, np.float64), tested, weight,
-        )  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -239,16 +146,16 @@ class Replay:
         s = self.stream
         events = self.history.append(s.users[run], s.items[run], s.ratings[run], s.weights[run], s.times[run])
         for model, result in self.models:
-            start = perf_counter()
+            start = thread_time()
             model.learn(events)
-            result.learn_seconds += perf_counter() - start
+            result.learn_seconds += thread_time() - start
             result.learned += len(events)
 
     def _observe(self, event: int, model: Model, result: Evaluation) -> None:
         s = self.stream
-        start = perf_counter()
+        start = thread_time()
         model.observe(int(s.users[event]), int(s.items[event]), float(s.weights[event]))
-        result.learn_seconds += perf_counter() - start
+        result.learn_seconds += thread_time() - start
 
     def _test(self, event: int) -> None:
         user, item = int(self.stream.users[event]), int(self.stream.items[event])
@@ -274,9 +181,9 @@ class Replay:
     def _rank(
         self, model: Model, result: Evaluation, user: int, item: int, candidates: IntArray, counts: IntArray
     ) -> int:
-        start = perf_counter()
+        start = thread_time()
         scores = model.score(user, candidates)
-        result.score_seconds += perf_counter() - start
+        result.score_seconds += thread_time() - start
         result.scored += 1
         top = candidates[best(scores, counts[candidates], TOP)]
         result.recommended.update(top.tolist())
@@ -292,19 +199,3 @@ def long_tail(counts: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:
     tail = np.zeros(len(counts), np.bool_)
     tail[order[np.cumsum(counts[order]) <= TAIL_SHARE * counts.sum()]] = True
     return tail
-
-
-def shuffled_ties(times: NDArray[np.float64], seed: int) -> NDArray[np.int64]:
-    """An order by time in which events of one timestamp are drawn at random."""
-    drawn = np.random.default_rng(seed).random(len(times))
-    order: NDArray[np.int64] = np.lexsort((drawn, times))
-    return order
-
-
-def _dense(ids: NDArray[Any]) -> IntArray:
-    """Numbers in the order of first appearance."""
-    _, first, codes = np.unique(ids, return_index=True, return_inverse=True)
-    order = np.empty(len(first), np.int32)
-    order[np.argsort(first, kind="stable")] = np.arange(len(first), dtype=np.int32)
-    dense: IntArray = order[codes]
-    return dense

@@ -159,10 +159,7 @@ class Ingest:
         )
 
     def _is_first(self, shard: Shard, record: Record) -> bool:
-        """Whether a rating is here for the first time; a forwarded one may come again after a crash.
-
-        Whoever forwards does so in the order of its log. So all below the newest have been here.
-        """
+        """Whether a rating is here for the first time; a forwarded one may come again after a crash."""
         source = header(record.headers, SOURCE)
         if source is None:
             return True
@@ -172,10 +169,7 @@ class Ingest:
             return True  # a header of that name that is not ours
         if not (0 <= partition < self.partitions and 0 <= offset < MAX_OFFSET):
             return True
-        if offset < shard.sources.get(partition, 0):
-            return False
-        shard.sources[partition] = offset + 1
-        return True
+        return shard.forwarded.is_first(partition, offset)
 
     def _dead_letter(
         self, partition: int, record: Record, error: Exception, stage: str, said: str = ""

@@ -149,9 +149,14 @@ class Learner:
             return None
 
     async def _deliver(self, outcome: Outcome) -> Sequence[asyncio.Future[Any]]:
+        """Send what goes elsewhere; what has not arrived yet.
+
+        Forwarded ratings have: the next run's must not overtake them, see `recommender.forwarded`.
+        """
         letters = [await self._send(self._dead_letter_topic, each) for each in outcome.dead_letters]
         forwards = [await self._send(self._ingest.topic, each) for each in outcome.forwards]
-        return [*letters, *forwards]
+        await asyncio.gather(*forwards)
+        return letters
 
 
 def _arrived(delivery: asyncio.Future[Any]) -> bool:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from recommender.catalog import Catalog
 from recommender.feedback import Feedback
+from recommender.forwarded import Forwarded
 from recommender.history import History
 from recommender.live import LiveMetrics, rank_of
 from recommender.messages import Columns, Failure, Rating, Reason, Recommended, Request, Response
@@ -68,15 +69,15 @@ class Shard:
     ----------
     offset : int
         The next offset of the partition; everything before it is in the state.
-    sources : dict of int to int
-        For each partition that forwards ratings here, the next offset of it that was not applied yet.
+    forwarded : Forwarded
+        Which ratings that other partitions forward were here already.
     """
 
     def __init__(self, partition: int, options: ShardOptions) -> None:
         self.partition = partition
         self.options = options
         self.offset = 0
-        self.sources: dict[int, int] = {}
+        self.forwarded = Forwarded()
         self.users = Catalog()
         self.items = Catalog()
         self.history = History()
@@ -309,10 +310,10 @@ class Shard:
 
     def state_beside_history(self) -> Arrays:
         """All of the state but the history and the catalogs, which can be copied while they grow."""
-        sources = np.array(sorted(self.sources.items()), dtype=np.int64).reshape(-1, 2)
+        own = {"offset": np.array([self.offset], dtype=np.int64), "forwarded": self.forwarded.state()}
         return flat(
             {
-                "shard": {"offset": np.array([self.offset], dtype=np.int64), "sources": sources},
+                "shard": own,
                 "model": self.model.state(),
                 "popular": self.popular.state(),
                 "live": self.live.state(),
@@ -326,7 +327,7 @@ class Shard:
             part, _, name = path.partition("/")
             parts.setdefault(part, {})[name] = array
         self.offset = int(parts["shard"]["offset"][0])
-        self.sources = {int(source): int(offset) for source, offset in parts["shard"]["sources"]}
+        self.forwarded.restore(parts["shard"]["forwarded"])
         self.users.restore(parts["users"])
         self.items.restore(parts["items"])
         self.history.restore(parts["history"])

@@ -24,7 +24,7 @@ ABANDONED = 600
 #: Where a file is, as a person would say it: a `Path` in a local directory, else a URL as text.
 Place = Any
 #: Writes the content of a file.
-Fill = Callable[[IO[bytes]], None]
+Fill = Callable[[IO[bytes]], object]
 
 
 class StorageError(RecommenderError, OSError):

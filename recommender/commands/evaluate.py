@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import json
 from pathlib import Path
@@ -15,9 +16,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from producers import movielens
-from recommender import evaluation, rank_metrics
+from recommender import evaluation, rank_metrics, rating_stream
 from recommender.errors import RecommenderError
-from recommender.evaluation import Evaluation, Stream
+from recommender.evaluation import Evaluation
+from recommender.rating_stream import Stream
 
 #: Models that are compared when none are named.
 DEFAULT_MODELS = "random,popular,popular-recent,item-knn,sequence-knn,blend"
@@ -42,7 +44,7 @@ _SHOWN = {
 @click.option(
     "--positive", type=float, default=4.0, show_default=True, help="Ratings of at least this are positive."
 )
-@click.option("--protocol", type=click.Choice(evaluation.PROTOCOLS), default="graded", show_default=True,
+@click.option("--protocol", type=click.Choice(rating_stream.PROTOCOLS), default="graded", show_default=True,
               help="What is learned and what is a candidate.")  # fmt: skip
 @click.option("--json", "json_file", metavar="FILE", help="Write the metrics as JSON; - prints nothing else.")
 @click.option("--csv", "csv_file", metavar="FILE", help="Write the metrics as a table with a header.")
@@ -58,7 +60,7 @@ def evaluate(
     source: str,
     models: str,
     positive: float,
-    protocol: evaluation.Protocol,
+    protocol: rating_stream.Protocol,
     json_file: str | None,
     csv_file: str | None,
     plot_file: str | None,
@@ -97,13 +99,17 @@ def evaluate(
 
 
 def _stream(
-    source: str, positive: float, protocol: evaluation.Protocol, limit: int | None, shuffle_ties: int | None
+    source: str,
+    positive: float,
+    protocol: rating_stream.Protocol,
+    limit: int | None,
+    shuffle_ties: int | None,
 ) -> Stream:
     path = movielens.locate(source, say=lambda text: click.echo(text, err=True))
     data = movielens.load_arrays(path, limit=limit)
     given = np.flatnonzero(~np.isnan(data.ratings))
     if shuffle_ties is not None:
-        given = given[evaluation.shuffled_ties(data.timestamps[given], shuffle_ties)]
+        given = given[rating_stream.shuffled_ties(data.timestamps[given], shuffle_ties)]
     return Stream.of(
         data.users[given], data.items[given], data.ratings[given], data.timestamps[given], positive, protocol
     )
@@ -115,9 +121,7 @@ def _evaluated(stream: Stream, names: list[str], seed: int) -> list[Evaluation]:
         results = []
         for name in names:
             task = progress.add_task(name, total=len(stream))
-            results += evaluation.evaluate(
-                stream, [name], seed, lambda n, task=task: progress.advance(task, n)
-            )
+            results += evaluation.evaluate(stream, [name], seed, functools.partial(progress.advance, task))
         return results
 
 

@@ -35,7 +35,7 @@ PRECISION = 2.0 * np.array([17.0, 11.0, 9.0, 20.0, 4.5, 19.0, 28.0, 35.0, 14.0, 
 SHORT = 6
 
 #: Of each older item, so many fewer raters are asked, but never fewer than this.
-RATERS_DECAY, LEAST_RATERS = 0.9, 32
+RATERS_DECAY, LEAST_RATERS = 0.95, 64
 
 # The sample of observed events: all of the first, then ever fewer, never less than one in so many.
 _ALL_OF_FIRST, _SAMPLED = 384, 24
@@ -50,7 +50,7 @@ class Blend:
     entries : int
         Newest items of the user whose neighbours are asked.
     raters : int
-        Newest raters of the newest of them that may become neighbours, of each older one a tenth fewer; the
+        Newest raters of the newest of them that may become neighbours, of each older one a twentieth fewer; the
         history may keep fewer.
     memory : float
         Observations until an old one counts 1/e.

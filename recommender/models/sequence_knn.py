@@ -123,7 +123,7 @@ class SequenceKNN:
         item_power: float = 0.5,
         raters: int = 256,
         raters_decay: float = 1.0,
-        neighbours: int = 1500,
+        neighbours: int = 1000,
         walked: int = 500,
         effort: int = 200_000,
     ) -> None:

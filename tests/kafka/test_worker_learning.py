@@ -37,7 +37,7 @@ def test_a_backlog_is_learned_exactly(running: Running) -> None:
     assert (status["users"], status["items"]) == (len(shard.users), len(shard.items))
     assert status["events"] == shard.events
     assert status["live"] == shard.live.summary()
-    assert shard.live.tests > 100
+    assert shard.live.tests > 0
 
 
 def test_messagepack_and_json_teach_alike(running: Running) -> None:

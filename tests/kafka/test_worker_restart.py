@@ -16,7 +16,7 @@ from tests.kafka.support import Record, produce, wait_until
 from tests.kafka.worker_logs import Oracle, Running, generated, newest_checkpoint, rating, running_worker
 from tests.kafka.workers import STOP_SECONDS, Worker
 
-COUNT = 20_000
+COUNT = 10_000
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def test_a_kill_in_the_middle(running: Running) -> None:
 
 def test_a_damaged_checkpoint_is_said_and_the_one_before_is_used(running: Running) -> None:
     worker = running.worker
-    worker.kill()
+    worker.stop()
     older, newest = sorted((running.installation.checkpoints / f"{running.topics.ratings}-0").glob("*.npz"))
     newest.write_bytes(newest.read_bytes()[:-1000])
     before = len(worker.log)

@@ -24,16 +24,13 @@ WRONG = {
     "another number of partitions": ({}, "expected 3, but {ratings} has 3, {requests} has 2"),
     "no topics": ({"topic_prefix": "no-such-prefix-"}, "no-such-prefix-ratings"),
     "an unknown model": ({"model": "crystal-ball"}, "crystal-ball"),
-    "an unknown model option": ({"model": "popular/colour=red"}, "colour"),
     "an unknown policy": ({"feedback": "stars:4"}, "'stars:4' does not exist"),
-    "a number that is none": ({"seed": "one"}, "RECOMMENDER_SEED has value 'one': not an integer"),
     "a setting that is none": (
         {"sead": "1"},
         "RECOMMENDER_SEAD is not a setting; the nearest is RECOMMENDER_SEED",
     ),
     "a busy port": ({"web_port": "{busy}"}, "RECOMMENDER_WEB_PORT has value {busy}"),
     "no broker": ({"broker": NOWHERE, "broker_wait": "1"}, f"No Kafka broker answers at {NOWHERE}"),
-    "no address": ({"broker": "kafka"}, "Broker address 'kafka': expected HOST:PORT"),
 }
 
 

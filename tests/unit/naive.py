@@ -87,7 +87,8 @@ def naive_sequence_knn(
     base: float = 0.15,
     power: float = 1.5,
     raters: int = 256,
-    raters_decay: float = 0.85,
+    raters_decay: float = 1.0,
+    neighbours: int = 1000,
     walked: int = 500,
     effort: int = 200_000,
 ) -> tuple[list[float], list[int]]:
@@ -110,6 +111,8 @@ def naive_sequence_knn(
         c = strength / (history.count(item) + 20.0) ** 0.6
         for v, shared in reversed(history.ring(item)[-newest:]):
             if v == user or shared is None or shared.weight <= 0:
+                continue
+            if v not in met and len(met) == neighbours:
                 continue
             if v not in met:
                 met.append(v)

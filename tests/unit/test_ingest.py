@@ -174,7 +174,7 @@ def test_what_was_forwarded_is_learned_where_it_belongs() -> None:
     arrived = FakeRecord(0, forward.value, forward.key, forward.timestamp, tuple(forward.headers))
     assert apply(there, [arrived], partitions=3) == Outcome(learned=1)
     assert standing(there) == {(user, "x"): 4.0}
-    assert there.sources == {1: 42}
+    assert there.forwarded.reached() == {1: 42}
 
 
 def test_a_rating_without_a_key_at_home_is_learned() -> None:
@@ -238,7 +238,7 @@ def test_forwarded_ratings_count_once(sent: list[tuple[int, int, Rating]], cuts:
     expected: dict[int, int] = {}
     for source, place, _ in sent:
         expected[source] = max(expected.get(source, 0), place + 1)
-    assert here.sources == expected
+    assert here.forwarded.reached() == expected
 
 
 @pytest.mark.parametrize(
@@ -261,7 +261,7 @@ def test_a_source_that_is_not_ours_is_ignored(source: bytes) -> None:
     here, user = shard(2), users_of(2, 3)[0]
     record = FakeRecord(0, rating_value(user, "x"), headers=((SOURCE, source),))
     assert apply(here, [record], partitions=3).learned == 1
-    assert here.sources == {}
+    assert here.forwarded.reached() == {}
     assert here.digest()
 
 

@@ -60,6 +60,7 @@ def test_equals_the_naive_version(
         {},
         {"raters": 12, "raters_decay": 0.5},
         {"effort": 100},
+        {"neighbours": 5},
         {"walked": 15, "window": 3},
         {"base": 0.0},
         {"power": 2.5, "window_decay": 0.5},
@@ -78,11 +79,9 @@ def test_evidence_of_two_shards_adds_up() -> None:
     whole.append(*columns(log))
     left.append(*columns(own + shards[0]))
     right.append(*columns(shards[1]))
-    model = SequenceKNN(ModelContext(whole), own_power=0.0, raters=1000, raters_decay=1.0)
+    model = SequenceKNN(ModelContext(whole), own_power=0.0, raters=1000)
     profile = model.profile(0)
-    parts = [
-        SequenceKNN(ModelContext(h), own_power=0.0, raters=1000, raters_decay=1.0) for h in (left, right)
-    ]
+    parts = [SequenceKNN(ModelContext(h), own_power=0.0, raters=1000) for h in (left, right)]
     sums = np.zeros(whole.item_count)
     for part, user in zip(parts, (0, -1), strict=True):
         evidence = part.evidence(profile._replace(user=user))

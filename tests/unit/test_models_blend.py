@@ -1,0 +1,230 @@
+"""The blend learns what works on a stream; its parts equal naive versions."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from recommender.evaluation import evaluate
+from recommender.history import History
+from recommender.models import ranking, reasons, registry
+from recommender.models.base import ModelContext
+from recommender.models.blend import Blend
+from recommender.models.blend_features import FEATURES, HALF_LIVES
+from recommender.models.ranking import ListwiseRanker, solve
+from recommender.rank_metrics import recall
+from recommender.rating_stream import Stream
+
+Pair = tuple[int, int]
+
+
+def stream(pairs: list[Pair]) -> Stream:
+    users, items = np.array(pairs).T
+    return Stream.of(users, items, np.ones(len(pairs)), np.arange(len(pairs)) * 10.0, 1.0)
+
+
+def drawn(count: int, users: int, choose: Iterator[Pair]) -> list[Pair]:
+    """The first so many pairs that do not repeat."""
+    seen: dict[Pair, None] = {}
+    for pair in choose:
+        seen.setdefault(pair)
+        if len(seen) == count:
+            break
+    return list(seen)
+
+
+def fashions(seed: int) -> Iterator[Pair]:
+    """Everybody wants what came up lately, whoever they are."""
+    rng = np.random.default_rng(seed)
+    for event in itertools.count():
+        newest = event // 40
+        yield int(rng.integers(400)), max(newest + 20 - int(rng.geometric(0.15)), 0)
+
+
+def tastes(seed: int) -> Iterator[Pair]:
+    """Each user stays in one of twenty groups of equally popular items."""
+    rng = np.random.default_rng(seed)
+    while True:
+        user = int(rng.integers(600))
+        yield user, user % 20 * 15 + int(rng.integers(15))
+
+
+def favourites(seed: int) -> Iterator[Pair]:
+    """Everybody draws from one list, the same for all at all times."""
+    rng = np.random.default_rng(seed)
+    while True:
+        yield int(rng.integers(2000)), min(int(rng.zipf(1.5)) - 1, 400)
+
+
+SINGLE = [
+    "popular",
+    "popular-recent/half_life=200",
+    "popular-recent/half_life=5000",
+    "item-knn",
+    "sequence-knn",
+]
+
+
+@pytest.mark.parametrize(
+    ("choices", "right"),
+    [
+        (fashions, ["popular-recent/half_life=200"]),
+        (tastes, ["item-knn", "sequence-knn"]),
+        (favourites, ["popular", "popular-recent/half_life=5000"]),
+    ],
+)
+def test_it_finds_out_what_works(choices: object, right: list[str]) -> None:
+    assert callable(choices)
+    pairs = drawn(6000, 600, choices(1))
+    results = {result.model: recall(result.array()) for result in evaluate(stream(pairs), [*SINGLE, "blend"])}
+    best = max(results[name] for name in SINGLE)
+    assert max(results[name] for name in right) == best, "the stream is not what it claims to be"
+    assert results["blend"] >= 0.97 * best
+    wrong = [results[name] for name in SINGLE if name not in right]
+    assert results["blend"] > 1.1 * min(wrong)
+
+
+def test_what_complements_each_other_is_better_than_each() -> None:
+    def both(seed: int) -> Iterator[Pair]:
+        """Users keep to a group, and in each group new items come up and go."""
+        rng = np.random.default_rng(seed)
+        for event in itertools.count():
+            user = int(rng.integers(300))
+            age = int(rng.geometric(0.3)) - 1
+            yield user, max(event // 500 + 4 - age, 0) * 10 + user % 10
+
+    results = {
+        result.model: recall(result.array())
+        for result in evaluate(stream(drawn(8000, 300, both(2))), [*SINGLE, "blend"])
+    }
+    assert results["blend"] > max(results[name] for name in SINGLE)
+
+
+def test_a_user_without_history_gets_what_is_popular_now() -> None:
+    history = History()
+    model = Blend(ModelContext(history))
+    for event, (user, item) in enumerate(drawn(3000, 400, fashions(3))):
+        if model.next_observation(event) == event:
+            model.observe(user, item, 1.0)
+        model.learn(history.append([user], [item], [1.0], [1.0], [float(event)]))
+    everything = np.arange(history.item_count, dtype=np.int32)
+    top = np.argsort(-model.score(10**6, everything), kind="stable")[:10]
+    assert (top > history.item_count - 40).all()
+    assert model.answers_unseen_users
+
+
+def test_features_equal_naive_ones() -> None:
+    rng = np.random.default_rng(5)
+    history = History()
+    model = Blend(ModelContext(history, positive_weight=1.0))
+    log: list[tuple[int, int, float]] = []
+    pairs = list(dict.fromkeys((int(u), int(i)) for u, i in rng.integers(0, [9, 12], (90, 2))))
+    for user, item in pairs:
+        log.append((user, item, float(rng.choice([0.5, 1.0, 1.2]))))
+    for time, (user, item, weight) in enumerate(log):
+        model.learn(history.append([user], [item], [weight], [weight], [float(time)]))
+    candidates = np.arange(14, dtype=np.int32)
+    features = dict(zip(FEATURES, model.features(0, candidates).T, strict=True))
+    now = len(log)
+    for item in range(12):
+        times = [time for time, (_, i, _) in enumerate(log) if i == item]
+        positives = sum(weight >= 1.0 for _, i, weight in log if i == item)
+        assert features["log popularity"][item] == pytest.approx(math.log(len(times) + 1))
+        share = (positives + 1) / (len(times) + 2)
+        assert features["log positive share"][item] == pytest.approx(math.log(share))
+        assert features["log age"][item] == pytest.approx(math.log(now - times[0] + 10))
+        for half_life in HALF_LIVES.tolist():
+            fading = sum(2.0 ** ((time - now) / half_life) for time in times)
+            name = f"log popularity, {half_life:.0f}"
+            assert features[name][item] == pytest.approx(max(math.log(fading), math.log(0.1)), abs=1e-9)
+    sequence = registry.create("sequence-knn/walked=0/raters_decay=1", ModelContext(history)).score(
+        0, candidates
+    )
+    assert features["sequence"] == pytest.approx(sequence / sequence.max())
+    assert np.isfinite(model.features(3, candidates)).all()
+    assert features["sequence"][12:].tolist() == [0.0, 0.0]
+
+
+def test_the_ranker_finds_the_weights_that_made_the_choices() -> None:
+    rng = np.random.default_rng(6)
+    true = np.array([1.5, -1.0, 0.0])
+    ranker = ListwiseRanker(np.zeros(3), np.ones(3), contexts=1, firmness=1.0, memory=1e6)
+    for _ in range(1500):
+        features = rng.normal(size=(40, 3))
+        utility = features @ true + rng.gumbel(size=40)
+        ranker.learn(features, int(utility.argmax()), -1)
+    assert ranker.weights(-1) == pytest.approx(true, abs=0.15)
+    assert ranker.weights(0) == pytest.approx(ranker.weights(-1))
+
+
+def test_contexts_may_differ_and_borrow() -> None:
+    rng = np.random.default_rng(7)
+    ranker = ListwiseRanker(np.zeros(2), np.ones(2), contexts=2, firmness=1.0, memory=1e6)
+    for turn in range(1500):
+        context = turn % 3 - 1
+        true = np.array([1.0, -1.0]) if context == 0 else np.array([1.0, 1.0])
+        features = rng.normal(size=(30, 2))
+        ranker.learn(features, int((features @ true + rng.gumbel(size=30)).argmax()), context)
+    assert ranker.weights(0) == pytest.approx([1.0, -1.0], abs=0.25)
+    assert ranker.weights(1) == pytest.approx([1.0, 1.0], abs=0.25)
+    assert ranker.weights(-1) == pytest.approx([1.0, 1.0], abs=0.25)
+
+
+def test_a_long_list_is_judged_as_a_short_one() -> None:
+    """What is sampled below the top leads to the same weights as the whole."""
+    rng = np.random.default_rng(8)
+    true = np.array([2.0, -1.0])
+    ranker = ListwiseRanker(np.zeros(2), np.ones(2), contexts=0, firmness=1.0, memory=1e6)
+    for _ in range(1500):
+        features = rng.normal(size=(10 * ranking.TOP, 2))
+        utility = features @ true + rng.gumbel(size=len(features))
+        ranker.learn(features, int(utility.argmax()), -1)
+    assert ranker.weights(-1) == pytest.approx(true, abs=0.25)
+
+
+def test_solve_equals_the_library() -> None:
+    rng = np.random.default_rng(9)
+    for size in (1, 2, 17):
+        root = rng.normal(size=(size, size))
+        matrix, vector = root @ root.T + np.eye(size), rng.normal(size=size)
+        expected = np.linalg.solve(matrix, vector)
+        solve(matrix.copy(), vector)
+        assert vector == pytest.approx(expected)
+
+
+def test_the_sample_of_observed_events_thins_out() -> None:
+    model = Blend(ModelContext(History()))
+    sampled, event = [], model.next_observation(0)
+    while event < 200_000:
+        sampled.append(event)
+        event = model.next_observation(event + 1)
+    assert sampled[:100] == list(range(100))
+    late = sum(event >= 100_000 for event in sampled)
+    assert 100_000 / 24 * 0.9 < late < 100_000 / 24 * 1.1
+    assert all(model.next_observation(event) == event for event in sampled[::97])
+
+
+def test_reasons_are_the_users_own_items_and_similar_items_stand_near() -> None:
+    history = History()
+    model = Blend(ModelContext(history))
+    log = [(user, item) for user in range(1, 30) for item in ((0, 1, 2) if user % 2 else (5, 6, 7))]
+    log += [(0, 0), (0, 1), (0, 5)]
+    for time, (user, item) in enumerate(log):
+        model.learn(history.append([user], [item], [1.0], [1.0], [float(time)]))
+    for each in (model, registry.create("sequence-knn", ModelContext(history))):
+        wanted = np.array([2, 6, 3], np.int32)
+        two, six, never = reasons.explain(each, 0, wanted)  # type: ignore[arg-type]
+        assert {own for own, _ in two} == {0, 1}
+        assert [own for own, _ in six] == [5]
+        assert never == []
+        for found in (two, six):
+            assert sum(share for _, share in found) == pytest.approx(1.0)
+            assert [share for _, share in found] == sorted((share for _, share in found), reverse=True)
+        near = reasons.similar_items(each, 5, np.arange(8, dtype=np.int32))  # type: ignore[arg-type]
+        assert set(np.argsort(-near)[:2].tolist()) == {6, 7}
+        assert near[5] == 0.0
+        assert reasons.explain(each, 99, wanted) == [[], [], []]  # type: ignore[arg-type]
