@@ -29,6 +29,9 @@ test-docker: $(STAMP) ## Run the broker tests against a container instead
 bench: $(BENCH_STAMP) ## Measure the worker beside its peers; BENCH="--quick learn" for less
 	$(BIN)/python -m benchmarks.run $(BENCH)
 
+chaos: $(STAMP) ## Kill workers under load and prove that nothing is lost: make chaos [KILLS=100] [SEED=n]
+	$(BIN)/python -m tests.chaos --kills $(or $(KILLS),100) $(if $(SEED),--seed $(SEED))
+
 lint: $(STAMP) ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

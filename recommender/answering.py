@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import fnmatch
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable
@@ -13,6 +12,7 @@ from recommender.bulk import Batch
 from recommender.ingest import Outgoing, Record
 from recommender.messages import BadMessage, Failure, Request, decode_request, header
 from recommender.progress import Progress
+from recommender.reply_topics import ReplyTopics
 from recommender.routing import partition_of
 from recommender.shards import Shards
 
@@ -72,7 +72,7 @@ class Answerer:
         self._requests_topic = requests_topic
         self._responses_topic = responses_topic
         self._partitions = partitions
-        self._reply_topics = [responses_topic, *reply_topics]
+        self._reply_topics = ReplyTopics([responses_topic, *reply_topics])
         self._request_wait = request_wait
         self._answered = answered
         self._under_way = asyncio.Semaphore(UNDER_WAY)
@@ -152,7 +152,7 @@ class Answerer:
         try:
             named = header(headers, *REPLY_TOPIC)
             if named is not None:
-                topic = self._allowed(named)
+                topic = self._reply_topics.allowed(named)
             request = decode_request(record.value, headers)
             # Similar items are asked of whatever partition the request came to.
             owner = record.partition
@@ -218,7 +218,8 @@ class Answerer:
             reached = "nothing" if held is None else f"up to offset {held.shard.offset - 1}"
             raise Failure(
                 "not_caught_up",
-                f"asked to answer after offset {after}, but partition {record.partition} has learned {reached}",
+                f"asked to answer after offset {after}, but partition {record.partition} has learned "
+                f"{reached}",
                 retriable=True,
             ) from None
         finally:
@@ -250,9 +251,12 @@ class Answerer:
         """Send a reply; the code of what was sent in the end."""
         code = "ok" if failure is None else failure.code
         try:
+            self._reply_topics.check(topic)
             await self._await(topic, _reply_to(record, value, failure))
+            self._reply_topics.found(topic)
         except Exception as error:
-            logger.warning("%s[%d] offset %d: no reply to %s: %s", *_place(record), topic, error)
+            if self._reply_topics.failed(topic, error):
+                logger.warning("%s[%d] offset %d: no reply to %s: %s", *_place(record), topic, error)
             what = f"{type(error).__name__}: {error}"
             if topic == self._responses_topic:
                 missed = Failure("reply_not_accepted", f"Kafka does not take the reply: {what}")
@@ -279,20 +283,6 @@ class Answerer:
                 if not (ours and getattr(error, "retriable", False)):
                     raise
             await asyncio.sleep(RETRY_SECONDS)
-
-    def _allowed(self, named: bytes) -> str:
-        """The reply topic that a request names.
-
-        Raises
-        ------
-        Failure
-            No pattern of the allow-list matches it.
-        """
-        topic = named.decode("utf-8", "replace")
-        if any(fnmatch.fnmatchcase(topic, pattern) for pattern in self._reply_topics):
-            return topic
-        allowed = ", ".join(self._reply_topics)
-        raise Failure("reply_topic_not_allowed", f"reply topic {topic[:249]!r} is not one of: {allowed}")
 
 
 def _reply_to(record: Record, value: bytes, failure: Failure | None) -> Outgoing:

@@ -229,7 +229,7 @@ class RemoteStorage:
             fill(file)
             file.flush()
             written = file.tell()
-            with self._named(name):
+            with self._named(name, passes=StorageError):
                 self._fs.put_file(file.name, self._path(name))
         found = self.size(name)
         if found != written:
@@ -252,11 +252,11 @@ class RemoteStorage:
         return f"{self._root}/{name}" if name else self._root
 
     @contextlib.contextmanager
-    def _named(self, name: str) -> Iterator[None]:
+    def _named(self, name: str, passes: type[OSError] = FileNotFoundError) -> Iterator[None]:
         """Packages behind fsspec raise what they like: make it one kind of error, which names the place."""
         try:
             yield
-        except (FileNotFoundError, StorageError):
+        except passes:
             raise
         except Exception as error:
             reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -12,7 +12,7 @@ import click
 import faust
 
 from recommender import app as app_room
-from recommender import logs
+from recommender import history_snapshot, logs
 from recommender import settings as settings_room
 from recommender.app import WorkerApp
 from recommender.errors import RecommenderError
@@ -74,6 +74,7 @@ def worker(rebuild: bool, allow_gap: bool, **overrides: str | None) -> None:
     _require_free(config)
     app = app_room.create_app(config, rebuild=rebuild, allow_gap=allow_gap)
     registry.warm((config.model,))
+    history_snapshot.warm()
     run(app, config)
 
 

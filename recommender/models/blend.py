@@ -38,7 +38,7 @@ SHORT = 6
 RATERS_DECAY, LEAST_RATERS = 0.95, 64
 
 # The sample of observed events: all of the first, then ever fewer, never less than one in so many.
-_ALL_OF_FIRST, _SAMPLED = 384, 24
+_ALL_OF_FIRST, _SAMPLED = 512, 20
 _SALT = 5
 
 
@@ -56,7 +56,7 @@ class Blend:
         Observations until an old one counts 1/e.
     observations : float
         How many observations are learned from while the first few hundred events pass; after n events it is
-        about so many times 1 + ln(1 + n / 200), and one in 400 events more.
+        about so many times 1 + ln(1 + n / 200), and one in 250 events more.
     """
 
     reads_history_to_learn = False
@@ -70,7 +70,7 @@ class Blend:
         entries: int = 20,
         raters: int = 256,
         memory: float = 3000.0,
-        observations: float = 100.0,
+        observations: float = 180.0,
     ) -> None:
         between("blend", "entries", entries, 1, 1000)
         between("blend", "raters", raters, 1, 1_000_000)
@@ -171,7 +171,7 @@ class Blend:
         return None
 
     def next_observation(self, event: int) -> int:
-        """All of the first events, then a sample that thins out to one in 24."""
+        """All of the first events, then a sample that thins out to one in 20."""
         return int(_next_sampled(event))
 
     def observe(self, user: int, item: int, weight: float) -> None:
@@ -187,7 +187,7 @@ class Blend:
 
     def _wants(self, user: int, item: int, weight: float) -> bool:
         event = self._event
-        budget = self._observations * (1.0 + math.log(1.0 + event / 200.0)) + event / 400.0
+        budget = self._observations * (1.0 + math.log(1.0 + event / 200.0)) + event / 250.0
         return bool(weight >= self._positive and 0 <= item < self._items and self._observed < budget)
 
     def _candidates(self, user: int) -> IntArray:

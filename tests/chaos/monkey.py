@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from recommender.broker import LocalBroker
-from tests.chaos.recovery import Events, Log
+from tests.chaos.recovery import Event, Events, Log
 from tests.kafka.workers import STOP_SECONDS, Installation, Worker
 
 #: Nobody may take longer to recover: then something hangs.
@@ -76,13 +76,14 @@ class Monkey:
             self._say(f"{number}/{len(plan)} {kind}")
             self._actions[kind]()
             # Most often all is well again before something else happens.
-            if self._draw.random() < 0.8:
-                time.sleep(self._draw.uniform(0.0, 5.0))
+            if self._draw.random() < 0.7:
+                self._wait_until_all_ready()
+            time.sleep(self._draw.uniform(0.0, 2.0))
             self._look_for_deaths()
 
     def stop(self) -> None:
         """Stop all workers: each must end in time and without complaint."""
-        self._look_for_deaths()
+        self._wait_until_all_ready()
         for each in self._running:
             self._stop_worker(each)
         self._log.close()
@@ -118,9 +119,9 @@ class Monkey:
     def _kill(self) -> None:
         victims = self._draw.sample(self._running, k=2 if self._draw.random() < 0.1 else 1)
         ends = self._log.ends(self._installation.topics.ratings)
-        events = []
+        events: list[Event] = []
         for each in victims:
-            events.append(self.events.begin("kill"))
+            events.append(self.events.begin("kill", not events and self._all_ready()))
             each.kill()
             self._running.remove(each)
         # Whatever supervises a worker starts it again soon, or only after its partitions have moved.
@@ -135,7 +136,7 @@ class Monkey:
     def _stop(self) -> None:
         victim = self._draw.choice(self._running)
         ends = self._log.ends(self._installation.topics.ratings)
-        event = self.events.begin("stop")
+        event = self.events.begin("stop", self._all_ready())
         self._running.remove(victim)
         self._stop_worker(victim)
         self._wait_until_learning(ends, event)
@@ -145,7 +146,7 @@ class Monkey:
         """Stop a worker's time for longer than its session; it wakes when others have its partitions."""
         victim = self._draw.choice(self._running)
         ends = self._log.ends(self._installation.topics.ratings)
-        event = self.events.begin("pause")
+        event = self.events.begin("pause", self._all_ready())
         self._running.remove(victim)
         victim.send_signal(signal.SIGSTOP)
         self._wait_until_learning(ends)
@@ -157,7 +158,7 @@ class Monkey:
     def _join(self) -> None:
         """One more worker comes, and goes again a little later."""
         ends = self._log.ends(self._installation.topics.ratings)
-        event = self.events.begin("join")
+        event = self.events.begin("join", self._all_ready())
         more = self._installation.worker(session_timeout=SESSION_SECONDS).start()
         self._running.append(more)
         more.ready()
@@ -167,10 +168,11 @@ class Monkey:
         self._stop_worker(more)
 
     def _restart_broker(self) -> None:
-        event = self.events.begin("broker")
+        event = self.events.begin("broker", self._all_ready())
         self._broker.kill()
         time.sleep(self._draw.uniform(2.0, 8.0))
         self._broker.restart()
+        event.mended = time.monotonic()
         self._wait_until_learning(self._log.ends(self._installation.topics.ratings), event)
 
     def _stop_worker(self, worker: Worker) -> None:
@@ -183,7 +185,7 @@ class Monkey:
         if took > STOP_SECONDS:
             self.violations.append(f"SIGTERM took {took:.1f} s")
 
-    def _wait_until_learning(self, ends: dict[int, int], *events: object) -> None:
+    def _wait_until_learning(self, ends: dict[int, int], *events: Event) -> None:
         """Wait until each partition is learned from beyond an offset, by a worker that is ready."""
         deadline = time.monotonic() + HUNG_SECONDS
         while True:
@@ -199,6 +201,18 @@ class Monkey:
         for each in self.events.all:
             if each in events and each.recovered > now:
                 each.recovered = now
+
+    def _all_ready(self) -> bool:
+        return all(each.page("readyz")[0] == 200 for each in self._running)
+
+    def _wait_until_all_ready(self) -> None:
+        deadline = time.monotonic() + HUNG_SECONDS
+        while not self._all_ready():
+            if time.monotonic() > deadline:
+                self.violations.append(f"not all workers are ready within {HUNG_SECONDS:g} s")
+                return
+            time.sleep(LOOK_SECONDS)
+            self._look_for_deaths()
 
     def _offsets(self, saved: bool = False) -> dict[int, int]:
         """How far each partition is learned, or saved, as those workers say that are ready."""

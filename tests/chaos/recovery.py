@@ -18,18 +18,24 @@ class Event:
     kind : str
         ``kill``, ``stop``, ``pause``, ``join`` or ``broker``.
     began : float
+    alone : bool
+        All workers were ready when it happened; else it came on top of something else.
+    mended : float or None
+        For the broker, when it answered again; the recovery is measured from there.
     recovered : float
         When every partition was learned from again by a worker that says it is ready.
     """
 
     kind: str
     began: float
+    alone: bool
+    mended: float | None = None
     recovered: float = float("inf")
 
     @property
     def seconds(self) -> float:
         """How long it took."""
-        return self.recovered - self.began
+        return self.recovered - (self.mended or self.began)
 
 
 @dataclass
@@ -38,9 +44,9 @@ class Events:
 
     all: list[Event] = field(default_factory=list)
 
-    def begin(self, kind: str) -> Event:
+    def begin(self, kind: str, alone: bool) -> Event:
         """Note that something happens now."""
-        event = Event(kind, time.monotonic())
+        event = Event(kind, time.monotonic(), alone)
         self.all.append(event)
         return event
 
@@ -56,13 +62,25 @@ class Events:
             if each.kind in ("kill", "pause", "broker")
         )
 
+    def around(self, moment: float) -> str:
+        """What happened in the ten seconds before and after, for a person."""
+        return ", ".join(
+            f"{each.kind} {each.began - moment:+.1f} to {each.recovered - moment:+.1f} s"
+            for each in self.all
+            if each.began - 10 < moment < each.recovered + 10
+        )
+
     def summary(self, kind: str) -> str:
         """Count, median and worst of one kind, in words."""
-        times = [each.seconds for each in self.all if each.kind == kind]
-        if not times:
-            return f"{kind}: none"
-        middle, worst = statistics.median(times), max(times)
-        return f"{kind}: {len(times)}, recovered after {middle:.1f} s (median), {worst:.1f} s (worst)"
+        told = f"{kind}: {sum(each.kind == kind for each in self.all)}"
+        for alone, what in ((True, "when all was well"), (False, "on top of something else")):
+            times = [each.seconds for each in self.all if each.kind == kind and each.alone == alone]
+            if times:
+                middle, worst = statistics.median(times), max(times)
+                told += (
+                    f"; {len(times)} {what}, recovered after {middle:.1f} s (median), {worst:.1f} s (worst)"
+                )
+        return told
 
 
 class Log:

@@ -85,7 +85,10 @@ def requests(installation: Installation, sent: Sent, events: Events) -> tuple[li
     if missing:
         violations.append(f"{len(missing)} requests have no reply, such as {missing[:5]}")
     if twice - disturbed:
-        violations.append(f"{len(twice - disturbed)} requests have two replies although nobody had died then")
+        when = sorted(
+            events.around(sent.requests[each]) for each in twice - disturbed if each in sent.requests
+        )
+        violations.append(f"{len(when)} requests have two replies although nobody had died then: {when[:5]}")
     if replies.keys() - sent.requests.keys():
         violations.append("there are replies to what nobody asked")
     told = f"{len(sent.requests)} requests, {len(disturbed)} of them while somebody had died"

@@ -181,8 +181,11 @@ def test_a_reply_topic_that_is_not_allowed(running: Running, asker: Asker, topic
 
 
 def test_a_reply_topic_that_does_not_exist(running: Running, asker: Asker) -> None:
-    """It takes the worker ten seconds to be sure, in which all others were answered."""
-    reply = asker.reply(LOST)
-    assert reply.topic == running.topics.responses
-    assert reply.error["code"] == "reply_topic_unavailable"
-    assert running.topics.prefix + MISSING in reply.error["message"]
+    """It takes the worker ten seconds to be sure, in which all others were answered; then it remembers."""
+    topic = running.topics.prefix + MISSING
+    for correlation in (LOST, asker.send({"user": USER}, ("reply_to", topic.encode()))):
+        reply = asker.reply(correlation)
+        assert reply.topic == running.topics.responses
+        assert reply.error["code"] == "reply_topic_unavailable"
+        assert topic in reply.error["message"]
+    assert running.worker.log.count(f"no reply to {topic}") == 1

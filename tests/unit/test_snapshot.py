@@ -177,8 +177,8 @@ def test_who_takes_the_lock_never_meets_a_thread_that_still_copies(
             if within is None:
                 saving.cancel()
             waiting = asyncio.create_task(held.lock.acquire())
-            for _ in range(20):
-                await asyncio.sleep(0.001)
+            for _ in range(100):
+                await asyncio.sleep(0)
                 assert not waiting.done()
             go_on.set()
             await waiting
