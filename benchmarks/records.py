@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
+from typing import Any
 
 import msgspec
 
@@ -41,11 +42,13 @@ class Learning:
     Parameters
     ----------
     model : str
-        As in the settings; everything else is as by default.
+        As in the settings.
+    **settings
+        Others of them; what is not named is as by default.
     """
 
-    def __init__(self, model: str) -> None:
-        options = ShardOptions.of(Settings(model=model))
+    def __init__(self, model: str, **settings: Any) -> None:
+        options = ShardOptions.of(Settings(model=model, **settings))
         self.shard = Shard(0, options)
         self._ingest = Ingest(TOPIC, 1, RatingDecoder(options.feedback.low, options.feedback.high))
 

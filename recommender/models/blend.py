@@ -34,9 +34,6 @@ PRECISION = 2.0 * np.array([17.0, 11.0, 9.0, 20.0, 4.5, 19.0, 28.0, 35.0, 14.0, 
 #: Users with fewer entries than this have a short history.
 SHORT = 6
 
-#: Of each older item, so many fewer raters are asked, but never fewer than this.
-RATERS_DECAY, LEAST_RATERS = 0.95, 64
-
 # The sample of observed events: all of the first, then ever fewer, never less than one in so many.
 _ALL_OF_FIRST, _SAMPLED = 512, 20
 _SALT = 5
@@ -50,8 +47,7 @@ class Blend:
     entries : int
         Newest items of the user whose neighbours are asked.
     raters : int
-        Newest raters of the newest of them that may become neighbours, of each older one a twentieth fewer; the
-        history may keep fewer.
+        Newest raters of each that may become neighbours; the history may keep fewer.
     memory : float
         Observations until an old one counts 1/e.
     observations : float
@@ -79,8 +75,7 @@ class Blend:
         self._history: History = context.history
         self._positive = np.float32(context.positive_weight)
         self._entries, self._observations = entries, observations
-        fading = np.floor(raters * RATERS_DECAY ** np.arange(entries)).astype(np.int64)
-        self._raters = np.maximum(fading, min(raters, LEAST_RATERS))
+        self._raters = min(raters, context.history.raters_per_item)
         self._decays = np.array([0.8 ** (k / 2) for k in range(2 * LOOK_BACK * entries + 1)])
         self._closeness = np.array([0.95 ** max(d / 2 - 1, 0.0) for d in range(41)])
         self._scratch = Scratch()
@@ -145,8 +140,7 @@ class Blend:
         sums = np.zeros((min(self._items, self._history.item_count), 2))
         count = len(profile.items)
         if count and profile.items.max() < len(sums):
-            touches = np.minimum(self._raters[:count], self._history.raters_per_item).sum()
-            room = self._scratch.room(arrays, int(touches))
+            room = self._scratch.room(arrays, count * self._raters)
             kernels.evidence(
                 arrays,
                 profile.user,

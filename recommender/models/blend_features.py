@@ -92,7 +92,7 @@ def evidence(h, own_user, items, strengths, raters, closeness, t, sums):
         share = strengths[k] / (np.float64(h.items[items[k]].count) + 20.0) ** 0.6
         met, touches = meet(
             users, h.items, h.ring_users, h.ring_entries, h.entry_weights,
-            own_user, items[k], share, raters[k], t, met, touches,
+            own_user, items[k], share, raters, t, met, touches,
         )  # fmt: skip
     for n in range(met):
         user = t.user[n]

@@ -50,12 +50,12 @@ def meanwhile(installation: Installation, asker: Asker, seed: int) -> Iterator[N
 
     def rate() -> None:
         number = seed
-        while not over.is_set():
-            produce(installation.kafka, installation.topics.ratings, generated(500, seed=number))
+        while not over.wait(0.1):
+            produce(installation.kafka, installation.topics.ratings, generated(300, seed=number))
             number += 1
 
     def ask() -> None:
-        while not over.wait(0.02):
+        while not over.wait(0.05):
             for user in USERS.values():
                 asker.send({"user": user, "n": 2})
 

@@ -1,0 +1,70 @@
+"""What one new rating costs until the next list of recommendations knows of it."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.contest import Goal, Metric, Options, Outcome, Turn, Values, compete
+from benchmarks.data import ML_100K, Log
+from benchmarks.environments import ask, python_of
+from benchmarks.recommend import write_ratings
+from benchmarks.records import Learning, fetched
+from recommender.models import registry
+from recommender.settings import Settings
+
+DEFAULT = Settings().model
+OURS = f"ours, {DEFAULT}, one rating learned"
+SURPRISE, FLURS = "Surprise KNNBaseline, refitted", "FluRS MF, one update"
+COST = Metric("time", "ms", "lower")
+
+
+def run(options: Options) -> list[Outcome]:
+    """Learn a log, then measure single ratings in turns."""
+    count = options.size(2_000, 200)
+    models = ("mf", "knn-baseline")
+    registry.warm((DEFAULT, *models))
+    outcome = Outcome("adapt", "One rating, after 100,000", OURS, [COST])
+    with tempfile.TemporaryDirectory() as directory:
+        path = write_ratings(Path(directory), Log(ML_100K))
+
+        def surprise() -> Values:
+            return {COST.name: ask("surprise_knn", path, 1, python=python_of("surprise", options))["refit"]}
+
+        turns = [
+            (SURPRISE, surprise),
+            (FLURS, lambda: {COST.name: ask("flurs_mf", ML_100K.items, count)["update"]}),
+            (OURS, _ours(DEFAULT, count)),
+            *(
+                (f"ours, {each}, one rating learned", _ours(each, count))
+                for each in models
+                if each != DEFAULT
+            ),
+        ]
+        compete(outcome, turns, options)
+    faster = outcome.ratio(SURPRISE, COST)
+    outcome.goals = [Goal("times a refit of Surprise", faster, 5_000, "x", "higher")]
+    return [outcome]
+
+
+def _ours(model: str, count: int) -> Turn:
+    """Ratings one at a time, as a quiet topic brings them: decoded, validated, registered, learned."""
+    learning = Learning(model)
+    learning.learn(Log(ML_100K))
+    more = Log(ML_100K, seed=1).head(100_000)
+
+    def turn() -> Values:
+        start = learning.shard.offset % (len(more) - count)
+        part = type(more)(*(getattr(more, name)[start : start + count] for name in type(more).__slots__))
+        records = list(fetched(part, learning.shard.offset))
+        times = []
+        for record in records:
+            begin = time.perf_counter()
+            learning.take([record])
+            times.append((time.perf_counter() - begin) * 1e3)
+        return {COST.name: float(np.median(times))}
+
+    return turn

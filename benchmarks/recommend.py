@@ -1,0 +1,125 @@
+"""What one list of recommendations costs, without Kafka: ten of all items that the user has not rated.
+
+Users are drawn by their ratings, so heavy ones are well among them.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.contest import Goal, Metric, Options, Outcome, Turn, Values, compete
+from benchmarks.data import ML_20M, ML_100K, Chunk, Log, Shape, repeated
+from benchmarks.environments import ask, python_of
+from benchmarks.records import Learning, fetched
+from recommender.messages import Request
+from recommender.models import registry
+from recommender.settings import Settings
+
+DEFAULT = Settings().model
+SMALL, MIDDLE, LARGE = 1_682, 27_000, 1_000_000
+SURPRISE = "Surprise KNNBaseline, 1,000 items and a sort"
+METRICS = [Metric("p50", "ms", "lower"), Metric("p99", "ms", "lower")]
+
+
+def ours(model: str, items: int) -> str:
+    """The contestant's name."""
+    return f"ours, {model}, {items:,} items"
+
+
+def run(options: Options) -> list[Outcome]:
+    """Learn catalogues of three sizes, then ask in turns."""
+    calls = options.size(300, 20)
+    sizes = {SMALL: ML_100K} | ({} if options.quick else _larger())
+    outcome = Outcome("recommend", "One list of ten", ours(DEFAULT, SMALL), METRICS)
+    models = list(dict.fromkeys([DEFAULT, "sequence-knn", "mf"]))
+    registry.warm(tuple(models))
+    with tempfile.TemporaryDirectory() as directory:
+        path = write_ratings(Path(directory), Log(ML_100K))
+        turns = [
+            (
+                SURPRISE,
+                _peer("surprise_knn", path, max(3, calls // 10), environment="surprise", options=options),
+            ),
+            *((f"EASE row, {items:,} items", _peer("ease", items, calls)) for items in (SMALL,)),
+            *((f"FluRS MF, {items:,} items", _peer("flurs_mf", items, calls)) for items in (SMALL, MIDDLE)),
+        ]
+        for items, shape in sizes.items():
+            for model in models:
+                options.tell(f"recommend: {model} learns {shape.ratings:,} ratings of {items:,} items")
+                turns.append((ours(model, items), _ours(model, items, shape, calls)))
+        compete(outcome, turns, options)
+    _judge(outcome)
+    return [outcome]
+
+
+def _larger() -> dict[int, Shape]:
+    return {
+        MIDDLE: repeated(Shape(ML_20M.users, MIDDLE, ML_20M.ratings), 2_000_000),
+        LARGE: Shape(7_000, LARGE, 1_000_000, shift=2_000.0, cutoff=130_000.0),
+    }
+
+
+def write_ratings(directory: Path, log: Log) -> Path:
+    """Lines of user, item and rating for Surprise."""
+    path = directory / "ratings.csv"
+    with path.open("w") as file:
+        for chunk in log:
+            rows = zip(chunk.users.tolist(), chunk.items.tolist(), chunk.ratings.tolist(), strict=True)
+            file.writelines(f"{user},{item},{rating:g}\n" for user, item, rating in rows)
+    return path
+
+
+def _peer(name: str, *arguments: object, environment: str = "", options: Options | None = None) -> Turn:
+    def turn() -> Values:
+        python = python_of(environment, options) if options else None
+        values = ask(name, *arguments, python=python)
+        return {"p50": values["p50"], "p99": values["p99"]}
+
+    return turn
+
+
+def everything(items: int, first_user: int) -> Chunk:
+    """Ratings that hold each item once, by users who rate 1,000 each."""
+    number = np.arange(items, dtype=np.int32)
+    return Chunk(
+        number // 1000 + first_user,
+        number,
+        np.full(items, 4, np.float32),
+        np.full(items, 900_000_000, np.int64),
+    )
+
+
+def _ours(model: str, items: int, shape: Shape, calls: int) -> Turn:
+    learning = Learning(model, test_every=0)
+    learning.take(list(fetched(everything(items, shape.users))))
+    log = Log(shape)
+    learning.learn(log)
+    shard = learning.shard
+    random = np.random.default_rng(0)
+    raters = random.choice(log.head(200_000).users, calls).tolist()
+    requests = [Request(user=str(user), n=10) for user in raters]
+    shard.recommend(requests[0])
+
+    def turn() -> Values:
+        times = []
+        for request in requests:
+            begin = time.perf_counter()
+            shard.recommend(request)
+            times.append((time.perf_counter() - begin) * 1e3)
+        return {"p50": float(np.percentile(times, 50)), "p99": float(np.percentile(times, 99))}
+
+    return turn
+
+
+def _judge(outcome: Outcome) -> None:
+    p50, p99 = METRICS
+    faster = outcome.ratio(SURPRISE, p50)
+    outcome.goals = [Goal("top over 1,682 items, times Surprise over 1,000", faster, 100, "x", "higher")]
+    for model, items, bound in ((DEFAULT, MIDDLE, 3.0), ("mf", MIDDLE, 1.0), ("mf", LARGE, 25.0)):
+        name = ours(model, items)
+        if name in outcome.values:
+            outcome.goals.append(Goal(f"{name}, p99", outcome.median(name, p99.name), bound, "ms", "lower"))
