@@ -25,7 +25,7 @@ COST = Metric("time", "ms", "lower")
 def run(options: Options) -> list[Outcome]:
     """Learn a log, then measure single ratings in turns."""
     count = options.size(2_000, 200)
-    models = ("mf", "knn-baseline")
+    models = [each for each in ("mf", "knn-baseline") if each != DEFAULT]
     registry.warm((DEFAULT, *models))
     outcome = Outcome("adapt", "One rating, after 100,000", OURS, [COST])
     with tempfile.TemporaryDirectory() as directory:

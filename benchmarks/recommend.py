@@ -39,12 +39,10 @@ def run(options: Options) -> list[Outcome]:
     registry.warm(tuple(models))
     with tempfile.TemporaryDirectory() as directory:
         path = write_ratings(Path(directory), Log(ML_100K))
+        surprise = python_of("surprise", options)
         turns = [
-            (
-                SURPRISE,
-                _peer("surprise_knn", path, max(3, calls // 10), environment="surprise", options=options),
-            ),
-            *((f"EASE row, {items:,} items", _peer("ease", items, calls)) for items in (SMALL,)),
+            (SURPRISE, _peer("surprise_knn", path, max(10, calls // 10), python=surprise)),
+            (f"EASE row, {SMALL:,} items", _peer("ease", SMALL, calls)),
             *((f"FluRS MF, {items:,} items", _peer("flurs_mf", items, calls)) for items in (SMALL, MIDDLE)),
         ]
         for items, shape in sizes.items():
@@ -73,9 +71,8 @@ def write_ratings(directory: Path, log: Log) -> Path:
     return path
 
 
-def _peer(name: str, *arguments: object, environment: str = "", options: Options | None = None) -> Turn:
+def _peer(name: str, *arguments: object, python: str | None = None) -> Turn:
     def turn() -> Values:
-        python = python_of(environment, options) if options else None
         values = ask(name, *arguments, python=python)
         return {"p50": values["p50"], "p99": values["p99"]}
 

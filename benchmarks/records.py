@@ -11,7 +11,7 @@ import msgspec
 from benchmarks.data import Chunk, Log, encoded
 from recommender import learning
 from recommender.ingest import Ingest, Outcome
-from recommender.messages import RatingDecoder
+from recommender.messages import Headers, RatingDecoder
 from recommender.settings import Settings
 from recommender.shard import Shard, ShardOptions
 
@@ -27,7 +27,7 @@ class Fetched(msgspec.Struct, gc=False):
     topic: str = TOPIC
     partition: int = 0
     timestamp: int = 0
-    headers: tuple[tuple[str, bytes], ...] = ()
+    headers: Headers = ()
 
 
 def fetched(chunk: Chunk, offset: int = 0) -> Iterator[Fetched]:

@@ -79,6 +79,9 @@ class Answerer:
         self._tasks: set[asyncio.Task[None]] = set()
         self._learned = asyncio.Condition()
         self._handing_over = False
+        #: Set while partitions stay where they are.
+        self._settled_down = asyncio.Event()
+        self._settled_down.set()
         self._waiting = 0
         self.progress: dict[int, Progress] = {}
 
@@ -90,27 +93,41 @@ class Answerer:
         return progress.next
 
     def keep_only(self, partitions: set[int]) -> None:
-        """Forget the progress of all partitions but these."""
+        """These are our partitions from now on: forget the progress of all others, and go on."""
         for partition in [each for each in self.progress if each not in partitions]:
             del self.progress[partition]
+        self._settled_down.set()
 
     def done(self) -> dict[int, int]:
         """For each partition the offset below which every request has its reply: what may be committed."""
         return {partition: progress.done for partition, progress in self.progress.items()}
 
     async def take(self, batch: Batch) -> None:
-        """Begin to answer a partition's requests."""
-        progress = self.progress.get(batch.partition)
+        """Begin to answer a partition's requests; from `hand_over` to `keep_only` it waits."""
         for record in batch.records:
+            await self._may_begin()
+            progress = self.progress.get(batch.partition)
             if progress is None or record.offset < progress.next:
+                self._under_way.release()
                 continue
-            await self._under_way.acquire()
             progress.open.add(record.offset)
             progress.next = record.offset + 1
             task = asyncio.create_task(self._settle(progress, record))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
             await asyncio.sleep(0)
+
+    async def _may_begin(self) -> None:
+        """Wait for a place among those under way, at a time when partitions stay where they are.
+
+        What is begun after the last commit would be answered once more by the partition's next owner.
+        """
+        while True:
+            await self._settled_down.wait()
+            await self._under_way.acquire()
+            if self._settled_down.is_set():
+                return
+            self._under_way.release()
 
     async def learned(self) -> None:
         """Wake the requests that wait for learning."""
@@ -121,8 +138,10 @@ class Answerer:
     async def hand_over(self, within: float) -> None:
         """Settle all that is under way, because partitions are about to move or the worker stops.
 
-        Requests that wait for learning go back to the end of their partition, for whoever holds it next.
+        Requests that wait for learning go back to the end of their partition, for whoever holds it next. No
+        more are begun until `keep_only` says what stays here.
         """
+        self._settled_down.clear()
         self._handing_over = True
         try:
             await self.learned()

@@ -252,7 +252,8 @@ def _add_saving(app: WorkerApp, names: Topics, config: Settings) -> None:
         app.joining = False
         if assigned:
             mine = sorted(tp.partition for tp in assigned if tp.topic == names.ratings)
-            logger.info("holds %s partition %s", names.ratings, ", ".join(map(str, mine)))
+            plural = "" if len(mine) == 1 else "s"
+            logger.info("holds %s partition%s %s", names.ratings, plural, ", ".join(map(str, mine)))
             app.shards.keep_only({tp.partition for tp in assigned if tp.topic == names.ratings})
             app.answerer.keep_only({tp.partition for tp in assigned if tp.topic == names.requests})
 

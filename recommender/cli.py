@@ -18,6 +18,7 @@ COMMANDS = {
     "ask": "Ask a running worker for recommendations.",
     "broker": "Run a local Apache Kafka.",
     "checkpoint": "Show, check and export checkpoints.",
+    "evaluate": "Test models on a data set, each rating before it is learned.",
     "demo": "See all of it at work, from a broker to recommendations with titles.",
     "models": "List the models.",
     "settings": "Show every setting, its value and where that comes from.",

@@ -75,6 +75,9 @@ def worker(rebuild: bool, allow_gap: bool, **overrides: str | None) -> None:
     app = app_room.create_app(config, rebuild=rebuild, allow_gap=allow_gap)
     registry.warm((config.model,))
     history_snapshot.warm()
+    logger.info("learning with model %s, feedback %s, from %s", config.model, config.feedback, config.broker)
+    if config.web_port:
+        logger.info("status at http://%s:%d/status", config.web_host, config.web_port)
     run(app, config)
 
 

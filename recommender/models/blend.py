@@ -5,6 +5,8 @@ even what was popular ever does. So each candidate gets a row of features
 (`recommender.models.blend_features`), its score is their weighted sum, and the weights are learned from a
 sample of the positive ratings, each looked at just before it is learned (`recommender.models.ranking`).
 
+How far to trust popularity at the top of the list is tried out (`recommender.models.trials`).
+
 Users without history, users with a short one and all others differ in what works; each kind has weights of
 its own, drawn towards the common ones.
 """
@@ -25,6 +27,7 @@ from recommender.models.randomness import mix, uniform
 from recommender.models.ranking import ListwiseRanker, weighted
 from recommender.models.sequence_kernels import LOOK_BACK, Scratch, newest
 from recommender.models.sequence_knn import Profile
+from recommender.models.trials import Trials
 
 #: Weights before the first observation, in the order of `FEATURES`: the mean of what was learned on the first
 #: halves of nine streams of several kinds (films, purchases, files that developers change, generated ones).
@@ -80,6 +83,7 @@ class Blend:
         self._closeness = np.array([0.95 ** max(d / 2 - 1, 0.0) for d in range(41)])
         self._scratch = Scratch()
         self._ranker = ListwiseRanker(PRIOR, PRECISION, contexts=2, firmness=2.0, memory=memory)
+        self._trials = Trials(*kernels.POPULARITY)
         self._table = np.zeros((0, kernels.COLUMNS))
         self._items = 0
         self._event = 0
@@ -109,7 +113,7 @@ class Blend:
         """Weighted sums of features; the logarithm of a preference, up to a constant."""
         features = self.features(user, candidates)
         scores = np.empty(len(candidates))
-        weighted(features, self._ranker.weights(self._context(user)), scores)
+        weighted(features, self._trials.applied(self._ranker.weights(self._context(user))), scores)
         return scores
 
     def features(self, user: int, candidates: IntArray) -> FloatArray:
@@ -177,7 +181,9 @@ class Blend:
         if place == len(candidates) or candidates[place] != item:
             return
         self._observed += 1
-        self._ranker.learn(self.features(user, candidates), place, self._context(user))
+        features, context = self.features(user, candidates), self._context(user)
+        self._trials.learn(features, self._ranker.weights(context), place)
+        self._ranker.learn(features, place, context)
 
     def _wants(self, user: int, item: int, weight: float) -> bool:
         event = self._event
@@ -193,7 +199,12 @@ class Blend:
     def state(self) -> Arrays:
         """The item `table`, the ranker's arrays, and `counters`: events and observations."""
         counters: NDArray[np.int64] = np.array([self._event, self._observed], np.int64)
-        return {"table": self._table[: self._items].copy(), "counters": counters, **self._ranker.state()}
+        return {
+            "table": self._table[: self._items].copy(),
+            "counters": counters,
+            **self._ranker.state(),
+            **self._trials.state(),
+        }
 
     def restore(self, state: Arrays) -> None:
         """Take them over."""
@@ -201,6 +212,7 @@ class Blend:
         self._items = len(self._table)
         self._event, self._observed = (int(count) for count in state["counters"])
         self._ranker.restore(state)
+        self._trials.restore(state)
 
 
 @njit(cache=True)

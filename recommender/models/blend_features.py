@@ -31,6 +31,8 @@ FEATURES = (
     "log age",
     "log mixture",  # of what sequence neighbours and lately popular items say, as probabilities
 )
+#: The columns that know nothing of the user: first, and the one after the last.
+POPULARITY = (4, 11)
 #: Half-lives of the fading counts, in events.
 HALF_LIVES = np.array([200.0, 1000.0, 5000.0, 30000.0])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -136,6 +137,7 @@ def test_handing_over_waits_only_so_long_and_then_requests_wait_again() -> None:
         assert desk.answerer.done() == {0: 0}
         answers[0].set_result(None)
         await until(lambda: desk.codes)
+        desk.answerer.keep_only({0})
         waiting = request(1, after=3)
         waiting.timestamp = now()
         await desk.take(waiting)
@@ -143,6 +145,25 @@ def test_handing_over_waits_only_so_long_and_then_requests_wait_again() -> None:
         assert desk.sent.to(REQUESTS) == []
         await desk.answerer.hand_over(0.01)
         answers[-1].set_result(None)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(("kept", "codes"), [({0}, ["ok", "ok", "ok"]), ({4}, ["ok"])])
+def test_while_partitions_move_no_request_is_begun(kept: set[int], codes: list[str]) -> None:
+    async def scenario() -> None:
+        desk = Desk()
+        await desk.ask(request(0))
+        await desk.answerer.hand_over(0.01)
+        taking = asyncio.create_task(desk.take(request(1), request(2)))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert not taking.done()
+        assert desk.answerer.done() == {0: 1}
+        desk.answerer.keep_only(kept)
+        await taking
+        await until(lambda: len(desk.codes) == len(codes))
+        assert desk.codes == codes
 
     asyncio.run(scenario())
 

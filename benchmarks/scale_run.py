@@ -1,0 +1,133 @@
+"""One pass over a long log in a process of its own, so that its memory is its own: MODEL RATINGS SECONDS.
+
+Records go to a shard as the worker hands them over; making them is not counted. Prints one line of JSON.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import resource
+import sys
+import tempfile
+import time
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.data import ML_20M, Log, repeated
+from benchmarks.records import TOPIC, Learning, fetched
+from recommender.checkpoint import CheckpointStore, Identity
+from recommender.messages import Request
+from recommender.models import registry
+from recommender.shards import Held, Shards
+
+MILLION = 1_000_000
+REQUESTS = 1000
+#: Of the requests, so many come from the users with most ratings.
+HEAVY = 50
+
+
+def main(model: str, ratings: int, seconds: float) -> dict[str, Any]:
+    """Learn, then ask, then save; stops learning after `seconds`."""
+    registry.warm((model.split("/")[0],))
+    shape = ML_20M if ratings >= ML_20M.ratings else repeated(ML_20M, ratings)
+    learning = Learning(model)
+    before = _memory()
+    costs, total, users = _learn(learning, Log(shape, part=MILLION // 4), seconds)
+    shard = learning.shard
+    answers = _ask(shard, users)
+    gap, took, size = asyncio.run(_save(shard))
+    return {
+        "ratings": shard.offset,
+        "seconds": total,
+        "costs": costs,
+        "memory": _memory(),
+        "memory_before": before,
+        "arrays": shard.history.nbytes / 2**20,
+        "request_p50": float(np.percentile(answers, 50)),
+        "request_p99": float(np.percentile(answers, 99)),
+        "request_max": max(answers),
+        "pause": gap,
+        "save_seconds": took,
+        "checkpoint": size,
+        "users": len(shard.users),
+        "items": len(shard.items),
+    }
+
+
+def _memory() -> float:
+    """The most memory that this process has had, in MiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def _learn(learning: Learning, log: Log, seconds: float) -> tuple[list[float], float, np.ndarray[Any, Any]]:
+    """Microseconds for each rating in every million, seconds in all, and ratings by user."""
+    costs: list[float] = []
+    spent = begin = 0.0
+    counts = np.zeros(log.shape.users, np.int64)
+    for chunk in log:
+        records = fetched(chunk, learning.shard.offset)
+        counts += np.bincount(chunk.users, minlength=len(counts))
+        while part := list(islice(records, 20_000)):
+            started = time.perf_counter()
+            learning.take(part)
+            spent += time.perf_counter() - started
+            done = learning.shard.offset
+            if done // MILLION > len(costs):
+                costs.append(spent - begin)
+                begin = spent
+        if spent > seconds:
+            break
+    return costs, spent, counts
+
+
+def _ask(shard: Any, counts: np.ndarray[Any, Any]) -> list[float]:
+    """Milliseconds of requests by users drawn by their ratings, and by the heaviest."""
+    random = np.random.default_rng(0)
+    drawn = random.choice(len(counts), REQUESTS - HEAVY, p=counts / counts.sum())
+    users = np.concatenate([drawn, np.argsort(-counts)[:HEAVY]])
+    shard.recommend(Request(user=str(users[0])))
+    times = []
+    for user in random.permutation(users).tolist():
+        started = time.perf_counter()
+        shard.recommend(Request(user=str(user), n=10))
+        times.append((time.perf_counter() - started) * 1e3)
+    return times
+
+
+async def _save(shard: Any) -> tuple[float, float, float]:
+    """The longest that saving keeps the event loop, in ms; how long it takes, in s; and its size, in MiB."""
+    with tempfile.TemporaryDirectory() as directory:
+        shards = Shards(shard.options, CheckpointStore(directory, Identity(TOPIC, "id", 1)))
+        shards.held[0] = Held(shard)
+        gaps: list[float] = []
+        ticker = asyncio.create_task(_tick(gaps))
+        await asyncio.sleep(0.1)
+        gaps.clear()
+        started = time.perf_counter()
+        await shards.save_all(_nobody)
+        took = time.perf_counter() - started
+        ticker.cancel()
+        size = sum(file.stat().st_size for file in Path(directory).rglob("*") if file.is_file())
+    return max(gaps) * 1e3, took, size / 2**20
+
+
+async def _nobody(offsets: Any) -> None:
+    """Nobody waits for the commit."""
+
+
+async def _tick(gaps: list[float]) -> None:
+    last = time.perf_counter()
+    while True:
+        await asyncio.sleep(0.001)
+        now = time.perf_counter()
+        gaps.append(now - last - 0.001)
+        last = now
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]))))
