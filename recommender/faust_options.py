@@ -11,7 +11,8 @@ from mode.supervisors import CrashingSupervisor
 from recommender import bulk
 from recommender.settings import Settings
 
-#: Largest record that the worker writes: whatever a topic takes as a rating, and some headers. Kafka has the say.
+#: Largest record that the worker writes: whatever a topic takes as a rating, and some headers. Kafka has
+#: the last word.
 MAX_RECORD_BYTES = 100 * 1024 * 1024
 
 

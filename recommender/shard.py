@@ -310,7 +310,7 @@ class Shard:
 
     def state_beside_history(self) -> Arrays:
         """All of the state but the history and the catalogs, which can be copied while they grow."""
-        own = {"offset": np.array([self.offset], dtype=np.int64), "forwarded": self.forwarded.state()}
+        own: Arrays = {"offset": np.array([self.offset], dtype=np.int64), "forwarded": self.forwarded.state()}
         return flat(
             {
                 "shard": own,

@@ -24,7 +24,7 @@ Pair = tuple[int, int]
 
 def stream(pairs: list[Pair]) -> Stream:
     users, items = np.array(pairs).T
-    return Stream.of(users, items, np.ones(len(pairs)), np.arange(len(pairs)) * 10.0, 1.0)
+    return Stream.of(users, items, np.ones(len(pairs)), np.arange(len(pairs), dtype=np.float64) * 10.0, 1.0)
 
 
 def drawn(count: int, users: int, choose: Iterator[Pair]) -> list[Pair]:
