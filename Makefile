@@ -21,7 +21,7 @@ demo: $(RUN_STAMP) ## See it work: a broker, a worker, 100,000 ratings, recommen
 install: $(STAMP) ## Make .venv with everything for development
 
 test: $(STAMP) ## Run all tests, against a real Apache Kafka that needs neither Docker nor Java
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 3 --dist loadfile
 
 test-docker: $(STAMP) ## Run the broker tests against a container instead
 	$(BIN)/python -m pytest --kafka=container tests/kafka
