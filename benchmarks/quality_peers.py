@@ -26,7 +26,8 @@ class Peer:
     def __init__(self, context: ModelContext, users: int, items: int) -> None:
         self.positive = context.positive_weight
         self.liked = np.zeros((users, items), np.float64)
-        self._since = 0
+        # The first fit waits for the first request.
+        self._since = REFIT
 
     def learn(self, events: Events) -> None:
         """Take in the positive events, one by one."""
@@ -37,9 +38,12 @@ class Peer:
                 self.like(user, item)
 
     def like(self, user: int, item: int) -> None:
-        """A positive event: count it, and fit when it is time."""
+        """A positive event."""
         self.liked[user, item] = 1.0
         self._since += 1
+
+    def fit_if_due(self) -> None:
+        """Fit again if enough was learned since; at a request, so that no fit is made that nobody asks."""
         if self._since >= REFIT:
             self._since = 0
             self.fit()
@@ -88,7 +92,8 @@ class EASE(Peer):
 
     def score(self, user: int, candidates: IntArray) -> FloatArray:
         """The user's row times the weights."""
-        scores: FloatArray = self.liked[user] @ self._weights[:, candidates]
+        self.fit_if_due()
+        scores: FloatArray = self._weights[np.flatnonzero(self.liked[user])].sum(axis=0)[candidates]
         return scores
 
 
@@ -128,6 +133,7 @@ class IALS(Peer):
 
     def score(self, user: int, candidates: IntArray) -> FloatArray:
         """The user folded in with all that is known by now, times the items' vectors."""
+        self.fit_if_due()
         gram = self._items.T @ self._items + self._l2 * np.eye(self._items.shape[1])
         vector = self._folded(self._items[self.liked[user] > 0.0], gram)
         scores: FloatArray = self._items[candidates] @ vector
@@ -153,9 +159,7 @@ class Cosine(Peer):
         """The sum of cosines with what the user likes."""
         own = np.flatnonzero(self.liked[user])
         norms = np.sqrt(np.maximum(np.diag(self._both), 1.0))
-        scores: FloatArray = (self._both[np.ix_(own, candidates)] / norms[own, None]).sum(axis=0) / norms[
-            candidates
-        ]
+        scores: FloatArray = ((self._both[own] / norms[own, None]).sum(axis=0) / norms)[candidates]
         return scores
 
 

@@ -1,7 +1,7 @@
 """How long a request takes through Kafka and back: idle, and while the worker learns.
 
-Under half load ratings arrive at half the rate that the worker can learn; under full load a long backlog waits
-to be learned, so that learning never stops.
+Under half load ratings arrive at half the rate that the worker can learn; under full load a long backlog
+waits to be learned, so that learning never stops.
 """
 
 from __future__ import annotations

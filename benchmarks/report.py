@@ -25,12 +25,13 @@ def show(outcome: Outcome, console: Console) -> None:
     for metric in outcome.metrics:
         rows = {name: each[metric.name] for name, each in outcome.values.items() if metric.name in each}
         if rows:
+            console.print(f"[bold]{outcome.title}: {metric.name}")
             console.print(_table(outcome, metric, rows))
     for name, reason in outcome.failures.items():
         console.print(f"  not measured: {name}: {reason}", markup=False)
     for goal in outcome.goals:
         sign = ">=" if goal.better == "higher" else "<="
-        said = "met" if goal.met else "MISSED"
+        said = "not measured" if math.isnan(goal.value) else "met" if goal.met else "MISSED"
         console.print(
             f"  {said}: {goal.what}: {figure(goal.value)} (goal {sign} {figure(goal.bound)} {goal.unit})",
             markup=False,
@@ -41,7 +42,7 @@ def show(outcome: Outcome, console: Console) -> None:
 
 
 def _table(outcome: Outcome, metric: Metric, rows: dict[str, list[float]]) -> Table:
-    table = Table(title=f"{outcome.title}: {metric.name}", title_justify="left", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
     table.add_column("")
     for column in ("ours is", f"min {metric.unit}", "median", "max"):
         table.add_column(column, justify="right")

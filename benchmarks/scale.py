@@ -48,9 +48,8 @@ def _pass(model: str, ratings: int, outcome: Outcome) -> Turn:
         found = _measure(model, ratings)
         costs = found["costs"]
         outcome.notes.append(
-            f"{model}: {found['ratings']:,} ratings, {found['users']:,} users and {found['items']:,} items in "
-            f"{found['seconds']:.0f} s; us for each rating by millions: "
-            + " ".join(f"{each:.2f}" for each in costs)
+            f"{model}: {found['ratings']:,} ratings, {found['items']:,} items, {found['users']:,} users in "
+            f"{found['seconds']:.0f} s; us for each by millions: " + " ".join(f"{each:.2f}" for each in costs)
         )
         outcome.notes.append(
             f"{model}: {found['memory_before']:.0f} MiB before the first rating, the history's arrays "

@@ -112,8 +112,12 @@ async def _save(shard: Any) -> tuple[float, float, float]:
         await shards.save_all(_nobody)
         took = time.perf_counter() - started
         ticker.cancel()
-        size = sum(file.stat().st_size for file in Path(directory).rglob("*") if file.is_file())
+        size = _size(Path(directory))
     return max(gaps) * 1e3, took, size / 2**20
+
+
+def _size(directory: Path) -> int:
+    return sum(file.stat().st_size for file in directory.rglob("*") if file.is_file())
 
 
 async def _nobody(offsets: Any) -> None:

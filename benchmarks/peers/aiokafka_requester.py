@@ -69,10 +69,9 @@ async def main(address: str, prefix: str, count: int, rate: float, users: list[s
     await requester.start()
     for user in users[:3]:
         await requester.ask(user, time.perf_counter())
-    times = []
     if rate == 0:
-        for number in range(count):
-            times.append(await requester.ask(users[number % len(users)], time.perf_counter()))
+        chosen = (users[number % len(users)] for number in range(count))
+        times = [await requester.ask(user, time.perf_counter()) for user in chosen]
     else:
         begin, tasks = time.perf_counter(), []
         for number in range(count):

@@ -37,6 +37,9 @@ PRECISION = 2.0 * np.array([17.0, 11.0, 9.0, 20.0, 4.5, 19.0, 28.0, 35.0, 14.0, 
 #: Users with fewer entries than this have a short history.
 SHORT = 6
 
+#: A catalogue of up to twice as many items is looked at as a whole.
+FEW_ITEMS = 2000
+
 # The sample of observed events: all of the first, then ever fewer, never less than one in so many.
 _ALL_OF_FIRST, _SAMPLED = 512, 20
 _SALT = 5
@@ -55,7 +58,7 @@ class Blend:
         Observations until an old one counts 1/e.
     observations : float
         How many observations are learned from while the first few hundred events pass; after n events it is
-        about so many times 1 + ln(1 + n / 200), and one in 250 events more.
+        about so many times 1 + ln(1 + n / 200), and one in 100 events more, of a large catalogue fewer.
     """
 
     reads_history_to_learn = False
@@ -68,8 +71,8 @@ class Blend:
         *,
         entries: int = 20,
         raters: int = 256,
-        memory: float = 3000.0,
-        observations: float = 180.0,
+        memory: float = 1000.0,
+        observations: float = 60.0,
     ) -> None:
         between("blend", "entries", entries, 1, 1000)
         between("blend", "raters", raters, 1, 1_000_000)
@@ -118,11 +121,13 @@ class Blend:
 
     def features(self, user: int, candidates: IntArray) -> FloatArray:
         """What is known of each candidate, shape (candidates, features), columns as `FEATURES` names them."""
-        sums = self._evidence(self.profile(user))
+        return self._filled(candidates, np.ones(len(candidates)), self._evidence(self.profile(user)))
+
+    def _filled(self, candidates: IntArray, stands_for: FloatArray, sums: FloatArray) -> FloatArray:
         features = np.empty((len(candidates), len(kernels.FEATURES)))
         lately = np.empty((len(candidates), 3))
-        arrays = self._history.arrays
-        kernels.fill(arrays, self._table, float(self._event), candidates, sums, lately, features)
+        now = float(self._event)
+        kernels.fill(self._history.arrays, self._table, now, candidates, stands_for, sums, lately, features)
         return features
 
     def profile(self, user: int) -> Profile:
@@ -176,25 +181,43 @@ class Blend:
         """Learn from what the user is about to choose, if it is positive and among the candidates."""
         if not self._wants(user, item, weight):
             return
-        candidates = self._candidates(user)
+        sums = self._evidence(self.profile(user))
+        candidates, stands_for = self._contestants(user, item, sums)
         place = int(np.searchsorted(candidates, item))
         if place == len(candidates) or candidates[place] != item:
             return
         self._observed += 1
-        features, context = self.features(user, candidates), self._context(user)
-        self._trials.learn(features, self._ranker.weights(context), place)
-        self._ranker.learn(features, place, context)
+        features, context = self._filled(candidates, stands_for, sums), self._context(user)
+        self._trials.learn(features, stands_for, self._ranker.weights(context), place)
+        self._ranker.learn(features, stands_for, place, context)
 
     def _wants(self, user: int, item: int, weight: float) -> bool:
         event = self._event
-        budget = self._observations * (1.0 + math.log(1.0 + event / 200.0)) + event / 250.0
+        # In a large catalogue each observation costs more, and fewer of them have to do.
+        share = min(1.0, FEW_ITEMS / max(self._items, 1))
+        budget = self._observations * (1.0 + math.log(1.0 + event / 200.0)) + share * event / 100.0
         return bool(weight >= self._positive and 0 <= item < self._items and self._observed < budget)
 
-    def _candidates(self, user: int) -> IntArray:
-        """Items that were rated by somebody and not by the user."""
-        open_ = self._table[: self._items, kernels.COUNT] > 0.0
+    def _contestants(self, user: int, item: int, sums: FloatArray) -> tuple[IntArray, FloatArray]:
+        """Items that the user might have chosen instead, and for how many each stands.
+
+        Of a large catalogue that is every item that neighbours speak of or that was rated lately, and of
+        the others a part, so that looking costs about the same however large it is.
+        """
+        items = self._items
+        open_ = self._table[:items, kernels.COUNT] > 0.0
         open_[self._history.rated(user)[0]] = False
-        return np.flatnonzero(open_).astype(np.int32)
+        step = items // FEW_ITEMS
+        if step < 2:
+            candidates = np.flatnonzero(open_).astype(np.int32)
+            return candidates, np.ones(len(candidates))
+        sure = self._table[:items, kernels.UPDATED] >= self._event - FEW_ITEMS
+        sure[: len(sums)] |= sums[:, 0] > 0.0
+        sure[item] = True
+        drawn = sure.copy()
+        drawn[self._observed % step :: step] = True
+        candidates = np.flatnonzero(open_ & drawn).astype(np.int32)
+        return candidates, np.where(sure[candidates], 1.0, float(step))
 
     def state(self) -> Arrays:
         """The item `table`, the ranker's arrays, and `counters`: events and observations."""

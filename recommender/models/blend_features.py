@@ -135,10 +135,11 @@ def _tell(entry_items, weights, start, begin, end, mass, strength, sums):
 
 
 @kernel
-def fill(h, table, now, candidates, sums, lately, features):
+def fill(h, table, now, candidates, stands_for, sums, lately, features):
     """Rows of features for the candidates; an item that nobody has rated is known by its absence.
 
-    `lately`, shape (candidates, 3), is room for counts.
+    Where not all items are candidates, `stands_for` says for how many each stands. `lately`, shape
+    (candidates, 3), is room for counts.
     """
     best, most = 1e-300, 1e-300
     for c in range(candidates.size):
@@ -172,7 +173,7 @@ def fill(h, table, now, candidates, sums, lately, features):
         lately[c, 0] = table[i, FADING + 1] * slow
         lately[c, 1] = table[i, FADING + 2] * slower
         lately[c, 2] = table[i, FADING + 3] * slowest
-    _mix(lately, features)
+    _mix(stands_for, lately, features)
 
 
 @kernel
@@ -187,7 +188,7 @@ def _fill_unrated(features, c, lately):
 
 
 @kernel
-def _mix(lately, features):
+def _mix(stands_for, lately, features):
     """The last column: a candidate drawn from one of several lists, where a product asks all of them to
     agree.
 
@@ -196,16 +197,17 @@ def _mix(lately, features):
     """
     once, twice, thrice = 1e-300, 1e-300, 1e-300
     first, second, third = 1e-300, 1e-300, 1e-300
+    size = 0.0
     for place in range(features.shape[0]):
         c = np.uint64(place)
-        said = features[c, 0]
-        once += said
-        twice += said * said
-        thrice += said * said * said
-        first += lately[c, 0]
-        second += lately[c, 1]
-        third += lately[c, 2]
-    size = np.float64(features.shape[0])
+        said, fellows = features[c, 0], stands_for[c]
+        size += fellows
+        once += fellows * said
+        twice += fellows * said * said
+        thrice += fellows * said * said * said
+        first += fellows * lately[c, 0]
+        second += fellows * lately[c, 1]
+        third += fellows * lately[c, 2]
     once, twice, thrice = 0.2 * size / once, 0.3 * size / twice, 0.2 * size / thrice
     first, second, third = 0.1 * size / first, 0.1 * size / second, 0.1 * size / third
     for place in range(features.shape[0]):

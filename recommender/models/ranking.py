@@ -75,12 +75,14 @@ class ListwiseRanker:
         total: FloatArray = common + self._weights[begin : begin + self.features]
         return total
 
-    def learn(self, features: FloatArray, chosen: int, context: int) -> None:
+    def learn(self, features: FloatArray, stands_for: FloatArray, chosen: int, context: int) -> None:
         """Take in one choice.
 
         Parameters
         ----------
         features : float array, shape (candidates, features)
+        stands_for : float array, shape (candidates,)
+            How many candidates of its kind each row stands for: 1 where all are there.
         chosen : int
             Row of the candidate that was chosen.
         context : int
@@ -89,6 +91,7 @@ class ListwiseRanker:
         known = context if 0 <= context < self._contexts else -1
         _learn(
             features,
+            stands_for,
             chosen,
             known,
             self.weights(known),
@@ -120,7 +123,7 @@ def weighted(features, weights, scores):
 
 
 @njit(cache=True)
-def _learn(features, chosen, context, own, weights, precision, prior, firm, keep):
+def _learn(features, stands_for, chosen, context, own, weights, precision, prior, firm, keep):
     rows, size = features.shape
     scores = np.empty(rows)
     weighted(features, own, scores)
@@ -130,16 +133,16 @@ def _learn(features, chosen, context, own, weights, precision, prior, firm, keep
     top_mass, mass = 0.0, 0.0
     for row in range(rows):
         if scores[row] >= threshold:
-            top_mass += math.exp(scores[row] - highest)
+            top_mass += stands_for[row] * math.exp(scores[row] - highest)
         elif row % STRIDE == 0:
-            mass += STRIDE * math.exp(scores[row] - highest)
+            mass += STRIDE * stands_for[row] * math.exp(scores[row] - highest)
     mass += top_mass
     top_mean, mean = np.zeros(size), np.zeros(size)
     curvature = np.zeros((size, size))
     for row in range(rows):
         if scores[row] < threshold and row % STRIDE != 0:
             continue
-        share = math.exp(scores[row] - highest)
+        share = stands_for[row] * math.exp(scores[row] - highest)
         top_share = share / top_mass if scores[row] >= threshold else 0.0
         share = share / mass if scores[row] >= threshold else STRIDE * share / mass
         for f in range(size):

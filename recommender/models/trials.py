@@ -50,9 +50,9 @@ class Trials:
         scaled[self._first : self._last] *= self.factor
         return scaled
 
-    def learn(self, features: FloatArray, weights: FloatArray, chosen: int) -> None:
-        """Try all factors on one choice, each gaining 1 / log2(rank + 2)."""
-        _try(features, weights, chosen, self._first, self._last, FACTORS, self._keep, self._gains)
+    def learn(self, features: FloatArray, stands_for: FloatArray, weights: FloatArray, chosen: int) -> None:
+        """Try all factors on one choice, each gaining 1 / log2(rank + 2); see `ListwiseRanker.learn`."""
+        _try(features, stands_for, weights, chosen, self._first, self._last, FACTORS, self._keep, self._gains)
 
     def state(self) -> Arrays:
         """`gains`, shape (factors,)."""
@@ -64,7 +64,7 @@ class Trials:
 
 
 @njit(cache=True)
-def _try(features, weights, chosen, first, last, factors, keep, gains):
+def _try(features, stands_for, weights, chosen, first, last, factors, keep, gains):
     rows, size = features.shape
     fixed, scaled = np.zeros(rows), np.zeros(rows)
     for row in range(rows):
@@ -76,9 +76,10 @@ def _try(features, weights, chosen, first, last, factors, keep, gains):
                 fixed[row] += part
     for k in range(factors.size):
         own = fixed[chosen] + factors[k] * scaled[chosen]
-        rank = np.int64(0)
+        rank = 0.0
         for row in range(rows):
-            rank += np.int64(fixed[row] + factors[k] * scaled[row] > own)
+            if fixed[row] + factors[k] * scaled[row] > own:
+                rank += stands_for[row]
         gains[k] *= keep
         if rank < DEPTH:
             gains[k] += 1.0 / math.log2(rank + 2.0)

@@ -172,7 +172,7 @@ class Monkey:
         self._broker.kill()
         time.sleep(self._draw.uniform(2.0, 8.0))
         self._broker.restart()
-        event.mended = time.monotonic()
+        event.mended = time.time()
         self._wait_until_learning(self._log.ends(self._installation.topics.ratings), event)
 
     def _stop_worker(self, worker: Worker) -> None:
@@ -197,7 +197,7 @@ class Monkey:
                 break
             time.sleep(LOOK_SECONDS)
             self._look_for_deaths()
-        now = time.monotonic()
+        now = time.time()
         for each in self.events.all:
             if each in events and each.recovered > now:
                 each.recovered = now

@@ -11,7 +11,7 @@ from kafka import KafkaConsumer, TopicPartition
 
 @dataclass
 class Event:
-    """Something that was done to the workers or the broker; times are of the monotonic clock.
+    """Something that was done to the workers or the broker; times are in seconds since 1970.
 
     Attributes
     ----------
@@ -46,18 +46,14 @@ class Events:
 
     def begin(self, kind: str, alone: bool) -> Event:
         """Note that something happens now."""
-        event = Event(kind, time.monotonic(), alone)
+        event = Event(kind, time.time(), alone)
         self.all.append(event)
         return event
 
-    def unexpected(self, moment: float, before: float) -> bool:
-        """Whether somebody died or hung at that moment, or within `before` seconds after it.
-
-        A worker commits the offsets of its replies each second. What it answered shortly before it died is
-        answered again.
-        """
+    def unexpected(self, since: float, until: float) -> bool:
+        """Whether somebody was dead or hung at some moment between the two."""
         return any(
-            each.began - before <= moment <= each.recovered
+            each.began <= until and each.recovered >= since
             for each in self.all
             if each.kind in ("kill", "pause", "broker")
         )

@@ -7,16 +7,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 from recommender.broker import LocalBroker
+from recommender.topics import Topics
 from tests.chaos import verdict
 from tests.chaos.recovery import Events, Log
 from tests.chaos.traffic import Traffic
 from tests.kafka.brokers import TEST_PROPERTIES
 from tests.kafka.support import wait_until
-from tests.kafka.workers import PATIENCE, Worker, installed
+from tests.kafka.workers import Worker, installed
 
 RATINGS, REQUESTS = 5000.0, 50.0
 PARTITIONS = 2
 MINUTE = 60.0
+SETTLE_SECONDS = 300.0
 
 
 def soak(directory: Path, minutes: float, seed: int, say: Callable[[str], None]) -> list[str]:
@@ -35,10 +37,8 @@ def soak(directory: Path, minutes: float, seed: int, say: Callable[[str], None])
             time.sleep(min(MINUTE, max(0.0, ends - time.monotonic())))
             say(_told(worker, log, installation.topics.ratings))
         sent = traffic.stop()
-        offsets = log.ends(installation.topics.ratings)
-        worker.settled(offsets)
-        requests = installation.topics.requests
-        wait_until(lambda: log.ends(requests) == log.committed(requests), PATIENCE)
+        # The worker itself adds to the log, for it forwards ratings.
+        wait_until(lambda: _is_settled(worker, log, installation.topics), SETTLE_SECONDS, worker.log)
         log.close()
         worker.stop()
         learned, learned_summary = verdict.ratings(installation, sent)
@@ -46,6 +46,11 @@ def soak(directory: Path, minutes: float, seed: int, say: Callable[[str], None])
     say(learned_summary)
     say(answered_summary)
     return [*learned, *answered]
+
+
+def _is_settled(worker: Worker, log: Log, topics: Topics) -> bool:
+    saved = {partition: shard["saved"] for partition, shard in worker.shards.items()}
+    return saved == log.ends(topics.ratings) and log.committed(topics.requests) == log.ends(topics.requests)
 
 
 def _told(worker: Worker, log: Log, topic: str) -> str:

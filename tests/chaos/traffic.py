@@ -45,7 +45,7 @@ class Sent:
     bad : set of (int, int)
         Partition and offset of what is no rating.
     requests : dict of bytes to float
-        When each was sent, by correlation id.
+        When each was sent, in seconds since 1970, by correlation id.
     refused : list of str
         Records that Kafka did not take in ten minutes.
     """
@@ -168,7 +168,7 @@ class Traffic:
             if error is not None:
                 self.sent.refused.append(f"request of {user}: {error}")
 
-        self.sent.requests[correlation] = time.monotonic()
+        self.sent.requests[correlation] = time.time()
         headers = [(CORRELATION, correlation)]
         value = json.dumps(body).encode()
         producer.produce(self._topics.requests, value, key.encode(), headers=headers, on_delivery=arrived)

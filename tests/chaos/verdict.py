@@ -11,7 +11,7 @@ from tests.kafka.support import consume_all
 from tests.kafka.worker_logs import Oracle, newest_checkpoint
 from tests.kafka.workers import Installation
 
-#: A reply's offset is committed each second: what was asked so long before a death may be answered twice.
+#: A reply's offset is committed each second: what was answered so long before a death may be answered again.
 COMMIT_SECONDS = 3.0
 
 
@@ -72,14 +72,19 @@ def requests(installation: Installation, sent: Sent, events: Events) -> tuple[li
     violations : list of str
     summary : str
     """
-    replies = Counter(
-        value
-        for each in consume_all(installation.kafka, installation.topics.responses)
-        for name, value in each.headers
-        if name == "kafka_correlationId"
-    )
+    replies: Counter[bytes] = Counter()
+    answered: dict[bytes, float] = {}
+    for each in consume_all(installation.kafka, installation.topics.responses):
+        correlation = dict(each.headers)["kafka_correlationId"]
+        replies[correlation] += 1
+        at = each.timestamp / 1000
+        answered[correlation] = min(at, answered.get(correlation, at))
     missing = [each for each in sent.requests if not replies[each]]
-    disturbed = {each for each, at in sent.requests.items() if events.unexpected(at, COMMIT_SECONDS)}
+    disturbed = {
+        each
+        for each, at in sent.requests.items()
+        if events.unexpected(at, answered.get(each, at) + COMMIT_SECONDS)
+    }
     twice = {each for each, count in replies.items() if count > 1}
     violations = []
     if missing:

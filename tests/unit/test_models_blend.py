@@ -16,6 +16,7 @@ from recommender.models.base import ModelContext
 from recommender.models.blend import Blend
 from recommender.models.blend_features import FEATURES, HALF_LIVES
 from recommender.models.ranking import ListwiseRanker, solve
+from recommender.models.trials import Trials
 from recommender.rank_metrics import recall
 from recommender.rating_stream import Stream
 
@@ -79,7 +80,7 @@ SINGLE = [
 )
 def test_it_finds_out_what_works(choices: object, right: list[str]) -> None:
     assert callable(choices)
-    pairs = drawn(6000, 600, choices(1))
+    pairs = drawn(4000, 600, choices(1))
     results = {result.model: recall(result.array()) for result in evaluate(stream(pairs), [*SINGLE, "blend"])}
     best = max(results[name] for name in SINGLE)
     assert max(results[name] for name in right) == best, "the stream is not what it claims to be"
@@ -99,7 +100,7 @@ def test_what_complements_each_other_is_better_than_each() -> None:
 
     results = {
         result.model: recall(result.array())
-        for result in evaluate(stream(drawn(8000, 300, both(2))), [*SINGLE, "blend"])
+        for result in evaluate(stream(drawn(5000, 300, both(2))), [*SINGLE, "blend"])
     }
     assert results["blend"] > max(results[name] for name in SINGLE)
 
@@ -156,7 +157,7 @@ def test_the_ranker_finds_the_weights_that_made_the_choices() -> None:
     for _ in range(1500):
         features = rng.normal(size=(40, 3))
         utility = features @ true + rng.gumbel(size=40)
-        ranker.learn(features, int(utility.argmax()), -1)
+        ranker.learn(features, np.ones(len(features)), int(utility.argmax()), -1)
     assert ranker.weights(-1) == pytest.approx(true, abs=0.15)
     assert ranker.weights(0) == pytest.approx(ranker.weights(-1))
 
@@ -168,7 +169,8 @@ def test_contexts_may_differ_and_borrow() -> None:
         context = turn % 3 - 1
         true = np.array([1.0, -1.0]) if context == 0 else np.array([1.0, 1.0])
         features = rng.normal(size=(30, 2))
-        ranker.learn(features, int((features @ true + rng.gumbel(size=30)).argmax()), context)
+        chosen = int((features @ true + rng.gumbel(size=30)).argmax())
+        ranker.learn(features, np.ones(30), chosen, context)
     assert ranker.weights(0) == pytest.approx([1.0, -1.0], abs=0.25)
     assert ranker.weights(1) == pytest.approx([1.0, 1.0], abs=0.25)
     assert ranker.weights(-1) == pytest.approx([1.0, 1.0], abs=0.25)
@@ -182,8 +184,53 @@ def test_a_long_list_is_judged_as_a_short_one() -> None:
     for _ in range(1500):
         features = rng.normal(size=(10 * ranking.TOP, 2))
         utility = features @ true + rng.gumbel(size=len(features))
-        ranker.learn(features, int(utility.argmax()), -1)
+        ranker.learn(features, np.ones(len(features)), int(utility.argmax()), -1)
     assert ranker.weights(-1) == pytest.approx(true, abs=0.25)
+
+
+def test_rows_may_stand_for_others() -> None:
+    """A tenth of those that were not chosen, each for ten, leads to the same weights."""
+    rng = np.random.default_rng(10)
+    true = np.array([1.5, -1.0])
+    ranker = ListwiseRanker(np.zeros(2), np.ones(2), contexts=0, firmness=1.0, memory=1e6)
+    for _ in range(1500):
+        features = rng.normal(size=(500, 2))
+        chosen = int((features @ true + rng.gumbel(size=500)).argmax())
+        rows = np.unique([chosen, *range(0, 500, 10)])
+        stands_for = np.where(rows == chosen, 1.0, 10.0)
+        ranker.learn(features[rows], stands_for, int(np.searchsorted(rows, chosen)), -1)
+    assert ranker.weights(-1) == pytest.approx(true, abs=0.3)
+
+
+def test_a_large_catalogue_is_looked_at_in_part() -> None:
+    history = History()
+    model = Blend(ModelContext(history))
+    rng = np.random.default_rng(11)
+    count = 9000
+    users = rng.integers(0, 500, count).astype(np.int32)
+    ones = np.ones(count, np.float32)
+    times = np.arange(count).astype(np.float64)
+    model.learn(history.append(users, np.arange(count, dtype=np.int32), ones, ones, times))
+    sums = np.zeros((count, 2))
+    sums[17] = 1.0
+    candidates, stands_for = model._contestants(3, 42, sums)
+    assert {17, 42} <= set(candidates.tolist())
+    assert set(range(count - 2000, count)) - set(history.rated(3)[0].tolist()) <= set(candidates.tolist())
+    assert not set(history.rated(3)[0].tolist()) & set(candidates.tolist())
+    assert len(candidates) < 5000
+    assert stands_for.sum() == pytest.approx(count, rel=0.01)
+
+
+def test_trials_follow_what_hits() -> None:
+    """One column is noise, which the weights take for knowledge."""
+    rng = np.random.default_rng(12)
+    trials, weights = Trials(1, 2), np.array([1.0, 1.0])
+    assert trials.factor == 1.0
+    for _ in range(200):
+        features = rng.normal(size=(100, 2))
+        trials.learn(features, np.ones(100), weights, int(features[:, 0].argmax()))
+    assert trials.factor == 0.0
+    assert trials.applied(weights).tolist() == [1.0, 0.0]
 
 
 def test_solve_equals_the_library() -> None:
