@@ -54,7 +54,7 @@ class Monkey:
         self._installation = installation
         self._draw = random.Random(seed)
         self._say = say
-        self._log = Log(broker.address, installation.group, installation.partitions)
+        self._log = self._open_log()
         self._running = [installation.worker(session_timeout=SESSION_SECONDS) for _ in range(workers)]
         self._actions = {
             "kill": self._kill,
@@ -102,6 +102,9 @@ class Monkey:
     def logs(self) -> list[Path]:
         """The logs of all workers."""
         return sorted(self._installation.directory.glob("worker-*/broker.log"))
+
+    def _open_log(self) -> Log:
+        return Log(self._broker.address, self._installation.group, self._installation.partitions)
 
     def _plan(self, kills: int) -> list[str]:
         plan = ["kill"] * kills
@@ -169,10 +172,13 @@ class Monkey:
 
     def _restart_broker(self) -> None:
         event = self.events.begin("broker", self._all_ready())
+        # A consumer that knocks at a dead broker leaves sockets open.
+        self._log.close()
         self._broker.kill()
         time.sleep(self._draw.uniform(2.0, 8.0))
         self._broker.restart()
         event.mended = time.time()
+        self._log = self._open_log()
         self._wait_until_learning(self._log.ends(self._installation.topics.ratings), event)
 
     def _stop_worker(self, worker: Worker) -> None:
