@@ -21,7 +21,8 @@ from recommender.history import History
 from recommender.live import LiveMetrics, rank_of
 from recommender.messages import Columns, Failure, Rating, Reason, Recommended, Request, Response
 from recommender.models import registry
-from recommender.models.base import Explains, IntArray, Model, ModelContext
+from recommender.models.base import IntArray, Model, ModelContext
+from recommender.models.reasons import Profiling, explain, similar_items
 from recommender.settings import Settings
 from recommender.top import best
 
@@ -226,7 +227,7 @@ class Shard:
         scores = model.score(index, candidates)
         chosen = best(scores, self.history.item_counts[candidates], request.n)
         neighbours = model.neighbours(index, candidates[chosen])
-        reasons = self._explaining().explain(index, candidates[chosen]) if request.explain else None
+        reasons = explain(self._explaining(), index, candidates[chosen]) if request.explain else None
         items = [
             Recommended(
                 self.items.id_of(int(candidates[place])),
@@ -251,7 +252,7 @@ class Shard:
         if item is None:
             scores = self.popular.score(self.history.user_count, candidates)
         else:
-            scores = self._explaining().similar_items(item, candidates)
+            scores = similar_items(self._explaining(), item, candidates)
         chosen = best(scores, self.history.item_counts[candidates], request.n)
         items = [
             Recommended(self.items.id_of(int(candidates[place])), float(scores[place]))
@@ -260,7 +261,7 @@ class Shard:
         name = "popular" if item is None else arm
         return Response(None, items, name, arm, item is None, self.partition, self.offset - 1)
 
-    def _explaining(self) -> Explains:
+    def _explaining(self) -> Profiling:
         """The model, if it knows what is alike and why.
 
         Raises
@@ -268,7 +269,7 @@ class Shard:
         Failure
             It does not.
         """
-        if not isinstance(self.model, Explains):
+        if not isinstance(self.model, Profiling):
             raise Failure(
                 "bad_request", f"model {self.options.model!r} knows neither `similar_to` nor `explain`"
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,21 +80,3 @@ class Model(Protocol):
 
     def restore(self, state: Arrays) -> None:
         """Take over what `state` gave."""
-
-
-@runtime_checkable
-class Explains(Protocol):
-    """What a model may know besides: which items are alike, and why it recommends one."""
-
-    def similar_items(self, item: int, candidates: IntArray) -> FloatArray:
-        """How similar `candidates` are to an item; higher is more, finite, shape (candidates,)."""
-
-    def explain(self, user: int, items: IntArray) -> list[list[tuple[int, float]]]:
-        """For each of `items` the user's own items that contributed most to its score.
-
-        Returns
-        -------
-        list of list of (int, float)
-            For each item (own item's index, share), the largest share first; shares add up to 1 at most.
-            Empty where nothing of the user's contributed.
-        """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from recommender.models.sequence_knn import Profile
 LEAST_SHARE = 0.005
 
 
+@runtime_checkable
 class Profiling(Protocol):
     """A model whose scores come from evidence around the user's own items."""
 
