@@ -8,7 +8,7 @@ RUN_STAMP := $(VENV)/.installed-run
 BENCH_STAMP := $(VENV)/.installed-bench
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-docker chaos bench lint format check clean install
+.PHONY: help demo test test-docker chaos bench evaluate lint format check clean install
 
 help: ## Print this menu
 	@echo "Streaming recommendations on Kafka. Start with: make demo"
@@ -21,13 +21,16 @@ demo: $(RUN_STAMP) ## See it work: a broker, a worker, 100,000 ratings, recommen
 install: $(STAMP) ## Make .venv with everything for development
 
 test: $(STAMP) ## Run all tests, against a real Apache Kafka that needs neither Docker nor Java
-	$(BIN)/python -m pytest -n 3 --dist loadfile
+	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 test-docker: $(STAMP) ## Run the broker tests against a container instead
 	$(BIN)/python -m pytest --kafka=container tests/kafka
 
 bench: $(BENCH_STAMP) ## Measure the worker beside its peers; BENCH="--quick learn" for less
 	$(BIN)/python -m benchmarks.run $(BENCH)
+
+evaluate: $(BENCH_STAMP) ## Measure how good each model and its peers are; EVALUATE="FILE --positive 4" for your data
+	$(BIN)/python -m benchmarks.quality $(EVALUATE)
 
 chaos: $(STAMP) ## Kill workers under load and prove that nothing is lost: make chaos [KILLS=100] [SEED=n]
 	$(BIN)/python -m tests.chaos --kills $(or $(KILLS),100) $(if $(SEED),--seed $(SEED))

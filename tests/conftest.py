@@ -20,3 +20,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="local",
         help="where Apache Kafka runs: from packages on this machine, or in a container",
     )
+
+
+#: The files that take longest, which begin first; the others fill the time beside them.
+LONGEST = (
+    "test_chaos.py",
+    "test_faults.py",
+    "test_broker.py",
+    "test_worker_start.py",
+    "test_worker_group.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest files and the broker's tests; within a file the order stays."""
+
+    def place(item: pytest.Item) -> tuple[int, bool]:
+        name = item.path.name
+        return LONGEST.index(name) if name in LONGEST else len(LONGEST), item.path.parent.name != "kafka"
+
+    items.sort(key=place)
