@@ -20,8 +20,8 @@ import numpy as np
 from benchmarks.data import ML_20M, Log, repeated
 from benchmarks.records import TOPIC, Learning, fetched
 from recommender.checkpoint import CheckpointStore, Identity
-from recommender.messages import Request
 from recommender.models import registry
+from recommender.requests import Request
 from recommender.shards import Held, Shards
 
 MILLION = 1_000_000

@@ -16,7 +16,8 @@ from kafka.net.compat import KafkaNetClient
 from recommender.errors import RecommenderError
 from recommender.settings import Settings
 
-#: How often somebody who waits for a broker is told.
+#: When somebody who waits for a broker is first told, and how often then.
+FIRST_SECONDS = 1.0
 TELL_SECONDS = 5.0
 #: How long a broker that accepts connections may take to answer.
 ANSWER_SECONDS = 5.0
@@ -68,7 +69,7 @@ def _wait(
     tell: Callable[[str], None] | None,
 ) -> KafkaAdminClient:
     begun = time.monotonic()
-    told = begun
+    told = begun + FIRST_SECONDS - TELL_SECONDS
     while True:
         left = begun + wait_seconds - time.monotonic()
         try:

@@ -5,35 +5,35 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
 
 from recommender.bulk import Batch
-from recommender.ingest import Outgoing, Record
-from recommender.messages import BadMessage, Failure, Request, decode_request, header
+from recommender.continuity import Continuity, Seek
+from recommender.delivery import Delivery, Send
+from recommender.ingest import Record
+from recommender.log_writer import LogWriter
+from recommender.messages import BadMessage, header
 from recommender.progress import Progress
-from recommender.reply_topics import ReplyTopics
+from recommender.request_records import (
+    FORWARDED,
+    REPLY_TOPIC,
+    deadline,
+    forwarded,
+    identity,
+    place,
+    returned,
+)
+from recommender.requests import Request, decode_request
+from recommender.responses import Failure, Response
 from recommender.routing import partition_of
 from recommender.shards import Shards
 
 logger = logging.getLogger(__name__)
 
-CORRELATION = ("kafka_correlationId", "correlation_id")
-REPLY_TOPIC = ("kafka_replyTopic", "reply_to")
-DEADLINE = "deadline-ms"
-ERROR_CODE = "error-code"
-#: On a forwarded request: where it was first.
-FORWARDED = "recommender-forwarded"
-
 #: Replies under way at once; more requests wait in Kafka.
 UNDER_WAY = 1000
 #: Requests that wait for learning at once; more fail.
 MAX_WAITING = 10_000
-
-#: A reply that Kafka did not take, because it was away, is sent again after so long.
-RETRY_SECONDS = 1.0
-
-Send = Callable[[str, Outgoing], Awaitable[asyncio.Future[Any]]]
 
 
 class Answerer:
@@ -44,6 +44,8 @@ class Answerer:
     shards : Shards
     send : Send
         Sends a record to a topic.
+    seek : Seek
+        Reads a partition of the request topic again.
     requests_topic, responses_topic : str
     partitions : int
         Of the ratings and the request topic.
@@ -53,12 +55,15 @@ class Answerer:
         How long a request may wait for learning, in seconds.
     answered : function
         Told of every reply: its code (``ok`` or a failure's) and the seconds from the worker's receipt.
+    log : LogWriter, optional
+        Where to log what was recommended.
     """
 
     def __init__(
         self,
         shards: Shards,
         send: Send,
+        seek: Seek,
         *,
         requests_topic: str,
         responses_topic: str,
@@ -66,15 +71,16 @@ class Answerer:
         reply_topics: Iterable[str],
         request_wait: float,
         answered: Callable[[str, float], None],
+        log: LogWriter | None = None,
     ) -> None:
         self._shards = shards
-        self._send = send
-        self._requests_topic = requests_topic
+        self._delivery = Delivery(send, requests_topic, responses_topic, reply_topics)
+        self._continuity = Continuity(requests_topic, seek)
         self._responses_topic = responses_topic
         self._partitions = partitions
-        self._reply_topics = ReplyTopics([responses_topic, *reply_topics])
         self._request_wait = request_wait
         self._answered = answered
+        self._log = log
         self._under_way = asyncio.Semaphore(UNDER_WAY)
         self._tasks: set[asyncio.Task[None]] = set()
         self._learned = asyncio.Condition()
@@ -104,10 +110,17 @@ class Answerer:
 
     async def take(self, batch: Batch) -> None:
         """Begin to answer a partition's requests; from `hand_over` to `keep_only` it waits."""
+        progress = self.progress.get(batch.partition)
+        if progress is None:
+            return  # the partition moved away while the batch was on its way
+        if not await self._continuity.follows(batch.partition, progress.next, batch.first_offset):
+            return
         for record in batch.records:
             await self._may_begin()
-            progress = self.progress.get(batch.partition)
-            if progress is None or record.offset < progress.next:
+            if self.progress.get(batch.partition) is not progress:
+                self._under_way.release()
+                return  # it moved away; if it has come back, it is read from where its last owner got to
+            if record.offset < progress.next:
                 self._under_way.release()
                 continue
             progress.open.add(record.offset)
@@ -154,48 +167,54 @@ class Answerer:
         """One request from beginning to end."""
         started = time.perf_counter()
         try:
-            code = await self._reply(record)
-            progress.open.discard(record.offset)
+            code, response = await self._reply(record)
             self._answered(code, time.perf_counter() - started)
         except Exception:
             # Unanswered requests hold the committed offset back, so they come again after a restart.
-            logger.exception("%s[%d] offset %d has no reply", *_place(record))
+            logger.exception("%s[%d] offset %d has no reply", *place(record))
+            return
         finally:
             self._under_way.release()
+        if response is not None and self._log is not None:
+            await self._log.write(record, response)
+        progress.open.discard(record.offset)
 
-    async def _reply(self, record: Record) -> str:
-        headers = record.headers or ()
+    async def _reply(self, record: Record) -> tuple[str, Response | None]:
+        """Send the reply; its code, and the recommendations for a user that it took there."""
         topic = self._responses_topic
-        value: bytes | None = None
-        failure: Failure | None = None
+        response: Response | None = None
         try:
-            named = header(headers, *REPLY_TOPIC)
+            named = header(record.headers or (), *REPLY_TOPIC)
             if named is not None:
-                topic = self._reply_topics.allowed(named)
-            request = decode_request(record.value, headers)
+                topic = self._delivery.reply_topics.allowed(named)
+            request = decode_request(record.value, record.headers or ())
             # Similar items are asked of whatever partition the request came to.
             owner = record.partition
             if request.user is not None:
                 owner = partition_of(str(request.user), self._partitions)
             if owner != record.partition:
-                return await self._forward(record, request, owner)
-            value = await self._answer(record, request, _deadline(headers))
-            if value is None:
-                return await self._send_back(record)
+                return await self._forward(record, request, owner), None
+            response = await self._answer(record, request, deadline(record))
+            if response is None:
+                await self._delivery.request(returned(record))
+                return "handed_over", None
+            value, failure = response.encode(), None
         except Failure as error:
             failure = error
         except BadMessage as error:
             failure = Failure("bad_request", str(error))
         except Exception as error:
-            logger.exception("%s[%d] offset %d could not be answered", *_place(record))
+            logger.exception("%s[%d] offset %d could not be answered", *place(record))
             failure = Failure("internal_error", f"{type(error).__name__}: {error}", retriable=True)
-        reply = value if failure is None else failure.encode()
-        assert reply is not None
-        return await self._deliver(record, topic, reply, failure)
+        code = await self._delivery.reply(
+            record, topic, value if failure is None else failure.encode(), failure
+        )
+        shown = response if code == "ok" and response is not None and response.user is not None else None
+        return code, shown
 
-    async def _answer(self, record: Record, request: Request, deadline: float | None) -> bytes | None:
-        """The encoded response, or None if the request must go back to its topic."""
-        if deadline is not None and time.time() > deadline:
+    async def _answer(self, record: Record, request: Request, until: float | None) -> Response | None:
+        """The response, or None if the request must go back to its topic."""
+        if until is not None and time.time() > until:
             raise Failure(
                 "deadline_exceeded", "the deadline had passed before the request was read", retriable=True
             )
@@ -204,12 +223,12 @@ class Answerer:
             return None
         if request.after is not None and held.shard.offset <= request.after:
             limit = record.timestamp / 1000 + self._request_wait
-            if not await self._wait_for(record, request.after, min(limit, deadline or limit)):
+            if not await self._wait_for(record, request.after, min(limit, until or limit)):
                 return None
             held = self._shards.get(record.partition)
             if held is None:
                 return None
-        return held.shard.recommend(request).encode()
+        return held.shard.recommend(request, identity(record))
 
     async def _wait_for(self, record: Record, after: int, limit: float) -> bool:
         """Wait until the shard has learned up to an offset; False if the partition is about to move.
@@ -255,74 +274,5 @@ class Answerer:
                 f"user {request.user!r} belongs to partition {owner} of {self._partitions}, but the request "
                 f"was forwarded to partition {record.partition}",
             )
-        source = f"{record.partition}:{record.offset}".encode()
-        headers = [*record.headers, (FORWARDED, source)]
-        key = str(request.user).encode()
-        await self._await(self._requests_topic, Outgoing(owner, key, record.value, record.timestamp, headers))
+        await self._delivery.request(forwarded(record, owner, str(request.user)))
         return "forwarded"
-
-    async def _send_back(self, record: Record) -> str:
-        again = Outgoing(record.partition, record.key, record.value, record.timestamp, list(record.headers))
-        await self._await(self._requests_topic, again)
-        return "handed_over"
-
-    async def _deliver(self, record: Record, topic: str, value: bytes, failure: Failure | None) -> str:
-        """Send a reply; the code of what was sent in the end."""
-        code = "ok" if failure is None else failure.code
-        try:
-            self._reply_topics.check(topic)
-            await self._await(topic, _reply_to(record, value, failure))
-            self._reply_topics.found(topic)
-        except Exception as error:
-            if self._reply_topics.failed(topic, error):
-                logger.warning("%s[%d] offset %d: no reply to %s: %s", *_place(record), topic, error)
-            what = f"{type(error).__name__}: {error}"
-            if topic == self._responses_topic:
-                missed = Failure("reply_not_accepted", f"Kafka does not take the reply: {what}")
-            else:
-                missed = Failure("reply_topic_unavailable", f"cannot reply to topic {topic!r}: {what}")
-            await self._await(self._responses_topic, _reply_to(record, missed.encode(), missed))
-            code = missed.code
-        return code
-
-    async def _await(self, topic: str, outgoing: Outgoing) -> None:
-        """Send a record until Kafka has it; to a topic that a request named, once.
-
-        Raises
-        ------
-        Exception
-            It was sent once and failed, or it failed in a way that does not pass.
-        """
-        ours = topic in (self._responses_topic, self._requests_topic)
-        while True:
-            try:
-                await (await self._send(topic, outgoing))
-                return
-            except Exception as error:
-                if not (ours and getattr(error, "retriable", False)):
-                    raise
-            await asyncio.sleep(RETRY_SECONDS)
-
-
-def _reply_to(record: Record, value: bytes, failure: Failure | None) -> Outgoing:
-    """A reply with the request's own correlation headers, whatever they hold."""
-    headers = [(name, each) for name, each in record.headers or () if name in CORRELATION]
-    if failure is not None:
-        headers.append((ERROR_CODE, failure.code.encode()))
-    return Outgoing(None, record.key, value, int(time.time() * 1000), headers)
-
-
-def _place(record: Record) -> tuple[str, int, int]:
-    return record.topic, record.partition, record.offset
-
-
-def _deadline(headers: Iterable[tuple[str, bytes]]) -> float | None:
-    """When the reply is of no more use, in seconds since 1970."""
-    text = header(list(headers), DEADLINE)
-    if text is None:
-        return None
-    try:
-        return int(text) / 1000
-    except (ValueError, OverflowError):
-        shown = text[:64].decode("utf-8", "replace")
-        raise BadMessage(f"header {DEADLINE} has value {shown!r}: not milliseconds since 1970") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, cast
 
 import faust
@@ -16,15 +16,17 @@ from recommender import bulk, settings, topics
 from recommender.admin import security_options
 from recommender.answering import Answerer
 from recommender.checkpoint import CheckpointStore, Identity
+from recommender.consumer import Positions, Span
 from recommender.errors import RecommenderError
 from recommender.faust_options import faust_options
 from recommender.ingest import Ingest, Outgoing
 from recommender.learning import Learner
+from recommender.log_writer import LogWriter
 from recommender.messages import RatingDecoder
 from recommender.metrics import Metrics
 from recommender.models import registry
 from recommender.pages import add_pages
-from recommender.settings import Settings
+from recommender.settings import Settings, logs_recommendations
 from recommender.shard import ShardOptions
 from recommender.shards import Shards
 from recommender.topics import Finding, Topics
@@ -61,6 +63,9 @@ class WorkerApp(faust.App):
     answerer: Answerer
     metrics: Metrics
 
+    def _create_directories(self) -> None:
+        """None: Faust's are for tables, and we have none."""
+
     def refuse(self, error: RecommenderError) -> None:
         """Stop; whoever runs the app says why."""
         self.failure = error
@@ -85,9 +90,11 @@ def create_app(
         No broker answers, the topics are not as they must be, or a setting names what does not exist.
     """
     options = ShardOptions.of(config)
-    registry.check(options.model)
+    for model in options.arms.names:
+        registry.check(model)
     names = Topics(config.topic_prefix)
-    found = {each.topic: each for each in _inspect(config, names)}
+    logs = logs_recommendations(config)
+    found = {each.topic: each for each in _inspect(config, names, () if logs else (names.recommendations,))}
     ratings = found[names.ratings]
 
     app = WorkerApp(config.group, **{**faust_options(config), **faust_settings})
@@ -96,7 +103,7 @@ def create_app(
         options, CheckpointStore(config.checkpoints, identity), rebuild=rebuild, allow_gap=allow_gap
     )
     app.metrics = Metrics(app.shards)
-    decoder = RatingDecoder(options.feedback.low, options.feedback.high)
+    decoder = RatingDecoder(options.feedback.low, options.feedback.high, skips=options.feedback.skips)
     app.learner = Learner(
         app.shards,
         Ingest(names.ratings, ratings.partitions, decoder),
@@ -109,12 +116,16 @@ def create_app(
     app.answerer = Answerer(
         app.shards,
         _sender(app),
+        _seeker(app, names.requests),
         requests_topic=names.requests,
         responses_topic=names.responses,
         partitions=ratings.partitions,
         reply_topics=[config.topic_prefix + each for each in bulk.split(config.reply_topics)],
         request_wait=config.request_wait,
         answered=app.metrics.answered,
+        log=LogWriter(_sender(app), names.recommendations, config.experiment, app.metrics.logged)
+        if logs
+        else None,
     )
     bulk.set_transport(app, config.broker, _positions(app, names))
     _add_agents(app, names)
@@ -123,9 +134,10 @@ def create_app(
     return app
 
 
-def _inspect(config: Settings, names: Topics) -> list[Finding]:
+def _inspect(config: Settings, names: Topics, unused: Collection[str]) -> list[Finding]:
+    security = security_options(config)
     found = topics.check(
-        config.broker, names, config.broker_wait, security_options(config), tell=logger.warning
+        config.broker, names, config.broker_wait, security, unused=unused, tell=logger.warning
     )
     for each in found:
         for warning in each.warnings:
@@ -149,33 +161,35 @@ def _sender(app: WorkerApp) -> Any:
 
 
 def _seeker(app: WorkerApp, topic: str) -> Any:
-    async def seek(partition: int, offset: int) -> None:
-        await app.consumer.seek_wait({TP(topic, partition): offset})
+    async def seek(partition: int, offset: int) -> int | None:
+        again = await app.consumer.read_again(TP(topic, partition), offset)  # type: ignore[attr-defined]
+        return cast("int | None", again)
 
     return seek
 
 
-def _positions(app: WorkerApp, names: Topics) -> bulk.Positions:
+@contextlib.contextmanager
+def _refusing(app: WorkerApp) -> Iterator[None]:
+    """What a person has to mend is what the worker says in the end."""
+    try:
+        yield
+    except RecommenderError as error:
+        app.refuse(error)
+        raise
+
+
+def _positions(app: WorkerApp, names: Topics) -> Positions:
     """Where to read on from: ratings where the shard ends, requests where the replies do."""
 
-    async def positions(assigned: set[TP]) -> Mapping[TP, int]:
-        consumer = app.consumer
-        ours = {tp for tp in assigned if tp.topic in (names.ratings, names.requests)}
-        if not ours:
-            return {}
-        earliest, ends = await consumer.earliest_offsets(*ours), await consumer.highwaters(*ours)
+    async def positions(partitions: Mapping[TP, Span]) -> Mapping[TP, int]:
         wanted = {}
-        for tp in sorted(ours):
-            committed = consumer._committed_offset[tp]  # type: ignore[attr-defined]
+        for tp, span in sorted(partitions.items()):
             if tp.topic == names.requests:
-                wanted[tp] = app.answerer.start_at(tp.partition, max(committed or 0, earliest[tp]))
-                continue
-            try:
-                held = await app.shards.open(tp.partition, earliest[tp], ends[tp], committed)
-            except RecommenderError as error:
-                app.refuse(error)
-                raise
-            wanted[tp] = held.shard.offset
+                wanted[tp] = app.answerer.start_at(tp.partition, max(span.committed or 0, span.begins))
+            elif tp.topic == names.ratings:
+                with _refusing(app):
+                    held = await app.shards.open(tp.partition, span.begins, span.ends, span.committed)
+                wanted[tp] = held.shard.offset
         return wanted
 
     return positions
@@ -189,7 +203,8 @@ def _add_agents(app: WorkerApp, names: Topics) -> None:
     async def learn(batches: Any) -> None:
         async for batch in batches:
             app.metrics.batches.inc()
-            await app.learner.take(batch)
+            with _refusing(app):
+                await app.learner.take(batch)
             await app.answerer.learned()
 
     @app.agent(raw(names.requests), name="answer")

@@ -43,6 +43,8 @@ class Experiment:
     arms: tuple[Arm, ...]
 
     def __post_init__(self) -> None:
+        if not self.name:
+            raise ArmError("the experiment's name is empty")
         if not self.arms:
             raise ArmError("an experiment needs at least one arm, got none")
         seen: set[str] = set()
@@ -91,6 +93,8 @@ class Experiment:
 
     def arm_of(self, user: str) -> str:
         """The arm whose recommendations the user sees."""
+        if len(self.arms) == 1:
+            return self.arms[0].name
         return max(self.arms, key=lambda arm: (self._weight(arm, user), arm.name)).name
 
     def choose(self, user: str, forced: str | None = None) -> str:
@@ -104,7 +108,8 @@ class Experiment:
         if forced is None:
             return self.arm_of(user)
         if forced not in self.names:
-            raise ArmError(f"arm {forced!r} does not exist: expected one of {', '.join(self.names)}")
+            expected = " or ".join(map(repr, self.names))
+            raise ArmError(f"arm {forced!r} does not exist: expected {expected}")
         return forced
 
     def _weight(self, arm: Arm, user: str) -> float:

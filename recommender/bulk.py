@@ -2,37 +2,23 @@
 
 A stock Faust agent costs two tasks and some ten scheduled callbacks for every record. Here the records that
 a fetch brought for a partition travel as a single message: the same agents, rebalances, timers and pages,
-at some fifty times the rate. And where reading starts is asked of the worker, whose checkpoints know it,
-instead of Kafka's committed offsets.
+at some fifty times the rate. Where reading starts is asked of the worker, see `recommender.consumer`.
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
-from aiokafka import AIOKafkaConsumer
-from aiokafka.coordinator.assignors.range import RangePartitionAssignor
-from aiokafka.errors import KafkaError
-from aiokafka.structs import TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.transport.utils import DefaultSchedulingStrategy
 from faust.types import TP, AppT
 from yarl import URL
 
+from recommender import consumer
+from recommender.consumer import Positions
 from recommender.ingest import Record
-
-logger = logging.getLogger(__name__)
-#: Services log under their class' module; these are Faust's, and its log is quieter than ours.
-FAUST_LOGGER = logging.getLogger("faust.recommender")
-
-#: A commit that takes longer is left to the next one, which commits more.
-COMMIT_SECONDS = 5.0
-
-#: Asked for the offsets to read on from: of all partitions assigned, those it wants to decide.
-Positions = Callable[[set[TP]], Awaitable[Mapping[TP, int]]]
+from recommender.producer import Producer
 
 
 class Batch:
@@ -92,57 +78,13 @@ def set_transport(app: AppT, broker: str, positions: Positions) -> None:
     broker : str
         Bootstrap servers, separated by commas.
     positions : function
-        Called with the assigned partitions each time reading starts or restarts.
+        Called with the partitions of one number each time reading them starts or restarts.
     """
 
-    class Thread(driver.AIOKafkaConsumerThread):
-        logger = FAUST_LOGGER
+    class Consumer(consumer.Consumer):
+        pass
 
-        def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
-            consumer = super()._create_worker_consumer(transport)
-            # Faust's round robin over all partitions parts ratings from requests of the same users wherever
-            # the partitions do not divide evenly by the workers. Ranges, topic by topic, never do.
-            consumer._partition_assignment_strategy = (RangePartitionAssignor,)
-            return consumer
-
-        async def commit_offsets(self, offsets: Mapping[TP, int]) -> bool:
-            """Commit; False where Kafka would not. Faust's own commit ends the worker then."""
-            return bool(await self.call_thread(self._commit_offsets, offsets))
-
-        async def _commit_offsets(self, offsets: Mapping[TP, int]) -> bool:
-            consumer = self._ensure_consumer()
-            mine = {TopicPartition(*tp): offset for tp, offset in offsets.items() if tp in self.assignment()}
-            try:
-                await asyncio.wait_for(consumer.commit(mine), COMMIT_SECONDS)
-            except (KafkaError, TimeoutError) as error:
-                logger.debug("offsets not committed: %r", error)
-                return False
-            return True
-
-    class Consumer(driver.Consumer):
-        logger = FAUST_LOGGER
-
-        async def commit_offsets(self, offsets: Mapping[TP, int]) -> bool:
-            return bool(await cast(Thread, self._thread).commit_offsets(offsets))
-
-        def _new_consumer_thread(self) -> driver.AIOKafkaConsumerThread:
-            return Thread(self, loop=self.loop, beacon=self.beacon)
-
-        async def perform_seek(self) -> None:
-            await super().perform_seek()
-            wanted = await positions(set(self.assignment()))
-            if wanted:
-                await self.seek_wait(wanted)
-                for tp, offset in wanted.items():
-                    self._read_offset[tp] = offset
-                    self._committed_offset[tp] = offset
-
-    class Producer(driver.Producer):
-        logger = FAUST_LOGGER
-
-        def _settings_extra(self) -> Mapping[str, Any]:
-            # Else a record that is sent again because an answer was lost would be there twice.
-            return {**super()._settings_extra(), "enable_idempotence": True}
+    Consumer.positions = staticmethod(positions)
 
     class Transport(driver.Transport):
         pass

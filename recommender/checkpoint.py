@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import platform
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
@@ -22,15 +22,17 @@ import numpy as np
 
 from recommender import __version__, archive
 from recommender.errors import RecommenderError
-from recommender.settings import variable
-from recommender.shard import Arrays, digest
+from recommender.identity import FORMAT
+from recommender.identity import Identity as Identity
+from recommender.shard_state import Arrays, digest
 from recommender.storage import Place, Storage, StorageError, split, storage
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 1
 KEPT = 2
 SUFFIX = ".npz"
+#: Of a checkpoint that does not fit and was set aside.
+ASIDE = ".superseded"
 #: How often the list is taken again because a file in it was deleted before it was read.
 LISTINGS = 3
 
@@ -45,38 +47,6 @@ class CheckpointGone(CheckpointError):
 
 class CheckpointMismatch(CheckpointError):
     """A checkpoint was made from another topic or with other settings than the worker now has."""
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """What a checkpoint's state depends on besides its log.
-
-    Attributes
-    ----------
-    topic, topic_id : str
-        The ratings topic; its id tells a topic from one of the same name that was made later.
-    partitions : int
-        Their number decides which users belong to a partition.
-    settings : dict
-        Those settings that change what is learned.
-    """
-
-    topic: str
-    topic_id: str
-    partitions: int
-    settings: dict[str, Any] = field(default_factory=dict)
-
-    def differences(self, header: dict[str, Any]) -> list[str]:
-        """In words, where a checkpoint's header is of something else."""
-        mine = {**asdict(self), "format": FORMAT}
-        mine.update({f"setting {name}": value for name, value in mine.pop("settings").items()})
-        theirs = {name: header.get(name) for name in ("topic", "topic_id", "partitions", "format")}
-        theirs.update({f"setting {name}": value for name, value in header.get("settings", {}).items()})
-        return [
-            f"{name.replace('_', ' ')} was {theirs.get(name)!r}, now {mine.get(name)!r}{_variable(name)}"
-            for name in sorted({*mine, *theirs})
-            if mine.get(name) != theirs.get(name)
-        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +83,8 @@ class CheckpointStore:
         self.directory: Place = self.storage.directory
         self.identity = identity
         self._cannot_delete = False
+        #: Names of files that were seen to be damaged.
+        self._damaged: set[str] = set()
 
     def save(self, partition: int, offset: int, state: Arrays) -> Place:
         """Write a checkpoint durably and drop all but the newest ones.
@@ -148,19 +120,25 @@ class CheckpointStore:
             archive.write(file, header, state)
 
         self.storage.write(name, fill)
+        self._damaged.discard(name)
         self._prune(partition, name)
         return self.storage.place(name)
 
     def _prune(self, partition: int, newest: str) -> None:
-        """Delete what is older than a new checkpoint, but for the last before it.
+        """Delete what is older than a new checkpoint, but for the last whole one before it.
 
         Files of larger offsets stay: if they are another worker's they are its business, and if they are
         damaged they must not push the new one out.
         """
-        older = [name for name in checkpoints(self.storage, self._folder(partition)) if name < newest]
+        folder = self._folder(partition)
         try:
-            for name in older[KEPT - 1 :]:
-                self.storage.delete(name)
+            older = [name for name in checkpoints(self.storage, folder) if name < newest]
+            kept = [name for name in older if name not in self._damaged][: KEPT - 1]
+            for name in older:
+                if name not in kept:
+                    self.storage.delete(name)
+                    self._damaged.discard(name)
+            self.storage.sweep(folder)
         except OSError as error:
             if not self._cannot_delete:
                 logger.warning("cannot delete old checkpoints: %s", error)
@@ -191,6 +169,7 @@ class CheckpointStore:
         """
         folder = self._folder(partition)
         self.storage.sweep(folder)
+        outdated = [f"{folder}/{name}" for name in self.storage.files(folder) if name.endswith(ASIDE)]
         for _ in range(LISTINGS):
             warnings: list[str] = []
             vanished = False
@@ -203,12 +182,15 @@ class CheckpointStore:
                     warnings.append(str(error))
                     continue
                 except CheckpointError as error:
+                    self._damaged.add(name)
                     warnings.append(str(error))
                     continue
                 differences = self._differences(partition, checkpoint)
                 if not differences:
                     return checkpoint, warnings
                 warnings.append(self._set_aside(name, differences, rebuild))
+                while outdated:  # what an earlier rebuild has set aside
+                    self.storage.delete(outdated.pop())
             if not vanished:
                 break
         return None, warnings
@@ -223,10 +205,11 @@ class CheckpointStore:
         place, why = self.storage.place(name), "; ".join(differences)
         if not rebuild:
             raise CheckpointMismatch(
-                f"{place} does not fit: {why}. Either learn anew from the log with "
-                f"`recommender worker --rebuild`, or set RECOMMENDER_CHECKPOINTS to another directory or URL."
+                f"{place} does not fit, and is left as it is: {why}. Either go back to what was, or learn "
+                f"anew from the log with `recommender worker --rebuild`, or set RECOMMENDER_CHECKPOINTS to "
+                f"another directory or URL."
             )
-        self.storage.move(name, name.removesuffix(SUFFIX) + ".superseded")
+        self.storage.move(name, name.removesuffix(SUFFIX) + ASIDE)
         return f"{place} does not fit and was set aside: {why}"
 
     def _folder(self, partition: int) -> str:
@@ -269,8 +252,3 @@ def _read(place: Storage, name: str) -> Checkpoint:
     if found != expected:
         raise CheckpointError(f"{path} is damaged: its digest is {found}, expected {expected}")
     return Checkpoint(path, header, state)
-
-
-def _variable(name: str) -> str:
-    kind, _, setting = name.partition(" ")
-    return f" ({variable(setting)})" if kind == "setting" and setting else ""

@@ -14,7 +14,7 @@ import orjson
 from recommender.catalog import Catalog
 from recommender.checkpoint import Checkpoint
 from recommender.errors import RecommenderError
-from recommender.shard import Arrays
+from recommender.shard_state import Arrays
 
 Row = tuple[Any, ...]
 

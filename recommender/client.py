@@ -26,8 +26,8 @@ from recommender.client_errors import (
 )
 from recommender.client_messages import Written, decode_reply, encode_rating, encode_request
 from recommender.links import close_consumer, open_consumer, open_producer
-from recommender.messages import Recommended, Response
 from recommender.replies import Replies
+from recommender.responses import Recommended, Response
 from recommender.sender import Sender, missing
 from recommender.topics import Topics
 
@@ -124,6 +124,7 @@ class Client:
         *,
         similar_to: str | int | None = None,
         explain: bool = False,
+        explore: float | None = None,
     ) -> Response:
         """The n best items for a user, or the n most similar ones to an item.
 
@@ -137,7 +138,6 @@ class Client:
         exclude : iterable of str or int
             Never recommend these.
         include_rated : bool
-            Also recommend what the user has rated.
         after : int, optional
             Answer only once the user's rating at this offset is learned; `rate` returns it.
         arm : str, optional
@@ -148,23 +148,23 @@ class Client:
             An item, instead of a user.
         explain : bool
             Also say which of the user's own items led to each.
+        explore : float, optional
+            The probability with which each place is given to chance, from 0 to 1; 0 turns exploration off.
+            By default as the worker is set.
 
         Raises
         ------
         RecommendTimeout
             No answer came in time.
-        RequestFailed
-            The worker answered with a failure.
+        RequestFailed, BadReply
+            The worker answered with a failure, or something else than the worker answered.
         ConnectionBroken
             The connection to Kafka was lost and did not come back within a second.
-        BadReply
-            Something else than the worker answered.
         ClientClosed
             The client was closed, before or while waiting.
         """
-        request = encode_request(
-            user, n, items, exclude, include_rated, after, arm, similar_to=similar_to, explain=explain
-        )
+        given = user, n, items, exclude, include_rated, after, arm
+        request = encode_request(*given, similar_to=similar_to, explain=explain, explore=explore)
         key = user if user is not None else similar_to
         return decode_reply(self.request("" if key is None else key, request, timeout))
 

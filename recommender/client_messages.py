@@ -10,7 +10,8 @@ import msgspec
 import orjson
 
 from recommender.client_errors import BadReply, RequestFailed
-from recommender.messages import BadMessage, Failure, Reason, Recommended, Response
+from recommender.messages import BadMessage
+from recommender.responses import Failure, Reason, Recommended, Response
 
 
 class Written(NamedTuple):
@@ -31,6 +32,7 @@ class _Item(msgspec.Struct, frozen=True, gc=False):
     source: str = "exploit"
     neighbours: int | None = None
     because: list[_Reason] | None = None
+    cold_start: bool = False
 
 
 class _AsOf(msgspec.Struct, frozen=True, gc=False):
@@ -78,6 +80,7 @@ def encode_request(
     arm: str | None = None,
     similar_to: str | int | None = None,
     explain: bool = False,
+    explore: float | None = None,
 ) -> bytes:
     """A request as it goes out; the parameters are those of `Client.recommend`."""
     request: dict[str, Any] = {"n": n}
@@ -97,6 +100,8 @@ def encode_request(
         request["after"] = after
     if arm is not None:
         request["arm"] = arm
+    if explore is not None:
+        request["explore"] = explore
     return orjson.dumps(request)
 
 
@@ -150,7 +155,7 @@ def decode_response(value: bytes | None) -> Response:
 
 def _recommended(wire: _Item) -> Recommended:
     because = None if wire.because is None else [Reason(each.item, each.share) for each in wire.because]
-    return Recommended(wire.item, wire.score, wire.source, wire.neighbours, because)
+    return Recommended(wire.item, wire.score, wire.source, wire.neighbours, because, wire.cold_start)
 
 
 def decode_reply(value: bytes | None) -> Response:

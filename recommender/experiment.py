@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender.attribution import Outcomes
+from recommender.attribution_counts import Counts, Rows
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -94,12 +94,15 @@ class Report:
     sources : list of Group
         Exploit and explore.
     source_differences : list of Difference
+    positions : dict of str to list of Group
+        For each arm the positions in its lists, from 0, as names of groups.
     """
 
     arms: list[Group]
     arm_differences: list[Difference]
     sources: list[Group]
     source_differences: list[Difference]
+    positions: dict[str, list[Group]]
 
     def as_json(self) -> dict[str, Any]:
         """As plain dictionaries and lists."""
@@ -107,7 +110,7 @@ class Report:
 
 
 def report(
-    outcomes: Outcomes,
+    counts: Counts,
     arms: tuple[str, ...] | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
@@ -116,46 +119,60 @@ def report(
 
     Parameters
     ----------
-    outcomes : Outcomes
-        From `Attribution.join`.
+    counts : Counts
+        From `Attribution.counts`, of one experiment.
     arms : tuple of str, optional
         The arms in order, the base first; by default those that were shown, sorted.
     resamples : int
         Of the bootstrap, at least 1.
     seed : int
-        Of the bootstrap: the same outcomes and seed give the same report.
+        Of the bootstrap: the same counts and seed give the same report.
     """
-    names = outcomes.names
-    by_arm = _groups(outcomes, outcomes.arms, names["arms"], arms or tuple(names["arms"]))
-    sources = tuple(sorted(names["sources"], key=lambda name: (name != "exploit", name)))
-    by_source = _groups(outcomes, outcomes.sources, names["sources"], sources)
+    rows, names = counts.rows, counts.names
+    shown = tuple(names["arm"][number] for number in np.unique(rows["arm"]))
+    user_count = len(names["user"])
+    by_arm = {name: rows[rows["arm"] == _number(names["arm"], name)] for name in arms or shown}
+    sources = [names["source"][number] for number in np.unique(rows["source"])]
+    by_source = {
+        name: rows[rows["source"] == _number(names["source"], name)]
+        for name in sorted(sources, key=lambda name: (name != "exploit", name))
+    }
+    arm_groups = [_group(name, mine, user_count) for name, mine in by_arm.items()]
+    source_groups = [_group(name, mine, user_count) for name, mine in by_source.items()]
+    positions = {
+        name: [
+            _group(str(position), mine[mine["position"] == position], user_count)[0]
+            for position in np.unique(mine["position"])
+        ]
+        for name, mine in by_arm.items()
+    }
     return Report(
-        [group for group, _ in by_arm],
-        _differences(by_arm, resamples, seed),
-        [group for group, _ in by_source],
-        _differences(by_source, resamples, seed),
+        [group for group, _ in arm_groups],
+        _differences(arm_groups, resamples, seed),
+        [group for group, _ in source_groups],
+        _differences(source_groups, resamples, seed),
+        positions,
     )
 
 
-def _groups(
-    outcomes: Outcomes, labels: Ints, known: list[str], wanted: tuple[str, ...]
-) -> list[tuple[Group, Floats]]:
-    """Each wanted group, and its positive and all ratings by user, shape (users, 2)."""
-    groups = []
-    user_count = len(outcomes.names["users"])
-    for name in wanted:
-        mine = labels == (known.index(name) if name in known else -1)
-        users, outcome = outcomes.users[mine], outcomes.outcomes[mine]
-        counts = np.stack(
-            [np.bincount(users[chosen], minlength=user_count) for chosen in (outcome > 0, outcome != 0)],
-            axis=1,
-        ).astype(np.float64)
-        positive, attributed = (int(total) for total in counts.sum(axis=0))
-        rate = positive / attributed if attributed else None
-        interval = wilson(positive, attributed) if attributed else None
-        group = Group(name, len(np.unique(users)), len(users), attributed, positive, rate, interval)
-        groups.append((group, counts))
-    return groups
+def _number(names: list[str], name: str) -> int:
+    return names.index(name) if name in names else -1
+
+
+def _group(name: str, rows: Rows, user_count: int) -> tuple[Group, Floats]:
+    """A group, and its positive and all ratings by user, shape (users, 2)."""
+    counts = np.stack(
+        [
+            np.bincount(rows["user"], rows[column], minlength=user_count)
+            for column in ("positive", "attributed")
+        ],
+        axis=1,
+    ).astype(np.float64)
+    positive, attributed = (int(total) for total in counts.sum(axis=0))
+    rate = positive / attributed if attributed else None
+    interval = wilson(positive, attributed) if attributed else None
+    users, places = len(np.unique(rows["user"])), int(rows["places"].sum())
+    return Group(name, users, places, attributed, positive, rate, interval), counts
 
 
 def _differences(groups: list[tuple[Group, Floats]], resamples: int, seed: int) -> list[Difference]:
@@ -208,11 +225,14 @@ def compare(
     """
     rows = np.concatenate([counts, base_counts], axis=1)
     rows = rows[(rows[:, 1] + rows[:, 3]) > 0]
-    moments = _moments(rows)
-    difference, error = (float(value[0]) for value in _difference(moments.sum(axis=0)[np.newaxis], len(rows)))
-    if len(rows) < 2 or not math.isfinite(error):
-        return Difference(name, base, difference, None, None, len(rows))
-    distances = np.sort(_resampled_distances(moments, difference, resamples, seed))
+    users = len(rows)
+    # Users with the same counts are alike: a resample only needs how many it drew of each kind.
+    kinds, repeats = np.unique(rows, axis=0, return_counts=True)
+    moments = _moments(kinds)
+    difference, error = (float(value[0]) for value in _difference((repeats @ moments)[np.newaxis], users))
+    if users < 2 or not math.isfinite(error):
+        return Difference(name, base, difference, None, None, users)
+    distances = np.sort(_resampled_distances(moments, repeats, difference, resamples, seed))
     observed = abs(difference) / error if error > 0.0 else (math.inf if difference else 0.0)
     extreme = int(np.count_nonzero(distances >= observed))
     reach = (
@@ -220,7 +240,7 @@ def compare(
         * error
     )
     interval = (max(-1.0, difference - reach), min(1.0, difference + reach)) if error > 0.0 else None
-    return Difference(name, base, difference, interval, (1 + extreme) / (resamples + 1), len(rows))
+    return Difference(name, base, difference, interval, (1 + extreme) / (resamples + 1), users)
 
 
 def _moments(rows: Floats) -> Floats:
@@ -252,17 +272,19 @@ def _difference(sums: Floats, users: int) -> tuple[Floats, Floats]:
         return rate - base_rate, error
 
 
-def _resampled_distances(moments: Floats, difference: float, resamples: int, seed: int) -> Floats:
+def _resampled_distances(
+    moments: Floats, repeats: Ints, difference: float, resamples: int, seed: int
+) -> Floats:
     """Of each resample, how many standard errors it lies from the sample; infinite where undefined."""
     draws = np.random.Generator(np.random.PCG64(seed))
-    users = len(moments)
+    users = int(repeats.sum())
     distances = np.empty(resamples)
-    height = max(1, _BLOCK // users)
+    height = max(1, _BLOCK // len(repeats))
     for first in range(0, resamples, height):
         size = min(height, resamples - first)
-        drawn = draws.integers(users, size=(size, users)) + users * np.arange(size)[:, np.newaxis]
-        weights = np.bincount(drawn.ravel(), minlength=size * users).reshape(size, users).astype(np.float64)
-        resampled, errors = _difference(weights @ moments, users)
+        drawn = draws.multinomial(users, repeats / users, size=size).astype(np.float64)
+        # Whole numbers below 2**53: their sums are exact in whatever order they are taken.
+        resampled, errors = _difference(drawn @ moments, users)
         away = np.abs(resampled - difference)
         with np.errstate(divide="ignore", invalid="ignore"):
             distance = np.where(away < 1e-12, 0.0, away / errors)

@@ -135,8 +135,9 @@ def mix(
     n: int,
     exploration: Exploration,
     seed: int,
-    positives: NDArray[np.integer] | None = None,
-    negatives: NDArray[np.integer] | None = None,
+    positives: NDArray[np.integer] | NDArray[np.floating] | None = None,
+    negatives: NDArray[np.integer] | NDArray[np.floating] | None = None,
+    explorable: NDArray[np.integer] | None = None,
 ) -> list[Place]:
     """A list of at most `n` candidates; no candidate comes twice.
 
@@ -145,13 +146,16 @@ def mix(
     ranked : int array, shape (at least min(n, candidates),)
         The best candidates, best first, as numbers from 0 in `scores`.
     scores : float array, shape (candidates,)
-        Of all that may be shown: what the user rated is not among them.
+        Of all that may be shown.
     n : int
     exploration : Exploration
     seed : int
         From `request_seed`.
-    positives, negatives : int arrays, shape (candidates,)
+    positives, negatives : arrays, shape (candidates,)
         How many ratings of each kind a candidate has; ``thompson`` needs them.
+    explorable : int array, optional
+        The candidates among which ``epsilon`` draws, as numbers in `scores`; by default all. Where none is
+        left the place goes to the next best.
 
     Returns
     -------
@@ -171,7 +175,8 @@ def mix(
         return [Place(int(candidate), EXPLOIT) for candidate in ranked[:size]]
     draws = np.random.Generator(np.random.PCG64(seed))
     if exploration.kind == "epsilon":
-        return _epsilon(ranked, count, size, exploration.parameter, draws)
+        pool = np.arange(count) if explorable is None else explorable
+        return _epsilon(ranked, pool, size, exploration.parameter, draws)
     if exploration.kind == "softmax":
         # The highest of score / T + Gumbel noise are a sample without replacement of exp(score / T).
         values = scores / exploration.parameter - np.log(-np.log1p(-draws.random(count)))
@@ -183,29 +188,35 @@ def mix(
 
 
 def _epsilon(
-    ranked: NDArray[np.integer], count: int, size: int, epsilon: float, draws: np.random.Generator
+    ranked: NDArray[np.integer],
+    pool: NDArray[np.integer],
+    size: int,
+    epsilon: float,
+    draws: np.random.Generator,
 ) -> list[Place]:
     places: list[Place] = []
     taken: set[int] = set()
     best = iter(ranked.tolist())
     for _ in range(size):
-        if draws.random() < epsilon:
-            place = Place(_random_of_the_rest(count, taken, draws), EXPLORE)
-        else:
+        drawn = _random_of_the_rest(pool, taken, draws) if draws.random() < epsilon else None
+        if drawn is None:
             place = Place(next(candidate for candidate in best if candidate not in taken), EXPLOIT)
+        else:
+            place = Place(drawn, EXPLORE)
         taken.add(place.candidate)
         places.append(place)
     return places
 
 
-def _random_of_the_rest(count: int, taken: set[int], draws: np.random.Generator) -> int:
-    for _ in range(_TRIES):
-        candidate = int(draws.integers(count))
+def _random_of_the_rest(pool: NDArray[np.integer], taken: set[int], draws: np.random.Generator) -> int | None:
+    """A uniformly random one of the pool that is not taken; None if all are."""
+    for _ in range(_TRIES if len(pool) else 0):
+        candidate = int(pool[draws.integers(len(pool))])
         if candidate not in taken:
             return candidate
     # Few are left: the same distribution, without further trying.
-    rest = np.setdiff1d(np.arange(count), np.fromiter(taken, np.int64))
-    return int(rest[draws.integers(len(rest))])
+    rest = np.setdiff1d(pool, np.fromiter(taken, np.int64, len(taken)))
+    return int(rest[draws.integers(len(rest))]) if len(rest) else None
 
 
 def _labelled(chosen: NDArray[np.intp], ranked: NDArray[np.integer]) -> list[Place]:

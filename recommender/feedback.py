@@ -10,7 +10,7 @@ Three policies, each a pure function of one rating:
     of the same user and item, since it replaces it. T = 3 is what the article that stands behind this
     project uses.
 ``signed``
-    +1 and -1 teach, 0 is ignored.
+    +1 and -1 teach; 0 and ``"skip"`` are counted, and an earlier rating of the item stands.
 """
 
 from __future__ import annotations
@@ -94,6 +94,11 @@ class Feedback:
 
     def __str__(self) -> str:
         return "signed" if self.kind == "signed" else f"{self.kind}:{self.threshold:g}"
+
+    @property
+    def skips(self) -> bool:
+        """Whether a rating may be ``"skip"``."""
+        return self.kind == "signed"
 
     @property
     def positive_weight(self) -> float:

@@ -52,10 +52,13 @@ class Outcome:
     ----------
     learned : int
         Ratings handed to the shard.
+    skipped : int
+        Those that do not teach: 0 or ``"skip"`` of signed ratings.
     dead_letters, forwards : list of Outgoing
     """
 
     learned: int = 0
+    skipped: int = 0
     dead_letters: list[Outgoing] = field(default_factory=list)
     forwards: list[Outgoing] = field(default_factory=list)
 
@@ -97,7 +100,8 @@ class Ingest:
             columns = self._look_closely(shard, records, outcome)
         shard.learn_columns(columns)
         shard.offset = records[-1].offset + 1
-        outcome.learned = len(columns.users)
+        outcome.skipped = columns.ratings.count(0.0) if self._decoder.skips else 0
+        outcome.learned = len(columns.users) - outcome.skipped
         return outcome
 
     def _owns_all(self, shard: Shard, users: list[str]) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 from recommender import poison
 from recommender.bulk import Batch
+from recommender.continuity import Continuity, Seek
 from recommender.ingest import Ingest, Outcome, Outgoing, Record
 from recommender.shards import Held, Shards
 
@@ -22,8 +23,6 @@ WARY = 50 * CHUNK
 
 #: Sends a record to a topic; what it returns is done when the broker has it.
 Send = Callable[[str, Outgoing], Awaitable[asyncio.Future[Any]]]
-#: Reads a ratings partition again from an offset.
-Seek = Callable[[int, int], Awaitable[None]]
 
 
 class Learner:
@@ -60,13 +59,15 @@ class Learner:
         self._dead_letter_topic = dead_letter_topic
         self._slice = learn_slice
         self._learned = learned
-        self._sought: dict[int, tuple[int, int]] = {}
+        self._continuity = Continuity(ingest.topic, seek, shards.accept_gap)
 
     async def take(self, batch: Batch) -> None:
         """Learn a partition's records; returns when all that they send elsewhere has arrived.
 
         Raises
         ------
+        LogGap
+            Kafka has deleted ratings before they were learned.
         Exception
             A dead letter or a forwarded rating could not be delivered. The worker must stop then: the shard
             has passed the record, and a checkpoint of it would lose the record.
@@ -75,24 +76,8 @@ class Learner:
         if held is None:
             return  # the partition moved away while the batch was on its way
         async with held.lock:
-            if await self._follows(held, batch):
+            if await self._continuity.follows(batch.partition, held.shard.offset, batch.first_offset):
                 await self._apply(held, batch)
-
-    async def _follows(self, held: Held, batch: Batch) -> bool:
-        """Whether a batch continues what the shard has learned.
-
-        Around a rebalance batches can be lost between fetch and agent. An offset that is skipped is then
-        not believed until a fetch from exactly there skips it again: compaction and transactions do that.
-        """
-        expected, first = held.shard.offset, batch.first_offset
-        if first <= expected or self._sought.pop(batch.partition, None) == (expected, first):
-            return True
-        self._sought[batch.partition] = (expected, first)
-        logger.debug(
-            "ratings[%d]: got offset %d, expected %d; reading again", batch.partition, first, expected
-        )
-        await self._seek(batch.partition, expected)
-        return False
 
     async def _apply(self, held: Held, batch: Batch) -> None:
         owed: list[asyncio.Future[Any]] = []

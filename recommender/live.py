@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -36,50 +37,70 @@ def rank_of(item: int, candidates: NDArray[np.int32], scores: NDArray[np.float64
     return higher + (equal - 1) // 2
 
 
+def sample(first: int, count: int, every: int) -> NDArray[np.bool_]:
+    """Which of the events from number `first` on belong to a sample of one in `every`, shape (count,).
+
+    It depends on their numbers alone: on their bits, well mixed (the finaliser of SplitMix64, Steele et al.,
+    2014).
+    """
+    mixed = np.arange(first, first + count, dtype=np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    mixed ^= mixed >> np.uint64(31)
+    return mixed % np.uint64(every) == 0
+
+
 class LiveMetrics:
-    """Recall@10 and mean reciprocal rank of the model and of popularity over the newest tests.
+    """Recall@10 and mean reciprocal rank of each arm's model and of popularity over the newest tests.
 
     Parameters
     ----------
     window : int
         How many tests are looked back on.
+    arms : sequence of str
+        Their names, in the order in which ranks come and figures are shown.
+    columns : sequence of str, optional
+        The same names in the order in which the state keeps them; by default sorted.
     """
 
-    NAMES = ("model", "popular")
-
-    def __init__(self, window: int) -> None:
+    def __init__(self, window: int, arms: Sequence[str], columns: Sequence[str] | None = None) -> None:
         self.window = window
+        self.arms = tuple(arms)
         self.tests = 0
-        self._ranks = np.full((window, len(self.NAMES)), MISS, dtype=np.int32)
+        kept = sorted(arms) if columns is None else list(columns)
+        self._columns = [*map(kept.index, self.arms), len(kept)]
+        self._ranks = np.full((window, len(self._columns)), MISS, dtype=np.int32)
 
-    def add(self, model: int, popular: int) -> None:
-        """Count one test by the ranks that its target had."""
-        self._ranks[self.tests % self.window] = model, popular
+    def add(self, *ranks: int) -> None:
+        """Count one test by the ranks that its target had: of each arm in their order, then of popularity."""
+        self._ranks[self.tests % self.window, self._columns] = ranks
         self.tests += 1
 
     def _recent(self) -> NDArray[np.int32]:
         return self._ranks[: min(self.tests, self.window)]
 
-    def recalls(self) -> dict[str, float]:
-        """The share of targets among the first ten, by model; NaN before the first test."""
-        recent = self._recent()
-        return {
-            name: float((recent[:, column] < TOP).mean()) if len(recent) else float("nan")
-            for column, name in enumerate(self.NAMES)
-        }
+    def _ranks_of(self, place: int) -> NDArray[np.int32]:
+        """The newest ranks of an arm, by its place among them; of popularity by -1."""
+        return self._recent()[:, self._columns[place]]
+
+    def recalls(self) -> list[float]:
+        """The share of targets among the first ten, in the order of `add`; NaN before the first test."""
+        recent = self._recent()[:, self._columns]
+        return (recent < TOP).mean(axis=0).tolist() if len(recent) else [float("nan")] * len(self._columns)
 
     def summary(self) -> dict[str, Any]:
-        """The metrics as they go to the status page; None before the first test."""
-        recent = self._recent()
-        shown: dict[str, Any] = {"tests": self.tests, "window": len(recent)}
-        for column, name in enumerate(self.NAMES):
-            ranks = recent[:, column].astype(np.float64)
-            found = np.where(recent[:, column] == MISS, 0.0, 1.0 / (ranks + 1.0))
-            shown[name] = {
-                f"recall@{TOP}": float((ranks < TOP).mean()) if len(recent) else None,
-                "mrr": float(found.mean()) if len(recent) else None,
-            }
-        return shown
+        """The metrics as they go to the status page: ``model`` is the first arm's, ``popular`` popularity's.
+
+        They are None before the first test.
+        """
+        arms = {name: _shown(self._ranks_of(place)) for place, name in enumerate(self.arms)}
+        return {
+            "tests": self.tests,
+            "window": len(self._recent()),
+            "model": arms[self.arms[0]],
+            "popular": _shown(self._ranks_of(-1)),
+            "arms": arms,
+        }
 
     def state(self) -> dict[str, NDArray[np.generic]]:
         """The tests in the window and their number."""
@@ -89,3 +110,10 @@ class LiveMetrics:
         """Take over what `state` gave."""
         self.tests = int(state["tests"][0])
         self._ranks[: len(state["ranks"])] = state["ranks"]
+
+
+def _shown(ranks: NDArray[np.int32]) -> dict[str, float | None]:
+    if not len(ranks):
+        return {f"recall@{TOP}": None, "mrr": None}
+    found = np.where(ranks == MISS, 0.0, 1.0 / (ranks.astype(np.float64) + 1.0))
+    return {f"recall@{TOP}": float((ranks < TOP).mean()), "mrr": float(found.mean())}

@@ -17,6 +17,7 @@ PASSING = re.compile(
     r"Unable connect|Unable to connect|Unable to request metadata|Connect attempt|connection lost"
     r"|Group Coordinator Request failed|Failed fetch messages|Failed to reconnect|Heartbeat failed"
     r"|Got error produce response|Bootstrap connection|Error sending|Marking the coordinator dead"
+    r"|not found in cluster metadata|is not a valid topic name"
     r"|OffsetCommit failed .* will rejoin|performing seek when flow not active|Missing sensor state",
     re.IGNORECASE,
 )

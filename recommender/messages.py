@@ -1,34 +1,31 @@
-"""The wire: ratings and requests in, responses and failures out.
+"""The wire: ratings in, and what all messages share.
 
 Everything is JSON; a rating or request with the header ``content-type: application/msgpack`` is
-MessagePack. Unknown fields are ignored, so that producers may be ahead of the worker.
+MessagePack. Unknown fields are ignored, so that producers may be ahead of the worker. See
+`recommender.requests` and `recommender.responses` for the rest.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
-import orjson
 
 #: The longest id, in bytes of UTF-8.
 MAX_ID_BYTES = 256
 #: Ids of so many characters cannot have more bytes than that.
 SURE_CHARACTERS = MAX_ID_BYTES // 4
-#: The largest value of a rating or request, in bytes: a rating needs about a hundred.
+#: The largest value of a rating, in bytes: it needs about a hundred.
 MAX_RATING_BYTES = 64 * 1024
-MAX_REQUEST_BYTES = 512 * 1024
-#: The longest list of candidates or exclusions in one request.
-MAX_REQUEST_ITEMS = 10_000
-MAX_N = 1000
 #: The year 3000; a larger timestamp is in milliseconds by mistake.
 MAX_TIMESTAMP = 32_503_680_000
+#: What may stand for the rating 0 where ratings are signed.
+SKIP = "skip"
 
 Headers = Sequence[tuple[str, bytes]]
 Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_BYTES)]
 Timestamp = Annotated[float, msgspec.Meta(ge=0, le=MAX_TIMESTAMP)]
-Items = Annotated[list[Identifier | int], msgspec.Meta(max_length=MAX_REQUEST_ITEMS)]
 
 
 class BadMessage(ValueError):
@@ -69,10 +66,15 @@ class RatingDecoder:
     ----------
     low, high : float
         The scale of ratings.
+    skips : bool
+        A rating may be ``"skip"``: shown and passed over. It is read as 0.
     """
 
-    def __init__(self, low: float, high: float) -> None:
-        value = Annotated[float, msgspec.Meta(ge=low, le=high)]
+    def __init__(self, low: float, high: float, *, skips: bool = False) -> None:
+        self.skips = skips
+        value: Any = Annotated[float, msgspec.Meta(ge=low, le=high)]
+        if skips:
+            value |= Literal["skip"]
         wire = msgspec.defstruct(
             "Rating",
             [
@@ -97,7 +99,7 @@ class RatingDecoder:
         """
         decode = self._json
         if headers:
-            decode = _decoder(headers, self._json, self._msgpack)
+            decode = decoder_for(headers, self._json, self._msgpack)
         if value is None:
             raise BadMessage("the value is null: expected a rating")
         if len(value) > MAX_RATING_BYTES:
@@ -105,13 +107,13 @@ class RatingDecoder:
         try:
             wire: Any = decode(value)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise BadMessage(_explain(error)) from None
+            raise BadMessage(_explain_rating(error, value, self.skips)) from None
         user, item = wire.user, wire.item
         if user.__class__ is int or len(user) > SURE_CHARACTERS:
-            user = _identifier(user, "$.user")
+            user = identifier(user, "$.user")
         if item.__class__ is int or len(item) > SURE_CHARACTERS:
-            item = _identifier(item, "$.item")
-        return Rating(user, item, wire.rating, wire.timestamp)
+            item = identifier(item, "$.item")
+        return Rating(user, item, 0.0 if wire.rating == SKIP else wire.rating, wire.timestamp)
 
     def decode_all(self, records: Sequence[Any]) -> Columns | None:
         """The ratings of many records at once, as columns.
@@ -138,174 +140,14 @@ class RatingDecoder:
         ):
             return None
         ratings = [each.rating for each in wires]
+        if self.skips and SKIP in ratings:
+            ratings = [0.0 if each == SKIP else each for each in ratings]
         times = [each.timestamp for each in wires]
         if None in times:
             for place, time in enumerate(times):
                 if time is None:
                     times[place] = records[place].timestamp / 1000
         return Columns(users, items, ratings, times)
-
-
-class Request(msgspec.Struct, frozen=True, gc=False):
-    """A request for the n best items for a user, or the n most similar ones to an item.
-
-    Attributes
-    ----------
-    user : str or None
-    n : int
-    items : list of str or None
-        The candidates; None: every item.
-    exclude : list of str
-        Never recommend these.
-    include_rated : bool
-        Also recommend what the user has rated.
-    after : int or None
-        Answer only once the user's shard has learned up to this offset of the ratings topic.
-    arm : str or None
-        Answer with this arm, whatever the user's own is.
-    similar_to : str or None
-        An item; given instead of a user.
-    explain : bool
-        Add to each item the user's own items that contributed most.
-    """
-
-    user: Identifier | int | None = None
-    n: Annotated[int, msgspec.Meta(ge=1, le=MAX_N)] = 10
-    items: Items | None = None
-    exclude: Items = []
-    include_rated: bool = False
-    after: Annotated[int, msgspec.Meta(ge=0)] | None = None
-    arm: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_BYTES)] | None = None
-    similar_to: Identifier | int | None = None
-    explain: bool = False
-
-
-_request_json = msgspec.json.Decoder(Request).decode
-_request_msgpack = msgspec.msgpack.Decoder(Request).decode
-
-
-def decode_request(value: bytes | None, headers: Headers = ()) -> Request:
-    """The request in a record's value, its ids as text.
-
-    Raises
-    ------
-    BadMessage
-        It is not a request; the text names the field and what was expected.
-    """
-    decode = _decoder(headers, _request_json, _request_msgpack)
-    if value is None:
-        raise BadMessage("the value is null: expected a request")
-    if len(value) > MAX_REQUEST_BYTES:
-        raise BadMessage(f"the value has {len(value)} bytes: expected at most {MAX_REQUEST_BYTES}")
-    try:
-        request: Request = decode(value)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise BadMessage(_explain_request(error, value)) from None
-    user, similar_to, items = request.user, request.similar_to, request.items
-    if user is None and similar_to is None:
-        raise BadMessage("Object missing required field `user` (or `similar_to`)")
-    if user is not None and similar_to is not None:
-        raise BadMessage("expected either `user` or `similar_to`, got both")
-    if request.explain and user is None:
-        raise BadMessage("`explain` names a user's own items: expected it with `user`")
-    return msgspec.structs.replace(
-        request,
-        user=None if user is None else _identifier(user, "$.user"),
-        similar_to=None if similar_to is None else _identifier(similar_to, "$.similar_to"),
-        items=None if items is None else _identifiers(items, "$.items"),
-        exclude=_identifiers(request.exclude, "$.exclude"),
-    )
-
-
-class Reason(NamedTuple):
-    """An item that the user has rated, and its share in a recommendation, from 0 to 1."""
-
-    item: str
-    share: float
-
-
-class Recommended(NamedTuple):
-    """One place of a list of recommendations."""
-
-    item: str
-    score: float
-    source: str = "exploit"
-    neighbours: int | None = None
-    because: list[Reason] | None = None
-
-
-class Response(NamedTuple):
-    """The answer to a request.
-
-    Attributes
-    ----------
-    user : str or None
-        None where similar items were asked for.
-    items : list of Recommended
-        Best first.
-    model, arm : str
-        What answered.
-    cold_start : bool
-        The user was unknown, so these are the popular items.
-    partition, offset : int
-        The last rating that the answer knows of; offset -1 is before the first.
-    """
-
-    user: str | None
-    items: list[Recommended]
-    model: str
-    arm: str
-    cold_start: bool
-    partition: int
-    offset: int
-
-    def encode(self) -> bytes:
-        """The response as it goes out."""
-        items: list[dict[str, Any]] = []
-        for each in self.items:
-            shown: dict[str, Any] = {"item": each.item, "score": each.score, "source": each.source}
-            if each.neighbours is not None:
-                shown["neighbours"] = each.neighbours
-            if each.because is not None:
-                shown["because"] = [reason._asdict() for reason in each.because]
-            items.append(shown)
-        return orjson.dumps(
-            {
-                "ok": True,
-                "user": self.user,
-                "items": items,
-                "model": self.model,
-                "arm": self.arm,
-                "cold_start": self.cold_start,
-                "as_of": {"partition": self.partition, "offset": self.offset},
-            }
-        )
-
-
-class Failure(Exception):
-    """The answer to a request that cannot be answered.
-
-    Attributes
-    ----------
-    code : str
-        ``bad_request``, ``deadline_exceeded``, ``not_caught_up``, ``wrong_partition``, ``internal_error``,
-        ``reply_topic_not_allowed``, ``reply_topic_unavailable`` or ``reply_not_accepted``.
-    message : str
-        One sentence for a person.
-    retriable : bool
-        The same request may succeed later.
-    """
-
-    def __init__(self, code: str, message: str, *, retriable: bool = False) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-        self.retriable = retriable
-
-    def encode(self) -> bytes:
-        """The failure as it goes out."""
-        error = {"code": self.code, "message": self.message, "retriable": self.retriable}
-        return orjson.dumps({"ok": False, "error": error})
 
 
 def header(headers: Headers, *names: str) -> bytes | None:
@@ -316,7 +158,7 @@ def header(headers: Headers, *names: str) -> bytes | None:
     return None
 
 
-def _decoder(headers: Headers, json: Callable[[bytes], Any], msgpack: Callable[[bytes], Any]) -> Any:
+def decoder_for(headers: Headers, json: Callable[[bytes], Any], msgpack: Callable[[bytes], Any]) -> Any:
     content_type = header(headers, "content-type")
     if content_type is None:
         return json
@@ -329,7 +171,7 @@ def _decoder(headers: Headers, json: Callable[[bytes], Any], msgpack: Callable[[
     raise BadMessage(f"content-type is {shown!r}: expected application/json or application/msgpack")
 
 
-def _identifier(value: str | int, path: str) -> str:
+def identifier(value: str | int, path: str) -> str:
     """An id as text, within its bound in bytes."""
     try:
         text = str(value)
@@ -341,11 +183,7 @@ def _identifier(value: str | int, path: str) -> str:
     return text
 
 
-def _identifiers(values: list[str | int], path: str) -> list[str | int]:
-    return [_identifier(each, f"{path}[{place}]") for place, each in enumerate(values)]
-
-
-def _explain(error: Exception) -> str:
+def explain(error: Exception) -> str:
     if isinstance(error, RecursionError):
         return "the value is nested too deeply"
     if isinstance(error, UnicodeDecodeError):
@@ -354,13 +192,11 @@ def _explain(error: Exception) -> str:
     return f"{text} (timestamps are in seconds)" if text.endswith("`$.timestamp`") else text
 
 
-def _explain_request(error: Exception, value: bytes) -> str:
-    """What is wrong with a request; for the commonest mistake in the words of the contract."""
-    text = _explain(error)
-    if text.endswith("`$.n`"):
-        try:
-            n = msgspec.json.decode(value).get("n")
-        except (msgspec.MsgspecError, AttributeError, RecursionError, UnicodeDecodeError):
-            return text
-        return f"n must be between 1 and {MAX_N}, got {n!r:.64}"
-    return text
+def _explain_rating(error: Exception, value: bytes, skips: bool) -> str:
+    """What is wrong with a rating; with what else it might be where it is text."""
+    text = explain(error)
+    if not text.endswith("`$.rating`"):
+        return text
+    if skips:
+        return text.replace("Invalid enum value", "Expected a number, null or 'skip', got")
+    return f"{text} ('skip' is for the feedback policy signed)" if b'"skip"' in value else text

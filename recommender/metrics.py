@@ -40,6 +40,12 @@ class Metrics:
             buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5, 30),
             registry=self.registry,
         )
+        self.recommendations = Counter(
+            "recommender_recommendations",
+            "Records for the recommendations log by whether Kafka has them",
+            ["result"],
+            registry=self.registry,
+        )
         self._offset = Gauge(
             "recommender_offset", "Next offset to learn", ["partition"], registry=self.registry
         )
@@ -55,7 +61,7 @@ class Metrics:
         self._recall = Gauge(
             "recommender_live_recall_at_10",
             "Of ratings tested before they were learned, in the window",
-            ["partition", "model"],
+            ["partition", "model", "arm"],
             registry=self.registry,
         )
         self._save_error = Gauge(
@@ -65,6 +71,7 @@ class Metrics:
     def learned(self, partition: int, outcome: Outcome) -> None:
         """Count a run of ratings."""
         self.ratings.labels("learned").inc(outcome.learned)
+        self.ratings.labels("skipped").inc(outcome.skipped)
         self.ratings.labels("dead_letter").inc(len(outcome.dead_letters))
         self.ratings.labels("forwarded").inc(len(outcome.forwards))
 
@@ -72,6 +79,10 @@ class Metrics:
         """Count a reply."""
         self.replies.labels(code).inc()
         self.seconds.observe(seconds)
+
+    def logged(self, arrived: bool) -> None:
+        """Count a record of the recommendations log."""
+        self.recommendations.labels("logged" if arrived else "lost").inc()
 
     def status(self) -> dict[str, object]:
         """The worker's state for people and programs, one entry for each shard."""
@@ -86,9 +97,13 @@ class Metrics:
                 "events": shard.events,
                 "live": shard.live.summary(),
             }
+        options = self._shards.options
         return {
-            "model": self._shards.options.model,
-            "feedback": str(self._shards.options.feedback),
+            "model": options.model,
+            "experiment": options.arms.name,
+            "arms": {arm.name: arm.share for arm in options.arms.arms},
+            "explore": str(options.exploration),
+            "feedback": str(options.feedback),
             "checkpoint_error": self._shards.save_error,
             "shards": shards,
         }
@@ -103,7 +118,9 @@ class Metrics:
             self._saved.labels(label).set(held.saved)
             self._sizes.labels(label, "users").set(len(shard.users))
             self._sizes.labels(label, "items").set(len(shard.items))
-            for model, recall in shard.live.recalls().items():
-                self._recall.labels(label, model).set(recall)
+            *of_arms, of_popular = shard.live.recalls()
+            for arm, recall in zip(shard.live.arms, of_arms, strict=True):
+                self._recall.labels(label, "model", arm).set(recall)
+            self._recall.labels(label, "popular", "").set(of_popular)
         self._save_error.set(self._shards.save_error is not None)
         return generate_latest(self.registry)

@@ -19,7 +19,8 @@ def add_pages(app: WorkerApp) -> None:
 
     @app.page("/readyz")
     async def readyz(web: View, request: Request) -> Response:
-        ready = bool(app.shards.held) and not app.rebalancing and app.flow_control.is_active()
+        loaded = bool(app.shards.held) and not app.shards.opening
+        ready = loaded and not app.rebalancing and app.flow_control.is_active()
         return web.text("ready\n" if ready else "not ready\n", status=200 if ready else 503)
 
     @app.page("/status")

@@ -14,7 +14,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from recommender.ingest import Ingest, Outcome, Record
-from recommender.shard import Arrays, Shard
+from recommender.shard import Shard
+from recommender.shard_state import Arrays
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +58,7 @@ def learn_around(ingest: Ingest, shard: Shard, records: Sequence[Record]) -> tup
     shard, first = learn_around(ingest, fresh, records[:middle])
     shard, second = learn_around(ingest, shard, records[middle:])
     first.learned += second.learned
+    first.skipped += second.skipped
     first.dead_letters += second.dead_letters
     first.forwards += second.forwards
     return shard, first

@@ -105,7 +105,7 @@ class Stream:
         tested = np.zeros(len(given), np.bool_)
         tested[positives[int(len(positives) * LEARNED_FIRST) :]] = True
         return cls(
-            _dense(users), _dense(items), given.astype(np.float32), weights,
+            dense(users), dense(items), given.astype(np.float32), weights,
             np.asarray(times, np.float64), tested, weight,
         )  # fmt: skip
 
@@ -117,10 +117,10 @@ def shuffled_ties(times: NDArray[np.float64], seed: int) -> NDArray[np.int64]:
     return order
 
 
-def _dense(ids: NDArray[Any]) -> IntArray:
-    """Numbers in the order of first appearance."""
+def dense(ids: NDArray[Any]) -> IntArray:
+    """Numbers from 0 for ids, in the order of their first appearance."""
     _, first, codes = np.unique(ids, return_index=True, return_inverse=True)
     order = np.empty(len(first), np.int32)
     order[np.argsort(first, kind="stable")] = np.arange(len(first), dtype=np.int32)
-    dense: IntArray = order[codes]
-    return dense
+    numbers: IntArray = order[codes]
+    return numbers

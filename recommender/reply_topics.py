@@ -8,11 +8,10 @@ from collections.abc import Callable, Iterable
 
 from aiokafka.errors import UnknownTopicOrPartitionError
 
-from recommender.messages import Failure
+from recommender.responses import Failure
 
-#: Finding out that a topic does not exist takes ten seconds. After that its requests fail at once for so
-#: long, in seconds, or those of one client whose topic is gone would hold up everybody else's.
-MISSING_SECONDS = 30.0
+#: A topic that did not exist is not asked for again for so long, in seconds: its requests fail at once.
+MISSING_SECONDS = 5.0
 #: More missing topics than this are forgotten and tried again.
 MAX_MISSING = 1000
 
@@ -73,3 +72,13 @@ class ReplyTopics:
     def found(self, topic: str) -> None:
         """A reply has arrived there."""
         self._missing.pop(topic, None)
+
+
+def reason(error: Exception) -> str:
+    """Why a reply did not go out, in words. Kafka's errors mostly name themselves."""
+    if isinstance(error, UnknownTopicOrPartitionError):
+        return "there is no such topic"
+    name, text = type(error).__name__, str(error)
+    if name in text:
+        return text
+    return f"{name}: {text}" if text else name

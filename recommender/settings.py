@@ -12,7 +12,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from recommender.arms import Arm, ArmError, Experiment
 from recommender.errors import RecommenderError
+from recommender.exploration import Exploration, ExplorationError
 
 PREFIX = "RECOMMENDER_"
 
@@ -72,7 +74,23 @@ class Settings:
         float("nan"), "the highest rating accepted; unset: 1 for signed, else 5", learned=True
     )
     model: str = _setting(
-        "sequence-knn", "the model, as NAME or NAME/option=value; see `recommender models`", learned=True
+        "blend", "the model, as NAME or NAME/option=value; see `recommender models`", learned=True
+    )
+    arms: str = _setting(
+        "",
+        "several models side by side, each for its share of the users, as MODEL:SHARE,MODEL:SHARE instead of "
+        "`model`; shares may change later",
+        learned=True,
+    )
+    experiment: str = _setting("default", "the experiment's name; another one assigns users to arms anew")
+    explore: str = _setting(
+        "none",
+        "what else to show than the best: epsilon:E (each place with probability E), softmax:T, thompson",
+    )
+    recommendations_log: str = _setting(
+        "auto",
+        "whether what was recommended is logged to a topic; auto: if there is more than one arm",
+        choices=("auto", "on", "off"),
     )
     seed: int = _setting(0, "the only source of randomness", low=0, high=2**31 - 1, learned=True)
     checkpoints: str = _setting(
@@ -191,7 +209,36 @@ def load(environment: Mapping[str, str] | None = None, **overrides: Any) -> Sett
     for key, value in overrides.items():
         if value is not None:
             values[key] = _parse(known[variable(key)], "--" + key.replace("_", "-"), str(value))
+    if values.get("arms") and "model" in values:
+        raise SettingsError(
+            f"{variable('model')} has value {values['model']!r} and {variable('arms')} has value "
+            f"{values['arms']!r}: expected only one of them"
+        )
     return Settings(**values)
+
+
+def arms_of(settings: Settings) -> Experiment:
+    """The arms, or where there are none the model alone; a `SettingsError` if they are not understood."""
+    if not settings.arms:
+        return Experiment(settings.experiment, (Arm(settings.model, 1.0),))
+    try:
+        return Experiment.parse(settings.arms, settings.experiment)
+    except ArmError as error:
+        raise SettingsError(f"{variable('arms')} has value {settings.arms!r}: {error}") from None
+
+
+def logs_recommendations(settings: Settings) -> bool:
+    """Whether what is recommended goes to the log."""
+    chosen = settings.recommendations_log
+    return chosen == "on" or (chosen == "auto" and len(arms_of(settings).arms) > 1)
+
+
+def exploration_of(settings: Settings) -> Exploration:
+    """How to explore; a `SettingsError` if there is no such way."""
+    try:
+        return Exploration.parse(settings.explore)
+    except ExplorationError as error:
+        raise SettingsError(f"{variable('explore')} has value {settings.explore!r}: {error}") from None
 
 
 def sources(environment: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -240,5 +287,11 @@ def _parse(declared: Any, name: str, text: str) -> Any:
 
 
 def learned(settings: Settings) -> dict[str, Any]:
-    """The settings that change what is learned from the same log, as text or numbers that JSON has."""
-    return {each.name: shown(settings, each.name) for each in fields(Settings) if each.metadata["learned"]}
+    """The settings that change what is learned from the same log, as text or numbers that JSON has.
+
+    All models of an experiment learn everything, whatever their shares and their order: here they are one
+    setting, `model`, with their names.
+    """
+    names = (each.name for each in fields(Settings) if each.metadata["learned"] and each.name != "arms")
+    models = ", ".join(sorted(arms_of(settings).names))
+    return {name: models if name == "model" else shown(settings, name) for name in names}

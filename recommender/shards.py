@@ -19,6 +19,9 @@ from recommender.snapshot import Snapshot
 
 logger = logging.getLogger(__name__)
 
+#: Shards loaded at once: a loaded one needs room beside the bytes that it is loaded from.
+LOADS = 2
+
 #: Commits next offsets of the ratings topic, by partition.
 Commit = Callable[[Mapping[int, int]], Awaitable[object]]
 
@@ -44,6 +47,8 @@ class Held:
         copied: whoever has it sees the shard between two records, with nothing owed.
     suspects : range
         Offsets among which are records that make the model raise.
+    save_error : OSError or None
+        Why it could not be saved when that was last tried.
     """
 
     shard: Shard
@@ -52,6 +57,7 @@ class Held:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     saving: asyncio.Lock = field(default_factory=asyncio.Lock)
     suspects: range = range(0)
+    save_error: OSError | None = None
 
 
 class Shards:
@@ -75,15 +81,34 @@ class Shards:
         self.rebuild = rebuild
         self.allow_gap = allow_gap
         self.held: dict[int, Held] = {}
-        # Faust may ask twice at once, and two shards of one partition would drift apart.
-        self._opening = asyncio.Lock()
-        self.save_error: str | None = None
+        # Faust may ask twice at once, and two shards of one partition would drift apart. Who asked may be
+        # gone when one is loaded: after a rebalance, which mostly leaves it here, it is asked for again.
+        self._loading: dict[int, asyncio.Task[Held]] = {}
+        self._may_load = asyncio.Semaphore(LOADS)
         #: How long the last checkpoint took to be written, in seconds.
         self.writing_took = 0.0
 
     def get(self, partition: int) -> Held | None:
         """The shard of a partition, if this worker holds it."""
         return self.held.get(partition)
+
+    @property
+    def opening(self) -> bool:
+        """Whether a shard is being loaded."""
+        return bool(self._loading)
+
+    @property
+    def save_error(self) -> str | None:
+        """Why checkpoints cannot be written, as long as that is so for any shard."""
+        failing = {number: held.save_error for number, held in self.held.items() if held.save_error}
+        if not failing:
+            return None
+        first = failing[min(failing)]
+        names = ", ".join(self._name(each) for each in sorted(failing))
+        return f"cannot write checkpoints to {self.store.directory}: {first} (concerns {names})"
+
+    def _name(self, partition: int) -> str:
+        return f"{self.store.identity.topic}[{partition}]"
 
     async def open(self, partition: int, earliest: int, end: int, committed: int | None) -> Held:
         """Hold a partition's shard: the one in memory, else from its checkpoint, else a new one.
@@ -101,35 +126,59 @@ class Shards:
         CheckpointError
             The checkpoint is of another topic or other settings, or the log does not continue it.
         """
-        async with self._opening:
-            held = self.held.get(partition)
-            if held is None:
-                held = await asyncio.to_thread(self._load, partition)
-                self.held[partition] = held
+        held = self.held.get(partition)
+        if held is None:
+            loaded = await self._load_once(partition)
+            held = self.held.setdefault(partition, loaded)
         shard = held.shard
-        name = f"{self.store.identity.topic}[{partition}]"
         if shard.offset > end:
             raise LogGap(
-                f"{name}: the checkpoint has learned up to offset {shard.offset}, but the log ends at {end}: "
-                f"it was truncated. To learn anew from what is left, use another directory "
-                f"(RECOMMENDER_CHECKPOINTS)."
+                f"{self._name(partition)}: the checkpoint has learned up to offset {shard.offset}, but the "
+                f"log ends at {end}: it was truncated. To learn anew from what is left, use another "
+                f"directory (RECOMMENDER_CHECKPOINTS)."
             )
         if shard.offset < earliest:
-            span = f"{shard.offset} to {earliest - 1}"
-            lost = f"{name}: offsets {span} are in no checkpoint and no longer in the log"
-            known_before = shard.offset > 0 or bool(committed)
-            if known_before and not self.allow_gap:
-                raise LogGap(
-                    f"{lost}. Bring the checkpoints back, or accept the loss with "
-                    f"`recommender worker --allow-gap`."
-                )
-            logger.warning("%s; learning starts at offset %d", lost, earliest)
+            self.accept_gap(
+                partition, shard.offset, earliest, known_before=shard.offset > 0 or bool(committed)
+            )
             shard.offset = earliest
         return held
 
+    def accept_gap(self, partition: int, offset: int, earliest: int, *, known_before: bool = True) -> None:
+        """Go on although the log no longer has what a shard would have to learn next.
+
+        Raises
+        ------
+        LogGap
+            Nobody has allowed that.
+        """
+        span = f"{offset} to {earliest - 1}"
+        lost = f"{self._name(partition)}: offsets {span} are in no checkpoint and no longer in the log"
+        if known_before and not self.allow_gap:
+            raise LogGap(
+                f"{lost}. Bring the checkpoints back, or accept the loss with "
+                f"`recommender worker --allow-gap`."
+            )
+        logger.warning("%s; learning starts at offset %d", lost, earliest)
+
+    async def _load_once(self, partition: int) -> Held:
+        async def load() -> Held:
+            async with self._may_load:
+                return await asyncio.to_thread(self._load, partition)
+
+        loading = self._loading.get(partition)
+        if loading is None:
+            loading = self._loading[partition] = asyncio.create_task(load())
+            loading.add_done_callback(_seen)
+        try:
+            return await asyncio.shield(loading)
+        finally:
+            if loading.done() and self._loading.get(partition) is loading:
+                del self._loading[partition]
+
     def _load(self, partition: int) -> Held:
         started = time.perf_counter()
-        name = f"{self.store.identity.topic}[{partition}]"
+        name = self._name(partition)
         checkpoint, warnings = self.store.load(partition, rebuild=self.rebuild)
         for warning in warnings:
             logger.warning("%s: %s", name, warning)
@@ -161,6 +210,8 @@ class Shards:
         """Let go of all shards but these."""
         for partition in [each for each in self.held if each not in partitions]:
             del self.held[partition]
+        for partition in [each for each in self._loading if each not in partitions]:
+            self._loading.pop(partition).cancel()
 
     async def save_all(self, commit: Commit, within: float | None = None) -> bool:
         """Save every shard that has learned since it was saved, then commit all that is durable.
@@ -170,7 +221,9 @@ class Shards:
         bool
             Whether everything that was learned is now durable.
         """
+        failed_before = self.save_error is not None
         await asyncio.gather(*(self._save(held, within) for held in list(self.held.values())))
+        self._tell(failed_before)
         durable = {partition: held.saved for partition, held in self.held.items() if held.saved >= 0}
         if durable:
             # Also when nothing was saved just now: the last commit may have failed.
@@ -191,19 +244,22 @@ class Shards:
             try:
                 await asyncio.to_thread(self.store.save, held.shard.partition, offset, state)
             except OSError as error:
-                self._cannot_save(error)
+                held.save_error = error
                 return
             self.writing_took = time.perf_counter() - started
             held.saved = offset
-        if self.save_error is not None:
-            logger.warning("checkpoints can be written again")
-            self.save_error = None
+            held.save_error = None
 
-    def _cannot_save(self, error: OSError) -> None:
-        """Learning and answering go on; offsets wait, so that nothing is lost."""
-        text = f"cannot write checkpoints to {self.store.directory}: {error}"
-        logger.error("%s; learning goes on, nothing is committed until this is mended", text)
-        self.save_error = text
+    def _tell(self, failed_before: bool) -> None:
+        """Say that saving fails, each time that it does, and once that it is mended.
+
+        Learning and answering go on meanwhile; offsets wait, so that nothing is lost.
+        """
+        error = self.save_error
+        if error is not None:
+            logger.error("%s; learning goes on, nothing of it is committed until this is mended", error)
+        elif failed_before:
+            logger.warning("checkpoints can be written again")
 
 
 async def _take(snapshot: Snapshot, held: Held, within: float | None) -> int | None:
@@ -235,3 +291,9 @@ async def _whole(step: Coroutine[Any, Any, int | None]) -> int | None:
 def _is_owed(held: Held) -> bool:
     """Whether a shard has learned what no checkpoint of it holds."""
     return held.shard.offset != max(held.saved, 0)
+
+
+def _seen(loading: asyncio.Task[Held]) -> None:
+    """Whoever asks next is told why a shard could not be loaded; asyncio need not complain of it."""
+    if not loading.cancelled():
+        loading.exception()

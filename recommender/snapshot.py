@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from recommender.history_snapshot import HistorySnapshot
-from recommender.shard import Arrays, Shard, flat
+from recommender.shard import Shard
+from recommender.shard_state import Arrays, flat
 
 
 class Snapshot:

@@ -21,6 +21,9 @@ from recommender.errors import RecommenderError
 #: A temporary file of this age, in seconds, was left by a process that died while it wrote.
 ABANDONED = 600
 
+#: Kinds of URLs whose first part is a bucket, which is there or not.
+BUCKETS = ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oss")
+
 #: Where a file is, as a person would say it: a `Path` in a local directory, else a URL as text.
 Place = Any
 #: Writes the content of a file.
@@ -197,9 +200,21 @@ class RemoteStorage:
             try:
                 found = self._fs.ls(path, detail=True)
             except FileNotFoundError:
+                self._require_bucket()
                 return []
         names = (each["name"].rstrip("/").rpartition("/")[2] for each in found if each["type"] == kind)
         return sorted(name for name in names if name)
+
+    def _require_bucket(self) -> None:
+        """A folder need not be there yet; a bucket is made by a person."""
+        bucket = self._root.lstrip("/").partition("/")[0]
+        if self.directory.partition("://")[0] in BUCKETS:
+            try:
+                self._fs.ls(bucket)
+            except FileNotFoundError as error:
+                raise StorageError(
+                    f"{self.directory}: there is no bucket {bucket!r}; make it, or correct the URL"
+                ) from error
 
     def size(self, name: str) -> int:
         """An object's length in bytes."""
@@ -256,7 +271,7 @@ class RemoteStorage:
         """Packages behind fsspec raise what they like: make it one kind of error, which names the place."""
         try:
             yield
-        except passes:
+        except (passes, StorageError):
             raise
         except Exception as error:
             reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -18,6 +18,10 @@ Configs = dict[str, str]
 FOR_RATINGS: Configs = {"cleanup.policy": "delete", "retention.ms": FOREVER, "retention.bytes": FOREVER}
 
 
+#: What the recommendations log is created with: longer than an experiment takes.
+FOR_RECOMMENDATIONS: Configs = {"cleanup.policy": "delete", "retention.ms": str(180 * DAY_MS)}
+
+
 def for_dead_letters(ratings: Configs) -> Configs:
     """What the topic of dead letters is created with, given what the ratings topic has."""
     limit = int(ratings.get("max.message.bytes", 1 << 20))

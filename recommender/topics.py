@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from recommender.admin import open_admin
 from recommender.errors import RecommenderError
 from recommender.topic_configs import (
     FOR_RATINGS,
+    FOR_RECOMMENDATIONS,
     Configs,
     for_dead_letters,
     log_warnings,
@@ -68,14 +69,19 @@ class Topics:
         return self.prefix + "ratings-dlt"
 
     @property
-    def partitioned_alike(self) -> tuple[str, str, str]:
-        """Those whose partitions of one number belong together."""
-        return self.ratings, self.requests, self.dead_letters
+    def recommendations(self) -> str:
+        """What was recommended to whom, keyed by user: see `recommender.recommendation_log`."""
+        return self.prefix + "recommendations-log"
 
     @property
-    def all(self) -> tuple[str, str, str, str]:
+    def partitioned_alike(self) -> tuple[str, ...]:
+        """Those whose partitions of one number belong together."""
+        return self.ratings, self.requests, self.dead_letters, self.recommendations
+
+    @property
+    def all(self) -> tuple[str, ...]:
         """Every topic, ratings first."""
-        return self.ratings, self.requests, self.responses, self.dead_letters
+        return self.ratings, self.requests, self.responses, self.dead_letters, self.recommendations
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +128,6 @@ def ensure(
     partitions : int
         Partitions of new topics, as long as none exists: then new ones get as many as the old ones have.
     replication : int
-        Copies of each partition of new topics.
     wait_seconds : float
         How long to wait for a broker that is not there yet.
     security : mapping, optional
@@ -163,9 +168,10 @@ def check(
     wait_seconds: float = 60.0,
     security: Mapping[str, Any] | None = None,
     *,
+    unused: Collection[str] = (),
     tell: Tell | None = None,
 ) -> list[Finding]:
-    """Check the topics and create none; else as `ensure`.
+    """Check the topics, but for those `unused`, and create none; else as `ensure`.
 
     Raises
     ------
@@ -175,8 +181,9 @@ def check(
         A topic is missing or partition counts differ.
     """
     with open_admin(bootstrap_servers, wait_seconds, security, tell) as admin:
-        present = _describe(admin, topics.all)
-        missing = [name for name in topics.all if name not in present]
+        wanted = [name for name in topics.all if name not in unused]
+        present = _describe(admin, wanted)
+        missing = [name for name in wanted if name not in present]
         if missing:
             raise TopicsError(
                 f"Missing at {bootstrap_servers}: topic {', '.join(missing)}; "
@@ -230,8 +237,8 @@ def _require_equal(topics: Topics, present: Mapping[str, Finding], expected: int
     if any(count != expected for count in actual.values()):
         counts = ", ".join(f"{name} has {count}" for name, count in actual.items())
         raise TopicsError(
-            f"Ratings, requests and dead letters must have equal numbers of partitions: expected {expected}, "
-            f"but {counts}"
+            f"Ratings, requests, dead letters and the recommendations log must have equal numbers of "
+            f"partitions: expected {expected}, but {counts}"
         )
 
 
@@ -251,7 +258,9 @@ def _create(
     create([name for name in missing if name == topics.ratings], {topics.ratings: FOR_RATINGS})
     ratings = read_configs(admin, [topics.ratings])[topics.ratings]
     rest = [name for name in missing if name != topics.ratings]
-    create(rest, {topics.dead_letters: for_dead_letters(ratings)})
+    create(
+        rest, {topics.dead_letters: for_dead_letters(ratings), topics.recommendations: FOR_RECOMMENDATIONS}
+    )
     return created
 
 
@@ -286,5 +295,5 @@ def _findings(
     }
     return [
         Finding(name, each.partitions, each.topic_id, name in created, tuple(warnings.get(name, ())))
-        for name, each in ((name, found[name]) for name in topics.all)
+        for name, each in ((name, found[name]) for name in topics.all if name in found)
     ]

@@ -16,7 +16,8 @@ from recommender import settings as settings_room
 from recommender.admin import security_options
 from recommender.client import BadReply, Client, RecommendTimeout, RequestFailed
 from recommender.client_messages import decode_reply, encode_request
-from recommender.messages import MAX_N, Recommended, Response
+from recommender.requests import MAX_N
+from recommender.responses import Recommended, Response
 
 COLUMNS = ("rank", "item", "score", "source", "neighbours")
 
@@ -61,6 +62,11 @@ def _seconds(context: click.Context, parameter: click.Parameter, value: float) -
 )
 @click.option("--arm", callback=_text, help="Answer with this arm, whatever the user's own is.")
 @click.option(
+    "--explore",
+    type=click.FloatRange(0, 1),
+    help="Give each place to chance with this probability; 0 for none. Default: as the worker is set.",
+)
+@click.option(
     "--timeout", type=float, default=5.0, show_default=True, callback=_seconds, help="Seconds to wait."
 )
 @click.option("--broker", callback=_text, help="HOST:PORT of Kafka. Default: RECOMMENDER_BROKER.")
@@ -76,6 +82,7 @@ def ask(
     include_rated: bool,
     after: int | None,
     arm: str | None,
+    explore: float | None,
     timeout: float,
     broker: str | None,
     source: str | None,
@@ -94,13 +101,14 @@ def ask(
         raise click.UsageError("expected either --user or --similar-to")
     if explain and user is None:
         raise click.UsageError("--explain goes with --user")
+    if explore and user is None:
+        raise click.UsageError("--explore goes with --user")
     # What the client has to say comes as one sentence; its log is for programs that run for long.
     logging.getLogger("recommender").addHandler(logging.NullHandler())
     settings = settings_room.load(broker=broker)
     titles = _titles(source)
-    request = encode_request(
-        user, n, items, exclude or (), include_rated, after, arm, similar_to=similar_to, explain=explain
-    )
+    given = user, n, items, exclude or (), include_rated, after, arm
+    request = encode_request(*given, similar_to=similar_to, explain=explain, explore=explore)
     try:
         with Client(
             settings.broker, settings.topic_prefix, security_options(settings), connect_timeout=0
@@ -173,7 +181,9 @@ def _show_table(response: Response, columns: list[str], rows: list[list[str]], c
 def _notes(response: Response) -> list[str]:
     notes = []
     if response.cold_start:
-        notes.append("Cold start: the user is not known yet, so these are the popular items.")
+        whose = "the user" if response.user is not None else "the item"
+        what = "the popular items" if response.model == "popular" else f"what {response.model} expects"
+        notes.append(f"Cold start: no rating of {whose} is known, so these are {what}.")
     if not response.items:
         notes.append("There is nothing to recommend.")
     return notes

@@ -42,9 +42,7 @@ out = Console(highlight=False, soft_wrap=True)
 @click.command()
 @click.option("--source", default=movielens.ML_100K, show_default=True, help="A rating file, or ml-100k.")
 @click.option("--users", default=",".join(USERS), show_default=True, help="For whom to recommend, as A,B,C.")
-@click.option(
-    "--model", default="sequence-knn", show_default=True, help="The model, as `recommender models`."
-)
+@click.option("--model", default="blend", show_default=True, help="The model, as `recommender models`.")
 def demo(source: str, users: str, model: str) -> None:
     """See all of it at work: a broker, a worker, ratings, and recommendations with titles.
 
@@ -104,6 +102,7 @@ def _worker(broker: str, model: str) -> Iterator[str]:
             "RECOMMENDER_BROKER": broker,
             "RECOMMENDER_TOPIC_PREFIX": "",
             "RECOMMENDER_MODEL": model,
+            "RECOMMENDER_ARMS": "",
             "RECOMMENDER_CHECKPOINTS": str(guarded.directory / "checkpoints"),
             "RECOMMENDER_WEB_PORT": str(port),
             "RECOMMENDER_SESSION_TIMEOUT": "6",

@@ -16,13 +16,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from producers import movielens
-from recommender import evaluation, rank_metrics, rating_stream
+from recommender import evaluation, rank_metrics, rating_stream, top_accuracy
 from recommender.errors import RecommenderError
 from recommender.evaluation import Evaluation
 from recommender.rating_stream import Stream
+from recommender.top_accuracy import Signed
 
 #: Models that are compared when none are named.
 DEFAULT_MODELS = "random,popular,popular-recent,item-knn,sequence-knn,blend"
+#: The same where their estimates of signed ratings are compared.
+TOP3_MODELS = "popular,cooc,knn-baseline,sequence-knn"
+TOP3 = "top3"
 
 _SHOWN = {
     "recall@10": "recall@10",
@@ -40,12 +44,14 @@ _SHOWN = {
 
 @click.command()
 @click.argument("source")
-@click.option("--models", default=DEFAULT_MODELS, show_default=True, help="Models, separated by commas.")
+@click.option(
+    "--models", help=f"Models, separated by commas. Default: {DEFAULT_MODELS}; top3: {TOP3_MODELS}."
+)
 @click.option(
     "--positive", type=float, default=4.0, show_default=True, help="Ratings of at least this are positive."
 )
-@click.option("--protocol", type=click.Choice(rating_stream.PROTOCOLS), default="graded", show_default=True,
-              help="What is learned and what is a candidate.")  # fmt: skip
+@click.option("--protocol", type=click.Choice((*rating_stream.PROTOCOLS, TOP3)), default="graded",
+              show_default=True, help="What is learned and what is a candidate.")  # fmt: skip
 @click.option("--json", "json_file", metavar="FILE", help="Write the metrics as JSON; - prints nothing else.")
 @click.option("--csv", "csv_file", metavar="FILE", help="Write the metrics as a table with a header.")
 @click.option("--plot", "plot_file", metavar="FILE", help="Write recall@10 over the stream as a picture.")
@@ -55,18 +61,27 @@ _SHOWN = {
 )
 @click.option("--window", type=click.IntRange(min=1), default=1000, show_default=True,
               help="Tests in a window of the curve and of McNemar's test.")  # fmt: skip
-@click.option("--seed", type=int, default=0, show_default=True, help="The models' seed.")
+@click.option("--negative", type=float, default=2.0, show_default=True,
+              help="top3: ratings of at most this are -1; what is between is left out.")  # fmt: skip
+@click.option("--test", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.2,
+              show_default=True, help="top3: the share of ratings that is tested.")  # fmt: skip
+@click.option("--splits", type=click.IntRange(min=1), default=5, show_default=True,
+              help="top3: how many random splits are measured.")  # fmt: skip
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the models and of the splits.")
 def evaluate(
     source: str,
-    models: str,
+    models: str | None,
     positive: float,
-    protocol: rating_stream.Protocol,
+    protocol: Any,
     json_file: str | None,
     csv_file: str | None,
     plot_file: str | None,
     limit: int | None,
     shuffle_ties: int | None,
     window: int,
+    negative: float,
+    test: float,
+    splits: int,
     seed: int,
 ) -> None:
     """Test models on SOURCE, each rating before it is learned.
@@ -74,28 +89,59 @@ def evaluate(
     SOURCE is a rating file, possibly gzipped, a directory with one, or ml-100k. Targets are the last half
     of the positive ratings. The table, progress and notes go to the terminal; McNemar's test compares each
     model with the one named last.
+
+    --protocol top3 measures something else: ratings become +1 and -1, a random part of them is learned, and
+    of each user's items in the other part the three with the highest estimates are looked at. The figure is
+    the share of them that the user liked, as a mean over users, beside that of three random ones.
     """
-    names = [name.strip() for name in models.split(",") if name.strip()]
-    if not names:
-        raise click.UsageError("--models names no model")
+    names = _names(models, TOP3_MODELS if protocol == TOP3 else DEFAULT_MODELS)
     if plot_file is not None:
+        if protocol == TOP3:
+            raise click.UsageError("--plot shows recall over the stream: --protocol top3 has none")
         _pyplot()
+    if protocol == TOP3:
+        if shuffle_ties is not None:
+            raise click.UsageError("--shuffle-ties does not go with --protocol top3: it splits at random")
+        signed = _signed(source, positive, negative, limit)
+        report = {"source": source, "positive": _whole(positive), "negative": _whole(negative),
+                  "protocol": protocol, "ratings": len(signed), "test": test, "splits": splits, "seed": seed,
+                  **_top3(signed, names, test, splits, seed)}  # fmt: skip
+        _out(report, json_file, csv_file, lambda: _show_top3(report))
+        return
     stream = _stream(source, positive, protocol, limit, shuffle_ties)
     results = _evaluated(stream, names, seed)
-    report = {"source": source, "positive": positive, "protocol": protocol, "ratings": len(stream),
+    report = {"source": source, "positive": _whole(positive), "protocol": protocol, "ratings": len(stream),
               "models": [result.summary() for result in results]}  # fmt: skip
-    if positive == int(positive):
-        report["positive"] = int(positive)
+    _out(report, json_file, csv_file, lambda: _show(results, window))
+    if plot_file is not None:
+        _plot(results, window, plot_file)
+
+
+def _names(models: str | None, default: str) -> list[str]:
+    names = [name.strip() for name in (default if models is None else models).split(",") if name.strip()]
+    if not names:
+        raise click.UsageError("--models names no model")
+    return names
+
+
+def _whole(number: float) -> float:
+    return int(number) if number == int(number) else number
+
+
+def _out(report: dict[str, Any], json_file: str | None, csv_file: str | None, show: Any) -> None:
     if json_file == "-":
         click.echo(json.dumps(report))
     else:
-        _show(results, window)
+        show()
     if json_file not in (None, "-"):
         _write(json_file, json.dumps(report, indent=2) + "\n")
     if csv_file is not None:
         _write(csv_file, _csv(report["models"]))
-    if plot_file is not None:
-        _plot(results, window, plot_file)
+
+
+def _loaded(source: str, limit: int | None) -> Any:
+    path = movielens.locate(source, say=lambda text: click.echo(text, err=True))
+    return movielens.load_arrays(path, limit=limit)
 
 
 def _stream(
@@ -105,8 +151,7 @@ def _stream(
     limit: int | None,
     shuffle_ties: int | None,
 ) -> Stream:
-    path = movielens.locate(source, say=lambda text: click.echo(text, err=True))
-    data = movielens.load_arrays(path, limit=limit)
+    data = _loaded(source, limit)
     given = np.flatnonzero(~np.isnan(data.ratings))
     if shuffle_ties is not None:
         given = given[rating_stream.shuffled_ties(data.timestamps[given], shuffle_ties)]
@@ -115,9 +160,44 @@ def _stream(
     )
 
 
-def _evaluated(stream: Stream, names: list[str], seed: int) -> list[Evaluation]:
+def _signed(source: str, positive: float, negative: float, limit: int | None) -> Signed:
+    data = _loaded(source, limit)
+    return Signed.of(data.users, data.items, data.ratings, data.timestamps, positive, negative)
+
+
+def _progress() -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    return Progress(*columns, console=Console(stderr=True), transient=True)
+
+
+def _top3(signed: Signed, names: list[str], test: float, splits: int, seed: int) -> dict[str, Any]:
+    with _progress() as progress:
+        task = progress.add_task("models", total=len(names) * splits)
+        advance = functools.partial(progress.advance, task)
+        results, users = top_accuracy.evaluate(signed, names, test, splits, seed, advance)
+    return {"tested_users": users, "models": [result.summary() for result in results]}
+
+
+def _show_top3(report: dict[str, Any]) -> None:
+    caption = (
+        f"{report['tested_users']} users with 3 test items or more, over {report['splits']} splits "
+        f"(seed {report['seed']}): {report['test']:.0%} of {report['ratings']} ratings tested."
+    )
+    table = Table("model", "top-3 accuracy", "+-", caption=caption)
+    for row in report["models"]:
+        cells = (row["top3_accuracy"], row["deviation"])
+        table.add_row(row["model"], *("-" if cell is None else f"{cell:.1%}" for cell in cells))
+    _print(table)
+
+
+def _print(table: Table) -> None:
+    console = Console()
+    # A pipe gets whole rows, however long they are.
+    Console(width=None if console.is_terminal else 200).print(table)
+
+
+def _evaluated(stream: Stream, names: list[str], seed: int) -> list[Evaluation]:
+    with _progress() as progress:
         results = []
         for name in names:
             task = progress.add_task(name, total=len(stream))
@@ -134,9 +214,7 @@ def _show(results: list[Evaluation], window: int) -> None:
         worse, better, undecided = rank_metrics.better_windows(result.array(), last, window)
         compared = "" if result is results[-1] else f"{worse}:{better}:{undecided}"
         table.add_row(result.model, *cells, compared)
-    console = Console()
-    # A pipe gets whole rows, however long they are.
-    Console(width=None if console.is_terminal else 200).print(table)
+    _print(table)
 
 
 def _caption(results: list[Evaluation], window: int) -> str:

@@ -73,9 +73,11 @@ def worker(rebuild: bool, allow_gap: bool, **overrides: str | None) -> None:
     logs.configure(config.log_level)
     _require_free(config)
     app = app_room.create_app(config, rebuild=rebuild, allow_gap=allow_gap)
-    registry.warm((config.model,))
+    arms = settings_room.arms_of(config).names
+    registry.warm(arms)
     history_snapshot.warm()
-    logger.info("learning with model %s, feedback %s, from %s", config.model, config.feedback, config.broker)
+    models = f"model {arms[0]}" if len(arms) == 1 else f"arms {', '.join(arms)}"
+    logger.info("learning with %s, feedback %s, from %s", models, config.feedback, config.broker)
     if config.web_port:
         logger.info("status at http://%s:%d/status", config.web_host, config.web_port)
     run(app, config)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -30,11 +31,14 @@ class ModelContext:
         The only source of randomness.
     positive_weight : float
         Events of at least this weight are positive: what a recommendation should hit.
+    scale : (float, float)
+        The lowest and the highest rating there can be.
     """
 
     history: History
     seed: int = 0
     positive_weight: float = 1.0
+    scale: tuple[float, float] = (-math.inf, math.inf)
 
 
 class Model(Protocol):

@@ -22,11 +22,12 @@ from numpy.typing import NDArray
 from recommender.history import Events, History
 from recommender.models import blend_features as kernels
 from recommender.models.base import Arrays, FloatArray, IntArray, ModelContext
+from recommender.models.blend_evidence import evidence
 from recommender.models.options import between
 from recommender.models.randomness import mix, uniform
-from recommender.models.ranking import ListwiseRanker, weighted
+from recommender.models.ranking import ListwiseRanker
 from recommender.models.sequence_kernels import LOOK_BACK, Scratch, newest
-from recommender.models.sequence_knn import Profile
+from recommender.models.sequence_knn import Profile, fading_raters
 from recommender.models.trials import Trials
 
 #: Weights before the first observation, in the order of `FEATURES`: the mean of what was learned on the first
@@ -36,12 +37,19 @@ PRIOR = np.array([0.8, 0.0, 0.0, -0.1, -0.4, 0.15, 0.05, 0.4, 0.2, 0.5, -0.15, 0
 PRECISION = 2.0 * np.array([17.0, 11.0, 9.0, 20.0, 4.5, 19.0, 28.0, 35.0, 14.0, 6.0, 10.0, 14.0])
 #: Users with fewer entries than this have a short history.
 SHORT = 6
+#: Of each older entry of a user, so much fewer raters are asked: they would say less at the same cost.
+RATERS_DECAY = 0.9
+#: Users that may become neighbours, those of the newest items first.
+NEIGHBOURS = 1000
 
 #: A catalogue of up to twice as many items is looked at as a whole.
 FEW_ITEMS = 2000
 
-# The sample of observed events: all of the first, then ever fewer, never less than one in so many.
-_ALL_OF_FIRST, _SAMPLED = 512, 20
+#: Stands for a one for each candidate.
+_EACH = np.empty(0)
+
+# The sample of events to look at: all of the first, then ever fewer, never less than one in so many.
+_ALL_OF_FIRST, _SAMPLED = 400, 500
 _SALT = 5
 
 
@@ -53,12 +61,17 @@ class Blend:
     entries : int
         Newest items of the user whose neighbours are asked.
     raters : int
-        Newest raters of each that may become neighbours; the history may keep fewer.
+        Newest raters of the newest that may become neighbours, of each older one fewer; the history may
+        keep fewer.
+    walked : int
+        Newest entries of a neighbour that count; those near one of the user's items count in any case.
+    effort : int
+        Entries walked for one request: with more neighbours, fewer of each, equally many.
     memory : float
         Observations until an old one counts 1/e.
     observations : float
         How many observations are learned from while the first few hundred events pass; after n events it is
-        about so many times 1 + ln(1 + n / 200), and one in 100 events more, of a large catalogue fewer.
+        about so many times 1 + ln(1 + n / 200), and one in 1,000 events more, of a large catalogue fewer.
     """
 
     reads_history_to_learn = False
@@ -71,20 +84,25 @@ class Blend:
         *,
         entries: int = 20,
         raters: int = 256,
+        walked: int = 500,
+        effort: int = 200_000,
         memory: float = 1000.0,
-        observations: float = 60.0,
+        observations: float = 70.0,
     ) -> None:
         between("blend", "entries", entries, 1, 1000)
         between("blend", "raters", raters, 1, 1_000_000)
+        between("blend", "walked", walked, 0, 2**31 - 1)
+        between("blend", "effort", effort, 0, 2**40)
         between("blend", "memory", memory, 10.0, 1e12)
         between("blend", "observations", observations, 0.0, 1e9)
         self._history: History = context.history
         self._positive = np.float32(context.positive_weight)
         self._entries, self._observations = entries, observations
-        self._raters = min(raters, context.history.raters_per_item)
+        self._walked, self._effort = walked, effort
+        self._raters = fading_raters(min(raters, context.history.raters_per_item), RATERS_DECAY, entries)
         self._decays = np.array([0.8 ** (k / 2) for k in range(2 * LOOK_BACK * entries + 1)])
         self._closeness = np.array([0.95 ** max(d / 2 - 1, 0.0) for d in range(41)])
-        self._scratch = Scratch()
+        self._scratch = Scratch(NEIGHBOURS)
         self._ranker = ListwiseRanker(PRIOR, PRECISION, contexts=2, firmness=2.0, memory=memory)
         self._trials = Trials(*kernels.POPULARITY)
         self._table = np.zeros((0, kernels.COLUMNS))
@@ -114,21 +132,38 @@ class Blend:
 
     def score(self, user: int, candidates: IntArray) -> FloatArray:
         """Weighted sums of features; the logarithm of a preference, up to a constant."""
-        features = self.features(user, candidates)
+        views, scales, now = self._surveyed(candidates, _EACH, self._evidence(self.profile(user)))
         scores = np.empty(len(candidates))
-        weighted(features, self._trials.applied(self._ranker.weights(self._context(user))), scores)
+        kernels.weigh(
+            self._history.arrays,
+            self._table,
+            now,
+            candidates,
+            views,
+            scales,
+            self._trials.applied(self._ranker.weights(self._context(user))),
+            np.empty((1, len(kernels.FEATURES))),
+            scores,
+        )
         return scores
 
     def features(self, user: int, candidates: IntArray) -> FloatArray:
         """What is known of each candidate, shape (candidates, features), columns as `FEATURES` names them."""
-        return self._filled(candidates, np.ones(len(candidates)), self._evidence(self.profile(user)))
+        return self._filled(candidates, _EACH, self._evidence(self.profile(user)))
 
     def _filled(self, candidates: IntArray, stands_for: FloatArray, sums: FloatArray) -> FloatArray:
+        views, scales, now = self._surveyed(candidates, stands_for, sums)
         features = np.empty((len(candidates), len(kernels.FEATURES)))
-        lately = np.empty((len(candidates), 3))
-        now = float(self._event)
-        kernels.fill(self._history.arrays, self._table, now, candidates, stands_for, sums, lately, features)
+        kernels.fill(self._history.arrays, self._table, now, candidates, views, scales, features)
         return features
+
+    def _surveyed(
+        self, candidates: IntArray, stands_for: FloatArray, sums: FloatArray
+    ) -> tuple[FloatArray, FloatArray, float]:
+        views, scales = np.empty((len(candidates), kernels.VIEWS)), np.empty(kernels.VIEWS + 3)
+        now = float(self._event)
+        kernels.survey(self._table, now, candidates, stands_for, sums, views, scales)
+        return views, scales, now
 
     def profile(self, user: int) -> Profile:
         """The user's newest items and how strongly each is looked for."""
@@ -149,13 +184,15 @@ class Blend:
         sums = np.zeros((min(self._items, self._history.item_count), 2))
         count = len(profile.items)
         if count and profile.items.max() < len(sums):
-            room = self._scratch.room(arrays, count * self._raters)
-            kernels.evidence(
+            room = self._scratch.room(arrays, int(self._raters.sum()))
+            evidence(
                 arrays,
                 profile.user,
                 profile.items,
                 profile.strengths,
                 self._raters,
+                self._walked,
+                self._effort,
                 self._closeness,
                 room,
                 sums,
@@ -174,12 +211,14 @@ class Blend:
         return None
 
     def next_observation(self, event: int) -> int:
-        """All of the first events, then a sample that thins out to one in 20."""
+        """All of the first events, then a sample that thins out to one in 500."""
         return int(_next_sampled(event))
 
     def observe(self, user: int, item: int, weight: float) -> None:
         """Learn from what the user is about to choose, if it is positive and among the candidates."""
         if not self._wants(user, item, weight):
+            return
+        if self._history.rating(user, item) is not None:
             return
         sums = self._evidence(self.profile(user))
         candidates, stands_for = self._contestants(user, item, sums)
@@ -195,7 +234,7 @@ class Blend:
         event = self._event
         # In a large catalogue each observation costs more, and fewer of them have to do.
         share = min(1.0, FEW_ITEMS / max(self._items, 1))
-        budget = self._observations * (1.0 + math.log(1.0 + event / 200.0)) + share * event / 100.0
+        budget = self._observations * (1.0 + math.log(1.0 + event / 200.0)) + share * event / 1000.0
         return bool(weight >= self._positive and 0 <= item < self._items and self._observed < budget)
 
     def _contestants(self, user: int, item: int, sums: FloatArray) -> tuple[IntArray, FloatArray]:
@@ -212,7 +251,7 @@ class Blend:
             candidates = np.flatnonzero(open_).astype(np.int32)
             return candidates, np.ones(len(candidates))
         sure = self._table[:items, kernels.UPDATED] >= self._event - FEW_ITEMS
-        sure[: len(sums)] |= sums[:, 0] > 0.0
+        sure[: len(sums)] |= sums[:, 1] > 0.0
         sure[item] = True
         drawn = sure.copy()
         drawn[self._observed % step :: step] = True
@@ -243,7 +282,7 @@ def _next_sampled(event):  # type: ignore[no-untyped-def]
     """The first event in the sample, each by its own well-mixed bits."""
     while True:
         drawn = uniform(mix(np.uint64(_SALT), np.uint64(event)))
-        if drawn * min(max(event, _ALL_OF_FIRST), _ALL_OF_FIRST * _SAMPLED) < _ALL_OF_FIRST:
+        if drawn < 1.0 / _SAMPLED + _ALL_OF_FIRST / max(event, _ALL_OF_FIRST):
             return event
         event += 1
 

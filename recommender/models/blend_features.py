@@ -2,9 +2,9 @@
 # numba types the kernels by what they are called with.
 """What a blend knows about a user and each candidate, as a row of numbers.
 
-Two kinds of evidence, kept apart because shards will share the item side: what other users' histories say
-around the user's newest items (sequence neighbours, and plain co-occurrence in the same walk), and how
-often and how lately each item was rated, over several memories.
+Two kinds of evidence: what other users' histories say around the user's newest items
+(`recommender.models.blend_evidence`), and how often and how lately each item was rated, over several
+memories.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import math
 import numpy as np
 
 from recommender.history_layout import kernel
-from recommender.models.sequence_kernels import meet, raised, spread
+from recommender.models.blend_evidence import reading
 
 #: The columns of a row of features, in order.
 FEATURES = (
@@ -43,9 +43,11 @@ _UNSAID = math.log(_FLOOR)
 #: Logarithm of the smallest fading count that is told from none, and of the positive share of an unrated
 #: item.
 _FAINT, _UNKNOWN = math.log(0.1), -math.log(2.0)
+#: Logarithm of the age of an item that is yet to come.
+_NEW = math.log(10.0)
 
-#: Up to this distance the windows of a neighbour are walked as one.
-_SPAN = 512
+#: Columns of what a survey keeps of each candidate.
+VIEWS = 5
 
 # Columns of the item table: ratings that stand, positive ones, the event of the last change, logarithms of
 # what is read at each request, and the fading counts with their logarithms.
@@ -81,138 +83,108 @@ def count_events(positive, event, items, ratings, weights, previous_weights, tab
         row[ROOT] = math.sqrt(row[COUNT] + 10.0)
 
 
-@kernel
-def evidence(h, own_user, items, strengths, raters, closeness, t, sums):
-    """Add what other users' histories say around `items` to `sums`, shape (items of the shard, 2).
+@reading
+def survey(table, now, candidates, stands_for, sums, views, scales):
+    """What the rows of all candidates are measured by, before any row can be made.
 
-    Column 0 is the sequence neighbours' sum (see `recommender.models.sequence_knn`), of entries within the
-    window alone; column 1 sums each neighbour's strength once for each such entry.
-    """
-    users = h.users
-    met, touches = np.int64(0), np.int64(0)
-    for k in range(items.size):
-        share = strengths[k] / (np.float64(h.items[items[k]].count) + 20.0) ** 0.6
-        met, touches = meet(
-            users, h.items, h.ring_users, h.ring_entries, h.entry_weights,
-            own_user, items[k], share, raters, t, met, touches,
-        )  # fmt: skip
-    for n in range(met):
-        user = t.user[n]
-        t.place[user] = 0
-        start, used = users[user].start, np.int64(users[user].used)
-        low, high = used, np.int64(-1)
-        touch = np.int64(t.head[n])
-        while touch >= 0:
-            lowest, highest = spread(
-                h.entry_positions, start, used, np.int64(t.slot[touch]), t.share[touch], closeness, t.mass
-            )
-            low, high = min(low, lowest), max(high, highest)
-            t.slot[touch], t.last[touch] = lowest, highest
-            touch = np.int64(t.following[touch])
-        if high - low < _SPAN:
-            _tell(h.entry_items, h.entry_weights, start, low, high + 1, t.mass, t.strength[n], sums)
-            continue
-        # In a long history the windows lie far apart; what they share is told once.
-        touch = np.int64(t.head[n])
-        while touch >= 0:
-            first, last = np.int64(t.slot[touch]), np.int64(t.last[touch])
-            _tell(h.entry_items, h.entry_weights, start, first, last + 1, t.mass, t.strength[n], sums)
-            touch = np.int64(t.following[touch])
-
-
-@kernel
-def _tell(entry_items, weights, start, begin, end, mass, strength, sums):
-    base = 0.15 * strength
-    alone = raised(base, 1.5)
-    for s in range(np.uint64(begin), np.uint64(max(begin, end))):
-        near = mass[s]
-        mass[s] = 0.0
-        item = np.int64(entry_items[np.uint64(start) + s])
-        weight = np.float64(weights[np.uint64(start) + s])
-        if near > 0.0 and item >= 0 and weight > 0.0:
-            sums[np.uint64(item), 0] += weight * (raised(near + base, 1.5) + alone)
-            sums[np.uint64(item), 1] += weight * strength
-
-
-@kernel
-def fill(h, table, now, candidates, stands_for, sums, lately, features):
-    """Rows of features for the candidates; an item that nobody has rated is known by its absence.
-
-    Where not all items are candidates, `stands_for` says for how many each stands. `lately`, shape
-    (candidates, 3), is room for counts.
+    Parameters
+    ----------
+    table : float array, shape (items, COLUMNS)
+    now : float
+        The number of the next event.
+    candidates : int32 array
+    stands_for : float array
+        For how many each candidate stands where not all items are candidates; empty: each for itself.
+    sums : float array, shape (items, 2)
+        From `evidence`.
+    views : float array, shape (candidates, VIEWS)
+        Written: both sums relative to popularity, and the fading counts that the mixture draws from.
+    scales : float array, shape (VIEWS + 3,)
+        Written: the largest of both sums, and the mixture's share of each of its lists by its total.
     """
     best, most = 1e-300, 1e-300
-    for c in range(candidates.size):
-        item = candidates[c]
-        if 0 <= item < sums.shape[0] and sums[item, 0] > 0.0:
-            best = max(best, sums[item, 0] / table[item, ROOT])
-            most = max(most, sums[item, 1] / table[item, ROOT])
+    once, twice, thrice = 0.0, 0.0, 0.0
+    first, second, third = 1e-300, 1e-300, 1e-300
+    size = 0.0
     for place in range(candidates.size):
         c, item = np.uint64(place), np.int64(candidates[place])
+        fellows = stands_for[c] if stands_for.size > 0 else 1.0
+        size += fellows
         if item < 0 or item >= sums.shape[0] or table[np.uint64(item), COUNT] <= 0.0:
-            _fill_unrated(features, c, lately)
+            for v in range(views.shape[1]):
+                views[c, v] = 0.0
             continue
         i = np.uint64(item)
-        said, near = sums[i, 0] / table[i, ROOT] / best, sums[i, 1] / table[i, ROOT] / most
-        features[c, 0] = said
-        features[c, 1] = math.log(said + _FLOOR) if said > 0.0 else _UNSAID
-        features[c, 2] = near
-        features[c, 3] = math.log(near + _FLOOR) if near > 0.0 else _UNSAID
-        features[c, 4] = table[i, LOG_COUNT]
-        passed = now - table[i, UPDATED]
-        for b in range(_RATES.size):
-            features[c, 5 + b] = max(table[i, LOG_FADING + b] - _RATES[b] * passed, _FAINT)
-        features[c, 9] = table[i, LOG_SHARE]
-        features[c, 10] = math.log(now - np.float64(h.items[i].first_event) + 10.0)
+        said, near = sums[i, 0] / table[i, ROOT], sums[i, 1] / table[i, ROOT]
+        best, most = max(best, said), max(most, near)
         # Each rate is a multiple of the slowest, so one exponential serves all.
-        slowest = math.exp(-_RATES[3] * passed)
+        slowest = math.exp(-_RATES[3] * (now - table[i, UPDATED]))
         slower = slowest * slowest * slowest
         slower *= slower
         slow = slower * slower
         slow *= slow * slower
-        lately[c, 0] = table[i, FADING + 1] * slow
-        lately[c, 1] = table[i, FADING + 2] * slower
-        lately[c, 2] = table[i, FADING + 3] * slowest
-    _mix(stands_for, lately, features)
-
-
-@kernel
-def _fill_unrated(features, c, lately):
-    for f in range(features.shape[1]):
-        features[c, f] = 0.0
-    features[c, 1], features[c, 3] = _UNSAID, _UNSAID
-    for b in range(_RATES.size):
-        features[c, 5 + b] = _FAINT
-    features[c, 9], features[c, 10] = _UNKNOWN, math.log(10.0)
-    lately[c, 0], lately[c, 1], lately[c, 2] = 0.0, 0.0, 0.0
-
-
-@kernel
-def _mix(stands_for, lately, features):
-    """The last column: a candidate drawn from one of several lists, where a product asks all of them to
-    agree.
-
-    Sequence neighbours speak three times, as they are and sharpened, since how far their best stand out
-    differs.
-    """
-    once, twice, thrice = 1e-300, 1e-300, 1e-300
-    first, second, third = 1e-300, 1e-300, 1e-300
-    size = 0.0
-    for place in range(features.shape[0]):
-        c = np.uint64(place)
-        said, fellows = features[c, 0], stands_for[c]
-        size += fellows
+        views[c, 0], views[c, 1] = said, near
+        views[c, 2] = table[i, FADING + 1] * slow
+        views[c, 3] = table[i, FADING + 2] * slower
+        views[c, 4] = table[i, FADING + 3] * slowest
         once += fellows * said
         twice += fellows * said * said
         thrice += fellows * said * said * said
-        first += fellows * lately[c, 0]
-        second += fellows * lately[c, 1]
-        third += fellows * lately[c, 2]
-    once, twice, thrice = 0.2 * size / once, 0.3 * size / twice, 0.2 * size / thrice
-    first, second, third = 0.1 * size / first, 0.1 * size / second, 0.1 * size / third
-    for place in range(features.shape[0]):
+        first += fellows * views[c, 2]
+        second += fellows * views[c, 3]
+        third += fellows * views[c, 4]
+    scales[0], scales[1] = best, most
+    scales[2] = 0.2 * size / max(once / best, 1e-300)
+    scales[3] = 0.3 * size / max(twice / best / best, 1e-300)
+    scales[4] = 0.2 * size / max(thrice / best / best / best, 1e-300)
+    scales[5], scales[6], scales[7] = 0.1 * size / first, 0.1 * size / second, 0.1 * size / third
+
+
+@kernel
+def _row(items, table, now, item, views, c, scales, features, r):
+    """The features of one candidate; an item that nobody has rated is known by its absence."""
+    said, near = views[c, 0] / scales[0], views[c, 1] / scales[1]
+    features[r, 0] = said
+    features[r, 1] = math.log(said + _FLOOR) if said > 0.0 else _UNSAID
+    features[r, 2] = near
+    features[r, 3] = math.log(near + _FLOOR) if near > 0.0 else _UNSAID
+    if item < 0 or item >= table.shape[0] or table[np.uint64(item), COUNT] <= 0.0:
+        features[r, 4] = 0.0
+        for b in range(_RATES.size):
+            features[r, 5 + b] = _FAINT
+        features[r, 9], features[r, 10] = _UNKNOWN, _NEW
+    else:
+        i = np.uint64(item)
+        features[r, 4] = table[i, LOG_COUNT]
+        passed = now - table[i, UPDATED]
+        for b in range(_RATES.size):
+            features[r, 5 + b] = max(table[i, LOG_FADING + b] - _RATES[b] * passed, _FAINT)
+        features[r, 9] = table[i, LOG_SHARE]
+        features[r, 10] = math.log(now - np.float64(items[i].first_event) + 10.0)
+    # A candidate drawn from one of several lists, where a product asks all of them to agree. Sequence
+    # neighbours speak three times, as they are and sharpened: how far their best stand out differs.
+    share = said * (scales[2] + said * (scales[3] + said * scales[4]))
+    share += scales[5] * views[c, 2] + scales[6] * views[c, 3] + scales[7] * views[c, 4]
+    features[r, 11] = math.log(share + 0.01)
+
+
+@reading
+def fill(h, table, now, candidates, views, scales, features):
+    """Rows of features for the candidates, after a `survey`."""
+    items = h.items
+    for place in range(candidates.size):
         c = np.uint64(place)
-        said = features[c, 0]
-        share = said * (once + said * (twice + said * thrice))
-        share += first * lately[c, 0] + second * lately[c, 1] + third * lately[c, 2]
-        features[c, 11] = math.log(share + 0.01)
+        _row(items, table, now, np.int64(candidates[c]), views, c, scales, features, c)
+
+
+@reading
+def weigh(h, table, now, candidates, views, scales, weights, row, scores):
+    """The rows' weighted sums, added in the order of the features; `row`, shape (1, features), is room."""
+    items = h.items
+    for place in range(candidates.size):
+        c = np.uint64(place)
+        _row(items, table, now, np.int64(candidates[c]), views, c, scales, row, np.uint64(0))
+        score = 0.0
+        for f in range(weights.size):
+            score += row[0, f] * weights[f]
+        scores[c] = score

@@ -14,8 +14,6 @@ from recommender.models.base import NEVER, Arrays, FloatArray, IntArray, ModelCo
 from recommender.models.options import ModelError, between
 from recommender.models.pairs import enlarged, pair_count, pair_index
 
-_NAME = "cooc"
-
 
 class Cooc:
     r"""Counts of who liked both.
@@ -43,10 +41,11 @@ class Cooc:
         `memory` is negative.
     """
 
+    name = "cooc"
     reads_history_to_learn = False
 
     def __init__(self, context: ModelContext, *, memory: int = 256) -> None:
-        between(_NAME, "memory", memory, 0)
+        between(self.name, "memory", memory, 0)
         self._positive = np.float32(context.positive_weight)
         self._pair_limit = (memory << 20) // 4
         self._clear()
@@ -144,7 +143,7 @@ class Cooc:
         """
         missing = sorted({"user_lengths", "entry_items", "entry_orders", "counters"} - state.keys())
         if missing:
-            raise ModelError(f"the saved state of model {_NAME} lacks {', '.join(missing)}")
+            raise ModelError(f"the saved state of model {self.name} lacks {', '.join(missing)}")
         self._clear()
         users, items, orders = cast("NDArray[np.int64]", state["counters"]).tolist()
         others = np.ascontiguousarray(state["entry_items"], np.int32)

@@ -170,7 +170,7 @@ class KNNBaseline:
         self.model.restore(parts["model"])
 
     def _indices(self, items: Sequence[str]) -> IntArray:
-        found = (self._items.find(item) for item in items)
+        found = self._items.find_all(items)
         return np.array([-1 if index is None else index for index in found], np.int32)
 
     def _check(self, rating: float) -> None:

@@ -8,8 +8,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from recommender.models import rating_rows
-from recommender.models.base import Arrays
+from recommender.models import knn_pairs, rating_rows
+from recommender.models.base import NEVER, Arrays, FloatArray
 from recommender.models.baselines import Baselines, refresh
 from recommender.models.options import ModelError
 from recommender.models.similarities import count_rating
@@ -27,11 +27,13 @@ class LearningParameters(NamedTuple):
     kind: int
     reg_u: float
     reg_i: float
+    min_support: float
+    shrinkage: float
 
 
 @njit(cache=True, error_model="numpy")
 def learn(  # type: ignore[no-untyped-def]
-    users, items, b, p, pairs, has_pairs, counters, begin, end, event_users, event_items, event_ratings
+    users, items, b, p, kept, has_pairs, counters, begin, end, event_users, event_items, event_ratings
 ):
     """Learn events `begin` to `end`; returns the first that did not fit, `end` if all did."""
     for e in range(begin, end):
@@ -44,9 +46,10 @@ def learn(  # type: ignore[no-untyped-def]
             return e
         if has_pairs:
             if place >= 0:
-                count_rating(pairs, p.kind, users, user, item, users.values[place], -1.0)
+                count_rating(kept.sums, p.kind, users, user, item, users.values[place], -1.0)
             if not withdrawn:
-                count_rating(pairs, p.kind, users, user, item, rating, 1.0)
+                count_rating(kept.sums, p.kind, users, user, item, rating, 1.0)
+            knn_pairs.refresh(kept, p.kind, p.min_support, p.shrinkage, users, user, item)
         if place < 0:
             rating_rows.append(users, user, item, rating, counters[NEXT_ORDER])
             rating_rows.append(items, item, user, rating, counters[NEXT_ORDER])
@@ -61,6 +64,25 @@ def learn(  # type: ignore[no-untyped-def]
                 items.values[twin] = rating
         refresh(b, users, items, user, item, p.reg_u, p.reg_i)
     return end
+
+
+def next_training(event: int, retrain: int) -> int:
+    """The first number of learned events after `event` that trains: 1, 2, 4, 8, ..., then every `retrain`."""
+    if retrain == 0:
+        return NEVER
+    if event < retrain:
+        return min(1 << event.bit_length(), retrain)
+    return (event // retrain + 1) * retrain
+
+
+def saved_rows(state: Arrays) -> tuple[NDArray[np.int32], NDArray[np.int32], FloatArray, NDArray[np.int64]]:
+    """Lengths of the users' rows, and items, ratings and orders of their entries."""
+    return (
+        np.ascontiguousarray(state["user_lengths"], np.int32),
+        np.ascontiguousarray(state["entry_items"], np.int32),
+        np.ascontiguousarray(state["entry_ratings"], np.float64),
+        np.ascontiguousarray(state["entry_orders"], np.int64),
+    )
 
 
 def check(state: Arrays) -> None:

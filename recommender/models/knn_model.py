@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recommender.history import Events, History
-from recommender.models import baselines, knn_learning, neighbourhoods, pairs, rating_rows, similarities
+from recommender.models import baselines, knn_learning, knn_pairs, neighbourhoods, rating_rows, similarities
 from recommender.models.base import NEVER, Arrays, FloatArray, IntArray, ModelContext
 from recommender.models.options import ModelError, between, one_of
 
@@ -31,11 +31,13 @@ class KNNBaselineModel:
     * the mean and the baselines of everyone else are those of the last training. It trains itself after
       every `retrain` events, counted in the log; before the first `retrain`, after 1, 2, 4, 8, ...
 
-    Item-based, the sums that similarities are made of are kept for all pairs of items: a rating costs one
-    step for each other item of its user. They take 16 (msd), 32 (cosine) or 48 (pearson) bytes for each
-    pair of items that were ever rated, up to `memory`. Beyond that, for `pearson_baseline`, for ratings
-    that are not multiples of 1/256, and user-based, similarities are found from the ratings for each
-    request: slower, the same numbers.
+    Item-based, similarities and the sums that they are made of are kept for all pairs of items: a rating
+    costs one step for each other item of its user. They take 32 (msd), 48 (cosine) or 64 (pearson) bytes
+    for each pair of items that were ever rated, up to `memory`. Beyond that, for `pearson_baseline`, for
+    ratings that are not multiples of 1/256, and user-based, similarities are found from the ratings for
+    each request: slower, the same numbers.
+
+    Users and items without ratings are answered with what is known of the baseline, as Surprise does.
 
     Parameters
     ----------
@@ -53,11 +55,11 @@ class KNNBaselineModel:
     n_epochs, reg_u, reg_i : int, float, float
         Rounds of alternating least squares, and its regularisation of users and items.
     low, high : float
-        Estimates are clipped to this scale, as Surprise's `predict` does.
+        Estimates are clipped to this scale, as Surprise's `predict` does; by default to that of the context.
     retrain : int
-        Trains itself after so many events; 0: never.
+        Trains itself after so many events, as in `knn-baseline/retrain=5000`; 0: never.
     memory : int
-        MiB that sums of pairs may take.
+        MiB that pairs of items may take.
 
     Raises
     ------
@@ -70,6 +72,8 @@ class KNNBaselineModel:
     """
 
     reads_history_to_learn = False
+    answers_unseen_users = True
+    answers_unseen_items = True
 
     def __init__(
         self,
@@ -84,8 +88,8 @@ class KNNBaselineModel:
         n_epochs: int = 10,
         reg_u: float = 15.0,
         reg_i: float = 10.0,
-        low: float = -math.inf,
-        high: float = math.inf,
+        low: float = math.nan,
+        high: float = math.nan,
         retrain: int = 10_000,
         memory: int = 256,
     ) -> None:
@@ -99,14 +103,17 @@ class KNNBaselineModel:
         between(_NAME, "reg_i", reg_i, 0)
         between(_NAME, "retrain", retrain, 0)
         between(_NAME, "memory", memory, 0)
+        low = context.scale[0] if math.isnan(low) else low
+        high = context.scale[1] if math.isnan(high) else high
         if not low < high:
             raise ModelError(f"model {_NAME}: low={low:g}, high={high:g}: the first must be smaller")
         kind = similarities.SIMILARITIES.index(similarity)
         self._user_based, self._retrain, self._n_epochs = user_based, retrain, n_epochs
         self._low, self._high = low, high
-        self._learning = knn_learning.LearningParameters(kind, float(reg_u), float(reg_i))
-        self._estimating = neighbourhoods.Parameters(kind, k, min_k, float(min_support), float(shrinkage))
-        self._pair_limit = (memory << 20) // (8 * similarities.SUMS[kind])
+        pairwise = (float(min_support), float(shrinkage))
+        self._learning = knn_learning.LearningParameters(kind, float(reg_u), float(reg_i), *pairwise)
+        self._estimating = neighbourhoods.Parameters(kind, k, min_k, *pairwise)
+        self._most_items = knn_pairs.most_items(kind, memory)
         self._clear()
 
     def _clear(self) -> None:
@@ -115,7 +122,7 @@ class KNNBaselineModel:
         self._counters = np.zeros(1, np.int64)
         self._events = self._user_count = self._item_count = 0
         self._exact = True
-        self._pairs = self._no_pairs()
+        self._pairs = knn_pairs.no_pairs(self._learning.kind)
 
     @property
     def events(self) -> int:
@@ -124,9 +131,9 @@ class KNNBaselineModel:
 
     @property
     def keeps_pairs(self) -> bool:
-        """Whether sums of pairs of items are kept; else they are found for each request."""
+        """Whether similarities of all pairs of items are kept; else they are found for each request."""
         possible = not self._user_based and self._learning.kind != similarities.PEARSON_BASELINE
-        return possible and self._exact and pairs.pair_count(self._item_count) <= self._pair_limit
+        return possible and self._exact and self._item_count <= self._most_items
 
     def knows(self, user: int) -> bool:
         """Whether any rating of the user stands; else estimates are baselines."""
@@ -149,11 +156,12 @@ class KNNBaselineModel:
         self._make_room(user + 1, item + 1, exact)
         done = 0
         while done < len(users):
-            stop = min(len(users), done + self._next_training() - self._events)
+            training = knn_learning.next_training(self._events, self._retrain)
+            stop = min(len(users), done + training - self._events)
             self._learn_run(done, stop, users, items, ratings)
             self._events += stop - done
             done = stop
-            if self._next_training(self._events - 1) == self._events:
+            if self._events == training:
                 self.train()
 
     def _learn_run(self, begin: int, end: int, users: IntArray, items: IntArray, ratings: FloatArray) -> None:
@@ -176,15 +184,6 @@ class KNNBaselineModel:
                 self._users = rating_rows.enlarged(self._users, self._user_count)
                 self._items = rating_rows.enlarged(self._items, self._item_count)
 
-    def _next_training(self, event: int | None = None) -> int:
-        """The first number of learned events after `event`, by default the present one, that trains."""
-        event = self._events if event is None else event
-        if self._retrain == 0:
-            return NEVER
-        if event < self._retrain:
-            return min(1 << event.bit_length(), self._retrain)
-        return (event // self._retrain + 1) * self._retrain
-
     def _make_room(self, user_count: int, item_count: int, exact: bool) -> None:
         self._user_count = max(self._user_count, user_count)
         self._item_count = max(self._item_count, item_count)
@@ -197,12 +196,9 @@ class KNNBaselineModel:
         if sizes != (len(b.users), len(b.items)):
             self._baselines = baselines.enlarged(b, *sizes)
         if not self.keeps_pairs:
-            self._pairs = self._no_pairs()
+            self._pairs = knn_pairs.no_pairs(self._learning.kind)
         else:
-            self._pairs = pairs.enlarged(self._pairs, self._item_count, self._pair_limit)
-
-    def _no_pairs(self) -> FloatArray:
-        return np.zeros((0, similarities.SUMS[self._learning.kind]))
+            self._pairs = knn_pairs.enlarged(self._pairs, self._item_count, self._most_items)
 
     def train(self) -> None:
         """Find the mean and all baselines from the ratings that stand."""
@@ -271,12 +267,7 @@ class KNNBaselineModel:
         """
         knn_learning.check(state)
         self._clear()
-        entries = (
-            np.ascontiguousarray(state["user_lengths"], np.int32),
-            np.ascontiguousarray(state["entry_items"], np.int32),
-            np.ascontiguousarray(state["entry_ratings"], np.float64),
-            np.ascontiguousarray(state["entry_orders"], np.int64),
-        )
+        entries = knn_learning.saved_rows(state)
         numbers = cast("NDArray[np.int64]", state["counters"]).tolist()
         self._events, user_count, item_count, exact = numbers[:4]
         self._counters[:] = numbers[4:]
@@ -286,9 +277,11 @@ class KNNBaselineModel:
         for saved in baselines.Baselines._fields:
             getattr(self._baselines, saved)[: len(state[saved])] = state[saved]
         if self.keeps_pairs:
-            similarities.count_all(self._pairs, self._learning.kind, self._users)
+            p = self._learning
+            pairwise = (p.kind, p.min_support, p.shrinkage)
+            knn_pairs.recount(self._pairs, *pairwise, self._users, self._item_count)
         else:
-            self._pairs = self._no_pairs()
+            self._pairs = knn_pairs.no_pairs(self._learning.kind)
 
 
 def warm() -> None:

@@ -14,12 +14,14 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from recommender.models.pairs import pair_index
+from recommender.models.nearest import adjustments
 from recommender.models.similarities import PEARSON_BASELINE, SUMS, add, similarity
 
 _COLUMNS = np.array(SUMS)
 #: Similarities that one block of candidates may hold at a time.
 _BLOCK = 1 << 21
+#: Candidates whose similarities are copied from kept ones at a time: few enough to stay in the cache.
+_TILE = 64
 
 
 class Parameters(NamedTuple):
@@ -33,63 +35,18 @@ class Parameters(NamedTuple):
 
 
 @njit(cache=True)
-def _kth_largest(sims, count, k, heap):  # type: ignore[no-untyped-def]
-    """The k-th largest of more than k, and how many of the k largest equal it."""
-    size = 0
-    for s in range(count):
-        value = sims[s]
-        if size < k:
-            place = size
-            size += 1
-            while place > 0 and heap[(place - 1) // 2] > value:
-                heap[place] = heap[(place - 1) // 2]
-                place = (place - 1) // 2
-            heap[place] = value
-        elif value > heap[0]:
-            place = 0
-            while 2 * place + 1 < k:
-                child = 2 * place + 1
-                if child + 1 < k and heap[child + 1] < heap[child]:
-                    child += 1
-                if heap[child] >= value:
-                    break
-                heap[place] = heap[child]
-                place = child
-            heap[place] = value
-    equal = 0
-    for place in range(k):
-        equal += heap[place] == heap[0]
-    return heap[0], equal
-
-
-@njit(cache=True, error_model="numpy")
-def _adjustment(sims, residuals, count, p, heap):  # type: ignore[no-untyped-def]
-    """The neighbours' weighted mean residual, and how many neighbours that were."""
-    positive = 0
-    for s in range(count):
-        positive += sims[s] > 0.0
-    if positive == 0:
-        return 0.0, 0
-    threshold, ties = 0.0, 0
-    if positive > p.k:
-        threshold, ties = _kth_largest(sims, count, p.k, heap)
-    total = weight = 0.0
-    neighbours = 0
-    for s in range(count):
-        sim = sims[s]
-        if sim == threshold and ties > 0:
-            ties -= 1
-        elif not sim > threshold:
-            continue
-        total += sim * residuals[s]
-        weight += sim
-        neighbours += 1
-    return (total / weight if neighbours >= p.min_k else 0.0), neighbours
+def _length(rows, row):  # type: ignore[no-untyped-def]
+    return np.int64(rows.length[row]) if 0 <= row < rows.start.size else np.int64(0)
 
 
 @njit(cache=True)
-def _length(rows, row):  # type: ignore[no-untyped-def]
-    return np.int64(rows.length[row]) if 0 <= row < rows.start.size else np.int64(0)
+def _lengths(rows, keys):  # type: ignore[no-untyped-def]
+    """The same of many: to hand rows to a function costs more than it does."""
+    found, lengths = np.zeros(keys.size, np.int64), rows.length
+    for n in range(keys.size):
+        if 0 <= keys[n] < lengths.size:
+            found[n] = lengths[keys[n]]
+    return found
 
 
 @njit(cache=True)
@@ -105,9 +62,9 @@ def _by_first_rating(rows, keys):  # type: ignore[no-untyped-def]
 def _block_similarities(users, items, b, p, mine, block, sims):  # type: ignore[no-untyped-def]
     """Similarities (block, mine) of candidates and the user's items, from the ratings of all their raters."""
     # Who is no candidate is summed in a row that nobody reads: cheaper than a branch that cannot be foretold.
-    slots = np.full(items.start.size, block.size, np.int64)
+    slots, lengths = np.full(items.start.size, block.size, np.int64), _lengths(items, block)
     for c in range(block.size):
-        if _length(items, block[c]) > 0:
+        if lengths[c] > 0:
             slots[block[c]] = c
     sums = np.zeros((block.size + 1, _COLUMNS[p.kind]))
     centred = p.kind == PEARSON_BASELINE
@@ -129,17 +86,30 @@ def _block_similarities(users, items, b, p, mine, block, sims):  # type: ignore[
             sims[c, m] = similarity(sums, c, p.kind, p.min_support, p.shrinkage)
             sums[c] = 0.0
     for c in range(block.size):
-        if _length(items, block[c]) > 0 and slots[block[c]] != c:
+        if lengths[c] > 0 and slots[block[c]] != c:
             sims[c] = sims[slots[block[c]]]
+
+
+@njit(cache=True)
+def _copy_similarities(kept, mine, block, sims):  # type: ignore[no-untyped-def]
+    """The same from what is kept for all pairs."""
+    places = np.zeros(block.size, np.int64)
+    for c in range(block.size):
+        if 0 <= block[c] < len(kept.similarities):
+            places[c] = block[c]
+    for m in range(mine.size):
+        row = mine[m]
+        for c in range(block.size):
+            sims[c, m] = kept.similarities[row, places[c]]
 
 
 @njit(cache=True, error_model="numpy")
 def estimate_by_items(  # type: ignore[no-untyped-def]
-    users, items, b, p, pairs, has_pairs, user, candidates, scores, neighbours
+    users, items, b, p, kept, has_pairs, user, candidates, scores, neighbours
 ):
     """Estimates and neighbours of `candidates` from the items that the user rated.
 
-    `pairs` are the kept sums of all pairs of items; without them they are found from the ratings here.
+    `kept` has the similarities of all pairs of items; without it they are found from the ratings here.
     """
     count = _length(users, user)
     level = b.mean[0] + (b.users[user] if count > 0 else 0.0)
@@ -149,28 +119,25 @@ def estimate_by_items(  # type: ignore[no-untyped-def]
         place = users.start[user] + s
         mine[s] = users.others[place]
         residuals[s] = users.values[place] - (b.mean[0] + b.items[mine[s]] + b.users[user])
-    heap = np.empty(p.k)
-    height = max(1, min(candidates.size, _BLOCK // max(1, count)))
-    sims = np.zeros((1 if has_pairs else height, count))
+    near, far, lengths = np.empty(count + 1), np.empty(count + 1), _lengths(items, candidates)
+    height = max(1, min(candidates.size, _TILE if has_pairs else _BLOCK // max(1, count)))
+    sims = np.zeros((height, count))
+    changes, found = np.empty(height), np.empty(height, np.int32)
     for first in range(0, candidates.size, height):
         block = candidates[first : first + height]
-        if not has_pairs and count > 0:
+        if has_pairs:
+            _copy_similarities(kept, mine, block, sims)
+        elif count > 0:
             _block_similarities(users, items, b, p, mine, block, sims)
+            for c in range(block.size):
+                for s in range(count):
+                    if mine[s] == block[c]:
+                        sims[c, s] = 1.0
+        adjustments(sims, block.size, residuals, count, p.k, p.min_k, near, far, changes, found)
         for c in range(block.size):
-            item = block[c]
-            scores[first + c] = level
-            neighbours[first + c] = 0
-            if _length(items, item) == 0:
-                continue
-            row = sims[0 if has_pairs else c]
-            for s in range(count):
-                if mine[s] == item:
-                    row[s] = 1.0
-                elif has_pairs:
-                    row[s] = similarity(pairs, pair_index(item, mine[s]), p.kind, p.min_support, p.shrinkage)
-            change, supporting = _adjustment(row, residuals, count, p, heap)
-            scores[first + c] = level + b.items[item] + change
-            neighbours[first + c] = supporting
+            known = lengths[first + c] > 0
+            scores[first + c] = level + b.items[block[c]] + changes[c] if known else level
+            neighbours[first + c] = found[c] if known else 0
 
 
 @njit(cache=True, error_model="numpy")
@@ -205,22 +172,24 @@ def estimate_by_users(users, items, b, p, user, candidates, scores, neighbours):
     known = _length(users, user) > 0
     level = b.mean[0] + (b.users[user] if known else 0.0)
     sims = _user_similarities(users, items, b, p, user) if known else np.zeros(0)
-    longest = 0
+    lengths, longest = _lengths(items, candidates), 0
     for c in range(candidates.size):
-        longest = max(longest, _length(items, candidates[c]))
-    row, residuals, heap = np.empty(longest), np.empty(longest), np.empty(p.k)
+        longest = max(longest, lengths[c])
+    row, residuals = np.empty((1, longest)), np.empty(longest)
+    change, found = np.empty(1), np.empty(1, np.int32)
+    near, far = np.empty(longest + 1), np.empty(longest + 1)
     for c in range(candidates.size):
         item = candidates[c]
-        count = _length(items, item)
+        count = lengths[c]
         scores[c] = level + (b.items[item] if count > 0 else 0.0)
         neighbours[c] = 0
         if count == 0 or not known:
             continue
         for s in range(count):
             rater = items.others[items.start[item] + s]
-            row[s] = sims[rater]
+            row[0, s] = sims[rater]
             value = items.values[items.start[item] + s]
             residuals[s] = value - (b.mean[0] + b.users[rater] + b.items[item])
-        change, supporting = _adjustment(row, residuals, count, p, heap)
-        scores[c] += change
-        neighbours[c] = supporting
+        adjustments(row, 1, residuals, count, p.k, p.min_k, near, far, change, found)
+        scores[c] += change[0]
+        neighbours[c] = found[0]

@@ -17,21 +17,21 @@ from typing import Any
 from recommender.models.base import Model, ModelContext
 from recommender.models.options import ModelError
 
-__all__ = ["ModelError", "check", "create", "describe", "warm"]
+__all__ = ["ModelError", "canonical", "check", "create", "describe", "warm"]
 
 
 # Name: (module, class, one line). Modules are imported when their model is made, so a model costs
 # nothing to those who do not use it.
 _MODELS: dict[str, tuple[str, str, str]] = {
-    "sequence-knn": (
-        "sequence_knn",
-        "SequenceKNN",
-        "sequence neighbours: users whose histories hold your newest items close together",
-    ),
     "blend": (
         "blend",
         "Blend",
         "sequence neighbours, co-occurrence and popularity, weighted as the stream teaches",
+    ),
+    "sequence-knn": (
+        "sequence_knn",
+        "SequenceKNN",
+        "sequence neighbours: users whose histories hold your newest items close together",
     ),
     "item-knn": ("item_knn", "ItemKNN", "co-occurrence with recency: what stands near your newest items"),
     "user-knn": ("user_knn", "UserKNN", "ratings predicted from the users who rate most like you"),
@@ -40,6 +40,7 @@ _MODELS: dict[str, tuple[str, str, str]] = {
     "popular-recent": ("popular", "PopularRecent", "the same with old ratings fading: half_life in events"),
     "mf": ("mf", "MF", "FluRS' incremental matrix factorization, as a compiled loop over growing arrays"),
     "cooc": ("cooc", "Cooc", "how often an item was liked together with what the user likes"),
+    "cosine": ("cosine", "Cosine", "incremental item cosine: the same, by how often both were liked"),
     "knn-baseline": (
         "knn_model",
         "KNNBaselineModel",
@@ -83,6 +84,22 @@ def check(spec: str) -> None:
     from recommender.history import History
 
     create(spec, ModelContext(History()))
+
+
+def canonical(spec: str) -> str:
+    """A spec in one spelling: options that have their default left out, the others by name.
+
+    Raises
+    ------
+    ModelError
+        As for `create`.
+    """
+    name, *settings = spec.split("/")
+    make, label = _factory(name.strip())
+    defaults = inspect.signature(make).parameters
+    options = _options(label, make, settings)
+    changed = {option: value for option, value in options.items() if value != defaults[option].default}
+    return "/".join([label, *(f"{option}={value}" for option, value in sorted(changed.items()))])
 
 
 def warm(specs: tuple[str, ...] = ()) -> None:

@@ -198,7 +198,7 @@ def _tell_alone(entry_items, weights, start, begin, end, alone, both):
 
 
 @kernel
-def _first_walked(entry_items, start, used, live, walked):
+def first_walked(entry_items, start, used, live, walked):
     """The slot from which on the newest `walked` entries lie."""
     if walked >= live:
         return np.int64(0)
@@ -255,7 +255,7 @@ def evidence(
         start, used, live = users[user].start, np.int64(users[user].used), np.int64(users[user].live)
         base = base_share * t.strength[n]
         alone = 2.0 * raised(base, power)
-        first = _first_walked(entry_items, start, used, live, walked)
+        first = first_walked(entry_items, start, used, live, walked)
         low, high = used, np.int64(-1)
         touch = np.int64(t.head[n])
         while touch >= 0:

@@ -30,6 +30,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recommender.history import Events, History
 from recommender.models import sequence_kernels as kernels
@@ -145,8 +146,7 @@ class SequenceKNN:
         self._history: History = context.history
         between(name, "effort", effort, 0, 2**40)
         self._entries, self._walked, self._effort = entries, walked, effort
-        fading = np.floor(raters * raters_decay ** np.arange(entries)).astype(np.int64)
-        self._raters = np.maximum(fading, min(raters, LEAST_RATERS))
+        self._raters = fading_raters(raters, raters_decay, entries)
         self._own, self._item = (own_shrink, own_power), (item_shrink, item_power)
         self._base, self._power = base, power
         # Lags and distances come in halves, because positions are means of two numbers.
@@ -231,6 +231,13 @@ class SequenceKNN:
     def restore(self, state: Arrays) -> None:
         """Nothing to take over; what was remembered may belong to another history."""
         self._remembered = None
+
+
+def fading_raters(raters: int, decay: float, entries: int) -> NDArray[np.int64]:
+    """How many raters of each of the user's entries may become neighbours, the newest entry first."""
+    fading = np.floor(raters * decay ** np.arange(entries)).astype(np.int64)
+    limits: NDArray[np.int64] = np.maximum(fading, min(raters, LEAST_RATERS))
+    return limits
 
 
 def warm() -> None:

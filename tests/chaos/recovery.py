@@ -19,7 +19,7 @@ class Event:
         ``kill``, ``stop``, ``pause``, ``join`` or ``broker``.
     began : float
     alone : bool
-        All workers were ready when it happened; else it came on top of something else.
+        All workers were ready when it happened, and nothing else came before all was well again.
     mended : float or None
         For the broker, when it answered again; the recovery is measured from there.
     recovered : float
@@ -45,10 +45,18 @@ class Events:
     all: list[Event] = field(default_factory=list)
 
     def begin(self, kind: str, alone: bool) -> Event:
-        """Note that something happens now."""
+        """Note that something happens now; whatever has not recovered yet is not alone any more."""
+        for each in self.all:
+            each.alone = each.alone and each.recovered < float("inf")
         event = Event(kind, time.time(), alone)
         self.all.append(event)
         return event
+
+    def recovered(self) -> None:
+        """Note that all is well now."""
+        now = time.time()
+        for each in self.all:
+            each.recovered = min(each.recovered, now)
 
     def unexpected(self, since: float, until: float) -> bool:
         """Whether somebody was dead or hung at some moment between the two."""
@@ -69,12 +77,12 @@ class Events:
     def summary(self, kind: str) -> str:
         """Count, median and worst of one kind, in words."""
         told = f"{kind}: {sum(each.kind == kind for each in self.all)}"
-        for alone, what in ((True, "when all was well"), (False, "on top of something else")):
+        for alone, what in ((True, "alone"), (False, "on top of each other or of something else")):
             times = [each.seconds for each in self.all if each.kind == kind and each.alone == alone]
             if times:
                 middle, worst = statistics.median(times), max(times)
                 told += (
-                    f"; {len(times)} {what}, recovered after {middle:.1f} s (median), {worst:.1f} s (worst)"
+                    f"; {len(times)} {what}, all well after {middle:.1f} s (median), {worst:.1f} s (worst)"
                 )
         return told
 

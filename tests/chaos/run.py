@@ -57,5 +57,5 @@ def run(
         say(monkey.events.summary(kind))
     say(learned_summary)
     say(answered_summary)
-    say(f"{time.monotonic() - started:.0f} s in all")
+    say(f"{(time.monotonic() - started) / 60:.1f} minutes in all")
     return [*monkey.violations, *learned, *answered]

@@ -24,10 +24,12 @@ def ratings(installation: Installation, sent: Sent) -> tuple[list[str], str]:
     summary : str
     """
     violations = [f"Kafka did not take a {each}" for each in sent.refused]
+    equal = 0
     shards = Oracle(installation).look()
     for partition, shard in shards.items():
         saved = newest_checkpoint(installation.checkpoints, installation.topics, partition)
         found, expected = (saved.offset, saved.header["digest"]), (shard.offset, shard.digest())
+        equal += found == expected
         if found != expected:
             violations.append(f"partition {partition}: checkpoint {found}, a single pass {expected}")
     events = sum(shard.events for shard in shards.values())
@@ -40,7 +42,11 @@ def ratings(installation: Installation, sent: Sent) -> tuple[list[str], str]:
         violations.append(f"{len(wrong)} ratings differ from what was sent, such as {wrong[:5]}")
     violations += dead_letters(installation, sent)
     forwarded = sum(shard.offset for shard in shards.values()) - events - len(sent.bad)
-    return violations, f"{events} ratings, {len(sent.bad)} dead letters, {forwarded} records more in the log"
+    told = (
+        f"ratings: {sent.ratings} sent, {events} count; {equal} of {len(shards)} partitions have the digest "
+    )
+    told += f"of a single pass over the log; {len(sent.bad)} bad records, {forwarded} forwarded"
+    return violations, told
 
 
 def standing(shard: Shard) -> dict[tuple[str, str], float]:
@@ -96,5 +102,7 @@ def requests(installation: Installation, sent: Sent, events: Events) -> tuple[li
         violations.append(f"{len(when)} requests have two replies although nobody had died then: {when[:5]}")
     if replies.keys() - sent.requests.keys():
         violations.append("there are replies to what nobody asked")
-    told = f"{len(sent.requests)} requests, {len(disturbed)} of them while somebody had died"
-    return violations, f"{told}: {len(twice)} were answered again, {len(missing)} not at all"
+    calm = len(sent.requests) - len(disturbed)
+    told = f"requests: {len(sent.requests)} sent, {len(missing)} without a reply; of {calm} with nobody dead "
+    told += f"{len(twice - disturbed)} had two replies, of {len(disturbed)} others {len(twice & disturbed)}"
+    return violations, told

@@ -11,7 +11,7 @@ from typing import Any
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
-from recommender.messages import Recommended, Response
+from recommender.responses import Recommended, Response
 from recommender.topics import Topics
 
 

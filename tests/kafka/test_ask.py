@@ -13,8 +13,8 @@ import pytest
 from click.testing import CliRunner
 
 from recommender.commands.ask import ask
-from recommender.messages import Failure, Recommended, Response
 from recommender.ports import free_port
+from recommender.responses import Failure, Recommended, Response
 from recommender.topics import Topics
 from tests.kafka.responder import Asked, Responder, answer_for, responding
 
@@ -67,7 +67,7 @@ def test_a_pipe_gets_columns_and_json_as_received(kafka: str, make_topics: MakeT
             "1\tfor-42\t0.5\texploit\t3",
             "2\t2\t0.25\texplore\t",
         ]
-        options = "--items a,b --items c --exclude d --include-rated --after 9 --arm knn -n 3"
+        options = "--items a,b --items c --exclude d --include-rated --after 9 --arm knn --explore 0.2 -n 3"
         received = run("--user", "é", "--json", "--timeout", "20", *options.split())
         assert (received.returncode, received.stderr) == (0, "")
         assert received.stdout == answer_for("é").encode().decode() + "\n"
@@ -79,6 +79,7 @@ def test_a_pipe_gets_columns_and_json_as_received(kafka: str, make_topics: MakeT
             "include_rated": True,
             "after": 9,
             "arm": "knn",
+            "explore": 0.2,
         }
 
 
@@ -97,7 +98,9 @@ def test_titles_and_notes(kafka: str, make_topics: MakeTopics, run: Run, tmp_pat
     with responding(kafka, make_topics(), answer):
         titled = run("--user", "new", "--timeout", "20", "--titles", str(tmp_path / "u.data"))
         assert titled.stdout.splitlines()[1] == "1\t1\t0.5\texploit\t\tCité (1995)"
-        assert titled.stderr.startswith("Cold start:")
+        assert titled.stderr == (
+            "Cold start: no rating of the user is known, so these are the popular items.\n"
+        )
         nothing = run("--user", "nothing", "--timeout", "20")
         assert (nothing.returncode, nothing.stderr) == (0, "There is nothing to recommend.\n")
 

@@ -18,7 +18,7 @@ from recommender.client import (
     RecommendTimeout,
     RequestFailed,
 )
-from recommender.messages import Failure
+from recommender.responses import Failure
 from recommender.topics import Topics
 from tests.kafka.responder import Asked, Responder, answer, answer_for, responding
 from tests.kafka.support import consume_all, wait_until

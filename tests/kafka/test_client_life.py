@@ -24,8 +24,8 @@ from recommender.client import (
     TopicMissing,
 )
 from recommender.errors import RecommenderError
-from recommender.messages import Response
 from recommender.ports import free_port
+from recommender.responses import Response
 from recommender.topics import Topics, ensure
 from tests.kafka.responder import answer, ignore, responding
 from tests.kafka.support import consume_all, wait_until

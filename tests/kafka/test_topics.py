@@ -40,6 +40,7 @@ def test_the_names_follow_the_prefix() -> None:
         "recommendation-requests",
         "recommendation-responses",
         "ratings-dlt",
+        "recommendations-log",
     )
     assert Topics("a.").dead_letters == "a.ratings-dlt"
 
@@ -65,8 +66,8 @@ def test_new_topics_take_the_partition_count_of_the_old_ones(kafka: str, topic_p
     topics = Topics(topic_prefix)
     create(kafka, {topics.ratings: 5})
     found = ensure(kafka, topics, partitions=1)
-    assert [each.partitions for each in found] == [5, 5, 5, 5]
-    assert [each.created for each in found] == [False, True, True, True]
+    assert [each.partitions for each in found] == [5, 5, 5, 5, 5]
+    assert [each.created for each in found] == [False, True, True, True, True]
 
 
 def test_another_count_than_the_one_asked_for(kafka: str, make_topics: Callable[..., Topics]) -> None:
@@ -89,13 +90,23 @@ def test_responses_may_have_another_count(kafka: str, topic_prefix: str) -> None
     topics = Topics(topic_prefix)
     create(kafka, {topics.responses: 1})
     found = ensure(kafka, topics, partitions=2)
-    assert [each.partitions for each in found] == [2, 2, 1, 2]
+    assert [each.partitions for each in found] == [2, 2, 1, 2, 2]
+
+
+def test_what_is_not_used_need_not_be_there(kafka: str, topic_prefix: str) -> None:
+    topics = Topics(topic_prefix)
+    used = [name for name in topics.all if name != topics.recommendations]
+    create(kafka, dict.fromkeys(used, 2))
+    with pytest.raises(TopicsError, match=f"Missing at .*: topic {topics.recommendations};"):
+        check(kafka, topics)
+    found = check(kafka, topics, unused=[topics.recommendations])
+    assert [each.topic for each in found] == used
 
 
 def test_checking_creates_nothing(kafka: str, topic_prefix: str) -> None:
     topics = Topics(topic_prefix)
     create(kafka, {topics.ratings: 1})
-    with pytest.raises(TopicsError, match=f"{topics.requests}, {topics.responses}, {topics.dead_letters}"):
+    with pytest.raises(TopicsError, match=", ".join(topics.all[1:])):
         check(kafka, topics)
     with admin(kafka) as client:
         assert not set(topics.all[1:]) & set(client.list_topics())
@@ -151,7 +162,7 @@ def test_the_largest_rating_fits_into_the_dead_letters_with_its_headers(
 def test_dead_letters_without_room_are_told(kafka: str, topic_prefix: str) -> None:
     topics = Topics(topic_prefix)
     create(kafka, {topics.dead_letters: 1})
-    *_, dead_letters = ensure(kafka, topics)
+    *_, dead_letters, _ = ensure(kafka, topics)
     (warning,) = dead_letters.warnings
     assert "max.message.bytes is 1048588, expected at least" in warning
 
@@ -168,7 +179,7 @@ def test_several_workers_may_create_at_once(kafka: str, topic_prefix: str) -> No
         each.join()
     assert len(found) == 4
     assert len({tuple(each.topic_id for each in findings) for findings in found}) == 1
-    for position in range(4):
+    for position in range(5):
         assert sum(findings[position].created for findings in found) == 1
 
 

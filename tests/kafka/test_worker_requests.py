@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from recommender.admin import open_admin
-from recommender.messages import Request
+from recommender.requests import Request
 from tests.kafka.asking import Asker, asking
 from tests.kafka.support import produce
 from tests.kafka.worker_logs import Running, generated, rating, running_worker
@@ -69,7 +69,7 @@ def rated(running: Running) -> set[str]:
         {"n": 30, "items": ["i0", "i1", "i2", "i2", "unheard of"], "include_rated": True},
         {"items": []},
         {"items": ["unheard of"]},
-        {"n": 3, "arm": "sequence-knn"},
+        {"n": 3, "arm": "blend"},
         {"after": 0},
         {"user": "nobody"},
         {"user": 7},
@@ -112,7 +112,7 @@ def test_what_the_options_mean(asker: Asker, rated: set[str]) -> None:
 
 def test_a_user_nobody_knows_gets_popular_items(asker: Asker) -> None:
     body = asker.ask({"user": "nobody at all", "n": 5}).body
-    assert (body["cold_start"], body["model"], body["arm"]) == (True, "popular", "sequence-knn")
+    assert (body["cold_start"], body["model"], body["arm"]) == (True, "blend", "blend")
     assert len(body["items"]) == 5
     assert all(item["source"] == "exploit" for item in body["items"])
 

@@ -110,7 +110,7 @@ def test_another_model_is_refused_and_learned_anew_if_asked_for(running: Running
         model="popular", group=running.topics.prefix + "b", checkpoints=copy
     )
     sentence = refused(changed)
-    assert "setting model was 'sequence-knn', now 'popular'" in sentence
+    assert "setting model was 'blend', now 'popular'" in sentence
     assert "recommender worker --rebuild" in sentence
     changed.start("--rebuild").ready()
     Oracle(running.installation, model="popular").assert_agrees(changed, checkpoints=copy)

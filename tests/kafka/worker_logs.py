@@ -52,7 +52,7 @@ class Oracle:
 
     def __init__(self, installation: Installation, **given: str) -> None:
         options = ShardOptions.of(settings.load({}, **given))
-        decoder = RatingDecoder(options.feedback.low, options.feedback.high)
+        decoder = RatingDecoder(options.feedback.low, options.feedback.high, skips=options.feedback.skips)
         self._installation = installation
         self._ingest = Ingest(installation.topics.ratings, installation.partitions, decoder)
         self.shards = {partition: Shard(partition, options) for partition in range(installation.partitions)}

@@ -145,7 +145,10 @@ class Worker:
 
     def ended(self) -> int | None:
         """The exit code if it has ended by itself, else None."""
-        return None if self._pid is None else self._guardian.exited(0.0)
+        code = None if self._pid is None else self._guardian.exited(0.0)
+        if code is not None:
+            self._pid = None
+        return code
 
     def kill(self) -> None:
         """End it without warning."""

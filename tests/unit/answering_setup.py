@@ -10,37 +10,51 @@ from recommender.answering import Answerer
 from recommender.bulk import Batch
 from recommender.checkpoint import CheckpointStore, Identity
 from recommender.ingest import Outgoing
+from recommender.log_writer import LogWriter
 from recommender.messages import Rating
 from recommender.shard import Shard, ShardOptions
 from recommender.shards import Held, Shards
 from tests.unit.doubles import FakeRecord, Sent, until
 
 REQUESTS, RESPONSES = "recommendation-requests", "recommendation-responses"
+LOG = "recommendations-log"
 
 
 class Desk:
     """An answerer whose only shard, of partition 0, knows three ratings; and what it did."""
 
-    def __init__(self, partitions: int = 1, request_wait: float = 600.0) -> None:
-        self.shards = Shards(
-            ShardOptions(), CheckpointStore(Path("never"), Identity("ratings", "id", partitions))
-        )
+    def __init__(
+        self,
+        partitions: int = 1,
+        request_wait: float = 600.0,
+        options: ShardOptions | None = None,
+        logs: bool = False,
+    ) -> None:
+        store = CheckpointStore(Path("never"), Identity("ratings", "id", partitions))
+        self.shards = Shards(options or ShardOptions(), store)
         self.shard = Shard(0, self.shards.options)
         self.learn(3)
         self.shards.held[0] = Held(self.shard)
         self.sent = Sent()
         self.codes: list[str] = []
+        self.logged: list[bool] = []
+        self.sought: list[tuple[int, int]] = []
         self.answerer = Answerer(
             self.shards,
             self.sent,
+            self._seek,
             requests_topic=REQUESTS,
             responses_topic=RESPONSES,
             partitions=partitions,
             reply_topics=["*-replies"],
             request_wait=request_wait,
             answered=lambda code, seconds: self.codes.append(code),
+            log=LogWriter(self.sent, LOG, "default", self.logged.append) if logs else None,
         )
         self.answerer.start_at(0, 0)
+
+    async def _seek(self, partition: int, offset: int) -> None:
+        self.sought.append((partition, offset))
 
     def learn(self, count: int) -> None:
         """Learn so many ratings more."""
@@ -54,7 +68,10 @@ class Desk:
     async def take(self, *records: FakeRecord) -> None:
         """Hand a batch over, without waiting for its replies."""
         fetched: list[Any] = list(records)
-        await self.answerer.take(Batch(REQUESTS, records[0].partition, fetched))
+        batch, sought = Batch(REQUESTS, records[0].partition, fetched), len(self.sought)
+        await self.answerer.take(batch)
+        if len(self.sought) > sought:  # these records are all that the log has, so they come again
+            await self.answerer.take(batch)
 
     async def ask(self, *records: FakeRecord) -> list[Outgoing]:
         """Hand a batch over and wait until each request is done with; what went to the response topic."""

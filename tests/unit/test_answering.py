@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from recommender import answering
-from recommender.answering import FORWARDED
+from recommender import answering, delivery
+from recommender.request_records import FORWARDED
 from tests.unit.answering_setup import REQUESTS, RESPONSES, Desk, body, error_of, request
 from tests.unit.doubles import FakeRecord, until, users_of
 
@@ -130,7 +130,7 @@ def test_a_reply_topic_that_fails_is_told_on_the_usual_one(fields: dict[str, Any
 
 
 def test_a_reply_that_kafka_does_not_take_now_is_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answering, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(delivery, "RETRY_SECONDS", 0.0)
 
     async def scenario() -> None:
         desk, errors = Desk(), [TryAgainError(), TryAgainError(), None]

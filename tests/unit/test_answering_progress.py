@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recommender.bulk import Batch
 from recommender.progress import Progress
 from tests.unit.answering_setup import REQUESTS, RESPONSES, Desk, body, error_of, request
 from tests.unit.doubles import few, until
@@ -227,3 +229,38 @@ def test_progress_equals_a_naive_search(order: list[int]) -> None:
         progress.open.discard(offset)
         answered.add(offset)
     assert progress.done == 8
+
+
+def test_requests_that_were_lost_on_the_way_are_read_again() -> None:
+    async def scenario() -> None:
+        desk = Desk()
+        await desk.ask(request(0))
+        late: list[Any] = [request(3), request(4)]
+        await desk.answerer.take(Batch(REQUESTS, 0, late))
+        assert (desk.sought, desk.answerer.done()) == ([(0, 1)], {0: 1})
+        await desk.ask(request(1), request(2), *late)
+        assert len(desk.sent.to(RESPONSES)) == 5
+        assert (desk.sought, desk.answerer.done()) == ([(0, 1)], {0: 5})
+
+    asyncio.run(scenario())
+
+
+def test_the_rest_of_a_batch_is_not_believed_when_its_partition_has_come_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("recommender.answering.UNDER_WAY", 2)
+
+    async def scenario() -> None:
+        desk = Desk()
+        answers = desk.sent.hold()
+        records: list[Any] = [request(each) for each in range(6)]
+        taking = asyncio.create_task(desk.answerer.take(Batch(REQUESTS, 0, records)))
+        await until(lambda: len(answers) == 2)  # and the batch waits for a place
+        desk.answerer.keep_only(set())
+        desk.answerer.start_at(0, 1)  # whoever had it meanwhile has answered the first
+        for each in answers:
+            each.set_result(None)
+        await taking
+        assert desk.answerer.done() == {0: 1}
+
+    asyncio.run(scenario())

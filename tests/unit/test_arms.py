@@ -61,7 +61,7 @@ def test_a_request_may_force_an_arm() -> None:
     experiment = Experiment.parse("a:1,b:0")
     assert experiment.choose("x") == "a"
     assert experiment.choose("x", "b") == "b"
-    with pytest.raises(ArmError, match="arm 'c' does not exist: expected one of a, b"):
+    with pytest.raises(ArmError, match="arm 'c' does not exist: expected 'a' or 'b'"):
         experiment.choose("x", "c")
 
 

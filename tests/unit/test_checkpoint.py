@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recommender import checkpoint
-from recommender.checkpoint import CheckpointError, CheckpointMismatch, CheckpointStore, Identity
+from recommender import checkpoint, identity
+from recommender.checkpoint import CheckpointError, CheckpointMismatch, CheckpointStore
+from recommender.identity import Identity
 from recommender.messages import Rating
-from recommender.shard import Shard, ShardOptions, digest
+from recommender.shard import Shard, ShardOptions
+from recommender.shard_state import digest
 from tests.unit.doubles import few
 
 IDENTITY = Identity("ratings", "topic-id-1", 2, {"model": "popular", "seed": "0"})
@@ -187,6 +190,49 @@ def test_when_all_are_damaged_there_is_none(tmp_path: Path) -> None:
     assert (loaded, len(warnings)) == (None, 2)
 
 
+def test_a_damaged_file_does_not_push_the_last_whole_one_out(tmp_path: Path) -> None:
+    saved(tmp_path, 5, 9)
+    (tmp_path / "ratings-0" / name(9)).write_bytes(b"damaged")
+    store = CheckpointStore(tmp_path, IDENTITY)
+    store.load(0)
+    store.save(0, 12, shard_with(12).state())
+    assert names(tmp_path) == [name(5), name(12)]
+
+
+def test_what_a_crash_left_behind_is_deleted_by_the_next_save(tmp_path: Path) -> None:
+    folder = tmp_path / "ratings-0"
+    store = saved(tmp_path, 1, 2)
+    for offset in (3, 4, 5):  # each was written, and then its writer died before it deleted the older ones
+        (folder / name(offset)).write_bytes((folder / name(2)).read_bytes())
+    (folder / "old.tmp").write_bytes(b"half")
+    (folder / "new.tmp").write_bytes(b"another worker is writing this")
+    os.utime(folder / "old.tmp", (1, 1))
+    store.save(0, 6, shard_with(6).state())
+    assert names(tmp_path) == [name(5), name(6), "new.tmp"]
+
+
+def test_a_second_rebuild_deletes_what_the_first_has_set_aside(tmp_path: Path) -> None:
+    saved(tmp_path, 5, 9)
+    CheckpointStore(tmp_path, replace(IDENTITY, topic_id="2")).load(0, rebuild=True)
+    saved(tmp_path, 3, 7, identity=replace(IDENTITY, topic_id="2"))
+    CheckpointStore(tmp_path, replace(IDENTITY, topic_id="3")).load(0, rebuild=True)
+    assert names(tmp_path) == [name(each).replace(".npz", ".superseded") for each in (3, 7)]
+
+
+def test_a_place_that_cannot_be_listed_after_a_save_does_not_undo_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(folder: str) -> list[str]:
+        raise OSError("input/output error")
+
+    store = saved(tmp_path, 5)
+    with monkeypatch.context() as patch:
+        patch.setattr(store.storage, "files", fails)
+        store.save(0, 9, shard_with(9).state())
+    assert names(tmp_path) == [name(5), name(9)]
+    assert "cannot delete old checkpoints: input/output error" in caplog.text
+
+
 def test_damaged_files_of_larger_offsets_do_not_push_a_new_one_out(tmp_path: Path) -> None:
     store = saved(tmp_path, 50, 60)
     for offset in (50, 60):
@@ -202,12 +248,15 @@ def test_damaged_files_of_larger_offsets_do_not_push_a_new_one_out(tmp_path: Pat
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
-        ({"topic_id": "topic-id-2"}, "topic id was 'topic-id-1', now 'topic-id-2'"),
+        (
+            {"topic_id": "topic-id-2"},
+            "topic 'ratings' was deleted and made again (its id was 'topic-id-1', now 'topic-id-2')",
+        ),
         ({"partitions": 3}, "partitions was 2, now 3"),
-        ({"settings": {"model": "mf", "seed": "0"}}, "setting model was 'popular', now 'mf'"),
-        ({"settings": {"model": "popular", "seed": "1"}}, "setting seed was '0', now '1'"),
-        ({"settings": {"model": "popular"}}, "setting seed was '0', now None"),
-        ({"settings": {**IDENTITY.settings, "new": "x"}}, "setting new was None, now 'x'"),
+        ({"settings": {"model": "mf", "seed": "0"}}, "RECOMMENDER_MODEL was 'popular', now 'mf'"),
+        ({"settings": {"model": "popular", "seed": "1"}}, "RECOMMENDER_SEED was '0', now '1'"),
+        ({"settings": {"model": "popular"}}, "RECOMMENDER_SEED was '0', now not known"),
+        ({"settings": {**IDENTITY.settings, "new": "x"}}, "RECOMMENDER_NEW was not known, now 'x'"),
     ],
 )
 def test_what_does_not_fit_is_told_and_can_be_set_aside(
@@ -233,7 +282,7 @@ def test_what_does_not_fit_is_told_and_can_be_set_aside(
 
 def test_another_format_does_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = saved(tmp_path, 5)
-    monkeypatch.setattr(checkpoint, "FORMAT", checkpoint.FORMAT + 1)
+    monkeypatch.setattr(identity, "FORMAT", identity.FORMAT + 1)
     with pytest.raises(CheckpointMismatch, match="format was 1, now 2"):
         store.load(0)
 

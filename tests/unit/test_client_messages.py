@@ -18,21 +18,17 @@ from recommender.client_messages import (
     encode_rating,
     encode_request,
 )
-from recommender.messages import (
-    BadMessage,
-    Failure,
-    RatingDecoder,
-    Reason,
-    Recommended,
-    Response,
-    decode_request,
-)
+from recommender.messages import BadMessage, RatingDecoder
+from recommender.requests import decode_request
+from recommender.responses import Failure, Reason, Recommended, Response
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 ids = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 reasons = st.none() | st.lists(st.builds(Reason, ids, st.floats(0, 1)), max_size=3)
-recommended = st.builds(Recommended, ids, numbers, text, st.none() | st.integers(0, 10**6), reasons)
+recommended = st.builds(
+    Recommended, ids, numbers, text, st.none() | st.integers(0, 10**6), reasons, st.booleans()
+)
 responses = st.builds(
     Response,
     ids,
@@ -123,6 +119,7 @@ def test_a_failed_request_can_be_copied() -> None:
     st.booleans(),
     st.none() | st.integers(0, 2**53),
     st.none() | ids,
+    st.none() | st.floats(0, 1),
 )
 def test_the_worker_reads_the_request_that_was_meant(
     user: str | int,
@@ -132,8 +129,11 @@ def test_the_worker_reads_the_request_that_was_meant(
     include_rated: bool,
     after: int | None,
     arm: str | None,
+    explore: float | None,
 ) -> None:
-    request = decode_request(encode_request(user, n, items, exclude, include_rated, after, arm))
+    sent = encode_request(user, n, items, exclude, include_rated, after, arm, explore=explore)
+    request = decode_request(sent)
+    assert request.explore == explore
     assert request.user == str(user)
     assert request.n == n
     assert request.items == (None if items is None else [str(each) for each in items])

@@ -10,21 +10,24 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.stats import binom
 
-from recommender.attribution import Attribution, Outcomes
+from recommender.arms import Experiment
+from recommender.attribution import Attribution
+from recommender.attribution_counts import Counts
 from recommender.experiment import compare, report, wilson
-from recommender.experiment_picture import as_svg
+from recommender.experiment_picture import as_png, as_svg
 
 Floats = NDArray[np.float64]
 
 
-def experiment_outcomes() -> Outcomes:
+def experiment_counts() -> Counts:
     """Two arms; u0 and u1 see a, u2 and u3 see b; every second place is explored."""
     attribution = Attribution()
     for number in range(4):
         arm = "a" if number < 2 else "b"
-        places = [("x", "exploit"), ("y", "explore"), ("z", "exploit")]
-        attribution.recommended(f"u{number}", "r", arm, arm, 10.0, places)
+        places = [("x", "exploit", 0), ("y", "explore", 1), ("z", "exploit", 2)]
+        attribution.recommended(f"u{number}", "r", "e", arm, 10.0, places)
     for user, item, sign in [
         ("u0", "x", 1),
         ("u0", "y", -1),
@@ -34,11 +37,11 @@ def experiment_outcomes() -> Outcomes:
     ]:
         attribution.rated(user, item, sign, 20.0)
     attribution.rated("u2", "z", 0, 20.0)
-    return attribution.join()
+    return attribution.counts()
 
 
 def test_counts_and_rates() -> None:
-    summary = report(experiment_outcomes(), resamples=199)
+    summary = report(experiment_counts(), resamples=199)
     a, b = summary.arms
     assert (a.name, a.users, a.recommendations, a.attributed, a.positive) == ("a", 2, 6, 3, 2)
     assert (b.name, b.users, b.recommendations, b.attributed, b.positive) == ("b", 2, 6, 2, 1)
@@ -61,24 +64,26 @@ def test_counts_and_rates() -> None:
         0,
     )
     assert summary.source_differences[0].difference == pytest.approx(-3 / 4)
+    positions = [(each.name, each.recommendations, each.attributed) for each in summary.positions["a"]]
+    assert positions == [("0", 2, 2), ("1", 2, 1), ("2", 2, 0)]
 
 
 def test_arms_come_in_the_order_asked_for_and_may_be_empty() -> None:
-    summary = report(experiment_outcomes(), arms=("b", "a", "c"), resamples=99)
+    summary = report(experiment_counts(), arms=("b", "a", "c"), resamples=99)
     assert [group.name for group in summary.arms] == ["b", "a", "c"]
     assert [(each.name, each.base) for each in summary.arm_differences] == [("a", "b")]
     nothing = summary.arms[2]
     assert (nothing.users, nothing.recommendations, nothing.rate, nothing.interval) == (0, 0, None, None)
-    assert report(Attribution().join()).arms == []
+    assert report(Attribution().counts()).arms == []
 
 
-def test_the_same_outcomes_give_the_same_report() -> None:
-    first, second = report(experiment_outcomes(), seed=3), report(experiment_outcomes(), seed=3)
+def test_the_same_counts_give_the_same_report() -> None:
+    first, second = report(experiment_counts(), seed=3), report(experiment_counts(), seed=3)
     assert json.dumps(first.as_json()) == json.dumps(second.as_json())
 
 
 def test_json_and_picture() -> None:
-    summary = report(experiment_outcomes(), arms=("a", "b", "<c>"))
+    summary = report(experiment_counts(), arms=("a", "b", "<c>"))
     read = json.loads(json.dumps(summary.as_json(), allow_nan=False))
     assert read["arms"][0]["attributed"] == 3
     assert read["arms"][2]["rate"] is None
@@ -87,6 +92,7 @@ def test_json_and_picture() -> None:
     assert "<c>" in texts
     assert "66.7 % of 3" in texts
     assert "no ratings yet" in texts
+    assert as_png(summary, "costs $1 and $2").startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(
@@ -156,6 +162,75 @@ def test_clustered_ratings_would_fool_a_test_of_single_ratings() -> None:
         z = abs(x / n - y / m) / math.sqrt(pooled * (1 - pooled) * (1 / n + 1 / m))
         naive += z > 1.96
     assert naive / runs > 0.15
+
+
+def simulated_log(effect: float, run: int, users: int = 120, lists: int = 3, alike: float = 0.3) -> Counts:
+    """An experiment from its first list to its last rating.
+
+    Each user belongs to an arm as the worker assigns them, sees lists of four places of which one is
+    explored, and rates what they like to rate. How often they are pleased is their own, a Beta draw, plus
+    the effect of arm b; what is explored pleases as often as what is not.
+    """
+    draw = np.random.default_rng([run, int(1000 * effect)])
+    arms = Experiment.parse("a:1,b:1", f"run {run}")
+    attribution = Attribution(window=1000.0)
+    rated: list[tuple[str, str, int, float]] = []
+    for user in (f"u{number}" for number in range(users)):
+        arm = arms.arm_of(user)
+        rate, spread = 0.6 + effect * (arm == "b"), (1 - alike) / alike
+        own = draw.beta(rate * spread, (1 - rate) * spread)
+        pleased, rates = draw.random((lists, 4)) < own, draw.random((lists, 4)) < 0.7
+        delay, explored = draw.uniform(0, 999, (lists, 4)), draw.integers(4, size=lists)
+        for shown, time in enumerate(5000.0 * np.arange(lists) + draw.uniform(0, 3000, lists)):
+            items = [f"i{shown}-{position}" for position in range(4)]
+            sources = ["explore" if position == explored[shown] else "exploit" for position in range(4)]
+            places = list(zip(items, sources, range(4), strict=True))
+            attribution.recommended(user, f"r{shown}", "e", arm, time, places)
+            rated += [
+                (user, items[n], 1 if pleased[shown, n] else -1, time + delay[shown, n])
+                for n in range(4)
+                if rates[shown, n]
+            ]
+            # Neither what was not shown nor what was shown long ago is an outcome.
+            rated += [(user, "elsewhere", 1, time), (user, items[0], -1, time + 2000)]
+    raters, items_, signs, times = zip(*rated, strict=True)
+    attribution.rated_all(raters, items_, np.array(signs), np.array(times), np.arange(len(times)))
+    return attribution.counts()
+
+
+def assert_found(times: int, runs: int, share: float) -> None:
+    """What a share of this size shows in all but one of ten thousand sets of runs, by the binomial law."""
+    law = binom(runs, share)
+    assert law.ppf(5e-5) <= times <= law.ppf(1 - 5e-5), (times, runs, share)
+
+
+def test_a_simulated_experiment_finds_an_effect_as_often_as_its_power_says_and_none_in_one_of_twenty() -> (
+    None
+):
+    runs, effect = 240, 0.12
+    found = {0.0: 0, effect: 0}
+    explored = 0
+    estimates = []
+    for run in range(runs):
+        for size in found:
+            summary = report(simulated_log(size, run), resamples=199, seed=run)
+            (difference,), (source,) = summary.arm_differences, summary.source_differences
+            assert difference.p_value is not None
+            assert source.p_value is not None
+            found[size] += difference.p_value <= 0.05
+            if size:
+                estimates.append(difference.difference)
+            else:
+                explored += source.p_value <= 0.05
+    assert_found(found[0.0], runs, 0.05)
+    assert_found(explored, runs, 0.05)
+    # Of 12 places users rate 7 in 10: not all equally many, so the design effect has E n^2 / E n.
+    mean, users = 12 * 0.7, 60
+    clustering = 1 + ((mean**2 + mean * 0.3) / mean - 1) * 0.3
+    variance = sum(rate * (1 - rate) * clustering / (users * mean) for rate in (0.6, 0.6 + effect))
+    normal, distance = NormalDist(), effect / math.sqrt(variance)
+    assert_found(found[effect], runs, normal.cdf(distance - 1.96) + normal.cdf(-distance - 1.96))
+    assert np.mean(estimates) == pytest.approx(effect, abs=4 * math.sqrt(variance / runs))
 
 
 def test_standard_error_is_that_of_paired_users() -> None:

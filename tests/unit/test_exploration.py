@@ -67,6 +67,17 @@ def test_random_of_few_that_are_left_is_uniform() -> None:
     assert ((last - 1000) ** 2 / 1000).sum() < 26  # 5 degrees of freedom, p = 1e-4
 
 
+def test_only_what_may_be_explored_is_drawn() -> None:
+    explorable = np.array([2, 4])
+    for seed in range(200):
+        places = mix(RANKED, SCORES, 5, Exploration("epsilon", 1.0), seed, explorable=explorable)
+        assert [place.source for place in places] == ["explore"] * 2 + ["exploit"] * 3
+        assert {place.candidate for place in places[:2]} == {2, 4}
+        assert [place.candidate for place in places[2:]] == [1, 5, 3]
+    none_left = mix(RANKED, SCORES, 6, Exploration("epsilon", 1.0), 0, explorable=np.array([], int))
+    assert [place.candidate for place in none_left] == RANKED.tolist()
+
+
 def test_softmax_draws_the_first_place_in_proportion() -> None:
     temperature, draws = 0.25, 8000
     expected = np.exp(SCORES / temperature) / np.exp(SCORES / temperature).sum() * draws

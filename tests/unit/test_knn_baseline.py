@@ -83,10 +83,10 @@ def test_kept_sums_give_what_the_ratings_give(similarity: str) -> None:
 
 
 def test_sums_of_pairs_are_dropped_when_they_outgrow_their_memory() -> None:
-    count = 400  # 400 * 399 / 2 pairs of 16 bytes are 1.2 MiB
+    count = 400  # 400 * 400 / 2 pairs of 32 bytes are 2.4 MiB
     items = np.arange(count, dtype=np.int32)
     users, ratings = (items % 7).astype(np.int32), np.ones(count)
-    bounded, roomy = model(memory=1), model(memory=2)
+    bounded, roomy = model(memory=2), model(memory=3)
     for each in (bounded, roomy):
         each.learn_ratings(users, items, ratings)
     assert not bounded.keeps_pairs

@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import surprise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recommender.models.knn_baseline import KNNBaseline
-
-surprise = pytest.importorskip("surprise")
 
 Key = tuple[str, str]
 SIMILARITIES = ["msd", "cosine", "pearson", "pearson_baseline"]
@@ -155,11 +154,11 @@ def trained_similarity(theirs: Any, user_based: bool, first: str, second: str) -
     return float(theirs.sim[inner(first), inner(second)])
 
 
-@pytest.mark.parametrize("memory", [0, 256])
+@pytest.mark.parametrize(("user_based", "memory"), [(False, 0), (False, 256), (True, 256)])
 @pytest.mark.parametrize("similarity", ["msd", "cosine", "pearson"])
-def test_similarities_are_exact_at_every_step(similarity: str, memory: int) -> None:
+def test_similarities_are_exact_at_every_step(similarity: str, user_based: bool, memory: int) -> None:
     """With one neighbour, the estimate's distance from the baseline shows which one it was."""
-    ours = KNNBaseline(similarity=similarity, k=1, retrain=0, memory=memory)
+    ours = KNNBaseline(similarity=similarity, user_based=user_based, k=1, retrain=0, memory=memory)
     items = [f"i{n}" for n in range(8)]
     steps = random_steps(3, 240, 10, 8, STARS)
     standing: dict[Key, float] = {}
@@ -170,23 +169,26 @@ def test_similarities_are_exact_at_every_step(similarity: str, memory: int) -> N
         standing.pop(key, None) if rating is None else standing.update({key: rating})
         if number < 100 or number % 10:
             continue
-        theirs = surprise_fit(standing, similarity, False, k=1)
+        theirs = surprise_fit(standing, similarity, user_based, k=1)
         mean, model = float(ours.model.state()["mean"][0]), ours.model
+
+        def baseline(user: str, item: str, model: Any = model, mean: float = mean) -> float:
+            u, i = ours._users.find(user), ours._items.find(item)
+            return mean + float(model.baseline_of(user=u)) + float(model.baseline_of(item=i))
+
         for name in [f"u{n}" for n in range(10)]:
-            mine = [(i, r) for (u, i), r in standing.items() if u == name]
             for answer in ours.top(name, items, n=8):
-                if answer.cold_start or answer.item in dict(mine):
+                if answer.cold_start or (name, answer.item) in standing:
                     continue
-                sims = [trained_similarity(theirs, False, answer.item, other) for other, _ in mine]
+                # What may be a neighbour: the user's own items, or the item's own users.
+                own = [key for key in standing if key[user_based] == (name, answer.item)[user_based]]
+                subject = name if user_based else answer.item
+                sims = [trained_similarity(theirs, user_based, subject, key[not user_based]) for key in own]
                 place = int(np.argmax(sims))
                 assert answer.neighbours == int(sims[place] > 0)
-                u, i = ours._users.find(name), ours._items.find(answer.item)
-                j = ours._items.find(mine[place][0])
-                expected = mean + model.baseline_of(user=u) + model.baseline_of(item=i)
+                expected = baseline(name, answer.item)
                 if sims[place] > 0:
-                    expected += mine[place][1] - (
-                        mean + model.baseline_of(user=u) + model.baseline_of(item=j)
-                    )
+                    expected += standing[own[place]] - baseline(*own[place])
                 assert answer.estimate == pytest.approx(expected, abs=1e-9)
                 checked += 1
     assert checked > 200

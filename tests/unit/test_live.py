@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recommender.live import MISS, TOP, LiveMetrics, rank_of
+from recommender.live import MISS, TOP, LiveMetrics, rank_of, sample
 from tests.unit.doubles import few
 
 ranks = st.lists(st.tuples(st.integers(0, 30) | st.just(int(MISS)), st.integers(0, 30)), max_size=40)
 
 
 def metrics(window: int, tests: list[tuple[int, int]]) -> LiveMetrics:
-    live = LiveMetrics(window)
+    live = LiveMetrics(window, ["one"])
     for each in tests:
         live.add(*each)
     return live
@@ -53,15 +53,16 @@ def test_only_the_newest_tests_count(tests: list[tuple[int, int]], window: int) 
     live, newest = metrics(window, tests), tests[-window:]
     summary, recalls = live.summary(), live.recalls()
     assert (summary["tests"], summary["window"]) == (len(tests), len(newest))
-    for column, name in enumerate(LiveMetrics.NAMES):
+    assert summary["arms"] == {"one": summary["model"]}
+    for column, name in enumerate(("model", "popular")):
         if not newest:
             assert summary[name] == {f"recall@{TOP}": None, "mrr": None}
-            assert recalls[name] != recalls[name]
+            assert recalls[column] != recalls[column]
             continue
         hits = [each[column] < 10 for each in newest]
         reciprocals = [0.0 if each[column] == MISS else 1 / (each[column] + 1) for each in newest]
         assert summary[name]["recall@10"] == pytest.approx(sum(hits) / len(newest))
-        assert recalls[name] == pytest.approx(sum(hits) / len(newest))
+        assert recalls[column] == pytest.approx(sum(hits) / len(newest))
         assert summary[name]["mrr"] == pytest.approx(sum(reciprocals) / len(newest))
 
 
@@ -83,7 +84,7 @@ def test_a_restored_state_goes_on_as_if_nothing_had_happened(
 
 def test_the_summary_is_json() -> None:
     assert json.loads(json.dumps(metrics(5, [(0, 3)]).summary()))["model"] == {"recall@10": 1.0, "mrr": 1.0}
-    assert json.loads(json.dumps(LiveMetrics(5).summary()))["tests"] == 0
+    assert json.loads(json.dumps(LiveMetrics(5, ["a"]).summary()))["tests"] == 0
 
 
 def test_a_state_is_a_copy() -> None:
@@ -91,3 +92,31 @@ def test_a_state_is_a_copy() -> None:
     state = live.state()
     live.add(5, 5)
     assert state["ranks"].tolist() == [[0, 0]]
+
+
+def test_each_arm_has_its_own_and_their_order_does_not_matter() -> None:
+    live, other = LiveMetrics(9, ["b", "a"]), LiveMetrics(9, ["a", "b"])
+    live.add(0, 20, 50)
+    live.add(5, 0, 0)
+    other.add(20, 0, 50)
+    other.add(0, 5, 0)
+    assert live.recalls() == [1.0, 0.5, 0.5]
+    assert {arm: shown["recall@10"] for arm, shown in live.summary()["arms"].items()} == {"b": 1.0, "a": 0.5}
+    assert live.summary()["model"] == live.summary()["arms"]["b"]
+    assert live.summary()["popular"]["recall@10"] == 0.5
+    assert live.state()["ranks"].tolist() == other.state()["ranks"].tolist()
+    other.restore(live.state())
+    assert other.summary()["arms"] == live.summary()["arms"]
+
+
+@few
+@given(st.integers(0, 2**62), st.integers(0, 50), st.integers(0, 50), st.integers(1, 20))
+def test_a_sample_depends_on_the_numbers_alone(first: int, count: int, cut: int, every: int) -> None:
+    whole = sample(first, count, every).tolist()
+    cut = min(cut, count)
+    assert whole == [*sample(first, cut, every), *sample(first + cut, count - cut, every)]
+
+
+def test_a_sample_has_its_share() -> None:
+    assert abs(sample(0, 100_000, 20).sum() - 5000) < 4 * 5000**0.5
+    assert sample(0, 100, 1).all()

@@ -12,8 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recommender import messages
-from recommender.messages import BadMessage, Failure, Recommended, Request, Response, decode_request, header
+from recommender import messages, requests
+from recommender.messages import BadMessage, header
+from recommender.requests import Request, decode_request
+from recommender.responses import Failure, Recommended, Response
 from tests.unit.doubles import few
 
 MSGPACK = [("content-type", b"application/msgpack")]
@@ -48,11 +50,12 @@ def test_every_field_is_read() -> None:
         "include_rated": True,
         "after": 0,
         "arm": "knn",
+        "explore": 0.25,
         "page": 3,
     }
     for value, headers in both(fields):
         request = decode_request(value, headers)
-        assert request == Request("42", 1000, ["a", "5", "a"], ["7", "b"], True, 0, "knn")
+        assert request == Request("42", 1000, ["a", "5", "a"], ["7", "b"], True, 0, "knn", explore=0.25)
 
 
 def test_empty_lists_and_nulls_are_what_they_say() -> None:
@@ -65,6 +68,18 @@ def test_empty_lists_and_nulls_are_what_they_say() -> None:
 def test_n_is_named_with_its_bounds(n: Any) -> None:
     told = complaint(json.dumps({"user": "1", "n": n}).encode())
     assert told == f"n must be between 1 and 1000, got {n!r}"
+
+
+@pytest.mark.parametrize("explore", [-0.1, 1.5, 2, True, "0.5", [0.5], {}])
+def test_explore_is_named_with_its_bounds(explore: Any) -> None:
+    told = complaint(json.dumps({"user": "1", "explore": explore}).encode())
+    assert told == f"explore must be between 0 and 1, got {explore!r}"
+
+
+def test_explore_may_be_a_whole_number_or_left_out() -> None:
+    assert decode_request(b'{"user":"1","explore":1}').explore == 1.0
+    assert decode_request(b'{"user":"1","explore":null}').explore is None
+    assert decode_request(b'{"similar_to":"1","explore":0}').explore == 0.0
 
 
 def test_n_is_named_whatever_it_is() -> None:
@@ -99,6 +114,7 @@ def test_n_is_named_whatever_it_is() -> None:
         ({"after": -1}, "Expected `int` >= 0 - at `$.after`"),
         ({"after": 1.5}, "got `float` - at `$.after`"),
         ({"after": "7"}, "got `str` - at `$.after`"),
+        ({"user": None, "similar_to": "2", "explore": 0.5}, "`explore` is for recommendations"),
         ({"arm": ""}, "length >= 1 - at `$.arm`"),
         ({"arm": 5}, "got `int` - at `$.arm`"),
         ({"arm": "x" * 257}, "length <= 256 - at `$.arm`"),
@@ -123,7 +139,7 @@ def test_null_large_and_deep_values_are_refused() -> None:
     assert complaint(None) == "the value is null: expected a request"
     large = json.dumps({"user": "1", "note": "x" * 1_000_000}).encode()
     assert (
-        complaint(large) == f"the value has {len(large)} bytes: expected at most {messages.MAX_REQUEST_BYTES}"
+        complaint(large) == f"the value has {len(large)} bytes: expected at most {requests.MAX_REQUEST_BYTES}"
     )
     assert complaint(b'{"user":"1","x":' + b"[" * 200_000) == "the value is nested too deeply"
     assert complaint(b'{"user":"1","n":' + b"[" * 200_000 + b"]" * 200_000 + b"}")
@@ -169,6 +185,7 @@ def test_other_content_types_are_refused() -> None:
         st.booleans(),
         st.none() | st.integers(0, 2**62),
         st.none() | identifiers,
+        explore=st.none() | st.floats(0, 1),
     )
 )
 def test_what_is_encoded_is_decoded(request: Request) -> None:
@@ -184,14 +201,14 @@ def test_bytes_are_a_request_or_a_bad_message(value: bytes, headers: messages.He
 
 
 def test_a_response_goes_out_as_the_contract_says() -> None:
-    items = [Recommended("50", 0.93, "exploit", 37), Recommended("\u00fc", -1.5)]
+    items = [Recommended("50", 0.93, "explore", 37), Recommended("\u00fc", -1.5, cold_start=True)]
     response = Response("42", items, "item-knn", "knn", False, 0, 99_999)
     assert json.loads(response.encode()) == {
         "ok": True,
         "user": "42",
         "items": [
-            {"item": "50", "score": 0.93, "source": "exploit", "neighbours": 37},
-            {"item": "\u00fc", "score": -1.5, "source": "exploit"},
+            {"item": "50", "score": 0.93, "source": "explore", "neighbours": 37},
+            {"item": "\u00fc", "score": -1.5, "source": "exploit", "cold_start": True},
         ],
         "model": "item-knn",
         "arm": "knn",

@@ -142,12 +142,53 @@ def test_features_equal_naive_ones() -> None:
             fading = sum(2.0 ** ((time - now) / half_life) for time in times)
             name = f"log popularity, {half_life:.0f}"
             assert features[name][item] == pytest.approx(max(math.log(fading), math.log(0.1)), abs=1e-9)
-    sequence = registry.create("sequence-knn/walked=0/raters_decay=1", ModelContext(history)).score(
-        0, candidates
-    )
+    sequence = registry.create("sequence-knn/raters_decay=0.9", ModelContext(history)).score(0, candidates)
     assert features["sequence"] == pytest.approx(sequence / sequence.max())
     assert np.isfinite(model.features(3, candidates)).all()
     assert features["sequence"][12:].tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("limits", ["walked=0", "walked=3", "effort=40", "raters=4", "entries=3"])
+def test_bounded_work_is_that_of_sequence_neighbours(limits: str) -> None:
+    rng = np.random.default_rng(13)
+    pairs = list(dict.fromkeys((int(u), int(i)) for u, i in rng.integers(0, [12, 90], (600, 2))))
+    users, items = (np.array(column, np.int32) for column in zip(*pairs, strict=True))
+    history = History()
+    context = ModelContext(history)
+    blend, sequence = (
+        registry.create(f"{name}/{limits}", context) for name in ("blend", "sequence-knn/raters_decay=0.9")
+    )
+    ones = np.ones(len(users), np.float32)
+    blend.learn(history.append(users, items, ones, ones, np.arange(len(users)) * 10.0))
+    candidates = np.arange(history.item_count, dtype=np.int32)
+    assert isinstance(blend, Blend)
+    for user in range(12):
+        expected = sequence.score(user, candidates)
+        assert blend.features(user, candidates)[:, 0] == pytest.approx(expected / expected.max())
+
+
+def test_scores_are_weighted_features() -> None:
+    history = History()
+    model = Blend(ModelContext(history))
+    for event, (user, item) in enumerate(drawn(600, 50, tastes(14))):
+        if model.next_observation(event) == event:
+            model.observe(user, item, 1.0)
+        model.learn(history.append([user], [item], [1.0], [1.0], [float(event)]))
+    candidates = np.array([3, 0, 17, 10**6], np.int32)
+    for user in (0, 5, 10**6):
+        weights = model._trials.applied(model._ranker.weights(model._context(user)))
+        expected = model.features(user, candidates) @ weights
+        assert model.score(user, candidates) == pytest.approx(expected)
+
+
+def test_what_the_user_has_teaches_nothing() -> None:
+    history = History()
+    model = Blend(ModelContext(history))
+    for user, item in ((0, 0), (1, 0), (1, 1), (0, 1)):
+        model.learn(history.append([user], [item], [1.0], [1.0], [0.0]))
+    before = model.state()
+    model.observe(0, 1, 1.0)
+    assert all((before[name] == value).all() for name, value in model.state().items())
 
 
 def test_the_ranker_finds_the_weights_that_made_the_choices() -> None:
@@ -251,7 +292,7 @@ def test_the_sample_of_observed_events_thins_out() -> None:
         event = model.next_observation(event + 1)
     assert sampled[:100] == list(range(100))
     late = sum(event >= 100_000 for event in sampled)
-    assert 100_000 / 20 * 0.9 < late < 100_000 / 20 * 1.1
+    assert 0.9 < late / (100_000 / 500 + 400 * math.log(2)) < 1.1
     assert all(model.next_observation(event) == event for event in sampled[::97])
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from aiokafka.errors import MessageSizeTooLargeError, UnknownTopicOrPartitionError
 
-from recommender.messages import Failure
 from recommender.reply_topics import MAX_MISSING, MISSING_SECONDS, ReplyTopics
+from recommender.responses import Failure
 
 MISSING = UnknownTopicOrPartitionError()
 

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from recommender import settings
+from recommender.arms import ArmError, Experiment
 from recommender.errors import RecommenderError
 from recommender.settings import Settings, SettingsError, load
+from recommender.shard import ShardOptions
 
 README = Path(__file__).parents[2] / "README.md"
 NUMBERS = [each for each in settings.describe() if each.kind in ("integer", "number")]
@@ -19,7 +21,7 @@ NUMBERS = [each for each in settings.describe() if each.kind in ("integer", "num
 def test_an_empty_environment_gives_the_defaults() -> None:
     loaded = load({})
     assert loaded.broker == "localhost:9092"
-    assert loaded.model == "sequence-knn"
+    assert loaded.model == "blend"
     assert loaded.feedback == "graded:4"
     assert loaded.partitions == 1
     assert loaded.rating_min != loaded.rating_min
@@ -162,16 +164,68 @@ def test_learned_holds_what_decides_what_is_learned() -> None:
     assert settings.learned(load({**environment, "RECOMMENDER_GROUP": "other"})) == values
 
 
+def test_of_arms_only_the_models_are_learned() -> None:
+    def of(arms: str, **more: str) -> object:
+        return settings.learned(load({}, arms=arms, **more))
+
+    learned = settings.learned(load({}, arms="mf:1,cooc:1"))
+    assert learned == settings.learned(load({})) | {"model": "cooc, mf"}
+    assert learned == of("cooc:3,mf:0.5") == of("mf:1,cooc:0", experiment="two", explore="thompson")
+    assert learned != of("mf:1,cooc/memory=5:1")
+    assert of("mf:1") == settings.learned(load({}, model="mf"))
+
+
+def test_arms_take_the_place_of_the_model() -> None:
+    assert settings.arms_of(load({}, model="mf", experiment="x")) == Experiment.parse("mf:1", "x")
+    assert settings.arms_of(load({}, arms="mf:1,cooc:2")) == Experiment.parse("mf:1,cooc:2")
+    assert load({"RECOMMENDER_ARMS": "", "RECOMMENDER_MODEL": "mf"}).model == "mf"
+    expected = (
+        "RECOMMENDER_MODEL has value 'mf' and RECOMMENDER_ARMS has value 'mf:1': expected only one of them"
+    )
+    with pytest.raises(SettingsError) as caught:
+        load({"RECOMMENDER_ARMS": "mf:1"}, model="mf")
+    assert str(caught.value) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("arms", "mf:0,cooc:0", "the shares of cooc, mf are all 0: one must be above 0"),
+        ("arms", "mf:1,mf:2", "arm 'mf' is given twice"),
+        ("arms", "mf:1,cooc", "arm 'cooc' of 'mf:1,cooc' has no share: expected MODEL:SHARE"),
+        ("arms", "mf:-1,cooc:1", "arm 'mf' has share -1: must be a finite number of at least 0"),
+        ("explore", "epsilon:1.5", "epsilon has value 1.5: must be between 0 and 1"),
+        ("explore", "chance", "exploration 'chance' does not exist: expected epsilon:E, softmax:T, "),
+    ],
+)
+def test_arms_and_exploration_that_cannot_be_are_named(name: str, text: str, told: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        ShardOptions.of(load({settings.variable(name): text}))
+    assert str(caught.value).startswith(f"RECOMMENDER_{name.upper()} has value {text!r}: {told}")
+
+
+def test_an_experiment_has_a_name() -> None:
+    with pytest.raises(ArmError, match="name is empty"):
+        settings.arms_of(load({"RECOMMENDER_EXPERIMENT": ""}))
+
+
+@pytest.mark.parametrize(
+    ("log", "arms", "logs"),
+    [("auto", "", False), ("auto", "mf:1", False), ("auto", "mf:1,cooc:0", True), ("on", "", True),
+     ("off", "mf:1,cooc:1", False)],
+)  # fmt: skip
+def test_recommendations_are_logged_where_there_are_arms(log: str, arms: str, logs: bool) -> None:
+    assert settings.logs_recommendations(load({}, recommendations_log=log, arms=arms)) is logs
+
+
 def test_learned_tells_nearly_equal_numbers_apart() -> None:
     one, other = Settings(rating_max=1234567.0), Settings(rating_max=1234568.0)
     assert settings.learned(one) != settings.learned(other)
 
 
 def test_every_option_of_a_shard_is_learned() -> None:
-    from recommender.shard import ShardOptions
-
     names = {each.name for each in fields(ShardOptions)} | {"rating_min", "rating_max"}
-    assert set(settings.learned(load({}))) == names
+    assert set(settings.learned(load({}))) == names - {"experiment", "exploration"}
 
 
 def test_every_setting_is_described() -> None:

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from recommender.messages import Failure, Rating, Request, Response
+from recommender.messages import Rating
+from recommender.requests import Request
+from recommender.responses import Failure, Response
 from recommender.settings import load
 from recommender.shard import Shard, ShardOptions
 
@@ -124,7 +126,7 @@ def test_the_answer_tells_what_it_knows_of() -> None:
 def test_an_arm_that_there_is_none_of_is_refused(shard: Shard) -> None:
     assert ask(shard, arm=shard.options.model).arm == shard.options.model
     with pytest.raises(
-        Failure, match=rf"arm 'other' does not exist: expected '{shard.options.model}'"
+        Failure, match=rf"^arm 'other' does not exist: expected '{shard.options.model}'$"
     ) as caught:
         ask(shard, arm="other")
     assert (caught.value.code, caught.value.retriable) == ("bad_request", False)

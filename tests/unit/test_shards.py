@@ -154,7 +154,7 @@ def test_a_checkpoint_that_does_not_fit_is_refused_or_rebuilt(tmp_path: Path) ->
     save_at(tmp_path, 7)
 
     async def scenario() -> None:
-        with pytest.raises(CheckpointMismatch, match="topic id was 'id', now 'recreated'"):
+        with pytest.raises(CheckpointMismatch, match="its id was 'id', now 'recreated'"):
             await opened(Shards(ShardOptions(), store_in(tmp_path, "recreated")))
         rebuilt = await opened(Shards(ShardOptions(), store_in(tmp_path, "recreated"), rebuild=True))
         assert (rebuilt.shard.offset, rebuilt.saved) == (0, -1)
@@ -217,6 +217,105 @@ def test_a_tainted_shard_is_never_saved(tmp_path: Path) -> None:
         assert commits.all == [{1: 1}]
         assert tainted.saved == -1
         assert shards.store.load(0) == (None, [])
+
+    asyncio.run(scenario())
+
+
+def test_what_cannot_be_saved_is_said_until_all_of_it_is_mended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        shards = shards_in(tmp_path)
+        first, second = await opened(shards), await opened(shards, 1)
+        commits, save, broken = Commits(shards.store), shards.store.save, {0, 1}
+
+        def flaky(partition: int, offset: int, state: Any) -> Any:
+            if partition in broken:
+                raise OSError(f"no room for partition {partition}")
+            return save(partition, offset, state)
+
+        monkeypatch.setattr(shards.store, "save", flaky)
+        for number, still in enumerate(({0, 1}, {1}, {1}, set())):
+            broken.clear()
+            broken.update(still)
+            learn(first.shard, 2)
+            learn(second.shard, 3)
+            assert await shards.save_all(commits) is not bool(still)
+            error = shards.save_error or ""
+            assert {each for each in (0, 1) if f"ratings[{each}]" in error} == still, number
+            assert ("can be written again" in caplog.text) is not bool(still)
+        assert caplog.text.count("cannot write checkpoints to") == 3
+
+    with caplog.at_level(logging.WARNING):
+        asyncio.run(scenario())
+
+
+def test_a_shard_that_leaves_takes_its_error_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        shards = shards_in(tmp_path)
+        learn((await opened(shards)).shard, 3)
+        monkeypatch.setattr(shards.store, "save", lambda *_: (_ for _ in ()).throw(OSError("full")))
+        await shards.save_all(Commits(shards.store))
+        assert shards.save_error is not None
+        shards.keep_only({1})
+        assert shards.save_error is None
+
+    asyncio.run(scenario())
+
+
+def test_a_load_outlives_the_rebalance_that_interrupts_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_at(tmp_path, 7)
+
+    async def scenario() -> None:
+        shards = shards_in(tmp_path)
+        loading, go_on, load = threading.Event(), threading.Event(), shards.store.load
+        loads: list[int] = []
+
+        def slow(partition: int, **options: Any) -> Any:
+            loads.append(partition)
+            loading.set()
+            assert go_on.wait(60)
+            return load(partition, **options)
+
+        monkeypatch.setattr(shards.store, "load", slow)
+        first = asyncio.create_task(opened(shards))
+        await asyncio.to_thread(loading.wait, 60)
+        assert shards.opening
+        first.cancel()
+        await asyncio.wait([first])
+        shards.keep_only({0})
+        again, at_once = asyncio.create_task(opened(shards)), asyncio.create_task(opened(shards))
+        go_on.set()
+        assert await again is await at_once
+        assert (loads, (await again).shard.offset, shards.opening) == ([0], 7, False)
+
+    asyncio.run(scenario())
+
+
+def test_a_load_that_nobody_wants_any_more_holds_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_at(tmp_path, 7)
+
+    async def scenario() -> None:
+        shards = shards_in(tmp_path)
+        loading, go_on, load = threading.Event(), threading.Event(), shards.store.load
+
+        def slow(partition: int, **options: Any) -> Any:
+            loading.set()
+            assert go_on.wait(60)
+            return load(partition, **options)
+
+        monkeypatch.setattr(shards.store, "load", slow)
+        first = asyncio.create_task(opened(shards))
+        await asyncio.to_thread(loading.wait, 60)
+        first.cancel()
+        await asyncio.wait([first])
+        shards.keep_only({1})
+        go_on.set()
+        assert (shards.held, shards.opening) == ({}, False)
 
     asyncio.run(scenario())
 

@@ -18,7 +18,8 @@ from recommender.history import History
 from recommender.history_snapshot import HistorySnapshot
 from recommender.messages import Rating
 from recommender.models import registry
-from recommender.shard import Arrays, Shard, ShardOptions, digest
+from recommender.shard import Shard, ShardOptions
+from recommender.shard_state import Arrays, digest
 from recommender.shards import Shards
 from recommender.snapshot import Snapshot
 from tests.unit.doubles import few, until

@@ -6,7 +6,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, ClassVar
 
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
@@ -135,6 +135,24 @@ def test_an_unknown_kind_of_url_is_said_so() -> None:
         RecommenderError, match="'foo://bar' is not a place for checkpoints: 'foo' is unknown"
     ):
         storage("foo://bar")
+
+
+class Buckets(MemoryFileSystem):
+    """An object store in memory with one bucket, which lists what is missing as s3fs does."""
+
+    protocol = "s3"
+    store: ClassVar[dict[str, Any]] = {}
+    pseudo_dirs: ClassVar[list[str]] = ["", "/there"]
+
+
+def test_a_bucket_that_does_not_exist_is_no_empty_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("recommender.storage._file_system", lambda url: (Buckets(), url.partition("://")[2]))
+    assert storage("s3://there").files("ratings-0") == []
+    assert storage("s3://there/prefix").files("ratings-0") == []
+    with pytest.raises(
+        StorageError, match="s3://ther/prefix: there is no bucket 'ther'; make it, or correct"
+    ):
+        storage("s3://ther/prefix").files("ratings-0")
 
 
 def test_an_object_that_did_not_arrive_whole_is_an_error(

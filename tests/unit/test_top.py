@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recommender.top import best
+from recommender.top import best, contenders
 from tests.unit.doubles import few
 
 
@@ -47,3 +47,26 @@ def test_of_equal_scores_the_more_rated_comes_first_and_then_the_earlier_place()
 
 def test_of_nothing_nothing_is_best() -> None:
     assert best(np.empty(0), np.empty(0, np.int32), 10).tolist() == []
+
+
+@few
+@given(
+    st.lists(st.tuples(st.sampled_from([0.0, 1.0, -2.0]), st.integers(0, 2), st.integers(0, 3)), max_size=60),
+    st.integers(1, 70),
+)
+def test_of_equal_scores_the_better_supported_come_first(rows: list[tuple[float, int, int]], n: int) -> None:
+    scores, counts, neighbours = (
+        (list(column) for column in zip(*rows, strict=True)) if rows else ([], [], [])
+    )
+    chosen = best(np.array(scores, np.float64), np.array(counts, np.int32), n, np.array(neighbours, np.int32))
+    expected = sorted(range(len(rows)), key=lambda p: (-scores[p], -neighbours[p], -counts[p], p))
+    assert chosen.tolist() == expected[:n]
+
+
+@few
+@given(tied_scores | any_scores, st.integers(1, 70))
+def test_the_contenders_are_all_that_are_as_good_as_the_nth(rows: list[tuple[float, int]], n: int) -> None:
+    scores = [score for score, _ in rows]
+    least = sorted(scores)[-min(n, len(scores))] if scores else 0.0
+    expected = [place for place, score in enumerate(scores) if score >= least]
+    assert contenders(np.array(scores, np.float64), n).tolist() == expected

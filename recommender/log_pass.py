@@ -1,0 +1,158 @@
+"""One pass over partitions of the ratings topic, from the first record to the last, without a worker."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError
+
+from recommender import poison
+from recommender.admin import security_options
+from recommender.errors import RecommenderError
+from recommender.ingest import Ingest, Record
+from recommender.learning import WARY
+from recommender.links import close_consumer, open_consumer
+from recommender.messages import RatingDecoder
+from recommender.settings import Settings
+from recommender.shard import Shard, ShardOptions
+from recommender.topics import Finding
+
+CONNECT_SECONDS = 10.0
+POLL_MILLISECONDS = 500
+POLL_RECORDS = 20_000
+#: For so long a broker may send nothing although there is more to read.
+PATIENCE = 30.0
+
+#: Told the partition, how many of its records were read, and how many there are.
+Advance = Callable[[int, int, int], None]
+
+
+class LogPassError(RecommenderError):
+    """The log cannot be learned from its start."""
+
+
+class LogPass:
+    """Learns partitions of the ratings topic from their start to where they end now.
+
+    Parameters
+    ----------
+    config : Settings
+    consumer : KafkaConsumer
+    topic : Finding
+        The ratings topic.
+    options : ShardOptions
+    advance : callable
+    allow_gap : bool
+        Learn what is left of a log that does not begin at offset 0 any more.
+    """
+
+    def __init__(
+        self,
+        config: Settings,
+        consumer: KafkaConsumer,
+        topic: Finding,
+        options: ShardOptions,
+        advance: Advance = lambda *_: None,
+        *,
+        allow_gap: bool = False,
+    ) -> None:
+        feedback = options.feedback
+        decoder = RatingDecoder(feedback.low, feedback.high, skips=feedback.skips)
+        self._ingest = Ingest(topic.topic, topic.partitions, decoder)
+        self._broker, self._consumer, self._topic = config.broker, consumer, topic.topic
+        self._options, self._advance, self._allow_gap = options, advance, allow_gap
+
+    def learn(self, partition: int, stop_at: int, look: Callable[[Shard], None]) -> Shard:
+        """Learn a partition; `look` is shown the shard when it gets to offset `stop_at`, if that is not -1.
+
+        Dead letters and what belongs to other partitions were sent there by the worker that learned first.
+        A record that makes a model raise is dropped, as `recommender.poison` says.
+
+        Raises
+        ------
+        LogPassError
+            The log does not begin at offset 0, or the broker stops answering.
+        """
+        suspects = range(0)
+        while True:
+            shard = Shard(partition, self._options)
+            looks = [stop_at] if stop_at >= 0 else []
+            for records in self._runs(partition, shard, looks, look):
+                first, stop = records[0].offset, records[-1].offset + 1
+                if first < suspects.stop and stop > suspects.start:
+                    copy, _ = poison.learn_around(self._ingest, shard, records)
+                    shard.restore(copy.state())
+                    continue
+                try:
+                    self._ingest.apply(shard, records)
+                except MemoryError:
+                    raise
+                except Exception:
+                    # A model raised: once more from the start, around what it was.
+                    suspects = range(min([first, *suspects[:1]]), max(stop + WARY, suspects.stop))
+                    break
+            else:
+                return shard
+
+    def _runs(
+        self,
+        partition: int,
+        shard: Shard,
+        looks: list[int],
+        look: Callable[[Shard], None],
+    ) -> Iterator[Sequence[Record]]:
+        tp = TopicPartition(self._topic, partition)
+        begin, end = self._range(tp)
+        if begin > 0 and not self._allow_gap:
+            raise LogPassError(
+                f"{self._topic}[{partition}] begins at offset {begin}: what came before is no longer in the "
+                "log, and the new checkpoint would lack it. --allow-gap learns what is left"
+            )
+        shard.offset = begin
+        self._consumer.assign([tp])
+        self._consumer.seek(tp, begin)
+        heard = time.monotonic()
+        while self._consumer.position(tp) < end:
+            batches = self._consumer.poll(timeout_ms=POLL_MILLISECONDS, max_records=POLL_RECORDS)
+            for records in batches.values():
+                heard = time.monotonic()
+                records = [record for record in records if record.offset < end]
+                before = [record for record in records if looks and record.offset < looks[0]]
+                if before:
+                    yield before
+                if looks and self._consumer.position(tp) >= looks[0]:
+                    looks.clear()
+                    look(shard)
+                if len(before) < len(records):
+                    yield records[len(before) :]
+            self._advance(partition, min(self._consumer.position(tp), end) - begin, end - begin)
+            if time.monotonic() - heard > PATIENCE:
+                raise LogPassError(
+                    f"Kafka at {self._broker} has sent nothing for {PATIENCE:.0f} s, while reading "
+                    f"{self._topic}[{partition}] at offset {self._consumer.position(tp)}"
+                )
+
+    def _range(self, tp: TopicPartition) -> tuple[int, int]:
+        try:
+            begins = self._consumer.beginning_offsets([tp])
+            return int(begins[tp]), int(self._consumer.end_offsets([tp])[tp])
+        except KafkaError as error:
+            raise LogPassError(
+                f"Kafka at {self._broker} does not say where {tp.topic}[{tp.partition}] begins: {error}"
+            ) from None
+
+
+@contextmanager
+def reading(config: Settings) -> Iterator[KafkaConsumer]:
+    """A consumer without a group, closed at the end."""
+    try:
+        consumer, _ = open_consumer(config.broker, CONNECT_SECONDS, security_options(config))
+    except KafkaError as error:
+        raise LogPassError(f"Kafka at {config.broker} cannot be read: {error}") from None
+    try:
+        yield consumer
+    finally:
+        close_consumer(consumer)

@@ -1,0 +1,99 @@
+# mypy: allow-untyped-defs, allow-untyped-calls, no-check-untyped-defs
+# numba types the kernels by what they are called with.
+"""What other users' histories say around a user's newest items, by neighbour and by mere co-occurrence."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from recommender.history_layout import kernel
+from recommender.models.sequence_kernels import first_walked, meet, raised, spread
+
+# Scoring only reads, so other threads may run meanwhile.
+reading = njit(cache=True, _nrt=False, nogil=True)
+
+
+@reading
+def evidence(h, own_user, items, strengths, raters, walked, effort, closeness, t, sums):
+    """Add what other users' histories say around `items` to `sums`, shape (items of the shard, 2).
+
+    Column 0 is the sequence neighbours' sum, see `recommender.models.sequence_knn`; column 1 sums each
+    neighbour's strength once for each entry near one of the items.
+    """
+    entry_items, weights, users = h.entry_items, h.entry_weights, h.users
+    met, touches = np.int64(0), np.int64(0)
+    for k in range(items.size):
+        share = strengths[k] / (np.float64(h.items[items[k]].count) + 20.0) ** 0.6
+        met, touches = meet(
+            users, h.items, h.ring_users, h.ring_entries, weights,
+            own_user, items[k], share, raters[k], t, met, touches,
+        )  # fmt: skip
+    walked = min(np.int64(walked), np.int64(effort) // max(met, 1))
+    for n in range(met):
+        user, strength = t.user[n], t.strength[n]
+        t.place[user] = 0
+        start, used, live = users[user].start, np.int64(users[user].used), np.int64(users[user].live)
+        first = first_walked(entry_items, start, used, live, walked)
+        low, high = used, np.int64(-1)
+        touch = np.int64(t.head[n])
+        while touch >= 0:
+            lowest, highest = spread(
+                h.entry_positions, start, used, np.int64(t.slot[touch]), t.share[touch], closeness, t.mass
+            )
+            low, high = min(low, lowest), max(high, highest)
+            t.slot[touch], t.last[touch] = lowest, highest
+            touch = np.int64(t.following[touch])
+        far = 2.0 * raised(0.15 * strength, 1.5)
+        _tell_far(entry_items, weights, start + first, start + low, far, sums)
+        _tell_far(entry_items, weights, start + max(first, high + 1), start + used, far, sums)
+        _tell(entry_items, weights, start, max(first, low), high + 1, t.mass, strength, sums)
+        touch = np.int64(t.head[n])
+        while low < first and touch >= 0:
+            # Windows too old to be walked are told when all their masses are in; the first that holds an
+            # entry tells it.
+            end = min(first, np.int64(t.last[touch]) + 1)
+            _tell_near(entry_items, weights, start, np.int64(t.slot[touch]), end, t.mass, strength, sums)
+            touch = np.int64(t.following[touch])
+
+
+@kernel
+def _tell_far(entry_items, weights, begin, end, far, sums):
+    for s in range(np.uint64(begin), np.uint64(max(begin, end))):
+        item, weight = np.int64(entry_items[s]), np.float64(weights[s])
+        if item >= 0 and weight > 0.0:
+            sums[np.uint64(item), 0] += weight * far
+
+
+@kernel
+def _tell(entry_items, weights, start, begin, end, mass, strength, sums):
+    base = 0.15 * strength
+    alone = raised(base, 1.5)
+    far = alone + alone
+    for s in range(np.uint64(begin), np.uint64(max(begin, end))):
+        near = mass[s]
+        item = np.int64(entry_items[np.uint64(start) + s])
+        weight = np.float64(weights[np.uint64(start) + s])
+        if near == 0.0:
+            if item >= 0 and weight > 0.0:
+                sums[np.uint64(item), 0] += weight * far
+            continue
+        mass[s] = 0.0
+        if item >= 0 and weight > 0.0:
+            sums[np.uint64(item), 0] += weight * (raised(near + base, 1.5) + alone)
+            sums[np.uint64(item), 1] += weight * strength
+
+
+@kernel
+def _tell_near(entry_items, weights, start, begin, end, mass, strength, sums):
+    base = 0.15 * strength
+    alone = raised(base, 1.5)
+    for s in range(np.uint64(begin), np.uint64(max(begin, end))):
+        near = mass[s]
+        if near > 0.0:
+            mass[s] = 0.0
+            item = np.int64(entry_items[np.uint64(start) + s])
+            weight = np.float64(weights[np.uint64(start) + s])
+            if item >= 0 and weight > 0.0:
+                sums[np.uint64(item), 0] += weight * (raised(near + base, 1.5) + alone)
+                sums[np.uint64(item), 1] += weight * strength

@@ -1,0 +1,215 @@
+"""Builds new checkpoints from the whole log, beside the workers that run, and compares them with theirs.
+
+A shard's state is a function of its log and of the settings, so learning the log again under the same
+settings gives the same state: then retraining is a proof that the running checkpoints are right. Under other
+settings - another model, other options, another feedback policy - it gives the checkpoints of a worker that
+had used these from the start, and workers that are restarted with them only have the newest ratings left to
+learn. Nothing is written to Kafka, and the group of the workers does not notice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from recommender import checkpoint, settings
+from recommender.admin import security_options
+from recommender.checkpoint import Checkpoint, CheckpointError, CheckpointStore, checkpoints
+from recommender.errors import RecommenderError
+from recommender.identity import Identity
+from recommender.log_pass import Advance, LogPass, reading
+from recommender.quality import Quality, compared, of_checkpoint, of_shard
+from recommender.settings import Settings
+from recommender.shard import Shard, ShardOptions
+from recommender.topics import Topics, identify
+
+
+class RetrainingError(RecommenderError):
+    """The new checkpoints cannot be put where they are to go."""
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """The new checkpoint of one partition.
+
+    Attributes
+    ----------
+    partition, offset, users, items, events : int
+    digest : str
+    quality : Quality
+        At the offset of the running checkpoint, or at the end of the log where there is none.
+    running : Quality or None
+        Of the running checkpoint.
+    differs : str
+        In words, where the running checkpoint is not what the log says it must be; empty where it is, or
+        where it was made with other settings.
+    """
+
+    partition: int
+    offset: int
+    users: int
+    items: int
+    events: int
+    digest: str
+    quality: Quality
+    running: Quality | None
+    differs: str = ""
+
+
+@dataclass(slots=True)
+class Report:
+    """What retraining came to.
+
+    Attributes
+    ----------
+    learned : list of Learned
+        By partition.
+    objections : list of str
+        Why the new checkpoints are not to be used; empty if they are.
+    notes : list of str
+        What a user should know.
+    """
+
+    learned: list[Learned] = field(default_factory=list)
+    objections: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def retrain(
+    config: Settings,
+    to: str,
+    *,
+    tolerance: float,
+    allow_gap: bool = False,
+    advance: Advance = lambda *_: None,
+) -> Report:
+    """Learn the ratings topic from its start to its present end, and save one checkpoint for each partition.
+
+    Parameters
+    ----------
+    config : Settings
+        What to learn with. `config.checkpoints` is where the running workers' checkpoints are.
+    to : str
+        Directory or URL of the new ones. It must hold none of this topic.
+    tolerance : float
+        How much lower live recall@10 may be than the running checkpoints'.
+    allow_gap : bool
+        Learn what is left of a log that does not begin at offset 0 any more.
+    advance : callable
+
+    Returns
+    -------
+    Report
+        With objections if the new checkpoints are worse or the running ones are not what the log says; then
+        none was left in `to`.
+
+    Raises
+    ------
+    RetrainingError
+        `to` cannot be used.
+    LogPassError
+        The log does not begin at its start, or the broker stops answering.
+    RecommenderError
+        No broker answers, there is no such topic, or a setting names what does not exist.
+    """
+    options = ShardOptions.of(config)
+    names = Topics(config.topic_prefix)
+    topic = identify(config.broker, names.ratings, config.broker_wait, security_options(config))
+    identity = Identity(topic.topic, topic.topic_id, topic.partitions, settings.learned(config))
+    store = _empty_store(config, to, identity)
+    running = CheckpointStore(config.checkpoints, identity)
+    report, saved = Report(), []
+    try:
+        with reading(config) as consumer:
+            log = LogPass(config, consumer, topic, options, advance, allow_gap=allow_gap)
+            for partition in range(topic.partitions):
+                before, warnings = _newest(running, partition)
+                report.notes += warnings
+                shard, learned = _learn(log, identity, partition, before)
+                report.learned.append(learned)
+                if shard.offset:
+                    saved.append(store.save(partition, shard.offset, shard.state()))
+                    checkpoint.read(saved[-1])  # raises if what was written is not what was learned
+        report.objections += [each.differs for each in report.learned if each.differs]
+        found, notes = compared([(each.quality, each.running) for each in report.learned], tolerance)
+        report.objections += found
+        report.notes += notes
+    except BaseException:
+        _delete(store)
+        raise
+    if report.objections:
+        _delete(store)
+    return report
+
+
+def _learn(
+    log: LogPass, identity: Identity, partition: int, before: Checkpoint | None
+) -> tuple[Shard, Learned]:
+    """One partition's shard at the end of the log, compared with the running checkpoint on the way."""
+    differs: list[str] = []
+    qualities: list[Quality] = []
+
+    def look(shard: Shard) -> None:
+        """At the running checkpoint's offset."""
+        assert before is not None
+        qualities[:] = [of_shard(shard)]
+        differs.clear()
+        if not identity.differences(before.header) and shard.digest() != before.header["digest"]:
+            differs.append(
+                f"{before.path} is not what the log and its settings give: its digest is "
+                f"{before.header['digest']}, expected {shard.digest()}. It was made by another version, or "
+                "the log was changed"
+            )
+
+    shard = log.learn(partition, before.offset if before else -1, look)
+    learned = Learned(
+        partition,
+        shard.offset,
+        len(shard.users),
+        len(shard.items),
+        shard.events,
+        shard.digest(),
+        qualities[0] if qualities else of_shard(shard),
+        of_checkpoint(before) if before and qualities else None,
+        "".join(differs),
+    )
+    return shard, learned
+
+
+def _empty_store(config: Settings, to: str, identity: Identity) -> CheckpointStore:
+    """Where new checkpoints go, which must hold none of this topic yet."""
+    store = CheckpointStore(to, identity)
+    if str(store.directory) == str(CheckpointStore(config.checkpoints, identity).directory):
+        raise RetrainingError(f"--to {to} is where the running checkpoints are: name another place")
+    for partition in range(identity.partitions):
+        if _names(store, partition):
+            raise RetrainingError(
+                f"--to {to} already has checkpoints of {identity.topic}[{partition}]: name an empty place"
+            )
+    return store
+
+
+def _delete(store: CheckpointStore) -> None:
+    for partition in range(store.identity.partitions):
+        for name in _names(store, partition):
+            store.storage.delete(name)
+
+
+def _names(store: CheckpointStore, partition: int) -> list[str]:
+    return checkpoints(store.storage, f"{store.identity.topic}-{partition}")
+
+
+def _newest(store: CheckpointStore, partition: int) -> tuple[Checkpoint | None, list[str]]:
+    """The running checkpoint, whatever settings it was made with; none if it is of another topic."""
+    warnings: list[str] = []
+    for name in _names(store, partition):
+        try:
+            found = checkpoint.read(store.storage.place(name))
+        except CheckpointError as error:
+            warnings.append(str(error))
+            continue
+        theirs = tuple(found.header.get(each) for each in ("topic_id", "partitions", "partition"))
+        if theirs == (store.identity.topic_id, store.identity.partitions, partition):
+            return found, warnings
+        warnings.append(f"{found.path} is of another topic, so nothing is compared with it")
+        break
+    return None, warnings
