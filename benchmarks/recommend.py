@@ -1,6 +1,6 @@
 """What one list of recommendations costs, without Kafka: ten of all items that the user has not rated.
 
-Users are drawn by their ratings, so heavy ones are well among them; for knn-baseline evenly, as Surprise's are.
+Users are drawn by their ratings, so heavy ones are well among them; for knn-baseline evenly, as for Surprise.
 """
 
 from __future__ import annotations

@@ -112,7 +112,7 @@ class Replay:
     def __init__(self, stream: Stream, models: Sequence[str], seed: int = 0) -> None:
         self.stream = stream
         self.history = History()
-        context = ModelContext(self.history, seed, stream.positive_weight)
+        context = ModelContext(self.history, seed, stream.positive_weight, stream.scale)
         self.models: list[tuple[Model, Evaluation]] = [
             (registry.create(name, context), Evaluation(name)) for name in models
         ]

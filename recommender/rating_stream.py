@@ -16,6 +16,7 @@ A target that the user has already is no candidate, so it is learned but not tes
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -49,6 +50,8 @@ class Stream:
     tested : bool array
         Which events are targets.
     positive_weight : float
+    scale : (float, float)
+        The lowest and the highest rating.
     """
 
     users: IntArray
@@ -58,6 +61,7 @@ class Stream:
     times: NDArray[np.float64]
     tested: NDArray[np.bool_]
     positive_weight: float
+    scale: tuple[float, float] = (-math.inf, math.inf)
 
     def __len__(self) -> int:
         return len(self.users)
@@ -106,7 +110,7 @@ class Stream:
         tested[positives[int(len(positives) * LEARNED_FIRST) :]] = True
         return cls(
             dense(users), dense(items), given.astype(np.float32), weights,
-            np.asarray(times, np.float64), tested, weight,
+            np.asarray(times, np.float64), tested, weight, (float(given.min()), float(given.max())),
         )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ import csv
 import json
 import sys
 import time
+from typing import Any
 
 import numpy as np
 from surprise import SVD, CoClustering, Dataset, KNNBaseline, KNNBasic, KNNWithMeans, Reader
@@ -27,7 +28,8 @@ algorithms = {
     "KNNWithMeans, users": KNNWithMeans(verbose=False),
     "KNNBaseline, users": KNNBaseline(verbose=False),
 }
-arrays, seconds = {}, {}
+arrays: dict[str, Any] = {}
+seconds: dict[str, float] = {}
 for name, algorithm in algorithms.items():
     begin = time.perf_counter()
     algorithm.fit(trainset)

@@ -16,15 +16,14 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from recommender.history import Events, History
 from recommender.models import blend_features as kernels
 from recommender.models.base import Arrays, FloatArray, IntArray, ModelContext
 from recommender.models.blend_evidence import evidence
+from recommender.models.blend_sample import FEW_ITEMS, contestants, next_sampled
 from recommender.models.options import between
-from recommender.models.randomness import mix, uniform
 from recommender.models.ranking import ListwiseRanker
 from recommender.models.sequence_kernels import LOOK_BACK, Scratch, newest
 from recommender.models.sequence_knn import Profile, fading_raters
@@ -39,18 +38,17 @@ PRECISION = 2.0 * np.array([17.0, 11.0, 9.0, 20.0, 4.5, 19.0, 28.0, 35.0, 14.0, 
 SHORT = 6
 #: Of each older entry of a user, so much fewer raters are asked: they would say less at the same cost.
 RATERS_DECAY = 0.9
+#: But never fewer than this.
+FEWEST_RATERS = 32
+#: So many of the newest entries are looked around; the others only tell who has the same taste.
+NEAR = 20
+#: What a rating counts for taste: its strength, which fades fast, to this power.
+LASTING = 0.1
 #: Users that may become neighbours, those of the newest items first.
 NEIGHBOURS = 1000
 
-#: A catalogue of up to twice as many items is looked at as a whole.
-FEW_ITEMS = 2000
-
 #: Stands for a one for each candidate.
 _EACH = np.empty(0)
-
-# The sample of events to look at: all of the first, then ever fewer, never less than one in so many.
-_ALL_OF_FIRST, _SAMPLED = 400, 500
-_SALT = 5
 
 
 class Blend:
@@ -59,7 +57,7 @@ class Blend:
     Parameters
     ----------
     entries : int
-        Newest items of the user whose neighbours are asked.
+        Newest items of the user whose raters are asked.
     raters : int
         Newest raters of the newest that may become neighbours, of each older one fewer; the history may
         keep fewer.
@@ -82,12 +80,12 @@ class Blend:
         self,
         context: ModelContext,
         *,
-        entries: int = 20,
+        entries: int = 100,
         raters: int = 256,
         walked: int = 500,
         effort: int = 200_000,
-        memory: float = 1000.0,
-        observations: float = 70.0,
+        memory: float = 5000.0,
+        observations: float = 120.0,
     ) -> None:
         between("blend", "entries", entries, 1, 1000)
         between("blend", "raters", raters, 1, 1_000_000)
@@ -99,7 +97,8 @@ class Blend:
         self._positive = np.float32(context.positive_weight)
         self._entries, self._observations = entries, observations
         self._walked, self._effort = walked, effort
-        self._raters = fading_raters(min(raters, context.history.raters_per_item), RATERS_DECAY, entries)
+        raters = min(raters, context.history.raters_per_item)
+        self._raters = np.maximum(fading_raters(raters, RATERS_DECAY, entries), min(raters, FEWEST_RATERS))
         self._decays = np.array([0.8 ** (k / 2) for k in range(2 * LOOK_BACK * entries + 1)])
         self._closeness = np.array([0.95 ** max(d / 2 - 1, 0.0) for d in range(41)])
         self._scratch = Scratch(NEIGHBOURS)
@@ -114,7 +113,7 @@ class Blend:
         """Count the events for their items."""
         if len(events) == 0:
             return
-        self._items = max(self._items, int(events.items.max()) + 1)
+        self._items = max(self._items, int(events.items[0] if len(events) == 1 else events.items.max()) + 1)
         if self._items > len(self._table):
             larger = np.zeros((max(self._items, 2 * len(self._table), 64), kernels.COLUMNS))
             larger[: len(self._table)] = self._table
@@ -132,7 +131,9 @@ class Blend:
 
     def score(self, user: int, candidates: IntArray) -> FloatArray:
         """Weighted sums of features; the logarithm of a preference, up to a constant."""
-        views, scales, now = self._surveyed(candidates, _EACH, self._evidence(self.profile(user)))
+        views, scales, now = self._surveyed(
+            candidates, _EACH, self._evidence(self._profile(user, self._entries))
+        )
         scores = np.empty(len(candidates))
         kernels.weigh(
             self._history.arrays,
@@ -149,7 +150,7 @@ class Blend:
 
     def features(self, user: int, candidates: IntArray) -> FloatArray:
         """What is known of each candidate, shape (candidates, features), columns as `FEATURES` names them."""
-        return self._filled(candidates, _EACH, self._evidence(self.profile(user)))
+        return self._filled(candidates, _EACH, self._evidence(self._profile(user, self._entries)))
 
     def _filled(self, candidates: IntArray, stands_for: FloatArray, sums: FloatArray) -> FloatArray:
         views, scales, now = self._surveyed(candidates, stands_for, sums)
@@ -166,8 +167,11 @@ class Blend:
         return views, scales, now
 
     def profile(self, user: int) -> Profile:
-        """The user's newest items and how strongly each is looked for."""
-        items, strengths = newest(self._history.arrays, user, self._entries, self._decays)
+        """The user's newest items that are looked around, and how strongly each."""
+        return self._profile(user, min(NEAR, self._entries))
+
+    def _profile(self, user: int, entries: int) -> Profile:
+        items, strengths = newest(self._history.arrays, user, entries, self._decays)
         return Profile(user, items, strengths)
 
     def score_profile(self, profile: Profile, candidates: IntArray) -> FloatArray:
@@ -190,7 +194,9 @@ class Blend:
                 profile.user,
                 profile.items,
                 profile.strengths,
+                profile.strengths ** (LASTING - 1.0),
                 self._raters,
+                NEAR,
                 self._walked,
                 self._effort,
                 self._closeness,
@@ -212,7 +218,7 @@ class Blend:
 
     def next_observation(self, event: int) -> int:
         """All of the first events, then a sample that thins out to one in 500."""
-        return int(_next_sampled(event))
+        return int(next_sampled(event))
 
     def observe(self, user: int, item: int, weight: float) -> None:
         """Learn from what the user is about to choose, if it is positive and among the candidates."""
@@ -220,8 +226,11 @@ class Blend:
             return
         if self._history.rating(user, item) is not None:
             return
-        sums = self._evidence(self.profile(user))
-        candidates, stands_for = self._contestants(user, item, sums)
+        sums = self._evidence(self._profile(user, self._entries))
+        rated = self._history.rated(user)[0]
+        candidates, stands_for = contestants(
+            self._table[: self._items], self._event, rated, item, sums, self._observed
+        )
         place = int(np.searchsorted(candidates, item))
         if place == len(candidates) or candidates[place] != item:
             return
@@ -236,27 +245,6 @@ class Blend:
         share = min(1.0, FEW_ITEMS / max(self._items, 1))
         budget = self._observations * (1.0 + math.log(1.0 + event / 200.0)) + share * event / 1000.0
         return bool(weight >= self._positive and 0 <= item < self._items and self._observed < budget)
-
-    def _contestants(self, user: int, item: int, sums: FloatArray) -> tuple[IntArray, FloatArray]:
-        """Items that the user might have chosen instead, and for how many each stands.
-
-        Of a large catalogue that is every item that neighbours speak of or that was rated lately, and of
-        the others a part, so that looking costs about the same however large it is.
-        """
-        items = self._items
-        open_ = self._table[:items, kernels.COUNT] > 0.0
-        open_[self._history.rated(user)[0]] = False
-        step = items // FEW_ITEMS
-        if step < 2:
-            candidates = np.flatnonzero(open_).astype(np.int32)
-            return candidates, np.ones(len(candidates))
-        sure = self._table[:items, kernels.UPDATED] >= self._event - FEW_ITEMS
-        sure[: len(sums)] |= sums[:, 1] > 0.0
-        sure[item] = True
-        drawn = sure.copy()
-        drawn[self._observed % step :: step] = True
-        candidates = np.flatnonzero(open_ & drawn).astype(np.int32)
-        return candidates, np.where(sure[candidates], 1.0, float(step))
 
     def state(self) -> Arrays:
         """The item `table`, the ranker's arrays, and `counters`: events and observations."""
@@ -275,16 +263,6 @@ class Blend:
         self._event, self._observed = (int(count) for count in state["counters"])
         self._ranker.restore(state)
         self._trials.restore(state)
-
-
-@njit(cache=True)
-def _next_sampled(event):  # type: ignore[no-untyped-def]
-    """The first event in the sample, each by its own well-mixed bits."""
-    while True:
-        drawn = uniform(mix(np.uint64(_SALT), np.uint64(event)))
-        if drawn < 1.0 / _SAMPLED + _ALL_OF_FIRST / max(event, _ALL_OF_FIRST):
-            return event
-        event += 1
 
 
 def warm() -> None:

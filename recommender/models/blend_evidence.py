@@ -1,6 +1,6 @@
 # mypy: allow-untyped-defs, allow-untyped-calls, no-check-untyped-defs
 # numba types the kernels by what they are called with.
-"""What other users' histories say around a user's newest items, by neighbour and by mere co-occurrence."""
+"""What other users' histories say: around a user's newest items, and as a whole."""
 
 from __future__ import annotations
 
@@ -15,78 +15,87 @@ reading = njit(cache=True, _nrt=False, nogil=True)
 
 
 @reading
-def evidence(h, own_user, items, strengths, raters, walked, effort, closeness, t, sums):
+def evidence(h, own_user, items, strengths, lasting, raters, near, walked, effort, closeness, t, sums):
     """Add what other users' histories say around `items` to `sums`, shape (items of the shard, 2).
 
-    Column 0 is the sequence neighbours' sum, see `recommender.models.sequence_knn`; column 1 sums each
-    neighbour's strength once for each entry near one of the items.
+    Column 0 is the sequence neighbours' sum, see `recommender.models.sequence_knn`, over the newest `near`
+    items alone. Column 1 asks all of them, and wherever they stand: each neighbour speaks for its whole
+    history with the power 1.5 of its shares times `lasting`, shape (items,).
     """
     entry_items, weights, users = h.entry_items, h.entry_weights, h.users
     met, touches = np.int64(0), np.int64(0)
     for k in range(items.size):
+        first_touch = touches
         share = strengths[k] / (np.float64(h.items[items[k]].count) + 20.0) ** 0.6
         met, touches = meet(
             users, h.items, h.ring_users, h.ring_entries, weights,
             own_user, items[k], share, raters[k], t, met, touches,
         )  # fmt: skip
+        for touch in range(first_touch, touches):
+            t.last[touch] = k
     walked = min(np.int64(walked), np.int64(effort) // max(met, 1))
     for n in range(met):
-        user, strength = t.user[n], t.strength[n]
+        user = t.user[n]
         t.place[user] = 0
         start, used, live = users[user].start, np.int64(users[user].used), np.int64(users[user].live)
         first = first_walked(entry_items, start, used, live, walked)
         low, high = used, np.int64(-1)
+        strength, taste = 0.0, 0.0
         touch = np.int64(t.head[n])
         while touch >= 0:
-            lowest, highest = spread(
-                h.entry_positions, start, used, np.int64(t.slot[touch]), t.share[touch], closeness, t.mass
-            )
-            low, high = min(low, lowest), max(high, highest)
-            t.slot[touch], t.last[touch] = lowest, highest
+            k, share, slot = np.int64(t.last[touch]), t.share[touch], np.int64(t.slot[touch])
+            taste += share * lasting[k]
+            t.slot[touch], t.last[touch] = 0, -1
+            if k < near:
+                strength += share
+                lowest, highest = spread(h.entry_positions, start, used, slot, share, closeness, t.mass)
+                low, high = min(low, lowest), max(high, highest)
+                t.slot[touch], t.last[touch] = lowest, highest
             touch = np.int64(t.following[touch])
-        far = 2.0 * raised(0.15 * strength, 1.5)
-        _tell_far(entry_items, weights, start + first, start + low, far, sums)
-        _tell_far(entry_items, weights, start + max(first, high + 1), start + used, far, sums)
-        _tell(entry_items, weights, start, max(first, low), high + 1, t.mass, strength, sums)
+        base, taste = 0.15 * strength, raised(taste, 1.5)
+        _tell_far(entry_items, weights, start + first, start + low, base, taste, sums)
+        # Without any window, what lies before its begin is all there is.
+        end = used if high < 0 else high + 1
+        _tell_far(entry_items, weights, start + max(first, end), start + used, base, taste, sums)
+        _tell(entry_items, weights, start, max(first, low), end, t.mass, base, taste, sums)
         touch = np.int64(t.head[n])
         while low < first and touch >= 0:
             # Windows too old to be walked are told when all their masses are in; the first that holds an
             # entry tells it.
-            end = min(first, np.int64(t.last[touch]) + 1)
-            _tell_near(entry_items, weights, start, np.int64(t.slot[touch]), end, t.mass, strength, sums)
+            last = min(first, np.int64(t.last[touch]) + 1)
+            _tell_near(entry_items, weights, start, np.int64(t.slot[touch]), last, t.mass, base, taste, sums)
             touch = np.int64(t.following[touch])
 
 
 @kernel
-def _tell_far(entry_items, weights, begin, end, far, sums):
+def _tell_far(entry_items, weights, begin, end, base, taste, sums):
+    far = 2.0 * raised(base, 1.5)
     for s in range(np.uint64(begin), np.uint64(max(begin, end))):
         item, weight = np.int64(entry_items[s]), np.float64(weights[s])
         if item >= 0 and weight > 0.0:
             sums[np.uint64(item), 0] += weight * far
+            sums[np.uint64(item), 1] += weight * taste
 
 
 @kernel
-def _tell(entry_items, weights, start, begin, end, mass, strength, sums):
-    base = 0.15 * strength
+def _tell(entry_items, weights, start, begin, end, mass, base, taste, sums):
     alone = raised(base, 1.5)
     far = alone + alone
     for s in range(np.uint64(begin), np.uint64(max(begin, end))):
         near = mass[s]
+        said = far
+        if near > 0.0:
+            mass[s] = 0.0
+            said = raised(near + base, 1.5) + alone
         item = np.int64(entry_items[np.uint64(start) + s])
         weight = np.float64(weights[np.uint64(start) + s])
-        if near == 0.0:
-            if item >= 0 and weight > 0.0:
-                sums[np.uint64(item), 0] += weight * far
-            continue
-        mass[s] = 0.0
         if item >= 0 and weight > 0.0:
-            sums[np.uint64(item), 0] += weight * (raised(near + base, 1.5) + alone)
-            sums[np.uint64(item), 1] += weight * strength
+            sums[np.uint64(item), 0] += weight * said
+            sums[np.uint64(item), 1] += weight * taste
 
 
 @kernel
-def _tell_near(entry_items, weights, start, begin, end, mass, strength, sums):
-    base = 0.15 * strength
+def _tell_near(entry_items, weights, start, begin, end, mass, base, taste, sums):
     alone = raised(base, 1.5)
     for s in range(np.uint64(begin), np.uint64(max(begin, end))):
         near = mass[s]
@@ -96,4 +105,4 @@ def _tell_near(entry_items, weights, start, begin, end, mass, strength, sums):
             weight = np.float64(weights[np.uint64(start) + s])
             if item >= 0 and weight > 0.0:
                 sums[np.uint64(item), 0] += weight * (raised(near + base, 1.5) + alone)
-                sums[np.uint64(item), 1] += weight * strength
+                sums[np.uint64(item), 1] += weight * taste

@@ -20,8 +20,8 @@ from recommender.models.blend_evidence import reading
 FEATURES = (
     "sequence",  # sequence neighbours, over the best candidate's
     "log sequence",
-    "co-occurrence",  # how much of the user's newest items stands near it in others' histories, likewise
-    "log co-occurrence",
+    "taste",  # users who share any of the user's last items, for all of their histories; likewise
+    "log taste",
     "log popularity",
     "log popularity, 200",  # with a half-life of so many events
     "log popularity, 1000",

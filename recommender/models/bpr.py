@@ -27,7 +27,8 @@ from recommender.history import Events
 from recommender.history_kernels import find
 from recommender.history_layout import kernel
 from recommender.models.base import ModelContext
-from recommender.models.mf import MF, _product
+from recommender.models.mf import MF
+from recommender.models.mf_kernels import product
 from recommender.models.options import between
 from recommender.models.randomness import mix
 
@@ -110,8 +111,8 @@ def _draw(h, user, items, seed, event, drawn):
 def _rank(user_factors, item_factors, user, item, negatives, rate, shrinkage):
     for n in range(negatives.size):
         other = negatives[n]
-        margin = _product(user_factors, user, item_factors, item)
-        margin -= _product(user_factors, user, item_factors, other)
+        margin = product(user_factors, user, item_factors, item)
+        margin -= product(user_factors, user, item_factors, other)
         # exp overflows beyond 709, where the gradient is zero anyway.
         gradient = 1.0 / (1.0 + math.exp(min(margin, 700.0)))
         for f in range(user_factors.shape[1]):

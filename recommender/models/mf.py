@@ -1,5 +1,3 @@
-# mypy: allow-untyped-defs, allow-untyped-calls, no-check-untyped-defs
-# numba types the kernels by what they are called with.
 r"""FluRS' incremental matrix factorization, as a compiled loop over growing arrays.
 
 The method is that of Vinagre, Jorge and Gama: Fast Incremental Matrix Factorization for Recommendation
@@ -12,21 +10,32 @@ of user :math:`u` and item :math:`i` is one step of stochastic gradient descent 
 From the same initial vectors, the same events give FluRS' factors to 1e-9. Unlike FluRS it needs no
 registration in order, resets no one, knows unseen users and empty catalogues, and leaves the caller's value
 alone.
+
+Two options mend what that rule lacks. Where all targets are 1, a constant is a perfect answer: `negatives`
+draws items towards 0 as well. One step size is too long for those of whom much is known, or too short for the
+others: `rate=adagrad` divides the step of each factor by the length of the gradients that it has met (Duchi,
+Hazan and Singer: Adaptive Subgradient Methods for Online Learning and Stochastic Optimization, JMLR 2011,
+in its diagonal form). With :math:`t` the target, 1 or 0:
+
+.. math:: g = 2 ((t - p_u \cdot q_i)\, q_i - \lambda p_u), \quad G_u' = G_u + g^2, \quad
+          p_u' = p_u + \eta\, g / (\sqrt{G_u'} + 10^{-8})
+
+and the same for :math:`q_i`, from the vectors before the step. All operations are by factor.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+from numpy.typing import NDArray
 
 from recommender.history import Events
 from recommender.models.base import NEVER, Arrays, FloatArray, IntArray, ModelContext
+from recommender.models.mf_kernels import LANES, descend, dot
 from recommender.models.options import between, one_of
 from recommender.models.randomness import fill_normal
 
 _USERS, _ITEMS = 0, 1
-#: Rows are padded with zeros to a multiple of this, so that dot products use vector instructions.
-_LANES = 8
+_SQUARES = ((_USERS, "user_squares"), (_ITEMS, "item_squares"))
 
 
 class MF:
@@ -43,6 +52,12 @@ class MF:
     rank : str
         `distance` ranks by how near a prediction is to 1, as FluRS does: the score is -|1 - prediction|.
         `prediction` ranks by the prediction itself, so that overshooting is no fault.
+    rate : str
+        `constant` makes each step as long as `learn_rate` says, as FluRS does; `adagrad` lets each factor's
+        steps shorten with its own gradients. `learn_rate` is then how far the first step moves it.
+    negatives : int
+        Items that are drawn for each positive event, and taught to the user with the target 0. Any item seen
+        so far but the event's own is equally likely, those that the user has too.
     """
 
     reads_history_to_learn = False
@@ -55,26 +70,36 @@ class MF:
         learn_rate: float = 0.003,
         l2_reg: float = 0.01,
         rank: str = "distance",
+        rate: str = "constant",
+        negatives: int = 0,
     ) -> None:
         between("mf", "k", k, 1, 1024)
         between("mf", "learn_rate", learn_rate, 0.0, 1.0)
         between("mf", "l2_reg", l2_reg, 0.0, 1.0)
         one_of("mf", "rank", rank, ("distance", "prediction"))
+        one_of("mf", "rate", rate, ("constant", "adagrad"))
+        between("mf", "negatives", negatives, 0, 1000)
         self._k, self._rate, self._shrinkage = k, learn_rate, l2_reg
+        self._adaptive, self._drawn = rate == "adagrad", negatives
         self._by_distance = rank == "distance"
         self._seed = context.seed
         self._positive = np.float32(context.positive_weight)
-        self._factors = [np.zeros((0, -(-k // _LANES) * _LANES)) for _ in (_USERS, _ITEMS)]
+        self._factors = [np.zeros((0, -(-k // LANES) * LANES)) for _ in (_USERS, _ITEMS)]
+        #: Of each factor, the sum of its squared gradients; no rows at a constant rate.
+        self._squares = [np.zeros_like(rows) for rows in self._factors]
         self._counts = [0, 0]
+        self._events = 0
 
     def learn(self, events: Events) -> None:
-        """One step of descent for each positive event."""
+        """One step of descent for each positive event, and one for each negative drawn."""
         if len(events) == 0:
             return
+        items_before = self._counts[_ITEMS]
         self._register(_USERS, int(events.users.max()) + 1)
         self._register(_ITEMS, int(events.items.max()) + 1)
-        _descend(
+        descend(
             *self._factors,
+            *self._squares,
             events.users,
             events.items,
             events.ratings,
@@ -82,17 +107,24 @@ class MF:
             self._positive,
             self._rate,
             self._shrinkage,
+            self._adaptive,
+            self._drawn,
+            np.uint64(self._seed & (2**64 - 1)),
+            self._events,
+            items_before,
         )
+        self._events += len(events)
 
     def _register(self, side: int, count: int) -> None:
         """Give everyone up to `count` an initial vector, which depends on the seed and the index alone."""
         self._counts[side] = max(self._counts[side], count)
         rows = self._factors[side]
         if count > len(rows):
-            grown = np.zeros((max(count, 2 * len(rows), 64), rows.shape[1]))
-            grown[: len(rows)] = rows
+            grown = _grown(rows, max(count, 2 * len(rows), 64))
             fill_normal(grown, self._seed, side, len(rows), self._k, 0.1)
             self._factors[side] = grown
+            if self._adaptive:
+                self._squares[side] = _grown(self._squares[side], len(grown))
 
     @property
     def user_factors(self) -> FloatArray:
@@ -108,7 +140,7 @@ class MF:
         """Dot products; 0 where the user or the item is unknown."""
         predictions = np.zeros(len(candidates))
         if 0 <= user < self._counts[_USERS]:
-            _dot(
+            dot(
                 self._factors[_USERS],
                 user,
                 self._factors[_ITEMS],
@@ -140,60 +172,41 @@ class MF:
         """Nothing to see."""
 
     def state(self) -> Arrays:
-        """`users` (users, k) and `items` (items, k)."""
-        return {"users": self.user_factors.copy(), "items": self.item_factors.copy()}
+        """`users` (users, k) and `items` (items, k), and what the options add.
+
+        That is `user_squares` and `item_squares`, of the same shapes, for `rate=adagrad`; and `events`, how
+        many events it has learned, where negatives are drawn.
+        """
+        state: Arrays = {"users": self.user_factors.copy(), "items": self.item_factors.copy()}
+        if self._adaptive:
+            for side, name in _SQUARES:
+                state[name] = self._squares[side][: self._counts[side], : self._k].copy()
+        if self._drawn:
+            state["events"] = np.array([self._events], np.int64)
+        return state
 
     def restore(self, state: Arrays) -> None:
-        """Take the factors over."""
+        """Take over what `state` gave."""
         for side, name in ((_USERS, "users"), (_ITEMS, "items")):
-            saved = state[name].astype(np.float64)
-            self._factors[side] = np.zeros((len(saved), self._factors[side].shape[1]))
-            self._factors[side][:, : self._k] = saved
-            self._counts[side] = len(saved)
+            self._factors[side] = self._padded(state[name])
+            self._counts[side] = len(state[name])
+        if self._adaptive:
+            for side, name in _SQUARES:
+                self._squares[side] = self._padded(state[name])
+        if self._drawn:
+            self._events = int(state["events"][0])
+
+    def _padded(self, saved: NDArray[np.generic]) -> FloatArray:
+        rows = np.zeros((len(saved), self._factors[_USERS].shape[1]))
+        rows[:, : self._k] = saved
+        return rows
 
 
-# Making no arrays spares the reference counts at each use of one. Unsigned places need no test for a negative
-# index, and then the loops use vector instructions.
-_kernel = njit(cache=True, _nrt=False)
-
-
-@_kernel
-def _product(left, row, right, column):
-    """The dot product of two padded rows, in `_LANES` partial sums of a fixed order."""
-    a, b = np.uint64(row), np.uint64(column)
-    s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = 0.0
-    for block in range(np.uint64(left.shape[1]) // np.uint64(_LANES)):
-        f = block * np.uint64(_LANES)
-        s0 += left[a, f] * right[b, f]
-        s1 += left[a, f + np.uint64(1)] * right[b, f + np.uint64(1)]
-        s2 += left[a, f + np.uint64(2)] * right[b, f + np.uint64(2)]
-        s3 += left[a, f + np.uint64(3)] * right[b, f + np.uint64(3)]
-        s4 += left[a, f + np.uint64(4)] * right[b, f + np.uint64(4)]
-        s5 += left[a, f + np.uint64(5)] * right[b, f + np.uint64(5)]
-        s6 += left[a, f + np.uint64(6)] * right[b, f + np.uint64(6)]
-        s7 += left[a, f + np.uint64(7)] * right[b, f + np.uint64(7)]
-    return ((s0 + s4) + (s2 + s6)) + ((s1 + s5) + (s3 + s7))
-
-
-@_kernel
-def _descend(user_factors, item_factors, users, items, ratings, weights, positive, rate, shrinkage):
-    for e in range(users.size):
-        if np.isnan(ratings[e]) or weights[e] < positive:
-            continue
-        user, item = np.uint64(users[e]), np.uint64(items[e])
-        error = 1.0 - _product(user_factors, user, item_factors, item)
-        for f in range(np.uint64(user_factors.shape[1])):
-            p, q = user_factors[user, f], item_factors[item, f]
-            user_factors[user, f] = p + rate * 2.0 * (error * q - shrinkage * p)
-            item_factors[item, f] = q + rate * 2.0 * (error * p - shrinkage * q)
-
-
-@_kernel
-def _dot(user_factors, user, item_factors, count, candidates, predictions):
-    for c in range(candidates.size):
-        item = np.int64(candidates[c])
-        if item >= 0 and item < count:
-            predictions[c] = _product(user_factors, user, item_factors, item)
+def _grown(rows: FloatArray, length: int) -> FloatArray:
+    """A longer array that begins with `rows`; the rest is zero."""
+    grown = np.zeros((length, rows.shape[1]))
+    grown[: len(rows)] = rows
+    return grown
 
 
 def warm() -> None:

@@ -13,6 +13,8 @@ from numba import njit
 
 #: Steps of bisection between two looks at a value.
 _STEPS = 4
+#: Above every similarity, also above 1 as it comes out of rounding.
+_HIGHEST = 1.0 + 2.0**-20
 
 
 @njit(cache=True)
@@ -42,7 +44,7 @@ def _first_within(values, low, high):
 
 @njit(cache=True)
 def cut(values, count, k):
-    """Where the k largest of the first `count` > k positive values end.
+    """Where the k largest of the first `count` > k positive similarities end.
 
     Returns
     -------
@@ -51,7 +53,7 @@ def cut(values, count, k):
     ties : int
         How many of those that equal the bound still belong to them; -1 for all.
     """
-    low, high = 0.0, 2.0
+    low, high = 0.0, _HIGHEST
     while True:
         for _ in range(_STEPS):
             middle = 0.5 * (low + high)

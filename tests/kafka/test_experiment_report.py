@@ -181,8 +181,9 @@ def test_arms_base_and_experiment_can_be_chosen(kafka: str, topics: Topics, run:
         (["--base", "gone"], "experiment 'default' has no arm 'gone'; it has a, b"),
         (["--until", "2001-01-01"], "no recommendation between --since and --until"),
     ]:
-        assert run(*arguments)[0] == 2
-        assert said in " ".join(run(*arguments)[2].split())
+        code, _, err = run(*arguments)
+        assert code == 2
+        assert said in " ".join(err.split())
     code, _, err = run(RECOMMENDER_EXPERIMENT="third")
     assert code == 2
     assert "several experiments: choose one of 'default', 'other' with --experiment" in err

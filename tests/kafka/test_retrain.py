@@ -160,8 +160,8 @@ def test_handing_over_to_another_model_leaves_no_request_without_its_answer(
             produce(here.kafka, here.topics.ratings, generated(500, seed=4, users=120, items=150))
             successors = []
             for old in running.workers:
+                old.stop()  # meanwhile the other one answers
                 successors.append(here.worker(**new).start().ready())
-                old.stop()
             everywhere(*successors)
         replies = [asker.ask({"user": user, "n": 3}) for user in USERS.values()]
         assert [reply.body["model"] for reply in replies] == [OTHER] * PARTITIONS

@@ -110,7 +110,7 @@ def test_another_model_is_refused_and_learned_anew_if_asked_for(running: Running
         model="popular", group=running.topics.prefix + "b", checkpoints=copy
     )
     sentence = refused(changed)
-    assert "setting model was 'blend', now 'popular'" in sentence
+    assert "RECOMMENDER_MODEL was 'blend', now 'popular'" in sentence
     assert "recommender worker --rebuild" in sentence
     changed.start("--rebuild").ready()
     Oracle(running.installation, model="popular").assert_agrees(changed, checkpoints=copy)
@@ -128,7 +128,7 @@ def test_topics_made_anew_are_recognised(running: Running) -> None:
     ensure(running.kafka, topics)
     produce(running.kafka, topics.ratings, [Record(rating("new", "world"), b"new")])
     sentence = refused(worker)
-    assert "topic id was" in sentence
+    assert f"topic '{topics.ratings}' was deleted and made again (its id was" in sentence
     assert "recommender worker --rebuild" in sentence
     worker.start("--rebuild").ready()
     (shard,) = Oracle(running.installation).assert_agrees(worker).values()

@@ -206,7 +206,8 @@ def test_every_setting_that_changes_what_is_learned_must_fit(tmp_path: Path) -> 
     CheckpointStore(tmp_path, Identity("r", "id", 1, settings.learned(config))).save(0, 1, shard.state())
     for each in marked:
         value = "popular:1,mf:1" if each == "arms" else another(getattr(config, each))
-        changed = dataclasses.replace(config, **{each: value})
+        values: dict[str, Any] = {each: value}
+        changed = dataclasses.replace(config, **values)
         with pytest.raises(CheckpointMismatch) as caught:
             CheckpointStore(tmp_path, Identity("r", "id", 1, settings.learned(changed))).load(0)
         assert settings.variable("model" if each == "arms" else each) in str(caught.value)

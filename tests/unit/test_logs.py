@@ -87,6 +87,11 @@ def test_a_broker_that_is_away_is_left_to_the_watch() -> None:
     assert Thinned(logging.DEBUG).filter(record("aiokafka", logging.ERROR, line, 0, "refused"))
 
 
+def test_a_missing_topic_is_left_to_whoever_sends_to_it() -> None:
+    line = "Topic %s not found in cluster metadata"
+    assert not Thinned().filter(record("aiokafka.cluster", logging.ERROR, line, "shop-replies"))
+
+
 @pytest.mark.parametrize(("level", "expected"), [("debug", logging.DEBUG), ("warning", logging.WARNING)])
 def test_one_handler_and_the_level_that_was_asked_for(
     root: logging.Logger, level: str, expected: int

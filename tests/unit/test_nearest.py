@@ -13,7 +13,21 @@ from tests.unit.doubles import few
 
 #: Neighbouring floats, equal ones, none and negative ones.
 values = st.sampled_from(
-    [0.0, -0.5, 1.0, np.nextafter(1.0, 0.0), np.nextafter(1.0, 2.0), 0.5, 0.25, 1e-300, 5e-324, 0.1, 0.2, 0.3]
+    [
+        0.0,
+        -0.5,
+        1.0,
+        np.nextafter(1.0, 0.0),
+        np.nextafter(1.0, 2.0),
+        1 + 1e-9,
+        0.5,
+        0.25,
+        1e-300,
+        5e-324,
+        0.1,
+        0.2,
+        0.3,
+    ]
 )
 
 

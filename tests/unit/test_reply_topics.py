@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from aiokafka.errors import MessageSizeTooLargeError, UnknownTopicOrPartitionError
 
-from recommender.reply_topics import MAX_MISSING, MISSING_SECONDS, ReplyTopics
+from recommender.reply_topics import MAX_MISSING, MISSING_SECONDS, ReplyTopics, reason
 from recommender.responses import Failure
 
 MISSING = UnknownTopicOrPartitionError()
@@ -71,3 +71,20 @@ def test_what_is_remembered_is_bounded(topics: ReplyTopics) -> None:
         topics.failed(f"{number}-replies", MISSING)
     assert not is_left_alone(topics, "0-replies")
     assert is_left_alone(topics, f"{MAX_MISSING}-replies")
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (MISSING, "there is no such topic"),
+        (UnknownTopicOrPartitionError("a-replies"), "there is no such topic"),
+        (KeyError("x"), "KeyError: 'x'"),
+        (ValueError(), "ValueError"),
+    ],
+)
+def test_why_a_reply_did_not_go_out(error: Exception, told: str) -> None:
+    assert reason(error) == told
+
+
+def test_an_error_that_names_itself_is_named_once() -> None:
+    assert reason(MessageSizeTooLargeError("1 MB")).count("MessageSizeTooLargeError") == 1

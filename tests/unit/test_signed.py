@@ -14,6 +14,7 @@ from recommender.feedback import Feedback
 from recommender.ingest import Ingest, Outcome
 from recommender.messages import BadMessage, RatingDecoder
 from recommender.models.knn_baseline import KNNBaseline
+from recommender.requests import Request
 from recommender.shard import Shard, ShardOptions
 from tests.unit.doubles import FakeRecord, few
 
@@ -133,3 +134,19 @@ def test_only_signed_ratings_are_skipped() -> None:
     # On a scale that has a 0, the rating 0 teaches.
     zero = Feedback.parse("graded:4", 0.0, 5.0)
     assert ingest(zero).apply(shard("popular", zero), records([("a", "b", 0)])) == Outcome(learned=1)
+
+
+def test_equal_estimates_are_ordered_by_neighbours_then_as_ever() -> None:
+    """Estimates are clipped to the scale, so that many are equal."""
+    here = shard("knn-baseline/reg_u=0/reg_i=0/n_epochs=1")
+    given_ = [(user, item, 1) for user in ("f1", "f2") for item in ("p", "q")]
+    given_ += [(user, item, 1) for user in ("m1", "m2", "m3") for item in ("p", "r", "s")]
+    given_ += [("me", "p", 1), ("me", "r", 1)]
+    ingest().apply(here, records(given_))
+    response = here.recommend(Request(user="me", n=5, items=["unknown", "q", "other", "s", "q"]))
+    assert [each.score for each in response.items] == [1.0] * 4
+    told = [(each.item, each.neighbours, each.cold_start) for each in response.items]
+    assert told == [("s", 2, False), ("q", 1, False), ("unknown", 0, True), ("other", 0, True)]
+    assert not response.cold_start
+    stranger = here.recommend(Request(user="stranger", n=2))
+    assert (stranger.cold_start, stranger.model) == (True, "knn-baseline/reg_u=0/reg_i=0/n_epochs=1")

@@ -1,0 +1,84 @@
+"""The blend's learning: weights, trials and the solver against what made the choices."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from recommender.models import ranking
+from recommender.models.ranking import ListwiseRanker, solve
+from recommender.models.trials import FACTORS, Trials
+
+
+def test_the_ranker_finds_the_weights_that_made_the_choices() -> None:
+    rng = np.random.default_rng(6)
+    true = np.array([1.5, -1.0, 0.0])
+    ranker = ListwiseRanker(np.zeros(3), np.ones(3), contexts=1, firmness=1.0, memory=1e6)
+    for _ in range(1500):
+        features = rng.normal(size=(40, 3))
+        utility = features @ true + rng.gumbel(size=40)
+        ranker.learn(features, np.ones(len(features)), int(utility.argmax()), -1)
+    assert ranker.weights(-1) == pytest.approx(true, abs=0.15)
+    assert ranker.weights(0) == pytest.approx(ranker.weights(-1))
+
+
+def test_contexts_may_differ_and_borrow() -> None:
+    rng = np.random.default_rng(7)
+    ranker = ListwiseRanker(np.zeros(2), np.ones(2), contexts=2, firmness=1.0, memory=1e6)
+    for turn in range(1500):
+        context = turn % 3 - 1
+        true = np.array([1.0, -1.0]) if context == 0 else np.array([1.0, 1.0])
+        features = rng.normal(size=(30, 2))
+        chosen = int((features @ true + rng.gumbel(size=30)).argmax())
+        ranker.learn(features, np.ones(30), chosen, context)
+    assert ranker.weights(0) == pytest.approx([1.0, -1.0], abs=0.25)
+    assert ranker.weights(1) == pytest.approx([1.0, 1.0], abs=0.25)
+    assert ranker.weights(-1) == pytest.approx([1.0, 1.0], abs=0.25)
+
+
+def test_a_long_list_is_judged_as_a_short_one() -> None:
+    """What is sampled below the top leads to the same weights as the whole."""
+    rng = np.random.default_rng(8)
+    true = np.array([2.0, -1.0])
+    ranker = ListwiseRanker(np.zeros(2), np.ones(2), contexts=0, firmness=1.0, memory=1e6)
+    for _ in range(1500):
+        features = rng.normal(size=(10 * ranking.TOP, 2))
+        utility = features @ true + rng.gumbel(size=len(features))
+        ranker.learn(features, np.ones(len(features)), int(utility.argmax()), -1)
+    assert ranker.weights(-1) == pytest.approx(true, abs=0.25)
+
+
+def test_rows_may_stand_for_others() -> None:
+    """A tenth of those that were not chosen, each for ten, leads to the same weights."""
+    rng = np.random.default_rng(10)
+    true = np.array([1.5, -1.0])
+    ranker = ListwiseRanker(np.zeros(2), np.ones(2), contexts=0, firmness=1.0, memory=1e6)
+    for _ in range(1500):
+        features = rng.normal(size=(500, 2))
+        chosen = int((features @ true + rng.gumbel(size=500)).argmax())
+        rows = np.unique([chosen, *range(0, 500, 10)])
+        stands_for = np.where(rows == chosen, 1.0, 10.0)
+        ranker.learn(features[rows], stands_for, int(np.searchsorted(rows, chosen)), -1)
+    assert ranker.weights(-1) == pytest.approx(true, abs=0.3)
+
+
+def test_trials_follow_what_hits() -> None:
+    """One column is noise, which the weights take for knowledge."""
+    rng = np.random.default_rng(12)
+    trials, weights = Trials(1, 2), np.array([1.0, 1.0])
+    assert trials.factor == FACTORS[0]
+    for _ in range(200):
+        features = rng.normal(size=(100, 2))
+        trials.learn(features, np.ones(100), weights, int(features[:, 0].argmax()))
+    assert trials.factor == 0.0
+    assert trials.applied(weights).tolist() == [1.0, 0.0]
+
+
+def test_solve_equals_the_library() -> None:
+    rng = np.random.default_rng(9)
+    for size in (1, 2, 17):
+        root = rng.normal(size=(size, size))
+        matrix, vector = root @ root.T + np.eye(size), rng.normal(size=size)
+        expected = np.linalg.solve(matrix, vector)
+        solve(matrix.copy(), vector)
+        assert vector == pytest.approx(expected)
