@@ -15,7 +15,8 @@ from tests.unit.test_history import Log, columns
 
 OWN = [name for name, _ in registry.describe() if not name.startswith("flurs:")]
 FLURS = [f"flurs:{name}" for name in ("mf/k=4", "bprmf/k=4", "user-knn", "fm/k=3", "sketch/buckets=5")]
-SPECS = [*OWN, *FLURS]
+OPTIONS = ["mf/rate=adagrad/negatives=3"]
+SPECS = [*OWN, *OPTIONS, *FLURS]
 
 model_specs = pytest.mark.parametrize("spec", SPECS)
 
