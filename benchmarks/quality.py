@@ -23,7 +23,8 @@ from recommender.models import registry
 from recommender.models.base import ModelContext
 from recommender.rating_stream import Protocol, Stream, shuffled_ties
 
-OURS = ["popular", "popular-recent", "mf", "bpr", "user-knn", "item-knn", "sequence-knn", "blend"]
+OURS = ["popular", "popular-recent", "mf", "mf/rate=adagrad/negatives=20/learn_rate=0.1", "bpr", "user-knn",
+        "item-knn", "sequence-knn", "blend"]  # fmt: skip
 FLURS = ["flurs:mf", "flurs:bprmf", "flurs:fm", "flurs:sketch"]
 PEERS: dict[str, Callable[[ModelContext, int, int], Peer]] = {
     f"EASE, refitted every {REFIT}": EASE,

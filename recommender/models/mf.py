@@ -21,6 +21,11 @@ in its diagonal form). With :math:`t` the target, 1 or 0:
           p_u' = p_u + \eta\, g / (\sqrt{G_u'} + 10^{-8})
 
 and the same for :math:`q_i`, from the vectors before the step. All operations are by factor.
+
+On MovieLens 100K with ratings of 5 as positive, `recommender evaluate` finds a recall@10 of .006 for FluRS'
+rule and .125 for plain popularity. Both options together need a longer step than FluRS':
+`mf/rate=adagrad/negatives=20/learn_rate=0.1` reaches .195, `mf/negatives=20/learn_rate=0.2` .161; the
+adaptive rate alone .005.
 """
 
 from __future__ import annotations
@@ -48,7 +53,8 @@ class MF:
     k : int
         Number of factors.
     learn_rate, l2_reg : float
-        The step and the shrinkage above, FluRS' defaults.
+        The step and the shrinkage above, FluRS' defaults. That step is too short to learn from one pass: with
+        negatives 0.1 is a good one for `rate=adagrad`, 0.2 for `rate=constant`.
     rank : str
         `distance` ranks by how near a prediction is to 1, as FluRS does: the score is -|1 - prediction|.
         `prediction` ranks by the prediction itself, so that overshooting is no fault.
@@ -57,7 +63,8 @@ class MF:
         steps shorten with its own gradients. `learn_rate` is then how far the first step moves it.
     negatives : int
         Items that are drawn for each positive event, and taught to the user with the target 0. Any item seen
-        so far but the event's own is equally likely, those that the user has too.
+        so far but the event's own is equally likely, those that the user has too. On MovieLens 100K, 20 give
+        a higher recall than 5 or 80. Each costs as much as a positive event.
     """
 
     reads_history_to_learn = False
