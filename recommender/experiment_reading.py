@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from kafka import KafkaConsumer, TopicPartition
@@ -14,16 +13,10 @@ from recommender.admin import open_admin, security_options
 from recommender.errors import RecommenderError
 from recommender.ingest import Record
 from recommender.joined_logs import JoinedLogs
-from recommender.links import close_consumer, open_consumer
+from recommender.log_pass import PATIENCE, POLL_MILLISECONDS, POLL_RECORDS, reading
 from recommender.read_progress import Progress
 from recommender.settings import Settings
 from recommender.topics import Topics, identify
-
-CONNECT_SECONDS = 10.0
-POLL_MILLISECONDS = 500
-POLL_RECORDS = 20_000
-#: For so long a broker may send nothing although there is more to read.
-PATIENCE = 30.0
 
 #: Told how many records of how many were read.
 Advance = Callable[[int, int], None]
@@ -105,7 +98,7 @@ def read(settings: Settings, logs: Logs, joined: JoinedLogs, advance: Advance) -
     ReadingError
         The broker stops answering, or a topic ends before what was read of it.
     """
-    with _consumer(settings) as ratings, _consumer(settings) as recommendations:
+    with reading(settings) as ratings, reading(settings) as recommendations:
         both = (
             _Log(ratings, logs.ratings, joined.ratings, joined.take_ratings),
             _Log(recommendations, logs.recommendations, joined.recommendations, joined.take_recommendations),
@@ -146,18 +139,6 @@ class _Range:
 
 def _left(ranges: list[list[_Range]]) -> int:
     return sum(each.left for known in ranges for each in known)
-
-
-@contextmanager
-def _consumer(settings: Settings) -> Iterator[KafkaConsumer]:
-    try:
-        consumer, _ = open_consumer(settings.broker, CONNECT_SECONDS, security_options(settings))
-    except KafkaError as error:
-        raise ReadingError(f"Kafka at {settings.broker} cannot be read: {error}") from None
-    try:
-        yield consumer
-    finally:
-        close_consumer(consumer)
 
 
 def _ranges(log: _Log, broker: str) -> list[_Range]:

@@ -7,9 +7,27 @@ import heapq
 import numpy as np
 from numpy.typing import NDArray
 
+from recommender.messages import Headers, header
+
+#: On a forwarded rating: the partition and offset it came from, as ``3:1042``.
+SOURCE = "recommender-source"
+#: Kafka's offsets are below it, and so is what a checkpoint keeps of them.
+MAX_OFFSET = 2**63 - 1
 #: Offsets remembered of each source. Whoever forwards waits for a run's ratings to arrive before it forwards
 #: the next, so two of them can change places only within a run, which is shorter than this.
 KEPT = 2048
+
+
+def source_of(headers: Headers, partitions: int) -> tuple[int, int] | None:
+    """The partition and offset that a rating was forwarded from; None if it was not."""
+    text = header(headers, SOURCE)
+    if text is None:
+        return None
+    try:
+        partition, offset = (int(part) for part in text.split(b":"))
+    except ValueError:
+        return None  # a header of that name that is not ours
+    return (partition, offset) if 0 <= partition < partitions and 0 <= offset < MAX_OFFSET else None
 
 
 class Forwarded:

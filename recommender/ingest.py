@@ -11,14 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from recommender.forwarded import SOURCE, source_of
 from recommender.messages import BadMessage, Columns, Headers, Rating, RatingDecoder, header
 from recommender.routing import partition_of
 from recommender.shard import Shard
-
-#: On a forwarded rating: the partition and offset it came from, as ``3:1042``.
-SOURCE = "recommender-source"
-#: Kafka's offsets are below it, and so is what a checkpoint keeps of them.
-MAX_OFFSET = 2**63 - 1
 
 
 class Record(Protocol):
@@ -164,16 +160,8 @@ class Ingest:
 
     def _is_first(self, shard: Shard, record: Record) -> bool:
         """Whether a rating is here for the first time; a forwarded one may come again after a crash."""
-        source = header(record.headers, SOURCE)
-        if source is None:
-            return True
-        try:
-            partition, offset = (int(part) for part in source.split(b":"))
-        except ValueError:
-            return True  # a header of that name that is not ours
-        if not (0 <= partition < self.partitions and 0 <= offset < MAX_OFFSET):
-            return True
-        return shard.forwarded.is_first(partition, offset)
+        source = source_of(record.headers, self.partitions)
+        return source is None or shard.forwarded.is_first(*source)
 
     def _dead_letter(
         self, partition: int, record: Record, error: Exception, stage: str, said: str = ""

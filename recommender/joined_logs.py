@@ -24,9 +24,9 @@ from recommender import recommendation_log
 from recommender.attribution import WINDOW, Arrays, Attribution
 from recommender.attribution_counts import Counts, merged
 from recommender.feedback import Feedback
-from recommender.forwarded import Forwarded
-from recommender.ingest import MAX_OFFSET, SOURCE, Record
-from recommender.messages import BadMessage, Columns, RatingDecoder, header
+from recommender.forwarded import Forwarded, source_of
+from recommender.ingest import Record
+from recommender.messages import BadMessage, Columns, RatingDecoder
 from recommender.read_progress import Progress
 from recommender.routing import partition_of
 
@@ -139,7 +139,7 @@ class JoinedLogs:
                 continue
             if not self._owns_all(partition, [rating.user]):
                 continue
-            source = _source(record, self.partitions)
+            source = source_of(record.headers, self.partitions)
             if source is not None and not pair.forwarded.is_first(*source):
                 continue
             columns.users.append(rating.user)
@@ -255,15 +255,3 @@ def _new(progress: Progress, records: Sequence[Record]) -> Sequence[Record]:
     if new:
         progress.offset = new[-1].offset + 1
     return new
-
-
-def _source(record: Record, partitions: int) -> tuple[int, int] | None:
-    """Where a forwarded rating came from, None for any other; as `recommender.ingest` understands it."""
-    text = header(record.headers, SOURCE)
-    if text is None:
-        return None
-    try:
-        partition, offset = (int(part) for part in text.split(b":"))
-    except ValueError:
-        return None
-    return (partition, offset) if 0 <= partition < partitions and 0 <= offset < MAX_OFFSET else None

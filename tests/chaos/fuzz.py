@@ -12,7 +12,8 @@ from typing import Any
 
 import msgspec
 
-from recommender.ingest import SOURCE, Ingest, Outcome
+from recommender.forwarded import SOURCE
+from recommender.ingest import Ingest, Outcome
 from recommender.messages import BadMessage, RatingDecoder
 from recommender.routing import partition_of
 from recommender.shard import Shard, ShardOptions

@@ -15,7 +15,7 @@ import pytest
 
 from recommender.admin import open_admin
 from recommender.arms import Experiment
-from recommender.ingest import SOURCE
+from recommender.forwarded import SOURCE
 from recommender.ports import free_port
 from recommender.recommendation_log import LoggedPlace, LoggedRecommendation
 from recommender.routing import partition_of

@@ -15,7 +15,8 @@ from recommender import learning
 from recommender.bulk import Batch
 from recommender.checkpoint import CheckpointStore, Identity
 from recommender.feedback import Feedback
-from recommender.ingest import SOURCE, Ingest, Outgoing
+from recommender.forwarded import SOURCE
+from recommender.ingest import Ingest, Outgoing
 from recommender.learning import Learner
 from recommender.messages import RatingDecoder, header
 from recommender.routing import partition_of

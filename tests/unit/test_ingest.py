@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recommender.feedback import Feedback
-from recommender.ingest import SOURCE, Ingest, Outcome
+from recommender.forwarded import SOURCE
+from recommender.ingest import Ingest, Outcome
 from recommender.messages import Rating, RatingDecoder
 from recommender.shard import Shard, ShardOptions
 from tests.unit.doubles import FakeRecord, few, rating_records, rating_value, users_of

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from recommender import joined_logs
 from recommender.feedback import Feedback
-from recommender.ingest import SOURCE
+from recommender.forwarded import SOURCE
 from recommender.joined_logs import JoinedLogs, signs_of
 from recommender.messages import Headers
 from recommender.recommendation_log import LoggedPlace, LoggedRecommendation

@@ -11,7 +11,8 @@ import pytest
 from recommender import learning
 from recommender.bulk import Batch
 from recommender.checkpoint import CheckpointStore, Identity
-from recommender.ingest import SOURCE, Ingest, Outcome
+from recommender.forwarded import SOURCE
+from recommender.ingest import Ingest, Outcome
 from recommender.learning import Learner
 from recommender.messages import Rating, RatingDecoder
 from recommender.shard import Shard, ShardOptions
