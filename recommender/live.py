@@ -13,6 +13,12 @@ TOP = 10
 #: The rank of a target that could not have been recommended.
 MISS = np.iinfo(np.int32).max
 
+#: So many events are sampled in full measure; a test takes as long as learning a hundred ratings or more.
+DENSE = 100_000
+#: How many times thinner the sample of a long stream becomes at most.
+THINNEST = 20
+_PARTS = 65_536
+
 
 def rank_of(item: int, candidates: NDArray[np.int32], scores: NDArray[np.float64]) -> int:
     """How many candidates come before `item`; of equal scores half do. 0 is the first place.
@@ -40,14 +46,20 @@ def rank_of(item: int, candidates: NDArray[np.int32], scores: NDArray[np.float64
 def sample(first: int, count: int, every: int) -> NDArray[np.bool_]:
     """Which of the events from number `first` on belong to a sample of one in `every`, shape (count,).
 
-    It depends on their numbers alone: on their bits, well mixed (the finaliser of SplitMix64, Steele et al.,
-    2014).
+    A sample thins out where the stream is long: after `DENSE` events to one in `every` times their number
+    over `DENSE`, and at last to one in `THINNEST` times `every`. One of all events stays that. It depends on
+    their numbers alone: on their bits, well mixed (the finaliser of SplitMix64, Steele et al., 2014).
     """
-    mixed = np.arange(first, first + count, dtype=np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+    numbers = np.arange(first, first + count, dtype=np.uint64)
+    mixed = numbers + np.uint64(0x9E3779B97F4A7C15)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     mixed ^= mixed >> np.uint64(31)
-    return mixed % np.uint64(every) == 0
+    sampled: NDArray[np.bool_] = mixed % np.uint64(every) == 0
+    if every > 1 and first + count > DENSE:
+        drawn = (mixed // np.uint64(every) % np.uint64(_PARTS)).astype(np.float64)
+        sampled &= drawn * np.clip(numbers.astype(np.float64) / DENSE, 1.0, THINNEST) < _PARTS
+    return sampled
 
 
 class LiveMetrics:

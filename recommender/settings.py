@@ -118,7 +118,8 @@ class Settings:
     )
     test_every: int = _setting(
         100,
-        "one in so many positive ratings is first used to test the model; 0 tests none",
+        "one in so many positive ratings is first used to test the model, of long streams fewer; "
+        "1 tests all, 0 none",
         low=0,
         high=1_000_000,
         learned=True,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recommender.live import MISS, TOP, LiveMetrics, rank_of, sample
+from recommender.live import DENSE, MISS, THINNEST, TOP, LiveMetrics, rank_of, sample
 from tests.unit.doubles import few
 
 ranks = st.lists(st.tuples(st.integers(0, 30) | st.just(int(MISS)), st.integers(0, 30)), max_size=40)
@@ -120,3 +121,20 @@ def test_a_sample_depends_on_the_numbers_alone(first: int, count: int, cut: int,
 def test_a_sample_has_its_share() -> None:
     assert abs(sample(0, 100_000, 20).sum() - 5000) < 4 * 5000**0.5
     assert sample(0, 100, 1).all()
+
+
+def test_the_sample_of_a_long_stream_thins_out() -> None:
+    count = 400_000
+    dense, thin, thinnest = (int(sample(first, count, 10).sum()) for first in (0, DENSE * 10, DENSE * 1000))
+    # All of the first 100,000, then as many as the integral of 1 / number says.
+    assert math.isclose(dense, 10_000 * (1 + math.log(4)), rel_tol=0.05)
+    assert math.isclose(thin, 10_000 * math.log(14 / 10), rel_tol=0.1)
+    assert math.isclose(thinnest, count / 10 / THINNEST, rel_tol=0.1)
+    assert sample(DENSE * 1000, 100, 1).all()
+
+
+@given(first=st.integers(0, 10**9), cut=st.integers(0, 500), every=st.integers(1, 20))
+def test_a_sample_does_not_depend_on_how_it_is_cut(first: int, cut: int, every: int) -> None:
+    whole = sample(first, 500, every)
+    parts = [sample(first, cut, every), sample(first + cut, 500 - cut, every)]
+    assert (np.concatenate(parts) == whole).all()
