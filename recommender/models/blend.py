@@ -84,8 +84,8 @@ class Blend:
         raters: int = 256,
         walked: int = 500,
         effort: int = 200_000,
-        memory: float = 5000.0,
-        observations: float = 120.0,
+        memory: float = 3000.0,
+        observations: float = 180.0,
     ) -> None:
         between("blend", "entries", entries, 1, 1000)
         between("blend", "raters", raters, 1, 1_000_000)

@@ -13,7 +13,7 @@ from recommender.models.randomness import mix, uniform
 FEW_ITEMS = 2000
 
 # The sample of events to look at: all of the first, then ever fewer, never less than one in so many.
-_ALL_OF_FIRST, _SAMPLED = 600, 500
+_ALL_OF_FIRST, _SAMPLED = 1000, 500
 _SALT = 5
 
 

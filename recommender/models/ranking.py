@@ -9,11 +9,8 @@ precision: an online Newton step (Hazan, Agarwal and Kale: Logarithmic regret al
 optimization, 2007). It needs few observations, no learning rate, and a prior keeps it sane before there are
 any.
 
-Only the top of a list is ever shown, and what orders the top need not be what tells it from the rest. So
-the choice is taken apart, :math:`P(i) = P(top) P(i | top)` with the `TOP` candidates that score best, and
-the choice among the top counts in full, the choice among all with `WHOLE`. Both are estimated without bias,
-since it does not depend on the choice which candidates are on top. Of the candidates below, one in `STRIDE`
-stands for its fellows.
+The candidates that score best take most of the probability and are all looked at. Of those below, one in
+`STRIDE` stands for its fellows.
 """
 
 from __future__ import annotations
@@ -25,10 +22,8 @@ from numba import njit
 
 from recommender.models.base import Arrays, FloatArray
 
-#: How many candidates are the top.
-TOP = 64
-#: How much the choice among all candidates counts.
-WHOLE = 0.1
+#: So many of the candidates that score best are all looked at.
+TOP = 100
 #: One in so many candidates below the top is looked at.
 STRIDE = 10
 
@@ -128,34 +123,28 @@ def _learn(features, stands_for, chosen, context, own, weights, precision, prior
     scores = np.empty(rows)
     weighted(features, own, scores)
     threshold = np.partition(scores, rows - TOP)[rows - TOP] if rows > TOP else -np.inf
-    on_top = 1.0 - WHOLE if scores[chosen] >= threshold else 0.0
     highest = scores.max()
-    top_mass, mass = 0.0, 0.0
+    shares, mass = np.zeros(rows), 0.0
     for row in range(rows):
-        if scores[row] >= threshold:
-            top_mass += stands_for[row] * math.exp(scores[row] - highest)
-        elif row % STRIDE == 0:
-            mass += STRIDE * stands_for[row] * math.exp(scores[row] - highest)
-    mass += top_mass
-    top_mean, mean = np.zeros(size), np.zeros(size)
-    curvature = np.zeros((size, size))
+        if scores[row] >= threshold or row % STRIDE == 0:
+            fellows = stands_for[row] if scores[row] >= threshold else STRIDE * stands_for[row]
+            shares[row] = fellows * math.exp(scores[row] - highest)
+            mass += shares[row]
+    mean, curvature = np.zeros(size), np.zeros((size, size))
     for row in range(rows):
-        if scores[row] < threshold and row % STRIDE != 0:
+        if shares[row] == 0.0:
             continue
-        share = stands_for[row] * math.exp(scores[row] - highest)
-        top_share = share / top_mass if scores[row] >= threshold else 0.0
-        share = share / mass if scores[row] >= threshold else STRIDE * share / mass
+        share = shares[row] / mass
         for f in range(size):
-            top_mean[f] += top_share * features[row, f]
-            mean[f] += share * features[row, f]
-            part = (on_top * top_share + WHOLE * share) * features[row, f]
+            part = share * features[row, f]
+            mean[f] += part
             for g in range(f + 1):
                 curvature[f, g] += part * features[row, g]
     gradient = np.empty(size)
     for f in range(size):
-        gradient[f] = on_top * (features[chosen, f] - top_mean[f]) + WHOLE * (features[chosen, f] - mean[f])
+        gradient[f] = features[chosen, f] - mean[f]
         for g in range(f + 1):
-            curvature[f, g] -= on_top * top_mean[f] * top_mean[g] + WHOLE * mean[f] * mean[g]
+            curvature[f, g] -= mean[f] * mean[g]
             curvature[g, f] = curvature[f, g]
     _step(gradient, curvature, context, weights, precision, prior, firm, keep)
 

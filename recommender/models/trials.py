@@ -19,9 +19,9 @@ from numba import njit
 from recommender.models.base import Arrays, FloatArray
 
 #: The factors that are tried; of equally good ones the first is used.
-FACTORS = np.array([0.5, 0.75, 0.25, 1.0, 0.0])
+FACTORS = np.array([0.375, 0.625, 0.25, 1.0, 0.0])
 #: What the first one is ahead by, so that it takes more than chance to leave it.
-HEAD_START = 3.0
+HEAD_START = 15.0
 #: Places beyond this gain nothing.
 DEPTH = 20
 

@@ -220,7 +220,7 @@ def test_the_sample_of_observed_events_thins_out() -> None:
         event = model.next_observation(event + 1)
     assert sampled[:100] == list(range(100))
     late = sum(event >= 100_000 for event in sampled)
-    assert 0.9 < late / (100_000 / 500 + 600 * math.log(2)) < 1.1
+    assert 0.9 < late / (100_000 / 500 + 1000 * math.log(2)) < 1.1
     assert all(model.next_observation(event) == event for event in sampled[::97])
 
 
