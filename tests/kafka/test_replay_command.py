@@ -129,7 +129,7 @@ def test_failed_ratings_are_counted_and_exit_1(
 
 def test_a_broker_that_dies_is_counted_honestly(tmp_path: Path, run: Callable[..., Command]) -> None:
     path = tmp_path / "u.data"
-    path.write_text("".join(f"{n % 9}\t{n}\t3\t{n}\n" for n in range(10_000)))
+    path.write_text("".join(f"{n % 9}\t{n}\t3\t{n}\n" for n in range(50_000)))
     with LocalBroker() as broker:
         topic = Topics().ratings
         ensure(broker.address, Topics(), partitions=2)

@@ -68,9 +68,9 @@ class Desk:
     async def take(self, *records: FakeRecord) -> None:
         """Hand a batch over, without waiting for its replies."""
         fetched: list[Any] = list(records)
-        batch, sought = Batch(REQUESTS, records[0].partition, fetched), len(self.sought)
-        await self.answerer.take(batch)
-        if len(self.sought) > sought:  # these records are all that the log has, so they come again
+        batch, sought = Batch(REQUESTS, records[0].partition, fetched), -1
+        while sought < len(self.sought):  # these records are all that the log has, so they come again
+            sought = len(self.sought)
             await self.answerer.take(batch)
 
     async def ask(self, *records: FakeRecord) -> list[Outgoing]:

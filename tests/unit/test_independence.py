@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from recommender import learning
 from recommender.bulk import Batch
 from recommender.checkpoint import CheckpointStore, Identity
+from recommender.continuity import SIGHTINGS
 from recommender.feedback import Feedback
 from recommender.forwarded import SOURCE
 from recommender.ingest import Ingest, Outgoing
@@ -91,6 +93,7 @@ class Worker:
     def __init__(self, kafka: Kafka, directory: Path, options: ShardOptions) -> None:
         self.kafka = kafka
         self.position: dict[int, int] = {}
+        self.lost: Counter[tuple[int, int]] = Counter()
         self.shards = Shards(options, CheckpointStore(directory, Identity("ratings", "id", PARTITIONS)))
         self.learner = Learner(
             self.shards,
@@ -129,9 +132,8 @@ class Worker:
             await self.shards.save_all(_nothing)
         elif kind != "kill":
             batch = self.fetch(partition, count)
-            if batch is not None and kind == "lose" and self._at_end(partition):
-                # What is lost there is noticed when the next record comes, and here none may come.
-                self.position[partition] -= len(batch.records)
+            if batch is not None and kind == "lose" and not self._may_lose(partition, batch.first_offset):
+                self.position[partition] = batch.first_offset
             elif batch is not None and kind == "fetch":
                 await self.learner.take(batch)
             elif batch is not None and kind == "kill half way":
@@ -151,8 +153,11 @@ class Worker:
                 await self.step("fetch", number, 1000)
         assert await self.shards.save_all(self.kafka.commit)
 
-    def _at_end(self, partition: int) -> bool:
-        return self.position[partition] == len(self.kafka.logs[partition])
+    def _may_lose(self, partition: int, first: int) -> bool:
+        """Not at the end, where the next record tells, and here none may come; nor ever the same again."""
+        self.lost[partition, first] += 1
+        at_end = self.position[partition] == len(self.kafka.logs[partition])
+        return not at_end and self.lost[partition, first] < SIGHTINGS
 
     def _logs(self) -> Any:
         return enumerate(self.kafka.logs)

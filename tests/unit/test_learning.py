@@ -243,7 +243,9 @@ def test_a_gap_is_read_again_and_then_believed(tmp_path: Path) -> None:
         await worker.take(ratings(8, 5))
         assert (worker.shard.offset, worker.sought) == (5, [(0, 5)])
         await worker.take(ratings(8, 5))
-        assert (worker.shard.offset, worker.shard.events, worker.sought) == (13, 10, [(0, 5)])
+        assert (worker.shard.offset, worker.sought) == (5, [(0, 5), (0, 5)])
+        await worker.take(ratings(8, 5))
+        assert (worker.shard.offset, worker.shard.events, len(worker.sought)) == (13, 10, 2)
 
     asyncio.run(scenario())
 
@@ -273,11 +275,11 @@ def test_batches_already_under_way_do_not_make_a_gap_believed(tmp_path: Path) ->
 def test_a_gap_is_believed_once_only(tmp_path: Path) -> None:
     async def scenario() -> None:
         worker = Worker(tmp_path)
-        for _ in range(2):
+        for _ in range(3):
             await worker.take(ratings(5, 1))
         assert worker.shard.offset == 6
         await worker.take(ratings(9, 1))
-        assert (worker.shard.offset, worker.sought) == (6, [(0, 0), (0, 6)])
+        assert (worker.shard.offset, worker.sought) == (6, [(0, 0), (0, 0), (0, 6)])
 
     asyncio.run(scenario())
 
