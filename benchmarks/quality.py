@@ -16,7 +16,7 @@ from typing import Any
 import click
 import numpy as np
 
-from benchmarks.quality_peers import EASE, IALS, REFIT, Cosine, Peer, River
+from benchmarks.quality_peers import EASE, IALS, REFIT, Peer, River
 from producers import movielens
 from recommender.evaluation import Evaluation, Replay
 from recommender.models import registry
@@ -24,12 +24,11 @@ from recommender.models.base import ModelContext
 from recommender.rating_stream import Protocol, Stream, shuffled_ties
 
 OURS = ["popular", "popular-recent", "mf", "mf/rate=adagrad/negatives=20/learn_rate=0.1", "bpr", "user-knn",
-        "item-knn", "sequence-knn", "blend"]  # fmt: skip
+        "cosine", "item-knn", "sequence-knn", "blend"]  # fmt: skip
 FLURS = ["flurs:mf", "flurs:bprmf", "flurs:fm", "flurs:sketch"]
 PEERS: dict[str, Callable[[ModelContext, int, int], Peer]] = {
     f"EASE, refitted every {REFIT}": EASE,
     f"iALS, refitted every {REFIT}": IALS,
-    "cosine, incremental": Cosine,
     "river FunkMF": functools.partial(River, name="FunkMF"),
     "river BiasedMF": functools.partial(River, name="BiasedMF"),
     "river Baseline": functools.partial(River, name="Baseline"),

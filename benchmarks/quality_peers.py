@@ -140,29 +140,6 @@ class IALS(Peer):
         return scores
 
 
-class Cosine(Peer):
-    """Item-item cosine, kept up to date at each event."""
-
-    def __init__(self, context: ModelContext, users: int, items: int) -> None:
-        super().__init__(context, users, items)
-        self._both = np.zeros((items, items))
-
-    def like(self, user: int, item: int) -> None:
-        """Count the item together with all that the user likes."""
-        others = self.liked[user]
-        self._both[item] += others
-        self._both[:, item] += others
-        others[item] = 1.0
-        self._both[item, item] += 1.0
-
-    def score(self, user: int, candidates: IntArray) -> FloatArray:
-        """The sum of cosines with what the user likes."""
-        own = np.flatnonzero(self.liked[user])
-        norms = np.sqrt(np.maximum(np.diag(self._both), 1.0))
-        scores: FloatArray = ((self._both[own] / norms[own, None]).sum(axis=0) / norms)[candidates]
-        return scores
-
-
 class River(Peer):
     """A recommender of river's `reco` module, asked for one item after the other."""
 

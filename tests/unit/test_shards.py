@@ -263,6 +263,28 @@ def test_a_shard_that_leaves_takes_its_error_along(tmp_path: Path, monkeypatch: 
     asyncio.run(scenario())
 
 
+async def interrupted_while_loading(
+    shards: Shards, monkeypatch: pytest.MonkeyPatch
+) -> tuple[list[int], threading.Event]:
+    """Open partition 0 and cancel it while its checkpoint loads; what was loaded, and what lets it go on."""
+    loading, go_on, load = threading.Event(), threading.Event(), shards.store.load
+    loads: list[int] = []
+
+    def slow(partition: int, **options: Any) -> Any:
+        loads.append(partition)
+        loading.set()
+        assert go_on.wait(60)
+        return load(partition, **options)
+
+    monkeypatch.setattr(shards.store, "load", slow)
+    first = asyncio.create_task(opened(shards))
+    await asyncio.to_thread(loading.wait, 60)
+    assert shards.opening
+    first.cancel()
+    await asyncio.wait([first])
+    return loads, go_on
+
+
 def test_a_load_outlives_the_rebalance_that_interrupts_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -270,21 +292,7 @@ def test_a_load_outlives_the_rebalance_that_interrupts_it(
 
     async def scenario() -> None:
         shards = shards_in(tmp_path)
-        loading, go_on, load = threading.Event(), threading.Event(), shards.store.load
-        loads: list[int] = []
-
-        def slow(partition: int, **options: Any) -> Any:
-            loads.append(partition)
-            loading.set()
-            assert go_on.wait(60)
-            return load(partition, **options)
-
-        monkeypatch.setattr(shards.store, "load", slow)
-        first = asyncio.create_task(opened(shards))
-        await asyncio.to_thread(loading.wait, 60)
-        assert shards.opening
-        first.cancel()
-        await asyncio.wait([first])
+        loads, go_on = await interrupted_while_loading(shards, monkeypatch)
         shards.keep_only({0})
         again, at_once = asyncio.create_task(opened(shards)), asyncio.create_task(opened(shards))
         go_on.set()
@@ -301,18 +309,7 @@ def test_a_load_that_nobody_wants_any_more_holds_nothing(
 
     async def scenario() -> None:
         shards = shards_in(tmp_path)
-        loading, go_on, load = threading.Event(), threading.Event(), shards.store.load
-
-        def slow(partition: int, **options: Any) -> Any:
-            loading.set()
-            assert go_on.wait(60)
-            return load(partition, **options)
-
-        monkeypatch.setattr(shards.store, "load", slow)
-        first = asyncio.create_task(opened(shards))
-        await asyncio.to_thread(loading.wait, 60)
-        first.cancel()
-        await asyncio.wait([first])
+        _, go_on = await interrupted_while_loading(shards, monkeypatch)
         shards.keep_only({1})
         go_on.set()
         assert (shards.held, shards.opening) == ({}, False)
