@@ -14,6 +14,7 @@ from kafka.errors import KafkaError
 from recommender.admin import BrokerUnreachableError, open_admin
 from recommender.links import close_producer
 from recommender.messages import Rating
+from recommender.network import Network
 from recommender.topic_configs import read_configs
 from recommender.topics import TopicsError
 
@@ -60,6 +61,7 @@ def open_producer(
     delivery_ms = max(int(delivery_seconds * 1000), 1000)
     try:
         producer = KafkaProducer(
+            kafka_client=Network,
             bootstrap_servers=[each.strip() for each in bootstrap_servers.split(",")],
             client_id="recommender-replay",
             acks="all",

@@ -11,9 +11,9 @@ from typing import Any
 
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
-from kafka.net.compat import KafkaNetClient
 
 from recommender.errors import RecommenderError
+from recommender.network import Network
 from recommender.settings import Settings
 
 #: When somebody who waits for a broker is first told, and how often then.
@@ -113,10 +113,10 @@ def _knock(addresses: list[tuple[str, int]], seconds: float) -> None:
 
 def _client(bootstrap_servers: str, seconds: float, security: Mapping[str, Any]) -> KafkaAdminClient:
     """A client that has read the cluster's metadata, or an error and nothing left open."""
-    opened: list[Any] = []
+    opened: list[Network] = []
 
-    def network(**options: Any) -> Any:
-        opened.append(KafkaNetClient(**options))
+    def network(**options: Any) -> Network:
+        opened.append(Network(**options))
         return opened[-1]
 
     with _last_warning() as warnings:
@@ -133,7 +133,6 @@ def _client(bootstrap_servers: str, seconds: float, security: Mapping[str, Any])
             # The constructor that failed leaves its thread and sockets to nobody.
             for client in opened:
                 client.close()
-                client._manager._net.stop()
             raise OSError(warnings[-1] if warnings else str(error)) from error
 
 

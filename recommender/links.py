@@ -1,20 +1,15 @@
-"""The client's producer and consumer: opened, watched and closed without leaving a thread or a socket.
-
-kafka-python retries a lost connection for ever and tells nobody, and leaves sockets open that could not
-connect. Both are mended here, through what it lets one plug in.
-"""
+"""The client's producer and consumer: opened and closed without leaving a thread or a socket."""
 
 from __future__ import annotations
 
 import logging
-import socket
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from kafka import KafkaConsumer, KafkaProducer
 from kafka.errors import KafkaError, KafkaTimeoutError
-from kafka.net.compat import KafkaNetClient
-from kafka.net.inet import KafkaNetSocket
+
+from recommender.network import Network
 
 log = logging.getLogger(__name__)
 
@@ -31,39 +26,7 @@ COMMON = {
     "reconnect_backoff_ms": 50,
     "reconnect_backoff_max_ms": RECONNECT_MILLISECONDS,
     "metrics_enabled": False,
-    "proxy_url": "direct://",
 }
-
-
-class DirectSocket(KafkaNetSocket):
-    """Connects without a proxy, and closes the socket if that fails: one every half second in an outage."""
-
-    SCHEMES = ("direct",)
-
-    async def sock_connect(self, net: Any, sock: socket.socket, *arguments: Any, **options: Any) -> Any:
-        """Connect; kafka-python's interface."""
-        try:
-            return await super().sock_connect(net, sock, *arguments, **options)
-        except BaseException:
-            sock.close()
-            raise
-
-
-class Network(KafkaNetClient):
-    """kafka-python's network, kept in reach of the one who opened it."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        # The option of this name does not get this far, and asking must not make topics.
-        self.cluster.config["allow_auto_create_topics"] = False
-
-    def any_connected(self) -> bool:
-        """Whether at least one broker is connected."""
-        return any(self.connected(broker.node_id) for broker in self.cluster.brokers())
-
-    def partitions(self, topic: str) -> set[int]:
-        """The partitions of a topic, as of the last metadata; empty if it is unknown."""
-        return self.cluster.partitions_for_topic(topic) or set()
 
 
 def open_producer(servers: str, seconds: float, security: Mapping[str, Any]) -> KafkaProducer:
@@ -106,7 +69,7 @@ def _open(kind: Callable[..., Any], **options: Any) -> tuple[Any, Network]:
         return opened[-1]
 
     try:
-        return kind(kafka_client=network, **options), opened[0]
+        return kind(**options, kafka_client=network), opened[0]
     except BaseException:
         for each in opened:
             each.close()

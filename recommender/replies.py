@@ -13,8 +13,9 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from recommender.client_errors import ClientClosed, ClientError, ConnectionBroken
-from recommender.links import Network, close_consumer
+from recommender.links import close_consumer
 from recommender.messages import header
+from recommender.network import Network
 
 log = logging.getLogger(__name__)
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 from kafka import KafkaConsumer, TopicPartition
 
+from recommender.network import Network
+
 
 @dataclass
 class Event:
@@ -91,7 +93,9 @@ class Log:
     """Where the partitions of a topic end, and what a group has committed for them."""
 
     def __init__(self, kafka: str, group: str, partitions: int) -> None:
-        self._consumer = KafkaConsumer(bootstrap_servers=kafka, group_id=group, enable_auto_commit=False)
+        self._consumer = KafkaConsumer(
+            kafka_client=Network, bootstrap_servers=kafka, group_id=group, enable_auto_commit=False
+        )
         self._partitions = partitions
 
     def ends(self, topic: str) -> dict[int, int]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
+from recommender.network import Network
 from recommender.topics import Topics
 from tests.kafka.support import Header
 from tests.kafka.workers import PATIENCE
@@ -54,9 +55,15 @@ class Asker:
     def __init__(self, kafka: str, topics: Topics, *reply_topics: str) -> None:
         self.topics = topics
         self.sent: list[bytes] = []
-        self._producer = KafkaProducer(bootstrap_servers=kafka, acks="all", max_request_size=2_000_000)
+        self._producer = KafkaProducer(
+            kafka_client=Network, bootstrap_servers=kafka, acks="all", max_request_size=2_000_000
+        )
         self._consumer = KafkaConsumer(
-            bootstrap_servers=kafka, group_id=None, enable_auto_commit=False, auto_offset_reset="earliest"
+            kafka_client=Network,
+            bootstrap_servers=kafka,
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
         )
         self._consumer.assign(
             [

@@ -11,6 +11,7 @@ from typing import Any
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
+from recommender.network import Network
 from recommender.responses import Recommended, Response
 from recommender.topics import Topics
 
@@ -83,8 +84,10 @@ def answer_for(user: str) -> Response:
 @contextmanager
 def responding(kafka: str, topics: Topics, script: Script) -> Iterator[Responder]:
     """Run a script on every request from now on. What it raises is raised here at the end."""
-    consumer = KafkaConsumer(bootstrap_servers=kafka, group_id=None, enable_auto_commit=False)
-    producer = KafkaProducer(bootstrap_servers=kafka, metadata_max_age_ms=500)
+    consumer = KafkaConsumer(
+        kafka_client=Network, bootstrap_servers=kafka, group_id=None, enable_auto_commit=False
+    )
+    producer = KafkaProducer(kafka_client=Network, bootstrap_servers=kafka, metadata_max_age_ms=500)
     responder = Responder(producer)
     stop = threading.Event()
     failed: list[BaseException] = []

@@ -9,6 +9,8 @@ from typing import Any
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
+from recommender.network import Network
+
 Header = tuple[str, bytes]
 
 
@@ -51,7 +53,7 @@ def produce(kafka: str, topic: str, records: Iterable[Record | bytes]) -> list[t
     list of (int, int)
         Partition and offset of each.
     """
-    producer = KafkaProducer(bootstrap_servers=kafka, acks="all", linger_ms=5)
+    producer = KafkaProducer(kafka_client=Network, bootstrap_servers=kafka, acks="all", linger_ms=5)
     try:
         sent = []
         for each in records:
@@ -98,7 +100,11 @@ def _read(
     kafka: str, topic: str, seconds: float, enough: Callable[[list[Any], Any], bool], goal: str
 ) -> list[Any]:
     consumer = KafkaConsumer(
-        bootstrap_servers=kafka, group_id=None, enable_auto_commit=False, auto_offset_reset="earliest"
+        kafka_client=Network,
+        bootstrap_servers=kafka,
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
     )
     records: list[Any] = []
     deadline = time.monotonic() + seconds

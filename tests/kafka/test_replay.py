@@ -14,6 +14,7 @@ from kafka import KafkaProducer
 from producers.sending import Progress, Result, replay
 from recommender.admin import BrokerUnreachableError, open_admin
 from recommender.messages import Rating, RatingDecoder
+from recommender.network import Network
 from recommender.ports import free_port
 from recommender.topics import Topics, TopicsError
 from tests.kafka.support import consume_all
@@ -85,7 +86,7 @@ def test_msgpack_says_so_in_a_header(kafka: str, make_topics: MakeTopics) -> Non
 
 def test_a_producer_of_the_callers_own_stays_open(kafka: str, make_topics: MakeTopics) -> None:
     topic = make_topics().ratings
-    producer = KafkaProducer(bootstrap_servers=kafka)
+    producer = KafkaProducer(kafka_client=Network, bootstrap_servers=kafka)
     try:
         assert replay(RATINGS[:10], producer, topic).delivered == 10
         assert replay(RATINGS[10:20], producer, topic).delivered == 10
@@ -152,7 +153,7 @@ def test_no_broker_and_no_topic_are_different_errors(kafka: str, unique: str) ->
         replay(RATINGS, f"127.0.0.1:{free_port()}", unique)
     with pytest.raises(TopicsError, match=unique):
         replay(RATINGS, kafka, unique)
-    producer = KafkaProducer(bootstrap_servers=kafka, max_block_ms=500)
+    producer = KafkaProducer(kafka_client=Network, bootstrap_servers=kafka, max_block_ms=500)
     try:
         with pytest.raises(TopicsError, match=unique):
             replay(RATINGS, producer, unique)

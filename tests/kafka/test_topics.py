@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from recommender.admin import BrokerUnreachableError, open_admin
 from recommender.broker import LocalBroker
 from recommender.commands.topics import topics as command
+from recommender.network import Network
 from recommender.ports import free_port
 from recommender.topics import Topics, TopicsError, check, ensure, identify
 from tests.kafka.support import Record, consume, consume_all, produce
@@ -149,7 +150,7 @@ def test_the_largest_rating_fits_into_the_dead_letters_with_its_headers(
     # The client's own limit is the same as the broker's; its own bookkeeping takes some of it.
     from kafka import KafkaProducer
 
-    producer = KafkaProducer(bootstrap_servers=kafka, max_request_size=2_000_000)
+    producer = KafkaProducer(kafka_client=Network, bootstrap_servers=kafka, max_request_size=2_000_000)
     try:
         producer.send(topics.ratings, value).get(timeout=30)
         producer.send(topics.dead_letters, value, headers=headers).get(timeout=30)

@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaProducer
 from confluent_kafka import Producer
 from kafka import KafkaProducer
 
+from recommender.network import Network
 from tests.kafka.support import consume, consume_all
 from tests.kafka.worker_logs import Running, generated, running_worker
 from tests.kafka.workers import PATIENCE
@@ -48,7 +49,7 @@ def by_aiokafka(kafka: str, topic: str, requests: Requests) -> None:
 
 
 def by_kafka_python(kafka: str, topic: str, requests: Requests) -> None:
-    producer = KafkaProducer(bootstrap_servers=kafka)
+    producer = KafkaProducer(kafka_client=Network, bootstrap_servers=kafka)
     try:
         sent = [
             producer.send(topic, value, key, headers=[("kafka_correlationId", correlation)])

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from kafka import KafkaProducer
 
+from recommender.network import Network
 from recommender.routing import partition_of
 from recommender.shard import Shard
 from tests.kafka.asking import Asker, asking
@@ -58,7 +59,7 @@ def test_partitions_are_learned_exactly_as_they_fill(running: Running) -> None:
 def test_an_article_style_producer_feeds_it(running: Running) -> None:
     before = events(running.worker)
     ratings = [(f"article-{number % 30}", f"i{number}", 1 + number % 5) for number in range(300)]
-    producer = KafkaProducer(bootstrap_servers=[running.kafka])
+    producer = KafkaProducer(kafka_client=Network, bootstrap_servers=[running.kafka])
     try:
         for user, item, value in ratings:
             body = json.dumps({"user": user, "item": item, "rating": value}).encode("ascii")

@@ -14,6 +14,7 @@ from kafka import KafkaConsumer, TopicPartition
 from recommender import checkpoint, settings
 from recommender.ingest import Ingest
 from recommender.messages import RatingDecoder
+from recommender.network import Network
 from recommender.shard import Shard, ShardOptions
 from recommender.topics import Topics
 from tests.kafka.support import Record, produce
@@ -126,7 +127,9 @@ def newest_checkpoint(directory: Path, topics: Topics, partition: int) -> checkp
 
 @contextmanager
 def _reading(kafka: str) -> Iterator[KafkaConsumer]:
-    consumer = KafkaConsumer(bootstrap_servers=kafka, group_id=None, enable_auto_commit=False)
+    consumer = KafkaConsumer(
+        kafka_client=Network, bootstrap_servers=kafka, group_id=None, enable_auto_commit=False
+    )
     try:
         yield consumer
     finally:

@@ -1,0 +1,62 @@
+"""kafka-python's network, closed without leaving a socket.
+
+kafka-python loses the sockets that could not connect, and those that were connecting when their owner was
+closed. Both are mended here, through what it lets one plug in.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+from weakref import WeakSet
+
+from kafka.net.compat import KafkaNetClient
+from kafka.net.inet import KafkaNetSocket
+from kafka.net.selector import NetworkSelector
+
+
+class Selector(NetworkSelector):
+    """An event loop that closes, at its end, every socket that was opened for it."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.sockets: WeakSet[socket.socket] = WeakSet()
+
+    def close(self) -> None:
+        """End the loop and its thread."""
+        super().close()
+        for each in list(self.sockets):
+            each.close()
+
+
+class DirectSocket(KafkaNetSocket):
+    """Connects without a proxy, and closes the socket if that fails: one every half second in an outage."""
+
+    SCHEMES = ("direct",)
+
+    async def sock_connect(self, net: Any, sock: socket.socket, *arguments: Any, **options: Any) -> Any:
+        """Connect; kafka-python's interface."""
+        net.sockets.add(sock)
+        try:
+            return await super().sock_connect(net, sock, *arguments, **options)
+        except BaseException:
+            sock.close()
+            raise
+
+
+class Network(KafkaNetClient):
+    """The connections of a consumer, a producer or an administration client: their ``kafka_client``."""
+
+    def __init__(self, **options: Any) -> None:
+        options["proxy_url"] = options.get("proxy_url") or "direct://"
+        super().__init__(net=Selector(**options), **options)
+        # The option of this name does not get this far, and asking must not make topics.
+        self.cluster.config["allow_auto_create_topics"] = False
+
+    def any_connected(self) -> bool:
+        """Whether at least one broker is connected."""
+        return any(self.connected(broker.node_id) for broker in self.cluster.brokers())
+
+    def partitions(self, topic: str) -> set[int]:
+        """The partitions of a topic, as of the last metadata; empty if it is unknown."""
+        return self.cluster.partitions_for_topic(topic) or set()
