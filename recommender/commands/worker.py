@@ -6,13 +6,14 @@ import logging
 import os
 import socket
 import sys
+import threading
 from typing import Any
 
 import click
 import faust
 
 from recommender import app as app_room
-from recommender import history_snapshot, logs
+from recommender import deadline, history_snapshot, logs
 from recommender import settings as settings_room
 from recommender.app import WorkerApp
 from recommender.errors import RecommenderError
@@ -20,6 +21,9 @@ from recommender.models import registry
 from recommender.settings import Settings
 
 logger = logging.getLogger(__name__)
+
+#: A worker that stops longer is ended: saving and leaving take two seconds, and Kubernetes waits thirty.
+STOP_SECONDS = 20.0
 
 
 class Worker(faust.Worker):
@@ -31,6 +35,7 @@ class Worker(faust.Worker):
         super().__init__(app, **options)
         self.spinner = None
         self._stopping = False
+        self._ending: threading.Timer | None = None
 
     def _setup_logging(self) -> None:
         pass
@@ -38,6 +43,12 @@ class Worker(faust.Worker):
     async def on_first_start(self) -> None:
         """Nothing to print."""
         await self.default_on_first_start()
+
+    async def stop(self) -> None:
+        """Stop all that runs, within bounds."""
+        if not self._ending:
+            self._ending = deadline.end_within(STOP_SECONDS, "stopping")
+        await super().stop()
 
     def _on_sigint(self) -> None:
         self._stop("Ctrl-C")
