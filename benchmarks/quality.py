@@ -18,8 +18,8 @@ import numpy as np
 
 from benchmarks.quality_peers import EASE, IALS, REFIT, Peer, River
 from producers import movielens
+from recommender import kernels
 from recommender.evaluation import Evaluation, Replay
-from recommender.models import registry
 from recommender.models.base import ModelContext
 from recommender.rating_stream import Protocol, Stream, shuffled_ties
 
@@ -40,7 +40,7 @@ SHOWN = ("recall@10", "mrr", "item_coverage", "long_tail_share", "recall@10_firs
 def measure(stream: Stream, name: str) -> Evaluation:
     """Replay the stream to one peer or model."""
     if name not in PEERS:
-        registry.warm((name,))
+        kernels.warm((name,))
         return Replay(stream, [name]).run(lambda _: None)[0]
     replay = Replay(stream, [])
     context = ModelContext(replay.history, 0, stream.positive_weight)

@@ -19,10 +19,11 @@ import numpy as np
 
 from benchmarks.data import ML_20M, Log, repeated
 from benchmarks.records import TOPIC, Learning, fetched
+from recommender import kernels
 from recommender.checkpoint import CheckpointStore, Identity
-from recommender.models import registry
+from recommender.held import Held
 from recommender.requests import Request
-from recommender.shards import Held, Shards
+from recommender.shards import Shards
 
 MILLION = 1_000_000
 REQUESTS = 1000
@@ -32,7 +33,7 @@ HEAVY = 50
 
 def main(model: str, ratings: int, seconds: float) -> dict[str, Any]:
     """Learn, then ask, then save; stops learning after `seconds`."""
-    registry.warm((model.split("/")[0],))
+    kernels.warm((model.split("/")[0],))
     shape = ML_20M if ratings >= ML_20M.ratings else repeated(ML_20M, ratings)
     learning = Learning(model)
     before = _memory()

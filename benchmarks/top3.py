@@ -18,8 +18,7 @@ from rich.table import Table
 from benchmarks.contest import Options
 from benchmarks.environments import ask, python_of
 from producers import movielens
-from recommender import top_accuracy
-from recommender.models import registry
+from recommender import kernels, top_accuracy
 from recommender.models.base import FloatArray, IntArray
 from recommender.top_accuracy import ALL, RANDOM, Estimator, Result, Signed
 
@@ -64,7 +63,7 @@ def main(
     options = Options(False, splits, cache, lambda text: progress.print(f"[dim]{text}"))
     data = movielens.load_arrays(movielens.locate(source, say=options.tell))
     ratings = Signed.of(data.users, data.items, data.ratings, data.timestamps, positive, negative)
-    registry.warm(tuple(dict.fromkeys(name.split("/")[0] for name in OURS)))
+    kernels.warm(tuple(dict.fromkeys(name.split("/")[0] for name in OURS)))
     results: dict[str, Result] = {}
     for number in range(seed, seed + splits):
         options.tell(f"split {number - seed + 1} of {splits}")

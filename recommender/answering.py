@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 
-from recommender.bulk import Batch
+from recommender.batch import Batch
 from recommender.continuity import Continuity, Seek
 from recommender.delivery import Delivery, Send
 from recommender.ingest import Record
@@ -75,7 +75,8 @@ class Answerer:
     ) -> None:
         self._shards = shards
         self._delivery = Delivery(send, requests_topic, responses_topic, reply_topics)
-        self._continuity = Continuity(requests_topic, seek)
+        self._continuity = Continuity(requests_topic, seek, self._deleted)
+        self._requests_topic = requests_topic
         self._responses_topic = responses_topic
         self._partitions = partitions
         self._request_wait = request_wait
@@ -91,12 +92,33 @@ class Answerer:
         self._waiting = 0
         self.progress: dict[int, Progress] = {}
 
-    def start_at(self, partition: int, offset: int) -> int:
-        """Where to read a partition's requests from; `offset` unless this worker got further already."""
-        progress = self.progress.setdefault(partition, Progress(offset))
-        if not progress.open:
-            progress.next = max(progress.next, offset)
+    def start_at(self, partition: int, committed: int, begins: int = 0, ends: int | None = None) -> int:
+        """Where to read a partition's requests from: this worker may be ahead of what is committed.
+
+        Its log begins with the offset `begins` and ends before `ends`.
+        """
+        progress = self.progress.get(partition)
+        if progress is not None and ends is not None and progress.next > ends:
+            logger.warning(
+                "%s[%d] ends at offset %d, but was answered up to %d: it was made again or truncated",
+                *(self._requests_topic, partition, ends, progress.next),
+            )
+            progress, committed = None, min(committed, begins)
+        if progress is None:
+            progress = self.progress[partition] = Progress(committed)
+        elif not progress.open:
+            progress.next = max(progress.next, committed)
+        if not progress.open and progress.next < begins:
+            if progress.next > 0:
+                self._deleted(partition, progress.next, begins)
+            progress.next = begins
         return progress.next
+
+    def _deleted(self, partition: int, first: int, begins: int) -> None:
+        logger.warning(
+            "%s[%d]: offsets %d to %d were deleted from the log before they were answered",
+            *(self._requests_topic, partition, first, begins - 1),
+        )
 
     def keep_only(self, partitions: set[int]) -> None:
         """These are our partitions from now on: forget the progress of all others, and go on."""
@@ -113,7 +135,7 @@ class Answerer:
         progress = self.progress.get(batch.partition)
         if progress is None:
             return  # the partition moved away while the batch was on its way
-        if not await self._continuity.follows(batch.partition, progress.next, batch.first_offset):
+        if not await self._continuity.follows(batch, progress.next):
             return
         for record in batch.records:
             await self._may_begin()

@@ -14,9 +14,12 @@ from faust.types import TP
 
 from recommender import bulk, settings, topics
 from recommender.admin import security_options
+from recommender.adoption import Adoption
 from recommender.answering import Answerer
 from recommender.checkpoint import CheckpointStore, Identity
-from recommender.consumer import Positions, Span
+from recommender.commits import Commits
+from recommender.consumer import Positions
+from recommender.consumer_thread import Span
 from recommender.errors import RecommenderError
 from recommender.faust_options import faust_options
 from recommender.ingest import Ingest, Outgoing
@@ -29,6 +32,7 @@ from recommender.pages import add_pages
 from recommender.settings import Settings, logs_recommendations
 from recommender.shard import ShardOptions
 from recommender.shards import Shards
+from recommender.topic_watch import TopicWatch
 from recommender.topics import Finding, Topics
 from recommender.watch import BrokerWatch
 
@@ -37,6 +41,7 @@ logger = logging.getLogger(__name__)
 #: How often replies' offsets are committed, in seconds.
 REPLY_COMMIT_INTERVAL = 1.0
 BROKER_LOOK_INTERVAL = 2.0
+TOPIC_LOOK_INTERVAL = 10.0
 #: Between two saves lies at least so many times what writing took: large states do not keep the disk busy.
 SAVE_PACE = 4
 #: How long stopping or giving partitions up may wait for what is under way, in seconds.
@@ -50,14 +55,10 @@ class WorkerApp(faust.App):
     ----------
     failure : RecommenderError or None
         Why it stopped, if it was for something that a person has to mend.
-    joining : bool
-        The group is sharing its partitions anew. For a commit in that time Kafka throws this worker out of
-        the group, and the others wait until its session is over.
     """
 
     logger = logging.getLogger("faust.app")
     failure: RecommenderError | None = None
-    joining: bool = False
     shards: Shards
     learner: Learner
     answerer: Answerer
@@ -127,9 +128,13 @@ def create_app(
         if logs
         else None,
     )
-    bulk.set_transport(app, config.broker, _positions(app, names))
+    adoption = Adoption(config, app.shards, ratings)
+    app.shards.ways = adoption.ways
+    bulk.set_transport(app, config.broker, _positions(app, names), bare=[names.ratings])
     _add_agents(app, names)
     _add_saving(app, names, config)
+    _add_watching(app, config, ratings)
+    _add_adoption(app, adoption, config.checkpoint_interval)
     add_pages(app)
     return app
 
@@ -161,9 +166,8 @@ def _sender(app: WorkerApp) -> Any:
 
 
 def _seeker(app: WorkerApp, topic: str) -> Any:
-    async def seek(partition: int, offset: int) -> int | None:
-        again = await app.consumer.read_again(TP(topic, partition), offset)  # type: ignore[attr-defined]
-        return cast("int | None", again)
+    async def seek(partition: int, offset: int) -> None:
+        await app.consumer.read_again(TP(topic, partition), offset)  # type: ignore[attr-defined]
 
     return seek
 
@@ -185,7 +189,7 @@ def _positions(app: WorkerApp, names: Topics) -> Positions:
         wanted = {}
         for tp, span in sorted(partitions.items()):
             if tp.topic == names.requests:
-                wanted[tp] = app.answerer.start_at(tp.partition, max(span.committed or 0, span.begins))
+                wanted[tp] = app.answerer.start_at(tp.partition, span.committed or 0, span.begins, span.ends)
             elif tp.topic == names.ratings:
                 with _refusing(app):
                     held = await app.shards.open(tp.partition, span.begins, span.ends, span.committed)
@@ -213,28 +217,50 @@ def _add_agents(app: WorkerApp, names: Topics) -> None:
             await app.answerer.take(batch)
 
 
+def _add_adoption(app: WorkerApp, adoption: Adoption, interval: float) -> None:
+    @app.task
+    async def adopt() -> None:
+        while not app.should_stop:
+            await app.sleep(interval)
+            await adoption.look()
+
+
+def _add_watching(app: WorkerApp, config: Settings, ratings: Finding) -> None:
+    def identify() -> Finding:
+        return topics.identify(config.broker, ratings.topic, 0.0, security_options(config))
+
+    @app.task
+    async def watch_broker() -> None:
+        broker = BrokerWatch(config.broker)
+        while not app.should_stop:
+            await app.sleep(BROKER_LOOK_INTERVAL)
+            await broker.look()
+
+    @app.task
+    async def watch_topic() -> None:
+        topic = TopicWatch(ratings, identify)
+        while not app.should_stop:
+            await app.sleep(TOPIC_LOOK_INTERVAL)
+            with _refusing(app):
+                await topic.look()
+
+
 def _add_saving(app: WorkerApp, names: Topics, config: Settings) -> None:
-    committed: dict[TP, int] = {}
-    committing = asyncio.Lock()
     signals: Any = app  # their types allow no handler with named arguments
 
-    async def commit(topic: str, offsets: Mapping[int, int]) -> None:
-        async with committing:
-            if app.joining:
-                return
-            wanted = {TP(topic, partition): offset for partition, offset in offsets.items()}
-            new = {tp: offset for tp, offset in wanted.items() if offset > committed.get(tp, 0)}
-            if new and await app.consumer.commit_offsets(new):  # type: ignore[attr-defined]
-                committed.update(new)
+    async def commit(offsets: Mapping[TP, int]) -> bool:
+        return bool(await app.consumer.commit_offsets(offsets))  # type: ignore[attr-defined]
+
+    commits = Commits(commit)
 
     async def commit_ratings(offsets: Mapping[int, int]) -> None:
-        await commit(names.ratings, offsets)
+        await commits.advance(names.ratings, offsets)
 
     async def settle() -> None:
         """Finish what is under way and make it durable."""
         await app.answerer.hand_over(HAND_OVER_SECONDS)
         await app.shards.save_all(commit_ratings, HAND_OVER_SECONDS)
-        await commit(names.requests, app.answerer.done())
+        await commits.advance(names.requests, app.answerer.done())
 
     @app.task
     async def save() -> None:
@@ -246,30 +272,21 @@ def _add_saving(app: WorkerApp, names: Topics, config: Settings) -> None:
     async def commit_replies() -> None:
         while not app.should_stop:
             await app.sleep(REPLY_COMMIT_INTERVAL)
-            await commit(names.requests, app.answerer.done())
-
-    @app.task
-    async def watch() -> None:
-        broker = BrokerWatch(config.broker)
-        while not app.should_stop:
-            await app.sleep(BROKER_LOOK_INTERVAL)
-            await broker.look()
+            await commits.advance(names.requests, app.answerer.done())
 
     @signals.on_partitions_revoked.connect
     async def revoked(sender: Any, revoked: set[TP], **kwargs: Any) -> None:
         await settle()
-        async with committing:
-            app.joining = True
-        committed.clear()
+        await commits.stop()
 
     @signals.on_partitions_assigned.connect
     async def assigned(sender: Any, assigned: set[TP], **kwargs: Any) -> None:
-        app.joining = False
+        commits.go_on()
         if assigned:
             mine = sorted(tp.partition for tp in assigned if tp.topic == names.ratings)
             plural = "" if len(mine) == 1 else "s"
             logger.info("holds %s partition%s %s", names.ratings, plural, ", ".join(map(str, mine)))
-            app.shards.keep_only({tp.partition for tp in assigned if tp.topic == names.ratings})
+            app.shards.keep_only(set(mine))
             app.answerer.keep_only({tp.partition for tp in assigned if tp.topic == names.requests})
 
     @signals.on_before_shutdown.connect

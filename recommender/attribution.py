@@ -89,6 +89,8 @@ class Attribution:
         arm: str,
         time: float,
         places: Sequence[tuple[str, str, int]],
+        *,
+        forced: bool = False,
     ) -> None:
         """Add what was recommended once.
 
@@ -100,6 +102,8 @@ class Attribution:
         time : float
             When, in seconds.
         places : sequence of (item, source, position)
+        forced : bool
+            The request named the arm.
 
         Raises
         ------
@@ -112,7 +116,7 @@ class Attribution:
         made = catalogs["experiment"].register(experiment), catalogs["arm"].register(arm)
         item_of, source_of = catalogs["item"].register, catalogs["source"].register
         for item, source, position in places:
-            append((*asked, item_of(item), *made, source_of(source), position, 0))
+            append((*asked, item_of(item), *made, source_of(source), position, forced, 0))
 
     def rated(self, user: str, item: str, sign: int, time: float, offset: int = 0) -> None:
         """Add a rating, as `rated_all` does."""
@@ -193,7 +197,7 @@ class Attribution:
         """One row of counts for each place that is to be counted."""
         places = places[(places["time"] >= self.since) & (places["time"] < self.until)]
         rows = np.zeros(len(places), COUNT)
-        for name in (*NAMED, "position"):
+        for name in (*NAMED, "forced", "position"):
             rows[name] = places[name]
         rows["places"] = 1
         rows["attributed"], rows["positive"] = places["sign"] != 0, places["sign"] > 0

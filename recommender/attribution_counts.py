@@ -1,4 +1,4 @@
-"""What attribution comes to: counts by experiment, arm, source, position and user."""
+"""What attribution comes to: counts by experiment, arm, whether it was forced, source, position and user."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 Ints = NDArray[np.int64]
 Rows = NDArray[np.void]
 
-KEYS = ("experiment", "arm", "source", "position", "user")
+KEYS = ("experiment", "arm", "forced", "source", "position", "user")
 SUMS = ("places", "attributed", "positive")
 #: One row of counts.
 COUNT = np.dtype([(name, np.int32) for name in KEYS] + [(name, np.int64) for name in SUMS])
@@ -26,8 +26,9 @@ class Counts:
     Attributes
     ----------
     rows : structured array, shape (groups,)
-        Sorted by ``experiment``, ``arm``, ``source``, ``position`` and ``user``, each a number into `names`
-        but for the position, which counts from 0. ``places`` were shown, to ``attributed`` of them a rating
+        Sorted by ``experiment``, ``arm``, ``forced``, ``source``, ``position`` and ``user``, each a number
+        into `names` but for the position, which counts from 0, and ``forced``, which is 1 where a request
+        named the arm. ``places`` were shown, to ``attributed`` of them a rating
         is attributed, and ``positive`` of those are.
     names : dict of str to list of str
         The ids of each key, sorted.

@@ -18,6 +18,7 @@ PLACE = np.dtype(
         ("time", np.float64),
         *((name, np.int32) for name in CATALOGS),
         ("position", np.int16),
+        ("forced", np.int8),
         ("sign", np.int8),
     ]
 )
@@ -86,7 +87,7 @@ def counts_once(places: Rows, window: float) -> Bools:
     """Which places count: of a user's request and item the earliest, ties by everything else, and what is
     more than a window later than the one that counted before.
     """
-    keys = ("sign", "source", "arm", "experiment", "position", "time", "item", "request", "user")
+    keys = ("sign", "forced", "source", "arm", "experiment", "position", "time", "item", "request", "user")
     order = np.lexsort([places[name] for name in keys])
     ordered = places[order]
     same = np.zeros(len(places), np.bool_)

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from recommender.id_table import IdTable, register_pairs
+
 
 class Catalog:
     """Numbers ids 0, 1, 2, ... in the order in which they are registered.
@@ -14,11 +16,13 @@ class Catalog:
     Indices are never reused, so that an index in any array means one id for ever.
     """
 
-    __slots__ = ("_ids", "_indices")
+    __slots__ = ("_ids", "_indices", "_table")
 
     def __init__(self) -> None:
         self._ids: list[str] = []
         self._indices: dict[str, int] = {}
+        # The same by bytes; behind until it is asked.
+        self._table = IdTable()
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -48,6 +52,32 @@ class Catalog:
         for identifier in dict.fromkeys(identifiers):
             self.register(identifier)
         return list(map(self._indices.__getitem__, identifiers))
+
+    def find_bytes(self, text: NDArray[np.uint8], spans: NDArray[np.int64], column: int) -> NDArray[np.int32]:
+        """The index of each id that stands in a text, -1 where it was never registered.
+
+        Parameters
+        ----------
+        text : uint8 array
+            UTF-8.
+        spans : int64 array, shape (ids, columns)
+        column : int
+            Of the spans: where an id begins; in the next column it ends.
+        """
+        return self._by_bytes().find_all(text, spans, column)
+
+    def _by_bytes(self) -> IdTable:
+        if len(self._table) < len(self._ids):
+            self._table.add(self._ids[len(self._table) :])
+        return self._table
+
+    def _follow(self) -> None:
+        """Take over what was registered by bytes."""
+        first = len(self._ids)
+        if len(self._table) > first:
+            new = self._table.tail(first)
+            self._indices.update(zip(new, range(first, first + len(new)), strict=True))
+            self._ids += new
 
     def id_of(self, index: int) -> str:
         """The id that has an index.
@@ -89,3 +119,33 @@ class Catalog:
         starts = [0, *ends][: len(ends)]
         self._ids = [text[start:end].decode() for start, end in zip(starts, ends, strict=True)]
         self._indices = {identifier: index for index, identifier in enumerate(self._ids)}
+        self._table = IdTable()
+
+
+def register_bytes(
+    users: Catalog,
+    items: Catalog,
+    text: NDArray[np.uint8],
+    spans: NDArray[np.int64],
+    values: NDArray[np.float32],
+    used: NDArray[np.bool_],
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """The indices of users and items of many ratings, which are given the next ones if they have none yet.
+
+    Parameters
+    ----------
+    users, items : Catalog
+    text : uint8 array
+        UTF-8, in which the ids stand.
+    spans : int64 array, shape (ratings, 4)
+        Where the user begins and ends, then the item.
+    values : float32 array
+        NaN withdraws, which registers nobody.
+    used : bool array
+        False where a rating is to be passed over; then its indices mean nothing. What takes back a rating
+        of somebody or something unseen is unmarked here.
+    """
+    indices = register_pairs(users._by_bytes(), items._by_bytes(), text, spans, values, used)
+    users._follow()
+    items._follow()
+    return indices

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import platform
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
@@ -85,6 +85,12 @@ class CheckpointStore:
         self._cannot_delete = False
         #: Names of files that were seen to be damaged.
         self._damaged: set[str] = set()
+
+    def of_handover(self, name: str) -> CheckpointStore:
+        """The same store for states that go back to a hand-over, see `recommender.handover`."""
+        if self.identity.handover == name:
+            return self
+        return CheckpointStore(self.directory, replace(self.identity, handover=name))
 
     def save(self, partition: int, offset: int, state: Arrays) -> Place:
         """Write a checkpoint durably and drop all but the newest ones.

@@ -63,6 +63,7 @@ class _Answered(msgspec.Struct, frozen=True, gc=False):
     arm: str
     cold_start: bool
     as_of: _AsOf
+    forced: bool = False
 
 
 _outcome = msgspec.json.Decoder(_Outcome).decode
@@ -150,6 +151,7 @@ def decode_response(value: bytes | None) -> Response:
         cold_start=wire.cold_start,
         partition=wire.as_of.partition,
         offset=wire.as_of.offset,
+        forced=wire.forced,
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recommender import kernels
 from recommender import rank_metrics as metrics
 from recommender.history import History
 from recommender.live import MISS, TOP, rank_of
@@ -102,7 +103,7 @@ def evaluate(
     """
     for name in models:
         registry.check(name)
-    registry.warm(tuple(models))
+    kernels.warm(tuple(models))
     return Replay(stream, models, seed).run(progress)
 
 
@@ -185,12 +186,27 @@ class Replay:
         scores = model.score(user, candidates)
         result.score_seconds += thread_time() - start
         result.scored += 1
+        self._show(result, user, item, candidates, scores, counts)
+        return rank_of(item, candidates, scores)
+
+    def _show(
+        self,
+        result: Evaluation,
+        user: int,
+        item: int,
+        candidates: IntArray,
+        scores: NDArray[np.float64],
+        counts: IntArray,
+    ) -> None:
+        """Count the places of the list."""
         top = candidates[best(scores, counts[candidates], TOP)]
         result.recommended.update(top.tolist())
         result.slots += len(top)
-        # Items that came since the tail was last cut are in it.
-        result.tail_slots += int(sum(i >= len(self._tail) or self._tail[i] for i in top.tolist()))
-        return rank_of(item, candidates, scores)
+        result.tail_slots += self.in_tail(top)
+
+    def in_tail(self, items: IntArray) -> int:
+        """How many of these items are of the long tail, as are those that came since it was last cut."""
+        return sum(bool(i >= len(self._tail) or self._tail[i]) for i in items.tolist())
 
 
 def long_tail(counts: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:

@@ -15,7 +15,7 @@ from recommender.joined_logs import JoinedLogs
 from recommender.shard_state import digest
 from recommender.storage import StorageError, split
 
-FORMAT = 1
+FORMAT = 2
 
 
 class StateError(RecommenderError):

@@ -8,14 +8,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from recommender import experiment, settings
 from recommender.errors import RecommenderError
-from recommender.experiment import CONFIDENCE, RESAMPLES, Difference, Group, Report
+from recommender.experiment import Report
 from recommender.experiment_reading import Logs
+from recommender.experiment_statistics import CONFIDENCE, RESAMPLES
 from recommender.joined_logs import JoinedLogs
 from recommender.read_progress import Progress
 from recommender.settings import Settings
@@ -141,7 +139,10 @@ def summary(
     known = [counts.names["experiment"][number] for number in np.unique(counts.rows["experiment"])]
     chosen = _chosen(known, name, config.experiment, logs.recommendations)
     mine = counts.of(chosen)
-    shown = [mine.names["arm"][number] for number in np.unique(mine.rows["arm"])]
+    # An arm that was only shown to who named it is none of those that are compared, unless there is no other.
+    given = mine.rows[mine.rows["forced"] == 0]
+    rows = given if len(given) else mine.rows
+    shown = [mine.names["arm"][number] for number in np.unique(rows["arm"])]
     told = experiment.report(mine, _order(config, chosen, shown, base))
     warnings = _warnings(told, ratings, recommendations, [each for each in known if each != chosen])
     return Summary(chosen, told, window, since, until, ratings, recommendations, warnings)
@@ -191,7 +192,7 @@ def _warnings(told: Report, ratings: Read, recommendations: Read, others: list[s
     if len(told.arms) == 1:
         found.append(f"only arm {told.arms[0].name!r} was shown: there is nothing to compare it with")
     if not any(group.attributed for group in told.arms):
-        when = f"They are from {_span(recommendations)}; ratings: {_span(ratings)}."
+        when = f"They are from {span(recommendations)}; ratings: {span(ratings)}."
         found.append(f"no recommended item was rated within the window after it was recommended. {when}")
     elif any(not group.attributed for group in told.arms):
         without = ", ".join(repr(group.name) for group in told.arms if not group.attributed)
@@ -205,7 +206,8 @@ def _records(count: int) -> str:
     return "1 record" if count == 1 else f"{count:,} records"
 
 
-def _span(log: Read) -> str:
+def span(log: Read) -> str:
+    """From when to when a log was read."""
     if log.first is None or log.last is None:
         return "none"
     return f"{_moment(log.first)} to {_moment(log.last)}"
@@ -213,76 +215,3 @@ def _span(log: Read) -> str:
 
 def _moment(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")
-
-
-def show(told: Summary, console: Console, *, positions: bool = False) -> None:
-    """Print a summary; it fits into 80 columns."""
-    console.print(Text(f"Experiment {told.experiment}", "bold"))
-    for what, log in (("Recommended", told.recommendations), ("Rated", told.ratings)):
-        console.print(Text(f"{what:<12} {_span(log)} UTC, {log.records:,} records", "dim"))
-    groups = {"arm": (told.report.arms, told.report.arm_differences)}
-    groups["source"] = told.report.sources, told.report.source_differences
-    for title, (rates, differences) in groups.items():
-        console.print()
-        console.print(_rates(title, rates))
-        if differences:
-            console.print()
-            console.print(_differences(differences))
-    if positions:
-        for arm, each in told.report.positions.items():
-            console.print()
-            console.print(Text(f"{arm}, by position", "bold"))
-            console.print(_rates("position", each))
-    console.print()
-    console.print(Text(_legend(told.window), "dim"))
-
-
-def _legend(window: float) -> str:
-    return (
-        f"rated: places whose item its user rated within {_days(window)}; a rating counts for the latest "
-        "place before it. Rates have Wilson's interval. Differences are tested by a bootstrap over users, "
-        "since ratings of one user are alike."
-    )
-
-
-def _days(seconds: float) -> str:
-    for unit, length in (("day", 86_400), ("hour", 3600), ("minute", 60)):
-        if seconds >= length and seconds % length == 0:
-            count = int(seconds / length)
-            return f"{count} {unit}{'' if count == 1 else 's'}"
-    return f"{seconds:g} seconds"
-
-
-def _rates(title: str, groups: list[Group]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column(Text(title), overflow="fold", min_width=12)
-    for name in ("users", "shown", "rated", "positive", "rate", "95 % interval"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for each in groups:
-        counts = [
-            f"{count:,}" for count in (each.users, each.recommendations, each.attributed, each.positive)
-        ]
-        rate, interval = "-", "-"
-        if each.rate is not None and each.interval is not None:
-            rate = f"{100 * each.rate:.1f} %"
-            interval = f"{100 * each.interval[0]:.1f} to {100 * each.interval[1]:.1f} %"
-        table.add_row(Text(each.name), *counts, rate, interval)
-    return table
-
-
-def _differences(differences: list[Difference]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("difference of rates", overflow="fold", min_width=20)
-    for name in ("points", "95 % interval", "p", "users"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for each in differences:
-        interval, chance = "-", "-"
-        if each.interval is not None:
-            interval = f"{100 * each.interval[0]:+.1f} to {100 * each.interval[1]:+.1f}"
-        if each.p_value is not None:
-            chance = "< 0.001" if each.p_value < 0.001 else f"{each.p_value:.3f}"
-        certain = each.p_value is not None and each.p_value <= 1 - CONFIDENCE
-        style = ("green" if each.difference > 0 else "red") if certain else ""
-        points = Text(f"{100 * each.difference:+.1f}", style)
-        table.add_row(Text(f"{each.name} - {each.base}"), points, interval, chance, f"{each.users:,}")
-    return table

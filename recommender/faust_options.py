@@ -24,16 +24,18 @@ def faust_options(config: Settings) -> dict[str, Any]:
         "broker": bulk.urls(config.broker),
         "broker_credentials": _credentials(config),
         "broker_session_timeout": config.session_timeout,
-        "broker_heartbeat_interval": min(3.0, config.session_timeout / 3),
+        # Only a heartbeat's answer tells a worker that partitions move: all wait for the one that hears last.
+        "broker_heartbeat_interval": min(0.5, config.session_timeout / 6),
         "broker_rebalance_timeout": max(config.session_timeout, 6.0),
         "broker_request_timeout": max(config.session_timeout + 10.0, 30.0),
         "broker_max_poll_records": config.fetch_records,
         "consumer_auto_offset_reset": "earliest",
+        # How soon a topic that was away for a moment is found again.
+        "consumer_metadata_max_age_ms": 15_000,
         "producer_linger": 0,
         "producer_max_request_size": MAX_RECORD_BYTES,
         # Sending to a topic that does not exist blocks for so long.
         "producer_request_timeout": 10.0,
-        "ConsumerScheduler": bulk.BatchScheduler,
         "agent_supervisor": CrashingSupervisor,
         "stream_buffer_maxsize": 8,
         "stream_wait_empty": False,

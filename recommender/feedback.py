@@ -115,13 +115,15 @@ class Feedback:
             weights = np.sign(ratings)
         return np.where(np.isnan(ratings), 0.0, weights).astype(np.float32)
 
-    def teach(self, ratings: Sequence[float | None]) -> tuple[FloatArray, NDArray[np.bool_]]:
+    def teach(
+        self, ratings: Sequence[float | None] | NDArray[np.float64]
+    ) -> tuple[FloatArray, NDArray[np.bool_]]:
         """What ratings mean to the models.
 
         Parameters
         ----------
-        ratings : sequence of float or None
-            None withdraws.
+        ratings : sequence of float or None, or float64 array
+            None or NaN withdraws.
 
         Returns
         -------

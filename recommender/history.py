@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from recommender import history_index
 from recommender import history_kernels as kernels
 from recommender import history_layout as layout
 from recommender import history_packing as packing
+from recommender.events import Events, Floats, Ints, events_of
 from recommender.history_layout import ITEM, META_SIZE, RUN_LIMIT, SIZE_CLASSES, USER, HistoryArrays
 from recommender.history_state import (
     ENTRY_FIELDS,
@@ -25,9 +26,6 @@ from recommender.history_state import (
 
 __all__ = ["ITEM", "RUN_LIMIT", "USER", "Events", "History", "HistoryArrays", "HistoryError", "State"]
 
-Ints = NDArray[np.int32]
-Floats = NDArray[np.float32]
-
 _GROWS = {
     layout.NEED_USERS: ("users",),
     layout.NEED_ITEMS: ("items",),
@@ -36,48 +34,6 @@ _GROWS = {
     layout.NEED_INDEX: ("tables",),
 }
 _SMALL = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Events:
-    """A run of learned events in log order, as parallel arrays of one length.
-
-    Attributes
-    ----------
-    users, items : int32 arrays
-        Dense indices.
-    ratings : float32 array
-        What was given; NaN where a rating was withdrawn.
-    weights : float32 array
-        How strongly it teaches, as the feedback policy says; 0 where a rating was withdrawn.
-    times : float64 array
-        Seconds; NaN where unknown.
-    previous_ratings, previous_weights : float32 arrays
-        What the event replaced or withdrew; NaN where nothing stood.
-    """
-
-    users: Ints
-    items: Ints
-    ratings: Floats
-    weights: Floats
-    times: NDArray[np.float64]
-    previous_ratings: Floats
-    previous_weights: Floats
-
-    def __len__(self) -> int:
-        return len(self.users)
-
-    def __getitem__(self, part: slice) -> Events:
-        """The events of a slice, as views."""
-        return Events(
-            self.users[part],
-            self.items[part],
-            self.ratings[part],
-            self.weights[part],
-            self.times[part],
-            self.previous_ratings[part],
-            self.previous_weights[part],
-        )
 
 
 class History:
@@ -151,7 +107,7 @@ class History:
         ValueError
             The arrays' lengths differ or an index is negative; then nothing was learned.
         """
-        events = _events(users, items, ratings, weights, times)
+        events = events_of(users, items, ratings, weights, times)
         done, count = 0, len(events)
         while done < count:
             done, lacking = kernels.append(
@@ -213,6 +169,13 @@ class History:
         counts: Ints = self._arrays.items["count"][: self.item_count].copy()
         return counts
 
+    def counts_of(self, items: Ints) -> Ints:
+        """How many users' ratings of these items stand; 0 for an item that is yet to come."""
+        known = items < self.item_count
+        counts = np.zeros(len(items), np.int32)
+        counts[known] = self._arrays.items["count"][items[known]]
+        return counts
+
     @property
     def nbytes(self) -> int:
         """Memory held by the arrays, in bytes."""
@@ -234,7 +197,7 @@ class History:
 
     def rating(self, user: int, item: int) -> float | None:
         """The user's standing rating of the item, or None."""
-        slot = kernels.find(self._arrays, user, item)
+        slot = history_index.find(self._arrays, user, item)
         if slot < 0:
             return None
         return float(self._arrays.entry_ratings[self._arrays.users["start"][user] + slot])
@@ -302,26 +265,6 @@ class History:
         # Arrays of a file may be read-only, which would be another kernel.
         dense = (np.require(state[name], requirements=["C", "W"]) for name in ENTRY_FIELDS + RING_FIELDS)
         packing.unpack(self._arrays, live, ring_sizes, *dense)
-
-
-def _events(
-    users: ArrayLike, items: ArrayLike, ratings: ArrayLike, weights: ArrayLike, times: ArrayLike
-) -> Events:
-    rated = np.ascontiguousarray(ratings, np.float32)
-    count = len(rated)
-    events = Events(
-        np.ascontiguousarray(users, np.int32),
-        np.ascontiguousarray(items, np.int32),
-        rated,
-        np.where(np.isnan(rated), np.float32(0), np.asarray(weights, np.float32)),
-        np.ascontiguousarray(times, np.float64),
-        np.empty(count, np.float32),
-        np.empty(count, np.float32),
-    )
-    lengths = [len(column) for column in (events.users, events.items, rated, events.weights, events.times)]
-    if lengths != [count] * 5:
-        raise ValueError(f"users, items, ratings, weights and times must have one length, got {lengths}")
-    return events
 
 
 def _enlarge(array: NDArray[Any], least: int) -> None:

@@ -7,7 +7,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from recommender.history_kernels import allocate, class_of, copy, rebuild_index
+from recommender.history_index import rebuild_index
+from recommender.history_kernels import allocate, class_of, copy
 from recommender.history_layout import ENTRIES, INDEX, ITEM_COUNT, LONGEST, RINGS, SCANNED, USER_COUNT
 
 

@@ -28,12 +28,16 @@ class Identity:
         Their number decides which users belong to a partition.
     settings : dict
         Those settings that change what is learned.
+    handover : str
+        The name of the last hand-over that the state goes back to, see `recommender.handover`. It says
+        nothing about what was learned, so all of them fit.
     """
 
     topic: str
     topic_id: str
     partitions: int
     settings: dict[str, Any] = field(default_factory=dict)
+    handover: str = ""
 
     def differences(self, header: Mapping[str, Any]) -> list[str]:
         """In words, where a checkpoint's header is of something else."""
@@ -52,7 +56,7 @@ class Identity:
     def _different_settings(self, settings: Mapping[str, Any]) -> list[str]:
         theirs, mine = canonical(settings), canonical(self.settings)
         return [
-            f"{variable(name)} was {_shown(settings, name)}, now {_shown(self.settings, name)}"
+            _told(name, settings, self.settings)
             for name in sorted({*theirs, *mine})
             if theirs.get(name) != mine.get(name) and settings.get(name) != self.settings.get(name)
         ]
@@ -72,6 +76,19 @@ def canonical(settings: Mapping[str, Any]) -> dict[str, Any]:
         models = [registry.canonical(each.strip()) for each in str(same["model"]).split(",")]
         same["model"] = sorted(models)
     return same
+
+
+def _told(name: str, theirs: Mapping[str, Any], mine: Mapping[str, Any]) -> str:
+    """One setting that differs, by the variables that hold it: several models are in another one."""
+    was, now = (_variable(name, settings) for settings in (theirs, mine))
+    if was == now:
+        return f"{was} was {_shown(theirs, name)}, now {_shown(mine, name)}"
+    return f"{was} was {_shown(theirs, name)}, now {now} is {_shown(mine, name)}"
+
+
+def _variable(name: str, settings: Mapping[str, Any]) -> str:
+    several = name == "model" and "," in str(settings.get(name, ""))
+    return variable("arms" if several else name)
 
 
 def _shown(settings: Mapping[str, Any], name: str) -> str:

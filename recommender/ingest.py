@@ -11,9 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from recommender.forwarded import SOURCE, source_of
-from recommender.messages import BadMessage, Columns, Headers, Rating, RatingDecoder, header
-from recommender.routing import partition_of
+from recommender.id_table import USER
+from recommender.messages import BadMessage, Headers, Rating, RatingDecoder, Rows, header
+from recommender.routing import partition_of, partition_of_bytes
 from recommender.shard import Shard
 
 
@@ -91,44 +95,66 @@ class Ingest:
             records = [record for record in records if record.offset >= shard.offset]
         if not records:
             return outcome
-        columns = self._decoder.decode_all(records)
-        if columns is None or not self._owns_all(shard, columns.users):
-            columns = self._look_closely(shard, records, outcome)
-        shard.learn_columns(columns)
+        rows = self._decoder.read(records)
+        close = ~rows.plain
+        if self.partitions > 1:
+            close |= self._foreign(shard, rows)
+        if close.any():
+            rows = self._look_closely(shard, records, rows, np.flatnonzero(close).tolist(), outcome)
+        if np.isnan(rows.times).any():
+            _fill_times(rows, records)
+        shard.learn_rows(rows)
         shard.offset = records[-1].offset + 1
-        outcome.skipped = columns.ratings.count(0.0) if self._decoder.skips else 0
-        outcome.learned = len(columns.users) - outcome.skipped
+        outcome.skipped = int(np.count_nonzero(rows.ratings == 0.0)) if self._decoder.skips else 0
+        outcome.learned = int(np.count_nonzero(rows.plain)) - outcome.skipped
         return outcome
 
-    def _owns_all(self, shard: Shard, users: list[str]) -> bool:
-        """Whether all users belong to the shard's partition; those it knows do."""
-        if self.partitions == 1:
-            return True
-        found = zip(users, shard.users.find_all(users), strict=True)
-        unknown = {user for user, index in found if index is None}
-        return all(partition_of(user, self.partitions) == shard.partition for user in unknown)
+    def _foreign(self, shard: Shard, rows: Rows) -> NDArray[np.bool_]:
+        """Which ratings are of users that belong elsewhere; those that the shard knows do not."""
+        foreign = np.zeros(len(rows.plain), np.bool_)
+        unknown = rows.plain & (shard.users.find_bytes(rows.text, rows.spans, USER) < 0)
+        for place in np.flatnonzero(unknown).tolist():
+            begin, end = rows.spans[place, USER : USER + 2].tolist()
+            user = rows.text[begin:end].tobytes()
+            foreign[place] = partition_of_bytes(user, self.partitions) != shard.partition
+        return foreign
 
-    def _look_closely(self, shard: Shard, records: Sequence[Record], outcome: Outcome) -> Columns:
-        """One record after the other: the ratings to learn here; the rest goes into `outcome`."""
-        columns = Columns([], [], [], [])
-        for record in records:
-            try:
-                rating = self._decoder.decode(record.value, record.headers)
-            except BadMessage as error:
-                outcome.dead_letters.append(self._dead_letter(shard.partition, record, error, "decode"))
+    def _look_closely(
+        self, shard: Shard, records: Sequence[Record], rows: Rows, places: list[int], outcome: Outcome
+    ) -> Rows:
+        """Look at some records one by one: what is to be learned here goes into the rows."""
+        said: list[bytes] = []
+        end = len(rows.text)
+        for place in places:
+            rating = self._look_at(shard, records[place], outcome)
+            rows.plain[place] = rating is not None
+            if rating is None:
+                rows.ratings[place], rows.times[place] = np.nan, 0.0
                 continue
-            if self.partitions > 1 and rating.user not in shard.users:
-                owner = partition_of(rating.user, self.partitions)
-                if owner != shard.partition:
-                    self._send_on(outcome, shard.partition, owner, record, rating)
-                    continue
-            if record.headers and not self._is_first(shard, record):
-                continue
-            columns.users.append(rating.user)
-            columns.items.append(rating.item)
-            columns.ratings.append(rating.rating)
-            columns.times.append(record.timestamp / 1000 if rating.timestamp is None else rating.timestamp)
-        return columns
+            user, item = rating.user.encode(), rating.item.encode()
+            middle = end + len(user)
+            rows.spans[place] = end, middle, middle, middle + len(item)
+            end = middle + len(item)
+            said += user, item
+            rows.ratings[place] = np.nan if rating.rating is None else rating.rating
+            rows.times[place] = np.nan if rating.timestamp is None else rating.timestamp
+        text = np.concatenate([rows.text, np.frombuffer(b"".join(said), np.uint8)])
+        text.flags.writeable = False  # a kernel is compiled for one kind
+        return rows._replace(text=text)
+
+    def _look_at(self, shard: Shard, record: Record, outcome: Outcome) -> Rating | None:
+        """The rating in a record, if it is to be learned here; what goes elsewhere is put into `outcome`."""
+        try:
+            rating = self._decoder.decode(record.value, record.headers)
+        except BadMessage as error:
+            outcome.dead_letters.append(self._dead_letter(shard.partition, record, error, "decode"))
+            return None
+        if self.partitions > 1 and rating.user not in shard.users:
+            owner = partition_of(rating.user, self.partitions)
+            if owner != shard.partition:
+                self._send_on(outcome, shard.partition, owner, record, rating)
+                return None
+        return rating if not record.headers or self._is_first(shard, record) else None
 
     def drop(self, shard: Shard, record: Record, error: Exception, said: str) -> Outcome:
         """Move the shard's offset past a record that it cannot learn; the record's dead letter.
@@ -180,3 +206,9 @@ class Ingest:
         # The client refuses a record that is null in both, which others send: its letter has an empty key.
         key = b"" if record.key is None and record.value is None else record.key
         return Outgoing(partition, key, record.value, record.timestamp, headers)
+
+
+def _fill_times(rows: Rows, records: Sequence[Record]) -> None:
+    """Ratings that do not say when they were given have their record's timestamp."""
+    for place in np.flatnonzero(np.isnan(rows.times)).tolist():
+        rows.times[place] = records[place].timestamp / 1000

@@ -172,9 +172,8 @@ class JoinedLogs:
         for logged, counts in zip(found, in_time.tolist(), strict=True):
             if counts:
                 places = [(place.item, place.source, place.position) for place in logged.items]
-                pair.attribution.recommended(
-                    logged.user, logged.request, logged.experiment, logged.arm, logged.timestamp, places
-                )
+                shown = logged.user, logged.request, logged.experiment, logged.arm, logged.timestamp
+                pair.attribution.recommended(*shown, places, forced=logged.forced)
 
     def ahead(self, partition: int) -> float:
         """How far the ratings of a partition are ahead of its recommendations, in seconds of event time."""

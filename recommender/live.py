@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 #: Length of the list that a target has to be in.
@@ -13,8 +14,8 @@ TOP = 10
 #: The rank of a target that could not have been recommended.
 MISS = np.iinfo(np.int32).max
 
-#: So many events are sampled in full measure; a test takes as long as learning a hundred ratings or more.
-DENSE = 100_000
+#: So many events are sampled in full measure; a test takes as long as learning hundreds of ratings.
+DENSE = 20_000
 #: How many times thinner the sample of a long stream becomes at most.
 THINNEST = 20
 _PARTS = 65_536
@@ -50,16 +51,24 @@ def sample(first: int, count: int, every: int) -> NDArray[np.bool_]:
     over `DENSE`, and at last to one in `THINNEST` times `every`. One of all events stays that. It depends on
     their numbers alone: on their bits, well mixed (the finaliser of SplitMix64, Steele et al., 2014).
     """
-    numbers = np.arange(first, first + count, dtype=np.uint64)
-    mixed = numbers + np.uint64(0x9E3779B97F4A7C15)
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    mixed ^= mixed >> np.uint64(31)
-    sampled: NDArray[np.bool_] = mixed % np.uint64(every) == 0
-    if every > 1 and first + count > DENSE:
-        drawn = (mixed // np.uint64(every) % np.uint64(_PARTS)).astype(np.float64)
-        sampled &= drawn * np.clip(numbers.astype(np.float64) / DENSE, 1.0, THINNEST) < _PARTS
+    sampled = np.empty(count, dtype=np.bool_)
+    _sample(np.uint64(first), np.uint64(every), sampled)
     return sampled
+
+
+@njit("void(uint64, uint64, boolean[::1])", cache=True)
+def _sample(first, every, sampled):  # type: ignore[no-untyped-def]
+    for place in range(sampled.size):
+        number = first + np.uint64(place)
+        mixed = number + np.uint64(0x9E3779B97F4A7C15)
+        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        mixed ^= mixed >> np.uint64(31)
+        sampled[place] = mixed % every == 0
+        if every > 1 and number >= DENSE:
+            drawn = np.float64(mixed // every % np.uint64(_PARTS))
+            thinner = min(np.float64(number) / DENSE, np.float64(THINNEST))
+            sampled[place] &= drawn * thinner < _PARTS
 
 
 class LiveMetrics:

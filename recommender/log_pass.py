@@ -13,7 +13,7 @@ from recommender import poison
 from recommender.admin import security_options
 from recommender.errors import RecommenderError
 from recommender.ingest import Ingest, Record
-from recommender.learning import WARY
+from recommender.learning import CHUNK, WARY
 from recommender.links import close_consumer, open_consumer
 from recommender.messages import RatingDecoder
 from recommender.settings import Settings
@@ -97,6 +97,54 @@ class LogPass:
             else:
                 return shard
 
+    def follow(self, shard: Shard, stop: int, *, wary: bool = False) -> Shard:
+        """Learn on from where a shard is, up to an offset that the log has reached.
+
+        Parameters
+        ----------
+        shard : Shard
+            Not to be used afterwards.
+        stop : int
+        wary : bool
+            Learn around records that make a model raise, which takes a copy of the state for each run.
+
+        Returns
+        -------
+        Shard
+
+        Raises
+        ------
+        LogPassError
+            The log has lost what comes next, or the broker stops answering.
+        Exception
+            The model raised, and `wary` is not set.
+        """
+        tp = TopicPartition(self._topic, shard.partition)
+        if shard.offset < stop and self._range(tp)[0] > shard.offset:
+            raise LogPassError(
+                f"{self._topic}[{shard.partition}] has lost offset {shard.offset}, which comes next"
+            )
+        self._consumer.assign([tp])
+        self._consumer.seek(tp, shard.offset)
+        heard = time.monotonic()
+        while shard.offset < stop and self._consumer.position(tp) < stop:
+            for records in self._consumer.poll(timeout_ms=50, max_records=CHUNK).values():
+                heard = time.monotonic()
+                records = [record for record in records if record.offset < stop]
+                if wary and records:
+                    shard, _ = poison.learn_around(self._ingest, shard, records)
+                else:
+                    self._ingest.apply(shard, records)
+            self._require_heard(tp, heard)
+        return shard
+
+    def _require_heard(self, tp: TopicPartition, heard: float) -> None:
+        if time.monotonic() - heard > PATIENCE:
+            raise LogPassError(
+                f"Kafka at {self._broker} has sent nothing for {PATIENCE:.0f} s, while reading "
+                f"{tp.topic}[{tp.partition}] at offset {self._consumer.position(tp)}"
+            )
+
     def _runs(
         self,
         partition: int,
@@ -129,11 +177,7 @@ class LogPass:
                 if len(before) < len(records):
                     yield records[len(before) :]
             self._advance(partition, min(self._consumer.position(tp), end) - begin, end - begin)
-            if time.monotonic() - heard > PATIENCE:
-                raise LogPassError(
-                    f"Kafka at {self._broker} has sent nothing for {PATIENCE:.0f} s, while reading "
-                    f"{self._topic}[{partition}] at offset {self._consumer.position(tp)}"
-                )
+            self._require_heard(tp, heard)
 
     def _range(self, tp: TopicPartition) -> tuple[int, int]:
         try:

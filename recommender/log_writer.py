@@ -98,6 +98,7 @@ class LogWriter:
             items=[
                 LoggedPlace(each.item, each.source, position) for position, each in enumerate(response.items)
             ],
+            forced=response.forced,
         )
         # The partition of the user's ratings, whatever key the request had.
         return Outgoing(record.partition, response.user.encode(), entry.encode(), milliseconds, [])

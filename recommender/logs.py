@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import time
@@ -25,6 +26,8 @@ PASSING = re.compile(
 ABANDONED = "GroupCoordinator._do_commit_offsets()"
 #: Stands in the log behind the error itself. An error that a person has to mend ends as one sentence.
 REPEATED = "[^Worker]: We experienced a crash!"
+#: Of these no traceback is shown: whatever was cancelled is not what failed.
+SAID_ELSEWHERE = (RecommenderError, asyncio.CancelledError)
 #: Of each of their messages at most one in so many seconds is let through.
 QUIET_SECONDS = 60.0
 
@@ -45,7 +48,7 @@ class Thinned(logging.Filter):
         if not record.name.startswith(NOISY):
             return True
         error = record.exc_info[1] if record.exc_info else None
-        if isinstance(error, RecommenderError) or record.getMessage().startswith(REPEATED):
+        if isinstance(error, SAID_ELSEWHERE) or record.getMessage().startswith(REPEATED):
             return False
         if record.levelno < self._least or (
             self._least > logging.DEBUG and PASSING.search(record.getMessage())

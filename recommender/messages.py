@@ -11,6 +11,10 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from recommender import rating_json
 
 #: The longest id, in bytes of UTF-8.
 MAX_ID_BYTES = 256
@@ -59,6 +63,30 @@ class Columns(NamedTuple):
     times: list[float]
 
 
+class Rows(NamedTuple):
+    """Many ratings as arrays.
+
+    Attributes
+    ----------
+    text : uint8 array
+        UTF-8, in which the ids stand.
+    spans : int64 array, shape (ratings, 4)
+        Where in the text the user begins and ends, then the item.
+    ratings : float64 array
+        NaN withdraws.
+    times : float64 array
+        In seconds; NaN where the producer did not say.
+    plain : bool array
+        Where this is False nothing is known yet: `RatingDecoder.decode` has to look at the record.
+    """
+
+    text: NDArray[np.uint8]
+    spans: NDArray[np.int64]
+    ratings: NDArray[np.float64]
+    times: NDArray[np.float64]
+    plain: NDArray[np.bool_]
+
+
 class RatingDecoder:
     """Decodes and validates ratings.
 
@@ -72,6 +100,7 @@ class RatingDecoder:
 
     def __init__(self, low: float, high: float, *, skips: bool = False) -> None:
         self.skips = skips
+        self._scale = float(low), float(high)
         value: Any = Annotated[float, msgspec.Meta(ge=low, le=high)]
         if skips:
             value |= Literal["skip"]
@@ -114,6 +143,26 @@ class RatingDecoder:
         if item.__class__ is int or len(item) > SURE_CHARACTERS:
             item = identifier(item, "$.item")
         return Rating(user, item, 0.0 if wire.rating == SKIP else wire.rating, wire.timestamp)
+
+    def read(self, records: Sequence[Any]) -> Rows:
+        """The plain ones of many records at once: without headers, and as most producers write them."""
+        values = [record.value for record in records]
+        count = len(values)
+        try:
+            joined = b"".join(values)
+        except TypeError:  # some are null
+            joined = b"".join([value or b"" for value in values])
+            values = [value or b"" for value in values]
+        text = np.frombuffer(joined, np.uint8)
+        lengths = np.fromiter(map(len, values), np.int64, count)
+        plain = lengths <= MAX_RATING_BYTES
+        headers = [record.headers for record in records]
+        if any(headers):
+            plain &= ~np.fromiter(map(bool, headers), np.bool_, count)
+        rows = Rows(text, np.empty((count, 4), np.int64), np.empty(count), np.empty(count), plain)
+        limits = (*self._scale, self.skips, float(MAX_TIMESTAMP), SURE_CHARACTERS)
+        rating_json.read_all(text, np.cumsum(lengths), *limits, rows.spans, rows.ratings, rows.times, plain)
+        return rows
 
     def decode_all(self, records: Sequence[Any]) -> Columns | None:
         """The ratings of many records at once, as columns.

@@ -97,7 +97,9 @@ class Metrics:
                 "events": shard.events,
                 "live": shard.live.summary(),
             }
-        options = self._shards.options
+        # Who took over a hand-over learns with other settings than the worker was started with.
+        first = next(iter(self._shards.held.values()), None)
+        options = first.shard.options if first else self._shards.options
         return {
             "model": options.model,
             "experiment": options.arms.name,

@@ -10,7 +10,7 @@ from aiokafka.cluster import ClusterMetadata
 from aiokafka.errors import UnknownTopicOrPartitionError
 from faust.transport.drivers import aiokafka as driver
 
-from recommender.consumer import FAUST_LOGGER
+from recommender.consumer_thread import FAUST_LOGGER
 
 #: How often, and how many seconds apart, the brokers are asked for a topic before it counts as missing: one
 #: that was made just now is not known to all of them.

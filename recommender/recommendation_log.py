@@ -2,7 +2,8 @@
 
 A record is JSON: ``{"user": "42", "request": "7f9c", "experiment": "default", "arm": "cooc", "model": "cooc",
 "timestamp": 881250949.0, "items": [{"item": "50", "source": "exploit", "position": 0}]}``. Its key is the
-user, so a user's recommendations and ratings have partitions of one number. Unknown fields are ignored.
+user, so a user's recommendations and ratings have partitions of one number. ``"forced": true`` is there where
+the request named the arm. Unknown fields are ignored.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class LoggedPlace(msgspec.Struct, frozen=True, gc=False):
     position: Annotated[int, msgspec.Meta(ge=0, le=MAX_N)]
 
 
-class LoggedRecommendation(msgspec.Struct, frozen=True, gc=False):
+class LoggedRecommendation(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """What was shown to a user once.
 
     Attributes
@@ -49,6 +50,8 @@ class LoggedRecommendation(msgspec.Struct, frozen=True, gc=False):
     timestamp : float
         When, in seconds since 1970.
     items : list of LoggedPlace
+    forced : bool
+        The request named the arm: no experiment gave it to the user.
     """
 
     user: Identifier
@@ -58,6 +61,7 @@ class LoggedRecommendation(msgspec.Struct, frozen=True, gc=False):
     model: Name
     timestamp: Annotated[float, msgspec.Meta(ge=0, le=MAX_TIMESTAMP)]
     items: Annotated[list[LoggedPlace], msgspec.Meta(max_length=MAX_N)]
+    forced: bool = False
 
     def encode(self) -> bytes:
         """The value of its record."""

@@ -38,14 +38,11 @@ class Candidates:
     ----------
     indices : int32 array, ascending
         Those of items that nobody has rated follow on those of all others.
-    counts : int32 array
-        How often each was rated.
     unseen : list of str
         The ids of those that nobody has rated, in the order of their indices.
     """
 
     indices: IntArray
-    counts: IntArray
     unseen: list[str]
 
 
@@ -110,7 +107,7 @@ class Recommender:
         if request.explain:
             items = self._explained(arm, index, items)
         name = arm if model is self._models[arm] else POPULAR
-        return Response(str(request.user), items, name, arm, not len(rated), *as_of)
+        return Response(str(request.user), items, name, arm, not len(rated), *as_of, request.arm is not None)
 
     def model_for(self, arm: str, rated: IntArray) -> Model:
         """An arm's model, or where it knows nothing of a user the popular items."""
@@ -153,11 +150,12 @@ class Recommender:
         exploration: Exploration,
         seed: int,
     ) -> list[Recommended]:
-        scores = model.score(user, candidates.indices)
+        scores, neighbours_of = _scored(model, user, candidates.indices)
         # Neighbours decide between equal scores, so they are asked for wherever the last place is tied.
         pool = contenders(scores, request.n)
-        neighbours = model.neighbours(user, candidates.indices[pool])
-        order = best(scores[pool], candidates.counts[pool], request.n, neighbours)
+        neighbours = neighbours_of(pool)
+        counts = self._history.counts_of(candidates.indices[pool])
+        order = best(scores[pool], counts, request.n, neighbours)
         ranked = pool[order]
         if exploration.kind == "none":
             found = None if neighbours is None else neighbours[order]
@@ -165,12 +163,12 @@ class Recommender:
         positives = negatives = explorable = None
         if exploration.kind == "thompson":
             positives = self._popular.score(user, candidates.indices)
-            negatives = candidates.counts - positives
+            negatives = self._history.counts_of(candidates.indices) - positives
         if request.include_rated:
             explorable = np.flatnonzero(~np.isin(candidates.indices, rated))
         places = mix(ranked, scores, request.n, exploration, seed, positives, negatives, explorable)
         chosen = np.array([place.candidate for place in places], dtype=np.intp)
-        found = model.neighbours(user, candidates.indices[chosen])
+        found = neighbours_of(chosen)
         return self._places(candidates, chosen, scores, [place.source for place in places], found)
 
     def _places(
@@ -216,9 +214,10 @@ class Recommender:
             scores = self._popular.score(self._history.user_count, candidates.indices)
         else:
             scores = similar_items(self._profiling(arm), item, candidates.indices)
-        chosen = best(scores, candidates.counts, request.n)
+        chosen = best(scores, self._history.counts_of(candidates.indices), request.n)
         items = self._places(candidates, chosen, scores, ["exploit"] * len(chosen), None)
-        return Response(None, items, POPULAR if item is None else arm, arm, item is None, *as_of)
+        name = POPULAR if item is None else arm
+        return Response(None, items, name, arm, item is None, *as_of, request.arm is not None)
 
     def _knowing(self) -> str:
         """The first arm whose model knows what is alike, else the first: who asks for no user has no arm."""
@@ -243,23 +242,31 @@ class Recommender:
         without = self._known(request.exclude)
         if not request.include_rated:
             without = np.concatenate([without, rated])
-        counts = self._history.item_counts
         if request.items is None:
-            indices = self.all_but(without)
-            return Candidates(indices, counts[indices], [])
+            return Candidates(self.all_but(without), [])
         indices = np.setdiff1d(self._known(request.items), without)
         if not getattr(model, "answers_unseen_items", False):
-            return Candidates(indices, counts[indices], [])
+            return Candidates(indices, [])
         excluded = set(map(str, request.exclude))
         wanted = dict.fromkeys(str(each) for each in request.items)
         unseen = [each for each in wanted if each not in self._items and each not in excluded]
-        beyond = len(counts) + np.arange(len(unseen), dtype=np.int32)
-        return Candidates(
-            np.concatenate([indices, beyond]),
-            np.concatenate([counts[indices], np.zeros_like(beyond)]),
-            unseen,
-        )
+        beyond = self._history.item_count + np.arange(len(unseen), dtype=np.int32)
+        return Candidates(np.concatenate([indices, beyond]), unseen)
 
     def _known(self, ids: Sequence[str | int]) -> IntArray:
         found = (self._items.find(str(each)) for each in ids)
         return np.array([index for index in found if index is not None], dtype=np.int32)
+
+
+def _scored(
+    model: Model, user: int, items: IntArray
+) -> tuple[NDArray[np.float64], Callable[[NDArray[np.intp]], IntArray | None]]:
+    """Scores of items, and what tells the neighbours of those in some places.
+
+    A model that finds both at once has `estimate`, and is asked once.
+    """
+    estimate = getattr(model, "estimate", None)
+    if estimate is not None:
+        scores, neighbours = estimate(user, items)
+        return scores, lambda places: neighbours[places]
+    return model.score(user, items), lambda places: model.neighbours(user, items[places])

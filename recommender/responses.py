@@ -53,6 +53,8 @@ class Response(NamedTuple):
         No rating of the user stands, so these are what anybody new gets: mostly the popular items.
     partition, offset : int
         The last rating that the answer knows of; offset -1 is before the first.
+    forced : bool
+        The request named the arm, so it says nothing about whom an experiment gave that arm.
     """
 
     user: str | None
@@ -62,6 +64,7 @@ class Response(NamedTuple):
     cold_start: bool
     partition: int
     offset: int
+    forced: bool = False
 
     def encode(self) -> bytes:
         """The response as it goes out."""
@@ -75,17 +78,18 @@ class Response(NamedTuple):
             if each.cold_start:
                 shown["cold_start"] = True
             items.append(shown)
-        return orjson.dumps(
-            {
-                "ok": True,
-                "user": self.user,
-                "items": items,
-                "model": self.model,
-                "arm": self.arm,
-                "cold_start": self.cold_start,
-                "as_of": {"partition": self.partition, "offset": self.offset},
-            }
-        )
+        body = {
+            "ok": True,
+            "user": self.user,
+            "items": items,
+            "model": self.model,
+            "arm": self.arm,
+            "cold_start": self.cold_start,
+            "as_of": {"partition": self.partition, "offset": self.offset},
+        }
+        if self.forced:
+            body["forced"] = True
+        return orjson.dumps(body)
 
 
 class Failure(Exception):

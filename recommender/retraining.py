@@ -3,8 +3,9 @@
 A shard's state is a function of its log and of the settings, so learning the log again under the same
 settings gives the same state: then retraining is a proof that the running checkpoints are right. Under other
 settings - another model, other options, another feedback policy - it gives the checkpoints of a worker that
-had used these from the start, and workers that are restarted with them only have the newest ratings left to
-learn. Nothing is written to Kafka, and the group of the workers does not notice.
+had used these from the start. The running workers take them over, or workers that are restarted with them
+only have the newest ratings left to learn. Nothing is written to Kafka, and the group of the workers does not
+notice.
 """
 
 from __future__ import annotations
@@ -13,18 +14,14 @@ from dataclasses import dataclass, field
 
 from recommender import checkpoint, settings
 from recommender.admin import security_options
-from recommender.checkpoint import Checkpoint, CheckpointError, CheckpointStore, checkpoints
-from recommender.errors import RecommenderError
+from recommender.checkpoint import Checkpoint, CheckpointError, CheckpointStore
 from recommender.identity import Identity
 from recommender.log_pass import Advance, LogPass, reading
 from recommender.quality import Quality, compared, of_checkpoint, of_shard
+from recommender.retrained import Elsewhere, HandingOver, names_of
 from recommender.settings import Settings
 from recommender.shard import Shard, ShardOptions
 from recommender.topics import Topics, identify
-
-
-class RetrainingError(RecommenderError):
-    """The new checkpoints cannot be put where they are to go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +73,11 @@ class Report:
 
 def retrain(
     config: Settings,
-    to: str,
+    to: str | None = None,
     *,
     tolerance: float,
     allow_gap: bool = False,
+    repair: bool = False,
     advance: Advance = lambda *_: None,
 ) -> Report:
     """Learn the ratings topic from its start to its present end, and save one checkpoint for each partition.
@@ -88,24 +86,27 @@ def retrain(
     ----------
     config : Settings
         What to learn with. `config.checkpoints` is where the running workers' checkpoints are.
-    to : str
-        Directory or URL of the new ones. It must hold none of this topic.
+    to : str, optional
+        Directory or URL of the new ones, which must hold none of this topic. By default they are handed over
+        to the running workers, see `recommender.handover`.
     tolerance : float
         How much lower live recall@10 may be than the running checkpoints'.
     allow_gap : bool
         Learn what is left of a log that does not begin at offset 0 any more.
+    repair : bool
+        Do not mind a running checkpoint that is not what the log says it must be.
     advance : callable
 
     Returns
     -------
     Report
         With objections if the new checkpoints are worse or the running ones are not what the log says; then
-        none was left in `to`.
+        none was left in `to`, or none was handed over.
 
     Raises
     ------
     RetrainingError
-        `to` cannot be used.
+        `to` cannot be used, or running workers cannot change to these settings.
     LogPassError
         The log does not begin at its start, or the broker stops answering.
     RecommenderError
@@ -115,29 +116,31 @@ def retrain(
     names = Topics(config.topic_prefix)
     topic = identify(config.broker, names.ratings, config.broker_wait, security_options(config))
     identity = Identity(topic.topic, topic.topic_id, topic.partitions, settings.learned(config))
-    store = _empty_store(config, to, identity)
     running = CheckpointStore(config.checkpoints, identity)
-    report, saved = Report(), []
+    target = Elsewhere(config, to, identity) if to is not None else HandingOver(config, identity)
+    report = Report()
     try:
         with reading(config) as consumer:
             log = LogPass(config, consumer, topic, options, advance, allow_gap=allow_gap)
             for partition in range(topic.partitions):
                 before, warnings = _newest(running, partition)
                 report.notes += warnings
+                target.meets(before)
                 shard, learned = _learn(log, identity, partition, before)
                 report.learned.append(learned)
-                if shard.offset:
-                    saved.append(store.save(partition, shard.offset, shard.state()))
-                    checkpoint.read(saved[-1])  # raises if what was written is not what was learned
-        report.objections += [each.differs for each in report.learned if each.differs]
+                target.save(shard)
+        differing = [each.differs for each in report.learned if each.differs]
+        (report.notes if repair else report.objections).extend(differing)
         found, notes = compared([(each.quality, each.running) for each in report.learned], tolerance)
         report.objections += found
         report.notes += notes
+        if report.objections:
+            target.withdraw()
+        else:
+            target.finish()
     except BaseException:
-        _delete(store)
+        target.withdraw()
         raise
-    if report.objections:
-        _delete(store)
     return report
 
 
@@ -175,33 +178,10 @@ def _learn(
     return shard, learned
 
 
-def _empty_store(config: Settings, to: str, identity: Identity) -> CheckpointStore:
-    """Where new checkpoints go, which must hold none of this topic yet."""
-    store = CheckpointStore(to, identity)
-    if str(store.directory) == str(CheckpointStore(config.checkpoints, identity).directory):
-        raise RetrainingError(f"--to {to} is where the running checkpoints are: name another place")
-    for partition in range(identity.partitions):
-        if _names(store, partition):
-            raise RetrainingError(
-                f"--to {to} already has checkpoints of {identity.topic}[{partition}]: name an empty place"
-            )
-    return store
-
-
-def _delete(store: CheckpointStore) -> None:
-    for partition in range(store.identity.partitions):
-        for name in _names(store, partition):
-            store.storage.delete(name)
-
-
-def _names(store: CheckpointStore, partition: int) -> list[str]:
-    return checkpoints(store.storage, f"{store.identity.topic}-{partition}")
-
-
 def _newest(store: CheckpointStore, partition: int) -> tuple[Checkpoint | None, list[str]]:
     """The running checkpoint, whatever settings it was made with; none if it is of another topic."""
     warnings: list[str] = []
-    for name in _names(store, partition):
+    for name in names_of(store, partition):
         try:
             found = checkpoint.read(store.storage.place(name))
         except CheckpointError as error:

@@ -10,6 +10,11 @@ def partition_of(user: str, partitions: int) -> int:
 
     That is murmur2 of the id in UTF-8, its sign bit cleared, modulo the number of partitions.
     """
+    return partition_of_bytes(user.encode(), partitions)
+
+
+def partition_of_bytes(user: bytes, partitions: int) -> int:
+    """The same for an id in UTF-8."""
     if partitions == 1:
         return 0
-    return int((murmur2(user.encode()) & 0x7FFFFFFF) % partitions)
+    return int((murmur2(user) & 0x7FFFFFFF) % partitions)

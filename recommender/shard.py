@@ -7,20 +7,21 @@ between.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recommender.arms import Arm, Experiment
-from recommender.catalog import Catalog
+from recommender.catalog import Catalog, register_bytes
 from recommender.exploration import Exploration
 from recommender.feedback import Feedback
 from recommender.forwarded import Forwarded
 from recommender.history import Events, History
+from recommender.id_table import joined
 from recommender.live import LiveMetrics, rank_of, sample
-from recommender.messages import Columns, Rating
+from recommender.messages import Rating, Rows
 from recommender.models import registry
 from recommender.models.base import IntArray, Model, ModelContext
 from recommender.recommending import POPULAR, AsOf, Recommender
@@ -28,6 +29,9 @@ from recommender.requests import Request
 from recommender.responses import Response
 from recommender.settings import Settings, arms_of, exploration_of
 from recommender.shard_state import Arrays, digest, flat, parted
+
+#: Sees an event before it is learned: its user, item and weight.
+Look = Callable[[int, int, float], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +105,8 @@ class Shard:
         self.history = History()
         feedback = options.feedback
         scale = (feedback.low, feedback.high)
-        context = ModelContext(self.history, options.seed, feedback.positive_weight, scale)
+        self._positive_weight = feedback.positive_weight
+        context = ModelContext(self.history, options.seed, self._positive_weight, scale)
         arms = options.arms
         # A state fits whatever order the arms come in, and however their options are spelled.
         ordered = sorted(arms.names, key=registry.canonical)
@@ -129,46 +134,22 @@ class Shard:
             When each was given, in seconds.
         """
         rows = list(ratings)
-        self.learn_columns(
-            Columns(
-                [row.user for row in rows],
-                [row.item for row in rows],
-                [row.rating for row in rows],
-                list(times),
-            )
-        )
+        text, ends = joined([part.encode() for row in rows for part in (row.user, row.item)])
+        bounds = np.concatenate([[0], ends])
+        spans = np.stack([bounds[0:-1:2], bounds[1::2], bounds[1::2], bounds[2::2]], axis=1)
+        values = np.array([row.rating for row in rows], np.float64)  # None becomes NaN
+        given = np.fromiter(times, np.float64, len(rows))
+        self.learn_rows(Rows(text, spans, values, given, np.ones(len(rows), np.bool_)))
 
-    def learn_columns(self, ratings: Columns) -> None:
-        """Learn ratings in log order, given field by field."""
-        values, used = self.options.feedback.teach(ratings.ratings)
-        if used.all() and not np.isnan(values).any():
-            users = self.users.register_all(ratings.users)
-            items = self.items.register_all(ratings.items)
-        else:
-            users, items = self._register(ratings, values, used)
-        if used.any():
-            self._learn_events(
-                np.array(users, dtype=np.int32)[used],
-                np.array(items, dtype=np.int32)[used],
-                values[used],
-                np.array(ratings.times, dtype=np.float64)[used],
-            )
-
-    def _register(
-        self, ratings: Columns, values: NDArray[np.float32], used: NDArray[np.bool_]
-    ) -> tuple[list[int], list[int]]:
-        """Indices of users and items where some ratings do not teach; these register nobody.
-
-        What takes back a rating of somebody or something unseen is not used: it is unmarked in `used`.
-        """
-        users, items = [0] * len(used), [0] * len(used)
-        for place in np.flatnonzero(used).tolist():
-            user, item = ratings.users[place], ratings.items[place]
-            if np.isnan(values[place]) and not (user in self.users and item in self.items):
-                used[place] = False
-            else:
-                users[place], items[place] = self.users.register(user), self.items.register(item)
-        return users, items
+    def learn_rows(self, rows: Rows) -> None:
+        """Learn ratings in log order, given as arrays; those that are not plain are passed over."""
+        values, used = self.options.feedback.teach(rows.ratings)
+        used &= rows.plain
+        users, items = register_bytes(self.users, self.items, rows.text, rows.spans, values, used)
+        if used.all():
+            self._learn_events(users, items, values, rows.times)
+        elif used.any():
+            self._learn_events(users[used], items[used], values[used], rows.times[used])
 
     def _learn_events(
         self,
@@ -178,13 +159,15 @@ class Shard:
         times: NDArray[np.float64],
     ) -> None:
         weights = self.options.feedback.weights(ratings)
+        looks = self._looks(weights)
         start = 0
-        for stop in [*self._looks(weights), len(users)]:
+        for stop in [*sorted(looks), len(users)]:
             run = slice(start, stop)
             if stop > start:
                 self._learn_run(users[run], items[run], ratings[run], weights[run], times[run])
             if stop < len(users):
-                self._look(int(users[stop]), int(items[stop]), float(weights[stop]))
+                for look in looks[stop]:
+                    look(int(users[stop]), int(items[stop]), float(weights[stop]))
             start = stop
 
     def _learn_run(self, *columns: NDArray[np.generic]) -> None:
@@ -205,16 +188,18 @@ class Shard:
         names = Events.__dataclass_fields__
         return Events(*(np.concatenate([getattr(run, name) for run in runs]) for name in names))
 
-    def _looks(self, weights: NDArray[np.float32]) -> list[int]:
-        """Where in a run of coming events a model is looked at before it learns the event."""
+    def _looks(self, weights: NDArray[np.float32]) -> dict[int, list[Look]]:
+        """Where in a run of coming events a model is looked at before it learns the event, and how."""
         first, count = self.events, len(weights)
-        looks = set(self._tests(first, weights).tolist())
+        looks: dict[int, list[Look]] = {place: [self._test] for place in self._tests(first, weights).tolist()}
+        positive = weights >= self._positive_weight
         for model in self.models.values():
             event = model.next_observation(first)
             while event < first + count:
-                looks.add(event - first)
+                if positive[event - first]:
+                    looks.setdefault(event - first, []).append(model.observe)
                 event = model.next_observation(event + 1)
-        return sorted(looks)
+        return looks
 
     def _tests(self, first: int, weights: NDArray[np.float32]) -> NDArray[np.int64]:
         """The events that test the models: a sample that depends on their number alone."""
@@ -222,17 +207,9 @@ class Shard:
         if every == 0:
             return np.zeros(0, dtype=np.int64)
         sampled = sample(first, len(weights), every)
-        return np.flatnonzero(sampled & (weights >= self.options.feedback.positive_weight))
+        return np.flatnonzero(sampled & (weights >= self._positive_weight))
 
-    def _look(self, user: int, item: int, weight: float) -> None:
-        event = self.events
-        if self._tests(event, np.array([weight], dtype=np.float32)).size:
-            self._test(user, item)
-        for model in self.models.values():
-            if model.next_observation(event) == event:
-                model.observe(user, item, weight)
-
-    def _test(self, user: int, item: int) -> None:
+    def _test(self, user: int, item: int, weight: float) -> None:
         """Where each model would have placed what the user is about to rate, beside the popular items."""
         rated = self.history.rated(user)[0]
         if item in rated:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from typing import NamedTuple, TypeVar
 
-from recommender.checkpoint import CheckpointError, CheckpointStore
+from recommender.checkpoint import Checkpoint, CheckpointError, CheckpointMismatch, CheckpointStore
+from recommender.held import Held
 from recommender.shard import Shard, ShardOptions
 from recommender.snapshot import Snapshot
 
@@ -26,38 +26,18 @@ LOADS = 2
 Commit = Callable[[Mapping[int, int]], Awaitable[object]]
 
 
+Result = TypeVar("Result")
+
+
+class Way(NamedTuple):
+    """How checkpoints are read and written: what they are learned with, and the store that knows it."""
+
+    options: ShardOptions
+    store: CheckpointStore
+
+
 class LogGap(CheckpointError):
     """The log no longer holds what a shard would have to learn next."""
-
-
-@dataclass(slots=True)
-class Held:
-    """A shard that this worker holds.
-
-    Attributes
-    ----------
-    shard : Shard
-    saved : int
-        The offset of its newest durable checkpoint; -1 if there is none.
-    tainted : bool
-        It has passed a record whose dead letter or forwarding is not known to have arrived, or it failed in
-        the middle of a record. It must not be saved: a restart reads those records again.
-    lock : asyncio.Lock
-        Held while records are applied and what they send elsewhere is delivered, and while the state is
-        copied: whoever has it sees the shard between two records, with nothing owed.
-    suspects : range
-        Offsets among which are records that make the model raise.
-    save_error : OSError or None
-        Why it could not be saved when that was last tried.
-    """
-
-    shard: Shard
-    saved: int = -1
-    tainted: bool = False
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    saving: asyncio.Lock = field(default_factory=asyncio.Lock)
-    suspects: range = range(0)
-    save_error: OSError | None = None
 
 
 class Shards:
@@ -85,6 +65,8 @@ class Shards:
         # gone when one is loaded: after a rebalance, which mostly leaves it here, it is asked for again.
         self._loading: dict[int, asyncio.Task[Held]] = {}
         self._may_load = asyncio.Semaphore(LOADS)
+        #: How checkpoints may be read, the best way first: see `recommender.adoption`.
+        self.ways: Callable[[], Sequence[Way]] = lambda: [Way(self.options, self.store)]
         #: How long the last checkpoint took to be written, in seconds.
         self.writing_took = 0.0
 
@@ -179,13 +161,13 @@ class Shards:
     def _load(self, partition: int) -> Held:
         started = time.perf_counter()
         name = self._name(partition)
-        checkpoint, warnings = self.store.load(partition, rebuild=self.rebuild)
+        checkpoint, warnings, way = self._newest(partition)
         for warning in warnings:
             logger.warning("%s: %s", name, warning)
-        shard = Shard(partition, self.options)
+        shard = Shard(partition, way.options)
         if checkpoint is None:
             logger.info("%s: no checkpoint, learning from the start of the log", name)
-            return Held(shard)
+            return Held(shard, store=way.store)
         shard.restore(checkpoint.state)
         logger.info(
             "%s: continues at offset %d from %s (%d users, %d items, %.2f s)",
@@ -196,7 +178,27 @@ class Shards:
             len(shard.items),
             time.perf_counter() - started,
         )
-        return Held(shard, saved=shard.offset)
+        return Held(shard, saved=shard.offset, store=way.store)
+
+    def _newest(self, partition: int) -> tuple[Checkpoint | None, list[str], Way]:
+        """The newest whole checkpoint, by the first way that it fits, and what was wrong with newer ones."""
+        ways = self.ways()
+        refused = None
+        for options, store in ways:
+            try:
+                checkpoint, warnings = store.load(partition)
+            except CheckpointMismatch as error:
+                refused = refused or error
+                continue
+            handover = checkpoint.header.get("handover", "") if checkpoint else ""
+            return checkpoint, warnings, Way(options, store.of_handover(handover))
+        if not self.rebuild and refused is not None:
+            raise refused
+        return *ways[0].store.load(partition, rebuild=True), ways[0]
+
+    def handover_of(self, held: Held) -> str:
+        """The name of the hand-over that a shard goes back to."""
+        return (held.store or self.store).identity.handover
 
     def reload(self, held: Held) -> None:
         """Put a shard that is in the middle of a record back to its last checkpoint, or to the start.
@@ -204,7 +206,7 @@ class Shards:
         The event loop waits for it, so that nobody asks the broken shard.
         """
         loaded = self._load(held.shard.partition)
-        held.shard, held.saved = loaded.shard, loaded.saved
+        held.shard, held.saved, held.store = loaded.shard, loaded.saved, loaded.store
 
     def keep_only(self, partitions: Collection[int]) -> None:
         """Let go of all shards but these."""
@@ -228,21 +230,21 @@ class Shards:
         if durable:
             # Also when nothing was saved just now: the last commit may have failed.
             await commit(durable)
-        return not any(_is_owed(held) for held in self.held.values())
+        return not any(held.owed for held in self.held.values())
 
     async def _save(self, held: Held, within: float | None) -> None:
         """Save one shard, if it has learned and may be saved."""
-        if not _is_owed(held):
+        if not held.owed:
             return
         async with held.saving:
-            snapshot = Snapshot(held.shard)
+            snapshot, store = Snapshot(held.shard), held.store or self.store
             offset = await _take(snapshot, held, within)
             if offset is None:
                 return
             state = await asyncio.to_thread(snapshot.state)
             started = time.perf_counter()
             try:
-                await asyncio.to_thread(self.store.save, held.shard.partition, offset, state)
+                await asyncio.to_thread(store.save, held.shard.partition, offset, state)
             except OSError as error:
                 held.save_error = error
                 return
@@ -272,13 +274,13 @@ async def _take(snapshot: Snapshot, held: Held, within: float | None) -> int | N
                 async with held.lock:
                     if held.tainted or held.shard is not snapshot.shard:
                         return None
-                    offset = await _whole(asyncio.to_thread(snapshot.step))
+                    offset = await whole(asyncio.to_thread(snapshot.step))
     except TimeoutError:
         return None  # what is being applied waits for the broker; the next turn saves it
     return offset
 
 
-async def _whole(step: Coroutine[Any, Any, int | None]) -> int | None:
+async def whole(step: Awaitable[Result]) -> Result:
     """Wait for a thread's work, also when cancelled: who then takes the lock must not meet it."""
     work = asyncio.ensure_future(step)
     try:
@@ -286,11 +288,6 @@ async def _whole(step: Coroutine[Any, Any, int | None]) -> int | None:
     except asyncio.CancelledError:
         await asyncio.wait([work])
         raise
-
-
-def _is_owed(held: Held) -> bool:
-    """Whether a shard has learned what no checkpoint of it holds."""
-    return held.shard.offset != max(held.saved, 0)
 
 
 def _seen(loading: asyncio.Task[Held]) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recommender import kernels
 from recommender.errors import RecommenderError
 from recommender.feedback import Feedback
 from recommender.history import History
@@ -244,7 +245,7 @@ def evaluate(
     """
     for name in models:
         registry.check(name)
-    registry.warm(tuple(models))
+    kernels.warm(tuple(models))
     results = [Result(name) for name in (RANDOM, ALL, *models)]
     users = 0
     for number in range(splits):

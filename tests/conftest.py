@@ -22,6 +22,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes() -> None:
+    """Compile the kernels once, before several processes would each do it."""
+    from recommender import kernels
+
+    kernels.warm()
+
+
 #: The files that take longest, which begin first; the others fill the time beside them.
 LONGEST = (
     "test_chaos.py",

@@ -13,12 +13,14 @@ import click
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from producers import movielens
-from recommender import evaluation, rank_metrics, rating_stream, top_accuracy
+from recommender import evaluation, exploration_evaluation, rating_stream, top_accuracy
+from recommender.commands import evaluate_tables
 from recommender.errors import RecommenderError
 from recommender.evaluation import Evaluation
+from recommender.exploration import Exploration
+from recommender.exploration_evaluation import Explored
 from recommender.rating_stream import Stream
 from recommender.top_accuracy import Signed
 
@@ -27,19 +29,6 @@ DEFAULT_MODELS = "random,popular,popular-recent,item-knn,sequence-knn,blend"
 #: The same where their estimates of signed ratings are compared.
 TOP3_MODELS = "popular,cooc,knn-baseline,sequence-knn"
 TOP3 = "top3"
-
-_SHOWN = {
-    "recall@10": "recall@10",
-    "mrr": "MRR",
-    "ndcg@10": "nDCG@10",
-    "mean_percentile_rank": "mean pct. rank",
-    "item_coverage": "coverage",
-    "long_tail_share": "long tail",
-    "recall@10_first_ratings": "first 5 ratings",
-    "recall@10_young_items": "items < 100",
-    "learn_us": "learn, us",
-    "score_us": "score, us",
-}
 
 
 @click.command()
@@ -52,6 +41,8 @@ _SHOWN = {
 )
 @click.option("--protocol", type=click.Choice((*rating_stream.PROTOCOLS, TOP3)), default="graded",
               show_default=True, help="What is learned and what is a candidate.")  # fmt: skip
+@click.option("--explore", help="Ways of exploring that are compared for each model, separated by commas: "
+              "none,epsilon:0.1,softmax:0.5,thompson.")  # fmt: skip
 @click.option("--json", "json_file", metavar="FILE", help="Write the metrics as JSON; - prints nothing else.")
 @click.option("--csv", "csv_file", metavar="FILE", help="Write the metrics as a table with a header.")
 @click.option("--plot", "plot_file", metavar="FILE", help="Write recall@10 over the stream as a picture.")
@@ -73,6 +64,7 @@ def evaluate(
     models: str | None,
     positive: float,
     protocol: Any,
+    explore: str | None,
     json_file: str | None,
     csv_file: str | None,
     plot_file: str | None,
@@ -93,12 +85,24 @@ def evaluate(
     --protocol top3 measures something else: ratings become +1 and -1, a random part of them is learned, and
     of each user's items in the other part the three with the highest estimates are looked at. The figure is
     the share of them that the user liked, as a mean over users, beside that of three random ones.
+
+    --explore mixes chance into each list, and shows what that costs in recall and gives in coverage.
     """
     names = _names(models, TOP3_MODELS if protocol == TOP3 else DEFAULT_MODELS)
     if plot_file is not None:
         if protocol == TOP3:
             raise click.UsageError("--plot shows recall over the stream: --protocol top3 has none")
-        _pyplot()
+        evaluate_tables.require_matplotlib()
+    if explore is not None:
+        if protocol == TOP3 or plot_file is not None:
+            raise click.UsageError("--explore goes without --protocol top3 and --plot")
+        ways = [Exploration.parse(each) for each in explore.split(",")]
+        stream = _stream(source, positive, protocol, limit, shuffle_ties)
+        rows = [row.summary() for name in names for row in _explored(stream, name, ways, seed)]
+        report = {"source": source, "positive": _whole(positive), "protocol": protocol,
+                  "ratings": len(stream), "models": rows}  # fmt: skip
+        _out(report, json_file, csv_file, lambda: evaluate_tables.show_explored(rows))
+        return
     if protocol == TOP3:
         if shuffle_ties is not None:
             raise click.UsageError("--shuffle-ties does not go with --protocol top3: it splits at random")
@@ -106,15 +110,15 @@ def evaluate(
         report = {"source": source, "positive": _whole(positive), "negative": _whole(negative),
                   "protocol": protocol, "ratings": len(signed), "test": test, "splits": splits, "seed": seed,
                   **_top3(signed, names, test, splits, seed)}  # fmt: skip
-        _out(report, json_file, csv_file, lambda: _show_top3(report))
+        _out(report, json_file, csv_file, lambda: evaluate_tables.show_top3(report))
         return
     stream = _stream(source, positive, protocol, limit, shuffle_ties)
     results = _evaluated(stream, names, seed)
     report = {"source": source, "positive": _whole(positive), "protocol": protocol, "ratings": len(stream),
               "models": [result.summary() for result in results]}  # fmt: skip
-    _out(report, json_file, csv_file, lambda: _show(results, window))
+    _out(report, json_file, csv_file, lambda: evaluate_tables.show(results, window))
     if plot_file is not None:
-        _plot(results, window, plot_file)
+        evaluate_tables.plot(results, window, plot_file)
 
 
 def _names(models: str | None, default: str) -> list[str]:
@@ -178,22 +182,11 @@ def _top3(signed: Signed, names: list[str], test: float, splits: int, seed: int)
     return {"tested_users": users, "models": [result.summary() for result in results]}
 
 
-def _show_top3(report: dict[str, Any]) -> None:
-    caption = (
-        f"{report['tested_users']} users with 3 test items or more, over {report['splits']} splits "
-        f"(seed {report['seed']}): {report['test']:.0%} of {report['ratings']} ratings tested."
-    )
-    table = Table("model", "top-3 accuracy", "+-", caption=caption)
-    for row in report["models"]:
-        cells = (row["top3_accuracy"], row["deviation"])
-        table.add_row(row["model"], *("-" if cell is None else f"{cell:.1%}" for cell in cells))
-    _print(table)
-
-
-def _print(table: Table) -> None:
-    console = Console()
-    # A pipe gets whole rows, however long they are.
-    Console(width=None if console.is_terminal else 200).print(table)
+def _explored(stream: Stream, name: str, ways: list[Exploration], seed: int) -> list[Explored]:
+    with _progress() as progress:
+        task = progress.add_task(name, total=len(stream))
+        advance = functools.partial(progress.advance, task)
+        return exploration_evaluation.evaluate(stream, name, ways, seed, advance)
 
 
 def _evaluated(stream: Stream, names: list[str], seed: int) -> list[Evaluation]:
@@ -203,29 +196,6 @@ def _evaluated(stream: Stream, names: list[str], seed: int) -> list[Evaluation]:
             task = progress.add_task(name, total=len(stream))
             results += evaluation.evaluate(stream, [name], seed, functools.partial(progress.advance, task))
         return results
-
-
-def _show(results: list[Evaluation], window: int) -> None:
-    table = Table("model", *_SHOWN.values(), "McNemar", caption=_caption(results, window))
-    last = results[-1].array()
-    for result in results:
-        summary = result.summary()
-        cells = ["-" if summary[key] is None else _cell(key, summary[key]) for key in _SHOWN]
-        worse, better, undecided = rank_metrics.better_windows(result.array(), last, window)
-        compared = "" if result is results[-1] else f"{worse}:{better}:{undecided}"
-        table.add_row(result.model, *cells, compared)
-    _print(table)
-
-
-def _caption(results: list[Evaluation], window: int) -> str:
-    return (
-        f"{len(results[-1].ranks)} targets. McNemar: windows of {window} targets in which the model beats "
-        f"{results[-1].model}, is beaten by it, undecided at 5 %."
-    )
-
-
-def _cell(key: str, value: float) -> str:
-    return f"{value:.2f}" if key.endswith("_us") else f"{value:.4f}"
 
 
 def _csv(rows: Any) -> str:
@@ -242,33 +212,3 @@ def _write(name: str | None, text: str) -> None:
         Path(name).write_text(text, encoding="utf-8")
     except OSError as error:
         raise RecommenderError(f"{name} cannot be written: {error.strerror}") from None
-
-
-def _pyplot() -> Any:
-    try:
-        import matplotlib as mpl
-    except ImportError:
-        raise RecommenderError(
-            "--plot needs matplotlib, which is not installed: pip install 'faust-recommender[plot]'"
-        ) from None
-    mpl.use("Agg")
-    from matplotlib import pyplot
-
-    return pyplot
-
-
-def _plot(results: list[Evaluation], window: int, name: str) -> None:
-    pyplot = _pyplot()
-    figure, axes = pyplot.subplots(figsize=(9, 5), layout="constrained")
-    for result in results:
-        axes.plot(*rank_metrics.windows(result.array(), window), label=result.model)
-    axes.set_xlabel("targets tested")
-    axes.set_ylabel(f"recall@10, the newest {window} targets")
-    axes.set_ylim(bottom=0.0)
-    axes.grid(alpha=0.3)
-    axes.legend()
-    try:
-        figure.savefig(name, dpi=120)
-    except (OSError, ValueError) as error:
-        raise RecommenderError(f"{name} cannot be written: {error}") from None
-    pyplot.close(figure)

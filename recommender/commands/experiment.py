@@ -17,7 +17,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from recommender import experiment_picture, experiment_reading, experiment_state
 from recommender import settings as settings_room
 from recommender.errors import RecommenderError
-from recommender.experiment_summary import Summary, show, summary
+from recommender.experiment_summary import Summary, summary
+from recommender.experiment_tables import show
 from recommender.feedback import Feedback
 from recommender.joined_logs import JoinedLogs
 from recommender.settings import Settings

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
 import sys
+from typing import Any
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from recommender import retraining
+from recommender import kernels, retraining, retraining_schedule
 from recommender import settings as settings_room
 from recommender.live import TOP
 from recommender.models import registry
@@ -20,7 +23,10 @@ from recommender.settings import Settings
 
 
 @click.command()
-@click.option("--to", required=True, metavar="PLACE", help="Directory or URL of the new checkpoints.")
+@click.option("--to", metavar="PLACE",
+              help="Where the new checkpoints go. Default: running workers take them over.")  # fmt: skip
+@click.option("--every", type=click.IntRange(min=1), metavar="RATINGS",
+              help="Stay, and retrain whenever so many more ratings were written.")  # fmt: skip
 @click.option("--model", help="The model to learn with. Default: RECOMMENDER_MODEL.")
 @click.option("--arms", help="Several models to learn with. Default: RECOMMENDER_ARMS.")
 @click.option("--feedback", help="Which ratings teach. Default: RECOMMENDER_FEEDBACK.")
@@ -28,8 +34,9 @@ from recommender.settings import Settings
 @click.option("--checkpoints", help="Where the running ones are. Default: RECOMMENDER_CHECKPOINTS.")
 @click.option("--tolerance", type=click.FloatRange(0, 1), default=0.01, show_default=True,
               help="How much lower recall@10 may be than that of the running checkpoints.")  # fmt: skip
+@click.option("--repair", is_flag=True, help="Replace running checkpoints that are not what the log gives.")
 @click.option("--allow-gap", is_flag=True, help="Learn what is left of a log that has lost its beginning.")
-def retrain(to: str, tolerance: float, allow_gap: bool, **overrides: str | None) -> None:
+def retrain(to: str | None, every: int | None, **options: Any) -> None:
     """Learn the whole log anew, beside the running workers, into new checkpoints.
 
     The settings are those that the workers are to have from now on. The new checkpoints are read back, and
@@ -37,31 +44,69 @@ def retrain(to: str, tolerance: float, allow_gap: bool, **overrides: str | None)
     the settings are the same, their digests must be equal. If that fails, the new ones are deleted, and the
     exit code is 1.
 
-    To hand over, restart the workers one after the other with RECOMMENDER_CHECKPOINTS=PLACE and the new
-    settings. Each has only the newest ratings left to learn, and meanwhile the others answer.
+    Then they are handed over: each worker that has the same place of checkpoints notices it within
+    RECOMMENDER_CHECKPOINT_INTERVAL, learns what came since, and changes over without a pause. It may be
+    another model, or other arms. Another feedback policy or scale needs restarted workers: learn --to PLACE,
+    and restart them one after the other with RECOMMENDER_CHECKPOINTS=PLACE and the new settings.
 
     Only changed settings need this: workers learn every rating at once, and knn-baseline finds what it cannot
     keep up to date anew by itself, after so many ratings as knn-baseline/retrain=10000 says.
     """
+    if to is not None and every is not None:
+        raise click.UsageError("--every hands over to the running workers: it goes without --to")
     logging.getLogger("kafka").addHandler(logging.NullHandler())
-    config = settings_room.load(None, **overrides)
+    switches = {name: options.pop(name) for name in ("tolerance", "repair", "allow_gap")}
+    config = settings_room.load(_environment(options), **options)
     models = settings_room.arms_of(config).names
     for model in models:
         registry.check(model)
-    registry.warm(models)
-    report = _retrain(config, to, tolerance, allow_gap)
+    kernels.warm(models)
+    if every is not None:
+        _repeat(config, every, switches)
+    elif not _once(config, to, switches):
+        sys.exit(1)
+
+
+def _environment(options: dict[str, Any]) -> dict[str, str]:
+    """The variables, without those that an option replaces: models are named one way or the other."""
+    replaced = [
+        other for given, other in (("arms", "model"), ("model", "arms")) if options[given] is not None
+    ]
+    names = {settings_room.variable(each) for each in replaced}
+    return {name: value for name, value in os.environ.items() if name not in names}
+
+
+def _repeat(config: Settings, every: int, switches: dict[str, Any]) -> None:
+    """Retrain again and again until stopped, which is a good end."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        retraining_schedule.run(config, every, lambda: _once(config, None, switches), click.echo)
+    except KeyboardInterrupt:
+        click.echo("Stopped")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _once(config: Settings, to: str | None, switches: dict[str, Any]) -> bool:
+    """Retrain, and tell what came of it; whether the new checkpoints are to be used."""
+    report = _retrain(config, to, switches)
     _show(report)
     for note in report.notes:
         click.echo(note)
     if report.objections:
         for objection in report.objections:
             click.secho(objection, fg="red", err=True)
-        click.secho(f"Refused: nothing was left in {to}", fg="red", err=True)
-        sys.exit(1)
-    click.echo(f"To hand over, restart the workers one after the other with {_variables(config, to)}")
+        left = "nothing was handed over" if to is None else f"nothing was left in {to}"
+        click.secho(f"Refused: {left}", fg="red", err=True)
+        return False
+    if to is None:
+        click.echo(f"Handed over: workers with RECOMMENDER_CHECKPOINTS={config.checkpoints} go on with it")
+    else:
+        click.echo(f"To hand over, restart the workers one after the other with {_variables(config, to)}")
+    return True
 
 
-def _retrain(config: Settings, to: str, tolerance: float, allow_gap: bool) -> Report:
+def _retrain(config: Settings, to: str | None, switches: dict[str, Any]) -> Report:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
@@ -70,7 +115,7 @@ def _retrain(config: Settings, to: str, tolerance: float, allow_gap: bool) -> Re
         def advance(partition: int, done: int, total: int) -> None:
             progress.update(task, description=f"partition {partition}", completed=done, total=total)
 
-        return retraining.retrain(config, to, tolerance=tolerance, allow_gap=allow_gap, advance=advance)
+        return retraining.retrain(config, to, advance=advance, **switches)
 
 
 def _show(report: Report) -> None:

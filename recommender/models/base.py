@@ -77,7 +77,7 @@ class Model(Protocol):
         """
 
     def observe(self, user: int, item: int, weight: float) -> None:
-        """See an event before it enters the history: where a model that learns to rank tests itself."""
+        """See a positive event before it enters the history: a model that learns to rank tests itself."""
 
     def state(self) -> Arrays:
         """What was learned, as named arrays; `restore` of it gives the same model to the bit."""

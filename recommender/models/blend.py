@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 from recommender.history import Events, History
 from recommender.models import blend_features as kernels
 from recommender.models.base import Arrays, FloatArray, IntArray, ModelContext
+from recommender.models.blend_blocks import room
+from recommender.models.blend_choice import look
 from recommender.models.blend_evidence import evidence
 from recommender.models.blend_sample import FEW_ITEMS, contestants, next_sampled
 from recommender.models.options import between
@@ -69,7 +71,7 @@ class Blend:
         Observations until an old one counts 1/e.
     observations : float
         How many observations are learned from while the first few hundred events pass; after n events it is
-        about so many times 1 + ln(1 + n / 200), and one in 1,000 events more, of a large catalogue fewer.
+        about so many times 1 + ln(1 + n / 200), and one in 2,000 events more, of a large catalogue fewer.
     """
 
     reads_history_to_learn = False
@@ -85,7 +87,7 @@ class Blend:
         walked: int = 500,
         effort: int = 200_000,
         memory: float = 3000.0,
-        observations: float = 180.0,
+        observations: float = 300.0,
     ) -> None:
         between("blend", "entries", entries, 1, 1000)
         between("blend", "raters", raters, 1, 1_000_000)
@@ -100,10 +102,10 @@ class Blend:
         raters = min(raters, context.history.raters_per_item)
         self._raters = np.maximum(fading_raters(raters, RATERS_DECAY, entries), min(raters, FEWEST_RATERS))
         self._decays = np.array([0.8 ** (k / 2) for k in range(2 * LOOK_BACK * entries + 1)])
-        self._closeness = np.array([0.95 ** max(d / 2 - 1, 0.0) for d in range(41)])
         self._scratch = Scratch(NEIGHBOURS)
         self._ranker = ListwiseRanker(PRIOR, PRECISION, contexts=2, firmness=2.0, memory=memory)
         self._trials = Trials(*kernels.POPULARITY)
+        self._block = room(kernels.ROWS)
         self._table = np.zeros((0, kernels.COLUMNS))
         self._items = 0
         self._event = 0
@@ -131,39 +133,27 @@ class Blend:
 
     def score(self, user: int, candidates: IntArray) -> FloatArray:
         """Weighted sums of features; the logarithm of a preference, up to a constant."""
-        views, scales, now = self._surveyed(
-            candidates, _EACH, self._evidence(self._profile(user, self._entries))
-        )
+        views, scales, now = self._surveyed(candidates, self._evidence(self._profile(user, self._entries)))
         scores = np.empty(len(candidates))
+        weights = self._trials.applied(self._ranker.weights(self._context(user)))
         kernels.weigh(
-            self._history.arrays,
-            self._table,
-            now,
-            candidates,
-            views,
-            scales,
-            self._trials.applied(self._ranker.weights(self._context(user))),
-            np.empty((1, len(kernels.FEATURES))),
-            scores,
+            self._history.arrays, self._table, now, candidates, views, scales, weights, *self._block, scores
         )
         return scores
 
     def features(self, user: int, candidates: IntArray) -> FloatArray:
         """What is known of each candidate, shape (candidates, features), columns as `FEATURES` names them."""
-        return self._filled(candidates, _EACH, self._evidence(self._profile(user, self._entries)))
-
-    def _filled(self, candidates: IntArray, stands_for: FloatArray, sums: FloatArray) -> FloatArray:
-        views, scales, now = self._surveyed(candidates, stands_for, sums)
+        views, scales, now = self._surveyed(candidates, self._evidence(self._profile(user, self._entries)))
         features = np.empty((len(candidates), len(kernels.FEATURES)))
-        kernels.fill(self._history.arrays, self._table, now, candidates, views, scales, features)
+        kernels.fill(
+            self._history.arrays, self._table, now, candidates, views, scales, *self._block, features
+        )
         return features
 
-    def _surveyed(
-        self, candidates: IntArray, stands_for: FloatArray, sums: FloatArray
-    ) -> tuple[FloatArray, FloatArray, float]:
-        views, scales = np.empty((len(candidates), kernels.VIEWS)), np.empty(kernels.VIEWS + 3)
+    def _surveyed(self, candidates: IntArray, sums: FloatArray) -> tuple[FloatArray, FloatArray, float]:
+        views, scales = np.empty((kernels.VIEWS, len(candidates))), np.empty(kernels.VIEWS + 3)
         now = float(self._event)
-        kernels.survey(self._table, now, candidates, stands_for, sums, views, scales)
+        kernels.survey(self._table, now, candidates, _EACH, sums, *self._block, views, scales)
         return views, scales, now
 
     def profile(self, user: int) -> Profile:
@@ -199,7 +189,6 @@ class Blend:
                 NEAR,
                 self._walked,
                 self._effort,
-                self._closeness,
                 room,
                 sums,
             )
@@ -224,26 +213,40 @@ class Blend:
         """Learn from what the user is about to choose, if it is positive and among the candidates."""
         if not self._wants(user, item, weight):
             return
-        if self._history.rating(user, item) is not None:
+        rated = self._history.rated(user)[0]
+        if (rated == item).any():
             return
         sums = self._evidence(self._profile(user, self._entries))
-        rated = self._history.rated(user)[0]
-        candidates, stands_for = contestants(
+        candidates, stands_for, place = contestants(
             self._table[: self._items], self._event, rated, item, sums, self._observed
         )
-        place = int(np.searchsorted(candidates, item))
-        if place == len(candidates) or candidates[place] != item:
+        if place < 0:
             return
+        trials, context = self._trials, self._context(user)
+        features, fellows, row = look(
+            self._history.arrays,
+            self._table,
+            float(self._event),
+            candidates,
+            stands_for,
+            sums,
+            place,
+            self._observed,
+            self._ranker.weights(context),
+            trials.first,
+            trials.last,
+            trials.keep,
+            trials.gains,
+            *self._block,
+        )
+        self._ranker.learn(features, fellows, row, context)
         self._observed += 1
-        features, context = self._filled(candidates, stands_for, sums), self._context(user)
-        self._trials.learn(features, stands_for, self._ranker.weights(context), place)
-        self._ranker.learn(features, stands_for, place, context)
 
     def _wants(self, user: int, item: int, weight: float) -> bool:
         event = self._event
         # In a large catalogue each observation costs more, and fewer of them have to do.
         share = min(1.0, FEW_ITEMS / max(self._items, 1))
-        budget = self._observations * (1.0 + math.log(1.0 + event / 200.0)) + share * event / 1000.0
+        budget = self._observations * (1.0 + math.log(1.0 + event / 200.0)) + share * event / 2000.0
         return bool(weight >= self._positive and 0 <= item < self._items and self._observed < budget)
 
     def state(self) -> Arrays:

@@ -4,18 +4,24 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numba import njit
 
 from recommender.history_layout import kernel
-from recommender.models.sequence_kernels import first_walked, meet, raised, spread
+from recommender.models.sequence_kernels import first_walked, meet, raised
+
+#: How much an entry counts so many half events from a shared item.
+CLOSENESS = np.array([0.95 ** max(d / 2 - 1, 0.0) for d in range(41)])
+_REACH = np.int64(len(CLOSENESS) - 1)
 
 # Scoring only reads, so other threads may run meanwhile.
 reading = njit(cache=True, _nrt=False, nogil=True)
 
 
 @reading
-def evidence(h, own_user, items, strengths, lasting, raters, near, walked, effort, closeness, t, sums):
+def evidence(h, own_user, items, strengths, lasting, raters, near, walked, effort, t, sums):
     """Add what other users' histories say around `items` to `sums`, shape (items of the shard, 2).
 
     Column 0 is the sequence neighbours' sum, see `recommender.models.sequence_knn`, over the newest `near`
@@ -48,7 +54,7 @@ def evidence(h, own_user, items, strengths, lasting, raters, near, walked, effor
             t.slot[touch], t.last[touch] = 0, -1
             if k < near:
                 strength += share
-                lowest, highest = spread(h.entry_positions, start, used, slot, share, closeness, t.mass)
+                lowest, highest = _spread(h.entry_positions, start, used, slot, share, t.mass)
                 low, high = min(low, lowest), max(high, highest)
                 t.slot[touch], t.last[touch] = lowest, highest
             touch = np.int64(t.following[touch])
@@ -68,6 +74,25 @@ def evidence(h, own_user, items, strengths, lasting, raters, near, walked, effor
 
 
 @kernel
+def _spread(positions, start, used, slot, share, mass):
+    """As `recommender.models.sequence_kernels.spread`, the ends first: the rest is vector instructions."""
+    centre = np.int64(positions[np.uint64(start + slot)])
+    low, high = max(slot - _REACH // 2, 0), min(slot + _REACH // 2, used - 1)
+    while centre - positions[np.uint64(start + low)] > _REACH:
+        low += 1
+    while low > 0 and centre - positions[np.uint64(start + low - 1)] <= _REACH:
+        low -= 1
+    while positions[np.uint64(start + high)] - centre > _REACH:
+        high -= 1
+    while high + 1 < used and positions[np.uint64(start + high + 1)] - centre <= _REACH:
+        high += 1
+    for s in range(np.uint64(low), np.uint64(high + 1)):
+        distance = abs(centre - np.int64(positions[np.uint64(start) + s]))
+        mass[s] += share * CLOSENESS[np.uint64(distance)]
+    return low, high
+
+
+@kernel
 def _tell_far(entry_items, weights, begin, end, base, taste, sums):
     far = 2.0 * raised(base, 1.5)
     for s in range(np.uint64(begin), np.uint64(max(begin, end))):
@@ -80,13 +105,13 @@ def _tell_far(entry_items, weights, begin, end, base, taste, sums):
 @kernel
 def _tell(entry_items, weights, start, begin, end, mass, base, taste, sums):
     alone = raised(base, 1.5)
-    far = alone + alone
+    # First a pass that becomes vector instructions: a root takes longer than all the rest.
     for s in range(np.uint64(begin), np.uint64(max(begin, end))):
-        near = mass[s]
-        said = far
-        if near > 0.0:
-            mass[s] = 0.0
-            said = raised(near + base, 1.5) + alone
+        near = mass[s] + base
+        mass[s] = near * math.sqrt(near) + alone
+    for s in range(np.uint64(begin), np.uint64(max(begin, end))):
+        said = mass[s]
+        mass[s] = 0.0
         item = np.int64(entry_items[np.uint64(start) + s])
         weight = np.float64(weights[np.uint64(start) + s])
         if item >= 0 and weight > 0.0:

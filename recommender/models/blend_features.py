@@ -14,6 +14,7 @@ import math
 import numpy as np
 
 from recommender.history_layout import kernel
+from recommender.models.blend_blocks import BLOCK, exponentials, logarithms, vectors
 from recommender.models.blend_evidence import reading
 
 #: The columns of a row of features, in order.
@@ -39,15 +40,16 @@ HALF_LIVES = np.array([200.0, 1000.0, 5000.0, 30000.0])
 _RATES = math.log(2.0) / HALF_LIVES
 #: What a relative score counts at least, so that its logarithm is finite.
 _FLOOR = 1e-3
-_UNSAID = math.log(_FLOOR)
 #: Logarithm of the smallest fading count that is told from none, and of the positive share of an unrated
 #: item.
 _FAINT, _UNKNOWN = math.log(0.1), -math.log(2.0)
-#: Logarithm of the age of an item that is yet to come.
-_NEW = math.log(10.0)
+#: Added to the age of an item, and the age of one that is yet to come.
+_NEW = 10.0
 
-#: Columns of what a survey keeps of each candidate.
+#: What a survey keeps of each candidate.
 VIEWS = 5
+#: Rows of a block: the features, and one to write to.
+SPARE, ROWS = len(FEATURES), len(FEATURES) + 1
 
 # Columns of the item table: ratings that stand, positive ones, the event of the last change, logarithms of
 # what is read at each request, and the fading counts with their logarithms.
@@ -84,7 +86,7 @@ def count_events(positive, event, items, ratings, weights, previous_weights, tab
 
 
 @reading
-def survey(table, now, candidates, stands_for, sums, views, scales):
+def survey(table, now, candidates, stands_for, sums, block, bits, views, scales):
     """What the rows of all candidates are measured by, before any row can be made.
 
     Parameters
@@ -97,7 +99,9 @@ def survey(table, now, candidates, stands_for, sums, views, scales):
         For how many each candidate stands where not all items are candidates; empty: each for itself.
     sums : float array, shape (items, 2)
         From `evidence`.
-    views : float array, shape (candidates, VIEWS)
+    block, bits : arrays
+        Room, from `room(ROWS)`.
+    views : float array, shape (VIEWS, candidates)
         Written: both sums relative to popularity, and the fading counts that the mixture draws from.
     scales : float array, shape (VIEWS + 3,)
         Written: the largest of both sums, and the mixture's share of each of its lists by its total.
@@ -106,33 +110,20 @@ def survey(table, now, candidates, stands_for, sums, views, scales):
     once, twice, thrice = 0.0, 0.0, 0.0
     first, second, third = 1e-300, 1e-300, 1e-300
     size = 0.0
-    for place in range(candidates.size):
-        c, item = np.uint64(place), np.int64(candidates[place])
-        fellows = stands_for[c] if stands_for.size > 0 else 1.0
-        size += fellows
-        if item < 0 or item >= sums.shape[0] or table[np.uint64(item), COUNT] <= 0.0:
-            for v in range(views.shape[1]):
-                views[c, v] = 0.0
-            continue
-        i = np.uint64(item)
-        said, near = sums[i, 0] / table[i, ROOT], sums[i, 1] / table[i, ROOT]
-        best, most = max(best, said), max(most, near)
-        # Each rate is a multiple of the slowest, so one exponential serves all.
-        slowest = math.exp(-_RATES[3] * (now - table[i, UPDATED]))
-        slower = slowest * slowest * slowest
-        slower *= slower
-        slow = slower * slower
-        slow *= slow * slower
-        views[c, 0], views[c, 1] = said, near
-        views[c, 2] = table[i, FADING + 1] * slow
-        views[c, 3] = table[i, FADING + 2] * slower
-        views[c, 4] = table[i, FADING + 3] * slowest
-        once += fellows * said
-        twice += fellows * said * said
-        thrice += fellows * said * said * said
-        first += fellows * views[c, 2]
-        second += fellows * views[c, 3]
-        third += fellows * views[c, 4]
+    for begin in range(0, candidates.size, BLOCK):
+        count = min(BLOCK, candidates.size - begin)
+        _view(table, now, candidates, sums, block, bits, begin, count, views)
+        for c in range(np.uint64(begin), np.uint64(begin + count)):
+            fellows = stands_for[c] if stands_for.size > 0 else 1.0
+            said = views[0, c]
+            best, most = max(best, said), max(most, views[1, c])
+            size += fellows
+            once += fellows * said
+            twice += fellows * said * said
+            thrice += fellows * said * said * said
+            first += fellows * views[2, c]
+            second += fellows * views[3, c]
+            third += fellows * views[4, c]
     scales[0], scales[1] = best, most
     scales[2] = 0.2 * size / max(once / best, 1e-300)
     scales[3] = 0.3 * size / max(twice / best / best, 1e-300)
@@ -140,51 +131,103 @@ def survey(table, now, candidates, stands_for, sums, views, scales):
     scales[5], scales[6], scales[7] = 0.1 * size / first, 0.1 * size / second, 0.1 * size / third
 
 
-@kernel
-def _row(items, table, now, item, views, c, scales, features, r):
-    """The features of one candidate; an item that nobody has rated is known by its absence."""
-    said, near = views[c, 0] / scales[0], views[c, 1] / scales[1]
-    features[r, 0] = said
-    features[r, 1] = math.log(said + _FLOOR) if said > 0.0 else _UNSAID
-    features[r, 2] = near
-    features[r, 3] = math.log(near + _FLOOR) if near > 0.0 else _UNSAID
-    if item < 0 or item >= table.shape[0] or table[np.uint64(item), COUNT] <= 0.0:
-        features[r, 4] = 0.0
-        for b in range(_RATES.size):
-            features[r, 5 + b] = _FAINT
-        features[r, 9], features[r, 10] = _UNKNOWN, _NEW
-    else:
-        i = np.uint64(item)
-        features[r, 4] = table[i, LOG_COUNT]
-        passed = now - table[i, UPDATED]
-        for b in range(_RATES.size):
-            features[r, 5 + b] = max(table[i, LOG_FADING + b] - _RATES[b] * passed, _FAINT)
-        features[r, 9] = table[i, LOG_SHARE]
-        features[r, 10] = math.log(now - np.float64(items[i].first_event) + 10.0)
-    # A candidate drawn from one of several lists, where a product asks all of them to agree. Sequence
-    # neighbours speak three times, as they are and sharpened: how far their best stand out differs.
-    share = said * (scales[2] + said * (scales[3] + said * scales[4]))
-    share += scales[5] * views[c, 2] + scales[6] * views[c, 3] + scales[7] * views[c, 4]
-    features[r, 11] = math.log(share + 0.01)
+@vectors
+def _view(table, now, candidates, sums, block, bits, begin, count, views):
+    for k in range(count):
+        item = np.int64(candidates[np.uint64(begin + k)])
+        if item < 0 or item >= sums.shape[0] or table[np.uint64(item), COUNT] <= 0.0:
+            for row in range(VIEWS):
+                block[row, k] = 0.0
+            block[5, k] = 1.0
+            block[6, k] = 0.0
+        else:
+            i = np.uint64(item)
+            block[0, k], block[1, k] = sums[i, 0], sums[i, 1]
+            block[2, k], block[3, k], block[4, k] = (
+                table[i, FADING + 1], table[i, FADING + 2], table[i, FADING + 3],
+            )  # fmt: skip
+            block[5, k] = table[i, ROOT]
+            block[6, k] = -_RATES[3] * (now - table[i, UPDATED])
+    exponentials(block, bits, 6, 7, count)
+    for k in range(count):
+        c = np.uint64(begin + k)
+        # Each rate is a multiple of the slowest, so one exponential serves all.
+        slowest = block[6, k]
+        slower = slowest * slowest * slowest
+        slower *= slower
+        slow = slower * slower
+        slow *= slow * slower
+        views[0, c], views[1, c] = block[0, k] / block[5, k], block[1, k] / block[5, k]
+        views[2, c] = block[2, k] * slow
+        views[3, c] = block[3, k] * slower
+        views[4, c] = block[4, k] * slowest
+
+
+@vectors
+def rows(items, table, now, candidates, views, scales, block, bits, begin, count):
+    """The features of `count` candidates from the one at `begin`, as the columns of `block`.
+
+    An item that nobody has rated is known by its absence.
+    """
+    for k in range(count):
+        item = np.int64(candidates[np.uint64(begin + k)])
+        if item < 0 or item >= table.shape[0] or table[np.uint64(item), COUNT] <= 0.0:
+            block[4, k] = 0.0
+            block[5, k], block[6, k], block[7, k], block[8, k] = _FAINT, _FAINT, _FAINT, _FAINT
+            block[9, k], block[10, k] = _UNKNOWN, _NEW
+        else:
+            i = np.uint64(item)
+            passed = now - table[i, UPDATED]
+            block[4, k] = table[i, LOG_COUNT]
+            block[5, k] = max(table[i, LOG_FADING] - _RATES[0] * passed, _FAINT)
+            block[6, k] = max(table[i, LOG_FADING + 1] - _RATES[1] * passed, _FAINT)
+            block[7, k] = max(table[i, LOG_FADING + 2] - _RATES[2] * passed, _FAINT)
+            block[8, k] = max(table[i, LOG_FADING + 3] - _RATES[3] * passed, _FAINT)
+            block[9, k] = table[i, LOG_SHARE]
+            block[10, k] = now - np.float64(items[i].first_event) + _NEW
+    best, most = scales[0], scales[1]
+    for k in range(count):
+        c = np.uint64(begin + k)
+        said, near = views[0, c] / best, views[1, c] / most
+        block[0, k], block[1, k] = said, said + _FLOOR
+        block[2, k], block[3, k] = near, near + _FLOOR
+        # A candidate drawn from one of several lists, where a product asks all of them to agree. Sequence
+        # neighbours speak three times, as they are and sharpened: how far their best stand out differs.
+        share = said * (scales[2] + said * (scales[3] + said * scales[4]))
+        share += scales[5] * views[2, c] + scales[6] * views[3, c] + scales[7] * views[4, c]
+        block[11, k] = share + 0.01
+    logarithms(block, bits, 1, SPARE, count)
+    logarithms(block, bits, 3, SPARE, count)
+    logarithms(block, bits, 10, SPARE, count)
+    logarithms(block, bits, 11, SPARE, count)
 
 
 @reading
-def fill(h, table, now, candidates, views, scales, features):
+def fill(h, table, now, candidates, views, scales, block, bits, features):
     """Rows of features for the candidates, after a `survey`."""
-    items = h.items
-    for place in range(candidates.size):
-        c = np.uint64(place)
-        _row(items, table, now, np.int64(candidates[c]), views, c, scales, features, c)
+    for begin in range(0, candidates.size, BLOCK):
+        count = min(BLOCK, candidates.size - begin)
+        rows(h.items, table, now, candidates, views, scales, block, bits, begin, count)
+        for k in range(count):
+            for f in range(features.shape[1]):
+                features[np.uint64(begin + k), f] = block[f, k]
 
 
 @reading
-def weigh(h, table, now, candidates, views, scales, weights, row, scores):
-    """The rows' weighted sums, added in the order of the features; `row`, shape (1, features), is room."""
-    items = h.items
-    for place in range(candidates.size):
-        c = np.uint64(place)
-        _row(items, table, now, np.int64(candidates[c]), views, c, scales, row, np.uint64(0))
-        score = 0.0
-        for f in range(weights.size):
-            score += row[0, f] * weights[f]
-        scores[c] = score
+def weigh(h, table, now, candidates, views, scales, weights, block, bits, scores):
+    """The rows' weighted sums, added in the order of the features."""
+    for begin in range(0, candidates.size, BLOCK):
+        count = min(BLOCK, candidates.size - begin)
+        rows(h.items, table, now, candidates, views, scales, block, bits, begin, count)
+        weighted(block, weights, 0, weights.size, begin, count, scores)
+
+
+@vectors
+def weighted(block, weights, first, last, begin, count, scores):
+    """Set a block of scores to the weighted sums of the features from `first` to before `last`."""
+    for k in range(count):
+        scores[np.uint64(begin + k)] = 0.0
+    for f in range(first, last):
+        weight = weights[f]
+        for k in range(count):
+            scores[np.uint64(begin + k)] += block[f, k] * weight

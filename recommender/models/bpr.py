@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recommender.history import Events
-from recommender.history_kernels import find
+from recommender.history_index import find
 from recommender.history_layout import kernel
 from recommender.models.base import ModelContext
 from recommender.models.mf import MF

@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 
 from recommender.history import Events
 from recommender.models.base import NEVER, Arrays, FloatArray, IntArray, ModelContext
-from recommender.models.mf_kernels import LANES, descend, dot
+from recommender.models.mf_kernels import LANES, descend, score_all
 from recommender.models.options import between, one_of
 from recommender.models.randomness import fill_normal
 
@@ -145,27 +145,18 @@ class MF:
 
     def predict(self, user: int, candidates: IntArray) -> FloatArray:
         """Dot products; 0 where the user or the item is unknown."""
-        predictions = np.zeros(len(candidates))
-        if 0 <= user < self._counts[_USERS]:
-            dot(
-                self._factors[_USERS],
-                user,
-                self._factors[_ITEMS],
-                self._counts[_ITEMS],
-                candidates,
-                predictions,
-            )
-        return predictions
+        return self._scored(user, candidates, by_distance=False)
 
     def score(self, user: int, candidates: IntArray) -> FloatArray:
         """How promising the candidates are, as `rank` says."""
-        predictions = self.predict(user, candidates)
-        if self._by_distance:
-            np.subtract(1.0, predictions, out=predictions)
-            np.abs(predictions, out=predictions)
-            np.negative(predictions, out=predictions)
-        # Too large a learn_rate makes factors grow without bound.
-        return np.nan_to_num(predictions, copy=False, nan=-1.0)
+        return self._scored(user, candidates, self._by_distance)
+
+    def _scored(self, user: int, candidates: IntArray, by_distance: bool) -> FloatArray:
+        scores = np.empty(len(candidates))
+        known = user if 0 <= user < self._counts[_USERS] else -1
+        users, items = self._factors
+        score_all(users, known, items, self._counts[_ITEMS], candidates, by_distance, scores)
+        return scores
 
     def neighbours(self, user: int, candidates: IntArray) -> IntArray | None:
         """None: factors have no neighbours."""

@@ -15,6 +15,7 @@ from recommender.models.randomness import mix
 LANES = 8
 #: Added to the length of a factor's gradients, so that none at all divides nothing by nothing.
 _LEAST = 1e-8
+_LARGEST = np.finfo(np.float64).max
 #: Which numbers of the seed the negatives are drawn from; the initial vectors have 0 and 1, BPR has 2.
 _DRAWS = 3
 
@@ -95,8 +96,16 @@ def descend(
 
 
 @_kernel
-def dot(user_factors, user, item_factors, count, candidates, predictions):
+def score_all(user_factors, user, item_factors, count, candidates, by_distance, scores):
+    """Predictions, or how near they are to 1, in one pass; `user` is -1 for one that is not known.
+
+    Too large a step makes factors grow without bound: a score is finite nevertheless.
+    """
     for c in range(candidates.size):
         item = np.int64(candidates[c])
-        if item >= 0 and item < count:
-            predictions[c] = product(user_factors, user, item_factors, item)
+        score = 0.0
+        if user >= 0 and item >= 0 and item < count:
+            score = product(user_factors, user, item_factors, item)
+        if by_distance:
+            score = -abs(1.0 - score)
+        scores[c] = -1.0 if np.isnan(score) else min(max(score, -_LARGEST), _LARGEST)

@@ -20,8 +20,10 @@ from recommender.models.similarities import PEARSON_BASELINE, SUMS, add, similar
 _COLUMNS = np.array(SUMS)
 #: Similarities that one block of candidates may hold at a time.
 _BLOCK = 1 << 21
-#: Candidates whose similarities are copied from kept ones at a time: few enough to stay in the cache.
-_TILE = 64
+#: Candidates whose similarities are copied from kept ones at a time, and how many of these: they stay in the
+#: cache, and yet each row is read in long pieces.
+_TILE = 256
+_COPIED = 1 << 15
 
 
 class Parameters(NamedTuple):
@@ -97,10 +99,21 @@ def _copy_similarities(kept, mine, block, sims):  # type: ignore[no-untyped-def]
     for c in range(block.size):
         if 0 <= block[c] < len(kept.similarities):
             places[c] = block[c]
-    for m in range(mine.size):
-        row = mine[m]
+    # Four rows at a time: each is read as one stream, and four of them write to one place.
+    whole = mine.size - mine.size % 4
+    for m in range(0, whole, 4):
+        row_0, row_1 = kept.similarities[mine[m]], kept.similarities[mine[m + 1]]
+        row_2, row_3 = kept.similarities[mine[m + 2]], kept.similarities[mine[m + 3]]
         for c in range(block.size):
-            sims[c, m] = kept.similarities[row, places[c]]
+            place = places[c]
+            sims[c, m] = row_0[place]
+            sims[c, m + 1] = row_1[place]
+            sims[c, m + 2] = row_2[place]
+            sims[c, m + 3] = row_3[place]
+    for m in range(whole, mine.size):
+        row = kept.similarities[mine[m]]
+        for c in range(block.size):
+            sims[c, m] = row[places[c]]
 
 
 @njit(cache=True, error_model="numpy")
@@ -119,8 +132,9 @@ def estimate_by_items(  # type: ignore[no-untyped-def]
         place = users.start[user] + s
         mine[s] = users.others[place]
         residuals[s] = users.values[place] - (b.mean[0] + b.items[mine[s]] + b.users[user])
-    near, far, lengths = np.empty(count + 1), np.empty(count + 1), _lengths(items, candidates)
-    height = max(1, min(candidates.size, _TILE if has_pairs else _BLOCK // max(1, count)))
+    lengths = _lengths(items, candidates)
+    height = min(_TILE, _COPIED // max(1, count)) if has_pairs else _BLOCK // max(1, count)
+    height = max(1, min(candidates.size, height))
     sims = np.zeros((height, count))
     changes, found = np.empty(height), np.empty(height, np.int32)
     for first in range(0, candidates.size, height):
@@ -133,7 +147,7 @@ def estimate_by_items(  # type: ignore[no-untyped-def]
                 for s in range(count):
                     if mine[s] == block[c]:
                         sims[c, s] = 1.0
-        adjustments(sims, block.size, residuals, count, p.k, p.min_k, near, far, changes, found)
+        adjustments(sims, block.size, residuals, count, p.k, p.min_k, changes, found)
         for c in range(block.size):
             known = lengths[first + c] > 0
             scores[first + c] = level + b.items[block[c]] + changes[c] if known else level
@@ -177,7 +191,6 @@ def estimate_by_users(users, items, b, p, user, candidates, scores, neighbours):
         longest = max(longest, lengths[c])
     row, residuals = np.empty((1, longest)), np.empty(longest)
     change, found = np.empty(1), np.empty(1, np.int32)
-    near, far = np.empty(longest + 1), np.empty(longest + 1)
     for c in range(candidates.size):
         item = candidates[c]
         count = lengths[c]
@@ -190,6 +203,6 @@ def estimate_by_users(users, items, b, p, user, candidates, scores, neighbours):
             row[0, s] = sims[rater]
             value = items.values[items.start[item] + s]
             residuals[s] = value - (b.mean[0] + b.users[rater] + b.items[item])
-        adjustments(row, 1, residuals, count, p.k, p.min_k, near, far, change, found)
+        adjustments(row, 1, residuals, count, p.k, p.min_k, change, found)
         scores[c] += change[0]
         neighbours[c] = found[0]

@@ -11,7 +11,7 @@ import difflib
 import importlib
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from recommender.models.base import Model, ModelContext
@@ -102,11 +102,8 @@ def canonical(spec: str) -> str:
     return "/".join([label, *(f"{option}={value}" for option, value in sorted(changed.items()))])
 
 
-def warm(specs: tuple[str, ...] = ()) -> None:
-    """Compile, or load from the cache, the kernels of the history and of these models; of all by default."""
-    from recommender import history
-
-    history.warm()
+def warm(specs: Sequence[str] = ()) -> None:
+    """Compile, or load from the cache, the kernels of these models; of all by default."""
     for name, (module, _, _) in _MODELS.items():
         if specs and not any(spec.split("/")[0] == name for spec in specs):
             continue

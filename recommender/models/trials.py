@@ -37,52 +37,49 @@ class Trials:
     """
 
     def __init__(self, first: int, last: int, memory: float = 1000.0) -> None:
-        self._first, self._last = first, last
-        self._keep = 1.0 - 1.0 / memory
-        self._gains = np.zeros(len(FACTORS))
-        self._gains[0] = HEAD_START
+        self.first, self.last = first, last
+        self.keep = 1.0 - 1.0 / memory
+        self.gains = np.zeros(len(FACTORS))
+        self.gains[0] = HEAD_START
 
     @property
     def factor(self) -> float:
         """The factor with the largest gain."""
-        return float(FACTORS[int(np.argmax(self._gains))])
+        return float(FACTORS[int(np.argmax(self.gains))])
 
     def applied(self, weights: FloatArray) -> FloatArray:
         """The weights with the best factor."""
         scaled = weights.copy()
-        scaled[self._first : self._last] *= self.factor
+        scaled[self.first : self.last] *= self.factor
         return scaled
-
-    def learn(self, features: FloatArray, stands_for: FloatArray, weights: FloatArray, chosen: int) -> None:
-        """Try all factors on one choice, each gaining 1 / log2(rank + 2); see `ListwiseRanker.learn`."""
-        _try(features, stands_for, weights, chosen, self._first, self._last, FACTORS, self._keep, self._gains)
 
     def state(self) -> Arrays:
         """`gains`, shape (factors,)."""
-        return {"gains": self._gains.copy()}
+        return {"gains": self.gains.copy()}
 
     def restore(self, state: Arrays) -> None:
         """Take them over."""
-        self._gains = state["gains"].astype(np.float64)
+        self.gains = state["gains"].astype(np.float64)
 
 
 @njit(cache=True)
-def _try(features, stands_for, weights, chosen, first, last, factors, keep, gains):
-    rows, size = features.shape
-    fixed, scaled = np.zeros(rows), np.zeros(rows)
-    for row in range(rows):
-        for f in range(size):
-            part = features[row, f] * weights[f]
-            if first <= f < last:
-                scaled[row] += part
-            else:
-                fixed[row] += part
-    for k in range(factors.size):
-        own = fixed[chosen] + factors[k] * scaled[chosen]
-        rank = 0.0
-        for row in range(rows):
-            if fixed[row] + factors[k] * scaled[row] > own:
-                rank += stands_for[row]
+def judge(fixed, scaled, stands_for, chosen, keep, gains):
+    """Let each factor gain 1 / log2(rank + 2) by the rank that it gives to the chosen row.
+
+    Parameters
+    ----------
+    fixed, scaled : float array, shape (candidates,)
+        The parts of the scores that no factor and that all factors are applied to.
+    stands_for : float array, shape (candidates,)
+    chosen : int
+    """
+    own, ranks = np.empty(FACTORS.size), np.zeros(gains.size)
+    for k in range(FACTORS.size):
+        own[k] = fixed[chosen] + FACTORS[k] * scaled[chosen]
+    for row in range(fixed.size):
+        for k in range(FACTORS.size):
+            ranks[k] += stands_for[row] * np.float64(fixed[row] + FACTORS[k] * scaled[row] > own[k])
+    for k in range(gains.size):
         gains[k] *= keep
-        if rank < DEPTH:
-            gains[k] += 1.0 / math.log2(rank + 2.0)
+        if ranks[k] < DEPTH:
+            gains[k] += 1.0 / math.log2(ranks[k] + 2.0)

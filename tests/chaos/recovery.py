@@ -23,7 +23,8 @@ class Event:
     alone : bool
         All workers were ready when it happened, and nothing else came before all was well again.
     mended : float or None
-        For the broker, when it answered again; the recovery is measured from there.
+        When the broker answered again, or a worker that joins had loaded its code; the recovery is measured
+        from there.
     recovered : float
         When every partition was learned from again by a worker that says it is ready.
     """

@@ -69,13 +69,21 @@ def rating(user: str, item: str, value: float | None, time: float, **more: Any) 
     return Record(json.dumps(body).encode(), user.encode(), **more)
 
 
-def shown(user: str, request: str, arm: str, time: float, items: list[str], name: str = "default") -> Record:
+def shown(
+    user: str,
+    request: str,
+    arm: str,
+    time: float,
+    items: list[str],
+    name: str = "default",
+    forced: bool = False,
+) -> Record:
     sources = ["exploit", "exploit", "explore"]
     places = [
         LoggedPlace(item, source, position)
         for position, (item, source) in enumerate(zip(items, sources, strict=False))
     ]
-    logged = LoggedRecommendation(user, request, name, arm, f"{arm}-model", time, places)
+    logged = LoggedRecommendation(user, request, name, arm, f"{arm}-model", time, places, forced)
     return Record(logged.encode(), user.encode())
 
 
@@ -102,8 +110,10 @@ def simulated(days: range, seed: int = 1) -> tuple[list[Record], list[Record], d
 
 def test_the_report(kafka: str, topics: Topics, run: Report, tmp_path: Path) -> None:
     lists, ratings, expected = simulated(range(5))
-    produce(kafka, topics.ratings, ratings)
-    produce(kafka, topics.recommendations, lists + lists[-20:])
+    # Who names an arm was not given it.
+    named = [shown("u0", "named", "b", START, ["x", "y"], forced=True)]
+    produce(kafka, topics.ratings, [rating("u0", "x", 5, START + 60), *ratings])
+    produce(kafka, topics.recommendations, named + lists + lists[-20:])
     plot = tmp_path / "rates.svg"
     code, out, err = run("--json", "-", "--plot", plot, "--state", tmp_path / "state.npz")
     assert (code, err) == (0, "")
@@ -124,10 +134,13 @@ def test_the_report(kafka: str, topics: Topics, run: Report, tmp_path: Path) -> 
     assert (difference["name"], difference["base"], difference["users"]) == ("b", "a", 60)
     assert difference["p_value"] < 0.01
     assert 0.2 < difference["difference"] < 0.6
+    assert (difference["adjusted_p_value"], difference["comparisons"]) == (difference["p_value"], 1)
+    (forced,) = told["forced"]
+    assert [forced[name] for name in ("name", "users", "recommendations", "positive")] == ["b", 1, 2, 1]
     assert [each["name"] for each in told["sources"]] == ["exploit", "explore"]
     assert [each["recommendations"] for each in told["sources"]] == [600, 300]
     read = told["read"]
-    assert (read["ratings"]["records"], read["recommendations"]["records"]) == (900, 320)
+    assert (read["ratings"]["records"], read["recommendations"]["records"]) == (901, 321)
     assert plot.read_text().startswith("<svg")
 
 

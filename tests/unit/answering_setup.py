@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from recommender.answering import Answerer
-from recommender.bulk import Batch
+from recommender.batch import Batch
 from recommender.checkpoint import CheckpointStore, Identity
+from recommender.held import Held
 from recommender.ingest import Outgoing
 from recommender.log_writer import LogWriter
 from recommender.messages import Rating
 from recommender.shard import Shard, ShardOptions
-from recommender.shards import Held, Shards
+from recommender.shards import Shards
 from tests.unit.doubles import FakeRecord, Sent, until
 
 REQUESTS, RESPONSES = "recommendation-requests", "recommendation-responses"
@@ -68,10 +69,8 @@ class Desk:
     async def take(self, *records: FakeRecord) -> None:
         """Hand a batch over, without waiting for its replies."""
         fetched: list[Any] = list(records)
-        batch, sought = Batch(REQUESTS, records[0].partition, fetched), -1
-        while sought < len(self.sought):  # these records are all that the log has, so they come again
-            sought = len(self.sought)
-            await self.answerer.take(batch)
+        # These records are all that the log has.
+        await self.answerer.take(Batch(REQUESTS, records[0].partition, fetched, position=0))
 
     async def ask(self, *records: FakeRecord) -> list[Outgoing]:
         """Hand a batch over and wait until each request is done with; what went to the response topic."""

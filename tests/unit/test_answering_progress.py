@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recommender.bulk import Batch
+from recommender.batch import Batch
 from recommender.progress import Progress
 from tests.unit.answering_setup import REQUESTS, RESPONSES, Desk, body, error_of, request
 from tests.unit.doubles import few, until
@@ -243,6 +243,42 @@ def test_requests_that_were_lost_on_the_way_are_read_again() -> None:
         assert (desk.sought, desk.answerer.done()) == ([(0, 1)], {0: 5})
 
     asyncio.run(scenario())
+
+
+def test_requests_that_kafka_deleted_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        desk = Desk()
+        late: list[Any] = [request(7)]
+        await desk.answerer.take(Batch(REQUESTS, 0, late, position=0, begins=6))
+        await until(lambda: desk.answerer.done() == {0: 8})
+        assert desk.sought == []
+
+    asyncio.run(scenario())
+    (told,) = caplog.messages
+    assert told == f"{REQUESTS}[0]: offsets 0 to 5 were deleted from the log before they were answered"
+
+
+def test_where_to_read_on(caplog: pytest.LogCaptureFixture) -> None:
+    answerer = Desk(partitions=4).answerer
+    assert answerer.start_at(1, 0, 5, 9) == 5  # never seen
+    assert answerer.start_at(2, 7, 5, 9) == 7
+    assert answerer.start_at(2, 6, 5, 9) == 7  # further than what is committed
+    assert answerer.start_at(2, 8, 5, 9) == 8  # another worker got further meanwhile
+    assert caplog.messages == []
+    assert [answerer.start_at(partition, 3, 6, 9) for partition in (3, 3, 2)] == [6, 6, 8]
+    (told,) = caplog.messages
+    assert told.startswith(f"{REQUESTS}[3]: offsets 3 to 5 were deleted")
+
+
+def test_a_request_topic_that_was_made_again_is_read_from_its_start(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    answerer = Desk(partitions=2).answerer
+    assert answerer.start_at(1, 50, 0, 60) == 50
+    assert answerer.start_at(1, 0, 0, 20) == 0
+    assert answerer.start_at(1, 0, 0, 20) == 0
+    (told,) = caplog.messages
+    assert told.startswith(f"{REQUESTS}[1] ends at offset 20, but was answered up to 50")
 
 
 def test_the_rest_of_a_batch_is_not_believed_when_its_partition_has_come_back(

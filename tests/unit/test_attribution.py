@@ -17,7 +17,7 @@ from recommender.attribution import Attribution, AttributionError
 from recommender.attribution_counts import Counts, merged
 
 WINDOW = 10.0
-#: Experiment, arm, source, position and user.
+#: Experiment, arm (with ! where it was forced), source, position and user.
 Key = tuple[str, str, str, int, str]
 
 
@@ -30,6 +30,7 @@ class Shown(NamedTuple):
     arm: str
     time: float
     items: tuple[str, ...]
+    forced: bool = False
 
     @property
     def places(self) -> list[tuple[str, str, int]]:
@@ -51,7 +52,7 @@ def add(attribution: Attribution, record: Shown | Rated) -> None:
     if isinstance(record, Rated):
         attribution.rated(*record)
     else:
-        attribution.recommended(*record[:5], record.places)
+        attribution.recommended(*record[:5], record.places, forced=record.forced)
 
 
 def joined(records: Sequence[Shown | Rated], **options: float) -> dict[Key, tuple[int, int, int]]:
@@ -66,7 +67,7 @@ def plain(counts: Counts) -> dict[Key, tuple[int, int, int]]:
     return {
         (
             names["experiment"][row["experiment"]],
-            names["arm"][row["arm"]],
+            names["arm"][row["arm"]] + "!" * int(row["forced"]),
             names["source"][row["source"]],
             int(row["position"]),
             names["user"][row["user"]],
@@ -104,7 +105,7 @@ def naive(
     counts: dict[Key, list[int]] = defaultdict(lambda: [0, 0, 0])
     for (shown, _, source, position), sign in zip(places, outcome, strict=True):
         if since <= shown.time < until:
-            row = counts[(shown.experiment, shown.arm, source, position, shown.user)]
+            row = counts[(shown.experiment, shown.arm + "!" * shown.forced, source, position, shown.user)]
             row[0] += 1
             row[1] += sign != 0
             row[2] += sign > 0
@@ -120,7 +121,15 @@ def logs(draw: st.DrawFn) -> list[Shown | Rated]:
     # Two lists of one request have different times, else which of them counts would be up to the tie rule.
     lists = draw(st.lists(shown, max_size=10, unique_by=lambda each: (each[0], each[3], each[1])))
     records: list[Shown | Rated] = [
-        Shown(user, f"r{request}", f"e{request % 2}", f"a{request % 3}", float(time), tuple(chosen))
+        Shown(
+            user,
+            f"r{request}",
+            f"e{request % 2}",
+            f"a{request % 3}",
+            float(time),
+            tuple(chosen),
+            time % 4 == 1,
+        )
         for user, time, chosen, request in lists
     ]
     rated = st.tuples(users, items, st.sampled_from([-1, 0, 1]), st.integers(0, 70).map(float))
@@ -149,7 +158,7 @@ def dense(draw: random.Random) -> list[Shown | Rated]:
         time = float(draw.randint(0, 8) * 5 + number % 2)
         user, arm = draw.choice("uv"), draw.choice("ab")
         if not any((user, request, time) == (each[0], each[1], each[4]) for each in records[:number]):
-            records.append(Shown(user, request, "e", arm, time, tuple(items)))
+            records.append(Shown(user, request, "e", arm, time, tuple(items), draw.random() < 0.3))
     for offset in range(draw.randint(2, 20)):
         time = float(draw.randint(0, 11) * 5 + draw.choice([0, 0, 1]))
         records.append(Rated(draw.choice("uv"), draw.choice("xy"), draw.choice([-1, 1]), time, offset))

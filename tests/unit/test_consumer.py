@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import faust
@@ -12,8 +13,9 @@ import pytest
 from aiokafka.errors import IllegalStateError, KafkaConnectionError
 from faust.types import TP
 
-from recommender import bulk, consumer
-from recommender.consumer import Consumer, Span
+from recommender import bulk, consumer, consumer_thread
+from recommender.consumer import Consumer
+from recommender.consumer_thread import Span
 from tests.unit.doubles import until
 
 SPAN = Span(3, 900, 7)
@@ -194,5 +196,44 @@ def test_faust_commits_nothing_and_remembers_nothing(monkeypatch: pytest.MonkeyP
         # Faust drops a batch that lies before this note, which it takes after a seek back, too.
         reader.consumer._read_offset[tp] = 99
         assert reader.consumer._read_offset[tp] is None
+
+    asyncio.run(scenario())
+
+
+def test_a_thread_that_answers_nobody_has_not_committed(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> None:
+        asked: Any = SimpleNamespace(
+            call_thread=lambda method, offsets: asyncio.Event().wait(), _commit_offsets=None, crashed=False
+        )
+        assert await consumer_thread.ConsumerThread.commit_offsets(asked, {TP("ratings", 0): 1}) is False
+
+    monkeypatch.setattr(consumer_thread, "COMMIT_SECONDS", -0.99)
+    asyncio.run(run())
+
+
+def test_a_partition_whose_batches_piled_up_is_read_on_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        reader = Reader(monkeypatch)
+        tp = TP("ratings", 0)
+        loop = asyncio.get_running_loop()
+        waiting, answered = loop.create_future(), loop.create_future()
+        answered.set_result(None)
+        asked: Any = SimpleNamespace(
+            thread_loop=loop,
+            _consumer=SimpleNamespace(_fetcher=SimpleNamespace(_fetch_waiters={waiting, answered})),
+        )
+        asked._look_again = lambda: consumer_thread.ConsumerThread._look_again(asked)
+        monkeypatch.setattr(
+            reader.thread,
+            "look_again",
+            lambda: consumer_thread.ConsumerThread.look_again(asked),
+            raising=False,
+        )
+        reader.consumer._set_active_tps({tp})
+        reader.consumer.on_buffer_full(tp)
+        assert reader.active == set()
+        reader.consumer.on_buffer_drop(tp)
+        assert reader.active == {tp}
+        await asyncio.wait_for(waiting, 10)
 
     asyncio.run(scenario())

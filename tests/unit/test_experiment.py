@@ -5,18 +5,22 @@ from __future__ import annotations
 import json
 import math
 import xml.etree.ElementTree as ET
+from itertools import combinations
 from statistics import NormalDist
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.stats import binom
 
 from recommender.arms import Experiment
 from recommender.attribution import Attribution
-from recommender.attribution_counts import Counts
-from recommender.experiment import compare, report, wilson
+from recommender.attribution_counts import COUNT, NAMED, Counts
+from recommender.experiment import report
 from recommender.experiment_picture import as_png, as_svg
+from recommender.experiment_statistics import Difference, adjusted, compare, wilson
 
 Floats = NDArray[np.float64]
 
@@ -66,6 +70,66 @@ def test_counts_and_rates() -> None:
     assert summary.source_differences[0].difference == pytest.approx(-3 / 4)
     positions = [(each.name, each.recommendations, each.attributed) for each in summary.positions["a"]]
     assert positions == [("0", 2, 2), ("1", 2, 1), ("2", 2, 0)]
+
+
+def test_what_a_request_forced_is_counted_apart() -> None:
+    attribution = Attribution()
+    for user, arm, forced in [("u0", "a", False), ("u1", "b", False), ("u0", "b", True), ("u2", "c", True)]:
+        # Later than the list of u0's own arm, so that the rating is that of the forced list.
+        place = [("x", "exploit", 0)]
+        attribution.recommended(user, f"r{forced}", "e", arm, 10.0 + forced, place, forced=forced)
+        attribution.rated(user, "x", 1, 20.0)
+    summary = report(attribution.counts(), resamples=99)
+    assert [(each.name, each.users, each.attributed) for each in summary.arms] == [("a", 1, 0), ("b", 1, 1)]
+    assert [(each.name, each.recommendations) for each in summary.sources] == [("exploit", 2)]
+    assert {name: len(each) for name, each in summary.positions.items()} == {"a": 1, "b": 1}
+    assert [(each.name, each.users, each.attributed) for each in summary.forced] == [("b", 1, 1), ("c", 1, 1)]
+
+
+@given(st.lists(st.floats(1e-6, 1), min_size=1, max_size=6))
+def test_adjusted_p_values_are_those_of_holm(values: list[float]) -> None:
+    """Holm's method closes Bonferroni's test: what holds a hypothesis up most of all sets with it."""
+    differences = [Difference(str(number), "a", 0.0, None, each, 9) for number, each in enumerate(values)]
+    numbers = range(len(values))
+    sets = [each for size in numbers for each in combinations(numbers, size + 1)]
+    bonferroni = {each: min(1.0, len(each) * min(values[number] for number in each)) for each in sets}
+    expected = [max(bonferroni[each] for each in sets if number in each) for number in numbers]
+    assert [each.adjusted_p_value for each in adjusted(differences)] == pytest.approx(expected)
+    assert {each.comparisons for each in adjusted(differences)} == {len(values)}
+
+
+def test_a_difference_that_cannot_be_tested_is_adjusted_for_nothing() -> None:
+    found = adjusted([Difference("b", "a", 0.1, None, None, 1), Difference("c", "a", 0.1, None, 0.04, 9)])
+    assert [each.adjusted_p_value for each in found] == [None, 0.04]
+
+
+def test_of_many_arms_without_effect_one_is_found_in_one_of_twenty_experiments() -> None:
+    """Some p-value is at most .05, or some interval lacks 0, in 5 % of experiments at most."""
+    runs, arms, users = 300, 4, 120
+    wrong, outside, naive = 0, 0, 0
+    for run in range(runs):
+        draw = np.random.default_rng([7, run])
+        attribution = attributed(draw, arms, users)
+        told = report(attribution, resamples=199, seed=run).arm_differences
+        wrong += min(each.adjusted_p_value or 1.0 for each in told) <= 0.05
+        naive += min(each.p_value or 1.0 for each in told) <= 0.05
+        outside += any(
+            each.interval is not None and not each.interval[0] < 0 < each.interval[1] for each in told
+        )
+    most = 0.05 * runs + 3.3 * math.sqrt(0.05 * 0.95 * runs)
+    assert wrong <= most
+    assert outside <= most
+    assert naive > most
+
+
+def attributed(draw: np.random.Generator, arms: int, users: int) -> Counts:
+    """Counts of arms of one rate, eight ratings from each user."""
+    rows = np.zeros(arms * users, COUNT)
+    rows["arm"], rows["user"] = np.repeat(np.arange(arms), users), np.arange(arms * users)
+    rows["places"] = rows["attributed"] = 8
+    rows["positive"] = simulated(draw, arms * users, 8, 0.6, 0.3)[:, 0]
+    names = {name: [str(number) for number in range(arms * users)] for name in NAMED}
+    return Counts(rows, names)
 
 
 def test_arms_come_in_the_order_asked_for_and_may_be_empty() -> None:

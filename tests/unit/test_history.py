@@ -206,3 +206,11 @@ def test_a_foreign_state_is_refused() -> None:
         History(4).restore({**state, "entry_items": np.zeros(0, np.int32)})
     with pytest.raises(HistoryError, match="lacks ring_users"):
         History(4).restore({name: array for name, array in state.items() if name != "ring_users"})
+
+
+def test_counts_of_some_items() -> None:
+    history = History(2)
+    assert history.counts_of(np.array([0, 3], np.int32)).tolist() == [0, 0]
+    history.append([0, 1, 0, 1], [2, 2, 0, 2], [1, 2, 3, np.nan], [1, 1, 1, 1], [0, 0, 0, 0])
+    assert history.counts_of(np.array([2, 0, 1, 3, 9], np.int32)).tolist() == [1, 1, 0, 0, 0]
+    assert history.counts_of(np.array([], np.int32)).tolist() == []

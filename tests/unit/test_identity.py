@@ -51,6 +51,21 @@ def test_what_means_the_same_fits(was: dict[str, str], now: dict[str, str]) -> N
             {"model": "sequence-knn/raters=64"},
             "RECOMMENDER_MODEL was 'sequence-knn', now 'sequence-knn/raters=64'",
         ),
+        (
+            {"model": "blend"},
+            {"arms": "mf:1,cooc:2"},
+            "RECOMMENDER_MODEL was 'blend', now RECOMMENDER_ARMS is 'cooc, mf'",
+        ),
+        (
+            {"arms": "mf:1,cooc:2"},
+            {"model": "cooc"},
+            "RECOMMENDER_ARMS was 'cooc, mf', now RECOMMENDER_MODEL is 'cooc'",
+        ),
+        (
+            {"arms": "mf:1,cooc:2"},
+            {"arms": "mf:1,blend:2"},
+            "RECOMMENDER_ARMS was 'cooc, mf', now 'blend, mf'",
+        ),
         ({"seed": "1"}, {"seed": "2"}, "RECOMMENDER_SEED was '1', now '2'"),
     ],
 )

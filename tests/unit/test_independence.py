@@ -1,10 +1,9 @@
-"""Whatever is cut, lost, repeated, saved or killed between any two steps: the state is that of the log."""
+"""Whatever is cut, lost, late, repeated, saved or killed between any two steps: the state is the log's."""
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recommender import learning
-from recommender.bulk import Batch
+from recommender.batch import Batch
 from recommender.checkpoint import CheckpointStore, Identity
-from recommender.continuity import SIGHTINGS
 from recommender.feedback import Feedback
 from recommender.forwarded import SOURCE
 from recommender.ingest import Ingest, Outgoing
@@ -29,18 +27,24 @@ from tests.unit.doubles import FakeRecord, few, rating_value
 PARTITIONS = 2
 #: Records in the logs before anything is forwarded.
 COUNT = 160
-STEPS = ["fetch", "fetch", "fetch", "lose", "repeat", "save", "save without commit", "kill", "kill half way"]
+STEPS = ["fetch", "fetch", "fetch", "lose", "lose", "delay", "repeat"]
+ENDS = ["save", "save without commit", "kill", "kill half way"]
 
 steps = st.lists(
-    st.tuples(st.sampled_from(STEPS), st.integers(0, PARTITIONS - 1), st.integers(1, 40)), max_size=40
+    st.tuples(st.sampled_from([*STEPS, *ENDS]), st.integers(0, PARTITIONS - 1), st.integers(1, 40)),
+    max_size=40,
 )
 
 
 class Kafka:
-    """Two partitions of ratings, some of them bad, some on the wrong one; and what the worker writes."""
+    """Two partitions of ratings, some of them bad, some on the wrong one; and what the worker writes.
+
+    Some offsets have no record, as if there were markers of transactions.
+    """
 
     def __init__(self, seed: int) -> None:
         self.logs: list[list[FakeRecord]] = [[] for _ in range(PARTITIONS)]
+        self._holes = random.Random(seed)
         self.committed: dict[int, int] = {}
         self.letters: set[tuple[int, int]] = set()
         self.good = 0
@@ -67,8 +71,15 @@ class Kafka:
         }
 
     def _append(self, partition: int, value: bytes | None, headers: Any = ()) -> None:
+        offset = self.end(partition) + (self._holes.randint(1, 3) if self._holes.random() < 0.1 else 0)
+        self.logs[partition].append(
+            FakeRecord(offset, value, None, 1000, tuple(headers), "ratings", partition)
+        )
+
+    def end(self, partition: int) -> int:
+        """The offset after the last record."""
         log = self.logs[partition]
-        log.append(FakeRecord(len(log), value, None, 1000, tuple(headers), "ratings", partition))
+        return log[-1].offset + 1 if log else 0
 
     async def send(self, topic: str, outgoing: Outgoing) -> asyncio.Future[Any]:
         assert outgoing.partition is not None
@@ -93,7 +104,7 @@ class Worker:
     def __init__(self, kafka: Kafka, directory: Path, options: ShardOptions) -> None:
         self.kafka = kafka
         self.position: dict[int, int] = {}
-        self.lost: Counter[tuple[int, int]] = Counter()
+        self.under_way: list[list[Batch]] = [[] for _ in range(PARTITIONS)]
         self.shards = Shards(options, CheckpointStore(directory, Identity("ratings", "id", PARTITIONS)))
         self.learner = Learner(
             self.shards,
@@ -105,22 +116,23 @@ class Worker:
         )
 
     async def start(self) -> Worker:
-        for partition, log in enumerate(self.kafka.logs):
+        for partition in range(PARTITIONS):
             committed = self.kafka.committed.get(partition)
-            held = await self.shards.open(partition, 0, len(log), committed)
+            held = await self.shards.open(partition, 0, self.kafka.end(partition), committed)
             assert (committed or 0) <= held.shard.offset
             self.position[partition] = held.shard.offset
         return self
 
-    async def _seek(self, partition: int, offset: int) -> int:
+    async def _seek(self, partition: int, offset: int) -> None:
         self.position[partition] = offset
-        return 0
 
     def fetch(self, partition: int, count: int) -> Batch | None:
         start = self.position[partition]
-        found: list[Any] = self.kafka.logs[partition][start : start + count]
-        self.position[partition] = start + len(found)
-        return Batch("ratings", partition, found) if found else None
+        records: list[Any] = [each for each in self.kafka.logs[partition] if each.offset >= start][:count]
+        if not records:
+            return None
+        self.position[partition] = records[-1].offset + 1
+        return Batch("ratings", partition, records, start)
 
     async def step(self, kind: str, partition: int, count: int) -> bool:
         """Do something; False if that was the worker's end."""
@@ -130,37 +142,42 @@ class Worker:
             await self.shards.save_all(self.kafka.commit)
         elif kind == "save without commit":
             await self.shards.save_all(_nothing)
+        elif kind == "lose":
+            self._lose(partition, count)
         elif kind != "kill":
             batch = self.fetch(partition, count)
-            if batch is not None and kind == "lose" and not self._may_lose(partition, batch.first_offset):
-                self.position[partition] = batch.first_offset
-            elif batch is not None and kind == "fetch":
-                await self.learner.take(batch)
-            elif batch is not None and kind == "kill half way":
-                taking = asyncio.create_task(self.learner.take(batch))
-                for _ in range(count):
-                    await asyncio.sleep(0)
-                taking.cancel()
-                await asyncio.wait([taking])
-                # It may still come to saving what it holds, as it does when it is stopped.
-                await self.shards.save_all(self.kafka.commit, 1.0)
+            if batch is not None:
+                self.under_way[partition].append(batch)
+            if kind == "fetch":
+                while self.under_way[partition]:
+                    await self.learner.take(self.under_way[partition].pop(0))
+            elif kind == "kill half way":
+                await self._stop_half_way(partition, count)
         return not kind.startswith("kill")
+
+    def _lose(self, partition: int, count: int) -> None:
+        """Any number of times at the same place, but not at the end, where no record would tell of it."""
+        batch = self.fetch(partition, count)
+        if batch is not None and self.position[partition] == self.kafka.end(partition):
+            self.position[partition] = batch.first_offset
+
+    async def _stop_half_way(self, partition: int, count: int) -> None:
+        if not self.under_way[partition]:
+            return
+        taking = asyncio.create_task(self.learner.take(self.under_way[partition][0]))
+        for _ in range(count):
+            await asyncio.sleep(0)
+        taking.cancel()
+        await asyncio.wait([taking])
+        # It may still come to saving what it holds, as it does when it is stopped.
+        await self.shards.save_all(self.kafka.commit, 1.0)
 
     async def finish(self) -> None:
         """Learn all that there is, and save it."""
-        while any(self.shards.held[number].shard.offset < len(log) for number, log in self._logs()):
-            for number, _ in self._logs():
+        while any(held.shard.offset < self.kafka.end(number) for number, held in self.shards.held.items()):
+            for number in range(PARTITIONS):
                 await self.step("fetch", number, 1000)
         assert await self.shards.save_all(self.kafka.commit)
-
-    def _may_lose(self, partition: int, first: int) -> bool:
-        """Not at the end, where the next record tells, and here none may come; nor ever the same again."""
-        self.lost[partition, first] += 1
-        at_end = self.position[partition] == len(self.kafka.logs[partition])
-        return not at_end and self.lost[partition, first] < SIGHTINGS
-
-    def _logs(self) -> Any:
-        return enumerate(self.kafka.logs)
 
 
 async def _nothing(offsets: Any) -> None:
@@ -196,7 +213,7 @@ def test_the_state_is_that_of_the_log(
         for number, shard in enumerate(expected):
             for found in (worker, again):
                 assert found.shards.held[number].shard.digest() == shard.digest()
-            assert kafka.committed[number] == shard.offset == len(kafka.logs[number])
+            assert kafka.committed[number] == shard.offset == kafka.end(number)
         assert sum(shard.live.tests for shard in expected) > 0
         assert sum(shard.events for shard in expected) == kafka.good
         assert kafka.letters == kafka.bad

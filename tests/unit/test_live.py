@@ -118,18 +118,36 @@ def test_a_sample_depends_on_the_numbers_alone(first: int, count: int, cut: int,
     assert whole == [*sample(first, cut, every), *sample(first + cut, count - cut, every)]
 
 
+def mixed(number: int) -> int:
+    """The finaliser of SplitMix64, in whole numbers of any length."""
+    number = (number + 0x9E3779B97F4A7C15) % 2**64
+    number = (number ^ number >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+    number = (number ^ number >> 27) * 0x94D049BB133111EB % 2**64
+    return number ^ number >> 31
+
+
+@given(st.integers(0, 100 * DENSE) | st.integers(DENSE - 20, DENSE + 20), st.sampled_from([1, 2, 3, 10, 100]))
+def test_a_sample_is_drawn_by_the_numbers_well_mixed(first: int, every: int) -> None:
+    expected = []
+    for number in range(first, first + 40):
+        drawn, rest = divmod(mixed(number), every)
+        thinner = min(max(number / DENSE, 1.0), 20.0)
+        expected.append(rest == 0 and (every == 1 or drawn % 65_536 * thinner < 65_536))
+    assert sample(first, 40, every).tolist() == expected
+
+
 def test_a_sample_has_its_share() -> None:
-    assert abs(sample(0, 100_000, 20).sum() - 5000) < 4 * 5000**0.5
+    assert abs(sample(0, DENSE, 20).sum() - DENSE / 20) < 4 * (DENSE / 20) ** 0.5
     assert sample(0, 100, 1).all()
 
 
 def test_the_sample_of_a_long_stream_thins_out() -> None:
-    count = 400_000
-    dense, thin, thinnest = (int(sample(first, count, 10).sum()) for first in (0, DENSE * 10, DENSE * 1000))
-    # All of the first 100,000, then as many as the integral of 1 / number says.
-    assert math.isclose(dense, 10_000 * (1 + math.log(4)), rel_tol=0.05)
-    assert math.isclose(thin, 10_000 * math.log(14 / 10), rel_tol=0.1)
-    assert math.isclose(thinnest, count / 10 / THINNEST, rel_tol=0.1)
+    count = DENSE * 4
+    dense, thin, thinnest = (int(sample(first, count, 2).sum()) for first in (0, DENSE * 10, DENSE * 1000))
+    # All of the first, then as many as the integral of 1 / number says.
+    assert math.isclose(dense, DENSE / 2 * (1 + math.log(4)), rel_tol=0.05)
+    assert math.isclose(thin, DENSE / 2 * math.log(14 / 10), rel_tol=0.1)
+    assert math.isclose(thinnest, count / 2 / THINNEST, rel_tol=0.1)
     assert sample(DENSE * 1000, 100, 1).all()
 
 

@@ -51,6 +51,7 @@ def test_what_was_shown_is_logged() -> None:
             "model": "mf",
             "timestamp": 881250949.5,
             "items": shown,
+            "forced": True,
         }
         assert decode(entry.value).items[0].item == shown[0]["item"]
         assert [topic for topic, _ in desk.sent.all] == [RESPONSES, LOG]

@@ -204,7 +204,10 @@ def test_a_large_catalogue_is_looked_at_in_part() -> None:
     sums = np.zeros((count, 2))
     sums[17] = 1.0
     rated = history.rated(3)[0]
-    candidates, stands_for = contestants(model._table[:count], count, rated, 42, sums, 0)
+    candidates, stands_for, place = contestants(model._table[:count], count, rated, 42, sums, 0)
+    assert candidates[place] == 42
+    owned = int(rated[0])
+    assert contestants(model._table[:count], count, rated, owned, sums, 0)[2] == -1
     assert {17, 42} <= set(candidates.tolist())
     assert set(range(count - 2000, count)) - set(rated.tolist()) <= set(candidates.tolist())
     assert not set(rated.tolist()) & set(candidates.tolist())
@@ -220,7 +223,7 @@ def test_the_sample_of_observed_events_thins_out() -> None:
         event = model.next_observation(event + 1)
     assert sampled[:100] == list(range(100))
     late = sum(event >= 100_000 for event in sampled)
-    assert 0.9 < late / (100_000 / 500 + 1000 * math.log(2)) < 1.1
+    assert 0.9 < late / (100_000 / 500 + 2000 * math.log(2)) < 1.1
     assert all(model.next_observation(event) == event for event in sampled[::97])
 
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from recommender.models import ranking
+from recommender.models.base import FloatArray
 from recommender.models.ranking import ListwiseRanker, solve
-from recommender.models.trials import FACTORS, Trials
+from recommender.models.trials import FACTORS, Trials, judge
 
 
 def test_the_ranker_finds_the_weights_that_made_the_choices() -> None:
@@ -62,6 +63,13 @@ def test_rows_may_stand_for_others() -> None:
     assert ranker.weights(-1) == pytest.approx(true, abs=0.3)
 
 
+def tried(features: FloatArray, trials: Trials, weights: FloatArray, chosen: int) -> None:
+    """One choice, with everything that is tried worked out by numpy."""
+    ones = np.ones(len(features))
+    scaled = features[:, trials.first : trials.last] @ weights[trials.first : trials.last]
+    judge(features @ weights - scaled, scaled, ones, chosen, trials.keep, trials.gains)
+
+
 def test_trials_follow_what_hits() -> None:
     """One column is noise, which the weights take for knowledge."""
     rng = np.random.default_rng(12)
@@ -69,7 +77,7 @@ def test_trials_follow_what_hits() -> None:
     assert trials.factor == FACTORS[0]
     for _ in range(200):
         features = rng.normal(size=(100, 2))
-        trials.learn(features, np.ones(100), weights, int(features[:, 0].argmax()))
+        tried(features, trials, weights, int(features[:, 0].argmax()))
     assert trials.factor == 0.0
     assert trials.applied(weights).tolist() == [1.0, 0.0]
 

@@ -32,9 +32,8 @@ values = st.sampled_from(
 
 
 def found(sims: NDArray[np.float64], residuals: NDArray[np.float64], k: int, min_k: int) -> tuple[float, int]:
-    near, far = np.empty(len(sims) + 1), np.empty(len(sims) + 1)
     mean, count = np.empty(1), np.empty(1, np.int32)
-    adjustments(sims[np.newaxis], 1, residuals, len(sims), k, min_k, near, far, mean, count)
+    adjustments(sims[np.newaxis].copy(), 1, residuals, len(sims), k, min_k, mean, count)
     return float(mean[0]), int(count[0])
 
 

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recommender import learning
-from recommender.bulk import Batch
+from recommender.batch import Batch
 from recommender.checkpoint import CheckpointStore, Identity
+from recommender.held import Held
 from recommender.history import Events
 from recommender.ingest import Ingest, Outgoing
 from recommender.learning import Learner
@@ -21,7 +22,7 @@ from recommender.messages import RatingDecoder
 from recommender.models import popular, registry
 from recommender.poison import learn_around
 from recommender.shard import Shard, ShardOptions
-from recommender.shards import Held, Shards
+from recommender.shards import Shards
 from tests.unit.doubles import FakeRecord, Sent, few, rating_value
 
 OPTIONS = ShardOptions("fragile", test_every=2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,6 +26,7 @@ SHOWN = LoggedRecommendation("42", "7f", "default", "cooc", "cooc", 1.5, [Logged
         IDS,
         st.floats(0, 1e10),
         st.lists(st.builds(LoggedPlace, IDS, st.sampled_from(["exploit", "explore"]), st.integers(0, 999))),
+        st.booleans(),
     )
 )
 def test_what_was_shown_comes_back(shown: LoggedRecommendation) -> None:
@@ -41,6 +43,8 @@ def test_the_wire_is_plain_json() -> None:
         "timestamp": 1.5,
         "items": [{"item": "50", "source": "explore", "position": 0}],
     }
+    forced = msgspec.structs.replace(SHOWN, forced=True)
+    assert json.loads(forced.encode())["forced"] is True
     more = json.loads(SHOWN.encode()) | {"added": "later"}
     assert decode(json.dumps(more).encode()) == SHOWN
 

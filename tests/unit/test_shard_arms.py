@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -53,7 +55,8 @@ def test_each_model_learns_as_if_it_were_alone(policy: str) -> None:
         assert (shown["arms"][name], shown["popular"]) == (expected["model"], expected["popular"])
         for user in ("u0", "u3", "nobody"):
             answer = together.recommend(Request(user, arm=name, include_rated=True))
-            assert answer == single[name].recommend(Request(user, include_rated=True))
+            assert answer == single[name].recommend(Request(user, arm=name, include_rated=True))
+            assert answer.forced
 
 
 @fewer
@@ -130,7 +133,10 @@ def test_users_keep_their_arm_and_all_are_used() -> None:
 def test_a_request_may_force_an_arm_that_there_is() -> None:
     shard = learned(arms("cooc:1,mf:0"), stream(2, 100, "signed"))
     assert {shard.recommend(Request(f"u{each}")).arm for each in range(8)} == {"cooc"}
-    assert shard.recommend(Request("u1", arm="mf")).model == "mf"
+    forced, own = shard.recommend(Request("u1", arm="mf")), shard.recommend(Request("u1"))
+    assert (forced.model, forced.forced, own.forced) == ("mf", True, False)
+    assert json.loads(forced.encode())["forced"] is True
+    assert "forced" not in json.loads(own.encode())
     with pytest.raises(Failure, match=r"^arm 'knn' does not exist: expected 'cooc' or 'mf'$") as caught:
         shard.recommend(Request("u1", arm="knn"))
     assert (caught.value.code, caught.value.retriable) == ("bad_request", False)

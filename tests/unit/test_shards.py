@@ -14,9 +14,10 @@ import pytest
 
 from recommender.checkpoint import CheckpointMismatch, CheckpointStore, Identity
 from recommender.errors import RecommenderError
+from recommender.held import Held
 from recommender.messages import Rating
 from recommender.shard import Shard, ShardOptions
-from recommender.shards import Held, LogGap, Shards
+from recommender.shards import LogGap, Shards
 
 
 class Commits:

@@ -12,7 +12,8 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from recommender.errors import RecommenderError
-from recommender.storage import LocalStorage, RemoteStorage, StorageError, split, storage
+from recommender.remote_storage import RemoteStorage
+from recommender.storage import LocalStorage, StorageError, split, storage
 
 
 def content(text: bytes) -> Callable[[IO[bytes]], None]:
@@ -146,7 +147,9 @@ class Buckets(MemoryFileSystem):
 
 
 def test_a_bucket_that_does_not_exist_is_no_empty_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("recommender.storage._file_system", lambda url: (Buckets(), url.partition("://")[2]))
+    monkeypatch.setattr(
+        "recommender.remote_storage._file_system", lambda url: (Buckets(), url.partition("://")[2])
+    )
     assert storage("s3://there").files("ratings-0") == []
     assert storage("s3://there/prefix").files("ratings-0") == []
     with pytest.raises(

@@ -31,6 +31,14 @@ def test_it_equals_a_sort(rows: list[tuple[float, int]], n: int) -> None:
     assert chosen.tolist() == sorted_best(scores, counts, n)
 
 
+@few
+@given(st.lists(st.floats(allow_nan=False), min_size=1, max_size=200), st.integers(1, 210))
+def test_contenders_are_all_that_reach_the_nth_highest(scores: list[float], n: int) -> None:
+    least = sorted(scores, reverse=True)[min(n, len(scores)) - 1]
+    expected = [place for place, score in enumerate(scores) if score >= least]
+    assert contenders(np.array(scores), n).tolist() == expected
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_it_equals_a_sort_of_many_with_many_ties(seed: int) -> None:
     random = np.random.default_rng(seed)

@@ -1,0 +1,87 @@
+# mypy: allow-untyped-defs, allow-untyped-calls, no-check-untyped-defs
+# numba types the kernels by what they are called with.
+"""One look of a blend at what a user chose, in one pass over the candidates.
+
+The rows of features are made on the way and not kept: most candidates are only counted, as being ahead of
+the chosen one or not. The few that the weights are learned from get their rows made again.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from recommender.models.blend_blocks import BLOCK
+from recommender.models.blend_features import VIEWS, fill, rows, survey, weighted
+from recommender.models.trials import judge
+
+#: Of the candidates that score best so many are learned from, and of those below so many in all.
+BEST, BELOW = 60, 39
+
+
+@njit(cache=True)
+def look(
+    h, table, now, candidates, stands_for, sums, chosen, turn, weights, first, last, keep, gains,
+    block, bits,
+):  # fmt: skip
+    """Try all factors on a choice, and make the rows to learn from.
+
+    Parameters
+    ----------
+    h, table, now, candidates, stands_for, sums, block, bits
+        As for `survey`, but `stands_for` is not empty.
+    chosen : int
+        Place of the candidate that was chosen.
+    turn : int
+        Decides which of the candidates that do not score well are looked at.
+    weights : float array, shape (features,)
+    first, last, keep, gains
+        See `recommender.models.trials.Trials`; `gains` are updated.
+
+    Returns
+    -------
+    features : float array, shape (rows, features)
+    fellows : float array, shape (rows,)
+        For how many candidates each row stands; 0 for the chosen one if it is there for itself only.
+    place : int
+        The row of the chosen one.
+    """
+    size = candidates.size
+    views, scales = np.empty((VIEWS, size)), np.empty(VIEWS + 3)
+    survey(table, now, candidates, stands_for, sums, block, bits, views, scales)
+    fixed, scaled, after = np.empty(size), np.empty(size), np.empty(size)
+    for begin in range(0, size, BLOCK):
+        count = min(BLOCK, size - begin)
+        rows(h.items, table, now, candidates, views, scales, block, bits, begin, count)
+        weighted(block, weights, 0, first, begin, count, fixed)
+        weighted(block, weights, first, last, begin, count, scaled)
+        weighted(block, weights, last, weights.size, begin, count, after)
+    for c in range(size):
+        fixed[c] += after[c]
+    judge(fixed, scaled, stands_for, chosen, keep, gains)
+    places, fellows, place = _picked(fixed + scaled, stands_for, chosen, turn)
+    picked = candidates[places]
+    features = np.empty((places.size, weights.size))
+    fill(h, table, now, picked, views[:, places].copy(), scales, block, bits, features)
+    return features, fellows, place
+
+
+@njit(cache=True)
+def _picked(scores, stands_for, chosen, turn):
+    """The best, a regular part of the others, and the chosen one; in order."""
+    count = scores.size
+    threshold = np.partition(scores, count - BEST)[count - BEST] if count > BEST else -np.inf
+    step = (count + BELOW - 1) // BELOW
+    places, fellows = np.empty(BEST + BELOW + 1, np.int64), np.empty(BEST + BELOW + 1)
+    found, place, below = 0, -1, 0
+    for c in range(count):
+        best = scores[c] >= threshold and found - below < BEST
+        counts = best or (c + turn) % step == 0
+        if counts or c == chosen:
+            if c == chosen:
+                place = found
+            places[found] = c
+            fellows[found] = stands_for[c] * (1.0 if best else step * counts)
+            found += 1
+            below += not best
+    return places[:found], fellows[:found], place
