@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from confluent_kafka import Producer
 
 from benchmarks.data import Log, Shape, encoded
-from recommender.broker import LocalBroker
-from recommender.topics import Topics, ensure
+from recommender.broker.broker import LocalBroker
+from recommender.kafka.topics import Topics, ensure
 
 #: Produced between two looks at the clock, where a rate is to be kept.
 BURST = 50

@@ -19,9 +19,9 @@ import numpy as np
 from benchmarks.quality_peers import EASE, IALS, REFIT, Peer, River
 from producers import movielens
 from recommender import kernels
-from recommender.evaluation import Evaluation, Replay
+from recommender.evaluation.evaluation import Evaluation, Replay
+from recommender.evaluation.rating_stream import Protocol, Stream, shuffled_ties
 from recommender.models.base import ModelContext
-from recommender.rating_stream import Protocol, Stream, shuffled_ties
 
 OURS = ["popular", "popular-recent", "mf", "mf/rate=adagrad/negatives=20/learn_rate=0.1", "bpr", "user-knn",
         "cosine", "item-knn", "sequence-knn", "blend"]  # fmt: skip

@@ -20,7 +20,7 @@ import numpy as np
 from benchmarks.data import ML_20M, Log, repeated
 from benchmarks.records import TOPIC, Learning, fetched
 from recommender import kernels
-from recommender.checkpoint import CheckpointStore, Identity
+from recommender.checkpoint.checkpoint import CheckpointStore, Identity
 from recommender.held import Held
 from recommender.requests import Request
 from recommender.shards import Shards

@@ -18,7 +18,7 @@ from flurs.data.entity import Event, Item, User
 
 from benchmarks.contest import Metric, Options, Outcome, Turn, Values, compete
 from benchmarks.data import ML_100K, Log
-from recommender.client_messages import encode_rating
+from recommender.client.messages import encode_rating
 from recommender.messages import RatingDecoder
 
 OURS = "ours: JSON, typed and validated, in batches"

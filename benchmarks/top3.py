@@ -18,9 +18,10 @@ from rich.table import Table
 from benchmarks.contest import Options
 from benchmarks.environments import ask, python_of
 from producers import movielens
-from recommender import kernels, top_accuracy
+from recommender import kernels
+from recommender.evaluation import top_accuracy
+from recommender.evaluation.top_accuracy import ALL, RANDOM, Estimator, Result, Signed
 from recommender.models.base import FloatArray, IntArray
-from recommender.top_accuracy import ALL, RANDOM, Estimator, Result, Signed
 
 OURS = (
     "knn-baseline",

@@ -21,10 +21,10 @@ from producers.movielens import locate, read
 from producers.sending import Progress, Result, replay
 from producers.wire import DELIVERY_SECONDS, Format
 from recommender import settings as settings_room
-from recommender.admin import security_options
 from recommender.errors import RecommenderError
+from recommender.kafka.admin import security_options
+from recommender.kafka.topics import Topics
 from recommender.messages import Rating
-from recommender.topics import Topics
 
 __all__ = ["Progress", "Result", "command", "main", "replay"]
 

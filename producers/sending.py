@@ -14,8 +14,8 @@ from kafka.errors import KafkaError, MessageSizeTooLargeError
 
 from producers.formats import SourceError
 from producers.wire import DELIVERY_SECONDS, HEADERS, Format, encode, open_producer
+from recommender.kafka.topics import TopicsError
 from recommender.messages import Rating
-from recommender.topics import TopicsError
 
 #: Ratings on their way: what bounds the memory, as kafka-python's own buffer has no bound.
 WINDOW = 10_000

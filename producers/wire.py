@@ -11,12 +11,12 @@ import orjson
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
-from recommender.admin import BrokerUnreachableError, open_admin
-from recommender.links import close_producer
+from recommender.client.links import close_producer
+from recommender.kafka.admin import BrokerUnreachableError, open_admin
+from recommender.kafka.network import Network
+from recommender.kafka.topic_configs import read_configs
+from recommender.kafka.topics import TopicsError
 from recommender.messages import Rating
-from recommender.network import Network
-from recommender.topic_configs import read_configs
-from recommender.topics import TopicsError
 
 Format = Literal["json", "msgpack"]
 

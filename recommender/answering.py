@@ -7,11 +7,11 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 
-from recommender.batch import Batch
 from recommender.continuity import Continuity, Seek
 from recommender.delivery import Delivery, Send
+from recommender.experiment.log_writer import LogWriter
 from recommender.ingest import Record
-from recommender.log_writer import LogWriter
+from recommender.kafka.batch import Batch
 from recommender.messages import BadMessage, header
 from recommender.progress import Progress
 from recommender.request_records import (

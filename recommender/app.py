@@ -12,28 +12,29 @@ import faust
 from faust.exceptions import ProducerSendError
 from faust.types import TP
 
-from recommender import bulk, settings, topics
-from recommender.admin import security_options
-from recommender.adoption import Adoption
+from recommender import bulk, settings
 from recommender.answering import Answerer
-from recommender.checkpoint import CheckpointStore, Identity
-from recommender.commits import Commits
-from recommender.consumer import Positions
-from recommender.consumer_thread import Span
+from recommender.checkpoint.checkpoint import CheckpointStore, Identity
 from recommender.errors import RecommenderError
+from recommender.experiment.log_writer import LogWriter
 from recommender.faust_options import faust_options
 from recommender.ingest import Ingest, Outgoing
+from recommender.kafka import topics
+from recommender.kafka.admin import security_options
+from recommender.kafka.commits import Commits
+from recommender.kafka.consumer import Positions
+from recommender.kafka.consumer_thread import Span
+from recommender.kafka.topic_watch import TopicWatch
+from recommender.kafka.topics import Finding, Topics
 from recommender.learning import Learner
-from recommender.log_writer import LogWriter
 from recommender.messages import RatingDecoder
 from recommender.metrics import Metrics
 from recommender.models import registry
 from recommender.pages import add_pages
+from recommender.retraining.adoption import Adoption
 from recommender.settings import Settings, logs_recommendations
 from recommender.shard import ShardOptions
 from recommender.shards import Shards
-from recommender.topic_watch import TopicWatch
-from recommender.topics import Finding, Topics
 from recommender.watch import BrokerWatch
 
 logger = logging.getLogger(__name__)

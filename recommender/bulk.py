@@ -3,7 +3,7 @@
 A stock Faust agent costs two tasks and some ten scheduled callbacks for every record. Here the records that
 a fetch brought for a partition travel as a single message: the same agents, rebalances, timers and pages,
 at some fifty times the rate. The consumer makes the batches, and asks the worker where reading starts; see
-`recommender.consumer`.
+`recommender.kafka.consumer`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import AppT
 from yarl import URL
 
-from recommender import consumer
-from recommender.consumer import Positions
-from recommender.producer import Producer
+from recommender.kafka import consumer
+from recommender.kafka.consumer import Positions
+from recommender.kafka.producer import Producer
 
 
 def set_transport(app: AppT, broker: str, positions: Positions, bare: Collection[str] = ()) -> None:
@@ -31,7 +31,7 @@ def set_transport(app: AppT, broker: str, positions: Positions, bare: Collection
     positions : function
         Called with the partitions of one number each time reading them starts or restarts.
     bare : collection of str
-        Topics whose records need not know their topic and partition, see `recommender.bare_records`.
+        Topics whose records need not know their topic and partition, see `recommender.kafka.bare_records`.
     """
 
     class Consumer(consumer.Consumer):

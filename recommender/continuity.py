@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 
-from recommender.batch import Batch
+from recommender.kafka.batch import Batch
 
 logger = logging.getLogger(__name__)
 

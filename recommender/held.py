@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
-from recommender.checkpoint import CheckpointStore
+from recommender.checkpoint.checkpoint import CheckpointStore
 from recommender.shard import Shard
 
 

@@ -9,10 +9,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from recommender import poison
-from recommender.batch import Batch
 from recommender.continuity import Continuity, Seek
 from recommender.held import Held
 from recommender.ingest import Ingest, Outcome, Outgoing, Record
+from recommender.kafka.batch import Batch
 from recommender.shards import Shards
 
 logger = logging.getLogger(__name__)

@@ -10,15 +10,15 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from recommender import poison
-from recommender.admin import security_options
+from recommender.client.links import close_consumer, open_consumer
 from recommender.errors import RecommenderError
 from recommender.ingest import Ingest, Record
+from recommender.kafka.admin import security_options
+from recommender.kafka.topics import Finding
 from recommender.learning import CHUNK, WARY
-from recommender.links import close_consumer, open_consumer
 from recommender.messages import RatingDecoder
 from recommender.settings import Settings
 from recommender.shard import Shard, ShardOptions
-from recommender.topics import Finding
 
 CONNECT_SECONDS = 10.0
 POLL_MILLISECONDS = 500

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from recommender.arms import ArmError, Experiment
 from recommender.catalog import Catalog
 from recommender.exploration import Exploration, mix, request_seed
-from recommender.history import History
+from recommender.history.history import History
 from recommender.models.base import IntArray, Model
 from recommender.models.reasons import Profiling, explain, similar_items
 from recommender.requests import Request

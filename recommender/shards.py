@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
-from recommender.checkpoint import Checkpoint, CheckpointError, CheckpointMismatch, CheckpointStore
+from recommender.checkpoint.checkpoint import Checkpoint, CheckpointError, CheckpointMismatch, CheckpointStore
 from recommender.held import Held
 from recommender.shard import Shard, ShardOptions
 from recommender.snapshot import Snapshot
@@ -65,7 +65,7 @@ class Shards:
         # gone when one is loaded: after a rebalance, which mostly leaves it here, it is asked for again.
         self._loading: dict[int, asyncio.Task[Held]] = {}
         self._may_load = asyncio.Semaphore(LOADS)
-        #: How checkpoints may be read, the best way first: see `recommender.adoption`.
+        #: How checkpoints may be read, the best way first: see `recommender.retraining.adoption`.
         self.ways: Callable[[], Sequence[Way]] = lambda: [Way(self.options, self.store)]
         #: How long the last checkpoint took to be written, in seconds.
         self.writing_took = 0.0

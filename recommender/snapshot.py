@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from recommender.history_snapshot import HistorySnapshot
+from recommender.history.snapshot import HistorySnapshot
 from recommender.shard import Shard
 from recommender.shard_state import Arrays, flat
 

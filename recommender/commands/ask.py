@@ -13,9 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from recommender import settings as settings_room
-from recommender.admin import security_options
 from recommender.client import BadReply, Client, RecommendTimeout, RequestFailed
-from recommender.client_messages import decode_reply, encode_request
+from recommender.client.messages import decode_reply, encode_request
+from recommender.kafka.admin import security_options
 from recommender.requests import MAX_N
 from recommender.responses import Recommended, Response
 

@@ -8,9 +8,9 @@ from types import FrameType
 
 import click
 
-from recommender.broker import LocalBroker
-from recommender.kafka_jars import KAFKA_VERSION
-from recommender.ports import BrokerError
+from recommender.broker.broker import LocalBroker
+from recommender.broker.ports import BrokerError
+from recommender.broker.release import KAFKA_VERSION
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

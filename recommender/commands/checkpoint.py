@@ -10,10 +10,12 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from recommender import checkpoint as room
-from recommender import checkpoint_export, settings
-from recommender.checkpoint import Checkpoint, CheckpointError
-from recommender.checkpoint_files import find, summary
+from recommender import settings
+from recommender.checkpoint import checkpoint as room
+from recommender.checkpoint.checkpoint import Checkpoint, CheckpointError
+from recommender.checkpoint.export import FORMATS
+from recommender.checkpoint.export import export as write_export
+from recommender.checkpoint.files import find, summary
 
 COLUMNS = ("partition", "offset", "saved", "model", "users", "items", "events", "MB", "digest")
 
@@ -74,7 +76,7 @@ def verify(place: str | None) -> None:
 @click.option(
     "--format",
     "form",
-    type=click.Choice(checkpoint_export.FORMATS),
+    type=click.Choice(FORMATS),
     default="csv",
     show_default=True,
     help="Of the files in a directory.",
@@ -85,7 +87,7 @@ def export(place: str | None, to: Path, form: str) -> None:
     A directory gets a file of each; FILE.jsonl or FILE.csv gets the ratings alone. Each line of the ratings
     in JSON is what the ratings topic takes. Of each partition the newest checkpoint that is whole is read.
     """
-    counts = checkpoint_export.export(_newest_whole(_place(place)), to, form)
+    counts = write_export(_newest_whole(_place(place)), to, form)
     for path, count in counts.items():
         click.echo(f"{path}: {count:,} rows")
 

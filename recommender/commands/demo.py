@@ -20,13 +20,13 @@ from producers import movielens
 from producers.columns import Columns
 from producers.replay import Progress as Delivery
 from producers.replay import replay
-from recommender import topics as topics_room
-from recommender.broker import LocalBroker
+from recommender.broker.broker import LocalBroker
+from recommender.broker.guarded import Guarded
+from recommender.broker.ports import free_port
 from recommender.client import Client
 from recommender.errors import RecommenderError
-from recommender.guarded import Guarded
-from recommender.ports import free_port
-from recommender.topics import Topics
+from recommender.kafka import topics as topics_room
+from recommender.kafka.topics import Topics
 
 #: Users of MovieLens 100K with histories that differ from each other.
 USERS = ("60", "307", "405")

@@ -15,14 +15,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from producers import movielens
-from recommender import evaluation, exploration_evaluation, rating_stream, top_accuracy
 from recommender.commands import evaluate_tables
 from recommender.errors import RecommenderError
-from recommender.evaluation import Evaluation
+from recommender.evaluation import evaluation, explorations, rating_stream, top_accuracy
+from recommender.evaluation.evaluation import Evaluation
+from recommender.evaluation.explorations import Explored
+from recommender.evaluation.rating_stream import Stream
+from recommender.evaluation.top_accuracy import Signed
 from recommender.exploration import Exploration
-from recommender.exploration_evaluation import Explored
-from recommender.rating_stream import Stream
-from recommender.top_accuracy import Signed
 
 #: Models that are compared when none are named.
 DEFAULT_MODELS = "random,popular,popular-recent,item-knn,sequence-knn,blend"
@@ -186,7 +186,7 @@ def _explored(stream: Stream, name: str, ways: list[Exploration], seed: int) -> 
     with _progress() as progress:
         task = progress.add_task(name, total=len(stream))
         advance = functools.partial(progress.advance, task)
-        return exploration_evaluation.evaluate(stream, name, ways, seed, advance)
+        return explorations.evaluate(stream, name, ways, seed, advance)
 
 
 def _evaluated(stream: Stream, names: list[str], seed: int) -> list[Evaluation]:

@@ -7,9 +7,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from recommender import rank_metrics
 from recommender.errors import RecommenderError
-from recommender.evaluation import Evaluation
+from recommender.evaluation import rank_metrics
+from recommender.evaluation.evaluation import Evaluation
 
 _SHOWN = {
     "recall@10": "recall@10",

@@ -14,13 +14,13 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from recommender import experiment_picture, experiment_reading, experiment_state
 from recommender import settings as settings_room
 from recommender.errors import RecommenderError
-from recommender.experiment_summary import Summary, summary
-from recommender.experiment_tables import show
+from recommender.experiment import picture, reading, state
+from recommender.experiment.joined_logs import JoinedLogs
+from recommender.experiment.summary import Summary, summary
+from recommender.experiment.tables import show
 from recommender.feedback import Feedback
-from recommender.joined_logs import JoinedLogs
 from recommender.settings import Settings
 
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -99,28 +99,28 @@ def report(
     if since is not None and until is not None and since >= until:
         raise click.UsageError("--since must be before --until")
     if plot_file is not None and plot_file.lower().endswith(".png"):
-        experiment_picture.pyplot()
+        picture.pyplot()
     logging.getLogger("kafka").addHandler(logging.NullHandler())
     settings = settings_room.load(broker=broker)
     feedback = Feedback.parse(settings.feedback, settings.rating_min, settings.rating_max)
-    logs = experiment_reading.find(settings)
+    logs = reading.find(settings)
     range_ = (-math.inf if since is None else since), (math.inf if until is None else until)
     joined = JoinedLogs(logs.partitions, feedback, window, lateness, *range_)
     identity = {"topics": [logs.ratings, logs.ratings_id, logs.recommendations, logs.recommendations_id],
                 "partitions": logs.partitions, "window": window, "lateness": lateness, "since": since,
                 "feedback": f"{feedback}, {feedback.low:g} to {feedback.high:g}"}  # fmt: skip
     if state_file is not None:
-        experiment_state.load(state_file, identity, joined)
+        state.load(state_file, identity, joined)
     gaps = _read(settings, logs, joined)
     if state_file is not None:
-        experiment_state.save(state_file, identity, joined)
+        state.save(state_file, identity, joined)
     told = summary(settings, logs, joined, name, base, window, since, until)
     _write_all(told, json_file, plot_file, positions)
     for warning in [*gaps, *told.warnings]:
         click.secho(f"Note: {warning}", fg="yellow", err=True)
 
 
-def _read(settings: Settings, logs: experiment_reading.Logs, joined: JoinedLogs) -> list[str]:
+def _read(settings: Settings, logs: reading.Logs, joined: JoinedLogs) -> list[str]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
@@ -129,7 +129,7 @@ def _read(settings: Settings, logs: experiment_reading.Logs, joined: JoinedLogs)
         def advance(done: int, total: int) -> None:
             progress.update(task, completed=done, total=total)
 
-        return experiment_reading.read(settings, logs, joined, advance)
+        return reading.read(settings, logs, joined, advance)
 
 
 def _write_all(told: Summary, json_file: str | None, plot_file: str | None, positions: bool) -> None:
@@ -140,11 +140,11 @@ def _write_all(told: Summary, json_file: str | None, plot_file: str | None, posi
     if json_file not in (None, "-"):
         _write(json_file, (json.dumps(told.as_json(), indent=2) + "\n").encode())
     if plot_file is not None:
-        title = f"{experiment_picture.TITLE}, experiment {told.experiment}"
+        title = f"{picture.TITLE}, experiment {told.experiment}"
         svg = plot_file.lower().endswith(".svg")
-        draw: Any = experiment_picture.as_svg if svg else experiment_picture.as_png
-        picture = draw(told.report, title)
-        _write(plot_file, picture.encode() if svg else picture)
+        draw: Any = picture.as_svg if svg else picture.as_png
+        drawn = draw(told.report, title)
+        _write(plot_file, drawn.encode() if svg else drawn)
 
 
 def _write(name: str | None, content: bytes) -> None:

@@ -13,12 +13,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from recommender import kernels, retraining, retraining_schedule
+from recommender import kernels
 from recommender import settings as settings_room
 from recommender.live import TOP
 from recommender.models import registry
-from recommender.quality import Quality
-from recommender.retraining import Report
+from recommender.retraining import retraining, schedule
+from recommender.retraining.quality import Quality
+from recommender.retraining.retraining import Report
 from recommender.settings import Settings
 
 
@@ -80,7 +81,7 @@ def _repeat(config: Settings, every: int, switches: dict[str, Any]) -> None:
     """Retrain again and again until stopped, which is a good end."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        retraining_schedule.run(config, every, lambda: _once(config, None, switches), click.echo)
+        schedule.run(config, every, lambda: _once(config, None, switches), click.echo)
     except KeyboardInterrupt:
         click.echo("Stopped")
     finally:

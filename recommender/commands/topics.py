@@ -7,9 +7,9 @@ from rich.console import Console
 from rich.table import Table
 
 from recommender import settings as settings_room
-from recommender import topics as topics_room
-from recommender.admin import security_options
-from recommender.topics import Finding, Topics
+from recommender.kafka import topics as topics_room
+from recommender.kafka.admin import security_options
+from recommender.kafka.topics import Finding, Topics
 
 
 @click.command()

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender.history import Events, History
+from recommender.history.history import Events, History
 
 IntArray = NDArray[np.int32]
 FloatArray = NDArray[np.float64]

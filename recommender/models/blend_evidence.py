@@ -9,7 +9,7 @@ import math
 import numpy as np
 from numba import njit
 
-from recommender.history_layout import kernel
+from recommender.history.layout import kernel
 from recommender.models.sequence_kernels import first_walked, meet, raised
 
 #: How much an entry counts so many half events from a shared item.

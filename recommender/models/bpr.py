@@ -23,9 +23,9 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender.history import Events
-from recommender.history_index import find
-from recommender.history_layout import kernel
+from recommender.history.history import Events
+from recommender.history.index import find
+from recommender.history.layout import kernel
 from recommender.models.base import ModelContext
 from recommender.models.mf import MF
 from recommender.models.mf_kernels import product
@@ -124,7 +124,7 @@ def _rank(user_factors, item_factors, user, item, negatives, rate, shrinkage):
 
 def warm() -> None:
     """Compile or load the kernels."""
-    from recommender.history import History
+    from recommender.history.history import History
 
     history = History(1)
     model = BPR(ModelContext(history))

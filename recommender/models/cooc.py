@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from recommender.history import Events
+from recommender.history.history import Events
 from recommender.models import rating_rows
 from recommender.models.base import NEVER, Arrays, FloatArray, IntArray, ModelContext
 from recommender.models.options import ModelError, between
@@ -239,7 +239,7 @@ def _add_found(items, users, user, candidates, scores, neighbours):  # type: ign
 
 def warm() -> None:
     """Compile, or load from the cache, every kernel."""
-    from recommender.history import History
+    from recommender.history.history import History
 
     for memory in (1, 0):
         history = History()

@@ -85,7 +85,7 @@ def _add_found(users, items, user, candidates, scores):  # type: ignore[no-untyp
 
 def warm() -> None:
     """Compile, or load from the cache, every kernel."""
-    from recommender.history import History
+    from recommender.history.history import History
 
     cooc.warm()
     for memory in (1, 0):

@@ -10,7 +10,7 @@ import numpy as np
 
 from recommender.catalog import Catalog
 from recommender.errors import RecommenderError
-from recommender.history import History
+from recommender.history.history import History
 from recommender.models.base import Arrays, IntArray, ModelContext
 from recommender.models.knn_model import KNNBaselineModel
 from recommender.top import best

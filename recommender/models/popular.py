@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from recommender.history import Events
+from recommender.history.history import Events
 from recommender.models.base import NEVER, Arrays, FloatArray, IntArray, ModelContext
 from recommender.models.options import between
 
@@ -201,7 +201,7 @@ def _gathered(values: NDArray[Number], candidates: IntArray) -> FloatArray:
 
 def warm() -> None:
     """Compile or load the kernels."""
-    from recommender.history import History
+    from recommender.history.history import History
 
     history = History(1)
     context = ModelContext(history)

@@ -81,7 +81,7 @@ def create(spec: str, context: ModelContext) -> Model:
 
 def check(spec: str) -> None:
     """Raise the `ModelError` that `create` would raise, without a shard."""
-    from recommender.history import History
+    from recommender.history.history import History
 
     create(spec, ModelContext(History()))
 

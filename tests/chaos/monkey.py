@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from recommender.broker import LocalBroker
+from recommender.broker.broker import LocalBroker
 from tests.chaos.recovery import Events, Log
 from tests.kafka.support import wait_until
 from tests.kafka.workers import STOP_SECONDS, Installation, Worker

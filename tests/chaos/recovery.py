@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from kafka import KafkaConsumer, TopicPartition
 
-from recommender.network import Network
+from recommender.kafka.network import Network
 
 
 @dataclass

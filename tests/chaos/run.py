@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from recommender.broker import LocalBroker
+from recommender.broker.broker import LocalBroker
 from tests.chaos import verdict
 from tests.chaos.monkey import Monkey
 from tests.chaos.traffic import Traffic

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from recommender.broker import LocalBroker
-from recommender.topics import Topics
+from recommender.broker.broker import LocalBroker
+from recommender.kafka.topics import Topics
 from tests.chaos import verdict
 from tests.chaos.recovery import Events, Log
 from tests.chaos.traffic import Traffic

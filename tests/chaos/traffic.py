@@ -13,8 +13,8 @@ from typing import Any
 
 from confluent_kafka import Producer
 
+from recommender.kafka.topics import Topics
 from recommender.routing import partition_of
-from recommender.topics import Topics
 
 #: Records are handed over in steps of so many seconds.
 STEP = 0.05

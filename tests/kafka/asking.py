@@ -12,8 +12,8 @@ from typing import Any
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
-from recommender.network import Network
-from recommender.topics import Topics
+from recommender.kafka.network import Network
+from recommender.kafka.topics import Topics
 from tests.kafka.support import Header
 from tests.kafka.workers import PATIENCE
 

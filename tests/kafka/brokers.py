@@ -7,9 +7,9 @@ import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from recommender.admin import open_admin
-from recommender.broker import PROPERTIES, LocalBroker
-from recommender.kafka_jars import KAFKA_VERSION
+from recommender.broker.broker import PROPERTIES, LocalBroker
+from recommender.broker.release import KAFKA_VERSION
+from recommender.kafka.admin import open_admin
 
 #: Sessions may be short, so that a test of a lost worker does not take long.
 TEST_PROPERTIES = {

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from recommender.topics import Topics, ensure
+from recommender.kafka.topics import Topics, ensure
 from tests.kafka.brokers import container_broker, local_broker
 
 

@@ -11,9 +11,9 @@ from typing import Any
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
-from recommender.network import Network
+from recommender.kafka.network import Network
+from recommender.kafka.topics import Topics
 from recommender.responses import Recommended, Response
-from recommender.topics import Topics
 
 
 @dataclass(frozen=True, slots=True)

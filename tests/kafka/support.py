@@ -9,7 +9,7 @@ from typing import Any
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
-from recommender.network import Network
+from recommender.kafka.network import Network
 
 Header = tuple[str, bytes]
 

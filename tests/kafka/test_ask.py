@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from recommender.broker.ports import free_port
 from recommender.commands.ask import ask
-from recommender.ports import free_port
+from recommender.kafka.topics import Topics
 from recommender.responses import Failure, Recommended, Response
-from recommender.topics import Topics
 from tests.kafka.responder import Asked, Responder, answer_for, responding
 
 MakeTopics = Callable[..., Topics]

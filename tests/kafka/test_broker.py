@@ -16,11 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from recommender import broker as broker_room
-from recommender.admin import open_admin
-from recommender.broker import LocalBroker
+from recommender.broker import broker as broker_room
+from recommender.broker.broker import LocalBroker
+from recommender.broker.ports import BrokerError, PortTakenError, free_port
 from recommender.errors import RecommenderError
-from recommender.ports import BrokerError, PortTakenError, free_port
+from recommender.kafka.admin import open_admin
 from tests.kafka.support import consume, produce, wait_until
 
 
@@ -151,7 +151,7 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
 
 OWNER = """
     import os, subprocess, sys, threading, time
-    from recommender.broker import LocalBroker
+    from recommender.broker.broker import LocalBroker
 
     broker = LocalBroker(data=sys.argv[1] if sys.argv[1:] else None)
     starter = threading.Thread(target=broker.start)

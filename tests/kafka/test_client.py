@@ -10,16 +10,16 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from recommender import links
-from recommender.admin import open_admin
-from recommender.client import (
+from recommender.client import links
+from recommender.client.client import (
     BadReply,
     Client,
     RecommendTimeout,
     RequestFailed,
 )
+from recommender.kafka.admin import open_admin
+from recommender.kafka.topics import Topics
 from recommender.responses import Failure
-from recommender.topics import Topics
 from tests.kafka.responder import Asked, Responder, answer, answer_for, responding
 from tests.kafka.support import consume_all, wait_until
 

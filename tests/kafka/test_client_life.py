@@ -10,8 +10,9 @@ from concurrent.futures import Future
 
 import pytest
 
-from recommender.broker import LocalBroker
-from recommender.client import (
+from recommender.broker.broker import LocalBroker
+from recommender.broker.ports import free_port
+from recommender.client.client import (
     BadReply,
     BrokerUnreachable,
     Client,
@@ -24,9 +25,8 @@ from recommender.client import (
     TopicMissing,
 )
 from recommender.errors import RecommenderError
-from recommender.ports import free_port
+from recommender.kafka.topics import Topics, ensure
 from recommender.responses import Response
-from recommender.topics import Topics, ensure
 from tests.kafka.responder import answer, ignore, responding
 from tests.kafka.support import consume_all, wait_until
 

@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from recommender.admin import open_admin
 from recommender.arms import Experiment
+from recommender.broker.ports import free_port
+from recommender.experiment.recommendation_log import LoggedPlace, LoggedRecommendation
 from recommender.forwarded import SOURCE
-from recommender.ports import free_port
-from recommender.recommendation_log import LoggedPlace, LoggedRecommendation
+from recommender.kafka.admin import open_admin
+from recommender.kafka.topics import Topics
 from recommender.routing import partition_of
-from recommender.topics import Topics
 from tests.kafka.support import Record, produce
 
 ROOT = Path(__file__).parents[2]

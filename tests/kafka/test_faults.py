@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from kafka.admin import ConfigResource, ConfigResourceType
 
-from recommender.admin import open_admin
-from recommender.broker import LocalBroker
-from recommender.topics import ensure
+from recommender.broker.broker import LocalBroker
+from recommender.kafka.admin import open_admin
+from recommender.kafka.topics import ensure
 from tests.chaos.recovery import Log
 from tests.chaos.traffic import Traffic
 from tests.chaos.verdict import dead_letters

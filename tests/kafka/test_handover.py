@@ -9,8 +9,9 @@ from typing import NamedTuple
 import pytest
 from click.testing import CliRunner, Result
 
-from recommender import checkpoint, handover
+from recommender.checkpoint import checkpoint
 from recommender.commands.retrain import retrain
+from recommender.retraining import handover
 from recommender.routing import partition_of
 from tests.kafka.asking import Asker, asking
 from tests.kafka.support import produce, wait_until

@@ -12,11 +12,11 @@ import pytest
 from kafka import KafkaProducer
 
 from producers.sending import Progress, Result, replay
-from recommender.admin import BrokerUnreachableError, open_admin
+from recommender.broker.ports import free_port
+from recommender.kafka.admin import BrokerUnreachableError, open_admin
+from recommender.kafka.network import Network
+from recommender.kafka.topics import Topics, TopicsError
 from recommender.messages import Rating, RatingDecoder
-from recommender.network import Network
-from recommender.ports import free_port
-from recommender.topics import Topics, TopicsError
 from tests.kafka.support import consume_all
 
 MakeTopics = Callable[..., Topics]

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from recommender.admin import open_admin
-from recommender.broker import LocalBroker
-from recommender.ports import free_port
-from recommender.topics import Topics, ensure
+from recommender.broker.broker import LocalBroker
+from recommender.broker.ports import free_port
+from recommender.kafka.admin import open_admin
+from recommender.kafka.topics import Topics, ensure
 from tests.kafka.support import consume_all, wait_until
 
 ROOT = Path(__file__).parents[2]

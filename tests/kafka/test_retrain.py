@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 from click.testing import CliRunner, Result
 
-from recommender import checkpoint
+from recommender.checkpoint import checkpoint
 from recommender.commands.retrain import retrain
 from recommender.errors import RecommenderError
 from recommender.routing import partition_of

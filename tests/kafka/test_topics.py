@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from recommender.admin import BrokerUnreachableError, open_admin
-from recommender.broker import LocalBroker
+from recommender.broker.broker import LocalBroker
+from recommender.broker.ports import free_port
 from recommender.commands.topics import topics as command
-from recommender.network import Network
-from recommender.ports import free_port
-from recommender.topics import Topics, TopicsError, check, ensure, identify
+from recommender.kafka.admin import BrokerUnreachableError, open_admin
+from recommender.kafka.network import Network
+from recommender.kafka.topics import Topics, TopicsError, check, ensure, identify
 from tests.kafka.support import Record, consume, consume_all, produce
 
 

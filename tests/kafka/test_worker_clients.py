@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaProducer
 from confluent_kafka import Producer
 from kafka import KafkaProducer
 
-from recommender.network import Network
+from recommender.kafka.network import Network
 from tests.kafka.support import consume, consume_all
 from tests.kafka.worker_logs import Running, generated, running_worker
 from tests.kafka.workers import PATIENCE

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from recommender.arms import Experiment
-from recommender.recommendation_log import decode
+from recommender.experiment.recommendation_log import decode
 from recommender.requests import Request
 from recommender.responses import Response
 from recommender.routing import partition_of

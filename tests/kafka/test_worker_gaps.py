@@ -11,8 +11,8 @@ from pathlib import Path
 from confluent_kafka import Producer
 from kafka import TopicPartition
 
-from recommender.admin import open_admin
-from recommender.topics import ensure
+from recommender.kafka.admin import open_admin
+from recommender.kafka.topics import ensure
 from tests.kafka.asking import asking
 from tests.kafka.support import Record, produce, wait_until
 from tests.kafka.worker_logs import Oracle, Running, generated, rating, running_worker

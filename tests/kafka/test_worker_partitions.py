@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from kafka import KafkaProducer
 
-from recommender.network import Network
+from recommender.kafka.network import Network
 from recommender.routing import partition_of
 from recommender.shard import Shard
 from tests.kafka.asking import Asker, asking

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from recommender.admin import open_admin
+from recommender.kafka.admin import open_admin
 from recommender.requests import Request
 from tests.kafka.asking import Asker, asking
 from tests.kafka.support import produce

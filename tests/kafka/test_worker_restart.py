@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from recommender.admin import open_admin
-from recommender.topics import ensure
+from recommender.kafka.admin import open_admin
+from recommender.kafka.topics import ensure
 from tests.kafka.asking import asking
 from tests.kafka.support import Record, produce, wait_until
 from tests.kafka.worker_logs import Oracle, Running, generated, newest_checkpoint, rating, running_worker

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from recommender.admin import open_admin
-from recommender.broker import LocalBroker
-from recommender.ports import HOST, free_port
-from recommender.topics import ensure
+from recommender.broker.broker import LocalBroker
+from recommender.broker.ports import HOST, free_port
+from recommender.kafka.admin import open_admin
+from recommender.kafka.topics import ensure
 from tests.kafka.asking import asking
 from tests.kafka.support import produce, wait_until
 from tests.kafka.worker_logs import Oracle, generated, rating

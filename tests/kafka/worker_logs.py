@@ -11,12 +11,13 @@ from typing import NamedTuple
 
 from kafka import KafkaConsumer, TopicPartition
 
-from recommender import checkpoint, settings
+from recommender import settings
+from recommender.checkpoint import checkpoint
 from recommender.ingest import Ingest
+from recommender.kafka.network import Network
+from recommender.kafka.topics import Topics
 from recommender.messages import RatingDecoder
-from recommender.network import Network
 from recommender.shard import Shard, ShardOptions
-from recommender.topics import Topics
 from tests.kafka.support import Record, produce
 from tests.kafka.workers import Installation, Worker, installed
 

@@ -16,9 +16,9 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from recommender.guarded import Guarded
-from recommender.ports import HOST, free_port
-from recommender.topics import Topics, ensure
+from recommender.broker.guarded import Guarded
+from recommender.broker.ports import HOST, free_port
+from recommender.kafka.topics import Topics, ensure
 from tests.kafka.support import wait_until
 
 #: Generous: the machine may be busy with something else.

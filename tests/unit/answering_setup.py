@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from recommender.answering import Answerer
-from recommender.batch import Batch
-from recommender.checkpoint import CheckpointStore, Identity
+from recommender.checkpoint.checkpoint import CheckpointStore, Identity
+from recommender.experiment.log_writer import LogWriter
 from recommender.held import Held
 from recommender.ingest import Outgoing
-from recommender.log_writer import LogWriter
+from recommender.kafka.batch import Batch
 from recommender.messages import Rating
 from recommender.shard import Shard, ShardOptions
 from recommender.shards import Shards

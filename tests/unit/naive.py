@@ -33,7 +33,7 @@ class NaiveUser:
 
 
 class NaiveHistory:
-    """What `recommender.history.History` says it is, with lists."""
+    """What `recommender.history.history.History` says it is, with lists."""
 
     def __init__(self, raters_per_item: int) -> None:
         self.raters_per_item = raters_per_item

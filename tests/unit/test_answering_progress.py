@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recommender.batch import Batch
+from recommender.kafka.batch import Batch
 from recommender.progress import Progress
 from tests.unit.answering_setup import REQUESTS, RESPONSES, Desk, body, error_of, request
 from tests.unit.doubles import few, until

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recommender.attribution import Attribution, AttributionError
-from recommender.attribution_counts import Counts, merged
+from recommender.experiment.attribution import Attribution, AttributionError
+from recommender.experiment.attribution_counts import Counts, merged
 
 WINDOW = 10.0
 #: Experiment, arm (with ! where it was forced), source, position and user.

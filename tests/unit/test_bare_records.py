@@ -13,7 +13,7 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import TopicPartition
 
-from recommender.bare_records import leave_bare
+from recommender.kafka.bare_records import leave_bare
 
 TP = TopicPartition("ratings", 2)
 HEADERS = [("source", b"3:7"), ("empty", None)]

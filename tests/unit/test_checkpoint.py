@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recommender import checkpoint, identity
-from recommender.checkpoint import CheckpointError, CheckpointMismatch, CheckpointStore
-from recommender.identity import Identity
+from recommender.checkpoint import checkpoint, identity
+from recommender.checkpoint.checkpoint import CheckpointError, CheckpointMismatch, CheckpointStore
+from recommender.checkpoint.identity import Identity
 from recommender.messages import Rating
 from recommender.shard import Shard, ShardOptions
 from recommender.shard_state import digest

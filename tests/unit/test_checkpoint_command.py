@@ -12,12 +12,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from recommender import settings
-from recommender.checkpoint import CheckpointMismatch, CheckpointStore, Identity
+from recommender.checkpoint.checkpoint import CheckpointMismatch, CheckpointStore, Identity
+from recommender.checkpoint.storage import storage
 from recommender.cli import recommender
 from recommender.errors import RecommenderError
 from recommender.messages import Rating, RatingDecoder
 from recommender.shard import Shard, ShardOptions
-from recommender.storage import storage
 
 RATINGS = [
     Rating("ann, the first", "é", 5, None),

@@ -9,11 +9,17 @@ from typing import Any
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from recommender.checkpoint import CheckpointError, CheckpointMismatch, CheckpointStore, Identity, read
+from recommender.checkpoint.checkpoint import (
+    CheckpointError,
+    CheckpointMismatch,
+    CheckpointStore,
+    Identity,
+    read,
+)
+from recommender.checkpoint.storage import StorageError, storage
 from recommender.messages import Rating
 from recommender.shard import Shard, ShardOptions
 from recommender.shards import Shards
-from recommender.storage import StorageError, storage
 
 IDENTITY = Identity("ratings", "topic-id", 2, {"model": "popular"})
 

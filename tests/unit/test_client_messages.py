@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recommender.client_errors import BadReply, RequestFailed
-from recommender.client_messages import (
+from recommender.client.errors import BadReply, RequestFailed
+from recommender.client.messages import (
     decode_reply,
     decode_response,
     encode_rating,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from faust.types import TP
 
-from recommender.commits import Commits
+from recommender.kafka.commits import Commits
 
 
 class Kafka:

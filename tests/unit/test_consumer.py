@@ -13,9 +13,10 @@ import pytest
 from aiokafka.errors import IllegalStateError, KafkaConnectionError
 from faust.types import TP
 
-from recommender import bulk, consumer, consumer_thread
-from recommender.consumer import Consumer
-from recommender.consumer_thread import Span
+from recommender import bulk
+from recommender.kafka import consumer, consumer_thread
+from recommender.kafka.consumer import Consumer
+from recommender.kafka.consumer_thread import Span
 from tests.unit.doubles import until
 
 SPAN = Span(3, 900, 7)

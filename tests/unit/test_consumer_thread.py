@@ -22,8 +22,8 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from recommender import bulk
-from recommender.batch import Batch
-from recommender.consumer_thread import ConsumerThread
+from recommender.kafka.batch import Batch
+from recommender.kafka.consumer_thread import ConsumerThread
 from tests.unit.doubles import FakeRecord
 
 HERE = TopicPartition("ratings", 0)

@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recommender.batch import Batch
 from recommender.continuity import Continuity
+from recommender.kafka.batch import Batch
 from tests.unit.doubles import FakeRecord, few
 
 

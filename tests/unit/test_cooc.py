@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recommender.history import History
+from recommender.history.history import History
 from recommender.models import registry
 from recommender.models.base import ModelContext
 from recommender.models.cooc import Cooc

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recommender import rank_metrics as metrics
-from recommender.evaluation import Evaluation, Replay, evaluate, long_tail
+from recommender.evaluation import rank_metrics as metrics
+from recommender.evaluation.evaluation import Evaluation, Replay, evaluate, long_tail
+from recommender.evaluation.rating_stream import EvaluationError, Stream, shuffled_ties
 from recommender.feedback import Feedback
 from recommender.live import MISS, TOP
 from recommender.messages import Rating
-from recommender.rating_stream import EvaluationError, Stream, shuffled_ties
 from recommender.shard import Shard, ShardOptions
 from tests.unit.doubles import few
 

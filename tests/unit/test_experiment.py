@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from scipy.stats import binom
 
 from recommender.arms import Experiment
-from recommender.attribution import Attribution
-from recommender.attribution_counts import COUNT, NAMED, Counts
-from recommender.experiment import report
-from recommender.experiment_picture import as_png, as_svg
-from recommender.experiment_statistics import Difference, adjusted, compare, wilson
+from recommender.experiment.attribution import Attribution
+from recommender.experiment.attribution_counts import COUNT, NAMED, Counts
+from recommender.experiment.experiment import report
+from recommender.experiment.picture import as_png, as_svg
+from recommender.experiment.statistics import Difference, adjusted, compare, wilson
 
 Floats = NDArray[np.float64]
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from recommender import experiment_state
-from recommender.experiment_state import StateError
-from recommender.joined_logs import JoinedLogs
+from recommender.experiment import state
+from recommender.experiment.joined_logs import JoinedLogs
+from recommender.experiment.state import StateError
 from tests.unit.test_attribution import Shown
 from tests.unit.test_joined_logs import digest_of, fetched, logged, logs_of, rating
 
@@ -29,9 +29,9 @@ def joined() -> JoinedLogs:
 
 def test_it_goes_on_where_it_was(location: str | Path, joined: JoinedLogs) -> None:
     place, again = f"{location}/state.npz", logs_of()
-    assert not experiment_state.load(place, IDENTITY, again)
-    experiment_state.save(place, IDENTITY, joined)
-    assert experiment_state.load(place, IDENTITY, again)
+    assert not state.load(place, IDENTITY, again)
+    state.save(place, IDENTITY, joined)
+    assert state.load(place, IDENTITY, again)
     assert digest_of(again) == digest_of(joined)
     assert again.counts().rows.tobytes() == joined.counts().rows.tobytes()
 
@@ -39,7 +39,7 @@ def test_it_goes_on_where_it_was(location: str | Path, joined: JoinedLogs) -> No
 def refused(place: Path, into: JoinedLogs) -> str:
     """Why a file is refused; empty if it is not."""
     try:
-        experiment_state.load(str(place), IDENTITY, into)
+        state.load(str(place), IDENTITY, into)
     except StateError as error:
         return str(error)
     return ""
@@ -47,7 +47,7 @@ def refused(place: Path, into: JoinedLogs) -> str:
 
 def test_every_flipped_byte_that_matters_is_noticed(tmp_path: Path, joined: JoinedLogs) -> None:
     place = tmp_path / "state.npz"
-    experiment_state.save(str(place), IDENTITY, joined)
+    state.save(str(place), IDENTITY, joined)
     whole = place.read_bytes()
     noticed = 0
     for number in range(0, len(whole), 97):
@@ -62,19 +62,19 @@ def test_every_flipped_byte_that_matters_is_noticed(tmp_path: Path, joined: Join
     for length in range(0, len(whole), 997):
         place.write_bytes(whole[:length])
         with pytest.raises(StateError, match=r"damaged.*reads both topics from the start"):
-            experiment_state.load(str(place), IDENTITY, logs_of())
+            state.load(str(place), IDENTITY, logs_of())
 
 
 def test_what_differs_is_told(tmp_path: Path, joined: JoinedLogs) -> None:
     place = str(tmp_path / "state.npz")
-    experiment_state.save(place, IDENTITY, joined)
+    state.save(place, IDENTITY, joined)
     with pytest.raises(
         StateError, match=r"does not fit: since was None, now 5; window was 10\.0, now 20\.0\."
     ):
-        experiment_state.load(place, IDENTITY | {"window": 20.0, "since": 5}, logs_of())
+        state.load(place, IDENTITY | {"window": 20.0, "since": 5}, logs_of())
 
 
 def test_a_place_that_cannot_be_written(tmp_path: Path, joined: JoinedLogs) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StateError, match="cannot be written"):
-        experiment_state.save(str(tmp_path / "file" / "state.npz"), IDENTITY, joined)
+        state.save(str(tmp_path / "file" / "state.npz"), IDENTITY, joined)

@@ -10,10 +10,10 @@ from click.testing import CliRunner
 
 from recommender.commands.evaluate import evaluate as command
 from recommender.errors import RecommenderError
-from recommender.evaluation import evaluate as plain
+from recommender.evaluation.evaluation import evaluate as plain
+from recommender.evaluation.explorations import Explored, evaluate
+from recommender.evaluation.rating_stream import Stream
 from recommender.exploration import Exploration
-from recommender.exploration_evaluation import Explored, evaluate
-from recommender.rating_stream import Stream
 from tests.unit.test_evaluation import ratings
 
 KINDS = ("none", "epsilon:0", "epsilon:0.5", "epsilon:1", "softmax:1e-9", "softmax:1e9", "thompson")

@@ -13,19 +13,20 @@ from typing import Any
 
 import pytest
 
-from recommender import adoption, handover, settings
-from recommender.adoption import Adoption
-from recommender.checkpoint import CheckpointMismatch, CheckpointStore
-from recommender.handover import Handover, HandoverError, Offer, Terms, obstacle, replaced_by
+from recommender import settings
+from recommender.checkpoint.checkpoint import CheckpointMismatch, CheckpointStore
+from recommender.checkpoint.identity import Identity
 from recommender.held import Held
-from recommender.identity import Identity
 from recommender.ingest import Ingest
+from recommender.kafka.topics import Finding
 from recommender.log_pass import LogPassError
 from recommender.messages import RatingDecoder
+from recommender.retraining import adoption, handover
+from recommender.retraining.adoption import Adoption
+from recommender.retraining.handover import Handover, HandoverError, Offer, Terms, obstacle, replaced_by
 from recommender.settings import Settings
 from recommender.shard import Shard, ShardOptions
 from recommender.shards import Shards
-from recommender.topics import Finding
 from tests.unit.doubles import FakeRecord
 
 TOPIC = Finding("ratings", 1, "id")

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recommender import history_layout
-from recommender.history import Events, History, HistoryError, State
+from recommender.history import layout
+from recommender.history.history import Events, History, HistoryError, State
 from tests.unit.naive import NaiveHistory
 
 Log = list[tuple[int, int, float, float, float]]
@@ -149,8 +149,8 @@ def test_clicks_and_bulk_imports_equal_lists(times: float) -> None:
 
 def test_long_segments_use_the_index() -> None:
     rng = np.random.default_rng(2)
-    count = 6 * history_layout.SCANNED
-    items = rng.integers(0, 3 * history_layout.SCANNED, count)
+    count = 6 * layout.SCANNED
+    items = rng.integers(0, 3 * layout.SCANNED, count)
     ratings = np.where(rng.random(count) < 0.2, math.nan, 1.0)
     history = History(4)
     events = history.append(np.zeros(count, int), items, ratings, ratings, np.arange(count))

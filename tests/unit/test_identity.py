@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from recommender import settings
-from recommender.identity import FORMAT, Identity, canonical
+from recommender.checkpoint.identity import FORMAT, Identity, canonical
 
 
 def identity(**given: str) -> Identity:

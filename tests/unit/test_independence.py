@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recommender import learning
-from recommender.batch import Batch
-from recommender.checkpoint import CheckpointStore, Identity
+from recommender.checkpoint.checkpoint import CheckpointStore, Identity
 from recommender.feedback import Feedback
 from recommender.forwarded import SOURCE
 from recommender.ingest import Ingest, Outgoing
+from recommender.kafka.batch import Batch
 from recommender.learning import Learner
 from recommender.messages import RatingDecoder, header
 from recommender.routing import partition_of

@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from recommender import jars as jars_room
+from recommender.broker import jars as jars_room
+from recommender.broker.jars import FetchError, fetch_kafka
+from recommender.broker.release import Jar, pinned_jars
 from recommender.errors import RecommenderError
-from recommender.jars import FetchError, fetch_kafka
-from recommender.kafka_jars import Jar, pinned_jars
 
 CONTENTS = {f"part-{number}": bytes([number]) * 30_000 for number in range(5)}
 
@@ -166,8 +166,8 @@ def test_a_bar_on_a_terminal(repository: Repository) -> None:
 
 FETCHER = """
     import sys
-    from recommender import jars
-    from recommender.kafka_jars import Jar
+    from recommender.broker import jars
+    from recommender.broker.release import Jar
     pins = [Jar(*row) for row in {rows}]
     jars.pinned_jars = lambda: pins
     for path, pin in zip(jars.fetch_kafka(), pins, strict=True):

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recommender import joined_logs
+from recommender.experiment import joined_logs
+from recommender.experiment.joined_logs import JoinedLogs, signs_of
+from recommender.experiment.recommendation_log import LoggedPlace, LoggedRecommendation
 from recommender.feedback import Feedback
 from recommender.forwarded import SOURCE
-from recommender.joined_logs import JoinedLogs, signs_of
 from recommender.messages import Headers
-from recommender.recommendation_log import LoggedPlace, LoggedRecommendation
 from recommender.routing import partition_of
 from tests.unit.doubles import FakeRecord
 from tests.unit.test_attribution import WINDOW, Key, Rated, Shown, naive, plain

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from recommender import learning
-from recommender.batch import Batch
-from recommender.checkpoint import CheckpointStore, Identity
+from recommender.checkpoint.checkpoint import CheckpointStore, Identity
 from recommender.forwarded import SOURCE
 from recommender.held import Held
 from recommender.ingest import Ingest, Outcome
+from recommender.kafka.batch import Batch
 from recommender.learning import Learner
 from recommender.messages import Rating, RatingDecoder
 from recommender.shard import Shard, ShardOptions

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from recommender import log_writer
 from recommender.arms import Experiment
+from recommender.experiment import log_writer
+from recommender.experiment.log_writer import request_name
+from recommender.experiment.recommendation_log import MAX_NAME, decode
 from recommender.exploration import Exploration
-from recommender.log_writer import request_name
-from recommender.recommendation_log import MAX_NAME, decode
 from recommender.request_records import FORWARDED, RETURNED, identity, returned
 from recommender.shard import ShardOptions
 from tests.unit.answering_setup import LOG, REQUESTS, RESPONSES, Desk, body, request
@@ -142,7 +142,8 @@ def test_what_cannot_be_logged_is_said_once_until_it_can(
 
     with caplog.at_level(logging.WARNING):
         asyncio.run(scenario())
-    failing, again = [each.getMessage() for each in caplog.records if each.name == "recommender.log_writer"]
+    ours = [each for each in caplog.records if each.name == "recommender.experiment.log_writer"]
+    failing, again = [each.getMessage() for each in ours]
     assert f"{REQUESTS}[0] offset 0 was answered, but cannot be logged to {LOG}: " in failing
     assert str(error) in failing
     assert again == "recommendations are logged again"

@@ -9,15 +9,15 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from recommender.evaluation import evaluate
-from recommender.history import History
+from recommender.evaluation.evaluation import evaluate
+from recommender.evaluation.rank_metrics import recall
+from recommender.evaluation.rating_stream import Stream
+from recommender.history.history import History
 from recommender.models import reasons, registry
 from recommender.models.base import ModelContext
 from recommender.models.blend import Blend
 from recommender.models.blend_features import FEATURES, HALF_LIVES
 from recommender.models.blend_sample import contestants
-from recommender.rank_metrics import recall
-from recommender.rating_stream import Stream
 
 Pair = tuple[int, int]
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recommender.history import History
+from recommender.history.history import History
 from recommender.models.base import FloatArray, IntArray, ModelContext
 from recommender.models.blend import Blend
 from recommender.models.blend_blocks import BLOCK, exponentials, logarithms, room

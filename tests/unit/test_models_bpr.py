@@ -10,7 +10,7 @@ import pytest
 from flurs.data.entity import Item, User
 from flurs.recommender import BPRMFRecommender
 
-from recommender.history import History
+from recommender.history.history import History
 from recommender.models.base import ModelContext
 from recommender.models.bpr import BPR
 from recommender.models.item_knn import ItemKNN

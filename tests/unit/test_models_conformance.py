@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recommender.history import History
+from recommender.history.history import History
 from recommender.models import registry
 from recommender.models.base import NEVER, Arrays, Model, ModelContext
 from tests.unit.test_history import Log, columns

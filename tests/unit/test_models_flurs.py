@@ -13,7 +13,7 @@ import pytest
 from flurs.data.entity import Event, Item, User
 from flurs.recommender import BPRMFRecommender, MFRecommender, SketchRecommender, UserKNNRecommender
 
-from recommender.history import History
+from recommender.history.history import History
 from recommender.models.base import Model, ModelContext
 from recommender.models.flurs_models import FlursBPRMF, FlursMF, FlursSketch, FlursUserKNN
 from tests.unit.test_history import Log, columns

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from recommender.history import History
+from recommender.history.history import History
 from recommender.models import registry
 from recommender.models.base import ModelContext
 from recommender.models.flurs_models import FlursUserKNN

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recommender.history import History
+from recommender.history.history import History
 from recommender.models.base import ModelContext
 from recommender.models.options import ModelError
 from recommender.models.sequence_knn import SequenceKNN

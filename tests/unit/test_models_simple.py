@@ -11,7 +11,7 @@ from flurs.data.entity import Event, Item, User
 from flurs.recommender import MFRecommender
 from hypothesis import given, settings
 
-from recommender.history import History
+from recommender.history.history import History
 from recommender.models.base import ModelContext
 from recommender.models.mf import MF
 from recommender.models.options import ModelError

@@ -10,8 +10,8 @@ from kafka import KafkaConsumer
 from kafka.errors import KafkaError
 from kafka.net.inet import create_connection
 
-from recommender.admin import BrokerUnreachableError, open_admin
-from recommender.network import DirectSocket, Network
+from recommender.kafka.admin import BrokerUnreachableError, open_admin
+from recommender.kafka.network import DirectSocket, Network
 from tests.kafka.support import wait_until
 
 

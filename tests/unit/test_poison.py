@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recommender import learning
-from recommender.batch import Batch
-from recommender.checkpoint import CheckpointStore, Identity
+from recommender.checkpoint.checkpoint import CheckpointStore, Identity
 from recommender.held import Held
-from recommender.history import Events
+from recommender.history.history import Events
 from recommender.ingest import Ingest, Outgoing
+from recommender.kafka.batch import Batch
 from recommender.learning import Learner
 from recommender.messages import RatingDecoder
 from recommender.models import popular, registry

@@ -11,8 +11,9 @@ from aiokafka.cluster import ClusterMetadata
 from aiokafka.errors import UnknownTopicOrPartitionError
 from faust.transport.drivers import aiokafka as driver
 
-from recommender import bulk, producer
-from recommender.producer import LOOKS, Producer
+from recommender import bulk
+from recommender.kafka import producer
+from recommender.kafka.producer import LOOKS, Producer
 
 
 class Client:

@@ -7,7 +7,7 @@ import pytest
 from recommender.arms import Experiment
 from recommender.feedback import Feedback
 from recommender.messages import Rating
-from recommender.quality import Quality, compared, of_shard, total
+from recommender.retraining.quality import Quality, compared, of_shard, total
 from recommender.shard import Shard, ShardOptions
 
 

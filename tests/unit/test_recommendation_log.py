@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recommender.experiment.recommendation_log import LoggedPlace, LoggedRecommendation, decode
 from recommender.messages import BadMessage
-from recommender.recommendation_log import LoggedPlace, LoggedRecommendation, decode
 
 IDS = st.text(min_size=1, max_size=40).filter(lambda text: text.isprintable())
 SHOWN = LoggedRecommendation("42", "7f", "default", "cooc", "cooc", 1.5, [LoggedPlace("50", "explore", 0)])

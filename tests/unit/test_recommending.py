@@ -14,7 +14,7 @@ from recommender.arms import Experiment
 from recommender.catalog import Catalog
 from recommender.exploration import Exploration
 from recommender.feedback import Feedback
-from recommender.history import History
+from recommender.history.history import History
 from recommender.messages import Rating
 from recommender.models.base import IntArray
 from recommender.recommending import AsOf, Recommender

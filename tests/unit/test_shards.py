@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from recommender.checkpoint import CheckpointMismatch, CheckpointStore, Identity
+from recommender.checkpoint.checkpoint import CheckpointMismatch, CheckpointStore, Identity
 from recommender.errors import RecommenderError
 from recommender.held import Held
 from recommender.messages import Rating

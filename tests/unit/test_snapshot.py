@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recommender import history_snapshot
-from recommender.checkpoint import CheckpointStore, Identity
-from recommender.history import History
-from recommender.history_snapshot import HistorySnapshot
+from recommender.checkpoint.checkpoint import CheckpointStore, Identity
+from recommender.history import snapshot
+from recommender.history.history import History
+from recommender.history.snapshot import HistorySnapshot
 from recommender.messages import Rating
 from recommender.models import registry
 from recommender.shard import Shard, ShardOptions
@@ -29,7 +29,7 @@ from tests.unit.doubles import few, until
 def small_slices() -> object:
     """Slices so small that small histories have many."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(history_snapshot, "SLICE", 7)
+        patch.setattr(snapshot, "SLICE", 7)
         yield
 
 

@@ -11,9 +11,9 @@ from typing import IO, Any, ClassVar
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
+from recommender.checkpoint.remote_storage import RemoteStorage
+from recommender.checkpoint.storage import LocalStorage, StorageError, split, storage
 from recommender.errors import RecommenderError
-from recommender.remote_storage import RemoteStorage
-from recommender.storage import LocalStorage, StorageError, split, storage
 
 
 def content(text: bytes) -> Callable[[IO[bytes]], None]:
@@ -148,7 +148,7 @@ class Buckets(MemoryFileSystem):
 
 def test_a_bucket_that_does_not_exist_is_no_empty_place(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "recommender.remote_storage._file_system", lambda url: (Buckets(), url.partition("://")[2])
+        "recommender.checkpoint.remote_storage._file_system", lambda url: (Buckets(), url.partition("://")[2])
     )
     assert storage("s3://there").files("ratings-0") == []
     assert storage("s3://there/prefix").files("ratings-0") == []

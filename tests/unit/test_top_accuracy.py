@@ -12,11 +12,11 @@ from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recommender import top_accuracy
 from recommender.commands.evaluate import evaluate
+from recommender.evaluation import top_accuracy
+from recommender.evaluation.top_accuracy import ALL, RANDOM, Signed, SplitError
 from recommender.models.knn_baseline import KNNBaseline
 from recommender.models.options import ModelError
-from recommender.top_accuracy import ALL, RANDOM, Signed, SplitError
 from tests.unit.doubles import few
 
 

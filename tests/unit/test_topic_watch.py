@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from recommender.admin import BrokerUnreachableError
-from recommender.topic_watch import TopicWatch
-from recommender.topics import Finding, TopicsError
+from recommender.kafka.admin import BrokerUnreachableError
+from recommender.kafka.topic_watch import TopicWatch
+from recommender.kafka.topics import Finding, TopicsError
 
 FOUND = Finding("ratings", 3, "id-1")
 

@@ -1,0 +1,1 @@
+"""A shard's state and offset, saved and loaded."""

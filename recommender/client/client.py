@@ -1,0 +1,307 @@
+"""Ask for recommendations over Kafka, from any program."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+import uuid
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Self
+
+from kafka.errors import KafkaError, KafkaTimeoutError
+
+from recommender.client.errors import (
+    BadReply,
+    BrokerUnreachable,
+    ClientClosed,
+    ClientError,
+    ConnectionBroken,
+    RatingUnconfirmed,
+    RecommendTimeout,
+    RequestFailed,
+    TopicMissing,
+)
+from recommender.client.links import close_consumer, open_consumer, open_producer
+from recommender.client.messages import Written, decode_reply, encode_rating, encode_request
+from recommender.client.replies import Replies
+from recommender.client.sender import Sender, missing
+from recommender.kafka import admin
+from recommender.kafka.topics import Topics
+from recommender.responses import Recommended, Response
+
+__all__ = [
+    "BadReply",
+    "BrokerUnreachable",
+    "Client",
+    "ClientClosed",
+    "ClientError",
+    "ConnectionBroken",
+    "RatingUnconfirmed",
+    "RecommendTimeout",
+    "Recommended",
+    "RequestFailed",
+    "Response",
+    "TopicMissing",
+    "Written",
+]
+
+CLOSE_SECONDS = 2.0
+#: The least time that opening a connection gets, once a broker has answered.
+CONNECT_SECONDS = 5.0
+
+
+class Client:
+    """Sends ratings and asks for recommendations.
+
+    One client serves all threads of a program; making one takes a moment, so keep it. After `os.fork` the
+    child needs its own.
+
+    Parameters
+    ----------
+    bootstrap_servers : str or sequence of str
+        Addresses HOST:PORT; in one string separated by commas.
+    topic_prefix : str
+        What the worker's setting of this name says.
+    security : mapping, optional
+        kafka-python's own options: ``security_protocol``, ``sasl_mechanism``, ``ssl_cafile``, ...
+    reply_topic : str, optional
+        Where replies shall go. The worker's setting ``reply_topics`` must allow it. By default
+        ``recommendation-responses``, which all clients share.
+    connect_timeout : float
+        Seconds to wait for a broker; 0 makes one attempt.
+
+    Raises
+    ------
+    BrokerUnreachable
+        No broker answers there.
+    TopicMissing
+        The topic of requests or of replies does not exist.
+
+    Examples
+    --------
+    >>> with Client("localhost:9092") as client:                       # doctest: +SKIP
+    ...     written = client.rate("42", "50", 5)
+    ...     response = client.recommend("42", n=10, after=written.offset)
+    ...     print([each.item for each in response.items])
+    """
+
+    def __init__(
+        self,
+        bootstrap_servers: str | Sequence[str] = "localhost:9092",
+        topic_prefix: str = "",
+        security: Mapping[str, Any] | None = None,
+        reply_topic: str | None = None,
+        *,
+        connect_timeout: float = 10.0,
+    ) -> None:
+        self._closed = True
+        if not isinstance(bootstrap_servers, str):
+            bootstrap_servers = ",".join(bootstrap_servers)
+        self._servers = bootstrap_servers
+        self._topics = Topics(topic_prefix)
+        self._replies_to = reply_topic or self._topics.responses
+        self._process = os.getpid()
+        try:
+            self._open(connect_timeout, security or {})
+        except admin.BrokerUnreachableError as error:
+            raise BrokerUnreachable(str(error)) from None
+        except KafkaError as error:
+            raise BrokerUnreachable(f"Connecting to {bootstrap_servers} failed: {error}") from error
+        self._closed = False
+
+    def recommend(
+        self,
+        user: str | int | None = None,
+        n: int = 10,
+        items: Iterable[str | int] | None = None,
+        exclude: Iterable[str | int] = (),
+        include_rated: bool = False,
+        after: int | None = None,
+        arm: str | None = None,
+        timeout: float = 5.0,
+        *,
+        similar_to: str | int | None = None,
+        explain: bool = False,
+        explore: float | None = None,
+    ) -> Response:
+        """The n best items for a user, or the n most similar ones to an item.
+
+        Parameters
+        ----------
+        user : str or int, optional
+        n : int
+            At most this many items.
+        items : iterable of str or int, optional
+            The candidates; by default every item.
+        exclude : iterable of str or int
+            Never recommend these.
+        include_rated : bool
+        after : int, optional
+            Answer only once the user's rating at this offset is learned; `rate` returns it.
+        arm : str, optional
+            Answer with this arm of an experiment, whatever the user's own is.
+        timeout : float
+            Seconds to wait for the answer. The worker gives up at the same time.
+        similar_to : str or int, optional
+            An item, instead of a user.
+        explain : bool
+            Also say which of the user's own items led to each.
+        explore : float, optional
+            The probability with which each place is given to chance, from 0 to 1; 0 turns exploration off.
+            By default as the worker is set.
+
+        Raises
+        ------
+        RecommendTimeout
+            No answer came in time.
+        RequestFailed, BadReply
+            The worker answered with a failure, or something else than the worker answered.
+        ConnectionBroken
+            The connection to Kafka was lost and did not come back within a second.
+        ClientClosed
+            The client was closed, before or while waiting.
+        """
+        given = user, n, items, exclude, include_rated, after, arm
+        request = encode_request(*given, similar_to=similar_to, explain=explain, explore=explore)
+        key = user if user is not None else similar_to
+        return decode_reply(self.request("" if key is None else key, request, timeout))
+
+    def request(self, user: str | int, value: bytes, timeout: float = 5.0) -> bytes | None:
+        """Send a request that is encoded already; the reply as received, also where it is a failure.
+
+        Parameters
+        ----------
+        user : str or int
+            The key of the request.
+        value : bytes
+            As `encode_request` makes it.
+        timeout : float
+            Seconds to wait for the reply.
+
+        Raises
+        ------
+        RecommendTimeout, ConnectionBroken, ClientClosed
+            As for `recommend`.
+        """
+        if not 0 < timeout < math.inf:
+            raise ValueError(f"timeout must be a positive number of seconds, got {timeout!r}")
+        self._check_process()
+        give_up_at = time.monotonic() + timeout
+        correlation = uuid.uuid4().bytes
+        headers = [
+            ("kafka_correlationId", correlation),
+            ("kafka_replyTopic", self._replies_to.encode()),
+            ("deadline-ms", str(int((time.time() + timeout) * 1000)).encode()),
+        ]
+        reply = self._replies.expect(correlation, timeout)
+        try:
+            sent = self._sender.send(self._topics.requests, user, value, headers)
+            sent.add_errback(lambda error: self._replies.fail(correlation, self._sender.explain(error)))
+            return reply.result(max(0.0, give_up_at - time.monotonic()))
+        except TimeoutError:
+            where = "and no worker answered" if sent.succeeded() else "and did not reach Kafka"
+            raise RecommendTimeout(
+                f"No recommendations for user {str(user)!r} within {timeout:g} s: "
+                f"the request was sent to {self._topics.requests} {where}"
+            ) from None
+        finally:
+            self._replies.forget(correlation)
+
+    def rate(
+        self,
+        user: str | int,
+        item: str | int,
+        rating: float | None,
+        timestamp: float | None = None,
+        timeout: float = 10.0,
+    ) -> Written:
+        """Send a rating and wait until Kafka has it.
+
+        Parameters
+        ----------
+        user, item : str or int
+        rating : float or None
+            None withdraws an earlier rating.
+        timestamp : float, optional
+            When it was given, in seconds since 1970.
+        timeout : float
+            Seconds to wait for Kafka.
+
+        Returns
+        -------
+        Written
+            Its partition and offset.
+
+        Raises
+        ------
+        RatingUnconfirmed
+            Kafka did not confirm it in time. It may still be written, but not twice.
+        ConnectionBroken
+            The connection to Kafka is lost; the rating was not sent.
+        TopicMissing, ClientError
+            It cannot be written.
+        """
+        if not 0 < timeout < math.inf:
+            raise ValueError(f"timeout must be a positive number of seconds, got {timeout!r}")
+        value = encode_rating(user, item, rating, timestamp)
+        self._check_process()
+        self._replies.check_connected(timeout)
+        sent = self._sender.send(self._topics.ratings, user, value, [])
+        try:
+            metadata = sent.get(timeout)
+        except KafkaTimeoutError:
+            raise RatingUnconfirmed(
+                f"Kafka did not confirm the rating of {str(item)!r} by {str(user)!r} within {timeout:g} s"
+            ) from None
+        except KafkaError as error:
+            raise self._sender.explain(error) from error
+        return Written(metadata.partition, metadata.offset)
+
+    def close(self) -> None:
+        """End the client. Whoever still waits gets `ClientClosed`; closing twice is fine."""
+        if self._closed or self._process != os.getpid():
+            return
+        self._closed = True
+        self._replies.close(CLOSE_SECONDS)
+        self._sender.close(CLOSE_SECONDS)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if not getattr(self, "_closed", True) and self._process == os.getpid():
+            warnings.warn(f"unclosed {self!r}", ResourceWarning, stacklevel=2, source=self)
+            self.close()
+
+    def __repr__(self) -> str:
+        return f"<Client of {self._servers}, replies from {self._replies_to}>"
+
+    def _open(self, seconds: float, security: Mapping[str, Any]) -> None:
+        give_up_at = time.monotonic() + seconds
+        with admin.open_admin(self._servers, seconds, security):
+            pass  # It waits, and says what is wrong where kafka-python only says that time is up.
+        seconds = max(CONNECT_SECONDS, give_up_at - time.monotonic())
+        consumer, network = open_consumer(self._servers, seconds, security)
+        try:
+            for topic in (self._topics.requests, self._replies_to):
+                if not consumer.partitions_for_topic(topic):
+                    raise missing(topic, self._servers)
+            producer = open_producer(self._servers, seconds, security)
+            self._sender = Sender(producer, self._servers)
+            try:
+                self._replies = Replies(consumer, network, self._replies_to, seconds)
+            except BaseException:
+                self._sender.close(0)
+                raise
+        except BaseException:
+            close_consumer(consumer)
+            raise
+
+    def _check_process(self) -> None:
+        if self._process != os.getpid():
+            raise ClientClosed("The client was made before this process was forked: make one in the child")

@@ -1,0 +1,97 @@
+"""The client's producer and consumer: opened and closed without leaving a thread or a socket."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from kafka import KafkaConsumer, KafkaProducer
+from kafka.errors import KafkaError, KafkaTimeoutError
+
+from recommender.kafka.network import Network
+
+log = logging.getLogger(__name__)
+
+REQUEST_MILLISECONDS = 10_000
+#: What could not be written in this time is given up; a rating's caller was told long before.
+DELIVERY_MILLISECONDS = 30_000
+#: How often partitions that were added to a topic are looked for.
+METADATA_MILLISECONDS = 5_000
+RECONNECT_MILLISECONDS = 500
+
+COMMON = {
+    "client_id": "recommender-client",
+    "request_timeout_ms": REQUEST_MILLISECONDS,
+    "reconnect_backoff_ms": 50,
+    "reconnect_backoff_max_ms": RECONNECT_MILLISECONDS,
+    "metrics_enabled": False,
+}
+
+
+def open_producer(servers: str, seconds: float, security: Mapping[str, Any]) -> KafkaProducer:
+    """A producer that sends at once, and each record once."""
+    return _open(
+        KafkaProducer,
+        bootstrap_servers=[each.strip() for each in servers.split(",")],
+        bootstrap_timeout_ms=int(seconds * 1000),
+        linger_ms=0,
+        acks="all",
+        enable_idempotence=True,
+        delivery_timeout_ms=DELIVERY_MILLISECONDS,
+        max_block_ms=REQUEST_MILLISECONDS,
+        **{**COMMON, **security},
+    )[0]
+
+
+def open_consumer(servers: str, seconds: float, security: Mapping[str, Any]) -> tuple[KafkaConsumer, Network]:
+    """A consumer without a group, and its network."""
+    return _open(
+        KafkaConsumer,
+        bootstrap_servers=[each.strip() for each in servers.split(",")],
+        bootstrap_timeout_ms=int(seconds * 1000),
+        group_id=None,
+        enable_auto_commit=False,
+        # Only met when a topic was made anew: no reply in it is too old.
+        auto_offset_reset="earliest",
+        # In pure Python a checksum takes longer than the rest, and a reply is checked when it is decoded.
+        check_crcs=False,
+        metadata_max_age_ms=METADATA_MILLISECONDS,
+        **{**COMMON, **security},
+    )
+
+
+def _open(kind: Callable[..., Any], **options: Any) -> tuple[Any, Network]:
+    opened: list[Network] = []
+
+    def network(**settings: Any) -> Network:
+        opened.append(Network(**settings))
+        return opened[-1]
+
+    try:
+        return kind(**options, kafka_client=network), opened[0]
+    except BaseException:
+        for each in opened:
+            each.close()
+        raise
+
+
+def close_producer(producer: KafkaProducer, seconds: float) -> None:
+    """Close a producer, giving up after `seconds` what it could not write."""
+    try:
+        producer.close(timeout=seconds)
+    except KafkaTimeoutError:
+        # close() stops here when the broker is away, and leaves its thread running.
+        log.warning("Gave up what could not be written within %g s", seconds)
+        sender = producer._sender
+        sender.force_close()
+        sender.join(seconds)
+        producer._closed = True
+
+
+def close_consumer(consumer: KafkaConsumer) -> None:
+    """Close a consumer that has no group and so nothing to say to the broker."""
+    try:
+        consumer.close(autocommit=False, timeout_ms=1000)
+    except KafkaError:
+        log.warning("The consumer of replies could not be closed in an orderly way", exc_info=True)

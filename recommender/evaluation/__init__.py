@@ -1,0 +1,1 @@
+"""How good the recommendations are: test-then-learn, on data sets."""

@@ -1,0 +1,256 @@
+"""The ratings log and the recommendations log, joined partition by partition while they are read.
+
+A user's ratings and recommendations are in partitions of one number, so each pair of partitions has a join
+of its own. What is read may be out of order by event time, but not by more than `lateness`: a record that
+lies further behind the newest before it in its partition is late, and left out. So what counts is a function
+of the two logs alone, however reading was cut and interleaved; and what lies so far back is settled.
+
+A partition that stands still while the other goes on would hold everything back for ever. When both were
+read to their ends, it is taken to lag at most 30 days behind. Only what comes after that, and is older still,
+depends on when somebody read; it is told as late.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recommender.experiment import recommendation_log
+from recommender.experiment.attribution import WINDOW, Arrays, Attribution
+from recommender.experiment.attribution_counts import Counts, merged
+from recommender.experiment.read_progress import Progress
+from recommender.feedback import Feedback
+from recommender.forwarded import Forwarded, source_of
+from recommender.ingest import Record
+from recommender.messages import BadMessage, Columns, RatingDecoder
+from recommender.routing import partition_of
+
+#: One day, in seconds.
+LATENESS = 86_400.0
+#: How far a log may lag behind the other when both were read to their ends: 30 days, in seconds.
+STANDSTILL = 30 * 86_400.0
+#: So many more rows than were left last time are collected before they are settled.
+SETTLE_ROWS = 100_000
+
+
+@dataclass(slots=True)
+class _Pair:
+    """A partition of both logs."""
+
+    attribution: Attribution
+    ratings: Progress = field(default_factory=Progress)
+    recommendations: Progress = field(default_factory=Progress)
+    forwarded: Forwarded = field(default_factory=Forwarded)
+    settled_rows: int = 0
+
+
+class JoinedLogs:
+    """Both logs as far as they were read.
+
+    Parameters
+    ----------
+    partitions : int
+        How many each topic has.
+    feedback : Feedback
+        What is a positive rating, and the scale.
+    window : float
+        As in `Attribution`, as `since` and `until`.
+    lateness : float
+        How far out of order event times may be, in seconds.
+    """
+
+    def __init__(
+        self,
+        partitions: int,
+        feedback: Feedback,
+        window: float = WINDOW,
+        lateness: float = LATENESS,
+        since: float = -math.inf,
+        until: float = math.inf,
+    ) -> None:
+        self.partitions = partitions
+        self.window = window
+        self._lateness = lateness
+        self._feedback = feedback
+        self._decoder = RatingDecoder(feedback.low, feedback.high, skips=feedback.skips)
+        self._pairs = [_Pair(Attribution(window, since, until)) for _ in range(partitions)]
+        self._owner = lru_cache(maxsize=1 << 16)(partition_of)
+
+    @property
+    def ratings(self) -> list[Progress]:
+        """How far each partition of the ratings was read."""
+        return [pair.ratings for pair in self._pairs]
+
+    @property
+    def recommendations(self) -> list[Progress]:
+        """How far each partition of the recommendations log was read."""
+        return [pair.recommendations for pair in self._pairs]
+
+    def __len__(self) -> int:
+        """Places and ratings that are not settled yet."""
+        return sum(len(pair.attribution) for pair in self._pairs)
+
+    def take_ratings(self, partition: int, records: Sequence[Record]) -> None:
+        """Take consecutive records of a partition of the ratings, but for those taken before."""
+        pair = self._pairs[partition]
+        records = _new(pair.ratings, records)
+        if not records:
+            return
+        columns, offsets = self._decoder.decode_all(records), [record.offset for record in records]
+        written = [record.timestamp for record in records]
+        if columns is None or not self._owns_all(partition, columns.users):
+            columns, offsets, written = self._look_closely(partition, records)
+        times = np.array(columns.times, np.float64)
+        in_time = pair.ratings.reached(times, np.array(written, np.float64) / 1000, self._lateness)
+        signs = signs_of(self._feedback, columns.ratings)
+        wanted = np.flatnonzero(in_time & (signs != 0))
+        pair.attribution.rated_all(
+            [columns.users[row] for row in wanted],
+            [columns.items[row] for row in wanted],
+            signs[wanted],
+            times[wanted],
+            np.array(offsets, np.int64)[wanted],
+        )
+
+    def _owns_all(self, partition: int, users: Iterable[str]) -> bool:
+        return self.partitions == 1 or all(
+            self._owner(user, self.partitions) == partition for user in set(users)
+        )
+
+    def _look_closely(
+        self, partition: int, records: Sequence[Record]
+    ) -> tuple[Columns, list[int], list[int]]:
+        """The ratings that count in this partition, one by one, their offsets and when they were written.
+
+        One in another partition than its user's is forwarded by the worker: the copy counts, once.
+        """
+        pair, columns = self._pairs[partition], Columns([], [], [], [])
+        offsets, written = [], []
+        for record in records:
+            try:
+                rating = self._decoder.decode(record.value, record.headers)
+            except BadMessage as error:
+                pair.ratings.is_bad(record, str(error))
+                continue
+            if not self._owns_all(partition, [rating.user]):
+                continue
+            source = source_of(record.headers, self.partitions)
+            if source is not None and not pair.forwarded.is_first(*source):
+                continue
+            columns.users.append(rating.user)
+            columns.items.append(rating.item)
+            columns.ratings.append(rating.rating)
+            columns.times.append(record.timestamp / 1000 if rating.timestamp is None else rating.timestamp)
+            offsets.append(record.offset)
+            written.append(record.timestamp)
+        return columns, offsets, written
+
+    def take_recommendations(self, partition: int, records: Sequence[Record]) -> None:
+        """Take consecutive records of a partition of the recommendations log, as `take_ratings` does."""
+        pair = self._pairs[partition]
+        progress = pair.recommendations
+        found, written = [], []
+        for record in _new(progress, records):
+            try:
+                logged = recommendation_log.decode(record.value)
+            except BadMessage as error:
+                progress.is_bad(record, str(error))
+                continue
+            if not self._owns_all(partition, [logged.user]):
+                owner = self._owner(logged.user, self.partitions)
+                progress.is_bad(record, f"user {logged.user!r} belongs to partition {owner}")
+                continue
+            found.append(logged)
+            written.append(record.timestamp / 1000)
+        times = np.array([logged.timestamp for logged in found], np.float64)
+        in_time = progress.reached(times, np.array(written, np.float64), self._lateness)
+        for logged, counts in zip(found, in_time.tolist(), strict=True):
+            if counts:
+                places = [(place.item, place.source, place.position) for place in logged.items]
+                shown = logged.user, logged.request, logged.experiment, logged.arm, logged.timestamp
+                pair.attribution.recommended(*shown, places, forced=logged.forced)
+
+    def ahead(self, partition: int) -> float:
+        """How far the ratings of a partition are ahead of its recommendations, in seconds of event time."""
+        pair = self._pairs[partition]
+        if pair.ratings.frontier == pair.recommendations.frontier:
+            return 0.0
+        return pair.ratings.frontier - pair.recommendations.frontier
+
+    def settle(self) -> None:
+        """Fold what is certain into counts, where enough has come together for that to be worth while."""
+        for pair in self._pairs:
+            if len(pair.attribution) >= 2 * pair.settled_rows + SETTLE_ROWS:
+                self._settle(pair)
+
+    def settle_at_ends(self) -> None:
+        """Fold what is certain into counts; both logs were read to the ends that they had at one moment."""
+        for pair in self._pairs:
+            newest = max(pair.ratings.frontier, pair.recommendations.frontier)
+            for progress in (pair.ratings, pair.recommendations):
+                progress.frontier = max(progress.frontier, newest - STANDSTILL)
+            self._settle(pair)
+
+    def _settle(self, pair: _Pair) -> None:
+        pair.attribution.settle(min(pair.ratings.frontier, pair.recommendations.frontier) - self._lateness)
+        pair.settled_rows = len(pair.attribution)
+
+    def counts(self) -> Counts:
+        """What all that was read comes to."""
+        return merged(pair.attribution.counts() for pair in self._pairs)
+
+    def state(self) -> Arrays:
+        """All of it as named arrays; `restore` of it goes on as if there had been no break."""
+        state: Arrays = {}
+        for partition, pair in enumerate(self._pairs):
+            parts: dict[str, Arrays] = {
+                "attribution": pair.attribution.state(),
+                "ratings": pair.ratings.state(),
+                "recommendations": pair.recommendations.state(),
+                "forwarded": {"offsets": pair.forwarded.state()},
+            }
+            for part, arrays in parts.items():
+                state |= {f"{partition}/{part}/{name}": array for name, array in arrays.items()}
+        return state
+
+    def restore(self, state: Arrays) -> None:
+        """Take over what `state` gave, with the same parameters."""
+        for partition, pair in enumerate(self._pairs):
+
+            def part(name: str, partition: int = partition) -> Arrays:
+                start = f"{partition}/{name}/"
+                return {key[len(start) :]: array for key, array in state.items() if key.startswith(start)}
+
+            pair.attribution.restore(part("attribution"))
+            pair.ratings.restore(part("ratings"))
+            pair.recommendations.restore(part("recommendations"))
+            pair.forwarded.restore(part("forwarded")["offsets"])
+            pair.settled_rows = len(pair.attribution)
+
+
+def signs_of(feedback: Feedback, ratings: Sequence[float | None]) -> NDArray[np.int8]:
+    """1 for each positive rating, -1 for each negative one, 0 for what is neither.
+
+    Of signed ratings the sign counts; else those of at least the threshold are positive and all others
+    negative. None withdraws, which is neither.
+    """
+    values = np.array(ratings, np.float32)  # None becomes NaN
+    if feedback.kind == "signed":
+        signs = np.sign(values)
+    else:
+        signs = np.where(values >= np.float32(feedback.threshold), 1.0, -1.0)
+    return np.where(np.isnan(values), 0.0, signs).astype(np.int8)
+
+
+def _new(progress: Progress, records: Sequence[Record]) -> Sequence[Record]:
+    """The records that were not taken before; from now on they were."""
+    new = [record for record in records if record.offset >= progress.offset]
+    progress.records += len(new)
+    if new:
+        progress.offset = new[-1].offset + 1
+    return new

@@ -1,0 +1,283 @@
+"""Who rated what, in log order, by user and by item: the state that the models read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from recommender.events import Events, Floats, Ints, events_of
+from recommender.history import index
+from recommender.history import kernels as kernels
+from recommender.history import layout as layout
+from recommender.history import packing as packing
+from recommender.history.layout import ITEM, META_SIZE, RUN_LIMIT, SIZE_CLASSES, USER, HistoryArrays
+from recommender.history.state import (
+    ENTRY_FIELDS,
+    ITEM_FIELDS,
+    RING_FIELDS,
+    USER_FIELDS,
+    HistoryError,
+    State,
+    check,
+    powers_of_two,
+)
+
+__all__ = ["ITEM", "RUN_LIMIT", "USER", "Events", "History", "HistoryArrays", "HistoryError", "State"]
+
+_GROWS = {
+    layout.NEED_USERS: ("users",),
+    layout.NEED_ITEMS: ("items",),
+    layout.NEED_ENTRIES: ("entry_items", "entry_ratings", "entry_weights", "entry_positions"),
+    layout.NEED_RINGS: ("ring_users", "ring_entries"),
+    layout.NEED_INDEX: ("tables",),
+}
+_SMALL = 1 << 20
+
+
+class History:
+    """Each user's current ratings in order, and each item's newest raters.
+
+    Its content depends on the events and their order alone, never on how they were cut into batches:
+
+    * A user's rating events are numbered 0, 1, 2, ...; a number is never used again, and a withdrawal
+      takes none.
+    * An *entry* is a rating that stands. Rating an item again removes the earlier entry and appends a new
+      one; a withdrawal removes it; withdrawing what does not stand changes nothing. Events of negative
+      or zero weight are entries like any other.
+    * Consecutive rating events of a user with an equal time form a *run*, cut after `RUN_LIMIT` events; a
+      time of NaN equals nothing. An entry's *position* is the mean event number of its run, whether or not
+      the run's other entries still stand; it is kept doubled (first plus last number), an integer.
+    * Each item keeps a ring of its newest `raters_per_item` rating events as (user, entry); those since
+      replaced or withdrawn keep their place in the ring, but are marked as removed.
+    * All events count, withdrawals too, in `event_count`, which numbers them for the items' first and
+      last rating event and for whoever samples events.
+
+    Parameters
+    ----------
+    raters_per_item : int
+        How many of an item's newest rating events are kept, at least 1.
+    """
+
+    def __init__(self, raters_per_item: int = 256) -> None:
+        if raters_per_item < 1:
+            raise ValueError(f"raters_per_item must be at least 1, got {raters_per_item}")
+        self.raters_per_item = raters_per_item
+        self._clear()
+
+    def _clear(self) -> None:
+        self._arrays = HistoryArrays(
+            users=np.zeros(0, USER),
+            items=np.zeros(0, ITEM),
+            entry_items=np.zeros(0, np.int32),
+            entry_ratings=np.zeros(0, np.float32),
+            entry_weights=np.zeros(0, np.float32),
+            entry_positions=np.zeros(0, np.int32),
+            ring_users=np.zeros(0, np.int32),
+            ring_entries=np.zeros(0, np.int32),
+            tables=np.zeros(0, np.int32),
+            free=np.zeros((3, SIZE_CLASSES), np.int64),
+            meta=np.zeros(META_SIZE, np.int64),
+        )
+
+    def append(
+        self, users: ArrayLike, items: ArrayLike, ratings: ArrayLike, weights: ArrayLike, times: ArrayLike
+    ) -> Events:
+        """Learn events in log order.
+
+        Parameters
+        ----------
+        users, items : arrays of int, one length
+            Dense indices from 0; new ones need no registration.
+        ratings : array of float
+            NaN withdraws.
+        weights : array of float
+            Ignored where the rating is withdrawn.
+        times : array of float
+            Seconds, or NaN.
+
+        Returns
+        -------
+        Events
+            The same events and what each of them replaced or withdrew.
+
+        Raises
+        ------
+        ValueError
+            The arrays' lengths differ or an index is negative; then nothing was learned.
+        """
+        events = events_of(users, items, ratings, weights, times)
+        done, count = 0, len(events)
+        while done < count:
+            done, lacking = kernels.append(
+                self._arrays,
+                self.raters_per_item,
+                done,
+                events.users,
+                events.items,
+                events.ratings,
+                events.weights,
+                events.times,
+                events.previous_ratings,
+                events.previous_weights,
+            )
+            if lacking == layout.NEGATIVE:
+                raise ValueError(
+                    f"event {done}: user {events.users[done]} and item {events.items[done]}: "
+                    "indices must not be negative"
+                )
+            if lacking != layout.DONE:
+                self._grow(lacking)
+        return events
+
+    def _grow(self, lacking: int, size: int = 0) -> None:
+        meta = self._arrays.meta
+        least = {
+            layout.NEED_USERS: int(meta[layout.USER_COUNT]),
+            layout.NEED_ITEMS: int(meta[layout.ITEM_COUNT]),
+            layout.NEED_ENTRIES: int(meta[layout.ENTRIES] + max(64, 2 * meta[layout.LONGEST])),
+            layout.NEED_INDEX: int(meta[layout.INDEX] + max(4096, 4 * meta[layout.LONGEST])),
+            layout.NEED_RINGS: int(meta[layout.RINGS] + 2 * max(64, self.raters_per_item)),
+        }[lacking]
+        for name in _GROWS[lacking]:
+            _enlarge(getattr(self._arrays, name), max(least, size))
+
+    @property
+    def arrays(self) -> HistoryArrays:
+        """The raw arrays, for kernels; do not keep them over an `append`, and do not write."""
+        return self._arrays
+
+    @property
+    def user_count(self) -> int:
+        """The largest user index seen, plus one."""
+        return int(self._arrays.meta[layout.USER_COUNT])
+
+    @property
+    def item_count(self) -> int:
+        """The largest item index seen, plus one."""
+        return int(self._arrays.meta[layout.ITEM_COUNT])
+
+    @property
+    def event_count(self) -> int:
+        """Events learned so far, withdrawals included."""
+        return int(self._arrays.meta[layout.EVENT_COUNT])
+
+    @property
+    def item_counts(self) -> Ints:
+        """How many users' ratings of each item stand; int32, shape (items,); a copy."""
+        counts: Ints = self._arrays.items["count"][: self.item_count].copy()
+        return counts
+
+    def counts_of(self, items: Ints) -> Ints:
+        """How many users' ratings of these items stand; 0 for an item that is yet to come."""
+        known = items < self.item_count
+        counts = np.zeros(len(items), np.int32)
+        counts[known] = self._arrays.items["count"][items[known]]
+        return counts
+
+    @property
+    def nbytes(self) -> int:
+        """Memory held by the arrays, in bytes."""
+        return sum(array.nbytes for array in self._arrays)
+
+    def rated(self, user: int) -> tuple[Ints, Floats, Floats]:
+        """Items, ratings and weights of the user's entries, oldest first; empty for an unknown user."""
+        places = packing.entries_of(self._arrays, user, -1)
+        a = self._arrays
+        return a.entry_items[places], a.entry_ratings[places], a.entry_weights[places]
+
+    def last_items(self, user: int, n: int) -> Ints:
+        """Items of the user's `n` newest entries, oldest first."""
+        return self._arrays.entry_items[packing.entries_of(self._arrays, user, max(0, n))]
+
+    def has(self, user: int) -> bool:
+        """Whether any rating of the user stands."""
+        return 0 <= user < self.user_count and bool(self._arrays.users["live"][user] > 0)
+
+    def rating(self, user: int, item: int) -> float | None:
+        """The user's standing rating of the item, or None."""
+        slot = index.find(self._arrays, user, item)
+        if slot < 0:
+            return None
+        return float(self._arrays.entry_ratings[self._arrays.users["start"][user] + slot])
+
+    def raters(self, item: int) -> Ints:
+        """Users in the item's ring whose ratings stand, oldest first."""
+        if not 0 <= item < self.item_count:
+            return np.empty(0, np.int32)
+        record = self._arrays.items[item]
+        events, capacity = int(record["events"]), int(record["capacity"])
+        newest = np.arange(max(0, events - capacity), events)
+        users = self._arrays.ring_users[record["start"] + newest % max(1, capacity)]
+        return users[users >= 0]
+
+    def state(self) -> State:
+        """The content as dense arrays; histories of equal content give equal bytes.
+
+        Returns
+        -------
+        dict of arrays
+            `user_*` of shape (users,), `item_*` of shape (items,), `entry_*` user by user in order, `ring_*`
+            item by item, oldest first (-1 where removed; `ring_entries` counts the user's entries), and
+            `counters`:
+            events, raters for each item.
+        """
+        arrays = self._arrays
+        users, items = arrays.users[: self.user_count], arrays.items[: self.item_count]
+        state: State = {name: users[field].copy() for name, field in USER_FIELDS.items()}
+        state |= {name: items[field].copy() for name, field in ITEM_FIELDS.items()}
+        state["counters"] = np.array([self.event_count, self.raters_per_item], np.int64)
+        entries, ring = int(users["live"].sum()), int(np.minimum(items["events"], self.raters_per_item).sum())
+        state |= {name: np.empty(entries, getattr(arrays, name).dtype) for name in ENTRY_FIELDS}
+        state |= {name: np.empty(ring, np.int32) for name in RING_FIELDS}
+        # Only users with tombstones write to it, so the pages of all others are never touched.
+        ranks = np.empty(int(arrays.meta[layout.ENTRIES]), np.int32)
+        packing.pack(arrays, ranks, *(state[name] for name in ENTRY_FIELDS + RING_FIELDS))
+        return state
+
+    def restore(self, state: State) -> None:
+        """Take over what `state` gave; going on equals never having stopped.
+
+        Raises
+        ------
+        HistoryError
+            It was saved with another `raters_per_item`, or its arrays contradict each other.
+        """
+        check(state, self.raters_per_item)
+        self._clear()
+        meta = self._arrays.meta
+        live = state["user_entries"].astype(np.int32)
+        events = state["item_events"].astype(np.int64)
+        meta[layout.EVENT_COUNT] = state["counters"][0]
+        meta[layout.USER_COUNT], meta[layout.ITEM_COUNT] = len(live), len(events)
+        ring_sizes = np.minimum(powers_of_two(np.maximum(events, 8)), self.raters_per_item)
+        segments = powers_of_two(np.maximum(live.astype(np.int64), 4)) * (live > 0)
+        self._grow(layout.NEED_USERS, len(live))
+        self._grow(layout.NEED_ITEMS, len(events))
+        self._grow(layout.NEED_ENTRIES, int(segments.sum()))
+        self._grow(layout.NEED_RINGS, int((powers_of_two(ring_sizes) * (events > 0)).sum()))
+        self._grow(layout.NEED_INDEX, int(2 * segments[segments > layout.SCANNED].sum()))
+        for name, field in USER_FIELDS.items():
+            self._arrays.users[field][: len(live)] = state[name]
+        for name, field in ITEM_FIELDS.items():
+            self._arrays.items[field][: len(events)] = state[name]
+        # Arrays of a file may be read-only, which would be another kernel.
+        dense = (np.require(state[name], requirements=["C", "W"]) for name in ENTRY_FIELDS + RING_FIELDS)
+        packing.unpack(self._arrays, live, ring_sizes, *dense)
+
+
+def _enlarge(array: NDArray[Any], least: int) -> None:
+    """Zero-extend in place: doubling while small, then by little, which is remapped rather than copied."""
+    size = len(array)
+    step = max(size, 64) if size < _SMALL else size // 32
+    array.resize(max(least, size + step), refcheck=False)
+
+
+def warm() -> None:
+    """Compile or load every kernel of the history."""
+    history = History(1)
+    history.append([0, 0], [0, 1], [1.0, 2.0], [1.0, 1.0], [0.0, 0.0])
+    history.rating(0, 1)
+    history.rated(0)
+    history.restore(history.state())

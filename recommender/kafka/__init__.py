@@ -1,0 +1,1 @@
+"""Kafka: its topics, and the worker's consumer and producer."""

@@ -1,0 +1,1 @@
+"""Learning anew from the log, and handing over to the workers that run."""
