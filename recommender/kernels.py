@@ -35,17 +35,33 @@ def warm(specs: Sequence[str] = ()) -> None:
 
 
 @contextlib.contextmanager
+def warming(*specs: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Do it in another process, while this one has other things to do; `wait` for it before you need them.
+
+    Parameters
+    ----------
+    *specs : str
+        The models; without any, what every model needs.
+    """
+    command = [sys.executable, "-m", "recommender.kernels", *specs]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as other:
+        try:
+            yield other
+        finally:
+            other.kill()
+
+
+@contextlib.contextmanager
 def _helped() -> Iterator[None]:
     """Compile the other rooms' kernels meanwhile; whatever comes of it, all is compiled in the end."""
-    command = [sys.executable, "-m", "recommender.kernels"]
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as helper:
-        try:
-            yield
-            helper.wait()
-        finally:
-            helper.kill()
+    with warming() as helper:
+        yield
+        helper.wait()
 
 
 if __name__ == "__main__":
-    for each in ROOMS:
-        each.warm()
+    if sys.argv[1:]:
+        warm(sys.argv[1:])
+    else:
+        for each in ROOMS:
+            each.warm()

@@ -20,6 +20,7 @@ from producers import movielens
 from producers.columns import Columns
 from producers.replay import Progress as Delivery
 from producers.replay import replay
+from recommender import kernels
 from recommender.broker.broker import LocalBroker
 from recommender.broker.guarded import Guarded
 from recommender.broker.ports import free_port
@@ -61,6 +62,8 @@ def demo(source: str, users: str, model: str) -> None:
 
 
 def _run(stack: ExitStack, source: str, users: list[str], model: str) -> None:
+    # The first time compiling takes longest, and all that comes before the worker leaves a processor to it.
+    compiling = stack.enter_context(kernels.warming(model))
     path = movielens.locate(source, out.print)
     titles = movielens.titles(source)
     ratings = Columns(movielens.read(path))
@@ -75,6 +78,7 @@ def _run(stack: ExitStack, source: str, users: list[str], model: str) -> None:
         out.print(f"  {found.topic}, {found.partitions} partition")
 
     _step(3, "Starting the worker", "recommender worker")
+    compiling.wait()
     worker = stack.enter_context(_worker(broker.address, model))
     out.print(f"  Its state is at {worker}/status, its metrics at {worker}/metrics.")
 
