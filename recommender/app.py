@@ -6,10 +6,9 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any, cast
+from typing import Any
 
 import faust
-from faust.exceptions import ProducerSendError
 from faust.types import TP
 
 from recommender import bulk, settings
@@ -18,12 +17,13 @@ from recommender.checkpoint.checkpoint import CheckpointStore, Identity
 from recommender.errors import RecommenderError
 from recommender.experiment.log_writer import LogWriter
 from recommender.faust_options import faust_options
-from recommender.ingest import Ingest, Outgoing
+from recommender.ingest import Ingest
 from recommender.kafka import topics
 from recommender.kafka.admin import security_options
 from recommender.kafka.commits import Commits
 from recommender.kafka.consumer import Positions
 from recommender.kafka.consumer_thread import Span
+from recommender.kafka.producer import sender
 from recommender.kafka.topic_watch import TopicWatch
 from recommender.kafka.topics import Finding, Topics
 from recommender.learning import Learner
@@ -109,7 +109,7 @@ def create_app(
     app.learner = Learner(
         app.shards,
         Ingest(names.ratings, ratings.partitions, decoder),
-        _sender(app),
+        sender(app),
         _seeker(app, names.ratings),
         dead_letter_topic=names.dead_letters,
         learn_slice=config.learn_slice / 1000,
@@ -117,7 +117,7 @@ def create_app(
     )
     app.answerer = Answerer(
         app.shards,
-        _sender(app),
+        sender(app),
         _seeker(app, names.requests),
         requests_topic=names.requests,
         responses_topic=names.responses,
@@ -125,7 +125,7 @@ def create_app(
         reply_topics=[config.topic_prefix + each for each in bulk.split(config.reply_topics)],
         request_wait=config.request_wait,
         answered=app.metrics.answered,
-        log=LogWriter(_sender(app), names.recommendations, config.experiment, app.metrics.logged)
+        log=LogWriter(sender(app), names.recommendations, config.experiment, app.metrics.logged)
         if logs
         else None,
     )
@@ -149,21 +149,6 @@ def _inspect(config: Settings, names: Topics, unused: Collection[str]) -> list[F
         for warning in each.warnings:
             logger.warning("%s: %s", each.topic, warning)
     return found
-
-
-def _sender(app: WorkerApp) -> Any:
-    async def send(topic: str, outgoing: Outgoing) -> asyncio.Future[Any]:
-        # Faust turns seconds into whole milliseconds by cutting off: the half keeps them as they were.
-        timestamp = None if outgoing.timestamp < 0 else (outgoing.timestamp + 0.5) / 1000
-        try:
-            sent = await app.producer.send(
-                topic, outgoing.key, outgoing.value, outgoing.partition, timestamp, outgoing.headers
-            )
-        except ProducerSendError as error:
-            raise error.__cause__ or error from None
-        return cast("asyncio.Future[Any]", sent)
-
-    return send
 
 
 def _seeker(app: WorkerApp, topic: str) -> Any:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, cast
 
 from aiokafka.cluster import ClusterMetadata
 from aiokafka.errors import UnknownTopicOrPartitionError
+from faust.exceptions import ProducerSendError
 from faust.transport.drivers import aiokafka as driver
+from faust.types import AppT
 
+from recommender.ingest import Outgoing
 from recommender.kafka.consumer_thread import FAUST_LOGGER
 
 #: How often, and how many seconds apart, the brokers are asked for a topic before it counts as missing: one
@@ -63,3 +66,21 @@ class Producer(driver.Producer):
             if found.partitions_for_topic(topic) or topic in found.unauthorized_topics:
                 return False
         return True
+
+
+def sender(app: AppT) -> Callable[[str, Outgoing], Awaitable[asyncio.Future[Any]]]:
+    """Sends records by the app's producer; what it returns is done when the broker has the record."""
+
+    async def send(topic: str, outgoing: Outgoing) -> asyncio.Future[Any]:
+        # Faust turns seconds into whole milliseconds by cutting off: the half keeps them as they were.
+        timestamp = None if outgoing.timestamp < 0 else (outgoing.timestamp + 0.5) / 1000
+        producer: Any = app.producer
+        try:
+            sent = await producer.send(
+                topic, outgoing.key, outgoing.value, outgoing.partition, timestamp, outgoing.headers
+            )
+        except ProducerSendError as error:
+            raise error.__cause__ or error from None
+        return cast("asyncio.Future[Any]", sent)
+
+    return send
