@@ -11,8 +11,8 @@ import orjson
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
-from recommender.client.links import close_producer
 from recommender.kafka.admin import BrokerUnreachableError, open_admin
+from recommender.kafka.links import close_producer
 from recommender.kafka.network import Network
 from recommender.kafka.topic_configs import read_configs
 from recommender.kafka.topics import TopicsError

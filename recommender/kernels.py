@@ -11,12 +11,12 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 
-from recommender import id_table, rating_json, top
+from recommender import id_table, live, rating_json, top
 from recommender.history import history, snapshot
 from recommender.models import registry
 
 #: What no model needs to be compiled itself, the longest first.
-ROOMS = (history, rating_json, id_table, snapshot)
+ROOMS = (history, rating_json, id_table, snapshot, live)
 
 
 def warm(specs: Sequence[str] = ()) -> None:

@@ -56,7 +56,7 @@ def sample(first: int, count: int, every: int) -> NDArray[np.bool_]:
     return sampled
 
 
-@njit("void(uint64, uint64, boolean[::1])", cache=True)
+@njit(cache=True)
 def _sample(first, every, sampled):  # type: ignore[no-untyped-def]
     for place in range(sampled.size):
         number = first + np.uint64(place)
@@ -69,6 +69,11 @@ def _sample(first, every, sampled):  # type: ignore[no-untyped-def]
             drawn = np.float64(mixed // every % np.uint64(_PARTS))
             thinner = min(np.float64(number) / DENSE, np.float64(THINNEST))
             sampled[place] &= drawn * thinner < _PARTS
+
+
+def warm() -> None:
+    """Compile or load the kernel."""
+    sample(0, 1, 2)
 
 
 class LiveMetrics:

@@ -10,10 +10,10 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from recommender import poison
-from recommender.client.links import close_consumer, open_consumer
 from recommender.errors import RecommenderError
 from recommender.ingest import Ingest, Record
 from recommender.kafka.admin import security_options
+from recommender.kafka.links import close_consumer, open_consumer
 from recommender.kafka.topics import Finding
 from recommender.learning import CHUNK, WARY
 from recommender.messages import RatingDecoder

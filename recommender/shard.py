@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from recommender.arms import Arm, Experiment
 from recommender.catalog import Catalog, register_bytes
+from recommender.events import Events
 from recommender.exploration import Exploration
 from recommender.feedback import Feedback
 from recommender.forwarded import Forwarded
-from recommender.history.history import Events, History
+from recommender.history.history import History
 from recommender.id_table import joined
 from recommender.live import LiveMetrics, rank_of, sample
 from recommender.messages import Rating, Rows

@@ -93,6 +93,10 @@ class CheckpointStore:
             return self
         return CheckpointStore(self.directory, replace(self.identity, handover=name))
 
+    def names(self, partition: int) -> list[str]:
+        """The names of a partition's checkpoints, newest first."""
+        return checkpoints(self.storage, self._folder(partition))
+
     def save(self, partition: int, offset: int, state: Arrays) -> Place:
         """Write a checkpoint durably and drop all but the newest ones.
 
@@ -139,7 +143,7 @@ class CheckpointStore:
         """
         folder = self._folder(partition)
         try:
-            older = [name for name in checkpoints(self.storage, folder) if name < newest]
+            older = [name for name in self.names(partition) if name < newest]
             kept = [name for name in older if name not in self._damaged][: KEPT - 1]
             for name in older:
                 if name not in kept:
@@ -180,7 +184,7 @@ class CheckpointStore:
         for _ in range(LISTINGS):
             warnings: list[str] = []
             vanished = False
-            for name in checkpoints(self.storage, folder):
+            for name in self.names(partition):
                 try:
                     checkpoint = _read(self.storage, name)
                 except CheckpointGone as error:

@@ -23,11 +23,11 @@ from recommender.client.errors import (
     RequestFailed,
     TopicMissing,
 )
-from recommender.client.links import close_consumer, open_consumer, open_producer
 from recommender.client.messages import Written, decode_reply, encode_rating, encode_request
 from recommender.client.replies import Replies
 from recommender.client.sender import Sender, missing
 from recommender.kafka import admin
+from recommender.kafka.links import close_consumer, open_consumer, open_producer
 from recommender.kafka.topics import Topics
 from recommender.responses import Recommended, Response
 

@@ -13,7 +13,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from recommender.client.errors import ClientClosed, ClientError, ConnectionBroken
-from recommender.client.links import close_consumer
+from recommender.kafka.links import close_consumer
 from recommender.kafka.network import Network
 from recommender.messages import header
 

@@ -11,11 +11,10 @@ from typing import Any
 
 import click
 import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from producers import movielens
 from recommender.commands import evaluate_tables
+from recommender.commands.output import progress_bar
 from recommender.errors import RecommenderError
 from recommender.evaluation import evaluation, explorations, rating_stream, top_accuracy
 from recommender.evaluation.evaluation import Evaluation
@@ -169,13 +168,8 @@ def _signed(source: str, positive: float, negative: float, limit: int | None) ->
     return Signed.of(data.users, data.items, data.ratings, data.timestamps, positive, negative)
 
 
-def _progress() -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=Console(stderr=True), transient=True)
-
-
 def _top3(signed: Signed, names: list[str], test: float, splits: int, seed: int) -> dict[str, Any]:
-    with _progress() as progress:
+    with progress_bar() as progress:
         task = progress.add_task("models", total=len(names) * splits)
         advance = functools.partial(progress.advance, task)
         results, users = top_accuracy.evaluate(signed, names, test, splits, seed, advance)
@@ -183,14 +177,14 @@ def _top3(signed: Signed, names: list[str], test: float, splits: int, seed: int)
 
 
 def _explored(stream: Stream, name: str, ways: list[Exploration], seed: int) -> list[Explored]:
-    with _progress() as progress:
+    with progress_bar() as progress:
         task = progress.add_task(name, total=len(stream))
         advance = functools.partial(progress.advance, task)
         return explorations.evaluate(stream, name, ways, seed, advance)
 
 
 def _evaluated(stream: Stream, names: list[str], seed: int) -> list[Evaluation]:
-    with _progress() as progress:
+    with progress_bar() as progress:
         results = []
         for name in names:
             task = progress.add_task(name, total=len(stream))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
+from recommender.commands.output import print_table
 from recommender.errors import RecommenderError
 from recommender.evaluation import rank_metrics
 from recommender.evaluation.evaluation import Evaluation
@@ -34,7 +34,7 @@ def show_explored(rows: list[dict[str, Any]]) -> None:
         table.add_row(
             row["model"], row["explore"], *("-" if row[n] is None else _cell(n, row[n]) for n in names)
         )
-    _print(table)
+    print_table(table)
 
 
 def show_top3(report: dict[str, Any]) -> None:
@@ -47,13 +47,7 @@ def show_top3(report: dict[str, Any]) -> None:
     for row in report["models"]:
         cells = (row["top3_accuracy"], row["deviation"])
         table.add_row(row["model"], *("-" if cell is None else f"{cell:.1%}" for cell in cells))
-    _print(table)
-
-
-def _print(table: Table) -> None:
-    console = Console()
-    # A pipe gets whole rows, however long they are.
-    Console(width=None if console.is_terminal else 200).print(table)
+    print_table(table)
 
 
 def show(results: list[Evaluation], window: int) -> None:
@@ -66,7 +60,7 @@ def show(results: list[Evaluation], window: int) -> None:
         worse, better, undecided = rank_metrics.better_windows(result.array(), last, window)
         compared = "" if result is results[-1] else f"{worse}:{better}:{undecided}"
         table.add_row(result.model, *cells, compared)
-    _print(table)
+    print_table(table)
 
 
 def _caption(results: list[Evaluation], window: int) -> str:

@@ -12,9 +12,9 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from recommender import settings as settings_room
+from recommender.commands.output import progress_bar
 from recommender.errors import RecommenderError
 from recommender.experiment import picture, reading, state
 from recommender.experiment.joined_logs import JoinedLogs
@@ -121,9 +121,7 @@ def report(
 
 
 def _read(settings: Settings, logs: reading.Logs, joined: JoinedLogs) -> list[str]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    with progress_bar() as progress:
         task = progress.add_task("reading", total=None)
 
         def advance(done: int, total: int) -> None:

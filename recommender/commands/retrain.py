@@ -9,12 +9,11 @@ import sys
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from recommender import kernels
 from recommender import settings as settings_room
+from recommender.commands.output import print_table, progress_bar
 from recommender.live import TOP
 from recommender.models import registry
 from recommender.retraining import retraining, schedule
@@ -108,9 +107,7 @@ def _once(config: Settings, to: str | None, switches: dict[str, Any]) -> bool:
 
 
 def _retrain(config: Settings, to: str | None, switches: dict[str, Any]) -> Report:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    with progress_bar() as progress:
         task = progress.add_task("learning", total=None)
 
         def advance(partition: int, done: int, total: int) -> None:
@@ -127,9 +124,7 @@ def _show(report: Report) -> None:
         numbers = (each.partition, each.offset, each.users, each.items, each.events)
         recalls = (_recall(each.quality), "-" if each.running is None else _recall(each.running))
         table.add_row(*map(str, numbers), *recalls, each.digest[:8])
-    console = Console()
-    # A pipe gets whole rows, however long they are.
-    Console(width=None if console.is_terminal else 200).print(table)
+    print_table(table)
 
 
 def _recall(quality: Quality) -> str:

@@ -24,7 +24,7 @@ from recommender.history.state import (
     powers_of_two,
 )
 
-__all__ = ["ITEM", "RUN_LIMIT", "USER", "Events", "History", "HistoryArrays", "HistoryError", "State"]
+__all__ = ["ITEM", "RUN_LIMIT", "USER", "History", "HistoryArrays", "HistoryError", "State"]
 
 _GROWS = {
     layout.NEED_USERS: ("users",),

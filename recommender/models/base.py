@@ -9,7 +9,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender.history.history import Events, History
+from recommender.events import Events
+from recommender.history.history import History
 
 IntArray = NDArray[np.int32]
 FloatArray = NDArray[np.float64]

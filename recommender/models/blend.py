@@ -18,7 +18,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender.history.history import Events, History
+from recommender.events import Events
+from recommender.history.history import History
 from recommender.models import blend_features as kernels
 from recommender.models.base import Arrays, FloatArray, IntArray, ModelContext
 from recommender.models.blend_blocks import room

@@ -23,7 +23,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender.history.history import Events
+from recommender.events import Events
 from recommender.history.index import find
 from recommender.history.layout import kernel
 from recommender.models.base import ModelContext

@@ -8,7 +8,8 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender.history.history import Events, History
+from recommender.events import Events
+from recommender.history.history import History
 from recommender.models import baselines, knn_learning, knn_pairs, neighbourhoods, rating_rows, similarities
 from recommender.models.base import NEVER, Arrays, FloatArray, IntArray, ModelContext
 from recommender.models.options import ModelError, between, one_of

@@ -33,7 +33,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender.history.history import Events
+from recommender.events import Events
 from recommender.models.base import NEVER, Arrays, FloatArray, IntArray, ModelContext
 from recommender.models.mf_kernels import LANES, descend, score_all
 from recommender.models.options import between, one_of

@@ -32,7 +32,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender.history.history import Events, History
+from recommender.events import Events
+from recommender.history.history import History
 from recommender.models import sequence_kernels as kernels
 from recommender.models.base import NEVER, Arrays, FloatArray, IntArray, ModelContext
 from recommender.models.options import between

@@ -26,7 +26,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from recommender.history.history import Events, History
+from recommender.events import Events
+from recommender.history.history import History
 from recommender.history.layout import ITEM_COUNT, USER_COUNT, kernel
 from recommender.models.base import NEVER, Arrays, FloatArray, IntArray, ModelContext
 from recommender.models.options import between

@@ -63,7 +63,6 @@ class Adoption:
     def __init__(self, config: Settings, shards: Shards, topic: Finding) -> None:
         self._config, self._shards, self._topic = config, shards, topic
         self._own = Way(shards.options, shards.store)
-        self._seen: Handover | None = None
         self._said: set[str] = set()
         self._thread = ThreadPoolExecutor(1, "adoption")
 

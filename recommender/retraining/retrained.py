@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from recommender.checkpoint import checkpoint
-from recommender.checkpoint.checkpoint import Checkpoint, CheckpointStore, checkpoints
+from recommender.checkpoint.checkpoint import Checkpoint, CheckpointStore
 from recommender.checkpoint.identity import Identity
 from recommender.errors import RecommenderError
 from recommender.retraining import handover
@@ -27,7 +27,7 @@ class Elsewhere:
         if str(self._store.directory) == str(CheckpointStore(config.checkpoints, identity).directory):
             raise RetrainingError(f"--to {to} is where the running checkpoints are: name another place")
         for partition in range(identity.partitions):
-            if names_of(self._store, partition):
+            if self._store.names(partition):
                 raise RetrainingError(
                     f"--to {to} already has checkpoints of {identity.topic}[{partition}]: name an empty place"
                 )
@@ -38,8 +38,7 @@ class Elsewhere:
     def save(self, shard: Shard) -> None:
         """Save a shard, if it has learned anything, and read it back."""
         if shard.offset:
-            place = self._store.save(shard.partition, shard.offset, shard.state())
-            checkpoint.read(place)  # raises if what was written is not what was learned
+            _save(self._store, shard)
 
     def finish(self) -> None:
         """Nothing more to do."""
@@ -92,9 +91,8 @@ class HandingOver:
         """Save a shard, if it has learned anything, and read it back."""
         offer = Offer(shard.offset)
         if shard.offset:
-            place = self._store.save(shard.partition, shard.offset, shard.state())
-            checkpoint.read(place)  # raises if what was written is not what was learned
-            offer = Offer(shard.offset, names_of(self._store, shard.partition)[0])
+            _save(self._store, shard)
+            offer = Offer(shard.offset, self._store.names(shard.partition)[0])
         self._offers[str(shard.partition)] = offer
 
     def finish(self) -> None:
@@ -126,12 +124,12 @@ class HandingOver:
             _delete(self._store)
 
 
+def _save(store: CheckpointStore, shard: Shard) -> None:
+    place = store.save(shard.partition, shard.offset, shard.state())
+    checkpoint.read(place)  # raises if what was written is not what was learned
+
+
 def _delete(store: CheckpointStore) -> None:
     for partition in range(store.identity.partitions):
-        for name in names_of(store, partition):
+        for name in store.names(partition):
             store.storage.delete(name)
-
-
-def names_of(store: CheckpointStore, partition: int) -> list[str]:
-    """The checkpoints of a partition, newest first."""
-    return checkpoints(store.storage, f"{store.identity.topic}-{partition}")

@@ -20,7 +20,7 @@ from recommender.kafka.admin import security_options
 from recommender.kafka.topics import Topics, identify
 from recommender.log_pass import Advance, LogPass, reading
 from recommender.retraining.quality import Quality, compared, of_checkpoint, of_shard
-from recommender.retraining.retrained import Elsewhere, HandingOver, names_of
+from recommender.retraining.retrained import Elsewhere, HandingOver
 from recommender.settings import Settings
 from recommender.shard import Shard, ShardOptions
 
@@ -182,7 +182,7 @@ def _learn(
 def _newest(store: CheckpointStore, partition: int) -> tuple[Checkpoint | None, list[str]]:
     """The running checkpoint, whatever settings it was made with; none if it is of another topic."""
     warnings: list[str] = []
-    for name in names_of(store, partition):
+    for name in store.names(partition):
         try:
             found = checkpoint.read(store.storage.place(name))
         except CheckpointError as error:

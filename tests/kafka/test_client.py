@@ -10,13 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from recommender.client import links
 from recommender.client.client import (
     BadReply,
     Client,
     RecommendTimeout,
     RequestFailed,
 )
+from recommender.kafka import links
 from recommender.kafka.admin import open_admin
 from recommender.kafka.topics import Topics
 from recommender.responses import Failure

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recommender.events import Events
 from recommender.history import layout
-from recommender.history.history import Events, History, HistoryError, State
+from recommender.history.history import History, HistoryError, State
 from tests.unit.naive import NaiveHistory
 
 Log = list[tuple[int, int, float, float, float]]

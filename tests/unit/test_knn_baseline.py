@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from recommender.history.history import Events, History
+from recommender.events import Events
+from recommender.history.history import History
 from recommender.models import knn_baseline, registry
 from recommender.models.base import Arrays, ModelContext
 from recommender.models.knn_baseline import KNNBaseline, RatingError

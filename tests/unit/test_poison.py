@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from recommender import learning
 from recommender.checkpoint.checkpoint import CheckpointStore, Identity
+from recommender.events import Events
 from recommender.held import Held
-from recommender.history.history import Events
 from recommender.ingest import Ingest, Outgoing
 from recommender.kafka.batch import Batch
 from recommender.learning import Learner
