@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 from recommender.broker.broker import LocalBroker
 from recommender.kafka.topics import Topics
@@ -19,6 +21,27 @@ RATINGS, REQUESTS = 5000.0, 50.0
 PARTITIONS = 2
 MINUTE = 60.0
 SETTLE_SECONDS = 300.0
+#: Few enough that all has been met when the warm-up ends: what grows then is a leak.
+LOOSE_ITEMS = 1000
+#: By how much the median of the last third may be above that of the second third.
+GROWTH = 0.05
+FILES = 5
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What the worker holds at one moment.
+
+    Attributes
+    ----------
+    memory : float
+        Resident, in bytes.
+    files : int
+        Open descriptors.
+    """
+
+    memory: float
+    files: int
 
 
 def soak(directory: Path, minutes: float, seed: int, say: Callable[[str], None]) -> list[str]:
@@ -30,12 +53,16 @@ def soak(directory: Path, minutes: float, seed: int, say: Callable[[str], None])
     ):
         worker = installation.worker(checkpoint_interval=5).start().ready()
         log = Log(broker.address, installation.group, PARTITIONS)
-        traffic = Traffic(broker.address, installation.topics, PARTITIONS, seed, RATINGS, REQUESTS)
+        traffic = Traffic(
+            broker.address, installation.topics, PARTITIONS, seed, RATINGS, REQUESTS, LOOSE_ITEMS
+        )
         traffic.start()
+        samples: list[Sample] = []
         ends = time.monotonic() + minutes * MINUTE
         while time.monotonic() < ends:
             time.sleep(min(MINUTE, max(0.0, ends - time.monotonic())))
-            say(_told(worker, log, installation.topics.ratings))
+            samples.append(Sample(_resident(worker), _open_files(worker)))
+            say(_told(worker, log, installation.topics.ratings, samples[-1]))
         sent = traffic.stop()
         # The worker itself adds to the log, for it forwards ratings.
         wait_until(lambda: _is_settled(worker, log, installation.topics), SETTLE_SECONDS, worker.log)
@@ -45,7 +72,34 @@ def soak(directory: Path, minutes: float, seed: int, say: Callable[[str], None])
         answered, answered_summary = verdict.requests(installation, sent, Events())
     say(learned_summary)
     say(answered_summary)
-    return [*learned, *answered]
+    return [*learned, *answered, *growth(samples)]
+
+
+def growth(samples: list[Sample]) -> list[str]:
+    """What has grown between the second third of a run and its last: the first third is warm-up.
+
+    Parameters
+    ----------
+    samples : list of Sample
+        Taken at equal distances.
+
+    Returns
+    -------
+    list of str
+        Sentences; none if nothing has grown.
+    """
+    third = len(samples) // 3
+    if not third:
+        return []
+    middle, last = samples[third : 2 * third], samples[-third:]
+    memory = [median(each.memory for each in part) for part in (middle, last)]
+    files = [median(each.files for each in part) for part in (middle, last)]
+    grown = []
+    if memory[1] > memory[0] * (1 + GROWTH):
+        grown.append(f"memory has grown from {memory[0] / 1e6:.0f} to {memory[1] / 1e6:.0f} MB")
+    if files[1] > files[0] + FILES:
+        grown.append(f"open files have grown from {files[0]:.0f} to {files[1]:.0f}")
+    return grown
 
 
 def _is_settled(worker: Worker, log: Log, topics: Topics) -> bool:
@@ -53,14 +107,13 @@ def _is_settled(worker: Worker, log: Log, topics: Topics) -> bool:
     return saved == log.ends(topics.ratings) and log.committed(topics.requests) == log.ends(topics.requests)
 
 
-def _told(worker: Worker, log: Log, topic: str) -> str:
+def _told(worker: Worker, log: Log, topic: str, sample: Sample) -> str:
     shards, ends = worker.shards, log.ends(topic)
     lag = sum(end - shards[partition]["offset"] for partition, end in ends.items())
-    memory = _resident(worker)
     replies = worker.metric("recommender_reply_seconds_count")
     slow = replies - worker.metric("recommender_reply_seconds_bucket", le="0.05")
     return (
-        f"{sum(ends.values())} records, lag {lag}, memory {memory / 1e6:.0f} MB, {_open_files(worker)} open "
+        f"{sum(ends.values())} records, lag {lag}, memory {sample.memory / 1e6:.0f} MB, {sample.files} open "
         f"files, {replies:.0f} replies, {slow:.0f} of them after more than 50 ms"
     )
 

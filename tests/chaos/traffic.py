@@ -61,8 +61,8 @@ class Traffic:
     """Two threads that send ratings and requests until they are stopped.
 
     Users are of two kinds. The ratings of ``u...`` are keyed, so they stay in order: they are changed and
-    withdrawn too. Those of ``loose...`` have no key, or another: each is of a new item, for their order may
-    change on the way to their partition.
+    withdrawn too. Those of ``loose...`` have no key, or another, so their order may change on the way: a user
+    and an item of theirs always have the same rating.
 
     Parameters
     ----------
@@ -73,15 +73,25 @@ class Traffic:
     seed : int
     ratings, requests : float
         How many a second.
+    loose_items : int
+        How many items the ``loose...`` users go through before they begin anew.
     """
 
     def __init__(
-        self, kafka: str, topics: Topics, partitions: int, seed: int, ratings: float, requests: float
+        self,
+        kafka: str,
+        topics: Topics,
+        partitions: int,
+        seed: int,
+        ratings: float,
+        requests: float,
+        loose_items: int = 1_000_000,
     ) -> None:
         self.sent = Sent()
         self._kafka = kafka
         self._topics = topics
         self._partitions = partitions
+        self._loose_items = loose_items
         self._stopping = threading.Event()
         self._offsets = [0] * partitions
         self._numbers = itertools.count()
@@ -123,9 +133,9 @@ class Traffic:
         if kind < 0.01:
             self._send_bad(producer, draw)
         elif kind < 0.2:
-            user = f"loose{draw.randrange(USERS)}"
+            who, what = draw.randrange(USERS), next(self._numbers) % self._loose_items
             key = draw.choice([None, b"somebody else"])
-            self._send_rating(producer, key, user, f"only{next(self._numbers)}", draw.randint(1, 5))
+            self._send_rating(producer, key, f"loose{who}", f"only{what}", (who + what) % 5 + 1)
         else:
             user, item = f"u{draw.randrange(USERS)}", f"i{min(int(draw.expovariate(4 / ITEMS)), ITEMS - 1)}"
             withdraws = draw.random() < 0.1 and (user, item) in self.sent.standing
