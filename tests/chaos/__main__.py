@@ -22,6 +22,11 @@ from tests.chaos.run import run
     "--soak", type=float, help="Instead: so many minutes at 5,000 ratings and 50 requests a second."
 )
 @click.option("--fuzz", type=int, help="Instead: so many mutated ratings, and a tenth as many requests.")
+@click.option(
+    "--full-disk",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Instead: fill the file system of this directory, such as a tmpfs of 2 MB, beside a worker.",
+)
 def main(
     kills: int,
     seed: int | None,
@@ -30,6 +35,7 @@ def main(
     keep: Path | None,
     soak: float | None,
     fuzz: int | None,
+    full_disk: Path | None,
 ) -> None:
     """Chaos for the workers; exit code 1 if anything was lost, double or hung."""
     seed = time.time_ns() % 1_000_000 if seed is None else seed
@@ -39,6 +45,11 @@ def main(
         click.echo(f"seed {seed}")
         click.echo(fuzz_ratings(fuzz, seed))
         click.echo(fuzz_requests(fuzz // 10, seed))
+        return
+    if full_disk is not None:
+        from tests.chaos.disk import full_disk as run_full_disk
+
+        run_full_disk(full_disk, seed, click.echo)
         return
     with tempfile.TemporaryDirectory(prefix="chaos-", ignore_cleanup_errors=True) as directory:
         if soak is not None:
