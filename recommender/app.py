@@ -23,7 +23,7 @@ from recommender.kafka.admin import security_options
 from recommender.kafka.commits import Commits
 from recommender.kafka.consumer import Positions
 from recommender.kafka.consumer_thread import Span
-from recommender.kafka.producer import sender
+from recommender.kafka.producer import bulk_sender, sender
 from recommender.kafka.topic_watch import TopicWatch
 from recommender.kafka.topics import Finding, Topics
 from recommender.learning import Learner
@@ -109,7 +109,7 @@ def create_app(
     app.learner = Learner(
         app.shards,
         Ingest(names.ratings, ratings.partitions, decoder),
-        sender(app),
+        bulk_sender(app, {each.topic: each.max_message_bytes for each in found.values()}),
         _seeker(app, names.ratings),
         dead_letter_topic=names.dead_letters,
         learn_slice=config.learn_slice / 1000,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,8 +33,7 @@ class Record(Protocol):
     headers: Headers
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(NamedTuple):
     """A record to be delivered; without a partition its key decides."""
 
     partition: int | None
@@ -123,16 +122,16 @@ class Ingest:
         self, shard: Shard, records: Sequence[Record], rows: Rows, places: list[int], outcome: Outcome
     ) -> Rows:
         """Look at some records one by one: what is to be learned here goes into the rows."""
+        rows.plain[places], rows.ratings[places], rows.times[places] = False, np.nan, 0.0
         said: list[bytes] = []
         end = len(rows.text)
         for place in places:
             rating = self._look_at(shard, records[place], outcome)
-            rows.plain[place] = rating is not None
             if rating is None:
-                rows.ratings[place], rows.times[place] = np.nan, 0.0
                 continue
             user, item = rating.user.encode(), rating.item.encode()
             middle = end + len(user)
+            rows.plain[place] = True
             rows.spans[place] = end, middle, middle, middle + len(item)
             end = middle + len(item)
             said += user, item
@@ -147,7 +146,7 @@ class Ingest:
         try:
             rating = self._decoder.decode(record.value, record.headers)
         except BadMessage as error:
-            outcome.dead_letters.append(self._dead_letter(shard.partition, record, error, "decode"))
+            outcome.dead_letters.append(self._dead_letter(shard.partition, record, error, b"decode"))
             return None
         if self.partitions > 1 and rating.user not in shard.users:
             owner = partition_of(rating.user, self.partitions)
@@ -169,7 +168,7 @@ class Ingest:
             What the dead letter says about it.
         """
         shard.offset = record.offset + 1
-        return Outcome(dead_letters=[self._dead_letter(shard.partition, record, error, "learn", said)])
+        return Outcome(dead_letters=[self._dead_letter(shard.partition, record, error, b"learn", said)])
 
     def _send_on(self, outcome: Outcome, here: int, owner: int, record: Record, rating: Rating) -> None:
         if header(record.headers, SOURCE) is not None:
@@ -177,7 +176,7 @@ class Ingest:
                 f"user {rating.user!r} belongs to partition {owner} of {self.partitions}, but the rating "
                 f"was forwarded to partition {here}: did the number of partitions change?"
             )
-            outcome.dead_letters.append(self._dead_letter(here, record, error, "route"))
+            outcome.dead_letters.append(self._dead_letter(here, record, error, b"route"))
             return
         headers = [*record.headers, (SOURCE, f"{here}:{record.offset}".encode())]
         outcome.forwards.append(
@@ -190,19 +189,20 @@ class Ingest:
         return source is None or shard.forwarded.is_first(*source)
 
     def _dead_letter(
-        self, partition: int, record: Record, error: Exception, stage: str, said: str = ""
+        self, partition: int, record: Record, error: Exception, stage: bytes, said: str = ""
     ) -> Outgoing:
         """The record untouched, with what is wrong with it in the headers that Kafka Connect uses."""
-        told = {
-            "topic": self.topic,
-            "partition": str(partition),
-            "offset": str(record.offset),
-            "exception.class.name": f"{type(error).__module__}.{type(error).__qualname__}",
-            "exception.message": (said or str(error))[:1000],
-            "stage": stage,
-        }
-        added = [(f"__connect.errors.{name}", text.encode(errors="replace")) for name, text in told.items()]
-        headers = [*record.headers, *added]
+        message = (said or str(error))[:1000].encode(errors="replace")
+        name = f"{type(error).__module__}.{type(error).__qualname__}".encode()
+        headers = [
+            *record.headers,
+            ("__connect.errors.topic", self.topic.encode()),
+            ("__connect.errors.partition", b"%d" % partition),
+            ("__connect.errors.offset", b"%d" % record.offset),
+            ("__connect.errors.exception.class.name", name),
+            ("__connect.errors.exception.message", message),
+            ("__connect.errors.stage", stage),
+        ]
         # The client refuses a record that is null in both, which others send: its letter has an empty key.
         key = b"" if record.key is None and record.value is None else record.key
         return Outgoing(partition, key, record.value, record.timestamp, headers)

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
 
 from recommender import poison
 from recommender.continuity import Continuity, Seek
@@ -22,8 +21,8 @@ CHUNK = 1024
 #: After a record that cannot be learned, so many that follow are learned with care.
 WARY = 25 * CHUNK
 
-#: Sends a record to a topic; what it returns is done when the broker has it.
-Send = Callable[[str, Outgoing], Awaitable[asyncio.Future[Any]]]
+#: Sends records to partitions of a topic; returns when the brokers have all of them.
+SendAll = Callable[[str, Sequence[Outgoing]], Awaitable[None]]
 
 
 class Learner:
@@ -33,7 +32,7 @@ class Learner:
     ----------
     shards : Shards
     ingest : Ingest
-    send : Send
+    send_all : SendAll
     seek : Seek
     dead_letter_topic : str
     learn_slice : float
@@ -46,7 +45,7 @@ class Learner:
         self,
         shards: Shards,
         ingest: Ingest,
-        send: Send,
+        send_all: SendAll,
         seek: Seek,
         *,
         dead_letter_topic: str,
@@ -55,7 +54,7 @@ class Learner:
     ) -> None:
         self._shards = shards
         self._ingest = ingest
-        self._send = send
+        self._send_all = send_all
         self._seek = seek
         self._dead_letter_topic = dead_letter_topic
         self._slice = learn_slice
@@ -81,29 +80,31 @@ class Learner:
                 await self._apply(held, batch)
 
     async def _apply(self, held: Held, batch: Batch) -> None:
-        owed: list[asyncio.Future[Any]] = []
+        letters: list[Outgoing] = []
         spoiled = held.tainted
         held.tainted = True
         started = time.perf_counter()
-        try:
-            for start in range(0, len(batch.records), CHUNK):
-                outcome = self._learn(held, batch.records[start : start + CHUNK])
-                if outcome is None:
-                    spoiled = False
-                    await self._seek(batch.partition, held.shard.offset)
-                    break
-                owed += await self._deliver(outcome)
-                self._learned(batch.partition, outcome)
-                if time.perf_counter() - started > self._slice:
-                    held.tainted = spoiled or bool(owed)
-                    await asyncio.sleep(0)
-                    held.tainted = True
-                    started = time.perf_counter()
-            await asyncio.gather(*owed)
-            held.tainted = spoiled
-        except asyncio.CancelledError:
-            held.tainted = held.tainted or not all(_arrived(each) for each in owed)
-            raise
+        for start in range(0, len(batch.records), CHUNK):
+            outcome = self._learn(held, batch.records[start : start + CHUNK])
+            if outcome is None:
+                # What was passed before it comes again, and dead letters with it.
+                await self._seek(batch.partition, held.shard.offset)
+                held.tainted = False
+                return
+            letters += outcome.dead_letters
+            if outcome.forwards:
+                # The next run's must not overtake them, see `recommender.forwarded`.
+                await self._send_all(self._ingest.topic, outcome.forwards)
+            self._learned(batch.partition, outcome)
+            if time.perf_counter() - started > self._slice:
+                held.tainted = spoiled or bool(letters)
+                await asyncio.sleep(0)
+                held.tainted = True
+                started = time.perf_counter()
+        if letters:
+            # All at once: while they are on their way nothing is learned.
+            await self._send_all(self._dead_letter_topic, letters)
+        held.tainted = spoiled
 
     def _learn(self, held: Held, records: Sequence[Record]) -> Outcome | None:
         """Learn a run; None if it raised, and the log has to be read again from where the shard now is.
@@ -133,17 +134,3 @@ class Learner:
             # earlier comes again too, if it is in no checkpoint yet.
             held.suspects = range(min([first, *held.suspects[:1]]), stop + WARY)
             return None
-
-    async def _deliver(self, outcome: Outcome) -> Sequence[asyncio.Future[Any]]:
-        """Send what goes elsewhere; what has not arrived yet.
-
-        Forwarded ratings have: the next run's must not overtake them, see `recommender.forwarded`.
-        """
-        letters = [await self._send(self._dead_letter_topic, each) for each in outcome.dead_letters]
-        forwards = [await self._send(self._ingest.topic, each) for each in outcome.forwards]
-        await asyncio.gather(*forwards)
-        return letters
-
-
-def _arrived(delivery: asyncio.Future[Any]) -> bool:
-    return delivery.done() and not delivery.cancelled() and delivery.exception() is None

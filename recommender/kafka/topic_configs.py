@@ -69,6 +69,12 @@ def log_warnings(configs: Configs) -> list[str]:
     return found
 
 
+def largest_batch(configs: Configs) -> int | None:
+    """The largest batch of records that a topic takes, in bytes; None if it could not be read."""
+    said = configs.get("max.message.bytes")
+    return None if said is None else int(said)
+
+
 def room_warnings(ratings: Configs, dead_letters: Configs) -> list[str]:
     """Whether every record of the ratings topic fits into the dead letters, with its headers."""
     key = "max.message.bytes"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from kafka import KafkaAdminClient
@@ -17,6 +17,7 @@ from recommender.kafka.topic_configs import (
     FOR_RECOMMENDATIONS,
     Configs,
     for_dead_letters,
+    largest_batch,
     log_warnings,
     read_configs,
     room_warnings,
@@ -98,6 +99,8 @@ class Finding:
         Whether it was created just now.
     warnings : tuple of str
         What a user should know before relying on it.
+    max_message_bytes : int or None
+        The largest batch of records that it takes, where that was read.
     """
 
     topic: str
@@ -105,6 +108,7 @@ class Finding:
     topic_id: str
     created: bool = False
     warnings: tuple[str, ...] = ()
+    max_message_bytes: int | None = None
 
 
 def ensure(
@@ -294,6 +298,12 @@ def _findings(
         topics.dead_letters: room_warnings(configs[topics.ratings], configs[topics.dead_letters]),
     }
     return [
-        Finding(name, each.partitions, each.topic_id, name in created, tuple(warnings.get(name, ())))
-        for name, each in ((name, found[name]) for name in topics.all if name in found)
+        replace(
+            found[name],
+            created=name in created,
+            warnings=tuple(warnings.get(name, ())),
+            max_message_bytes=largest_batch(configs.get(name, {})),
+        )
+        for name in topics.all
+        if name in found
     ]

@@ -204,19 +204,17 @@ def delete_the_topic(running: Running) -> Callable[[], None]:
     return mend
 
 
+def take_at_most(size: int, kafka: str, topic: str) -> None:
+    """Set the largest batch of records that a topic takes, in bytes."""
+    resource = ConfigResource(ConfigResourceType.TOPIC, topic, {"max.message.bytes": str(size)})
+    with open_admin(kafka) as admin:
+        admin.alter_configs([resource])
+
+
 def take_only_small_records(running: Running) -> Callable[[], None]:
-    topic = ConfigResource(
-        ConfigResourceType.TOPIC, running.topics.dead_letters, {"max.message.bytes": "100"}
-    )
-    with open_admin(running.kafka) as admin:
-        admin.alter_configs([topic])
-
-    def mend() -> None:
-        topic.configs = {"max.message.bytes": "10000000"}
-        with open_admin(running.kafka) as admin:
-            admin.alter_configs([topic])
-
-    return mend
+    dead_letters = running.topics.dead_letters
+    take_at_most(100, running.kafka, dead_letters)
+    return lambda: take_at_most(10_000_000, running.kafka, dead_letters)
 
 
 @pytest.mark.parametrize("spoil", [delete_the_topic, take_only_small_records])
@@ -237,6 +235,21 @@ def test_dead_letters_cannot_be_written(
     assert shards[0].offset == saved + 101
     letters = consume_all(running.kafka, running.topics.dead_letters)
     assert {letter.value for letter in letters} == {b"no rating " * 30}
+
+
+def test_many_dead_letters_to_a_topic_that_takes_small_batches(kafka: str, tmp_path: Path) -> None:
+    """Together they are larger than the topic takes."""
+    with installed(kafka, tmp_path, "small", 2) as installation:
+        take_at_most(5000, kafka, installation.topics.dead_letters)
+        bad = [Record(b"no rating %d" % each, partition=each % 2) for each in range(2000)]
+        produce(kafka, installation.topics.ratings, bad)
+        worker = installation.worker().start().ready()
+        Oracle(installation).assert_agrees(worker)
+        letters = consume_all(kafka, installation.topics.dead_letters)
+        for partition in range(2):
+            values = [each.value for each in letters if each.partition == partition]
+            assert values == [each.value for each in bad if each.partition == partition]
+        worker.stop()
 
 
 def test_a_worker_that_slept_beyond_its_session_spoils_nothing(kafka: str, tmp_path: Path) -> None:

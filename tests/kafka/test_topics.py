@@ -166,6 +166,7 @@ def test_dead_letters_without_room_are_told(kafka: str, topic_prefix: str) -> No
     *_, dead_letters, _ = ensure(kafka, topics)
     (warning,) = dead_letters.warnings
     assert "max.message.bytes is 1048588, expected at least" in warning
+    assert dead_letters.max_message_bytes == 1048588
 
 
 def test_several_workers_may_create_at_once(kafka: str, topic_prefix: str) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import functools
 import itertools
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -65,6 +65,10 @@ class Sent:
         else:
             self.held.append(answer)
         return answer
+
+    async def together(self, topic: str, records: Sequence[Outgoing]) -> None:
+        """Send many; returns when all of them were answered."""
+        await asyncio.gather(*[await self(topic, each) for each in records])
 
     def hold(self) -> list[asyncio.Future[Any]]:
         """From now on answers wait in the list that is returned."""

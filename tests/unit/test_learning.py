@@ -35,7 +35,7 @@ class Worker:
         self.learner = Learner(
             self.shards,
             Ingest("ratings", partitions, RatingDecoder(0.5, 5.0)),
-            self.sent,
+            self.sent.together,
             self._seek,
             dead_letter_topic="ratings-dlt",
             learn_slice=learn_slice,
@@ -153,12 +153,12 @@ def test_what_cannot_be_delivered_raises_and_taints(tmp_path: Path, topic: str) 
 
 
 def test_a_send_that_raises_taints(tmp_path: Path) -> None:
-    async def refuse(topic: str, outgoing: object) -> Any:
+    async def refuse(topic: str, records: object) -> None:
         raise ValueError("too large")
 
     async def scenario() -> None:
         worker = Worker(tmp_path)
-        worker.learner._send = refuse
+        worker.learner._send_all = refuse
         with pytest.raises(ValueError, match="too large"):
             await worker.take([FakeRecord(0, b"bad")])
         assert worker.held.tainted

@@ -83,7 +83,7 @@ class Worker:
         self.position = 0
         self.seeks = 0
         self.learner = Learner(
-            self.shards, INGEST, self.sent, self._seek, dead_letter_topic="dlt", learn_slice=60.0
+            self.shards, INGEST, self.sent.together, self._seek, dead_letter_topic="dlt", learn_slice=60.0
         )
 
     async def _seek(self, partition: int, offset: int) -> None:
