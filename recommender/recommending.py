@@ -17,7 +17,7 @@ from recommender.models.base import IntArray, Model
 from recommender.models.reasons import Profiling, explain, similar_items
 from recommender.requests import Request
 from recommender.responses import Failure, Reason, Recommended, Response
-from recommender.top import best, contenders
+from recommender.top import all_but, best, contenders
 
 #: Who answers where a model knows nothing of a user.
 POPULAR = "popular"
@@ -119,9 +119,8 @@ class Recommender:
 
     def all_but(self, without: IntArray) -> IntArray:
         """Every item but these, ascending."""
-        keep = np.ones(self._history.item_count, dtype=np.bool_)
-        keep[without] = False
-        return np.flatnonzero(keep).astype(np.int32)
+        items: IntArray = all_but(without, self._history.item_count)
+        return items
 
     def _arm(self, forced: str | None, own: Callable[[], str]) -> str:
         """The arm that a request asks for, else its own."""
@@ -150,6 +149,12 @@ class Recommender:
         exploration: Exploration,
         seed: int,
     ) -> list[Recommended]:
+        leading = getattr(model, "leading", None) if exploration.kind == "none" else None
+        if leading is not None:
+            pool, highest = leading(user, candidates.indices, request.n)
+            counts = self._history.counts_of(candidates.indices[pool])
+            order = best(highest, counts, request.n)
+            return self._places(candidates, pool[order], highest[order], ["exploit"] * len(order), None)
         scores, neighbours_of = _scored(model, user, candidates.indices)
         # Neighbours decide between equal scores, so they are asked for wherever the last place is tied.
         pool = contenders(scores, request.n)
@@ -159,7 +164,7 @@ class Recommender:
         ranked = pool[order]
         if exploration.kind == "none":
             found = None if neighbours is None else neighbours[order]
-            return self._places(candidates, ranked, scores, ["exploit"] * len(ranked), found)
+            return self._places(candidates, ranked, scores[ranked], ["exploit"] * len(ranked), found)
         positives = negatives = explorable = None
         if exploration.kind == "thompson":
             positives = self._popular.score(user, candidates.indices)
@@ -169,7 +174,7 @@ class Recommender:
         places = mix(ranked, scores, request.n, exploration, seed, positives, negatives, explorable)
         chosen = np.array([place.candidate for place in places], dtype=np.intp)
         found = neighbours_of(chosen)
-        return self._places(candidates, chosen, scores, [place.source for place in places], found)
+        return self._places(candidates, chosen, scores[chosen], [place.source for place in places], found)
 
     def _places(
         self,
@@ -179,19 +184,17 @@ class Recommender:
         sources: list[str],
         neighbours: IntArray | None,
     ) -> list[Recommended]:
-        """The list, in the order of `chosen`, which are places among the candidates."""
+        """The list, in the order of `chosen`, which are places among the candidates, and of their scores."""
         first_unseen = len(candidates.indices) - len(candidates.unseen)
         items = []
-        for order, place in enumerate(chosen.tolist()):
+        for order, (place, score) in enumerate(zip(chosen.tolist(), scores.tolist(), strict=True)):
             unseen = place >= first_unseen
             if unseen:
                 item = candidates.unseen[place - first_unseen]
             else:
                 item = self._items.id_of(int(candidates.indices[place]))
             supported = None if neighbours is None else int(neighbours[order])
-            items.append(
-                Recommended(item, float(scores[place]), sources[order], supported, cold_start=unseen)
-            )
+            items.append(Recommended(item, score, sources[order], supported, cold_start=unseen))
         return items
 
     def _explained(self, arm: str, user: int, items: list[Recommended]) -> list[Recommended]:
@@ -215,7 +218,7 @@ class Recommender:
         else:
             scores = similar_items(self._profiling(arm), item, candidates.indices)
         chosen = best(scores, self._history.counts_of(candidates.indices), request.n)
-        items = self._places(candidates, chosen, scores, ["exploit"] * len(chosen), None)
+        items = self._places(candidates, chosen, scores[chosen], ["exploit"] * len(chosen), None)
         name = POPULAR if item is None else arm
         return Response(None, items, name, arm, item is None, *as_of, request.arm is not None)
 

@@ -1,6 +1,6 @@
 # mypy: allow-untyped-defs, allow-untyped-calls
 # numba types the kernel by what it is called with.
-"""The best of many scores, without sorting them all."""
+"""The best of many scores, without sorting them all; and all places but some."""
 
 from __future__ import annotations
 
@@ -28,6 +28,12 @@ def contenders(scores: NDArray[np.float64], n: int) -> NDArray[np.intp]:
     if n >= len(scores):
         return np.arange(len(scores))
     return np.flatnonzero(scores >= _nth_highest(scores, n))
+
+
+def leading(scores: NDArray[np.float64], n: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """The `contenders` and their scores."""
+    places = contenders(scores, n)
+    return places, scores[places]
 
 
 def best(
@@ -79,30 +85,50 @@ def _least(keys: Sequence[NDArray[np.generic]], n: int) -> NDArray[np.intp]:
 
 
 @njit(cache=True)
+def all_but(without, count):
+    """The numbers from 0 to before `count` but for those of `without`, ascending, as int32."""
+    keep = np.ones(count, np.bool_)
+    for number in without:
+        if number < count:
+            keep[number] = False
+    kept, found = np.empty(count, np.int32), 0
+    for number in range(count):
+        kept[found] = number
+        found += keep[number]
+    return kept[:found]
+
+
+@njit(cache=True)
 def _nth_highest(scores, n):
     """The n-th highest score, in one pass with the n highest in a heap: faster than a partition."""
     heap = np.full(n, -np.inf)
     for score in scores:
-        if score <= heap[0]:
-            continue
-        place = 0
-        while True:
-            child = 2 * place + 1
-            if child >= n:
-                break
-            if child + 1 < n and heap[child + 1] < heap[child]:
-                child += 1
-            if heap[child] >= score:
-                break
-            heap[place] = heap[child]
-            place = child
-        heap[place] = score
+        if score > heap[0]:
+            replace_least(heap, score)
     return heap[0]
 
 
+@njit(cache=True, _nrt=False)
+def replace_least(heap, score):
+    """Put a score in the place of the least of a heap, which comes first."""
+    place = 0
+    while True:
+        child = 2 * place + 1
+        if child >= heap.size:
+            break
+        if child + 1 < heap.size and heap[child + 1] < heap[child]:
+            child += 1
+        if heap[child] >= score:
+            break
+        heap[place] = heap[child]
+        place = child
+    heap[place] = score
+
+
 def warm() -> None:
-    """Compile or load the kernel."""
+    """Compile or load the kernels."""
     contenders(np.zeros(2), 1)
+    all_but(np.zeros(1, np.int32), 2)
 
 
 def was_compiled() -> bool:

@@ -89,7 +89,7 @@ class BPR(MF):
 
     def step(self, user: int, item: int, negatives: NDArray[np.int32]) -> None:
         """Move the vectors of a user, an item and each negative in turn."""
-        _rank(*self._factors, user, item, negatives, self._rate, self._shrinkage)
+        _rank(*self._factors, user, item, negatives, self._rate, self._shrinkage, self._rounded.changed)
 
 
 @kernel
@@ -108,9 +108,11 @@ def _draw(h, user, items, seed, event, drawn):
 
 
 @kernel
-def _rank(user_factors, item_factors, user, item, negatives, rate, shrinkage):
+def _rank(user_factors, item_factors, user, item, negatives, rate, shrinkage, changed):
+    changed[item] = 1
     for n in range(negatives.size):
         other = negatives[n]
+        changed[other] = 1
         margin = product(user_factors, user, item_factors, item)
         margin -= product(user_factors, user, item_factors, other)
         # exp overflows beyond 709, where the gradient is zero anyway.

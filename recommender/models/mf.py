@@ -34,11 +34,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recommender.events import Events
+from recommender.models import rounded
 from recommender.models.base import NEVER, Arrays, FloatArray, IntArray, ModelContext
 from recommender.models.mf_kernels import LANES, descend, score_all
 from recommender.models.options import between, one_of
 from recommender.models.randomness import fill_normal
+from recommender.models.rounded import RoundedItems
+from recommender.top import leading
 
+#: From so many candidates on, a pass over rounded factors tells which of them need exact scores.
+MANY = 4096
 _USERS, _ITEMS = 0, 1
 _SQUARES = ((_USERS, "user_squares"), (_ITEMS, "item_squares"))
 
@@ -94,6 +99,7 @@ class MF:
         self._factors = [np.zeros((0, -(-k // LANES) * LANES)) for _ in (_USERS, _ITEMS)]
         #: Of each factor, the sum of its squared gradients; no rows at a constant rate.
         self._squares = [np.zeros_like(rows) for rows in self._factors]
+        self._rounded = RoundedItems(self._factors[_ITEMS].shape[1])
         self._counts = [0, 0]
         self._events = 0
 
@@ -119,6 +125,7 @@ class MF:
             np.uint64(self._seed & (2**64 - 1)),
             self._events,
             items_before,
+            self._rounded.changed,
         )
         self._events += len(events)
 
@@ -130,6 +137,8 @@ class MF:
             grown = _grown(rows, max(count, 2 * len(rows), 64))
             fill_normal(grown, self._seed, side, len(rows), self._k, 0.1)
             self._factors[side] = grown
+            if side == _ITEMS:
+                self._rounded.grow(len(grown))
             if self._adaptive:
                 self._squares[side] = _grown(self._squares[side], len(grown))
 
@@ -150,6 +159,20 @@ class MF:
     def score(self, user: int, candidates: IntArray) -> FloatArray:
         """How promising the candidates are, as `rank` says."""
         return self._scored(user, candidates, self._by_distance)
+
+    def leading(self, user: int, candidates: IntArray, n: int) -> tuple[NDArray[np.intp], FloatArray]:
+        """Places of all candidates that score as high as the n-th highest, ascending, and their scores.
+
+        As `score` says, but of a large catalogue without scoring all of it.
+        """
+        users, items = self._factors
+        known = 0 <= user < self._counts[_USERS] and len(candidates) >= MANY
+        if not known or candidates.max() >= self._counts[_ITEMS]:
+            return leading(self.score(user, candidates), n)
+        self._rounded.refresh(items, self._counts[_ITEMS])
+        places = self._rounded.may_lead(users[user], candidates, n, self._by_distance)
+        best, scores = leading(self.score(user, candidates[places]), n)
+        return places[best], scores
 
     def _scored(self, user: int, candidates: IntArray, by_distance: bool) -> FloatArray:
         scores = np.empty(len(candidates))
@@ -188,6 +211,10 @@ class MF:
         for side, name in ((_USERS, "users"), (_ITEMS, "items")):
             self._factors[side] = self._padded(state[name])
             self._counts[side] = len(state[name])
+        self._rounded = RoundedItems(self._factors[_ITEMS].shape[1])
+        self._rounded.grow(len(self._factors[_ITEMS]))
+        if self._counts[_ITEMS] >= MANY:
+            self._rounded.refresh(self._factors[_ITEMS], self._counts[_ITEMS])
         if self._adaptive:
             for side, name in _SQUARES:
                 self._squares[side] = self._padded(state[name])
@@ -215,3 +242,4 @@ def warm() -> None:
     model = MF(ModelContext(history))
     model.learn(history.append([0], [0], [1.0], [1.0], [0.0]))
     model.score(0, np.zeros(1, np.int32))
+    rounded.warm()

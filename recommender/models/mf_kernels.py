@@ -21,12 +21,12 @@ _DRAWS = 3
 
 # Making no arrays spares the reference counts at each use of one. Unsigned places need no test for a negative
 # index, and then the loops use vector instructions.
-_kernel = njit(cache=True, _nrt=False)
+kernel = njit(cache=True, _nrt=False)
 # The same without tests for a divisor of zero, which forbid vector instructions; no divisor here is zero.
-_dividing_kernel = njit(cache=True, _nrt=False, error_model="numpy")
+dividing_kernel = njit(cache=True, _nrt=False, error_model="numpy")
 
 
-@_kernel
+@kernel
 def product(left, row, right, column):
     """The dot product of two padded rows, in `LANES` partial sums of a fixed order."""
     a, b = np.uint64(row), np.uint64(column)
@@ -44,7 +44,7 @@ def product(left, row, right, column):
     return ((s0 + s4) + (s2 + s6)) + ((s1 + s5) + (s3 + s7))
 
 
-@_kernel
+@kernel
 def _step(user_factors, item_factors, user, item, target, rate, shrinkage):
     error = target - product(user_factors, user, item_factors, item)
     for f in range(np.uint64(user_factors.shape[1])):
@@ -53,7 +53,7 @@ def _step(user_factors, item_factors, user, item, target, rate, shrinkage):
         item_factors[item, f] = q + rate * 2.0 * (error * p - shrinkage * q)
 
 
-@_dividing_kernel
+@dividing_kernel
 def _adaptive_step(
     user_factors, item_factors, user_squares, item_squares, user, item, target, rate, shrinkage
 ):
@@ -67,10 +67,10 @@ def _adaptive_step(
         item_factors[item, f] = q + rate * h / (math.sqrt(item_square) + _LEAST)
 
 
-@_kernel
+@kernel
 def descend(
     user_factors, item_factors, user_squares, item_squares, users, items, ratings, weights,
-    positive, rate, shrinkage, adaptive, negatives, seed, first_event, count,
+    positive, rate, shrinkage, adaptive, negatives, seed, first_event, count, changed,
 ):  # fmt: skip
     key = mix(seed, np.uint64(_DRAWS))
     for e in range(users.size):
@@ -86,6 +86,7 @@ def descend(
                 drawn = np.int64(mix(draws, np.uint64(n - 1)) % np.uint64(count - 1))
                 item = np.uint64((np.int64(items[e]) + 1 + drawn) % count)
                 target = 0.0
+            changed[item] = 1
             if adaptive:
                 _adaptive_step(
                     user_factors, item_factors, user_squares, item_squares,
@@ -95,7 +96,7 @@ def descend(
                 _step(user_factors, item_factors, user, item, target, rate, shrinkage)
 
 
-@_kernel
+@kernel
 def score_all(user_factors, user, item_factors, count, candidates, by_distance, scores):
     """Predictions, or how near they are to 1, in one pass; `user` is -1 for one that is not known.
 

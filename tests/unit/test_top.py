@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recommender.top import best, contenders
+from recommender.top import all_but, best, contenders
 from tests.unit.doubles import few
 
 
@@ -78,3 +78,12 @@ def test_the_contenders_are_all_that_are_as_good_as_the_nth(rows: list[tuple[flo
     least = sorted(scores)[-min(n, len(scores))] if scores else 0.0
     expected = [place for place, score in enumerate(scores) if score >= least]
     assert contenders(np.array(scores, np.float64), n).tolist() == expected
+
+
+@few
+@given(st.integers(0, 90), st.data())
+def test_all_but_some_are_left(count: int, data: st.DataObject) -> None:
+    without = data.draw(st.lists(st.integers(0, count + 3), max_size=100))
+    left = all_but(np.array(without, np.int32), count)
+    assert left.dtype == np.int32
+    assert left.tolist() == [number for number in range(count) if number not in without]
