@@ -11,7 +11,7 @@ from typing import Any
 import faust
 from faust.types import TP
 
-from recommender import bulk, settings
+from recommender import bulk, process, settings
 from recommender.answering import Answerer
 from recommender.checkpoint.checkpoint import CheckpointStore, Identity
 from recommender.errors import RecommenderError
@@ -285,5 +285,7 @@ def __getattr__(name: str) -> Any:
     """``app``, made from the environment when it is first asked for, as ``faust -A recommender.app`` does."""
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    globals()["app"] = made = create_app(settings.load())
+    config = settings.load()
+    globals()["app"] = made = create_app(config)
+    process.prepare(config)
     return made

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 import socket
@@ -15,7 +14,7 @@ import click
 import faust
 
 from recommender import app as app_room
-from recommender import deadline, kernels, logs
+from recommender import deadline, logs, process
 from recommender import settings as settings_room
 from recommender.app import WorkerApp
 from recommender.errors import RecommenderError
@@ -25,8 +24,6 @@ logger = logging.getLogger(__name__)
 
 #: A worker that stops longer is ended: saving and leaving take two seconds, and Kubernetes waits thirty.
 STOP_SECONDS = 20.0
-#: So many objects are made between two collections: the records of some fetches.
-COLLECT_AFTER = 100_000
 
 
 class Worker(faust.Worker):
@@ -87,9 +84,8 @@ def worker(rebuild: bool, allow_gap: bool, **overrides: str | None) -> None:
     logs.configure(config.log_level)
     _require_free(config)
     app = app_room.create_app(config, rebuild=rebuild, allow_gap=allow_gap)
+    process.prepare(config)
     arms = settings_room.arms_of(config).names
-    kernels.warm(arms)
-    _spare_collector()
     models = f"model {arms[0]}" if len(arms) == 1 else f"arms {', '.join(arms)}"
     logger.info("learning with %s, feedback %s, from %s", models, config.feedback, config.broker)
     if config.web_port:
@@ -135,14 +131,3 @@ def _require_free(config: Settings) -> None:
                 f"RECOMMENDER_WEB_PORT has value {config.web_port}: cannot listen at {config.web_host} "
                 f"({error.strerror}); choose another port, or 0 for no pages"
             ) from None
-
-
-def _spare_collector() -> None:
-    """Keep Python's garbage collector from looking through everything again and again.
-
-    Fetched records come in tens of thousands of objects that live for a fraction of a second, and by default
-    each 700 of them start a collection. None of them is garbage in a cycle.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(COLLECT_AFTER, 10, 10)

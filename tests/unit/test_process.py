@@ -1,0 +1,22 @@
+"""What a process does before it becomes a worker."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+CODE = """
+import gc
+from recommender import process, settings
+from recommender.models import mf_kernels
+process.prepare(settings.load({}, model="mf"))
+print(gc.get_freeze_count() > 10_000, gc.get_threshold()[0] == process.COLLECT_AFTER)
+print(all(each.signatures for each in vars(mf_kernels).values() if hasattr(each, "signatures")))
+"""
+
+
+def test_kernels_are_compiled_and_the_collector_is_spared() -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", CODE], capture_output=True, text=True, timeout=300, check=True
+    )
+    assert run.stdout.split() == ["True"] * 3
