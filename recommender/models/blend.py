@@ -107,7 +107,7 @@ class Blend:
         self._ranker = ListwiseRanker(PRIOR, PRECISION, contexts=2, firmness=2.0, memory=memory)
         self._trials = Trials(*kernels.POPULARITY)
         self._block = room(kernels.ROWS)
-        self._table = np.zeros((0, kernels.COLUMNS))
+        self._table = kernels.empty_table(0)
         self._items = 0
         self._event = 0
         self._observed = 0
@@ -118,7 +118,7 @@ class Blend:
             return
         self._items = max(self._items, int(events.items[0] if len(events) == 1 else events.items.max()) + 1)
         if self._items > len(self._table):
-            larger = np.zeros((max(self._items, 2 * len(self._table), 64), kernels.COLUMNS))
+            larger = kernels.empty_table(max(self._items, 2 * len(self._table), 64))
             larger[: len(self._table)] = self._table
             self._table = larger
         kernels.count_events(
@@ -137,18 +137,14 @@ class Blend:
         views, scales, now = self._surveyed(candidates, self._evidence(self._profile(user, self._entries)))
         scores = np.empty(len(candidates))
         weights = self._trials.applied(self._ranker.weights(self._context(user)))
-        kernels.weigh(
-            self._history.arrays, self._table, now, candidates, views, scales, weights, *self._block, scores
-        )
+        kernels.weigh(self._table, now, candidates, views, scales, weights, *self._block, scores)
         return scores
 
     def features(self, user: int, candidates: IntArray) -> FloatArray:
         """What is known of each candidate, shape (candidates, features), columns as `FEATURES` names them."""
         views, scales, now = self._surveyed(candidates, self._evidence(self._profile(user, self._entries)))
         features = np.empty((len(candidates), len(kernels.FEATURES)))
-        kernels.fill(
-            self._history.arrays, self._table, now, candidates, views, scales, *self._block, features
-        )
+        kernels.fill(self._table, now, candidates, views, scales, *self._block, features)
         return features
 
     def _surveyed(self, candidates: IntArray, sums: FloatArray) -> tuple[FloatArray, FloatArray, float]:
@@ -225,7 +221,6 @@ class Blend:
             return
         trials, context = self._trials, self._context(user)
         features, fellows, row = look(
-            self._history.arrays,
             self._table,
             float(self._event),
             candidates,
@@ -254,7 +249,7 @@ class Blend:
         """The item `table`, the ranker's arrays, and `counters`: events and observations."""
         counters: NDArray[np.int64] = np.array([self._event, self._observed], np.int64)
         return {
-            "table": self._table[: self._items].copy(),
+            "table": self._table[: self._items, : kernels.FIRST].copy(),
             "counters": counters,
             **self._ranker.state(),
             **self._trials.state(),
@@ -262,8 +257,11 @@ class Blend:
 
     def restore(self, state: Arrays) -> None:
         """Take them over."""
-        self._table = state["table"].astype(np.float64)
-        self._items = len(self._table)
+        self._items = len(state["table"])
+        self._table = kernels.empty_table(self._items)
+        self._table[:, : kernels.FIRST] = state["table"]
+        known = self._history.arrays.items[: self._items]
+        self._table[:, kernels.FIRST] = np.where(known["events"] > 0, known["first_event"], np.inf)
         self._event, self._observed = (int(count) for count in state["counters"])
         self._ranker.restore(state)
         self._trials.restore(state)

@@ -21,14 +21,14 @@ BEST, BELOW = 60, 39
 
 @njit(cache=True)
 def look(
-    h, table, now, candidates, stands_for, sums, chosen, turn, weights, first, last, keep, gains,
+    table, now, candidates, stands_for, sums, chosen, turn, weights, first, last, keep, gains,
     block, bits,
 ):  # fmt: skip
     """Try all factors on a choice, and make the rows to learn from.
 
     Parameters
     ----------
-    h, table, now, candidates, stands_for, sums, block, bits
+    table, now, candidates, stands_for, sums, block, bits
         As for `survey`, but `stands_for` is not empty.
     chosen : int
         Place of the candidate that was chosen.
@@ -52,7 +52,7 @@ def look(
     fixed, scaled, after = np.empty(size), np.empty(size), np.empty(size)
     for begin in range(0, size, BLOCK):
         count = min(BLOCK, size - begin)
-        rows(h.items, table, now, candidates, views, scales, block, bits, begin, count)
+        rows(table, now, candidates, views, scales, block, bits, begin, count)
         weighted(block, weights, 0, first, begin, count, fixed)
         weighted(block, weights, first, last, begin, count, scaled)
         weighted(block, weights, last, weights.size, begin, count, after)
@@ -62,7 +62,7 @@ def look(
     places, fellows, place = _picked(fixed + scaled, stands_for, chosen, turn)
     picked = candidates[places]
     features = np.empty((places.size, weights.size))
-    fill(h, table, now, picked, views[:, places].copy(), scales, block, bits, features)
+    fill(table, now, picked, views[:, places].copy(), scales, block, bits, features)
     return features, fellows, place
 
 

@@ -14,6 +14,7 @@ import math
 import numpy as np
 
 from recommender.history.layout import kernel
+from recommender.models.base import FloatArray
 from recommender.models.blend_blocks import BLOCK, exponentials, logarithms, vectors
 from recommender.models.blend_evidence import reading
 
@@ -52,10 +53,22 @@ VIEWS = 5
 SPARE, ROWS = len(FEATURES), len(FEATURES) + 1
 
 # Columns of the item table: ratings that stand, positive ones, the event of the last change, logarithms of
-# what is read at each request, and the fading counts with their logarithms.
+# what is read at each request, the fading counts with their logarithms, and the first rating's event, which
+# the history knows too.
 COUNT, POSITIVES, UPDATED, LOG_COUNT, LOG_SHARE, ROOT, FADING = 0, 1, 2, 3, 4, 5, 6
 LOG_FADING = FADING + len(HALF_LIVES)
-COLUMNS = LOG_FADING + len(HALF_LIVES)
+FIRST = LOG_FADING + len(HALF_LIVES)
+COLUMNS = FIRST + 1
+
+
+def empty_table(items: int) -> FloatArray:
+    """A table of so many items that nobody has rated, shape (items, COLUMNS).
+
+    Column by column, because a request reads all items of a column.
+    """
+    table = np.zeros((items, COLUMNS), order="F")
+    table[:, FIRST] = np.inf
+    return table
 
 
 @kernel
@@ -66,6 +79,8 @@ def count_events(positive, event, items, ratings, weights, previous_weights, tab
     """
     for e in range(items.size):
         row = table[items[e]]
+        if not np.isnan(ratings[e]):
+            row[FIRST] = min(row[FIRST], np.float64(event + e))
         passed = np.float64(event + e) - row[UPDATED]
         removed = previous_weights[e] > 0.0
         added = not np.isnan(ratings[e]) and weights[e] > 0.0
@@ -164,7 +179,7 @@ def _view(table, now, candidates, sums, block, bits, begin, count, views):
 
 
 @vectors
-def rows(items, table, now, candidates, views, scales, block, bits, begin, count):
+def rows(table, now, candidates, views, scales, block, bits, begin, count):
     """The features of `count` candidates from the one at `begin`, as the columns of `block`.
 
     An item that nobody has rated is known by its absence.
@@ -184,7 +199,7 @@ def rows(items, table, now, candidates, views, scales, block, bits, begin, count
             block[7, k] = max(table[i, LOG_FADING + 2] - _RATES[2] * passed, _FAINT)
             block[8, k] = max(table[i, LOG_FADING + 3] - _RATES[3] * passed, _FAINT)
             block[9, k] = table[i, LOG_SHARE]
-            block[10, k] = now - np.float64(items[i].first_event) + _NEW
+            block[10, k] = now - table[i, FIRST] + _NEW
     best, most = scales[0], scales[1]
     for k in range(count):
         c = np.uint64(begin + k)
@@ -203,22 +218,22 @@ def rows(items, table, now, candidates, views, scales, block, bits, begin, count
 
 
 @reading
-def fill(h, table, now, candidates, views, scales, block, bits, features):
+def fill(table, now, candidates, views, scales, block, bits, features):
     """Rows of features for the candidates, after a `survey`."""
     for begin in range(0, candidates.size, BLOCK):
         count = min(BLOCK, candidates.size - begin)
-        rows(h.items, table, now, candidates, views, scales, block, bits, begin, count)
+        rows(table, now, candidates, views, scales, block, bits, begin, count)
         for k in range(count):
             for f in range(features.shape[1]):
                 features[np.uint64(begin + k), f] = block[f, k]
 
 
 @reading
-def weigh(h, table, now, candidates, views, scales, weights, block, bits, scores):
+def weigh(table, now, candidates, views, scales, weights, block, bits, scores):
     """The rows' weighted sums, added in the order of the features."""
     for begin in range(0, candidates.size, BLOCK):
         count = min(BLOCK, candidates.size - begin)
-        rows(h.items, table, now, candidates, views, scales, block, bits, begin, count)
+        rows(table, now, candidates, views, scales, block, bits, begin, count)
         weighted(block, weights, 0, weights.size, begin, count, scores)
 
 

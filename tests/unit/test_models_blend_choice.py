@@ -55,7 +55,6 @@ def looked(
 ) -> tuple[FloatArray, FloatArray, int]:
     trials = model._trials
     features, fellows, place = look(
-        model._history.arrays,
         model._table,
         float(model._event),
         candidates,
