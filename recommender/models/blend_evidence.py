@@ -10,11 +10,15 @@ import numpy as np
 from numba import njit
 
 from recommender.history.layout import kernel
+from recommender.models.prefetch import LINE, prefetch
 from recommender.models.sequence_kernels import first_walked, meet, raised
 
 #: How much an entry counts so many half events from a shared item.
 CLOSENESS = np.array([0.95 ** max(d / 2 - 1, 0.0) for d in range(41)])
 _REACH = np.int64(len(CLOSENESS) - 1)
+#: So many neighbours ahead their entries are fetched, but no more than so many of each.
+_AHEAD, _FETCHED = 2, 224
+_ENTRIES_OF_A_LINE = LINE // 4
 
 # Scoring only reads, so other threads may run meanwhile.
 reading = njit(cache=True, _nrt=False, nogil=True)
@@ -41,6 +45,8 @@ def evidence(h, own_user, items, strengths, lasting, raters, near, walked, effor
             t.last[touch] = k
     walked = min(np.int64(walked), np.int64(effort) // max(met, 1))
     for n in range(met):
+        if n + _AHEAD < met:
+            _fetch(h, np.int64(t.user[n + _AHEAD]), t.slot[t.head[n + _AHEAD]], walked)
         user = t.user[n]
         t.place[user] = 0
         start, used, live = users[user].start, np.int64(users[user].used), np.int64(users[user].live)
@@ -71,6 +77,17 @@ def evidence(h, own_user, items, strengths, lasting, raters, near, walked, effor
             last = min(first, np.int64(t.last[touch]) + 1)
             _tell_near(entry_items, weights, start, np.int64(t.slot[touch]), last, t.mass, base, taste, sums)
             touch = np.int64(t.following[touch])
+
+
+@kernel
+def _fetch(h, user, slot, walked):
+    """Have what is going to be read of a neighbour's entries brought near."""
+    start, end = h.users[user].start, h.users[user].start + h.users[user].used
+    begin = max(start, end - min(walked, _FETCHED))
+    for s in range(np.uint64(begin), np.uint64(end), np.uint64(_ENTRIES_OF_A_LINE)):
+        prefetch(h.entry_items, s)
+        prefetch(h.entry_weights, s)
+    prefetch(h.entry_positions, np.uint64(start + slot))
 
 
 @kernel
