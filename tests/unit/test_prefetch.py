@@ -23,4 +23,4 @@ def test_it_only_wishes(ahead: int) -> None:
     array = np.arange(100.0)
     assert total(array, ahead) == 4950.0
     assert array.tolist() == list(range(100))
-    assert any("prefetch" in text for text in total.inspect_asm().values())
+    assert any("llvm.prefetch" in text for text in total.inspect_llvm().values())
