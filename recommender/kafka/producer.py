@@ -27,8 +27,6 @@ BATCH_BYTES = 256 * 1024
 SURE_BYTES = 16 * 1024
 _UNCOMPRESSED = 0
 
-SendAll = Callable[[str, Sequence[Outgoing]], Awaitable[None]]
-
 
 class Producer(driver.Producer):
     """Faust's producer. Sending to a missing topic fails soon, and not when aiokafka's patience ends."""
@@ -57,8 +55,8 @@ class Producer(driver.Producer):
     async def send_all(self, topic: str, records: Sequence[Outgoing], batch_bytes: int = SURE_BYTES) -> None:
         """Send records in as few batches as they fit into; returns when the brokers have all of them.
 
-        One by one each would cost some twenty times as much, and the records of a partition would be written
-        a few at a time, each time after a round trip.
+        One by one each would cost several times as much, and the records of a partition would be written
+        thirty at a time, each time after a round trip.
 
         Parameters
         ----------
@@ -158,7 +156,9 @@ def sender(app: AppT) -> Callable[[str, Outgoing], Awaitable[asyncio.Future[Any]
     return send
 
 
-def bulk_sender(app: AppT, largest: Mapping[str, int | None]) -> SendAll:
+def bulk_sender(
+    app: AppT, largest: Mapping[str, int | None]
+) -> Callable[[str, Sequence[Outgoing]], Awaitable[None]]:
     """Sends many records by the app's producer; returns when the broker has all of them.
 
     Parameters
