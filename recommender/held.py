@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 from recommender.checkpoint.checkpoint import CheckpointStore
+from recommender.poison import Caution
 from recommender.shard import Shard
 
 
@@ -24,8 +25,8 @@ class Held:
     lock : asyncio.Lock
         Held while records are applied and what they send elsewhere is delivered, and while the state is
         copied: whoever has it sees the shard between two records, with nothing owed.
-    suspects : range
-        Offsets among which are records that make the model raise.
+    caution : Caution
+        Learns its log, and knows where a model raised.
     save_error : OSError or None
         Why it could not be saved when that was last tried.
     store : CheckpointStore or None
@@ -37,7 +38,7 @@ class Held:
     tainted: bool = False
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     saving: asyncio.Lock = field(default_factory=asyncio.Lock)
-    suspects: range = range(0)
+    caution: Caution = field(default_factory=Caution)
     save_error: OSError | None = None
     store: CheckpointStore | None = None
 

@@ -7,19 +7,17 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
-from recommender import poison
 from recommender.continuity import Continuity, Seek
 from recommender.held import Held
 from recommender.ingest import Ingest, Outcome, Outgoing, Record
 from recommender.kafka.batch import Batch
+from recommender.poison import Poisoned
 from recommender.shards import Shards
 
 logger = logging.getLogger(__name__)
 
 #: Records applied between two looks at the clock: two to five milliseconds. See also `forwarded.KEPT`.
 CHUNK = 1024
-#: After a record that cannot be learned, so many that follow are learned with care.
-WARY = 25 * CHUNK
 
 #: Sends records to partitions of a topic; returns when the brokers have all of them.
 SendAll = Callable[[str, Sequence[Outgoing]], Awaitable[None]]
@@ -110,27 +108,12 @@ class Learner:
         """Learn a run; None if it raised, and the log has to be read again from where the shard now is.
 
         The shard is then in the middle of a record. It goes back to its last checkpoint and comes here again
-        by the log; the run that raised is learned around what raises.
+        by the log, and the run is then learned around what raised: see `recommender.poison`.
         """
-        first, stop = records[0].offset, records[-1].offset + 1
-        if first < held.suspects.stop and stop > held.suspects.start:
-            held.shard, outcome = poison.learn_around(self._ingest, held.shard, records)
-            return outcome
         try:
-            return self._ingest.apply(held.shard, records)
-        except MemoryError:
-            raise  # that is no record's fault
-        except Exception:
-            logger.exception(
-                "%s[%d]: a record of offsets %d to %d cannot be learned; learning again from the last "
-                "checkpoint, without it",
-                self._ingest.topic,
-                held.shard.partition,
-                first,
-                stop - 1,
-            )
+            held.shard, outcome = held.caution.learn(self._ingest, held.shard, records)
+        except Poisoned as error:
+            logger.exception("%s; learning again from the last checkpoint, without it", error)
             self._shards.reload(held)
-            # A bug seldom fails once: for a while each run is learned with a copy to go back to. What failed
-            # earlier comes again too, if it is in no checkpoint yet.
-            held.suspects = range(min([first, *held.suspects[:1]]), stop + WARY)
             return None
+        return outcome

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
-from recommender import poison
 from recommender.errors import RecommenderError
-from recommender.ingest import Ingest, Record
+from recommender.ingest import Ingest
 from recommender.kafka.admin import security_options
 from recommender.kafka.links import close_consumer, open_consumer
 from recommender.kafka.topics import Finding
-from recommender.learning import CHUNK, WARY
+from recommender.learning import CHUNK
 from recommender.messages import RatingDecoder
+from recommender.poison import Caution, Poisoned
 from recommender.settings import Settings
 from recommender.shard import Shard, ShardOptions
+
+logger = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 10.0
 POLL_MILLISECONDS = 500
@@ -76,28 +79,34 @@ class LogPass:
         LogPassError
             The log does not begin at offset 0, or the broker stops answering.
         """
-        suspects = range(0)
+        caution = Caution()
         while True:
-            shard = Shard(partition, self._options)
-            looks = [stop_at] if stop_at >= 0 else []
-            for records in self._runs(partition, shard, looks, look):
-                first, stop = records[0].offset, records[-1].offset + 1
-                if first < suspects.stop and stop > suspects.start:
-                    copy, _ = poison.learn_around(self._ingest, shard, records)
-                    shard.restore(copy.state())
-                    continue
-                try:
-                    self._ingest.apply(shard, records)
-                except MemoryError:
-                    raise
-                except Exception:
-                    # A model raised: once more from the start, around what it was.
-                    suspects = range(min([first, *suspects[:1]]), max(stop + WARY, suspects.stop))
-                    break
-            else:
-                return shard
+            try:
+                return self._from_start(partition, stop_at, look, caution)
+            except Poisoned as error:
+                logger.warning("%s; learning again from the start, without it", error)
 
-    def follow(self, shard: Shard, stop: int, *, wary: bool = False) -> Shard:
+    def _from_start(
+        self, partition: int, stop_at: int, look: Callable[[Shard], None], caution: Caution
+    ) -> Shard:
+        begin, end = self._range(partition)
+        if begin > 0 and not self._allow_gap:
+            raise LogPassError(
+                f"{self._topic}[{partition}] begins at offset {begin}: what came before is no longer in the "
+                "log, and the new checkpoint would lack it. --allow-gap learns what is left"
+            )
+
+        def advance(position: int) -> None:
+            self._advance(partition, min(position, end) - begin, end - begin)
+
+        shard = Shard(partition, self._options)
+        shard.offset = begin
+        if 0 <= stop_at <= end and begin < end:
+            shard = self._read(shard, stop_at, caution, POLL_RECORDS, advance)
+            look(shard)
+        return self._read(shard, end, caution, POLL_RECORDS, advance)
+
+    def follow(self, shard: Shard, stop: int, caution: Caution) -> Shard:
         """Learn on from where a shard is, up to an offset that the log has reached.
 
         Parameters
@@ -105,8 +114,7 @@ class LogPass:
         shard : Shard
             Not to be used afterwards.
         stop : int
-        wary : bool
-            Learn around records that make a model raise, which takes a copy of the state for each run.
+        caution : Caution
 
         Returns
         -------
@@ -116,25 +124,35 @@ class LogPass:
         ------
         LogPassError
             The log has lost what comes next, or the broker stops answering.
-        Exception
-            The model raised, and `wary` is not set.
+        Poisoned
+            A model raised: an earlier state of the shard has to follow again, with the same `caution`.
         """
-        tp = TopicPartition(self._topic, shard.partition)
-        if shard.offset < stop and self._range(tp)[0] > shard.offset:
+        if shard.offset < stop and self._range(shard.partition)[0] > shard.offset:
             raise LogPassError(
                 f"{self._topic}[{shard.partition}] has lost offset {shard.offset}, which comes next"
             )
+        return self._read(shard, stop, caution, CHUNK)
+
+    def _read(
+        self,
+        shard: Shard,
+        stop: int,
+        caution: Caution,
+        run: int,
+        advance: Callable[[int], None] = lambda position: None,
+    ) -> Shard:
+        """Learn up to an offset, in runs of at most so many records."""
+        tp = TopicPartition(self._topic, shard.partition)
         self._consumer.assign([tp])
         self._consumer.seek(tp, shard.offset)
         heard = time.monotonic()
         while shard.offset < stop and self._consumer.position(tp) < stop:
-            for records in self._consumer.poll(timeout_ms=50, max_records=CHUNK).values():
+            for records in self._consumer.poll(timeout_ms=POLL_MILLISECONDS, max_records=run).values():
                 heard = time.monotonic()
                 records = [record for record in records if record.offset < stop]
-                if wary and records:
-                    shard, _ = poison.learn_around(self._ingest, shard, records)
-                else:
-                    self._ingest.apply(shard, records)
+                if records:
+                    shard, _ = caution.learn(self._ingest, shard, records)
+            advance(self._consumer.position(tp))
             self._require_heard(tp, heard)
         return shard
 
@@ -145,41 +163,9 @@ class LogPass:
                 f"{tp.topic}[{tp.partition}] at offset {self._consumer.position(tp)}"
             )
 
-    def _runs(
-        self,
-        partition: int,
-        shard: Shard,
-        looks: list[int],
-        look: Callable[[Shard], None],
-    ) -> Iterator[Sequence[Record]]:
+    def _range(self, partition: int) -> tuple[int, int]:
+        """Where a partition of the log begins and ends."""
         tp = TopicPartition(self._topic, partition)
-        begin, end = self._range(tp)
-        if begin > 0 and not self._allow_gap:
-            raise LogPassError(
-                f"{self._topic}[{partition}] begins at offset {begin}: what came before is no longer in the "
-                "log, and the new checkpoint would lack it. --allow-gap learns what is left"
-            )
-        shard.offset = begin
-        self._consumer.assign([tp])
-        self._consumer.seek(tp, begin)
-        heard = time.monotonic()
-        while self._consumer.position(tp) < end:
-            batches = self._consumer.poll(timeout_ms=POLL_MILLISECONDS, max_records=POLL_RECORDS)
-            for records in batches.values():
-                heard = time.monotonic()
-                records = [record for record in records if record.offset < end]
-                before = [record for record in records if looks and record.offset < looks[0]]
-                if before:
-                    yield before
-                if looks and self._consumer.position(tp) >= looks[0]:
-                    looks.clear()
-                    look(shard)
-                if len(before) < len(records):
-                    yield records[len(before) :]
-            self._advance(partition, min(self._consumer.position(tp), end) - begin, end - begin)
-            self._require_heard(tp, heard)
-
-    def _range(self, tp: TopicPartition) -> tuple[int, int]:
         try:
             begins = self._consumer.beginning_offsets([tp])
             return int(begins[tp]), int(self._consumer.end_offsets([tp])[tp])

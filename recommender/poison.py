@@ -19,6 +19,67 @@ from recommender.shard_state import Arrays
 
 logger = logging.getLogger(__name__)
 
+#: After a record that cannot be learned, so many that follow are learned with care: 25 runs of the worker's.
+WARY = 25 * 1024
+
+
+class Poisoned(Exception):
+    """A record made a model raise, and the shard is in the middle of it."""
+
+
+class Caution:
+    """Learns a partition's log run by run, and knows where a model raised when it was learned before.
+
+    Learning with care takes a copy of the state for each run, so it is done only around what raised.
+
+    Attributes
+    ----------
+    suspects : range
+        Offsets among which are records that make the model raise.
+    """
+
+    def __init__(self) -> None:
+        self.suspects = range(0)
+
+    def learn(self, ingest: Ingest, shard: Shard, records: Sequence[Record]) -> tuple[Shard, Outcome]:
+        """Learn a run of consecutive records.
+
+        Parameters
+        ----------
+        ingest : Ingest
+        shard : Shard
+            Not to be used afterwards.
+        records : sequence of Record
+            At least one.
+
+        Returns
+        -------
+        shard : Shard
+        outcome : Outcome
+
+        Raises
+        ------
+        Poisoned
+            The shard has to go back to an earlier state and learn the log again from there, by this
+            `Caution`: the run is then learned around what raised.
+        MemoryError
+            That is no record's fault.
+        """
+        first, stop = records[0].offset, records[-1].offset + 1
+        if first < self.suspects.stop and stop > self.suspects.start:
+            return learn_around(ingest, shard, records)
+        try:
+            return shard, ingest.apply(shard, records)
+        except MemoryError:
+            raise
+        except Exception as error:
+            # A bug seldom fails once. What failed earlier comes again too, if the state before it does.
+            self.suspects = range(min([first, *self.suspects[:1]]), max(stop + WARY, self.suspects.stop))
+            raise Poisoned(
+                f"{ingest.topic}[{shard.partition}]: a record of offsets {first} to {stop - 1} cannot be "
+                "learned"
+            ) from error
+
 
 def learn_around(ingest: Ingest, shard: Shard, records: Sequence[Record]) -> tuple[Shard, Outcome]:
     """Learn a run of records of which some make the model raise.

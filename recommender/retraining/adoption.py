@@ -31,6 +31,7 @@ from recommender.held import Held
 from recommender.kafka.topics import Finding
 from recommender.log_pass import LogPass, reading
 from recommender.models import registry
+from recommender.poison import Caution, Poisoned
 from recommender.retraining import handover
 from recommender.retraining.handover import Handover, Offer, Terms
 from recommender.settings import Settings
@@ -178,6 +179,7 @@ class _Successor:
         self._file = f"{handover.place(config.checkpoints, found.slot)}/{offer.file}" if offer.file else ""
         self._opened = contextlib.ExitStack()
         self._log: LogPass | None = None
+        self._caution = Caution()
         self._way: Way
         self.shard: Shard
 
@@ -198,14 +200,13 @@ class _Successor:
         if self._log is None:
             consumer = self._opened.enter_context(reading(self._config))
             self._log = LogPass(self._config, consumer, self._topic, self._way.options)
-        try:
-            self.shard = self._log.follow(self.shard, stop)
-        except (MemoryError, OSError, KafkaError, RecommenderError):
-            raise
-        except Exception:
-            # A model raised, so the shard is in the middle of a record: once more, around what it was.
-            self.load(self.shard.partition, self._way)
-            self.shard = self._log.follow(self.shard, stop, wary=True)
+        while True:
+            try:
+                self.shard = self._log.follow(self.shard, stop, self._caution)
+                return
+            except Poisoned as error:
+                logger.warning("%s; learning again from the new checkpoint, without it", error)
+                self.load(self.shard.partition, self._way)
 
     def close(self) -> None:
         """End its reading."""

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,11 @@ from recommender import settings
 from recommender.checkpoint.checkpoint import CheckpointMismatch, CheckpointStore
 from recommender.checkpoint.identity import Identity
 from recommender.held import Held
-from recommender.ingest import Ingest
+from recommender.ingest import Ingest, Outcome, Record
 from recommender.kafka.topics import Finding
 from recommender.log_pass import LogPassError
 from recommender.messages import RatingDecoder
+from recommender.poison import Caution
 from recommender.retraining import adoption, handover
 from recommender.retraining.adoption import Adoption
 from recommender.retraining.handover import Handover, HandoverError, Offer, Terms, obstacle, replaced_by
@@ -64,20 +65,33 @@ def hand_over(config: Settings, *before: Settings, at: int, name: str = "one") -
     return made
 
 
+class Raising(Ingest):
+    """Its model raises once, in the middle of a run."""
+
+    raised = False
+
+    def apply(self, shard: Shard, records: Sequence[Record]) -> Outcome:
+        if self.raised:
+            return super().apply(shard, records)
+        self.raised = True
+        super().apply(shard, records[: len(records) // 2])
+        raise ZeroDivisionError
+
+
 class FakeLog:
     """The log, without Kafka, for as far as it goes."""
 
     fails: Exception | None = None
-    followed: list[tuple[int, int, bool]]
+    ingest = INGEST
 
     def __init__(self, *_: Any) -> None:
-        self.followed = []
+        pass
 
-    def follow(self, shard: Shard, stop: int, *, wary: bool = False) -> Shard:
-        if FakeLog.fails is not None and not wary:
+    def follow(self, shard: Shard, stop: int, caution: Caution) -> Shard:
+        if FakeLog.fails is not None:
             raise FakeLog.fails
-        INGEST.apply(shard, LOG[:stop])
-        return shard
+        records: Any = LOG[shard.offset : stop]
+        return caution.learn(FakeLog.ingest, shard, records)[0] if records else shard
 
 
 @pytest.fixture(autouse=True)
@@ -85,7 +99,7 @@ def _log(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(adoption, "reading", lambda _: contextlib.nullcontext())
     monkeypatch.setattr(adoption, "LogPass", FakeLog)
     yield
-    FakeLog.fails = None
+    FakeLog.fails, FakeLog.ingest = None, INGEST
 
 
 def worker(config: Settings, **options: Any) -> tuple[Shards, Adoption]:
@@ -204,8 +218,9 @@ def test_a_successor_that_fails_leaves_the_shard_alone(
         assert held.shard is before
         assert caplog.text.count("the log is away") == 1
         # A model that raises is led around what made it raise.
-        FakeLog.fails = ZeroDivisionError()
+        FakeLog.fails, FakeLog.ingest = None, Raising("ratings", 1, RatingDecoder(0.5, 5.0))
         await adopting.look()
+        assert FakeLog.ingest.raised
         assert held.shard.digest() == learned(new, 30).digest()
         # Files that are something else are no successors.
         held.shard, held.store = before, None

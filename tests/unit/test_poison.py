@@ -10,17 +10,21 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kafka import TopicPartition
 
-from recommender import learning
+from recommender import learning, poison
 from recommender.checkpoint.checkpoint import CheckpointStore, Identity
 from recommender.events import Events
 from recommender.held import Held
 from recommender.ingest import Ingest, Outgoing
 from recommender.kafka.batch import Batch
+from recommender.kafka.topics import Finding
 from recommender.learning import Learner
+from recommender.log_pass import LogPass
 from recommender.messages import RatingDecoder
 from recommender.models import popular, registry
-from recommender.poison import learn_around
+from recommender.poison import Caution, Poisoned, learn_around
+from recommender.settings import Settings
 from recommender.shard import Shard, ShardOptions
 from recommender.shards import Shards
 from tests.unit.doubles import FakeRecord, Sent, few, rating_value
@@ -45,7 +49,7 @@ def _fragile() -> Iterator[None]:
         patch.setattr(popular, "Fragile", Fragile, raising=False)
         patch.setitem(registry._MODELS, "fragile", ("popular", "Fragile", "raises"))
         patch.setattr(learning, "CHUNK", 4)
-        patch.setattr(learning, "WARY", 8)
+        patch.setattr(poison, "WARY", 8)
         yield
 
 
@@ -122,10 +126,10 @@ def test_around_poison_the_state_is_as_if_it_had_not_been_there(log: list[str]) 
 
 
 def test_a_letter_says_what_was_raised() -> None:
-    poison = FakeRecord(7, rating_value("u", "i", 1.5), b"key", 99, (("trace", b"\xff"),))
-    _, outcome = learn_around(INGEST, Shard(0, OPTIONS), [poison])
+    bad = FakeRecord(7, rating_value("u", "i", 1.5), b"key", 99, (("trace", b"\xff"),))
+    _, outcome = learn_around(INGEST, Shard(0, OPTIONS), [bad])
     (letter,) = outcome.dead_letters
-    assert (letter.key, letter.value, letter.timestamp) == (b"key", poison.value, 99)
+    assert (letter.key, letter.value, letter.timestamp) == (b"key", bad.value, 99)
     said = dict(letter.headers)
     assert said["trace"] == b"\xff"
     assert said["__connect.errors.stage"] == b"learn"
@@ -154,7 +158,7 @@ def test_a_storm_does_not_go_back_for_each(tmp_path: Path) -> None:
     records = [record(offset, "poison") for offset in range(60)]
     worker = Worker(tmp_path, records)
     asyncio.run(worker.run(6, set()))
-    assert worker.seeks <= 60 / (learning.CHUNK + learning.WARY)
+    assert worker.seeks <= 60 / (learning.CHUNK + poison.WARY)
     assert set(offsets(worker.sent.to("dlt"))) == set(range(60))
     assert worker.held.shard.digest() == naive(records).digest()
 
@@ -169,3 +173,55 @@ def test_memory_that_ran_out_is_no_record_s_fault(tmp_path: Path, monkeypatch: p
         asyncio.run(worker.run(1, set()))
     assert worker.held.tainted
     assert worker.sent.all == []
+
+
+class Reader:
+    """A consumer of the log that hands out so many records at once, without Kafka."""
+
+    def __init__(self, log: list[FakeRecord], size: int) -> None:
+        self._log, self._size, self._position = log, size, 0
+
+    def beginning_offsets(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
+        return dict.fromkeys(partitions, 0)
+
+    def end_offsets(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
+        return dict.fromkeys(partitions, len(self._log))
+
+    def assign(self, partitions: list[TopicPartition]) -> None:
+        (self._partition,) = partitions
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        self._position = offset
+
+    def position(self, partition: TopicPartition) -> int:
+        return self._position
+
+    def poll(self, timeout_ms: int, max_records: int) -> dict[TopicPartition, list[FakeRecord]]:
+        found = self._log[self._position : self._position + min(self._size, max_records)]
+        self._position += len(found)
+        return {self._partition: found} if found else {}
+
+
+@few
+@given(kinds, st.integers(1, 12), st.integers(-1, 45), st.integers(0, 40))
+def test_a_pass_over_the_log_drops_the_same(log: list[str], size: int, stop_at: int, before: int) -> None:
+    records = [record(offset, kind) for offset, kind in enumerate(log)]
+    told: list[tuple[int, int, int]] = []
+    reader: Any = Reader(records, size)
+    settings = Settings(model="fragile", test_every=2, feedback=str(OPTIONS.feedback))
+    whole = LogPass(settings, reader, Finding("ratings", 1, "id"), OPTIONS, lambda *each: told.append(each))
+    seen: dict[int, str] = {}
+    shard = whole.learn(0, stop_at, lambda shard: seen.update({shard.offset: shard.digest()}))
+    assert (shard.offset, shard.digest()) == (len(log), naive(records).digest())
+    assert seen == ({stop_at: naive(records[:stop_at]).digest()} if log and 0 <= stop_at <= len(log) else {})
+    assert not log or told[-1] == (0, len(log), len(log))
+    # What follows a part of it gets there too.
+    before = min(before, len(log))
+    caution = Caution()
+    while True:
+        try:
+            follower = whole.follow(naive(records[:before]), len(log), caution)
+            break
+        except Poisoned:
+            assert "poison" in log[before:]
+    assert follower.digest() == shard.digest()
