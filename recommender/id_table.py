@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender.history.layout import kernel
+from recommender.compiled import kernel
 
 #: The hash depends on it, so that nobody outside can make up ids that collide. No index does.
 _SEED = np.uint64(secrets.randbits(64))

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender.history.layout import kernel
+from recommender.compiled import kernel
 
 #: Powers of ten that a float64 holds exactly.
 _TENS = 10.0 ** np.arange(23)

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from recommender.history.layout import ITEM_COUNT, USER_COUNT, kernel
+from recommender.compiled import kernel
+from recommender.history.layout import ITEM_COUNT, USER_COUNT
 
 
 @kernel

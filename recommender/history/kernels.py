@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from recommender.compiled import kernel
 from recommender.history.index import find, index_insert, last_equal, rebuild_index
 from recommender.history.layout import (
     DONE,
@@ -25,7 +26,6 @@ from recommender.history.layout import (
     SCANNED,
     SIZE_CLASSES,
     USER_COUNT,
-    kernel,
 )
 
 

@@ -14,8 +14,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from recommender.compiled import kernel as kernel
 
 #: A run of events with one timestamp is cut after this many: an append moves no more positions than that.
 RUN_LIMIT = 64
@@ -79,7 +80,3 @@ META_SIZE = 8
 SIZE_CLASSES = 40
 
 DONE, NEED_USERS, NEED_ITEMS, NEED_ENTRIES, NEED_RINGS, NEED_INDEX, NEGATIVE = range(7)
-
-# These loops make no arrays. Telling numba so spares the reference counts of all arrays at each call of a
-# helper, which otherwise cost four times the work itself.
-kernel = njit(cache=True, _nrt=False)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from recommender.compiled import background_kernel
 from recommender.history.index import rebuild_index
 from recommender.history.kernels import allocate, class_of, copy
 from recommender.history.layout import ENTRIES, INDEX, ITEM_COUNT, LONGEST, RINGS, SCANNED, USER_COUNT
@@ -29,8 +30,8 @@ def entries_of(h, user, newest):
     return places
 
 
-# Saving and loading run beside the event loop, for which they must not hold the interpreter's lock.
-@njit(cache=True, _nrt=False, nogil=True)
+# Saving and loading run beside the event loop.
+@background_kernel
 def pack(h, ranks, entry_items, entry_ratings, entry_weights, entry_positions, ring_users, ring_entries):
     """Copy what lives, user by user and item by item, into dense arrays."""
     place = 0
@@ -75,7 +76,7 @@ def pack(h, ranks, entry_items, entry_ratings, entry_weights, entry_positions, r
             place += 1
 
 
-@njit(cache=True, _nrt=False, nogil=True)
+@background_kernel
 def unpack(
     h, live, sizes, entry_items, entry_ratings, entry_weights, entry_positions, ring_users, ring_entries
 ):
