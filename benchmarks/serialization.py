@@ -19,10 +19,10 @@ from flurs.data.entity import Event, Item, User
 from benchmarks.contest import Metric, Options, Outcome, Turn, Values, compete
 from benchmarks.data import ML_100K, Log
 from recommender.client.messages import encode_rating
+from recommender.learning import CHUNK
 from recommender.messages import RatingDecoder
 
 OURS = "ours: JSON, typed and validated, in batches"
-BATCH = 512
 METRICS = [
     Metric("decoding", "ns", "lower"),
     Metric("encoding", "ns", "lower"),
@@ -79,7 +79,7 @@ class Fetched(msgspec.Struct):
 
 
 def in_batches(rows: Sequence[tuple[str, str, float, int]]) -> Turn:
-    """A turn of ours, as the worker decodes: a run of records at once, into columns."""
+    """A turn of ours, as the worker decodes: a run of records at once, into arrays."""
     records = [Fetched(encode_rating(*row)) for row in rows]
     decoder = RatingDecoder(0.5, 5.0)
 
@@ -88,8 +88,8 @@ def in_batches(rows: Sequence[tuple[str, str, float, int]]) -> Turn:
         for row in rows:
             encode_rating(*row)
         between = time.perf_counter()
-        for start in range(0, len(records), BATCH):
-            decoder.decode_all(records[start : start + BATCH])
+        for start in range(0, len(records), CHUNK):
+            decoder.read(records[start : start + CHUNK])
         end = time.perf_counter()
         nanoseconds = 1e9 / len(rows)
         return {

@@ -54,15 +54,6 @@ class Rating(NamedTuple):
     timestamp: float | None
 
 
-class Columns(NamedTuple):
-    """Many ratings, field by field; a rating of None withdraws, times are in seconds."""
-
-    users: list[str]
-    items: list[str]
-    ratings: list[float | None]
-    times: list[float]
-
-
 class Rows(NamedTuple):
     """Many ratings as arrays.
 
@@ -85,6 +76,11 @@ class Rows(NamedTuple):
     ratings: NDArray[np.float64]
     times: NDArray[np.float64]
     plain: NDArray[np.bool_]
+
+    def ids(self, column: int) -> list[str]:
+        """The users (column 0) or the items (2) as text; empty where nothing is known."""
+        text = self.text.tobytes()
+        return [text[begin:end].decode() for begin, end in self.spans[:, column : column + 2].tolist()]
 
 
 class RatingDecoder:
@@ -163,40 +159,6 @@ class RatingDecoder:
         limits = (*self._scale, self.skips, float(MAX_TIMESTAMP), SURE_CHARACTERS)
         rating_json.read_all(text, np.cumsum(lengths), *limits, rows.spans, rows.ratings, rows.times, plain)
         return rows
-
-    def decode_all(self, records: Sequence[Any]) -> Columns | None:
-        """The ratings of many records at once, as columns.
-
-        Returns
-        -------
-        Columns or None
-            None if any of them needs a closer look: it has headers, or is bad. `decode` gives that look.
-        """
-        if any([record.headers for record in records]):  # noqa: C419 - a list is twice as fast
-            return None
-        values = [record.value for record in records]
-        try:
-            if max(map(len, values), default=0) > MAX_RATING_BYTES:
-                return None
-            wires: list[Any] = list(map(self._json, values))
-            users = [each.user if each.user.__class__ is str else str(each.user) for each in wires]
-            items = [each.item if each.item.__class__ is str else str(each.item) for each in wires]
-        except (TypeError, ValueError, RecursionError):
-            return None
-        if (
-            max(map(len, users), default=0) > SURE_CHARACTERS
-            or max(map(len, items), default=0) > SURE_CHARACTERS
-        ):
-            return None
-        ratings = [each.rating for each in wires]
-        if self.skips and SKIP in ratings:
-            ratings = [0.0 if each == SKIP else each for each in ratings]
-        times = [each.timestamp for each in wires]
-        if None in times:
-            for place, time in enumerate(times):
-                if time is None:
-                    times[place] = records[place].timestamp / 1000
-        return Columns(users, items, ratings, times)
 
 
 def header(headers: Headers, *names: str) -> bytes | None:

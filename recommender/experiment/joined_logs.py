@@ -13,7 +13,7 @@ depends on when somebody read; it is told as late.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -26,8 +26,9 @@ from recommender.experiment.attribution_counts import Counts, merged
 from recommender.experiment.read_progress import Progress
 from recommender.feedback import Feedback
 from recommender.forwarded import Forwarded, source_of
+from recommender.id_table import ITEM, USER
 from recommender.ingest import Record
-from recommender.messages import BadMessage, Columns, RatingDecoder
+from recommender.messages import BadMessage, Rating, RatingDecoder
 from recommender.routing import partition_of
 
 #: One day, in seconds.
@@ -101,54 +102,53 @@ class JoinedLogs:
         records = _new(pair.ratings, records)
         if not records:
             return
-        columns, offsets = self._decoder.decode_all(records), [record.offset for record in records]
-        written = [record.timestamp for record in records]
-        if columns is None or not self._owns_all(partition, columns.users):
-            columns, offsets, written = self._look_closely(partition, records)
-        times = np.array(columns.times, np.float64)
-        in_time = pair.ratings.reached(times, np.array(written, np.float64) / 1000, self._lateness)
-        signs = signs_of(self._feedback, columns.ratings)
+        rows = self._decoder.read(records)
+        users, items = rows.ids(USER), rows.ids(ITEM)
+        for place in np.flatnonzero(~rows.plain).tolist():
+            rating = self._look_closely(partition, records[place])
+            if rating is not None:
+                rows.plain[place] = True
+                users[place], items[place] = rating.user, rating.item
+                rows.ratings[place] = np.nan if rating.rating is None else rating.rating
+                rows.times[place] = np.nan if rating.timestamp is None else rating.timestamp
+        ours = np.flatnonzero(rows.plain & self._owned(partition, users))
+        written = np.array([records[place].timestamp for place in ours.tolist()], np.float64) / 1000
+        times = np.where(np.isnan(rows.times[ours]), written, rows.times[ours])
+        in_time = pair.ratings.reached(times, written, self._lateness)
+        signs = signs_of(self._feedback, rows.ratings[ours])
         wanted = np.flatnonzero(in_time & (signs != 0))
+        places = ours[wanted].tolist()
         pair.attribution.rated_all(
-            [columns.users[row] for row in wanted],
-            [columns.items[row] for row in wanted],
+            [users[place] for place in places],
+            [items[place] for place in places],
             signs[wanted],
             times[wanted],
-            np.array(offsets, np.int64)[wanted],
+            np.array([records[place].offset for place in places], np.int64),
         )
 
-    def _owns_all(self, partition: int, users: Iterable[str]) -> bool:
-        return self.partitions == 1 or all(
-            self._owner(user, self.partitions) == partition for user in set(users)
-        )
-
-    def _look_closely(
-        self, partition: int, records: Sequence[Record]
-    ) -> tuple[Columns, list[int], list[int]]:
-        """The ratings that count in this partition, one by one, their offsets and when they were written.
+    def _owned(self, partition: int, users: Sequence[str]) -> NDArray[np.bool_]:
+        """Which users' ratings count in a partition.
 
         One in another partition than its user's is forwarded by the worker: the copy counts, once.
         """
-        pair, columns = self._pairs[partition], Columns([], [], [], [])
-        offsets, written = [], []
-        for record in records:
-            try:
-                rating = self._decoder.decode(record.value, record.headers)
-            except BadMessage as error:
-                pair.ratings.is_bad(record, str(error))
-                continue
-            if not self._owns_all(partition, [rating.user]):
-                continue
-            source = source_of(record.headers, self.partitions)
-            if source is not None and not pair.forwarded.is_first(*source):
-                continue
-            columns.users.append(rating.user)
-            columns.items.append(rating.item)
-            columns.ratings.append(rating.rating)
-            columns.times.append(record.timestamp / 1000 if rating.timestamp is None else rating.timestamp)
-            offsets.append(record.offset)
-            written.append(record.timestamp)
-        return columns, offsets, written
+        owned = {user for user in set(users) if self._owns(partition, user)}
+        return np.fromiter((user in owned for user in users), np.bool_, len(users))
+
+    def _owns(self, partition: int, user: str) -> bool:
+        return self.partitions == 1 or self._owner(user, self.partitions) == partition
+
+    def _look_closely(self, partition: int, record: Record) -> Rating | None:
+        """The rating in a record that is not plain, if it counts in this partition."""
+        pair = self._pairs[partition]
+        try:
+            rating = self._decoder.decode(record.value, record.headers)
+        except BadMessage as error:
+            pair.ratings.is_bad(record, str(error))
+            return None
+        if not self._owns(partition, rating.user):
+            return None
+        source = source_of(record.headers, self.partitions)
+        return rating if source is None or pair.forwarded.is_first(*source) else None
 
     def take_recommendations(self, partition: int, records: Sequence[Record]) -> None:
         """Take consecutive records of a partition of the recommendations log, as `take_ratings` does."""
@@ -161,7 +161,7 @@ class JoinedLogs:
             except BadMessage as error:
                 progress.is_bad(record, str(error))
                 continue
-            if not self._owns_all(partition, [logged.user]):
+            if not self._owns(partition, logged.user):
                 owner = self._owner(logged.user, self.partitions)
                 progress.is_bad(record, f"user {logged.user!r} belongs to partition {owner}")
                 continue
@@ -233,13 +233,13 @@ class JoinedLogs:
             pair.settled_rows = len(pair.attribution)
 
 
-def signs_of(feedback: Feedback, ratings: Sequence[float | None]) -> NDArray[np.int8]:
+def signs_of(feedback: Feedback, ratings: NDArray[np.float64]) -> NDArray[np.int8]:
     """1 for each positive rating, -1 for each negative one, 0 for what is neither.
 
     Of signed ratings the sign counts; else those of at least the threshold are positive and all others
-    negative. None withdraws, which is neither.
+    negative. NaN withdraws, which is neither.
     """
-    values = np.array(ratings, np.float32)  # None becomes NaN
+    values = ratings.astype(np.float32)
     if feedback.kind == "signed":
         signs = np.sign(values)
     else:

@@ -6,7 +6,9 @@ import json
 import math
 import random
 from collections.abc import Sequence
+from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -264,13 +266,16 @@ def test_a_log_that_stands_still_does_not_hold_the_other_in_memory(
     assert joined.ratings[0].late == 1
 
 
+def signs(feedback: Feedback, *ratings: float | None) -> list[int]:
+    return signs_of(feedback, np.array(ratings, np.float64)).tolist()  # None becomes NaN
+
+
 def test_signs() -> None:
-    ratings = [0.5, 3.5, 4.0, 5.0, None, 0.0]
-    assert signs_of(GRADED, ratings).tolist() == [-1, -1, 1, 1, 0, -1]
-    assert signs_of(Feedback.parse("positive:3"), [2.5, 3.0, None]).tolist() == [-1, 1, 0]
-    assert signs_of(Feedback.parse("signed"), [-1.0, 1.0, 0.0, None, 0.5]).tolist() == [-1, 1, 0, 0, 1]
-    assert signs_of(GRADED, []).tolist() == []
-    assert signs_of(GRADED, [4.0]).dtype == np.int8
+    assert signs(GRADED, 0.5, 3.5, 4.0, 5.0, None, 0.0) == [-1, -1, 1, 1, 0, -1]
+    assert signs(Feedback.parse("positive:3"), 2.5, 3.0, None) == [-1, 1, 0]
+    assert signs(Feedback.parse("signed"), -1.0, 1.0, 0.0, None, 0.5) == [-1, 1, 0, 0, 1]
+    assert signs(GRADED) == []
+    assert signs_of(GRADED, np.array([4.0])).dtype == np.int8
 
 
 def test_skips_of_signed_ratings_are_no_outcome() -> None:
@@ -280,3 +285,34 @@ def test_skips_of_signed_ratings_are_no_outcome() -> None:
     joined.take_ratings(0, fetched("rated", values))
     assert joined.ratings[0].bad == 0
     assert one(joined)[1] == (1, 1, 0)
+
+
+def test_ratings_written_in_any_way_are_read_in_their_order() -> None:
+    """Plain JSON, JSON that takes a closer look, MessagePack and what is bad, in one batch and one by one."""
+    names = ["u", "\u00fc" * 100, "v", "w"]
+    owned = [name for name in names if partition_of(name, 2) == 1]
+    assert 0 < len(owned) < len(names)
+    records: list[FakeRecord] = []
+    for number in range(60):
+        body: dict[str, Any] = {
+            "user": names[number % 4],
+            "item": f"i{number % 5}",
+            "rating": [5, 1, None][number % 3],
+        }
+        if number % 7:
+            body["timestamp"] = 10.0 + number
+        headers: Headers = ()
+        value = json.dumps(body).encode()
+        if number % 5 == 0:
+            value, headers = msgspec.msgpack.encode(body), [("content-type", b"application/msgpack")]
+        elif number % 11 == 0:
+            value = value[:-2]
+        records.append(record("rated", 1, number, value, headers, 15_000 + number))
+    together, apart = logs_of(partitions=2), logs_of(partitions=2)
+    together.take_ratings(1, records)
+    for each in records:
+        apart.take_ratings(1, [each])
+    assert digest_of(together) == digest_of(apart)
+    assert together.ratings[1].bad == sum(1 for n in range(60) if n % 5 and n % 11 == 0)
+    counted = [n for n in range(60) if names[n % 4] in owned and n % 3 != 2 and (n % 5 == 0 or n % 11)]
+    assert len(together) == len(counted) - together.ratings[1].late

@@ -8,13 +8,15 @@ from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from recommender.id_table import ITEM, USER
 from recommender.messages import MAX_RATING_BYTES, BadMessage, Rating, RatingDecoder
-from tests.unit.doubles import few
+from tests.unit.doubles import few, rating_value
 
 LOW, HIGH = -5.0, 5.0
 
@@ -54,25 +56,18 @@ def whole(draw: st.DrawFn) -> bytes:
 def of(decoder: RatingDecoder, *encoded: bytes | None) -> tuple[list[Rating | None], Any]:
     """What is read of each record; None where it is not plain."""
     rows = decoder.read([SimpleNamespace(value=each, headers=()) for each in encoded])
-    text = rows.text.tobytes()
-    found: list[Rating | None] = []
-    for place, (a, b, c, d) in enumerate(rows.spans.tolist()):
-        rating, time = float(rows.ratings[place]), float(rows.times[place])
-        found.append(
-            Rating(
-                text[a:b].decode(), text[c:d].decode(),
-                None if math.isnan(rating) else rating, None if math.isnan(time) else time,
-            )
-            if rows.plain[place]
-            else None
-        )  # fmt: skip
-    return found, rows
+    columns = zip(rows.ids(USER), rows.ids(ITEM), rows.ratings.tolist(), rows.times.tolist(), strict=True)
+    found = [
+        Rating(user, item, None if math.isnan(rating) else rating, None if math.isnan(time) else time)
+        for user, item, rating, time in columns
+    ]
+    return [each if plain else None for each, plain in zip(found, rows.plain, strict=True)], rows
 
 
 @pytest.mark.parametrize("skips", [False, True])
 @few
 @given(
-    st.lists(st.one_of(whole(), st.binary(max_size=30), whole().map(lambda value: value[:-3])), max_size=8)
+    st.lists(st.one_of(whole(), st.binary(max_size=100), whole().map(lambda value: value[:-3])), max_size=8)
 )
 @example([b'{"user":"a","item":"b","rating":0.30000000000000004,"timestamp":1700000000.1234567}'])
 @example([b'{"user":-0,"item":"b","rating":1}', b'{"user":"a","user":"b","item":"c","rating":1}'])
@@ -130,7 +125,19 @@ def test_a_number_is_rounded_once(number: int, decimals: int) -> None:
         b'{"user":"a","item":"b"}',
         b'{"user":"a","item":"b","rating":"skip"}',
         b'{"user":"a","item":"b","rating":1}' + b" " * MAX_RATING_BYTES,
+        b"nonsense",
+        b"\xff\xfe",
+        rating_value("a", "b", 77),
+        rating_value("a", "b" * 257),
+        rating_value("a", "\u20ac" * 100),
+        rating_value("a", "b", note="x" * 70_000),
+        rb'{"user":"\ud800","item":"b","rating":5}',
+        b'{"user":"a","item":"\xed\xa0\x80","rating":5}',
+        b'{"user":%s,"item":"b","rating":5}' % (b"9" * 5000),
+        b'{"user":%s,"item":"b","rating":5}' % (b"9" * 300),
+        b'{"user":"a","item":"b","rating":5,"x":' + b"[" * 20_000,
     ],
+    ids=lambda _: "",
 )
 def test_what_is_wrong_is_left_to_the_decoder(value: bytes | None) -> None:
     decoder = RatingDecoder(LOW, HIGH)
@@ -144,6 +151,24 @@ def test_a_record_with_headers_is_not_plain() -> None:
     value = b'{"user":"a","item":"b","rating":1}'
     records = [SimpleNamespace(value=value, headers=each) for each in ((), [("a", b"")], [])]
     assert RatingDecoder(LOW, HIGH).read(records).plain.tolist() == [True, False, True]
+
+
+def test_messagepack_is_not_plain_and_its_neighbours_are_read() -> None:
+    decoder = RatingDecoder(LOW, HIGH)
+    value = rating_value("a", "b", 4, timestamp=7.5)
+    packed = msgspec.msgpack.encode({"user": "a", "item": "b", "rating": 5})
+    headers = [("content-type", b"application/msgpack")]
+    rows = decoder.read(
+        [
+            SimpleNamespace(value=value, headers=()),
+            SimpleNamespace(value=packed, headers=headers),
+            SimpleNamespace(value=value, headers=()),
+        ]
+    )
+    assert rows.plain.tolist() == [True, False, True]
+    assert (rows.ids(USER), rows.ids(ITEM)) == (["a", "", "a"], ["b", "", "b"])
+    assert rows.ratings[[0, 2]].tolist() == [4.0, 4.0]
+    assert rows.times[[0, 2]].tolist() == [7.5, 7.5]
 
 
 def test_nothing_is_read_of_no_records() -> None:

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -123,9 +124,9 @@ def test_json_and_messagepack_one_by_one_and_together_are_read_alike(rating: Any
     expected = 0.0 if rating == "skip" else rating
     assert decoder.decode(json.dumps(wire).encode()).rating == expected
     assert decoder.decode(msgspec.msgpack.encode(wire), MSGPACK).rating == expected
-    together = decoder.decode_all(records([("ann", "tea", rating), ("bob", "tea", 1)]))
-    assert together is not None
-    assert together.ratings == [expected, 1.0]
+    together = decoder.read(records([("ann", "tea", rating), ("bob", "tea", 1)]))
+    assert together.plain.tolist() == [True, True]
+    np.testing.assert_array_equal(together.ratings, np.array([expected, 1.0], np.float64))
 
 
 def test_only_signed_ratings_are_skipped() -> None:
