@@ -16,8 +16,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender.compiled import kernel as kernel
-
 #: A run of events with one timestamp is cut after this many: an append moves no more positions than that.
 RUN_LIMIT = 64
 #: Segments of more entries than this have an index; shorter ones are scanned.

@@ -9,7 +9,7 @@ import math
 import numpy as np
 from numba import njit
 
-from recommender.history.layout import kernel
+from recommender.compiled import kernel
 from recommender.models.prefetch import LINE, prefetch
 from recommender.models.sequence_kernels import first_walked, meet, raised
 

@@ -13,7 +13,7 @@ import math
 
 import numpy as np
 
-from recommender.history.layout import kernel
+from recommender.compiled import kernel
 from recommender.models.base import FloatArray
 from recommender.models.blend_blocks import BLOCK, exponentials, logarithms, vectors
 from recommender.models.blend_evidence import reading

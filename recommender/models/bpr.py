@@ -23,9 +23,9 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from recommender.compiled import kernel
 from recommender.events import Events
 from recommender.history.index import find
-from recommender.history.layout import kernel
 from recommender.models.base import ModelContext
 from recommender.models.mf import MF
 from recommender.models.mf_kernels import product

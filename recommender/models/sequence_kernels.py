@@ -11,7 +11,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from recommender.history.layout import ITEM_COUNT, LONGEST, USER_COUNT, HistoryArrays, kernel
+from recommender.compiled import kernel
+from recommender.history.layout import ITEM_COUNT, LONGEST, USER_COUNT, HistoryArrays
 from recommender.models.base import FloatArray
 
 #: Up to this many entries for each that is wanted are looked through for those of positive weight.

@@ -26,9 +26,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from recommender.compiled import kernel
 from recommender.events import Events
 from recommender.history.history import History
-from recommender.history.layout import ITEM_COUNT, USER_COUNT, kernel
+from recommender.history.layout import ITEM_COUNT, USER_COUNT
 from recommender.models.base import NEVER, Arrays, FloatArray, IntArray, ModelContext
 from recommender.models.options import between
 
