@@ -98,7 +98,7 @@ class Recommender:
         arm = self._arm(request.arm, lambda: self._experiment.arm_of(str(request.user)))
         user = self._users.find(str(request.user))
         index = self._history.user_count if user is None else user
-        rated = self._history.rated(index)[0]
+        rated = self._history.items_of(index)
         model = self.model_for(arm, rated)
         candidates = self._candidates(request, rated, model)
         exploration = self._exploration_of(request, arm, model)

@@ -212,7 +212,7 @@ class Shard:
 
     def _test(self, user: int, item: int, weight: float) -> None:
         """Where each model would have placed what the user is about to rate, beside the popular items."""
-        rated = self.history.rated(user)[0]
+        rated = self.history.items_of(user)
         if item in rated:
             return
         candidates = self._recommender.all_but(rated)

@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -59,29 +57,53 @@ def best(
     -------
     int array, shape (min(n, candidates),)
     """
-    keys = [-scores, -counts.astype(np.int64)]
-    if neighbours is not None:
-        keys.insert(1, -neighbours.astype(np.int64))
-    kept = np.arange(len(scores)) if n >= len(scores) else _least(keys, n)
-    return kept[np.lexsort((kept, *(key[kept] for key in reversed(keys))))]
+    supported = _NOBODY if neighbours is None else neighbours.astype(np.int64)
+    chosen: NDArray[np.intp] = _best(scores, supported, counts.astype(np.int64), min(n, len(scores)))
+    return chosen
 
 
-def _least(keys: Sequence[NDArray[np.generic]], n: int) -> NDArray[np.intp]:
-    """Places of the n least by the first key, ties by the next ones and then by place; in any order.
+_NOBODY = np.zeros(0, np.int64)
 
-    A model that scores most items 0 must not make us sort them all.
-    """
-    sure: list[NDArray[np.intp]] = []
-    tied = np.arange(len(keys[0]))
-    for key in keys:
-        values = key[tied]
-        threshold = values[np.argpartition(values, n - 1)[n - 1]]
-        below = tied[values < threshold]
-        sure.append(below)
-        tied, n = tied[values == threshold], n - len(below)
-        if len(tied) == n:
+
+@njit(cache=True)
+def _before(scores, neighbours, counts, left, right):
+    if scores[left] != scores[right]:
+        return scores[left] > scores[right]
+    if neighbours.size > 0 and neighbours[left] != neighbours[right]:
+        return neighbours[left] > neighbours[right]
+    if counts[left] != counts[right]:
+        return counts[left] > counts[right]
+    return left < right
+
+
+@njit(cache=True)
+def _sink(heap, size, parent, place, scores, neighbours, counts):
+    """Put a place where `parent` is, in a heap of so many with the worst first."""
+    while 2 * parent + 1 < size:
+        child = 2 * parent + 1
+        if child + 1 < size and _before(scores, neighbours, counts, heap[child], heap[child + 1]):
+            child += 1
+        if not _before(scores, neighbours, counts, place, heap[child]):
             break
-    return np.concatenate([*sure, tied[:n]])
+        heap[parent] = heap[child]
+        parent = child
+    heap[parent] = place
+
+
+@njit(cache=True)
+def _best(scores, neighbours, counts, n):
+    # A heap of n, since a model that scores most items 0 must not make us sort them all.
+    heap = np.arange(n)
+    for parent in range(n // 2 - 1, -1, -1):
+        _sink(heap, n, parent, heap[parent], scores, neighbours, counts)
+    for place in range(n, scores.size if n > 0 else 0):
+        if scores[place] >= scores[heap[0]] and _before(scores, neighbours, counts, place, heap[0]):
+            _sink(heap, n, 0, place, scores, neighbours, counts)
+    # The worst goes to the end, of those left the worst before it, and so on.
+    for end in range(n - 1, 0, -1):
+        place, heap[end] = heap[end], heap[0]
+        _sink(heap, end, 0, place, scores, neighbours, counts)
+    return heap
 
 
 @njit(cache=True)
@@ -128,6 +150,7 @@ def replace_least(heap, score):
 def warm() -> None:
     """Compile or load the kernels."""
     contenders(np.zeros(2), 1)
+    best(np.zeros(2), np.zeros(2, np.int32), 1)
     all_but(np.zeros(1, np.int32), 2)
 
 

@@ -172,6 +172,9 @@ class History:
     def counts_of(self, items: Ints) -> Ints:
         """How many users' ratings of these items stand; 0 for an item that is yet to come."""
         known = items < self.item_count
+        if known.all():
+            counts: Ints = self._arrays.items["count"][items]
+            return counts
         counts = np.zeros(len(items), np.int32)
         counts[known] = self._arrays.items["count"][items[known]]
         return counts
@@ -186,6 +189,15 @@ class History:
         places = packing.entries_of(self._arrays, user, -1)
         a = self._arrays
         return a.entry_items[places], a.entry_ratings[places], a.entry_weights[places]
+
+    def items_of(self, user: int) -> Ints:
+        """Items of the user's entries, oldest first; empty for an unknown user. Quicker than `rated`."""
+        if not 0 <= user < self.user_count:
+            return np.empty(0, np.int32)
+        record = self._arrays.users[user]
+        start = int(record["start"])
+        items = self._arrays.entry_items[start : start + int(record["used"])]
+        return items[items >= 0]
 
     def last_items(self, user: int, n: int) -> Ints:
         """Items of the user's `n` newest entries, oldest first."""

@@ -31,6 +31,7 @@ from recommender.models.ranking import ListwiseRanker
 from recommender.models.sequence_kernels import LOOK_BACK, Scratch, newest
 from recommender.models.sequence_knn import Profile, fading_raters
 from recommender.models.trials import Trials
+from recommender.top import leading
 
 #: Weights before the first observation, in the order of `FEATURES`: the mean of what was learned on the first
 #: halves of nine streams of several kinds (films, purchases, files that developers change, generated ones).
@@ -102,10 +103,13 @@ class Blend:
         self._walked, self._effort = walked, effort
         raters = min(raters, context.history.raters_per_item)
         self._raters = np.maximum(fading_raters(raters, RATERS_DECAY, entries), min(raters, FEWEST_RATERS))
+        self._touches = int(self._raters.sum())
         self._decays = np.array([0.8 ** (k / 2) for k in range(2 * LOOK_BACK * entries + 1)])
         self._scratch = Scratch(NEIGHBOURS)
         self._ranker = ListwiseRanker(PRIOR, PRECISION, contexts=2, firmness=2.0, memory=memory)
         self._trials = Trials(*kernels.POPULARITY)
+        #: The weights as they are applied, by context; until the next observation.
+        self._applied: dict[int, FloatArray] = {}
         self._block = room(kernels.ROWS)
         self._table = kernels.empty_table(0)
         self._items = 0
@@ -136,9 +140,19 @@ class Blend:
         """Weighted sums of features; the logarithm of a preference, up to a constant."""
         views, scales, now = self._surveyed(candidates, self._evidence(self._profile(user, self._entries)))
         scores = np.empty(len(candidates))
-        weights = self._trials.applied(self._ranker.weights(self._context(user)))
+        weights = self._weights(self._context(user))
         kernels.weigh(self._table, now, candidates, views, scales, weights, *self._block, scores)
         return scores
+
+    def leading(self, user: int, candidates: IntArray, n: int) -> tuple[NDArray[np.intp], FloatArray]:
+        """Places of all candidates that score as high as the n-th highest, ascending, and their scores."""
+        return leading(self.score(user, candidates), n)
+
+    def _weights(self, context: int) -> FloatArray:
+        found = self._applied.get(context)
+        if found is None:
+            found = self._applied[context] = self._trials.applied(self._ranker.weights(context))
+        return found
 
     def features(self, user: int, candidates: IntArray) -> FloatArray:
         """What is known of each candidate, shape (candidates, features), columns as `FEATURES` names them."""
@@ -175,7 +189,7 @@ class Blend:
         sums = np.zeros((min(self._items, self._history.item_count), 2))
         count = len(profile.items)
         if count and profile.items.max() < len(sums):
-            room = self._scratch.room(arrays, int(self._raters.sum()))
+            room = self._scratch.room(arrays, self._touches)
             evidence(
                 arrays,
                 profile.user,
@@ -210,7 +224,7 @@ class Blend:
         """Learn from what the user is about to choose, if it is positive and among the candidates."""
         if not self._wants(user, item, weight):
             return
-        rated = self._history.rated(user)[0]
+        rated = self._history.items_of(user)
         if (rated == item).any():
             return
         sums = self._evidence(self._profile(user, self._entries))
@@ -236,6 +250,7 @@ class Blend:
             *self._block,
         )
         self._ranker.learn(features, fellows, row, context)
+        self._applied.clear()
         self._observed += 1
 
     def _wants(self, user: int, item: int, weight: float) -> bool:
@@ -265,6 +280,7 @@ class Blend:
         self._event, self._observed = (int(count) for count in state["counters"])
         self._ranker.restore(state)
         self._trials.restore(state)
+        self._applied.clear()
 
 
 def warm() -> None:
