@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from recommender.models import knn_pairs, rating_rows
 from recommender.models.base import NEVER, Arrays, FloatArray
 from recommender.models.baselines import Baselines, refresh
+from recommender.models.knn_pairs import FOUND, SUMMED
 from recommender.models.options import ModelError
 from recommender.models.similarities import count_rating
 
@@ -33,7 +34,7 @@ class LearningParameters(NamedTuple):
 
 @njit(cache=True, error_model="numpy")
 def learn(  # type: ignore[no-untyped-def]
-    users, items, b, p, kept, has_pairs, counters, begin, end, event_users, event_items, event_ratings
+    users, items, b, p, kept, keeps, counters, begin, end, event_users, event_items, event_ratings
 ):
     """Learn events `begin` to `end`; returns the first that did not fit, `end` if all did."""
     for e in range(begin, end):
@@ -44,12 +45,15 @@ def learn(  # type: ignore[no-untyped-def]
             continue
         if place < 0 and not (rating_rows.has_room(users, user) and rating_rows.has_room(items, item)):
             return e
-        if has_pairs:
+        if keeps == SUMMED:
             if place >= 0:
                 count_rating(kept.sums, p.kind, users, user, item, users.values[place], -1.0)
             if not withdrawn:
                 count_rating(kept.sums, p.kind, users, user, item, rating, 1.0)
             knn_pairs.refresh(kept, p.kind, p.min_support, p.shrinkage, users, user, item)
+        elif keeps == FOUND:
+            loses_first = withdrawn and place == users.start[user]
+            _mark(kept, users, user, item, loses_first, not b.users_trained[user])
         if place < 0:
             rating_rows.append(users, user, item, rating, counters[NEXT_ORDER])
             rating_rows.append(items, item, user, rating, counters[NEXT_ORDER])
@@ -64,6 +68,18 @@ def learn(  # type: ignore[no-untyped-def]
                 items.values[twin] = rating
         refresh(b, users, items, user, item, p.reg_u, p.reg_i)
     return end
+
+
+@njit(cache=True)
+def _mark(kept, users, user, item, loses_first, moves):  # type: ignore[no-untyped-def]
+    """Note which similarities a rating changes.
+
+    Those of the item. And of all the user's items with each other, where the user's baseline moves, or where
+    the first rating goes: users are added up in the order of their first ratings.
+    """
+    knn_pairs.mark(kept, item)
+    if loses_first or moves:
+        knn_pairs.mark_row(kept, users, user)
 
 
 def next_training(event: int, retrain: int) -> int:

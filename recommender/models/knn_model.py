@@ -10,7 +10,15 @@ from numpy.typing import NDArray
 
 from recommender.events import Events
 from recommender.history.history import History
-from recommender.models import baselines, knn_learning, knn_pairs, neighbourhoods, rating_rows, similarities
+from recommender.models import (
+    baselines,
+    found_similarities,
+    knn_learning,
+    knn_pairs,
+    neighbourhoods,
+    rating_rows,
+    similarities,
+)
 from recommender.models.base import NEVER, Arrays, FloatArray, IntArray, ModelContext
 from recommender.models.options import ModelError, between, one_of
 
@@ -33,10 +41,11 @@ class KNNBaselineModel:
       every `retrain` events, counted in the log; before the first `retrain`, after 1, 2, 4, 8, ...
 
     Item-based, similarities and the sums that they are made of are kept for all pairs of items: a rating
-    costs one step for each other item of its user. They take 32 (msd), 48 (cosine) or 64 (pearson) bytes
-    for each pair of items that were ever rated, up to `memory`. Beyond that, for `pearson_baseline`, for
-    ratings that are not multiples of 1/256, and user-based, similarities are found from the ratings for
-    each request: slower, the same numbers.
+    costs one step for each other item of its user. They take 34 (msd), 50 (cosine) or 66 (pearson) bytes
+    for each pair of items that were ever rated, up to `memory`. Beyond that, for `pearson_baseline` and for
+    ratings that are not multiples of 1/256, similarities alone are kept, in 18 bytes for each pair, and those
+    that changed are found from the ratings when a request needs them. Beyond `memory` that is done for each
+    request, as it is user-based: slower, the same numbers.
 
     Users and items without ratings are answered with what is known of the baseline, as Surprise does.
 
@@ -113,8 +122,8 @@ class KNNBaselineModel:
         self._low, self._high = low, high
         pairwise = (float(min_support), float(shrinkage))
         self._learning = knn_learning.LearningParameters(kind, float(reg_u), float(reg_i), *pairwise)
-        self._estimating = neighbourhoods.Parameters(kind, k, min_k, *pairwise)
-        self._most_items = knn_pairs.most_items(kind, memory)
+        self._estimating = similarities.Parameters(kind, k, min_k, *pairwise)
+        self._memory = memory
         self._clear()
 
     def _clear(self) -> None:
@@ -123,7 +132,7 @@ class KNNBaselineModel:
         self._counters = np.zeros(1, np.int64)
         self._events = self._user_count = self._item_count = 0
         self._exact = True
-        self._pairs = knn_pairs.no_pairs(self._learning.kind)
+        self._pairs, self._kept = knn_pairs.no_pairs(self._learning.kind), knn_pairs.NOTHING
 
     @property
     def events(self) -> int:
@@ -131,10 +140,16 @@ class KNNBaselineModel:
         return self._events
 
     @property
-    def keeps_pairs(self) -> bool:
-        """Whether similarities of all pairs of items are kept; else they are found for each request."""
-        possible = not self._user_based and self._learning.kind != similarities.PEARSON_BASELINE
-        return possible and self._exact and self._item_count <= self._most_items
+    def keeps(self) -> int:
+        """What is kept for pairs of items: `knn_pairs.SUMMED`, `FOUND` or `NOTHING`."""
+        if self._user_based or self._item_count > self._most_items(knn_pairs.FOUND):
+            return knn_pairs.NOTHING
+        exact = self._exact and self._learning.kind != similarities.PEARSON_BASELINE
+        kept = exact and self._item_count <= self._most_items(knn_pairs.SUMMED)
+        return knn_pairs.SUMMED if kept else knn_pairs.FOUND
+
+    def _most_items(self, what: int) -> int:
+        return knn_pairs.most_items(what, self._learning.kind, self._memory)
 
     def knows(self, user: int) -> bool:
         """Whether any rating of the user stands; else estimates are baselines."""
@@ -173,7 +188,7 @@ class KNNBaselineModel:
                 self._baselines,
                 self._learning,
                 self._pairs,
-                self.keeps_pairs,
+                self._kept,
                 self._counters,
                 begin,
                 end,
@@ -196,15 +211,19 @@ class KNNBaselineModel:
         b, sizes = self._baselines, (len(self._users.start), len(self._items.start))
         if sizes != (len(b.users), len(b.items)):
             self._baselines = baselines.enlarged(b, *sizes)
-        if not self.keeps_pairs:
-            self._pairs = knn_pairs.no_pairs(self._learning.kind)
-        else:
-            self._pairs = knn_pairs.enlarged(self._pairs, self._item_count, self._most_items)
+        keeps, kind = self.keeps, self._learning.kind
+        if keeps != self._kept:
+            self._pairs, self._kept = knn_pairs.no_pairs(kind), keeps
+        if keeps != knn_pairs.NOTHING:
+            most = self._most_items(keeps)
+            self._pairs = knn_pairs.enlarged(self._pairs, keeps, kind, self._item_count, most)
 
     def train(self) -> None:
         """Find the mean and all baselines from the ratings that stand."""
         p = self._learning
         baselines.train(self._baselines, self._users, self._items, self._n_epochs, p.reg_u, p.reg_i)
+        if p.kind == similarities.PEARSON_BASELINE:
+            knn_pairs.mark_all(self._pairs)
 
     def estimate(self, user: int, candidates: IntArray) -> tuple[FloatArray, IntArray]:
         """Estimated ratings and actual neighbours of `candidates`, both of shape (candidates,).
@@ -216,9 +235,20 @@ class KNNBaselineModel:
         learned = (self._users, self._items, self._baselines, self._estimating)
         if self._user_based:
             neighbourhoods.estimate_by_users(*learned, user, candidates, scores, neighbours)
+        elif self._kept == knn_pairs.NOTHING:
+            mine = found_similarities.items_of(self._users, user)
+            height = found_similarities.block_height(mine)
+            for first in range(0, len(candidates), height):
+                part = slice(first, first + height)
+                pairs = found_similarities.found_block(*learned, mine, candidates[part])
+                asked = True, user, candidates[part], scores[part], neighbours[part]
+                neighbourhoods.estimate_by_items(*learned, *pairs, *asked)
         else:
-            kept = (self._pairs, self.keeps_pairs)
-            neighbourhoods.estimate_by_items(*learned, *kept, user, candidates, scores, neighbours)
+            if self._kept == knn_pairs.FOUND:
+                kept = self._pairs, self._item_count
+                found_similarities.bring_up_to_date(*learned, *kept, user, candidates)
+            pairs = self._pairs.similarities, self._pairs.levels
+            neighbourhoods.estimate_by_items(*learned, *pairs, False, user, candidates, scores, neighbours)
         return np.clip(scores, self._low, self._high, out=scores), neighbours
 
     def score(self, user: int, candidates: IntArray) -> FloatArray:
@@ -277,12 +307,10 @@ class KNNBaselineModel:
         self._make_room(user_count, item_count, bool(exact))
         for saved in baselines.Baselines._fields:
             getattr(self._baselines, saved)[: len(state[saved])] = state[saved]
-        if self.keeps_pairs:
+        if self._kept == knn_pairs.SUMMED:
             p = self._learning
             pairwise = (p.kind, p.min_support, p.shrinkage)
             knn_pairs.recount(self._pairs, *pairwise, self._users, self._item_count)
-        else:
-            self._pairs = knn_pairs.no_pairs(self._learning.kind)
 
 
 def warm() -> None:

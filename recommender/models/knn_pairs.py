@@ -1,4 +1,9 @@
-"""What KNNBaseline keeps for all pairs of items: the sums that similarities are made of, and these."""
+"""What KNNBaseline keeps for all pairs of items: similarities, and the sums that they are made of.
+
+Where sums have no rounding they are kept, and similarities are exact after every rating. Elsewhere a
+similarity has to be added up anew, in one order, to depend on the ratings alone: then a row of them is found
+when a request first needs it, and again once a rating has changed it. When it is found leaves no trace.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +14,12 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from recommender.models.nearest_levels import columns_for, level
 from recommender.models.pairs import pair_count, pair_index
 from recommender.models.similarities import SUMS, count_all, similarity
+
+#: What is kept: nothing, similarities that were found, or sums too.
+NOTHING, FOUND, SUMMED = range(3)
 
 
 class KeptPairs(NamedTuple):
@@ -19,36 +28,67 @@ class KeptPairs(NamedTuple):
     Attributes
     ----------
     sums : float array, shape (pairs, sums of the similarity)
-    similarities : float array, shape (items, items)
+        Only where similarities follow from them.
+    similarities : float array, shape (items, whole lanes of items)
         Symmetric, with 1 on its diagonal. A row lies in one piece, since a request reads all of it.
+    levels : uint8 array, shape as `similarities`
+        See `nearest_levels`.
+    found, changed : int arrays, shape (items,)
+        When a row, and the column of the same number, was found, and when it last changed, by `clock`; -1 for
+        a row that was never found. A similarity holds if one of its two items was found after both changed.
+        Only where there are no sums.
+    clock : int array, shape (1,)
     """
 
     sums: NDArray[np.float64]
     similarities: NDArray[np.float64]
+    levels: NDArray[np.uint8]
+    found: NDArray[np.int64]
+    changed: NDArray[np.int64]
+    clock: NDArray[np.int64]
 
 
 def no_pairs(kind: int) -> KeptPairs:
     """Nothing is kept."""
-    return KeptPairs(np.zeros((0, SUMS[kind])), np.zeros((0, 0)))
+    none, never = np.zeros((0, 0)), np.zeros(0, np.int64)
+    sums, levels = np.zeros((0, SUMS[kind])), none.astype(np.uint8)
+    return KeptPairs(sums, none, levels, never, never, np.zeros(1, np.int64))
 
 
-def most_items(kind: int, megabytes: int) -> int:
+def most_items(what: int, kind: int, megabytes: int) -> int:
     """Of how many items so many MiB can keep all pairs."""
-    return isqrt((megabytes << 20) // (4 * SUMS[kind] + 8))
+    return isqrt((megabytes << 20) // (9 + (4 * SUMS[kind] if what == SUMMED else 0)))
 
 
-def enlarged(kept: KeptPairs, items: int, most: int) -> KeptPairs:
+def enlarged(kept: KeptPairs, what: int, kind: int, items: int, most: int) -> KeptPairs:
     """The same with room for `items`, and for a quarter more up to `most`."""
     known = len(kept.similarities)
     if items <= known:
         return kept
     size = min(max(items * 5 // 4, 46), most)
-    larger = np.zeros((size, size))
-    larger[:known, :known] = kept.similarities
-    np.fill_diagonal(larger, 1.0)
-    sums = np.zeros((pair_count(size), kept.sums.shape[1]))
-    sums[: len(kept.sums)] = kept.sums
-    return KeptPairs(sums, larger)
+    shape = size, columns_for(size)
+    similarities, levels = np.zeros(shape), np.zeros(shape, np.uint8)
+    similarities[:known, :known] = kept.similarities[:, :known]
+    levels[:known, :known] = kept.levels[:, :known]
+    np.fill_diagonal(similarities, 1.0)
+    np.fill_diagonal(levels, level(1.0, kind))
+    if what == SUMMED:
+        sums = np.zeros((pair_count(size), SUMS[kind]))
+        sums[: len(kept.sums)] = kept.sums
+        return kept._replace(sums=sums, similarities=similarities, levels=levels)
+    found, changed = np.full(size, -1, np.int64), np.zeros(size, np.int64)
+    found[:known], changed[:known] = kept.found, kept.changed
+    return kept._replace(similarities=similarities, levels=levels, found=found, changed=changed)
+
+
+@njit(cache=True, error_model="numpy")
+def put(kept, kind, item, other, value):  # type: ignore[no-untyped-def]
+    """Keep a similarity of two different items."""
+    own = level(value, kind)
+    kept.similarities[item, other] = value
+    kept.similarities[other, item] = value
+    kept.levels[item, other] = own
+    kept.levels[other, item] = own
 
 
 @njit(cache=True, error_model="numpy")
@@ -57,9 +97,8 @@ def refresh(kept, kind, min_support, shrinkage, rows, row, item):  # type: ignor
     for place in range(rows.start[row], rows.start[row] + rows.length[row]):
         other = rows.others[place]
         if other != item:
-            sim = similarity(kept.sums, pair_index(item, other), kind, min_support, shrinkage)
-            kept.similarities[item, other] = sim
-            kept.similarities[other, item] = sim
+            index = pair_index(item, other)
+            put(kept, kind, item, other, similarity(kept.sums, index, kind, min_support, shrinkage))
 
 
 @njit(cache=True, error_model="numpy")
@@ -68,6 +107,36 @@ def recount(kept, kind, min_support, shrinkage, rows, items):  # type: ignore[no
     count_all(kept.sums, kind, rows)
     for item in range(items):
         for other in range(item):
-            sim = similarity(kept.sums, pair_index(item, other), kind, min_support, shrinkage)
-            kept.similarities[item, other] = sim
-            kept.similarities[other, item] = sim
+            index = pair_index(item, other)
+            put(kept, kind, item, other, similarity(kept.sums, index, kind, min_support, shrinkage))
+
+
+@njit(cache=True, error_model="numpy")
+def put_rows(kept, kind, rows, sims):  # type: ignore[no-untyped-def]
+    """Keep similarities (rows, items) that were found just now."""
+    for n in range(rows.size):
+        for other in range(sims.shape[1]):
+            if other != rows[n]:
+                put(kept, kind, rows[n], other, sims[n, other])
+        kept.found[rows[n]] = kept.clock[0]
+
+
+@njit(cache=True)
+def mark(kept, item):  # type: ignore[no-untyped-def]
+    """Similarities of an item have changed."""
+    kept.clock[0] += 1
+    kept.changed[item] = kept.clock[0]
+
+
+@njit(cache=True)
+def mark_row(kept, rows, row):  # type: ignore[no-untyped-def]
+    """Similarities of all items in a user's row have changed, at least with each other."""
+    kept.clock[0] += 1
+    for place in range(rows.start[row], rows.start[row] + rows.length[row]):
+        kept.changed[rows.others[place]] = kept.clock[0]
+
+
+def mark_all(kept: KeptPairs) -> None:
+    """Everything has changed."""
+    kept.clock[0] += 1
+    kept.changed[:] = kept.clock[0]

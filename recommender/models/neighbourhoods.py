@@ -9,31 +9,15 @@ comes first.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from numba import njit
 
-from recommender.models.nearest import adjustments
-from recommender.models.similarities import PEARSON_BASELINE, SUMS, add, similarity
+from recommender.models import nearest, nearest_levels
+from recommender.models.found_similarities import lengths_of, of_user
+from recommender.models.nearest_levels import LANES
 
-_COLUMNS = np.array(SUMS)
-#: Similarities that one block of candidates may hold at a time.
-_BLOCK = 1 << 21
-#: Candidates whose similarities are copied from kept ones at a time, and how many of these: they stay in the
-#: cache, and yet each row is read in long pieces.
-_TILE = 256
-_COPIED = 1 << 15
-
-
-class Parameters(NamedTuple):
-    """What an estimate depends on beside the ratings."""
-
-    kind: int
-    k: int
-    min_k: int
-    min_support: float
-    shrinkage: float
+#: Looking a candidate up costs as much as passing over so many items that are none.
+_SPARSE = 3
 
 
 @njit(cache=True)
@@ -41,143 +25,51 @@ def _length(rows, row):  # type: ignore[no-untyped-def]
     return np.int64(rows.length[row]) if 0 <= row < rows.start.size else np.int64(0)
 
 
-@njit(cache=True)
-def _lengths(rows, keys):  # type: ignore[no-untyped-def]
-    """The same of many: to hand rows to a function costs more than it does."""
-    found, lengths = np.zeros(keys.size, np.int64), rows.length
-    for n in range(keys.size):
-        if 0 <= keys[n] < lengths.size:
-            found[n] = lengths[keys[n]]
-    return found
-
-
-@njit(cache=True)
-def _by_first_rating(rows, keys):  # type: ignore[no-untyped-def]
-    """The order of rows `keys` by their first entry: in which Surprise adds them up."""
-    firsts = np.empty(keys.size, np.int64)
-    for n in range(keys.size):
-        firsts[n] = rows.orders[rows.start[keys[n]]]
-    return np.argsort(firsts)
-
-
-@njit(cache=True, error_model="numpy")
-def _block_similarities(users, items, b, p, mine, block, sims):  # type: ignore[no-untyped-def]
-    """Similarities (block, mine) of candidates and the user's items, from the ratings of all their raters."""
-    # Who is no candidate is summed in a row that nobody reads: cheaper than a branch that cannot be foretold.
-    slots, lengths = np.full(items.start.size, block.size, np.int64), _lengths(items, block)
-    for c in range(block.size):
-        if lengths[c] > 0:
-            slots[block[c]] = c
-    sums = np.zeros((block.size + 1, _COLUMNS[p.kind]))
-    centred = p.kind == PEARSON_BASELINE
-    for m in range(mine.size):
-        start = items.start[mine[m]]
-        raters = items.others[start : start + items.length[mine[m]]]
-        for n in _by_first_rating(users, raters):
-            rater = raters[n]
-            centre = b.mean[0] + b.users[rater] if centred else 0.0
-            value = items.values[start + n]
-            if centred:
-                value -= centre + b.items[mine[m]]
-            for place in range(users.start[rater], users.start[rater] + users.length[rater]):
-                other = users.values[place]
-                if centred:
-                    other -= centre + b.items[users.others[place]]
-                add(sums, slots[users.others[place]], p.kind, other, value, 1.0)
-        for c in range(block.size):
-            sims[c, m] = similarity(sums, c, p.kind, p.min_support, p.shrinkage)
-            sums[c] = 0.0
-    for c in range(block.size):
-        if lengths[c] > 0 and slots[block[c]] != c:
-            sims[c] = sims[slots[block[c]]]
-
-
-@njit(cache=True)
-def _copy_similarities(kept, mine, block, sims):  # type: ignore[no-untyped-def]
-    """The same from what is kept for all pairs."""
-    places = np.zeros(block.size, np.int64)
-    for c in range(block.size):
-        if 0 <= block[c] < len(kept.similarities):
-            places[c] = block[c]
-    # Four rows at a time: each is read as one stream, and four of them write to one place.
-    whole = mine.size - mine.size % 4
-    for m in range(0, whole, 4):
-        row_0, row_1 = kept.similarities[mine[m]], kept.similarities[mine[m + 1]]
-        row_2, row_3 = kept.similarities[mine[m + 2]], kept.similarities[mine[m + 3]]
-        for c in range(block.size):
-            place = places[c]
-            sims[c, m] = row_0[place]
-            sims[c, m + 1] = row_1[place]
-            sims[c, m + 2] = row_2[place]
-            sims[c, m + 3] = row_3[place]
-    for m in range(whole, mine.size):
-        row = kept.similarities[mine[m]]
-        for c in range(block.size):
-            sims[c, m] = row[places[c]]
-
-
 @njit(cache=True, error_model="numpy")
 def estimate_by_items(  # type: ignore[no-untyped-def]
-    users, items, b, p, kept, has_pairs, user, candidates, scores, neighbours
+    users, items, b, p, similarities, levels, found, user, candidates, scores, neighbours
 ):
     """Estimates and neighbours of `candidates` from the items that the user rated.
 
-    `kept` has the similarities of all pairs of items; without it they are found from the ratings here.
+    Parameters
+    ----------
+    similarities, levels : arrays, of one shape
+        Of all items with all, or if `found` of the user's with the candidates and more up to whole lanes.
     """
     count = _length(users, user)
     level = b.mean[0] + (b.users[user] if count > 0 else 0.0)
-    mine = np.empty(count, np.int32)
-    residuals = np.empty(count)
+    mine, residuals = np.empty(count, np.int32), np.empty(count)
     for s in range(count):
         place = users.start[user] + s
         mine[s] = users.others[place]
         residuals[s] = users.values[place] - (b.mean[0] + b.items[mine[s]] + b.users[user])
-    lengths = _lengths(items, candidates)
-    height = min(_TILE, _COPIED // max(1, count)) if has_pairs else _BLOCK // max(1, count)
-    height = max(1, min(candidates.size, height))
-    sims = np.zeros((height, count))
-    changes, found = np.empty(height), np.empty(height, np.int32)
-    for first in range(0, candidates.size, height):
-        block = candidates[first : first + height]
-        if has_pairs:
-            _copy_similarities(kept, mine, block, sims)
-        elif count > 0:
-            _block_similarities(users, items, b, p, mine, block, sims)
-            for c in range(block.size):
-                for s in range(count):
-                    if mine[s] == block[c]:
-                        sims[c, s] = 1.0
-        adjustments(sims, block.size, residuals, count, p.k, p.min_k, changes, found)
-        for c in range(block.size):
-            known = lengths[first + c] > 0
-            scores[first + c] = level + b.items[block[c]] + changes[c] if known else level
-            neighbours[first + c] = found[c] if known else 0
+    lengths, places = lengths_of(items, candidates), np.arange(candidates.size)
+    rows, columns = np.arange(count).astype(np.int32), (candidates.size + LANES - 1) // LANES * LANES
+    if not found:
+        indices = np.where(lengths > 0, candidates, 0).astype(np.int64)
+        last = indices.max() + 1 if candidates.size else 0
+        if _SPARSE * candidates.size >= last:
+            rows, columns, places = mine, (last + LANES - 1) // LANES * LANES, indices
+        else:
+            similarities, levels = _looked_up(similarities, levels, mine, indices, columns)
+    changes, counts = np.zeros(columns), np.zeros(columns, np.int32)
+    if count > 0:
+        nearest_levels.adjustments(similarities, levels, rows, residuals, p.k, p.min_k, changes, counts)
+    for c in range(candidates.size):
+        known = lengths[c] > 0
+        scores[c] = level + b.items[candidates[c]] + changes[places[c]] if known else level
+        neighbours[c] = counts[places[c]] if known else 0
 
 
-@njit(cache=True, error_model="numpy")
-def _user_similarities(users, items, b, p, user):  # type: ignore[no-untyped-def]
-    """Similarities of `user` to all users; 0 where nothing is common."""
-    sums = np.zeros((users.start.size, _COLUMNS[p.kind]))
-    centred = p.kind == PEARSON_BASELINE
-    start = users.start[user]
-    mine = users.others[start : start + users.length[user]]
-    for n in _by_first_rating(items, mine):
-        item = mine[n]
-        centre = b.mean[0] + b.items[item] if centred else 0.0
-        value = users.values[start + n]
-        if centred:
-            value -= centre + b.users[user]
-        for place in range(items.start[item], items.start[item] + items.length[item]):
-            other = items.values[place]
-            if centred:
-                other -= centre + b.users[items.others[place]]
-            add(sums, items.others[place], p.kind, other, value, 1.0)
-    sims = np.zeros(users.start.size)
-    for other in range(users.start.size):
-        if sums[other, 0] > 0.0:
-            sims[other] = similarity(sums, other, p.kind, p.min_support, p.shrinkage)
-    sims[user] = 1.0
-    return sims
+@njit(cache=True)
+def _looked_up(similarities, levels, mine, places, columns):  # type: ignore[no-untyped-def]
+    """What is kept of a user's items with few candidates."""
+    some, some_levels = np.zeros((mine.size, columns)), np.zeros((mine.size, columns), np.uint8)
+    for m in range(mine.size):
+        own, own_levels = similarities[mine[m]], levels[mine[m]]
+        for c in range(places.size):
+            some[m, c], some_levels[m, c] = own[places[c]], own_levels[places[c]]
+    return some, some_levels
 
 
 @njit(cache=True, error_model="numpy")
@@ -185,8 +77,8 @@ def estimate_by_users(users, items, b, p, user, candidates, scores, neighbours):
     """Estimates and neighbours of `candidates` from the users who rated them."""
     known = _length(users, user) > 0
     level = b.mean[0] + (b.users[user] if known else 0.0)
-    sims = _user_similarities(users, items, b, p, user) if known else np.zeros(0)
-    lengths, longest = _lengths(items, candidates), 0
+    sims = of_user(users, items, b, p, user) if known else np.zeros(0)
+    lengths, longest = lengths_of(items, candidates), 0
     for c in range(candidates.size):
         longest = max(longest, lengths[c])
     row, residuals = np.empty((1, longest)), np.empty(longest)
@@ -203,6 +95,6 @@ def estimate_by_users(users, items, b, p, user, candidates, scores, neighbours):
             row[0, s] = sims[rater]
             value = items.values[items.start[item] + s]
             residuals[s] = value - (b.mean[0] + b.users[rater] + b.items[item])
-        adjustments(row, 1, residuals, count, p.k, p.min_k, change, found)
+        nearest.adjustments(row, 1, residuals, count, p.k, p.min_k, change, found)
         scores[c] += change[0]
         neighbours[c] = found[0]

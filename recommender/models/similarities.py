@@ -10,6 +10,7 @@ their baselines.
 from __future__ import annotations
 
 from math import sqrt
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -23,6 +24,16 @@ SUMS = (2, 4, 6, 4)
 
 #: Sums over up to 2**19 raters of ratings up to 256 that are multiples of 1/256 have no rounding.
 _GRID = 256.0
+
+
+class Parameters(NamedTuple):
+    """What an estimate depends on beside the ratings."""
+
+    kind: int
+    k: int
+    min_k: int
+    min_support: float
+    shrinkage: float
 
 
 @njit(cache=True, error_model="numpy")
