@@ -20,8 +20,8 @@ from recommender.kafka.consumer_thread import FAUST_LOGGER
 #: that was made just now is not known to all of them.
 LOOKS = 3
 LOOK_SECONDS = 0.1
-#: Records that are sent together are written in batches of so many bytes: some 500 dead letters, which takes
-#: two milliseconds.
+#: Records that are sent together are written in batches of so many bytes: several hundred dead letters, which
+#: takes a millisecond.
 BATCH_BYTES = 256 * 1024
 #: A batch of so many bytes is taken to fit where it is not known what a topic takes. aiokafka's are as large.
 SURE_BYTES = 16 * 1024
