@@ -114,11 +114,17 @@ class Running(NamedTuple):
 def running_worker(
     kafka: str, directory: Path, name: str, partitions: int = 1, ratings: Sequence[Record] = ()
 ) -> Iterator[Running]:
-    """A ready worker on topics of its own, which held these ratings before it started."""
+    """A ready worker on topics of its own, which held these ratings before it started; it has learned them.
+
+    Requests wait for no ratings, so one that came before that would be answered from less.
+    """
     with installed(kafka, directory, name, partitions) as installation:
         if ratings:
             produce(kafka, installation.topics.ratings, ratings)
-        yield Running(installation, installation.worker().start().ready(), Oracle(installation))
+        running = Running(installation, installation.worker().start().ready(), Oracle(installation))
+        if ratings:
+            running.oracle.assert_agrees(running.worker)
+        yield running
 
 
 def newest_checkpoint(directory: Path, topics: Topics, partition: int) -> checkpoint.Checkpoint:
