@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from benchmarks.data import Log, Shape, encoded
 from recommender.broker.broker import LocalBroker
@@ -28,6 +28,18 @@ def make_topics(address: str, prefix: str, partitions: int) -> Topics:
     topics = Topics(prefix)
     ensure(address, topics, partitions)
     return topics
+
+
+def pass_over(address: str, topic: str, group: str) -> None:
+    """Let a new consumer group begin at the end of a topic: what is in it was asked of others."""
+    consumer = Consumer({"bootstrap.servers": address, "group.id": group})
+    numbers = consumer.list_topics(topic, 30).topics[topic].partitions
+    ends = [
+        TopicPartition(topic, number, consumer.get_watermark_offsets(TopicPartition(topic, number), 30)[1])
+        for number in numbers
+    ]
+    consumer.commit(offsets=ends, asynchronous=False)
+    consumer.close()
 
 
 def messages(shape: Shape, count: int, seed: int = 0) -> Iterator[tuple[bytes, bytes]]:

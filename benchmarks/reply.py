@@ -16,7 +16,7 @@ import numpy as np
 from benchmarks.contest import Goal, Metric, Options, Outcome, Turn, Values, compete
 from benchmarks.data import ML_100K, Log, repeated
 from benchmarks.environments import ask
-from benchmarks.kafka_log import broker, fill, make_topics, messages
+from benchmarks.kafka_log import broker, fill, make_topics, messages, pass_over
 from benchmarks.learn import slope
 from benchmarks.workers import Worker
 from recommender.client import Client
@@ -111,8 +111,10 @@ class _Place:
             shape = repeated(ML_100K, round(backlog * 1.05))
             self.options.tell(f"reply: writing a backlog of {backlog:,} ratings")
             self._backlog = fill(self.address, BUSY + "ratings", messages(shape, backlog))
-        seconds = self.options.size(10, 2)
-        with Worker(broker=self.address, topic_prefix=BUSY, group=uuid.uuid4().hex).start() as worker:
+        seconds, group = self.options.size(10, 2), uuid.uuid4().hex
+        # The requests of earlier rounds would be answered first, all at once.
+        pass_over(self.address, BUSY + "recommendation-requests", group)
+        with Worker(broker=self.address, topic_prefix=BUSY, group=group).start() as worker:
             worker.learned_up_to(1, PATIENCE, 0.1)
             before = (time.perf_counter(), sum(worker.offsets().values()))
             asked = self._ask(BUSY, RATE * seconds, RATE)
