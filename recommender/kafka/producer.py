@@ -6,8 +6,16 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
+from aiokafka import AIOKafkaProducer
 from aiokafka.cluster import ClusterMetadata
-from aiokafka.errors import MessageSizeTooLargeError, UnknownTopicOrPartitionError
+from aiokafka.errors import (
+    InvalidTimestampError,
+    MessageSizeTooLargeError,
+    PolicyViolationError,
+    RecordListTooLargeError,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
+)
 from aiokafka.producer.message_accumulator import BatchBuilder
 from faust.exceptions import ProducerSendError
 from faust.transport.drivers import aiokafka as driver
@@ -26,6 +34,14 @@ BATCH_BYTES = 256 * 1024
 #: A batch of so many bytes is taken to fit where it is not known what a topic takes. aiokafka's are as large.
 SURE_BYTES = 16 * 1024
 _UNCOMPRESSED = 0
+#: What a broker says of records that it has not written and never will.
+REFUSED = (
+    InvalidTimestampError,
+    MessageSizeTooLargeError,
+    PolicyViolationError,
+    RecordListTooLargeError,
+    TopicAuthorizationFailedError,
+)
 
 
 class Producer(driver.Producer):
@@ -40,6 +56,11 @@ class Producer(driver.Producer):
     def _settings_extra(self) -> Mapping[str, Any]:
         # Else a record that is sent again because an answer was lost would be there twice.
         return {**super()._settings_extra(), "enable_idempotence": True}
+
+    def _new_producer(self, transactional_id: str | None = None) -> AIOKafkaProducer:
+        made = super()._new_producer(transactional_id)
+        count_no_refused(made)
+        return made
 
     async def send(self, topic: str, *args: Any, **kwargs: Any) -> Any:
         """Send a record.
@@ -117,6 +138,35 @@ class Producer(driver.Producer):
             if found.partitions_for_topic(topic) or topic in found.unauthorized_topics:
                 return False
         return True
+
+
+def count_no_refused(producer: AIOKafkaProducer) -> None:
+    """Let an idempotent producer go on after records that a broker refuses.
+
+    A broker expects a producer's records numbered without a gap. aiokafka counts those that were refused, and
+    every later record of the partition would be refused too, as out of order.
+
+    Parameters
+    ----------
+    producer : AIOKafkaProducer
+        It has one batch of a partition at a time on its way, so nothing behind a refused one has a number.
+    """
+    accumulator, numbers = producer._message_accumulator, producer._txn_manager
+    append_batch = accumulator._append_batch
+
+    def append(*args: Any, **kwargs: Any) -> Any:
+        batch = append_batch(*args, **kwargs)
+        fail = batch.failure
+
+        def failure(exception: BaseException) -> None:
+            if isinstance(exception, REFUSED):
+                numbers.increment_sequence_number(batch.tp, -batch.record_count)
+            fail(exception)
+
+        batch.failure = failure
+        return batch
+
+    accumulator._append_batch = append
 
 
 def batches(records: Sequence[Outgoing], batch_bytes: int) -> Iterator[BatchBuilder]:

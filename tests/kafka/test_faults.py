@@ -252,6 +252,20 @@ def test_many_dead_letters_to_a_topic_that_takes_small_batches(kafka: str, tmp_p
         worker.stop()
 
 
+def test_a_reply_that_kafka_does_not_take_is_told_and_those_after_it_arrive(
+    kafka: str, tmp_path: Path
+) -> None:
+    with installed(kafka, tmp_path, "large", 1) as installation:
+        take_at_most(1000, kafka, installation.topics.responses)
+        produce(kafka, installation.topics.ratings, generated(300))
+        installation.worker().start().ready()
+        with asking(kafka, installation.topics) as asker:
+            for _ in range(3):
+                refused = asker.ask({"user": "u1", "n": 100}).body
+                assert refused["error"]["code"] == "reply_not_accepted", refused
+                assert asker.ask({"user": "u1", "n": 3}).body["ok"]
+
+
 def test_a_worker_that_slept_beyond_its_session_spoils_nothing(kafka: str, tmp_path: Path) -> None:
     with installed(kafka, tmp_path, "sleeper", 2) as installation:
         oracle = Oracle(installation)
