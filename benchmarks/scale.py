@@ -49,12 +49,14 @@ def _pass(model: str, ratings: int, outcome: Outcome) -> Turn:
         costs = found["costs"]
         outcome.notes.append(
             f"{model}: {found['ratings']:,} ratings, {found['items']:,} items, {found['users']:,} users in "
-            f"{found['seconds']:.0f} s; us for each by millions: " + " ".join(f"{each:.2f}" for each in costs)
+            f"{found['seconds']:.0f} s, {found['cpu_seconds']:.0f} s of CPU; us for each by millions: "
+            + " ".join(f"{each:.2f}" for each in costs)
         )
         outcome.notes.append(
             f"{model}: {found['memory_before']:.0f} MiB before the first rating, the history's arrays "
             f"{found['arrays']:.0f} MiB, a checkpoint {found['checkpoint']:.0f} MiB; slowest request "
-            f"{found['request_max']:.1f} ms"
+            f"{found['request_max']:.1f} ms; CPU ms of a request: p50 {found['request_cpu_p50']:.2f}, "
+            f"p99 {found['request_cpu_p99']:.2f}"
         )
         values = {
             "cost of a rating": found["seconds"] / found["ratings"] * 1e6,

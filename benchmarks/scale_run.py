@@ -37,13 +37,14 @@ def main(model: str, ratings: int, seconds: float) -> dict[str, Any]:
     shape = ML_20M if ratings >= ML_20M.ratings else repeated(ML_20M, ratings)
     learning = Learning(model)
     before = _memory()
-    costs, total, users = _learn(learning, Log(shape, part=MILLION // 4), seconds)
+    costs, total, busy, users = _learn(learning, Log(shape, part=MILLION // 4), seconds)
     shard = learning.shard
-    answers = _ask(shard, users)
+    answers, busy_answers = _ask(shard, users)
     gap, took, size = asyncio.run(_save(shard))
     return {
         "ratings": shard.offset,
         "seconds": total,
+        "cpu_seconds": busy,
         "costs": costs,
         "memory": _memory(),
         "memory_before": before,
@@ -51,6 +52,8 @@ def main(model: str, ratings: int, seconds: float) -> dict[str, Any]:
         "request_p50": float(np.percentile(answers, 50)),
         "request_p99": float(np.percentile(answers, 99)),
         "request_max": max(answers),
+        "request_cpu_p50": float(np.percentile(busy_answers, 50)),
+        "request_cpu_p99": float(np.percentile(busy_answers, 99)),
         "pause": gap,
         "save_seconds": took,
         "checkpoint": size,
@@ -65,39 +68,43 @@ def _memory() -> float:
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
-def _learn(learning: Learning, log: Log, seconds: float) -> tuple[list[float], float, np.ndarray[Any, Any]]:
-    """Microseconds for each rating in every million, seconds in all, and ratings by user."""
+def _learn(
+    learning: Learning, log: Log, seconds: float
+) -> tuple[list[float], float, float, np.ndarray[Any, Any]]:
+    """Microseconds for each rating in every million, seconds and CPU seconds in all, and ratings by user."""
     costs: list[float] = []
-    spent = begin = 0.0
+    spent = begin = busy = 0.0
     counts = np.zeros(log.shape.users, np.int64)
     for chunk in log:
         records = fetched(chunk, learning.shard.offset)
         counts += np.bincount(chunk.users, minlength=len(counts))
         while part := list(islice(records, 20_000)):
-            started = time.perf_counter()
+            started, before = time.perf_counter(), time.process_time()
             learning.take(part)
             spent += time.perf_counter() - started
+            busy += time.process_time() - before
             done = learning.shard.offset
             if done // MILLION > len(costs):
                 costs.append(spent - begin)
                 begin = spent
         if spent > seconds:
             break
-    return costs, spent, counts
+    return costs, spent, busy, counts
 
 
-def _ask(shard: Any, counts: np.ndarray[Any, Any]) -> list[float]:
-    """Milliseconds of requests by users drawn by their ratings, and by the heaviest."""
+def _ask(shard: Any, counts: np.ndarray[Any, Any]) -> tuple[list[float], list[float]]:
+    """Milliseconds and CPU milliseconds of requests by users drawn by their ratings, and by the heaviest."""
     random = np.random.default_rng(0)
     drawn = random.choice(len(counts), REQUESTS - HEAVY, p=counts / counts.sum())
     users = np.concatenate([drawn, np.argsort(-counts)[:HEAVY]])
     shard.recommend(Request(user=str(users[0])))
-    times = []
+    times, busy = [], []
     for user in random.permutation(users).tolist():
-        started = time.perf_counter()
+        started, before = time.perf_counter(), time.process_time()
         shard.recommend(Request(user=str(user), n=10))
+        busy.append((time.process_time() - before) * 1e3)
         times.append((time.perf_counter() - started) * 1e3)
-    return times
+    return times, busy
 
 
 async def _save(shard: Any) -> tuple[float, float, float]:
