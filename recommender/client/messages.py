@@ -83,7 +83,15 @@ def encode_request(
     explain: bool = False,
     explore: float | None = None,
 ) -> bytes:
-    """A request as it goes out; the parameters are those of `Client.recommend`."""
+    """A request as it goes out; the parameters are those of `Client.recommend`.
+
+    Raises
+    ------
+    ValueError
+        `explore` is not a finite number. In JSON it would be null, which leaves exploration to the worker.
+    """
+    if explore is not None and not math.isfinite(explore):
+        raise ValueError(f"explore must be between 0 and 1, got {explore!r}")
     request: dict[str, Any] = {"n": n}
     if user is not None:
         request["user"] = str(user)

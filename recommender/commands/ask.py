@@ -101,6 +101,8 @@ def ask(
         raise click.UsageError("expected either --user or --similar-to")
     if explain and user is None:
         raise click.UsageError("--explain goes with --user")
+    if explore is not None and math.isnan(explore):
+        raise click.UsageError("--explore must be between 0 and 1, got nan")
     if explore and user is None:
         raise click.UsageError("--explore goes with --user")
     # What the client has to say comes as one sentence; its log is for programs that run for long.

@@ -146,6 +146,8 @@ def test_what_must_be_mended_is_one_sentence_and_exit_code_2(run: Run, topic_pre
         (["--user", "1", "--timeout", "0"], "positive number of seconds"),
         (["--user", "1", "--after", "-1"], "x>=0"),
         (["--user", "1", "--items", ", "], "empty"),
+        (["--user", "1", "--explore", "1.5"], "0<=x<=1"),
+        (["--user", "1", "--explore", "nan"], "between 0 and 1, got nan"),
     ],
 )
 def test_bad_usage(arguments: list[str], expected: str) -> None:

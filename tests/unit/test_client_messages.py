@@ -158,3 +158,9 @@ def test_the_worker_reads_the_rating_that_was_meant(
 def test_a_rating_that_json_would_turn_into_a_withdrawal_is_refused(rating: float) -> None:
     with pytest.raises(ValueError, match="finite number"):
         encode_rating("42", "50", rating)
+
+
+@pytest.mark.parametrize("explore", [math.nan, math.inf, -math.inf])
+def test_an_exploration_that_json_would_leave_to_the_worker_is_refused(explore: float) -> None:
+    with pytest.raises(ValueError, match="between 0 and 1, got"):
+        encode_request("42", explore=explore)
