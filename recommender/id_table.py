@@ -133,9 +133,9 @@ def register_pairs(
     """
     count = len(spans)
     indices = np.zeros(count, np.int32), np.zeros(count, np.int32)
-    size = int((spans[:, 1] - spans[:, 0]).sum()), int((spans[:, 3] - spans[:, 2]).sum())
-    users.reserve(count, size[0])
-    items.reserve(count, size[1])
+    user_size, item_size = _sizes(spans)
+    users.reserve(count, user_size)
+    items.reserve(count, item_size)
     _register_pairs(users.arrays, items.arrays, _SEED, text, spans, values, used, *indices)
     return indices
 
@@ -144,6 +144,16 @@ def _grown(array, least):
     larger = np.zeros(max(least, 2 * len(array), 64), array.dtype)
     larger[: len(array)] = array
     return larger
+
+
+@kernel
+def _sizes(spans):
+    """How many bytes all users have, and all items."""
+    users, items = np.int64(0), np.int64(0)
+    for e in range(spans.shape[0]):
+        users += spans[e, 1] - spans[e, 0]
+        items += spans[e, 3] - spans[e, 2]
+    return users, items
 
 
 @kernel

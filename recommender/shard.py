@@ -193,11 +193,10 @@ class Shard:
         """Where in a run of coming events a model is looked at before it learns the event, and how."""
         first, count = self.events, len(weights)
         looks: dict[int, list[Look]] = {place: [self._test] for place in self._tests(first, weights).tolist()}
-        positive = weights >= self._positive_weight
         for model in self.models.values():
             event = model.next_observation(first)
             while event < first + count:
-                if positive[event - first]:
+                if weights[event - first] >= self._positive_weight:
                     looks.setdefault(event - first, []).append(model.observe)
                 event = model.next_observation(event + 1)
         return looks
@@ -207,8 +206,8 @@ class Shard:
         every = self.options.test_every
         if every == 0:
             return np.zeros(0, dtype=np.int64)
-        sampled = sample(first, len(weights), every)
-        return np.flatnonzero(sampled & (weights >= self._positive_weight))
+        sampled = np.flatnonzero(sample(first, len(weights), every))
+        return sampled[weights[sampled] >= self._positive_weight] if len(sampled) else sampled
 
     def _test(self, user: int, item: int, weight: float) -> None:
         """Where each model would have placed what the user is about to rate, beside the popular items."""
