@@ -13,9 +13,10 @@ from recommender.compiled import kernel
 from recommender.models.prefetch import LINE, prefetch
 from recommender.models.sequence_kernels import first_walked, meet, raised
 
-#: How much an entry counts so many half events from a shared item.
-CLOSENESS = np.array([0.95 ** max(d / 2 - 1, 0.0) for d in range(41)])
-_REACH = np.int64(len(CLOSENESS) - 1)
+#: How much an entry counts so many half events from a shared item; the last is of all that are farther.
+CLOSENESS = np.array([*(0.95 ** max(d / 2 - 1, 0.0) for d in range(41)), 0.0])
+_FAR = np.int64(len(CLOSENESS) - 1)
+_REACH = _FAR - 1
 #: So many neighbours ahead their entries are fetched, but no more than so many of each.
 _AHEAD, _FETCHED = 2, 224
 _ENTRIES_OF_A_LINE = LINE // 4
@@ -92,19 +93,18 @@ def _fetch(h, user, slot, walked):
 
 @kernel
 def _spread(positions, start, used, slot, share, mass):
-    """As `recommender.models.sequence_kernels.spread`, the ends first: the rest is vector instructions."""
+    """As `recommender.models.sequence_kernels.spread`, the ends first: the rest is vector instructions.
+
+    The ends may lie too far out, where nothing is added: to find them out costs more.
+    """
     centre = np.int64(positions[np.uint64(start + slot)])
     low, high = max(slot - _REACH // 2, 0), min(slot + _REACH // 2, used - 1)
-    while centre - positions[np.uint64(start + low)] > _REACH:
-        low += 1
     while low > 0 and centre - positions[np.uint64(start + low - 1)] <= _REACH:
         low -= 1
-    while positions[np.uint64(start + high)] - centre > _REACH:
-        high -= 1
     while high + 1 < used and positions[np.uint64(start + high + 1)] - centre <= _REACH:
         high += 1
     for s in range(np.uint64(low), np.uint64(high + 1)):
-        distance = abs(centre - np.int64(positions[np.uint64(start) + s]))
+        distance = min(abs(centre - np.int64(positions[np.uint64(start) + s])), _FAR)
         mass[s] += share * CLOSENESS[np.uint64(distance)]
     return low, high
 
