@@ -86,7 +86,7 @@ class Blend:
         self,
         context: ModelContext,
         *,
-        entries: int = 100,
+        entries: int = 40,
         raters: int = 256,
         walked: int = 500,
         effort: int = 200_000,
