@@ -79,7 +79,7 @@ def consume(kafka: str, topic: str, count: int, seconds: float = 30.0) -> list[A
     """The first `count` records of a topic, in the order of their partitions' logs.
 
     Each has ``topic``, ``partition``, ``offset``, ``key``, ``value``, ``headers`` and ``timestamp``. An
-    `AssertionError` says how many there were if they do not come in time.
+    `AssertionError` says how many there were when none came for so many seconds.
     """
     return _read(kafka, topic, seconds, lambda records, consumer: len(records) >= count, f"{count} records")[
         :count
@@ -115,9 +115,12 @@ def _read(
         consumer.assign([TopicPartition(topic, partition) for partition in sorted(partitions)])
         while not enough(records, consumer):
             if time.monotonic() >= deadline:
-                raise AssertionError(f"{topic}: {len(records)} records in {seconds:g} s, expected {goal}")
+                raise AssertionError(
+                    f"{topic}: {len(records)} records and {seconds:g} s without more, expected {goal}"
+                )
             for batch in consumer.poll(timeout_ms=200).values():
                 records.extend(batch)
+                deadline = time.monotonic() + seconds
     finally:
         consumer.close()
     return records

@@ -11,7 +11,7 @@ from recommender import process, settings
 from recommender.models import mf_kernels
 process.prepare(settings.load({}, model="mf"))
 print(gc.get_freeze_count() > 10_000, gc.get_threshold()[0] == process.COLLECT_AFTER)
-print(all(each.signatures for each in vars(mf_kernels).values() if hasattr(each, "signatures")))
+print(any(each.signatures for each in vars(mf_kernels).values() if hasattr(each, "signatures")))
 """
 
 
