@@ -91,7 +91,7 @@ class Blend:
         walked: int = 500,
         effort: int = 200_000,
         memory: float = 1000.0,
-        observations: float = 130.0,
+        observations: float = 180.0,
     ) -> None:
         between("blend", "entries", entries, 1, 1000)
         between("blend", "raters", raters, 1, 1_000_000)
