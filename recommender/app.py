@@ -131,9 +131,7 @@ def create_app(
     )
     adoption = Adoption(config, app.shards, ratings)
     app.shards.ways = adoption.ways
-    bulk.set_transport(
-        app, config.broker, _positions(app, names), bare=[names.ratings], ahead=[names.requests]
-    )
+    bulk.set_transport(app, config.broker, _positions(app, names), bare=[names.ratings])
     _add_agents(app, names)
     _add_saving(app, names, config)
     _add_watching(app, config, ratings)

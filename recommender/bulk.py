@@ -20,13 +20,7 @@ from recommender.kafka.consumer import Positions
 from recommender.kafka.producer import Producer
 
 
-def set_transport(
-    app: AppT,
-    broker: str,
-    positions: Positions,
-    bare: Collection[str] = (),
-    ahead: Collection[str] = (),
-) -> None:
+def set_transport(app: AppT, broker: str, positions: Positions, bare: Collection[str] = ()) -> None:
     """Give an app the transport that this module describes; before any topic of it is made.
 
     Parameters
@@ -38,8 +32,6 @@ def set_transport(
         Called with the partitions of one number each time reading them starts or restarts.
     bare : collection of str
         Topics whose records need not know their topic and partition, see `recommender.kafka.bare_records`.
-    ahead : collection of str
-        Topics whose records wait for those of no others.
     """
 
     class Consumer(consumer.Consumer):
@@ -47,7 +39,6 @@ def set_transport(
 
     Consumer.positions = staticmethod(positions)
     Consumer.bare = bare
-    Consumer.ahead = ahead
 
     class Transport(driver.Transport):
         pass

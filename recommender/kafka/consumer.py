@@ -24,8 +24,6 @@ logger = logging.getLogger(__name__)
 TOGETHER_SECONDS = 1.0
 #: Between two attempts to find out where to begin, while the broker is away.
 RETRY_SECONDS = 0.5
-#: How long a fetch waits until there is something; then it looks whether it is still wanted.
-FETCH_SECONDS = 1.0
 
 #: Asked for the offsets to read on from, of all partitions of one number.
 Positions = Callable[[Mapping[TP, Span]], Awaitable[Mapping[TP, int]]]
@@ -45,25 +43,6 @@ class NotKept(dict[TP, int | None]):
         pass
 
 
-class Share:
-    """Those partitions that may be fetched now, of the topics that go ahead or of all others.
-
-    Parameters
-    ----------
-    consumer : Consumer
-        It is asked each time, so that a fetch that waits sees what has changed.
-    ahead : bool
-    """
-
-    def __init__(self, consumer: Consumer, *, ahead: bool) -> None:
-        self._consumer = consumer
-        self._ahead = ahead
-
-    def __contains__(self, tp: object) -> bool:
-        topic = cast(TP, tp).topic
-        return (topic in self._consumer.ahead) == self._ahead and tp in self._consumer._active_partitions
-
-
 class Consumer(driver.Consumer):
     """Faust's consumer, without its notes.
 
@@ -73,21 +52,16 @@ class Consumer(driver.Consumer):
         Where to read on; asked each time reading starts or restarts.
     bare : collection of str
         Topics whose records come as `recommender.kafka.bare_records` describes.
-    ahead : collection of str
-        Topics whose records are fetched and handed over apart from all others, and so wait for none of them.
     """
 
     logger = FAUST_LOGGER
     positions: Positions
     bare: Collection[str] = ()
-    ahead: Collection[str] = ()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._read_offset = NotKept()
         self._starting: asyncio.Future[Any] | None = None
-        self._those_ahead = Share(self, ahead=True)
-        self._all_others = Share(self, ahead=False)
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -119,37 +93,6 @@ class Consumer(driver.Consumer):
         super().on_buffer_drop(tp)
         # Faust would notice when its wait for other partitions' records ends, up to a second later.
         self._ours.look_again()
-
-    async def _getmany(self, active_partitions: Any, timeout: float) -> Any:  # noqa: ASYNC109 - as Faust has it
-        return await self._ours.fetch(self._all_others, timeout)
-
-    async def _drain_messages(self, fetcher: Any) -> None:
-        handing_over = asyncio.create_task(self._hand_over_those_ahead())
-        try:
-            await super()._drain_messages(fetcher)
-        finally:
-            handing_over.cancel()
-            await asyncio.wait([handing_over])
-
-    async def _hand_over_those_ahead(self) -> None:
-        """What `_drain_messages` does for all others.
-
-        Records that were fetched before a pause may be handed over after it. That does no harm: who takes
-        them knows how far it is, and passes over what it has.
-        """
-        try:
-            while True:
-                if not self.flow_active:
-                    await self.can_resume_flow.wait()
-                for tp, batches in (await self._ours.fetch(self._those_ahead, FETCH_SECONDS)).items():
-                    for batch in batches:
-                        if not self.flow_active:
-                            await self.can_resume_flow.wait()
-                        if tp in self.assignment():
-                            await self.callback(self._to_message(tp, batch))
-        except Exception as error:
-            if not self.app.should_stop:
-                await self.crash(error)
 
     async def perform_seek(self) -> None:
         """Ask where to read on, and read from there.
@@ -186,7 +129,6 @@ class Consumer(driver.Consumer):
         except IllegalStateError:
             return  # they are moving away
         self.resume_partitions(set(partitions))
-        self._ours.look_again()
 
     def _forget_start(self) -> None:
         if self._starting is not None:

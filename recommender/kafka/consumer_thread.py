@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Collection, Container, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -29,7 +29,6 @@ from faust.types import TP
 
 from recommender.kafka.bare_records import leave_bare
 from recommender.kafka.batch import Batch
-from recommender.kafka.lanes import open_lanes
 
 logger = logging.getLogger(__name__)
 #: Services log under their class' module; these are Faust's, and its log is quieter than ours.
@@ -85,7 +84,6 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         self._readings: WeakKeyDictionary[Any, Reading] = WeakKeyDictionary()
         ours: Any = self.consumer
         self._bare: Collection[str] = ours.bare
-        self._ahead: Collection[str] = ours.ahead
 
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
@@ -97,25 +95,9 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         consumer._auto_offset_reset = "none"
         return consumer
 
-    async def on_start(self) -> None:
-        """Connect."""
-        await super().on_start()
-        open_lanes(self._ensure_consumer(), self._ahead)
-
     def _stopped_set(self) -> None:
         with contextlib.suppress(RuntimeError):  # it has crashed, and its event loop is closed
             super()._stopped_set()
-
-    async def fetch(self, partitions: Container[TP], seconds: float) -> Mapping[TP, list[Batch]]:
-        """What there is of some partitions; waits for so long until there is something.
-
-        This is Faust's `getmany` without its queue of calls, which two at once would fill.
-        """
-        consumer = self._ensure_consumer()
-        fetching = self._fetch_records(
-            consumer, partitions, timeout=seconds, max_records=consumer._max_poll_records
-        )
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(fetching, self.thread_loop))
 
     def look_again(self) -> None:
         """Let who waits for records find those that were fetched already, for partitions that may go on."""
@@ -128,7 +110,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
                     waiter.set_result(None)
 
     async def _fetch_records(
-        self, consumer: AIOKafkaConsumer, active_partitions: Any, *args: Any, **kwargs: Any
+        self, consumer: AIOKafkaConsumer, active_partitions: set[TP], *args: Any, **kwargs: Any
     ) -> Mapping[TP, list[Batch]]:
         """One batch for each partition of which something came."""
         leave_bare(consumer, self._bare)

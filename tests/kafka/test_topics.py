@@ -258,5 +258,5 @@ def test_the_helpers_give_back_what_was_written(kafka: str, make_topics: Callabl
     )
     assert second.value is None
     assert len(consume_all(kafka, topics.ratings)) == 2
-    with pytest.raises(AssertionError, match="2 records in 1 s, expected 3"):
+    with pytest.raises(AssertionError, match="2 records and 1 s without more, expected 3"):
         consume(kafka, topics.ratings, 3, seconds=1)

@@ -15,10 +15,9 @@ from faust.types import TP
 
 from recommender import bulk
 from recommender.kafka import consumer, consumer_thread
-from recommender.kafka.batch import Batch
 from recommender.kafka.consumer import Consumer
 from recommender.kafka.consumer_thread import Span
-from tests.unit.doubles import FakeRecord, until
+from tests.unit.doubles import until
 
 SPAN = Span(3, 900, 7)
 PARTITIONS = {TP(topic, number) for topic in ("ratings", "requests") for number in range(3)}
@@ -51,11 +50,6 @@ class Thread(mode.Service):
         self.sought: dict[TP, int] = {}
         self.commits: list[Mapping[TP, int]] = []
         self.errors: list[Exception] = []
-        self.fetched: dict[TP, Any] = {}
-        self.looks = self.asked = 0
-
-    def highwater(self, tp: TP) -> int:
-        return 0
 
     def assignment(self) -> set[TP]:
         return set(self.assigned)
@@ -74,23 +68,6 @@ class Thread(mode.Service):
         self.commits.append(offsets)
         return True
 
-    def look_again(self) -> None:
-        self.looks += 1
-
-    async def fetch(self, partitions: Any, seconds: float) -> Mapping[TP, list[Batch]]:
-        """What was put into `fetched` of the partitions that are asked for, as soon as there is some."""
-        self.asked += 1
-        while True:
-            found = {tp: batches for tp, batches in self.fetched.items() if tp in partitions}
-            if found:
-                break
-            await asyncio.sleep(0)
-        for tp in found:
-            batches = self.fetched.pop(tp)
-            if isinstance(batches, Exception):
-                raise batches
-        return found
-
 
 class Reader:
     """A consumer on such a thread."""
@@ -100,16 +77,7 @@ class Reader:
         self.thread = Thread()
         self.crashes: list[BaseException] = []
         app = faust.App("test", broker="kafka://nowhere:1", env_prefix="UNUSED_")
-        bulk.set_transport(app, "nowhere:1", self.positions, ahead=["requests"])
-        self.app = app
-        self.taken: list[tuple[str, int]] = []
-        #: Whoever takes ratings waits until it is set.
-        self.room = asyncio.Event()
-
-        async def take(message: Any) -> None:
-            if message.topic == "ratings":
-                await self.room.wait()
-            self.taken.append((message.topic, message.offset))
+        bulk.set_transport(app, "nowhere:1", self.positions)
 
         async def nothing(*arguments: Any) -> None:
             pass
@@ -120,18 +88,8 @@ class Reader:
         monkeypatch.setattr(Consumer, "_new_consumer_thread", lambda consumer: self.thread)
         monkeypatch.setattr(Consumer, "crash", crash)
         self.consumer: Any = app.transport.create_consumer(
-            callback=take, on_partitions_revoked=nothing, on_partitions_assigned=nothing
+            callback=nothing, on_partitions_revoked=nothing, on_partitions_assigned=nothing
         )
-
-    def fetched(self, topic: str, offset: int) -> None:
-        """A record that was fetched."""
-        tp = TP(topic, 0)
-        self.thread.fetched[tp] = [Batch(topic, 0, [FakeRecord(offset, b"")])]
-
-    def drain(self) -> asyncio.Task[None]:
-        """Hand over what is fetched, from all partitions, until it is cancelled."""
-        self.consumer._set_active_tps(PARTITIONS)
-        return asyncio.create_task(self.consumer._drain_messages(mode.Service()))
 
     @property
     def active(self) -> set[TP]:
@@ -278,117 +236,5 @@ def test_a_partition_whose_batches_piled_up_is_read_on_at_once(monkeypatch: pyte
         reader.consumer.on_buffer_drop(tp)
         assert reader.active == {tp}
         await asyncio.wait_for(waiting, 10)
-
-    asyncio.run(scenario())
-
-
-async def ended(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.wait([task])
-
-
-def test_what_goes_ahead_waits_for_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def scenario() -> None:
-        reader = Reader(monkeypatch)
-        draining = reader.drain()
-        reader.fetched("ratings", 1)
-        await until(lambda: not reader.thread.fetched)
-        for offset in (5, 6):
-            reader.fetched("requests", offset)
-            await until(lambda: not reader.thread.fetched and reader.taken)
-            assert reader.taken.pop() == ("requests", offset)
-        assert reader.taken == []
-        reader.room.set()
-        await until(lambda: reader.taken)
-        assert reader.taken == [("ratings", 1)]
-        await ended(draining)
-        assert reader.crashes == []
-
-    asyncio.run(scenario())
-
-
-def test_of_all_others_nothing_goes_ahead_and_of_those_that_wait_nothing_at_all(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    async def scenario() -> None:
-        reader = Reader(monkeypatch)
-        reader.consumer._set_active_tps(PARTITIONS)
-        reader.consumer.pause_partitions({TP("ratings", 1), TP("requests", 2)})
-        ahead, others = reader.consumer._those_ahead, reader.consumer._all_others
-        assert {tp for tp in PARTITIONS if tp in ahead} == {TP("requests", 0), TP("requests", 1)}
-        assert {tp for tp in PARTITIONS if tp in others} == {TP("ratings", 0), TP("ratings", 2)}
-        reader.consumer.resume_partitions({TP("requests", 2)})
-        assert TP("requests", 2) in ahead
-        # Nobody who fetches takes them for a wish without bounds.
-        reader.consumer.pause_partitions(PARTITIONS)
-        assert ahead
-        assert others
-
-    asyncio.run(scenario())
-
-
-def test_what_was_fetched_before_a_pause_is_handed_over_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def scenario() -> None:
-        reader = Reader(monkeypatch)
-        draining = reader.drain()
-        await until(lambda: reader.thread.asked)
-        reader.consumer.stop_flow()
-        reader.fetched("requests", 5)
-        await until(lambda: not reader.thread.fetched)
-        assert reader.taken == []
-        reader.consumer.resume_flow()
-        await until(lambda: bool(reader.taken))
-        assert reader.taken == [("requests", 5)]
-        await ended(draining)
-
-    asyncio.run(scenario())
-
-
-def test_what_has_moved_away_is_handed_over_to_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def scenario() -> None:
-        reader = Reader(monkeypatch)
-        draining = reader.drain()
-        await until(lambda: reader.thread.asked)
-        reader.thread.assigned.discard(TP("requests", 0))
-        reader.fetched("requests", 5)
-        await until(lambda: not reader.thread.fetched)
-        reader.thread.assigned.add(TP("requests", 0))
-        reader.fetched("requests", 8)
-        await until(lambda: bool(reader.taken))
-        assert reader.taken == [("requests", 8)]
-        await ended(draining)
-
-    asyncio.run(scenario())
-
-
-def test_a_fetch_of_what_goes_ahead_that_fails_ends_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def scenario() -> None:
-        reader = Reader(monkeypatch)
-        draining = reader.drain()
-        reader.thread.fetched[TP("requests", 0)] = error = RuntimeError("no such thing")
-        await until(lambda: bool(reader.crashes))
-        assert reader.crashes == [error]
-        await ended(draining)
-
-    asyncio.run(scenario())
-
-
-def test_when_handing_over_ends_it_ends_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def scenario() -> None:
-        reader = Reader(monkeypatch)
-        await ended(reader.drain())
-        reader.fetched("requests", 5)
-        for _ in range(10):
-            await asyncio.sleep(0)
-        assert (reader.taken, list(reader.thread.fetched)) == ([], [TP("requests", 0)])
-
-    asyncio.run(scenario())
-
-
-def test_partitions_that_begin_are_fetched_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def scenario() -> None:
-        reader = Reader(monkeypatch)
-        await reader.consumer.perform_seek()
-        assert reader.thread.looks == 3
 
     asyncio.run(scenario())
