@@ -8,5 +8,8 @@ from numba import njit
 # helper, which otherwise cost four times the work itself.
 kernel = njit(cache=True, _nrt=False)
 
-# What runs beside the event loop must not hold the interpreter's lock meanwhile.
+# The same without tests for a divisor of zero, which forbid vector instructions: no divisor here is zero.
+dividing_kernel = njit(cache=True, _nrt=False, error_model="numpy")
+
+# What runs beside the event loop, or only reads, does not hold the interpreter's lock meanwhile.
 background_kernel = njit(cache=True, _nrt=False, nogil=True)

@@ -8,6 +8,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from recommender.compiled import kernel
+
 
 def contenders(scores: NDArray[np.float64], n: int) -> NDArray[np.intp]:
     """Places of all scores that are as high as the n-th highest, ascending: the best n are among them.
@@ -130,7 +132,7 @@ def _nth_highest(scores, n):
     return heap[0]
 
 
-@njit(cache=True, _nrt=False)
+@kernel
 def replace_least(heap, score):
     """Put a score in the place of the least of a heap, which comes first."""
     place = 0

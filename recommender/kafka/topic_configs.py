@@ -77,10 +77,8 @@ def largest_batch(configs: Configs) -> int | None:
 
 def room_warnings(ratings: Configs, dead_letters: Configs) -> list[str]:
     """Whether every record of the ratings topic fits into the dead letters, with its headers."""
-    key = "max.message.bytes"
-    if key not in ratings or key not in dead_letters:
+    largest, taken = largest_batch(ratings), largest_batch(dead_letters)
+    if largest is None or taken is None or taken >= largest + DEAD_LETTER_ROOM:
         return []
-    needed = int(ratings[key]) + DEAD_LETTER_ROOM
-    if int(dead_letters[key]) >= needed:
-        return []
-    return [f"{key} is {dead_letters[key]}, expected at least {needed}: the largest bad ratings do not fit"]
+    needed = largest + DEAD_LETTER_ROOM
+    return [f"max.message.bytes is {taken}, expected at least {needed}: the largest bad ratings do not fit"]

@@ -31,7 +31,6 @@ from recommender.models.ranking import ListwiseRanker
 from recommender.models.sequence_kernels import LOOK_BACK, Scratch, newest
 from recommender.models.sequence_knn import Profile, fading_raters
 from recommender.models.trials import Trials
-from recommender.top import leading
 
 #: Weights before the first observation, in the order of `FEATURES`: about the mean of what was learned on the
 #: first halves of nine streams of several kinds (films, purchases, files that developers change, generated
@@ -145,10 +144,6 @@ class Blend:
         weights = self._weights(self._context(user))
         kernels.weigh(self._table, now, candidates, views, scales, weights, *self._block, scores)
         return scores
-
-    def leading(self, user: int, candidates: IntArray, n: int) -> tuple[NDArray[np.intp], FloatArray]:
-        """Places of all candidates that score as high as the n-th highest, ascending, and their scores."""
-        return leading(self.score(user, candidates), n)
 
     def _weights(self, context: int) -> FloatArray:
         found = self._applied.get(context)

@@ -11,9 +11,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from recommender.compiled import dividing_kernel
 from recommender.models.base import FloatArray
 
 #: Candidates whose features are made at a time: few enough to stay in the fastest memory.
@@ -25,17 +25,13 @@ _3, _4, _5, _6, _7, _8, _9, _10, _11 = (1.0 / n for n in range(3, 12))
 _HALF_ROOT, _ONE, _EXPONENT = np.int64(0x3FE6A09E667F3BCD), np.int64(0x3FF0000000000000), np.int64(52)
 
 
-# Without a test for zero before each division, which would keep it from being a vector instruction.
-vectors = njit(cache=True, _nrt=False, error_model="numpy")
-
-
 def room(rows: int) -> tuple[FloatArray, NDArray[np.int64]]:
     """A block of so many rows, and the same memory as whole numbers."""
     block = np.zeros((rows, BLOCK))
     return block, block.view(np.int64)
 
 
-@vectors
+@dividing_kernel
 def logarithms(block, bits, row, spare, count):
     """Replace the first `count` numbers of a row, all positive and normal; `spare` is a row to write to.
 
@@ -54,7 +50,7 @@ def logarithms(block, bits, row, spare, count):
         block[row, k] = block[spare, k] * _LOG_2 + 2.0 * s * series
 
 
-@vectors
+@dividing_kernel
 def exponentials(block, bits, row, spare, count):
     """Replace the first `count` numbers of a row, none above 0; those below -700 count as -700."""
     for k in range(count):

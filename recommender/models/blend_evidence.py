@@ -7,9 +7,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
-from recommender.compiled import kernel
+from recommender.compiled import background_kernel, kernel
 from recommender.models.prefetch import LINE, prefetch
 from recommender.models.sequence_kernels import first_walked, meet, raised
 
@@ -21,11 +20,8 @@ _REACH = _FAR - 1
 _AHEAD, _FETCHED = 2, 224
 _ENTRIES_OF_A_LINE = LINE // 4
 
-# Scoring only reads, so other threads may run meanwhile.
-reading = njit(cache=True, _nrt=False, nogil=True)
 
-
-@reading
+@background_kernel
 def evidence(h, own_user, items, strengths, lasting, raters, near, walked, effort, t, sums):
     """Add what other users' histories say around `items` to `sums`, shape (items of the shard, 2).
 

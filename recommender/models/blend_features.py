@@ -13,10 +13,9 @@ import math
 
 import numpy as np
 
-from recommender.compiled import kernel
+from recommender.compiled import background_kernel, dividing_kernel, kernel
 from recommender.models.base import FloatArray
-from recommender.models.blend_blocks import BLOCK, exponentials, logarithms, vectors
-from recommender.models.blend_evidence import reading
+from recommender.models.blend_blocks import BLOCK, exponentials, logarithms
 
 #: The columns of a row of features, in order.
 FEATURES = (
@@ -100,7 +99,7 @@ def count_events(positive, event, items, ratings, weights, previous_weights, tab
         row[ROOT] = math.sqrt(row[COUNT] + 10.0)
 
 
-@reading
+@background_kernel
 def survey(table, now, candidates, stands_for, sums, block, bits, views, scales):
     """What the rows of all candidates are measured by, before any row can be made.
 
@@ -146,7 +145,7 @@ def survey(table, now, candidates, stands_for, sums, block, bits, views, scales)
     scales[5], scales[6], scales[7] = 0.1 * size / first, 0.1 * size / second, 0.1 * size / third
 
 
-@vectors
+@dividing_kernel
 def _view(table, now, candidates, sums, block, bits, begin, count, views):
     for k in range(count):
         item = np.int64(candidates[np.uint64(begin + k)])
@@ -178,7 +177,7 @@ def _view(table, now, candidates, sums, block, bits, begin, count, views):
         views[4, c] = block[4, k] * slowest
 
 
-@vectors
+@dividing_kernel
 def rows(table, now, candidates, views, scales, block, bits, begin, count):
     """The features of `count` candidates from the one at `begin`, as the columns of `block`.
 
@@ -217,7 +216,7 @@ def rows(table, now, candidates, views, scales, block, bits, begin, count):
     logarithms(block, bits, 11, SPARE, count)
 
 
-@reading
+@background_kernel
 def fill(table, now, candidates, views, scales, block, bits, features):
     """Rows of features for the candidates, after a `survey`."""
     for begin in range(0, candidates.size, BLOCK):
@@ -228,7 +227,7 @@ def fill(table, now, candidates, views, scales, block, bits, features):
                 features[np.uint64(begin + k), f] = block[f, k]
 
 
-@reading
+@background_kernel
 def weigh(table, now, candidates, views, scales, weights, block, bits, scores):
     """The rows' weighted sums, added in the order of the features."""
     for begin in range(0, candidates.size, BLOCK):
@@ -237,7 +236,7 @@ def weigh(table, now, candidates, views, scales, weights, block, bits, scores):
         weighted(block, weights, 0, weights.size, begin, count, scores)
 
 
-@vectors
+@dividing_kernel
 def weighted(block, weights, first, last, begin, count, scores):
     """Set a block of scores to the weighted sums of the features from `first` to before `last`."""
     for k in range(count):

@@ -7,8 +7,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from recommender.compiled import dividing_kernel, kernel
 from recommender.models.randomness import mix
 
 #: Rows are padded with zeros to a multiple of this, so that dot products use vector instructions.
@@ -19,11 +19,7 @@ _LARGEST = np.finfo(np.float64).max
 #: Which numbers of the seed the negatives are drawn from; the initial vectors have 0 and 1, BPR has 2.
 _DRAWS = 3
 
-# Making no arrays spares the reference counts at each use of one. Unsigned places need no test for a negative
-# index, and then the loops use vector instructions.
-kernel = njit(cache=True, _nrt=False)
-# The same without tests for a divisor of zero, which forbid vector instructions; no divisor here is zero.
-dividing_kernel = njit(cache=True, _nrt=False, error_model="numpy")
+# Unsigned places below need no test for a negative index, and then the loops use vector instructions.
 
 
 @kernel

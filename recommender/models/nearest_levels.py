@@ -14,6 +14,7 @@ from math import sqrt
 
 import numpy as np
 from numba import njit
+from numba.extending import register_jitable
 
 from recommender.models.nearest import cut
 from recommender.models.similarities import COSINE, PEARSON_BASELINE
@@ -28,6 +29,7 @@ _COUNTED = 252
 _FEW = 32
 
 
+@register_jitable
 def columns_for(items: int) -> int:
     """The number of items, rounded up to whole lanes."""
     return -(-items // LANES) * LANES

@@ -14,7 +14,7 @@ from numba import njit
 
 from recommender.models import nearest, nearest_levels
 from recommender.models.found_similarities import lengths_of, of_user
-from recommender.models.nearest_levels import LANES
+from recommender.models.nearest_levels import columns_for
 
 #: Looking a candidate up costs as much as passing over so many items that are none.
 _SPARSE = 3
@@ -44,12 +44,12 @@ def estimate_by_items(  # type: ignore[no-untyped-def]
         mine[s] = users.others[place]
         residuals[s] = users.values[place] - (b.mean[0] + b.items[mine[s]] + b.users[user])
     lengths, places = lengths_of(items, candidates), np.arange(candidates.size)
-    rows, columns = np.arange(count).astype(np.int32), (candidates.size + LANES - 1) // LANES * LANES
+    rows, columns = np.arange(count).astype(np.int32), columns_for(candidates.size)
     if not found:
         indices = np.where(lengths > 0, candidates, 0).astype(np.int64)
         last = indices.max() + 1 if candidates.size else 0
         if _SPARSE * candidates.size >= last:
-            rows, columns, places = mine, (last + LANES - 1) // LANES * LANES, indices
+            rows, columns, places = mine, columns_for(last), indices
         else:
             similarities, levels = _looked_up(similarities, levels, mine, indices, columns)
     changes, counts = np.zeros(columns), np.zeros(columns, np.int32)

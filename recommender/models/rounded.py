@@ -21,8 +21,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from recommender.compiled import dividing_kernel, kernel
 from recommender.models.base import FloatArray, IntArray
-from recommender.models.mf_kernels import dividing_kernel, kernel
 from recommender.top import replace_least
 
 #: Items are kept in blocks of so many, factor by factor, so that they are summed side by side.
