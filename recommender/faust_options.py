@@ -34,7 +34,7 @@ def faust_options(config: Settings) -> dict[str, Any]:
         "consumer_metadata_max_age_ms": 15_000,
         "producer_linger": 0,
         "producer_max_request_size": MAX_RECORD_BYTES,
-        # Sending to a topic that does not exist blocks for so long.
+        # How long a broker that does not answer is waited for before it is asked again.
         "producer_request_timeout": 10.0,
         "agent_supervisor": CrashingSupervisor,
         "stream_buffer_maxsize": 8,

@@ -1,4 +1,6 @@
-"""The worker's Kafka producer: a topic that does not exist is said at once, and nothing is written twice."""
+"""The worker's Kafka producer: a topic that does not exist is said at once, nothing is written twice, and
+what is sent while no broker answers is written when one does.
+"""
 
 from __future__ import annotations
 
@@ -28,11 +30,15 @@ from recommender.kafka.consumer_thread import FAUST_LOGGER
 #: that was made just now is not known to all of them.
 LOOKS = 3
 LOOK_SECONDS = 0.1
+#: How many seconds after no broker answered they are asked again.
+AWAY_SECONDS = 0.5
 #: Records that are sent together are written in batches of so many bytes: several hundred dead letters, which
 #: takes a millisecond.
 BATCH_BYTES = 256 * 1024
 #: A batch of so many bytes is taken to fit where it is not known what a topic takes. aiokafka's are as large.
 SURE_BYTES = 16 * 1024
+#: How long a record waits for the one before it, which waits for a broker: longer than any outage.
+PATIENCE_SECONDS = 7 * 24 * 3600
 _UNCOMPRESSED = 0
 #: What a broker says of records that it has not written and never will.
 REFUSED = (
@@ -45,7 +51,11 @@ REFUSED = (
 
 
 class Producer(driver.Producer):
-    """Faust's producer. Sending to a missing topic fails soon, and not when aiokafka's patience ends."""
+    """Faust's producer. Sending to a missing topic fails soon, and sending while brokers are away never does.
+
+    aiokafka takes its time to find out about a topic, and then says the same of one that does not exist and
+    of an outage.
+    """
 
     logger = FAUST_LOGGER
 
@@ -60,6 +70,7 @@ class Producer(driver.Producer):
     def _new_producer(self, transactional_id: str | None = None) -> AIOKafkaProducer:
         made = super()._new_producer(transactional_id)
         count_no_refused(made)
+        wait_for_brokers(made)
         return made
 
     async def send(self, topic: str, *args: Any, **kwargs: Any) -> Any:
@@ -115,9 +126,13 @@ class Producer(driver.Producer):
             await (await producer.send_batch(batch, topic, partition=partition))
 
     async def _require(self, topic: str) -> None:
-        known = self._ensure_producer().client.cluster.partitions_for_topic(topic)
-        if known is None and await self._is_missing(topic):
-            raise UnknownTopicOrPartitionError(topic)
+        client = self._ensure_producer().client
+        cluster = client.cluster
+        while cluster.partitions_for_topic(topic) is None and topic not in cluster.unauthorized_topics:
+            if await self._is_missing(topic):
+                raise UnknownTopicOrPartitionError(topic)
+            client.add_topic(topic)
+            await client.force_metadata_update()
 
     async def _is_missing(self, topic: str) -> bool:
         """Whether the brokers say that there is no such topic; all who ask at once ask together."""
@@ -129,15 +144,44 @@ class Producer(driver.Producer):
 
     async def _look(self, topic: str) -> bool:
         client = self._ensure_producer().client
-        for look in range(LOOKS):
-            await asyncio.sleep(look * LOOK_SECONDS)
+        looks = 0
+        while True:
             # Metadata of their own: in the client's the name of a missing topic would be asked for for ever.
             found = ClusterMetadata()
             if not await client._metadata_update(found, [topic]):
-                return False  # no broker answers: sending waits for one
+                await asyncio.sleep(AWAY_SECONDS)
+                continue
             if found.partitions_for_topic(topic) or topic in found.unauthorized_topics:
                 return False
-        return True
+            looks += 1
+            if looks == LOOKS:
+                return True
+            await asyncio.sleep(looks * LOOK_SECONDS)
+
+
+def wait_for_brokers(producer: AIOKafkaProducer) -> None:
+    """Let a producer keep what it was given for as long as no broker takes it.
+
+    aiokafka ends the waiting of a record behind another, and of one whose partition has no leader, after the
+    timeout of a request.
+
+    Parameters
+    ----------
+    producer : AIOKafkaProducer
+        It still gives up records of a topic that the brokers no longer know.
+    """
+    # The client, which sends the requests, has its own.
+    producer._request_timeout_ms = PATIENCE_SECONDS * 1000
+    accumulator, cluster = producer._message_accumulator, producer.client.cluster
+    append_batch = accumulator._append_batch
+
+    def append(*args: Any, **kwargs: Any) -> Any:
+        batch = append_batch(*args, **kwargs)
+        expired = batch.expired
+        batch.expired = lambda: cluster.leader_for_partition(batch.tp) is None and expired()
+        return batch
+
+    accumulator._append_batch = append
 
 
 def count_no_refused(producer: AIOKafkaProducer) -> None:

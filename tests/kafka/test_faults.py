@@ -76,8 +76,9 @@ def test_a_broker_that_goes_and_comes_back(tmp_path: Path) -> None:
         produce(broker.address, running.topics.ratings, [b"bad"] * 100)
         broker.kill()
         wait_until(lambda: "is gone" in worker.log, PATIENCE, worker.log)
-        # A client that is not told to be quiet logs a hundred lines in each of these looks.
-        for _ in range(20):
+        # A client that is not told to be quiet logs a hundred lines in each of these looks; and after ten
+        # seconds a producer that is not told to wait gives up.
+        for _ in range(130):
             assert worker.page("livez")[0] == 200
             time.sleep(0.1)
         broker.restart()

@@ -37,6 +37,7 @@ class Client:
     def __init__(self, *topics: str) -> None:
         self.cluster = Cluster()
         self.topics = set(topics)
+        self.wanted: set[str] = set()
         self.answers = True
         self.looks: list[str] = []
 
@@ -46,10 +47,19 @@ class Client:
         found._partitions = {topic: {0: None} for topic in self.topics}
         return self.answers
 
+    def add_topic(self, topic: str) -> None:
+        self.wanted.add(topic)
+
+    async def force_metadata_update(self) -> bool:
+        if self.answers:
+            self.cluster.known |= self.wanted & self.topics
+        return self.answers
+
 
 class Cluster:
     """What the client knows already."""
 
+    unauthorized_topics: frozenset[str] = frozenset()
     known: frozenset[str] = frozenset()
 
     def partitions_for_topic(self, topic: str) -> set[int] | None:
@@ -66,6 +76,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(driver.Producer, "send", send)
     monkeypatch.setattr(producer, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(producer, "AWAY_SECONDS", 0.0)
     return sent
 
 
@@ -134,10 +145,18 @@ def test_a_known_topic_is_not_looked_for(monkeypatch: pytest.MonkeyPatch, sent: 
 
 def test_while_no_broker_answers_nothing_is_missing(monkeypatch: pytest.MonkeyPatch, sent: list[str]) -> None:
     async def scenario() -> None:
-        client = Client()
+        client = Client("some")
         client.answers = False
-        await producer_of(client, monkeypatch).send("some", b"", b"", None, None, [])
+        made = producer_of(client, monkeypatch)
+        sending = asyncio.create_task(made.send("some", b"", b"", None, None, []))
+        gone = asyncio.create_task(made.send("gone", b"", b"", None, None, []))
+        await until(lambda: len(client.looks) > 10 * LOOKS)
+        assert (sent, sending.done(), gone.done()) == ([], False, False)
+        client.answers = True
+        await sending
         assert sent == ["some"]
+        with pytest.raises(UnknownTopicOrPartitionError):
+            await gone
 
     asyncio.run(scenario())
 
