@@ -88,9 +88,11 @@ def consume(kafka: str, topic: str, count: int, seconds: float = 30.0) -> list[A
 
 def consume_all(kafka: str, topic: str, seconds: float = 30.0) -> list[Any]:
     """All records that the topic has at this moment."""
+    ends: dict[Any, int] = {}
 
     def at_end(records: list[Any], consumer: Any) -> bool:
-        ends = consumer.end_offsets(list(consumer.assignment()))
+        if not ends:  # whoever goes on writing must not move them
+            ends.update(consumer.end_offsets(list(consumer.assignment())))
         return all(consumer.position(partition) >= end for partition, end in ends.items())
 
     return _read(kafka, topic, seconds, at_end, "the end of the log")
