@@ -8,6 +8,8 @@ import subprocess
 import sys
 import tempfile
 import venv
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -68,14 +70,15 @@ def ask(peer: str, *arguments: object, python: str | None = None, seconds: float
     PeerError
         It failed; with the end of what it said.
     """
-    command = [python or sys.executable, str((PEERS / f"{peer}.py").resolve()), *map(str, arguments)]
-    # A peer's environment must not see our packages.
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     with tempfile.TemporaryDirectory(prefix="peer-") as directory:
-        environment["TMPDIR"] = directory
         try:
             done = subprocess.run(
-                command, capture_output=True, text=True, timeout=seconds, env=environment, cwd=directory
+                _command(peer, arguments, python),
+                capture_output=True,
+                text=True,
+                timeout=seconds,
+                env=_environment(directory),
+                cwd=directory,
             )
         except subprocess.TimeoutExpired:
             raise PeerError(f"{peer} took longer than {seconds:.0f} s") from None
@@ -84,3 +87,43 @@ def ask(peer: str, *arguments: object, python: str | None = None, seconds: float
         raise PeerError(f"{peer} ended with exit code {done.returncode}: {done.stderr.strip()[-800:]}")
     measured: dict[str, Any] = json.loads(lines[-1])
     return {name: float(value) for name, value in measured.items()}
+
+
+@contextmanager
+def serving(peer: str, *arguments: object) -> Iterator[None]:
+    """Run a peer that says ``ready`` and then works until its standard input ends.
+
+    Raises
+    ------
+    PeerError
+        It did not get ready.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="peer-") as directory,
+        subprocess.Popen(
+            _command(peer, arguments, None),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=_environment(directory),
+            cwd=directory,
+        ) as process,
+    ):
+        assert process.stdin is not None
+        assert process.stdout is not None
+        if process.stdout.readline().strip() != "ready":
+            raise PeerError(f"{peer} ended with exit code {process.wait()}")
+        try:
+            yield
+        finally:
+            process.stdin.close()
+
+
+def _command(peer: str, arguments: Iterable[object], python: str | None) -> list[str]:
+    return [python or sys.executable, str((PEERS / f"{peer}.py").resolve()), *map(str, arguments)]
+
+
+def _environment(directory: str) -> dict[str, str]:
+    """A peer's environment must not see our packages."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    return environment | {"TMPDIR": directory}

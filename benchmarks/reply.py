@@ -1,5 +1,9 @@
 """How long a request takes through Kafka and back: idle, and while the worker learns.
 
+Idle, clients of three kinds ask: what confluent-kafka waits for is nearly all the worker and the broker, the
+others add what they take themselves. An echo, aiokafka without any work, is what a worker on it could at best
+take.
+
 Under half load ratings arrive at half the rate that the worker can learn; under full load a long backlog
 waits to be learned, so that learning never stops.
 """
@@ -15,7 +19,7 @@ import numpy as np
 
 from benchmarks.contest import Goal, Metric, Options, Outcome, Turn, Values, compete
 from benchmarks.data import ML_100K, Log, repeated
-from benchmarks.environments import ask
+from benchmarks.environments import ask, serving
 from benchmarks.kafka_log import broker, fill, make_topics, messages, pass_over
 from benchmarks.learn import slope
 from benchmarks.workers import Worker
@@ -23,10 +27,12 @@ from recommender.client import Client
 from recommender.settings import Settings
 
 DEFAULT = Settings().model
-IDLE_CLIENT, IDLE = "ours, idle, recommender.client", "ours, idle, aiokafka"
+IDLE = "ours, idle, asked by confluent-kafka"
+IDLE_AIOKAFKA, IDLE_CLIENT = "ours, idle, asked by aiokafka", "ours, idle, asked by recommender.client"
+ECHO = "aiokafka's echo, asked by confluent-kafka"
 HALF, FULL = "ours, half load, 50 requests/s", "ours, full load, 50 requests/s"
 METRICS = [Metric("p50", "ms", "lower"), Metric("p99", "ms", "lower"), Metric("max", "ms", "lower")]
-QUIET, BUSY = "quiet-", "busy-"
+QUIET, BUSY, MIRROR = "quiet-", "busy-", "mirror-"
 RATE = 50
 #: Learned before anybody asks.
 KNOWN = 100_000
@@ -41,7 +47,8 @@ def run(options: Options) -> list[Outcome]:
     users = [str(user) for user in np.unique(Log(shape).head(known).users)[:200]]
     with broker() as address:
         names = make_topics(address, QUIET, 1)
-        make_topics(address, BUSY, 1)
+        for other in (BUSY, MIRROR):
+            make_topics(address, other, 1)
         with Worker(broker=address, topic_prefix=QUIET, group=uuid.uuid4().hex).start() as worker:
             worker.ready()
             fill(address, names.ratings, messages(shape, known))
@@ -51,6 +58,8 @@ def run(options: Options) -> list[Outcome]:
                 (FULL, place.full),
                 (HALF, place.half),
                 (IDLE, place.idle),
+                (ECHO, place.echo),
+                (IDLE_AIOKAFKA, place.idle_aiokafka),
                 (IDLE_CLIENT, place.idle_client),
             ]
             compete(outcome, turns, options)
@@ -73,7 +82,16 @@ class _Place:
         self._seed = 1
 
     def idle(self) -> Values:
-        """One request after the other, by a plain client."""
+        """One request after the other, by the leanest client."""
+        return self._asked_one_by_one(QUIET)
+
+    def echo(self) -> Values:
+        """The same, of who has nothing to do."""
+        with serving("aiokafka_echo", self.address, MIRROR):
+            return self._asked_one_by_one(MIRROR)
+
+    def idle_aiokafka(self) -> Values:
+        """The same by a plain Python client."""
         return self._asked(self._ask(QUIET, self.options.size(1000, 50), 0))
 
     def idle_client(self) -> Values:
@@ -123,6 +141,10 @@ class _Place:
         over = ", all of the backlog: too little" if after[1] >= self._backlog else ""
         self.notes.append(f"full load: {self.capacity:,.0f} ratings/s learned beside the requests{over}")
         return self._asked(asked)
+
+    def _asked_one_by_one(self, prefix: str) -> Values:
+        count = self.options.size(1000, 50)
+        return self._asked(ask("confluent_requester", self.address, prefix, count, *self.users))
 
     def _ask(self, prefix: str, count: int, rate: float) -> Values:
         return ask("aiokafka_requester", self.address, prefix, count, rate, *self.users)
