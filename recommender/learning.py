@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable, Sequence
 
 from recommender.continuity import Continuity, Seek
@@ -13,10 +11,11 @@ from recommender.ingest import Ingest, Outcome, Outgoing, Record
 from recommender.kafka.batch import Batch
 from recommender.poison import Poisoned
 from recommender.shards import Shards
+from recommender.turns import Pace, clock, give_way
 
 logger = logging.getLogger(__name__)
 
-#: Records applied between two looks at the clock: two to five milliseconds. See also `forwarded.KEPT`.
+#: At most so many records are applied between two looks at the clock. See also `forwarded.KEPT`.
 CHUNK = 1024
 
 #: Sends records to partitions of a topic; returns when the brokers have all of them.
@@ -56,6 +55,7 @@ class Learner:
         self._seek = seek
         self._dead_letter_topic = dead_letter_topic
         self._slice = learn_slice
+        self._pace = Pace(learn_slice)
         self._learned = learned
         self._continuity = Continuity(ingest.topic, seek, shards.accept_gap)
 
@@ -81,9 +81,12 @@ class Learner:
         letters: list[Outgoing] = []
         spoiled = held.tainted
         held.tainted = True
-        started = time.perf_counter()
-        for start in range(0, len(batch.records), CHUNK):
-            outcome = self._learn(held, batch.records[start : start + CHUNK])
+        left = batch.records
+        while left:
+            count, started = self._pace.count(CHUNK), clock()
+            records, left = left[:count], left[count:]
+            outcome = self._learn(held, records)
+            took = clock() - started
             if outcome is None:
                 # What was passed before it comes again, and dead letters with it.
                 await self._seek(batch.partition, held.shard.offset)
@@ -94,11 +97,10 @@ class Learner:
                 # The next run's must not overtake them, see `recommender.forwarded`.
                 await self._send_all(self._ingest.topic, outcome.forwards)
             self._learned(batch.partition, outcome)
-            if time.perf_counter() - started > self._slice:
+            if self._pace.is_over(len(records), took):
                 held.tainted = spoiled or bool(letters)
-                await asyncio.sleep(0)
+                await give_way(self._slice)
                 held.tainted = True
-                started = time.perf_counter()
         if letters:
             # All at once: while they are on their way nothing is learned.
             await self._send_all(self._dead_letter_topic, letters)

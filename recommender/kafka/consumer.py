@@ -88,9 +88,20 @@ class Consumer(driver.Consumer):
             self.pause_partitions({tp})
             self.add_future(self._begin({tp}))
 
+    def on_buffer_full(self, tp: TP) -> None:
+        """Read no more of a topic whose batches pile up: the next, of any partition, would hold up all."""
+        for each in [each for each in self._get_active_partitions() if each.topic == tp.topic]:
+            super().on_buffer_full(each)
+
     def on_buffer_drop(self, tp: TP) -> None:
-        """Go on reading a partition whose batches were piling up."""
-        super().on_buffer_drop(tp)
+        """Go on reading a topic whose batches were piling up."""
+        waiting = [each for each in self._buffered_partitions if each.topic == tp.topic]
+        if not waiting:
+            return
+        for each in waiting:
+            super().on_buffer_drop(each)
+        # Of those that are being sought meanwhile nothing may be read yet.
+        self._get_active_partitions().difference_update(self._paused_partitions)
         # Faust would notice when its wait for other partitions' records ends, up to a second later.
         self._ours.look_again()
 

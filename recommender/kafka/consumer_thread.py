@@ -38,6 +38,10 @@ FAUST_LOGGER = logging.getLogger("faust.recommender")
 COMMIT_SECONDS = 5.0
 #: How long a fetch waits for records, in milliseconds: whatever else is asked of that broker waits behind it.
 FETCH_WAIT = 250
+#: The same while records that were fetched wait to be taken: theirs is the next fetch but one.
+BUSY_FETCH_WAIT = 50
+#: Records that wait longer, in seconds, are no longer waited for before other partitions are fetched.
+UNTAKEN_SECONDS = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +98,11 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         # Else aiokafka goes on elsewhere without a word where Kafka has deleted what it asks for.
         consumer._auto_offset_reset = "none"
         return consumer
+
+    async def on_start(self) -> None:
+        """Connect."""
+        await super().on_start()
+        pass_what_waits(self._ensure_consumer()._fetcher)
 
     def _stopped_set(self) -> None:
         with contextlib.suppress(RuntimeError):  # it has crashed, and its event loop is closed
@@ -219,3 +228,23 @@ def _notes(consumer: AIOKafkaConsumer, tp: TP | TopicPartition) -> Any:
     """What aiokafka keeps of a partition as long as it is assigned, else None."""
     assignment = consumer._subscription.subscription.assignment
     return None if assignment is None else assignment.state_value(tp)
+
+
+def pass_what_waits(fetcher: Any) -> None:
+    """Let requests be fetched while a backlog of ratings waits to be taken.
+
+    aiokafka asks a broker again when all that it fetched from it was taken, or after a tenth of a second: as
+    long took each request under load.
+
+    Parameters
+    ----------
+    fetcher : aiokafka.consumer.fetcher.Fetcher
+    """
+    fetcher._prefetch_backoff = UNTAKEN_SECONDS
+    next_actions = fetcher._get_actions_per_node
+
+    def actions(assignment: Any) -> Any:
+        fetcher._fetch_max_wait_ms = BUSY_FETCH_WAIT if fetcher._records else FETCH_WAIT
+        return next_actions(assignment)
+
+    fetcher._get_actions_per_node = actions

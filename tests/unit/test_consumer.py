@@ -212,10 +212,12 @@ def test_a_thread_that_answers_nobody_has_not_committed(monkeypatch: pytest.Monk
     asyncio.run(run())
 
 
-def test_a_partition_whose_batches_piled_up_is_read_on_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+RATINGS = {tp for tp in PARTITIONS if tp.topic == "ratings"}
+
+
+def test_a_topic_whose_batches_piled_up_is_read_on_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> None:
         reader = Reader(monkeypatch)
-        tp = TP("ratings", 0)
         loop = asyncio.get_running_loop()
         waiting, answered = loop.create_future(), loop.create_future()
         answered.set_result(None)
@@ -230,11 +232,30 @@ def test_a_partition_whose_batches_piled_up_is_read_on_at_once(monkeypatch: pyte
             lambda: consumer_thread.ConsumerThread.look_again(asked),
             raising=False,
         )
-        reader.consumer._set_active_tps({tp})
-        reader.consumer.on_buffer_full(tp)
-        assert reader.active == set()
-        reader.consumer.on_buffer_drop(tp)
-        assert reader.active == {tp}
+        reader.consumer._set_active_tps(PARTITIONS)
+        # The batches of its partitions wait in one queue: when it is full, none of them may be added.
+        reader.consumer.on_buffer_full(TP("ratings", 1))
+        assert reader.active == PARTITIONS - RATINGS
+        reader.consumer.on_buffer_drop(TP("requests", 1))
+        assert reader.active == PARTITIONS - RATINGS
+        assert not waiting.done()
+        reader.consumer.on_buffer_drop(TP("ratings", 1))
+        assert reader.active == PARTITIONS
         await asyncio.wait_for(waiting, 10)
+
+    asyncio.run(scenario())
+
+
+def test_what_is_being_sought_is_not_read_when_the_queue_has_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        reader = Reader(monkeypatch)
+        monkeypatch.setattr(reader.thread, "look_again", lambda: None, raising=False)
+        reader.consumer._set_active_tps(PARTITIONS)
+        reader.consumer.on_buffer_full(TP("ratings", 0))
+        reader.consumer.pause_partitions({TP("ratings", 2)})
+        reader.consumer.on_buffer_drop(TP("ratings", 0))
+        assert reader.active == PARTITIONS - {TP("ratings", 2)}
+        reader.consumer.resume_partitions({TP("ratings", 2)})
+        assert reader.active == PARTITIONS
 
     asyncio.run(scenario())
