@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from typing import Any
 
 import faust
@@ -34,7 +34,7 @@ from recommender.pages import add_pages
 from recommender.retraining.adoption import Adoption
 from recommender.settings import Settings, logs_recommendations
 from recommender.shard import ShardOptions
-from recommender.shards import Shards
+from recommender.shards import LogGap, Shards
 from recommender.watch import BrokerWatch
 
 logger = logging.getLogger(__name__)
@@ -64,6 +64,7 @@ class WorkerApp(faust.App):
     learner: Learner
     answerer: Answerer
     metrics: Metrics
+    topic_watch: TopicWatch
 
     def _create_directories(self) -> None:
         """None: Faust's are for tables, and we have none."""
@@ -104,6 +105,7 @@ def create_app(
     app.shards = Shards(
         options, CheckpointStore(config.checkpoints, identity), rebuild=rebuild, allow_gap=allow_gap
     )
+    app.topic_watch = _topic_watch(config, ratings)
     app.metrics = Metrics(app.shards)
     decoder = RatingDecoder(options.feedback.low, options.feedback.high, skips=options.feedback.skips)
     app.learner = Learner(
@@ -134,7 +136,7 @@ def create_app(
     bulk.set_transport(app, config.broker, _positions(app, names), bare=[names.ratings])
     _add_agents(app, names)
     _add_saving(app, names, config)
-    _add_watching(app, config, ratings)
+    _add_watching(app, config)
     _add_adoption(app, adoption, config.checkpoint_interval)
     add_pages(app)
     return app
@@ -158,14 +160,21 @@ def _seeker(app: WorkerApp, topic: str) -> Any:
     return seek
 
 
-@contextlib.contextmanager
-def _refusing(app: WorkerApp) -> Iterator[None]:
+@contextlib.asynccontextmanager
+async def _refusing(app: WorkerApp) -> AsyncIterator[None]:
     """What a person has to mend is what the worker says in the end."""
     try:
         yield
     except RecommenderError as error:
-        app.refuse(error)
-        raise
+        reason = error
+        if isinstance(error, LogGap):
+            # A log that does not go on is most often another log.
+            try:
+                await app.topic_watch.look()
+            except RecommenderError as cause:
+                reason = cause
+        app.refuse(reason)
+        raise reason from None
 
 
 def _positions(app: WorkerApp, names: Topics) -> Positions:
@@ -177,7 +186,7 @@ def _positions(app: WorkerApp, names: Topics) -> Positions:
             if tp.topic == names.requests:
                 wanted[tp] = app.answerer.start_at(tp.partition, span.committed or 0, span.begins, span.ends)
             elif tp.topic == names.ratings:
-                with _refusing(app):
+                async with _refusing(app):
                     held = await app.shards.open(tp.partition, span.begins, span.ends, span.committed)
                 wanted[tp] = held.shard.offset
         return wanted
@@ -193,7 +202,7 @@ def _add_agents(app: WorkerApp, names: Topics) -> None:
     async def learn(batches: Any) -> None:
         async for batch in batches:
             app.metrics.batches.inc()
-            with _refusing(app):
+            async with _refusing(app):
                 await app.learner.take(batch)
             await app.answerer.learned()
 
@@ -211,10 +220,14 @@ def _add_adoption(app: WorkerApp, adoption: Adoption, interval: float) -> None:
             await adoption.look()
 
 
-def _add_watching(app: WorkerApp, config: Settings, ratings: Finding) -> None:
+def _topic_watch(config: Settings, ratings: Finding) -> TopicWatch:
     def identify() -> Finding:
         return topics.identify(config.broker, ratings.topic, 0.0, security_options(config))
 
+    return TopicWatch(ratings, identify)
+
+
+def _add_watching(app: WorkerApp, config: Settings) -> None:
     @app.task
     async def watch_broker() -> None:
         broker = BrokerWatch(config.broker)
@@ -224,11 +237,10 @@ def _add_watching(app: WorkerApp, config: Settings, ratings: Finding) -> None:
 
     @app.task
     async def watch_topic() -> None:
-        topic = TopicWatch(ratings, identify)
         while not app.should_stop:
             await app.sleep(TOPIC_LOOK_INTERVAL)
-            with _refusing(app):
-                await topic.look()
+            async with _refusing(app):
+                await app.topic_watch.look()
 
 
 def _add_saving(app: WorkerApp, names: Topics, config: Settings) -> None:

@@ -8,6 +8,7 @@ import signal
 import uuid
 from pathlib import Path
 
+import pytest
 from confluent_kafka import Producer
 from kafka import TopicPartition
 
@@ -112,7 +113,9 @@ def test_ratings_that_kafka_deleted_stop_the_worker(kafka: str, tmp_path: Path) 
         worker.stop()
 
 
-def test_a_ratings_topic_made_again_under_a_worker_ends_it(kafka: str, tmp_path: Path) -> None:
+# More than the worker has read of the old one: to a consumer it is a log that goes on. 0: one that was cut.
+@pytest.mark.parametrize("ratings", [900, 0])
+def test_a_ratings_topic_made_again_under_a_worker_ends_it(kafka: str, tmp_path: Path, ratings: int) -> None:
     with running_worker(kafka, tmp_path, "again", ratings=generated(500)) as running:
         worker, topics = running.worker, running.topics
         running.oracle.assert_agrees(worker)
@@ -120,15 +123,14 @@ def test_a_ratings_topic_made_again_under_a_worker_ends_it(kafka: str, tmp_path:
             admin.delete_topics([topics.ratings])
             wait_until(lambda: topics.ratings not in admin.list_topics())
         ensure(kafka, topics)
-        # More than the worker has read of the old one: to a consumer it is a log that goes on.
-        produce(kafka, topics.ratings, generated(900, seed=2))
+        produce(kafka, topics.ratings, generated(ratings, seed=2))
         assert worker.exit_code() == 2
         assert "was deleted and made again" in worker.log
         assert "recommender worker --rebuild" in worker.log
         assert "Traceback" not in worker.log, worker.log
         worker.start("--rebuild").ready()
         shards = Oracle(running.installation).assert_agrees(worker)
-        assert shards[0].offset == 900
+        assert shards[0].offset == ratings
 
 
 def test_partitions_added_under_a_worker_end_it(kafka: str, tmp_path: Path) -> None:
