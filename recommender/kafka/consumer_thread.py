@@ -69,11 +69,14 @@ class Reading:
     ----------
     position : int
         What Kafka has below it was handed over.
+    sought_after : int
+        How many fetches had begun when it was sought.
     begins : int
         Where the log began when Kafka said that it no longer has what was asked for.
     """
 
     position: int
+    sought_after: int
     begins: int = 0
 
 
@@ -86,6 +89,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         super().__init__(*args, **kwargs)
         # By aiokafka's own notes of a partition, which each assignment makes anew.
         self._readings: WeakKeyDictionary[Any, Reading] = WeakKeyDictionary()
+        self._fetches = 0
         ours: Any = self.consumer
         self._bare: Collection[str] = ours.bare
 
@@ -122,6 +126,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         self, consumer: AIOKafkaConsumer, active_partitions: set[TP], *args: Any, **kwargs: Any
     ) -> Mapping[TP, list[Batch]]:
         """One batch for each partition of which something came."""
+        self._fetches = number = self._fetches + 1
         leave_bare(consumer, self._bare)
         try:
             fetched = await super()._fetch_records(consumer, active_partitions, *args, **kwargs)
@@ -134,7 +139,23 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             # What came of other partitions may be lost with it.
             self._readings.clear()
             raise
-        return {tp: [self._batch(consumer, tp, records)] for tp, records in fetched.items()}
+        return {
+            tp: [self._batch(consumer, tp, records)]
+            for tp, records in fetched.items()
+            if not self._put_back(consumer, tp, number)
+        }
+
+    def _put_back(self, consumer: AIOKafkaConsumer, tp: TP, number: int) -> bool:
+        """Whether a partition was sought after that fetch began: what it brought is fetched again then.
+
+        Who waited for the fetch may be gone, as after a rebalance. What is lost with them would be missed
+        only when more comes, which in a quiet partition may take hours.
+        """
+        reading = self._reading(consumer, tp)
+        if reading is None or number > reading.sought_after:
+            return False
+        consumer.seek(TopicPartition(*tp), reading.position)
+        return True
 
     def _batch(self, consumer: AIOKafkaConsumer, tp: TP, records: list[Any]) -> Batch:
         # aiokafka skips without a word what is no record of ours, such as transaction markers: its own
@@ -177,7 +198,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
     def _read_from(self, consumer: AIOKafkaConsumer, tp: TopicPartition, offset: int) -> None:
         consumer.seek(tp, offset)
-        self._readings[_notes(consumer, tp)] = Reading(offset)
+        self._readings[_notes(consumer, tp)] = Reading(offset, self._fetches)
 
     async def spans(self, partitions: Collection[TP]) -> dict[TP, Span]:
         """What Kafka has of partitions; asked all at once, and unlike Faust's own this does not seek."""

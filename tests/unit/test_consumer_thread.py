@@ -66,8 +66,12 @@ class Thread:
         self.kafka: Any = Kafka()
         self.fetched: Mapping[Any, list[Any]] | Exception = {}
         self.again: list[TP] = []
+        #: Cleared while a fetch shall wait.
+        self.arrives = asyncio.Event()
+        self.arrives.set()
 
         async def fetch(*arguments: Any, **options: Any) -> Any:
+            await self.arrives.wait()
             if isinstance(self.fetched, Exception):
                 raise self.fetched
             return self.fetched
@@ -136,6 +140,25 @@ def test_a_batch_says_from_where_it_was_fetched(thread: Thread) -> None:
         thread.kafka.notes.seek(20)  # passed over without a word: markers of transactions
         assert place(await thread.fetch(20, 21)) == (11, 20, 0)
         await thread.thread._read_again(HERE, 9)
+        assert place(await thread.fetch(9)) == (9, 9, 0)
+
+    asyncio.run(scenario())
+
+
+def test_what_comes_to_who_asked_before_a_seek_is_fetched_again(thread: Thread) -> None:
+    async def scenario() -> None:
+        await thread.seek(5)
+        thread.arrives.clear()
+        # Of two that wait, one is from before a rebalance, and nobody listens to it any more.
+        gone = asyncio.create_task(thread.fetch(7, 8))
+        await asyncio.sleep(0)
+        await thread.seek(7)
+        waits = asyncio.create_task(thread.fetch(7, 8))
+        await asyncio.sleep(0)
+        thread.arrives.set()
+        assert await gone is None
+        assert thread.kafka.notes.position == 7
+        assert place(await waits) == (7, 7, 0)
         assert place(await thread.fetch(9)) == (9, 9, 0)
 
     asyncio.run(scenario())
