@@ -108,6 +108,12 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         await super().on_start()
         pass_what_waits(self._ensure_consumer()._fetcher)
 
+    async def on_thread_stop(self) -> None:
+        """Leave the group and disconnect."""
+        # aiokafka's end trips over a fetch that waits to be tried again, as while a broker is away.
+        with contextlib.suppress(asyncio.CancelledError):
+            await super().on_thread_stop()
+
     def _stopped_set(self) -> None:
         with contextlib.suppress(RuntimeError):  # it has crashed, and its event loop is closed
             super()._stopped_set()

@@ -225,3 +225,25 @@ def test_a_log_that_ends_earlier_is_begun_again(thread: Thread) -> None:
         call_soon_threadsafe=lambda function, *given: function(*given)
     )
     asyncio.run(scenario())
+
+
+def test_it_ends_without_a_word_while_a_fetch_waits_to_be_tried_again(
+    thread: Thread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = []
+
+    async def stop() -> None:
+        """As aiokafka's, which awaits the fetches that it has cancelled."""
+        ended.append(True)
+        fetch = asyncio.create_task(asyncio.sleep(60))
+        await asyncio.sleep(0)
+        fetch.cancel()
+        await fetch
+
+    async def scenario() -> None:
+        thread.kafka.stop = stop
+        thread.thread._consumer = thread.kafka
+        await thread.thread.on_thread_stop()
+        assert ended == [True]
+
+    asyncio.run(scenario())
