@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -38,10 +39,9 @@ FAUST_LOGGER = logging.getLogger("faust.recommender")
 COMMIT_SECONDS = 5.0
 #: How long a fetch waits for records, in milliseconds: whatever else is asked of that broker waits behind it.
 FETCH_WAIT = 250
-#: The same while records that were fetched wait to be taken: theirs is the next fetch but one.
-BUSY_FETCH_WAIT = 50
-#: Records that wait longer, in seconds, are no longer waited for before other partitions are fetched.
-UNTAKEN_SECONDS = 0.005
+#: While records that were fetched wait to be taken, others are asked for so often, in seconds, and not waited
+#: for: the next fetch of what waits must not be held up.
+PASS_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,11 +267,16 @@ def pass_what_waits(fetcher: Any) -> None:
     ----------
     fetcher : aiokafka.consumer.fetcher.Fetcher
     """
-    fetcher._prefetch_backoff = UNTAKEN_SECONDS
+    fetcher._prefetch_backoff = PASS_SECONDS
     next_actions = fetcher._get_actions_per_node
 
     def actions(assignment: Any) -> Any:
-        fetcher._fetch_max_wait_ms = BUSY_FETCH_WAIT if fetcher._records else FETCH_WAIT
-        return next_actions(assignment)
+        fetcher._fetch_max_wait_ms = 0 if fetcher._records else FETCH_WAIT
+        found = next_actions(assignment)
+        asked = {node for node, _ in found[0]}
+        for tp, untaken in fetcher._records.items():
+            if fetcher._select_read_replica(tp) in asked:
+                untaken._created = time.monotonic()
+        return found
 
     fetcher._get_actions_per_node = actions

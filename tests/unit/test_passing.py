@@ -7,13 +7,13 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+from aiokafka.consumer import fetcher as fetcher_module
 from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.consumer.subscription_state import Assignment, SubscriptionState
 from aiokafka.structs import TopicPartition
 
 from recommender.kafka import consumer_thread
-from recommender.kafka.consumer_thread import BUSY_FETCH_WAIT, FETCH_WAIT, pass_what_waits
-from tests.unit.doubles import until
+from recommender.kafka.consumer_thread import FETCH_WAIT, pass_what_waits
 
 RATINGS, REQUESTS = TopicPartition("ratings", 0), TopicPartition("requests", 0)
 
@@ -61,7 +61,7 @@ def test_nothing_waits() -> None:
 
 
 def test_what_is_taken_at_once_is_waited_for(monkeypatch: Any) -> None:
-    monkeypatch.setattr(consumer_thread, "UNTAKEN_SECONDS", 60.0)
+    monkeypatch.setattr(consumer_thread, "PASS_SECONDS", 60.0)
 
     async def steps(
         fetcher: Fetcher, fetches: Callable[[], dict[str, int]], arrive: Callable[[], None]
@@ -74,12 +74,19 @@ def test_what_is_taken_at_once_is_waited_for(monkeypatch: Any) -> None:
     scenario(steps)
 
 
-def test_what_waits_long_is_passed_for_a_short_while() -> None:
+def test_what_waits_long_is_passed_now_and_then_and_the_others_are_not_waited_for(monkeypatch: Any) -> None:
+    now = 1000.0
+    monkeypatch.setattr(fetcher_module.time, "monotonic", lambda: now)
+
     async def steps(
         fetcher: Fetcher, fetches: Callable[[], dict[str, int]], arrive: Callable[[], None]
     ) -> None:
+        nonlocal now
         arrive()
-        await until(lambda: fetches() != {})
-        assert fetches() == {"requests": BUSY_FETCH_WAIT}
+        for _ in range(3):
+            assert fetches() == {}
+            now += consumer_thread.PASS_SECONDS * 1.01
+            assert fetches() == {"requests": 0}
+        assert fetches() == {}
 
     scenario(steps)
