@@ -172,16 +172,13 @@ def wait_for_brokers(producer: AIOKafkaProducer) -> None:
     """
     # The client, which sends the requests, has its own.
     producer._request_timeout_ms = PATIENCE_SECONDS * 1000
-    accumulator, cluster = producer._message_accumulator, producer.client.cluster
-    append_batch = accumulator._append_batch
+    cluster = producer.client.cluster
 
-    def append(*args: Any, **kwargs: Any) -> Any:
-        batch = append_batch(*args, **kwargs)
+    def wait(batch: Any) -> None:
         expired = batch.expired
         batch.expired = lambda: cluster.leader_for_partition(batch.tp) is None and expired()
-        return batch
 
-    accumulator._append_batch = append
+    _change_batches(producer, wait)
 
 
 def count_no_refused(producer: AIOKafkaProducer) -> None:
@@ -195,11 +192,9 @@ def count_no_refused(producer: AIOKafkaProducer) -> None:
     producer : AIOKafkaProducer
         It has one batch of a partition at a time on its way, so nothing behind a refused one has a number.
     """
-    accumulator, numbers = producer._message_accumulator, producer._txn_manager
-    append_batch = accumulator._append_batch
+    numbers = producer._txn_manager
 
-    def append(*args: Any, **kwargs: Any) -> Any:
-        batch = append_batch(*args, **kwargs)
+    def count(batch: Any) -> None:
         fail = batch.failure
 
         def failure(exception: BaseException) -> None:
@@ -208,6 +203,18 @@ def count_no_refused(producer: AIOKafkaProducer) -> None:
             fail(exception)
 
         batch.failure = failure
+
+    _change_batches(producer, count)
+
+
+def _change_batches(producer: AIOKafkaProducer, change: Callable[[Any], None]) -> None:
+    """Let each batch that a producer begins be changed first."""
+    accumulator = producer._message_accumulator
+    append_batch = accumulator._append_batch
+
+    def append(*args: Any, **kwargs: Any) -> Any:
+        batch = append_batch(*args, **kwargs)
+        change(batch)
         return batch
 
     accumulator._append_batch = append
