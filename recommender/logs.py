@@ -15,7 +15,8 @@ FORMAT = "%(asctime)s %(levelname)-7s %(message)s"
 NOISY = ("aiokafka", "faust", "mode", "kafka")
 #: What they say of a broker that is away, or not yet quite there. `recommender.watch` says it once.
 PASSING = re.compile(
-    r"Unable connect|Unable to connect|Unable to request metadata|Connect attempt|connection lost"
+    r"Unable connect|Unable to (connect|(request|update) metadata)|No broker metadata|Connect attempt"
+    r"|connection lost"
     r"|Group Coordinator Request failed|Failed fetch messages|Failed to reconnect|Heartbeat failed"
     r"|Got error produce response|Bootstrap connection|Error sending|Marking the coordinator dead"
     r"|not found in cluster metadata|is not a valid topic name"

@@ -106,6 +106,8 @@ def run(app: WorkerApp, config: Settings) -> None:
         # What else breaks while it stops hides the reason.
         if app.failure is None:
             raise
+    if app.failure is None and isinstance(app.crash_reason, RecommenderError):
+        app.failure = app.crash_reason
     if app.failure is not None:
         click.secho(f"Error: {app.failure}", fg="red", err=True)
         code = 2

@@ -27,7 +27,10 @@ from aiokafka.errors import (
 from aiokafka.structs import TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
+from mode import Service
 
+from recommender.errors import RecommenderError
+from recommender.kafka import bootstrap
 from recommender.kafka.bare_records import leave_bare
 from recommender.kafka.batch import Batch
 
@@ -42,6 +45,12 @@ FETCH_WAIT = 250
 #: While records that were fetched wait to be taken, others are asked for so often, in seconds, and not waited
 #: for: the next fetch of what waits must not be held up.
 PASS_SECONDS = 0.02
+#: How often is looked whether the group still wants this worker.
+GROUP_LOOK_SECONDS = 1.0
+
+
+class GroupError(RecommenderError):
+    """The worker cannot be, or remain, in its group."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +110,24 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         consumer._fetch_max_wait_ms = FETCH_WAIT
         # Else aiokafka goes on elsewhere without a word where Kafka has deleted what it asks for.
         consumer._auto_offset_reset = "none"
+        bootstrap.wait_for_brokers(consumer._client)
         return consumer
 
     async def on_start(self) -> None:
         """Connect."""
         await super().on_start()
         pass_what_waits(self._ensure_consumer()._fetcher)
+
+    @Service.task
+    async def _watch_group(self) -> None:
+        """End if the group cannot be joined: aiokafka tells only who reads, which nobody does yet."""
+        while not self.should_stop:
+            await self.sleep(GROUP_LOOK_SECONDS)
+            coordinator = self._ensure_consumer()._coordinator
+            try:
+                coordinator.check_errors()
+            except KafkaError as error:
+                raise GroupError(f"group {coordinator.group_id!r} cannot be joined: {error!r}") from error
 
     async def on_thread_stop(self) -> None:
         """Leave the group and disconnect."""

@@ -1,12 +1,14 @@
 """kafka-python's network, closed without leaving a socket.
 
 kafka-python loses the sockets that could not connect, and those that were connecting when their owner was
-closed. Both are mended here, through what it lets one plug in.
+closed; and it cannot be closed while its thread begins, as Ctrl-C may ask. All are mended here, through what
+it lets one plug in.
 """
 
 from __future__ import annotations
 
 import socket
+import threading
 from typing import Any
 from weakref import WeakSet
 
@@ -14,16 +16,27 @@ from kafka.net.compat import KafkaNetClient
 from kafka.net.inet import KafkaNetSocket
 from kafka.net.selector import NetworkSelector
 
+#: How long a thread that was started may take to begin, in seconds.
+BEGIN_SECONDS = 5.0
+
 
 class Selector(NetworkSelector):
     """An event loop that closes, at its end, every socket that was opened for it."""
 
     def __init__(self, **options: Any) -> None:
+        self._io_thread: threading.Thread | None = None
         super().__init__(**options)
         self.sockets: WeakSet[socket.socket] = WeakSet()
 
     def close(self) -> None:
-        """End the loop and its thread."""
+        """End the loop and its thread, also if they have only just been started."""
+        if self._io_thread is not None and not self._closed and self._exception is None:
+            # What begins forgets that it is to end, and a thread that has not begun cannot be waited for.
+            begun = threading.Event()
+            self.call_soon_threadsafe(begun.set)
+            begun.wait(BEGIN_SECONDS)
+            if not self._io_thread.is_alive():
+                self._io_thread = None
         super().close()
         for each in list(self.sockets):
             each.close()

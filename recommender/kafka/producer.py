@@ -24,6 +24,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import AppT
 
 from recommender.ingest import Outgoing
+from recommender.kafka import bootstrap
 from recommender.kafka.consumer_thread import FAUST_LOGGER
 
 #: How often, and how many seconds apart, the brokers are asked for a topic before it counts as missing: one
@@ -71,6 +72,7 @@ class Producer(driver.Producer):
         made = super()._new_producer(transactional_id)
         count_no_refused(made)
         wait_for_brokers(made)
+        bootstrap.wait_for_brokers(made.client)
         return made
 
     async def send(self, topic: str, *args: Any, **kwargs: Any) -> Any:

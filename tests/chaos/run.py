@@ -16,6 +16,8 @@ from tests.kafka.workers import installed
 PARTITIONS = 6
 WORKERS = 3
 SETTLE_SECONDS = 120.0
+#: Of each worker's log, where something is wrong.
+LOG_CHARACTERS = 5000
 
 
 def run(
@@ -58,4 +60,8 @@ def run(
     say(learned_summary)
     say(answered_summary)
     say(f"{(time.monotonic() - started) / 60:.1f} minutes in all")
-    return [*monkey.violations, *learned, *answered]
+    violations = [*monkey.violations, *learned, *answered]
+    if violations:
+        for path in monkey.logs():
+            say(f"{path}:\n{path.read_text()[-LOG_CHARACTERS:]}")
+    return violations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 
 from recommender.shard import Shard
 from tests.chaos.recovery import Events
@@ -78,31 +78,34 @@ def requests(installation: Installation, sent: Sent, events: Events) -> tuple[li
     violations : list of str
     summary : str
     """
-    replies: Counter[bytes] = Counter()
-    answered: dict[bytes, float] = {}
+    replies: defaultdict[bytes, list[float]] = defaultdict(list)
     for each in consume_all(installation.kafka, installation.topics.responses):
-        correlation = dict(each.headers)["kafka_correlationId"]
-        replies[correlation] += 1
-        at = each.timestamp / 1000
-        answered[correlation] = min(at, answered.get(correlation, at))
-    missing = [each for each in sent.requests if not replies[each]]
+        replies[dict(each.headers)["kafka_correlationId"]].append(each.timestamp / 1000)
+    missing = [each for each in sent.requests if each not in replies]
     disturbed = {
         each
         for each, at in sent.requests.items()
-        if events.unexpected(at, answered.get(each, at) + COMMIT_SECONDS)
+        if events.unexpected(at, min(replies.get(each, [at])) + COMMIT_SECONDS)
     }
-    twice = {each for each, count in replies.items() if count > 1}
+    twice = {each for each, when in replies.items() if len(when) > 1}
     violations = []
     if missing:
         violations.append(f"{len(missing)} requests have no reply, such as {missing[:5]}")
-    if twice - disturbed:
-        when = sorted(
-            events.around(sent.requests[each]) for each in twice - disturbed if each in sent.requests
-        )
-        violations.append(f"{len(when)} requests have two replies although nobody had died then: {when[:5]}")
+    calm_twice = (twice - disturbed) & sent.requests.keys()
+    if calm_twice:
+        when = sorted((sent.requests[each], sorted(replies[each])) for each in calm_twice)
+        told = "; ".join(described(*each, events) for each in when[:: max(1, len(when) // 5)])
+        violations.append(f"{len(when)} requests have two replies although nobody had died then: {told}")
     if replies.keys() - sent.requests.keys():
         violations.append("there are replies to what nobody asked")
     calm = len(sent.requests) - len(disturbed)
     told = f"requests: {len(sent.requests)} sent, {len(missing)} without a reply; of {calm} with nobody dead "
-    told += f"{len(twice - disturbed)} had two replies, of {len(disturbed)} others {len(twice & disturbed)}"
+    told += f"{len(calm_twice)} had two replies, of {len(disturbed)} others {len(twice & disturbed)}"
     return violations, told
+
+
+def described(asked: float, replies: list[float], events: Events) -> str:
+    """When a request was sent and answered, and what happened about then, for a person."""
+    since = asked - events.all[0].began if events.all else 0.0
+    after = ", ".join(f"{each - asked:.1f}" for each in replies)
+    return f"sent {since:+.1f} s from the first event, replies {after} s later; {events.around(asked)}"

@@ -52,14 +52,19 @@ def test_an_outage_longer_than_any_timeout() -> None:
                 for number in range(1, 4)
             ]
             sending.append(asyncio.create_task(producer.send_all(topics.dead_letters, records(0))))
+            # And one begins meanwhile.
+            late = producer_of(broker.address)
+            sending.append(asyncio.create_task(late.start()))
             done, _ = await asyncio.wait(sending, timeout=ends - time.monotonic())
             assert not done
             await asyncio.to_thread(broker.restart)
             await asyncio.gather(*sending)
+            await late.send_all(topics.ratings, records(400))
             await producer.stop()
+            await late.stop()
 
         asyncio.run(scenario())
         known = sorted(int(each.value) for each in consume_all(broker.address, topics.ratings))
-        assert known == list(range(400))
+        assert known == list(range(500))
         unknown = [int(each.value) for each in consume_all(broker.address, topics.dead_letters)]
         assert unknown == list(range(100))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Iterator
 
 import pytest
 from kafka import KafkaConsumer
 from kafka.errors import KafkaError
+from kafka.net import selector
 from kafka.net.inet import create_connection
 
 from recommender.kafka.admin import BrokerUnreachableError, open_admin
+from recommender.kafka.links import open_consumer
 from recommender.kafka.network import DirectSocket, Network
 from tests.kafka.support import wait_until
 
@@ -87,3 +90,23 @@ def test_an_address_where_nobody_listens(opened: list[socket.socket]) -> None:
     with pytest.raises(KafkaError):
         KafkaConsumer(kafka_client=Network, bootstrap_servers=f"127.0.0.1:{port}", bootstrap_timeout_ms=300)
     wait_until(lambda: are_closed(opened), 10)
+
+
+class Interrupted(threading.Thread):
+    """A thread that begins a little later than Ctrl-C comes, which was to wait for its begin."""
+
+    def start(self) -> None:
+        threading.Timer(0.1, super().start).start()
+        raise KeyboardInterrupt
+
+
+def test_interrupted_while_its_thread_begins(
+    silent: str, monkeypatch: pytest.MonkeyPatch, opened: list[socket.socket]
+) -> None:
+    before = set(threading.enumerate())
+    with monkeypatch.context() as patched:
+        patched.setattr(selector.threading, "Thread", Interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            open_consumer(silent, 5.0, {})
+    assert set(threading.enumerate()) <= before
+    assert not any(each.fileno() != -1 for each in opened)

@@ -1,0 +1,55 @@
+"""How aiokafka's clients begin: when a broker has told them which brokers there are.
+
+A broker that has just started, or hung for a while, answers but names none, not even itself, until the
+controller counts on it. aiokafka begins all the same: its consumer then gives up joining its group without
+ending, and once that connection is closed it never asks anybody again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+from aiokafka.client import AIOKafkaClient
+from aiokafka.conn import CloseReason
+from aiokafka.errors import KafkaConnectionError
+
+logger = logging.getLogger(__name__)
+
+RETRY_SECONDS = 0.5
+
+
+def wait_for_brokers(client: AIOKafkaClient) -> None:
+    """Let a client begin as soon as it knows a broker, however long that takes.
+
+    Parameters
+    ----------
+    client : aiokafka.client.AIOKafkaClient
+        It has not begun yet.
+    """
+    bootstrap = client.bootstrap
+
+    async def patiently() -> None:
+        waiting = False
+        while not await _try(client, bootstrap):
+            if not waiting:
+                logger.warning("no broker answers yet; this goes on when one does")
+                waiting = True
+            await asyncio.sleep(RETRY_SECONDS)
+
+    client.bootstrap = patiently
+
+
+async def _try(client: AIOKafkaClient, bootstrap: Any) -> bool:
+    """Whether a broker has said which brokers there are."""
+    try:
+        await bootstrap()
+    except KafkaConnectionError:
+        return False
+    if client.cluster.brokers():
+        return True
+    for connection in list(client._conns.values()):
+        connection.close(reason=CloseReason.SHUTDOWN)
+    client._conns.clear()
+    return False
