@@ -32,6 +32,7 @@ from recommender.metrics import Metrics
 from recommender.models import registry
 from recommender.pages import add_pages
 from recommender.retraining.adoption import Adoption
+from recommender.saving import Saving
 from recommender.settings import Settings, logs_recommendations
 from recommender.shard import ShardOptions
 from recommender.shards import LogGap, Shards
@@ -45,8 +46,6 @@ BROKER_LOOK_INTERVAL = 2.0
 TOPIC_LOOK_INTERVAL = 10.0
 #: Between two saves lies at least so many times what writing took: large states do not keep the disk busy.
 SAVE_PACE = 4
-#: How long stopping or giving partitions up may wait for what is under way, in seconds.
-HAND_OVER_SECONDS = 2.0
 
 
 class WorkerApp(faust.App):
@@ -250,31 +249,23 @@ def _add_saving(app: WorkerApp, names: Topics, config: Settings) -> None:
         return bool(await app.consumer.commit_offsets(offsets))  # type: ignore[attr-defined]
 
     commits = Commits(commit)
-
-    async def commit_ratings(offsets: Mapping[int, int]) -> None:
-        await commits.advance(names.ratings, offsets)
-
-    async def settle() -> None:
-        """Finish what is under way and make it durable."""
-        await app.answerer.hand_over(HAND_OVER_SECONDS)
-        await app.shards.save_all(commit_ratings, HAND_OVER_SECONDS)
-        await commits.advance(names.requests, app.answerer.done())
+    saving = Saving(app.shards, app.answerer, commits, names)
 
     @app.task
     async def save() -> None:
         while not app.should_stop:
             await app.sleep(max(config.checkpoint_interval, SAVE_PACE * app.shards.writing_took))
-            await app.shards.save_all(commit_ratings)
+            await saving.save()
 
     @app.task
     async def commit_replies() -> None:
         while not app.should_stop:
             await app.sleep(REPLY_COMMIT_INTERVAL)
-            await commits.advance(names.requests, app.answerer.done())
+            await saving.commit_replies()
 
     @signals.on_partitions_revoked.connect
     async def revoked(sender: Any, revoked: set[TP], **kwargs: Any) -> None:
-        await settle()
+        await saving.settle()
         await commits.stop()
 
     @signals.on_partitions_assigned.connect
@@ -290,7 +281,7 @@ def _add_saving(app: WorkerApp, names: Topics, config: Settings) -> None:
     @signals.on_before_shutdown.connect
     async def stopping(sender: Any, **kwargs: Any) -> None:
         with contextlib.suppress(asyncio.CancelledError):
-            await settle()
+            await saving.settle()
 
 
 def __getattr__(name: str) -> Any:

@@ -234,9 +234,9 @@ class Shards:
 
     async def _save(self, held: Held, within: float | None) -> None:
         """Save one shard, if it has learned and may be saved."""
-        if not held.owed:
-            return
         async with held.saving:
+            if not held.owed:
+                return
             snapshot, store = Snapshot(held.shard), held.store or self.store
             offset = await _take(snapshot, held, within)
             if offset is None:
