@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +32,7 @@ from recommender.errors import RecommenderError
 from recommender.kafka import bootstrap
 from recommender.kafka.bare_records import leave_bare
 from recommender.kafka.batch import Batch
+from recommender.kafka.passing import FETCH_WAIT, Passing
 
 logger = logging.getLogger(__name__)
 #: Services log under their class' module; these are Faust's, and its log is quieter than ours.
@@ -40,11 +40,6 @@ FAUST_LOGGER = logging.getLogger("faust.recommender")
 
 #: A commit that takes longer is left to the next one, which commits more.
 COMMIT_SECONDS = 5.0
-#: How long a fetch waits for records, in milliseconds: whatever else is asked of that broker waits behind it.
-FETCH_WAIT = 250
-#: While records that were fetched wait to be taken, others are asked for so often, in seconds, and not waited
-#: for: the next fetch of what waits must not be held up.
-PASS_SECONDS = 0.02
 #: How often is looked whether the group still wants this worker.
 GROUP_LOOK_SECONDS = 1.0
 
@@ -101,6 +96,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         self._fetches = 0
         ours: Any = self.consumer
         self._bare: Collection[str] = ours.bare
+        self._passing = Passing()
 
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
@@ -116,7 +112,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     async def on_start(self) -> None:
         """Connect."""
         await super().on_start()
-        pass_what_waits(self._ensure_consumer()._fetcher)
+        self._passing.change(self._ensure_consumer()._fetcher)
 
     @Service.task
     async def _watch_group(self) -> None:
@@ -166,6 +162,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             # What came of other partitions may be lost with it.
             self._readings.clear()
             raise
+        if any(tp.topic not in self._bare for tp in fetched):
+            self._passing.asked()
         return {
             tp: [self._batch(consumer, tp, records)]
             for tp, records in fetched.items()
@@ -276,28 +274,3 @@ def _notes(consumer: AIOKafkaConsumer, tp: TP | TopicPartition) -> Any:
     """What aiokafka keeps of a partition as long as it is assigned, else None."""
     assignment = consumer._subscription.subscription.assignment
     return None if assignment is None else assignment.state_value(tp)
-
-
-def pass_what_waits(fetcher: Any) -> None:
-    """Let requests be fetched while a backlog of ratings waits to be taken.
-
-    aiokafka asks a broker again when all that it fetched from it was taken, or after a tenth of a second: as
-    long took each request under load.
-
-    Parameters
-    ----------
-    fetcher : aiokafka.consumer.fetcher.Fetcher
-    """
-    fetcher._prefetch_backoff = PASS_SECONDS
-    next_actions = fetcher._get_actions_per_node
-
-    def actions(assignment: Any) -> Any:
-        fetcher._fetch_max_wait_ms = 0 if fetcher._records else FETCH_WAIT
-        found = next_actions(assignment)
-        asked = {node for node, _ in found[0]}
-        for tp, untaken in fetcher._records.items():
-            if fetcher._select_read_replica(tp) in asked:
-                untaken._created = time.monotonic()
-        return found
-
-    fetcher._get_actions_per_node = actions

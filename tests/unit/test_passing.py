@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
 
+import pytest
 from aiokafka.consumer import fetcher as fetcher_module
 from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.consumer.subscription_state import Assignment, SubscriptionState
 from aiokafka.structs import TopicPartition
 
-from recommender.kafka import consumer_thread
-from recommender.kafka.consumer_thread import FETCH_WAIT, pass_what_waits
+from recommender.kafka.passing import CALM_SECONDS, FETCH_WAIT, LATELY, PASS_SECONDS, Passing
 
 RATINGS, REQUESTS = TopicPartition("ratings", 0), TopicPartition("requests", 0)
 
@@ -27,66 +26,88 @@ class Client:
         self.cluster = SimpleNamespace(leader_for_partition=lambda tp: 1)
 
 
-def scenario(steps: Callable[[Fetcher, Callable[[], dict[str, int]], Callable[[], None]], Any]) -> None:
-    """Run steps on a fetcher; they may ask what it fetches next, for how long, and let ratings wait."""
+class Setup:
+    """A fetcher that may be asked what it fetches next, at a time that the test sets."""
 
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        monkeypatch.setattr(fetcher_module.time, "monotonic", lambda: self.now)
+        self.passing = Passing()
+        self.fetcher = Fetcher(Client(), SubscriptionState())
+        self.fetcher._fetch_task.cancel()  # else it would fetch
+        self.passing.change(self.fetcher)
+        self._assignment = Assignment([RATINGS, REQUESTS])
+        for tp in (RATINGS, REQUESTS):
+            self._assignment.state_value(tp).seek(7)
+
+    def fetches(self) -> dict[str, int]:
+        """The topics that are asked for now, and how long the broker may wait, in milliseconds."""
+        requests = self.fetcher._get_actions_per_node(self._assignment)[0]
+        return {topic: request._max_wait_ms for _, request in requests for topic, _ in request.topics}
+
+    def ratings_arrive(self) -> None:
+        """Something was fetched that waits to be taken."""
+        self.fetcher._set_error(RATINGS, RuntimeError("stands in for records"))
+
+    def seconds_until_passed(self) -> float:
+        """How long requests wait from now until they are asked for, in whole milliseconds."""
+        began = self.now
+        while not (found := self.fetches()):
+            self.now += 0.001
+        assert found == {"requests": 0}
+        return round(self.now - began, 3)
+
+
+def scenario(monkeypatch: pytest.MonkeyPatch, steps: Callable[[Setup], None]) -> None:
     async def run() -> None:
-        fetcher = Fetcher(Client(), SubscriptionState())
+        setup = Setup(monkeypatch)
         try:
-            pass_what_waits(fetcher)
-            fetcher._fetch_task.cancel()  # else it would fetch
-            assignment = Assignment([RATINGS, REQUESTS])
-            for tp in (RATINGS, REQUESTS):
-                assignment.state_value(tp).seek(7)
-
-            def fetches() -> dict[str, int]:
-                requests = fetcher._get_actions_per_node(assignment)[0]
-                return {topic: request._max_wait_ms for _, request in requests for topic, _ in request.topics}
-
-            def arrive() -> None:
-                fetcher._set_error(RATINGS, RuntimeError("stands in for records"))
-
-            await steps(fetcher, fetches, arrive)
+            steps(setup)
         finally:
-            await fetcher.close()
+            await setup.fetcher.close()
 
     asyncio.run(run())
 
 
-def test_nothing_waits() -> None:
-    async def steps(fetcher: Fetcher, fetches: Callable[[], dict[str, int]], arrive: object) -> None:
-        assert fetches() == {"ratings": FETCH_WAIT, "requests": FETCH_WAIT}
+def test_nothing_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    def steps(setup: Setup) -> None:
+        assert setup.fetches() == {"ratings": FETCH_WAIT, "requests": FETCH_WAIT}
 
-    scenario(steps)
-
-
-def test_what_is_taken_at_once_is_waited_for(monkeypatch: Any) -> None:
-    monkeypatch.setattr(consumer_thread, "PASS_SECONDS", 60.0)
-
-    async def steps(
-        fetcher: Fetcher, fetches: Callable[[], dict[str, int]], arrive: Callable[[], None]
-    ) -> None:
-        arrive()
-        assert fetches() == {}
-        del fetcher._records[RATINGS]
-        assert fetches() == {"ratings": FETCH_WAIT, "requests": FETCH_WAIT}
-
-    scenario(steps)
+    scenario(monkeypatch, steps)
 
 
-def test_what_waits_long_is_passed_now_and_then_and_the_others_are_not_waited_for(monkeypatch: Any) -> None:
-    now = 1000.0
-    monkeypatch.setattr(fetcher_module.time, "monotonic", lambda: now)
+def test_what_is_taken_at_once_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def steps(setup: Setup) -> None:
+        setup.fetches()
+        setup.ratings_arrive()
+        assert setup.fetches() == {}
+        del setup.fetcher._records[RATINGS]
+        assert setup.fetches() == {"ratings": FETCH_WAIT, "requests": FETCH_WAIT}
 
-    async def steps(
-        fetcher: Fetcher, fetches: Callable[[], dict[str, int]], arrive: Callable[[], None]
-    ) -> None:
-        nonlocal now
-        arrive()
+    scenario(monkeypatch, steps)
+
+
+def test_what_waits_long_is_passed_now_and_then_and_the_others_are_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def steps(setup: Setup) -> None:
+        setup.fetches()
+        setup.ratings_arrive()
         for _ in range(3):
-            assert fetches() == {}
-            now += consumer_thread.PASS_SECONDS * 1.01
-            assert fetches() == {"requests": 0}
-        assert fetches() == {}
+            assert setup.seconds_until_passed() == pytest.approx(CALM_SECONDS, abs=0.0011)
+        assert setup.fetches() == {}
 
-    scenario(steps)
+    scenario(monkeypatch, steps)
+
+
+def test_it_is_passed_more_often_while_requests_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    def steps(setup: Setup) -> None:
+        setup.passing.asked()
+        for seconds in (PASS_SECONDS, CALM_SECONDS):
+            setup.fetches()
+            setup.ratings_arrive()
+            assert setup.seconds_until_passed() == pytest.approx(seconds, abs=0.0011)
+            del setup.fetcher._records[RATINGS]
+            setup.now += LATELY
+
+    scenario(monkeypatch, steps)
