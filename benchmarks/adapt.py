@@ -14,7 +14,7 @@ from benchmarks.environments import ask, python_of
 from benchmarks.recommend import write_ratings
 from benchmarks.records import Learning, fetched
 from recommender import kernels
-from recommender.models.knn_baseline import KNNBaseline
+from recommender.models.knn_baseline.knn_baseline import KNNBaseline
 from recommender.settings import Settings
 
 DEFAULT = Settings().model

@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from recommender.models.base import FloatArray, IntArray
-from recommender.models.sequence_knn import Profile
+from recommender.models.sequence.sequence_knn import Profile
 
 #: Own items with a smaller share of the evidence are not named.
 LEAST_SHARE = 0.005

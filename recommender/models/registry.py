@@ -24,25 +24,37 @@ __all__ = ["ModelError", "canonical", "check", "create", "describe", "warm"]
 # nothing to those who do not use it.
 _MODELS: dict[str, tuple[str, str, str]] = {
     "blend": (
-        "blend",
+        "blend.blend",
         "Blend",
         "sequence neighbours, co-occurrence and popularity, weighted as the stream teaches",
     ),
     "sequence-knn": (
-        "sequence_knn",
+        "sequence.sequence_knn",
         "SequenceKNN",
         "sequence neighbours: users whose histories hold your newest items close together",
     ),
-    "item-knn": ("item_knn", "ItemKNN", "co-occurrence with recency: what stands near your newest items"),
+    "item-knn": (
+        "sequence.item_knn",
+        "ItemKNN",
+        "co-occurrence with recency: what stands near your newest items",
+    ),
     "user-knn": ("user_knn", "UserKNN", "ratings predicted from the users who rate most like you"),
-    "bpr": ("bpr", "BPR", "FluRS' BPRMF with its signs mended: factors that learn to rank"),
+    "bpr": ("factors.bpr", "BPR", "FluRS' BPRMF with its signs mended: factors that learn to rank"),
     "popular": ("popular", "Popular", "the items that most users rate positively, of all time"),
     "popular-recent": ("popular", "PopularRecent", "the same with old ratings fading: half_life in events"),
-    "mf": ("mf", "MF", "FluRS' incremental matrix factorization, as a compiled loop over growing arrays"),
-    "cooc": ("cooc", "Cooc", "how often an item was liked together with what the user likes"),
-    "cosine": ("cosine", "Cosine", "incremental item cosine: the same, by how often both were liked"),
+    "mf": (
+        "factors.mf",
+        "MF",
+        "FluRS' incremental matrix factorization, as a compiled loop over growing arrays",
+    ),
+    "cooc": ("cooccurrence.cooc", "Cooc", "how often an item was liked together with what the user likes"),
+    "cosine": (
+        "cooccurrence.cosine",
+        "Cosine",
+        "incremental item cosine: the same, by how often both were liked",
+    ),
     "knn-baseline": (
-        "knn_model",
+        "knn_baseline.model",
         "KNNBaselineModel",
         "Surprise's KNNBaseline, adapting to each rating at once",
     ),
@@ -114,9 +126,9 @@ def warm(specs: Sequence[str] = ()) -> None:
 
 def _factory(name: str) -> tuple[Callable[..., Model], str]:
     if name.lower().startswith(_FLURS):
-        from recommender.models import flurs_adapter
+        from recommender.models.flurs import adapter
 
-        return flurs_adapter.factory(name[len(_FLURS) :]), name
+        return adapter.factory(name[len(_FLURS) :]), name
     if name not in _MODELS:
         raise ModelError(_unknown("model", name, [known for known, _ in describe()]))
     module, cls, _ = _MODELS[name]

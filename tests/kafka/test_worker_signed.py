@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from recommender.models.knn_baseline import KNNBaseline
+from recommender.models.knn_baseline.knn_baseline import KNNBaseline
 from tests.kafka.asking import asking
 from tests.kafka.support import Record, consume_all, produce
 from tests.kafka.worker_logs import Oracle, newest_checkpoint

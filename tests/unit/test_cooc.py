@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from recommender.history.history import History
 from recommender.models import registry
 from recommender.models.base import ModelContext
-from recommender.models.cooc import Cooc
+from recommender.models.cooccurrence.cooc import Cooc
 from recommender.models.options import ModelError
 
 USERS, ITEMS = 6, 7

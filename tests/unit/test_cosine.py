@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from recommender.history.history import History
 from recommender.models import registry
 from recommender.models.base import ModelContext
-from recommender.models.cosine import Cosine
+from recommender.models.cooccurrence.cosine import Cosine
 from recommender.models.options import ModelError
 
 USERS, ITEMS = 6, 7

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recommender.history.history import History
-from recommender.models import knn_pairs
 from recommender.models.base import ModelContext
-from recommender.models.knn_model import KNNBaselineModel
+from recommender.models.knn_baseline import kept_pairs
+from recommender.models.knn_baseline.model import KNNBaselineModel
 
 USERS, ITEMS = 7, 9
 #: What has no exact sums: `pearson_baseline`, and ratings on no grid.
@@ -78,17 +78,17 @@ def test_a_long_history_with_questions(similarity: str, step: float) -> None:
             some = draw.integers(0, ITEMS * 4, draw.integers(1, 12)).astype(np.int32)
             asked = int(draw.integers(USERS * 3))
             assert kept.estimate(asked, some)[0].tobytes() == nothing.estimate(asked, some)[0].tobytes()
-    assert kept.keeps == knn_pairs.FOUND
-    assert nothing.keeps == knn_pairs.NOTHING
+    assert kept.keeps == kept_pairs.FOUND
+    assert nothing.keeps == kept_pairs.NOTHING
 
 
 def test_ratings_on_no_grid_turn_sums_into_what_is_found() -> None:
     learned = model()
     for event in ((0, 0, 1.0), (0, 1, 2.0), (1, 0, 4.0), (1, 1, 5.0), (2, 0, 3.0)):
         learn(learned, event)
-    assert learned.keeps == knn_pairs.SUMMED
+    assert learned.keeps == kept_pairs.SUMMED
     before = answers(learned)
     learn(learned, (2, 1, 1 / 3))
     learn(learned, (2, 1, None))
-    assert learned.keeps == knn_pairs.FOUND
+    assert learned.keeps == kept_pairs.FOUND
     assert answers(learned) == before

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from recommender.events import Events
 from recommender.history.history import History
-from recommender.models import knn_baseline, knn_pairs, registry
+from recommender.models import registry
 from recommender.models.base import Arrays, ModelContext
-from recommender.models.knn_baseline import KNNBaseline, RatingError
-from recommender.models.knn_model import KNNBaselineModel
+from recommender.models.knn_baseline import kept_pairs, knn_baseline
+from recommender.models.knn_baseline.knn_baseline import KNNBaseline, RatingError
+from recommender.models.knn_baseline.model import KNNBaselineModel
 from recommender.models.options import ModelError
 
 SIMILARITIES = ["msd", "cosine", "pearson", "pearson_baseline"]
@@ -78,8 +79,8 @@ def test_kept_sums_give_what_the_ratings_give(similarity: str) -> None:
     kept, found = model(similarity=similarity, k=7), model(similarity=similarity, k=7, memory=0)
     for each in (kept, found):
         each.learn_ratings(users, items, ratings)
-    assert kept.keeps == knn_pairs.SUMMED
-    assert found.keeps == knn_pairs.NOTHING
+    assert kept.keeps == kept_pairs.SUMMED
+    assert found.keeps == kept_pairs.NOTHING
     assert all_scores(kept) == all_scores(found)
 
 
@@ -90,8 +91,8 @@ def test_sums_of_pairs_are_dropped_when_they_outgrow_their_memory() -> None:
     bounded, roomy = model(memory=2), model(memory=3)
     for each in (bounded, roomy):
         each.learn_ratings(users, items, ratings)
-    assert bounded.keeps == knn_pairs.FOUND
-    assert roomy.keeps == knn_pairs.SUMMED
+    assert bounded.keeps == kept_pairs.FOUND
+    assert roomy.keeps == kept_pairs.SUMMED
     assert all_scores(bounded) == all_scores(roomy)
 
 

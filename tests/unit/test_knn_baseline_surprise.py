@@ -11,7 +11,7 @@ import surprise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recommender.models.knn_baseline import KNNBaseline
+from recommender.models.knn_baseline.knn_baseline import KNNBaseline
 
 Key = tuple[str, str]
 SIMILARITIES = ["msd", "cosine", "pearson", "pearson_baseline"]

@@ -15,9 +15,9 @@ from recommender.evaluation.rating_stream import Stream
 from recommender.history.history import History
 from recommender.models import reasons, registry
 from recommender.models.base import ModelContext
-from recommender.models.blend import Blend
-from recommender.models.blend_features import FEATURES, HALF_LIVES
-from recommender.models.blend_sample import contestants
+from recommender.models.blend.blend import Blend
+from recommender.models.blend.features import FEATURES, HALF_LIVES
+from recommender.models.blend.sample import contestants
 
 Pair = tuple[int, int]
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from recommender.history.history import History
 from recommender.models.base import FloatArray, IntArray, ModelContext
-from recommender.models.blend import Blend
-from recommender.models.blend_blocks import BLOCK, exponentials, logarithms, room
-from recommender.models.blend_choice import BELOW, BEST, look
-from recommender.models.trials import DEPTH, FACTORS
+from recommender.models.blend.blend import Blend
+from recommender.models.blend.blocks import BLOCK, exponentials, logarithms, room
+from recommender.models.blend.choice import BELOW, BEST, look
+from recommender.models.blend.trials import DEPTH, FACTORS
 
 positive = st.floats(1e-300, 1e300, allow_subnormal=False)
 

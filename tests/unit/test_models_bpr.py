@@ -12,8 +12,8 @@ from flurs.recommender import BPRMFRecommender
 
 from recommender.history.history import History
 from recommender.models.base import ModelContext
-from recommender.models.bpr import BPR
-from recommender.models.item_knn import ItemKNN
+from recommender.models.factors.bpr import BPR
+from recommender.models.sequence.item_knn import ItemKNN
 from recommender.models.user_knn import UserKNN
 from tests.unit.test_history import columns
 from tests.unit.test_models_conformance import random_log

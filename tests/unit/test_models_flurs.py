@@ -15,7 +15,7 @@ from flurs.recommender import BPRMFRecommender, MFRecommender, SketchRecommender
 
 from recommender.history.history import History
 from recommender.models.base import Model, ModelContext
-from recommender.models.flurs_models import FlursBPRMF, FlursMF, FlursSketch, FlursUserKNN
+from recommender.models.flurs.models import FlursBPRMF, FlursMF, FlursSketch, FlursUserKNN
 from tests.unit.test_history import Log, columns
 
 ITEMS = np.arange(4, dtype=np.int32)

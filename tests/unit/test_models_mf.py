@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from recommender.history.history import History
 from recommender.models import registry
 from recommender.models.base import Arrays, ModelContext
-from recommender.models.mf import MF
+from recommender.models.factors.mf import MF
 from recommender.models.options import ModelError
 from tests.unit.test_history import Log, columns
 from tests.unit.test_models_conformance import random_log

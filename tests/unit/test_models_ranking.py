@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recommender.models import ranking
 from recommender.models.base import FloatArray
-from recommender.models.ranking import ListwiseRanker, solve
-from recommender.models.trials import FACTORS, Trials, judge
+from recommender.models.blend import ranking
+from recommender.models.blend.ranking import ListwiseRanker, solve
+from recommender.models.blend.trials import FACTORS, Trials, judge
 
 
 def test_the_ranker_finds_the_weights_that_made_the_choices() -> None:

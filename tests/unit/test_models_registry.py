@@ -7,8 +7,8 @@ import pytest
 from recommender.history.history import History
 from recommender.models import registry
 from recommender.models.base import ModelContext
-from recommender.models.flurs_models import FlursUserKNN
-from recommender.models.mf import MF
+from recommender.models.factors.mf import MF
+from recommender.models.flurs.models import FlursUserKNN
 
 
 def create(spec: str) -> object:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from recommender.history.history import History
 from recommender.models.base import ModelContext
 from recommender.models.options import ModelError
-from recommender.models.sequence_knn import SequenceKNN
+from recommender.models.sequence.sequence_knn import SequenceKNN
 from tests.unit.naive import NaiveHistory, naive_sequence_knn
 from tests.unit.test_history import Log, clicks, columns
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 
 from recommender.history.history import History
 from recommender.models.base import ModelContext
-from recommender.models.mf import MF
+from recommender.models.factors.mf import MF
 from recommender.models.options import ModelError
 from recommender.models.popular import Popular, PopularRecent
 from recommender.models.random import Random

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from recommender.models.nearest import adjustments
+from recommender.models.knn_baseline.nearest import adjustments
 from tests.unit.doubles import few
 
 #: Neighbouring floats, equal ones, none and negative ones.

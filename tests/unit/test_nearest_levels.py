@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from recommender.models.nearest_levels import LANES, adjustments, columns_for, level
-from recommender.models.similarities import SIMILARITIES
+from recommender.models.knn_baseline.nearest_levels import LANES, adjustments, columns_for, level
+from recommender.models.knn_baseline.similarities import SIMILARITIES
 
 
 def naive(sims: NDArray[np.float64], residuals: NDArray[np.float64], k: int, min_k: int) -> tuple[float, int]:

@@ -108,5 +108,5 @@ def test_interrupted_while_its_thread_begins(
         patched.setattr(selector.threading, "Thread", Interrupted)
         with pytest.raises(KeyboardInterrupt):
             open_consumer(silent, 5.0, {})
-    assert set(threading.enumerate()) <= before
+    wait_until(lambda: set(threading.enumerate()) <= before, 10)
     assert not any(each.fileno() != -1 for each in opened)

@@ -8,7 +8,7 @@ import sys
 CODE = """
 import gc
 from recommender import process, settings
-from recommender.models import mf_kernels
+from recommender.models.factors import kernels as mf_kernels
 process.prepare(settings.load({}, model="mf"))
 print(gc.get_freeze_count() > 10_000, gc.get_threshold()[0] == process.COLLECT_AFTER)
 print(any(each.signatures for each in vars(mf_kernels).values() if hasattr(each, "signatures")))

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from recommender.history.history import History
-from recommender.models import mf, registry
+from recommender.models import registry
 from recommender.models.base import ModelContext
-from recommender.models.mf import MF
-from recommender.models.mf_kernels import score_all
-from recommender.models.rounded import RoundedItems
+from recommender.models.factors import mf
+from recommender.models.factors.kernels import score_all
+from recommender.models.factors.mf import MF
+from recommender.models.factors.rounded import RoundedItems
 from recommender.top import contenders
 from tests.unit.doubles import few
 from tests.unit.test_history import columns

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from recommender.feedback import Feedback
 from recommender.ingest import Ingest, Outcome
 from recommender.messages import BadMessage, RatingDecoder
-from recommender.models.knn_baseline import KNNBaseline
+from recommender.models.knn_baseline.knn_baseline import KNNBaseline
 from recommender.requests import Request
 from recommender.shard import Shard, ShardOptions
 from tests.unit.doubles import FakeRecord, few

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from recommender.commands.evaluate import evaluate
 from recommender.evaluation import top_accuracy
 from recommender.evaluation.top_accuracy import ALL, RANDOM, Signed, SplitError
-from recommender.models.knn_baseline import KNNBaseline
+from recommender.models.knn_baseline.knn_baseline import KNNBaseline
 from recommender.models.options import ModelError
 from tests.unit.doubles import few
 

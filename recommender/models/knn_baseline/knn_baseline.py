@@ -12,7 +12,7 @@ from recommender.catalog import Catalog
 from recommender.errors import RecommenderError
 from recommender.history.history import History
 from recommender.models.base import Arrays, IntArray, ModelContext
-from recommender.models.knn_model import KNNBaselineModel
+from recommender.models.knn_baseline.model import KNNBaselineModel
 from recommender.top import best
 
 

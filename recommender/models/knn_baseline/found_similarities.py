@@ -11,11 +11,11 @@ from numba import njit
 from numpy.typing import NDArray
 
 from recommender.models.base import FloatArray, IntArray
-from recommender.models.baselines import Baselines
-from recommender.models.knn_pairs import KeptPairs, put_rows
-from recommender.models.nearest_levels import columns_for, level
+from recommender.models.knn_baseline.baselines import Baselines
+from recommender.models.knn_baseline.kept_pairs import KeptPairs, put_rows
+from recommender.models.knn_baseline.nearest_levels import columns_for, level
+from recommender.models.knn_baseline.similarities import PEARSON_BASELINE, SUMS, Parameters, add, similarity
 from recommender.models.rating_rows import Rows
-from recommender.models.similarities import PEARSON_BASELINE, SUMS, Parameters, add, similarity
 
 _COLUMNS = np.array(SUMS)
 #: So many similarities are found at a time.

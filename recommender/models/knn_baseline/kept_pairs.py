@@ -14,9 +14,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from recommender.models.nearest_levels import columns_for, level
+from recommender.models.knn_baseline.nearest_levels import columns_for, level
+from recommender.models.knn_baseline.similarities import SUMS, count_all, similarity
 from recommender.models.pairs import pair_count, pair_index
-from recommender.models.similarities import SUMS, count_all, similarity
 
 #: What is kept: nothing, similarities that were found, or sums too.
 NOTHING, FOUND, SUMMED = range(3)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from recommender.models import blend_features as features
 from recommender.models.base import FloatArray, IntArray
+from recommender.models.blend import features
 from recommender.models.randomness import mix, uniform
 
 #: A catalogue of up to twice as many items is looked at as a whole.
@@ -62,7 +62,7 @@ def contestants(
     Parameters
     ----------
     table : float array, shape (items, COLUMNS)
-        See `recommender.models.blend_features`.
+        See `recommender.models.blend.features`.
     now : int
         The number of the next event.
     rated : int32 array
@@ -70,7 +70,7 @@ def contestants(
     item : int
         What the user is about to choose.
     sums : float array, shape (items, 2)
-        From `recommender.models.blend_evidence`; may be shorter than the table.
+        From `recommender.models.blend.evidence`; may be shorter than the table.
     turn : int
         Decides which part.
     """

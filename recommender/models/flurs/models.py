@@ -17,7 +17,7 @@ from flurs.recommender import (
 )
 
 from recommender.models.base import Arrays, Model, ModelContext
-from recommender.models.flurs_adapter import GuardedFlurs, copied, vectors
+from recommender.models.flurs.adapter import GuardedFlurs, copied, vectors
 from recommender.models.options import between, one_of
 
 

@@ -9,8 +9,8 @@ import math
 import numpy as np
 
 from recommender.compiled import background_kernel, kernel
-from recommender.models.prefetch import LINE, prefetch
-from recommender.models.sequence_kernels import first_walked, meet, raised
+from recommender.models.blend.prefetch import LINE, prefetch
+from recommender.models.sequence.kernels import first_walked, meet, raised
 
 #: How much an entry counts so many half events from a shared item; the last is of all that are farther.
 CLOSENESS = np.array([*(0.95 ** max(d / 2 - 1, 0.0) for d in range(41)), 0.0])
@@ -25,9 +25,9 @@ _ENTRIES_OF_A_LINE = LINE // 4
 def evidence(h, own_user, items, strengths, lasting, raters, near, walked, effort, t, sums):
     """Add what other users' histories say around `items` to `sums`, shape (items of the shard, 2).
 
-    Column 0 is the sequence neighbours' sum, see `recommender.models.sequence_knn`, over the newest `near`
-    items alone. Column 1 asks all of them, and wherever they stand: each neighbour speaks for its whole
-    history with the power 1.5 of its shares times `lasting`, shape (items,).
+    Column 0 is the sequence neighbours' sum, see `recommender.models.sequence.sequence_knn`, over the newest
+    `near` items alone. Column 1 asks all of them, and wherever they stand: each neighbour speaks for its
+    whole history with the power 1.5 of its shares times `lasting`, shape (items,).
     """
     entry_items, weights, users = h.entry_items, h.entry_weights, h.users
     met, touches = np.int64(0), np.int64(0)
@@ -89,7 +89,7 @@ def _fetch(h, user, slot, walked):
 
 @kernel
 def _spread(positions, start, used, slot, share, mass):
-    """As `recommender.models.sequence_kernels.spread`, the ends first: the rest is vector instructions.
+    """As `recommender.models.sequence.kernels.spread`, the ends first: the rest is vector instructions.
 
     The ends may lie too far out, where nothing is added: to find them out costs more.
     """

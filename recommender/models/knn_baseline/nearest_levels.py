@@ -16,8 +16,8 @@ import numpy as np
 from numba import njit
 from numba.extending import register_jitable
 
-from recommender.models.nearest import cut
-from recommender.models.similarities import COSINE, PEARSON_BASELINE
+from recommender.models.knn_baseline.nearest import cut
+from recommender.models.knn_baseline.similarities import COSINE, PEARSON_BASELINE
 
 #: How many candidates lie side by side; the number of columns is a multiple of it.
 LANES = 64

@@ -3,7 +3,7 @@
 """What a blend knows about a user and each candidate, as a row of numbers.
 
 Two kinds of evidence: what other users' histories say around the user's newest items
-(`recommender.models.blend_evidence`), and how often and how lately each item was rated, over several
+(`recommender.models.blend.evidence`), and how often and how lately each item was rated, over several
 memories.
 """
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from recommender.compiled import background_kernel, dividing_kernel, kernel
 from recommender.models.base import FloatArray
-from recommender.models.blend_blocks import BLOCK, exponentials, logarithms
+from recommender.models.blend.blocks import BLOCK, exponentials, logarithms
 
 #: The columns of a row of features, in order.
 FEATURES = (

@@ -34,12 +34,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recommender.events import Events
-from recommender.models import rounded
 from recommender.models.base import NEVER, Arrays, FloatArray, IntArray, ModelContext
-from recommender.models.mf_kernels import LANES, descend, score_all
+from recommender.models.factors import rounded
+from recommender.models.factors.kernels import LANES, descend, score_all
+from recommender.models.factors.rounded import RoundedItems
 from recommender.models.options import between, one_of
 from recommender.models.randomness import fill_normal
-from recommender.models.rounded import RoundedItems
 from recommender.top import leading
 
 #: From so many candidates on, a pass over rounded factors tells which of them need exact scores.

@@ -27,8 +27,8 @@ from recommender.compiled import kernel
 from recommender.events import Events
 from recommender.history.index import find
 from recommender.models.base import ModelContext
-from recommender.models.mf import MF
-from recommender.models.mf_kernels import product
+from recommender.models.factors.kernels import product
+from recommender.models.factors.mf import MF
 from recommender.models.options import between
 from recommender.models.randomness import mix
 

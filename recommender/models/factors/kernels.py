@@ -1,6 +1,6 @@
 # mypy: allow-untyped-defs, allow-untyped-calls, no-check-untyped-defs
 # numba types the kernels by what they are called with.
-"""The loops of matrix factorization; what they compute is said in `recommender.models.mf`."""
+"""The loops of matrix factorization; what they compute is said in `recommender.models.factors.mf`."""
 
 from __future__ import annotations
 

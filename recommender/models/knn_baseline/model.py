@@ -10,19 +10,19 @@ from numpy.typing import NDArray
 
 from recommender.events import Events
 from recommender.history.history import History
-from recommender.models import (
+from recommender.models import rating_rows
+from recommender.models.base import NEVER, Arrays, FloatArray, IntArray, ModelContext
+from recommender.models.knn_baseline import (
     baselines,
     found_similarities,
-    knn_learning,
-    knn_pairs,
+    kept_pairs,
+    learning,
     neighbourhoods,
-    rating_rows,
     similarities,
 )
-from recommender.models.base import NEVER, Arrays, FloatArray, IntArray, ModelContext
 from recommender.models.options import ModelError, between, one_of
 
-_NAME = knn_learning.NAME
+_NAME = learning.NAME
 
 
 class KNNBaselineModel:
@@ -121,7 +121,7 @@ class KNNBaselineModel:
         self._user_based, self._retrain, self._n_epochs = user_based, retrain, n_epochs
         self._low, self._high = low, high
         pairwise = (float(min_support), float(shrinkage))
-        self._learning = knn_learning.LearningParameters(kind, float(reg_u), float(reg_i), *pairwise)
+        self._learning = learning.LearningParameters(kind, float(reg_u), float(reg_i), *pairwise)
         self._estimating = similarities.Parameters(kind, k, min_k, *pairwise)
         self._memory = memory
         self._clear()
@@ -132,7 +132,7 @@ class KNNBaselineModel:
         self._counters = np.zeros(1, np.int64)
         self._events = self._user_count = self._item_count = 0
         self._exact = True
-        self._pairs, self._kept = knn_pairs.no_pairs(self._learning.kind), knn_pairs.NOTHING
+        self._pairs, self._kept = kept_pairs.no_pairs(self._learning.kind), kept_pairs.NOTHING
 
     @property
     def events(self) -> int:
@@ -141,15 +141,15 @@ class KNNBaselineModel:
 
     @property
     def keeps(self) -> int:
-        """What is kept for pairs of items: `knn_pairs.SUMMED`, `FOUND` or `NOTHING`."""
-        if self._user_based or self._item_count > self._most_items(knn_pairs.FOUND):
-            return knn_pairs.NOTHING
+        """What is kept for pairs of items: `kept_pairs.SUMMED`, `FOUND` or `NOTHING`."""
+        if self._user_based or self._item_count > self._most_items(kept_pairs.FOUND):
+            return kept_pairs.NOTHING
         exact = self._exact and self._learning.kind != similarities.PEARSON_BASELINE
-        kept = exact and self._item_count <= self._most_items(knn_pairs.SUMMED)
-        return knn_pairs.SUMMED if kept else knn_pairs.FOUND
+        kept = exact and self._item_count <= self._most_items(kept_pairs.SUMMED)
+        return kept_pairs.SUMMED if kept else kept_pairs.FOUND
 
     def _most_items(self, what: int) -> int:
-        return knn_pairs.most_items(what, self._learning.kind, self._memory)
+        return kept_pairs.most_items(what, self._learning.kind, self._memory)
 
     def knows(self, user: int) -> bool:
         """Whether any rating of the user stands; else estimates are baselines."""
@@ -172,7 +172,7 @@ class KNNBaselineModel:
         self._make_room(user + 1, item + 1, exact)
         done = 0
         while done < len(users):
-            training = knn_learning.next_training(self._events, self._retrain)
+            training = learning.next_training(self._events, self._retrain)
             stop = min(len(users), done + training - self._events)
             self._learn_run(done, stop, users, items, ratings)
             self._events += stop - done
@@ -182,7 +182,7 @@ class KNNBaselineModel:
 
     def _learn_run(self, begin: int, end: int, users: IntArray, items: IntArray, ratings: FloatArray) -> None:
         while begin < end:
-            begin = knn_learning.learn(
+            begin = learning.learn(
                 self._users,
                 self._items,
                 self._baselines,
@@ -213,17 +213,17 @@ class KNNBaselineModel:
             self._baselines = baselines.enlarged(b, *sizes)
         keeps, kind = self.keeps, self._learning.kind
         if keeps != self._kept:
-            self._pairs, self._kept = knn_pairs.no_pairs(kind), keeps
-        if keeps != knn_pairs.NOTHING:
+            self._pairs, self._kept = kept_pairs.no_pairs(kind), keeps
+        if keeps != kept_pairs.NOTHING:
             most = self._most_items(keeps)
-            self._pairs = knn_pairs.enlarged(self._pairs, keeps, kind, self._item_count, most)
+            self._pairs = kept_pairs.enlarged(self._pairs, keeps, kind, self._item_count, most)
 
     def train(self) -> None:
         """Find the mean and all baselines from the ratings that stand."""
         p = self._learning
         baselines.train(self._baselines, self._users, self._items, self._n_epochs, p.reg_u, p.reg_i)
         if p.kind == similarities.PEARSON_BASELINE:
-            knn_pairs.mark_all(self._pairs)
+            kept_pairs.mark_all(self._pairs)
 
     def estimate(self, user: int, candidates: IntArray) -> tuple[FloatArray, IntArray]:
         """Estimated ratings and actual neighbours of `candidates`, both of shape (candidates,).
@@ -235,7 +235,7 @@ class KNNBaselineModel:
         learned = (self._users, self._items, self._baselines, self._estimating)
         if self._user_based:
             neighbourhoods.estimate_by_users(*learned, user, candidates, scores, neighbours)
-        elif self._kept == knn_pairs.NOTHING:
+        elif self._kept == kept_pairs.NOTHING:
             mine = found_similarities.items_of(self._users, user)
             height = found_similarities.block_height(mine)
             for first in range(0, len(candidates), height):
@@ -244,7 +244,7 @@ class KNNBaselineModel:
                 asked = True, user, candidates[part], scores[part], neighbours[part]
                 neighbourhoods.estimate_by_items(*learned, *pairs, *asked)
         else:
-            if self._kept == knn_pairs.FOUND:
+            if self._kept == kept_pairs.FOUND:
                 kept = self._pairs, self._item_count
                 found_similarities.bring_up_to_date(*learned, *kept, user, candidates)
             pairs = self._pairs.similarities, self._pairs.levels
@@ -296,9 +296,9 @@ class KNNBaselineModel:
         ModelError
             Arrays are missing, or their lengths contradict each other.
         """
-        knn_learning.check(state)
+        learning.check(state)
         self._clear()
-        entries = knn_learning.saved_rows(state)
+        entries = learning.saved_rows(state)
         numbers = cast("NDArray[np.int64]", state["counters"]).tolist()
         self._events, user_count, item_count, exact = numbers[:4]
         self._counters[:] = numbers[4:]
@@ -307,10 +307,10 @@ class KNNBaselineModel:
         self._make_room(user_count, item_count, bool(exact))
         for saved in baselines.Baselines._fields:
             getattr(self._baselines, saved)[: len(state[saved])] = state[saved]
-        if self._kept == knn_pairs.SUMMED:
+        if self._kept == kept_pairs.SUMMED:
             p = self._learning
             pairwise = (p.kind, p.min_support, p.shrinkage)
-            knn_pairs.recount(self._pairs, *pairwise, self._users, self._item_count)
+            kept_pairs.recount(self._pairs, *pairwise, self._users, self._item_count)
 
 
 def warm() -> None:

@@ -2,10 +2,10 @@ r"""A blend of sequence neighbours, co-occurrence and popularity that learns on 
 
 No single method is safe: on a drifting stream what was popular lately beats co-occurrence, on a sparse one
 even what was popular ever does. So each candidate gets a row of features
-(`recommender.models.blend_features`), its score is their weighted sum, and the weights are learned from a
-sample of the positive ratings, each looked at just before it is learned (`recommender.models.ranking`).
+(`recommender.models.blend.features`), its score is their weighted sum, and the weights are learned from a
+sample of the positive ratings, each looked at just before it is learned (`recommender.models.blend.ranking`).
 
-How far to trust popularity at the top of the list is tried out (`recommender.models.trials`).
+How far to trust popularity at the top of the list is tried out (`recommender.models.blend.trials`).
 
 Users without history, users with a short one and all others differ in what works; each kind has weights of
 its own, drawn towards the common ones.
@@ -20,17 +20,17 @@ from numpy.typing import NDArray
 
 from recommender.events import Events
 from recommender.history.history import History
-from recommender.models import blend_features as kernels
 from recommender.models.base import Arrays, FloatArray, IntArray, ModelContext
-from recommender.models.blend_blocks import room
-from recommender.models.blend_choice import look
-from recommender.models.blend_evidence import evidence
-from recommender.models.blend_sample import FEW_ITEMS, contestants, next_sampled
+from recommender.models.blend import features as kernels
+from recommender.models.blend.blocks import room
+from recommender.models.blend.choice import look
+from recommender.models.blend.evidence import evidence
+from recommender.models.blend.ranking import ListwiseRanker
+from recommender.models.blend.sample import FEW_ITEMS, contestants, next_sampled
+from recommender.models.blend.trials import Trials
 from recommender.models.options import between
-from recommender.models.ranking import ListwiseRanker
-from recommender.models.sequence_kernels import LOOK_BACK, Scratch, newest
-from recommender.models.sequence_knn import Profile, fading_raters
-from recommender.models.trials import Trials
+from recommender.models.sequence.kernels import LOOK_BACK, Scratch, newest
+from recommender.models.sequence.sequence_knn import Profile, fading_raters
 
 #: Weights before the first observation, in the order of `FEATURES`: about the mean of what was learned on the
 #: first halves of nine streams of several kinds (films, purchases, files that developers change, generated

@@ -1,6 +1,6 @@
 # mypy: allow-untyped-defs, allow-untyped-calls, no-check-untyped-defs
 # numba types the kernels by what they are called with.
-"""The compiled loops of `recommender.models.sequence_knn`, where their formula is said."""
+"""The compiled loops of `recommender.models.sequence.sequence_knn`, where their formula is said."""
 
 from __future__ import annotations
 

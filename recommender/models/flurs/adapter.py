@@ -198,10 +198,10 @@ def factory(name: str) -> Callable[..., Model]:
     ModelError
         FluRS has none of that name.
     """
-    from recommender.models import flurs_models
+    from recommender.models.flurs import models
 
     wanted = "".join(letter for letter in name.lower() if letter.isalnum()).removesuffix("recommender")
-    if wanted not in flurs_models.BY_NAME:
-        known = ", ".join(f"flurs:{known}" for known in flurs_models.NAMES)
+    if wanted not in models.BY_NAME:
+        known = ", ".join(f"flurs:{known}" for known in models.NAMES)
         raise ModelError(f"unknown FluRS recommender: {name!r}. Known: {known}")
-    return flurs_models.BY_NAME[wanted]
+    return models.BY_NAME[wanted]

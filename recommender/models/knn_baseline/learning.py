@@ -8,12 +8,13 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from recommender.models import knn_pairs, rating_rows
+from recommender.models import rating_rows
 from recommender.models.base import NEVER, Arrays, FloatArray
-from recommender.models.baselines import Baselines, refresh
-from recommender.models.knn_pairs import FOUND, SUMMED
+from recommender.models.knn_baseline import kept_pairs
+from recommender.models.knn_baseline.baselines import Baselines, refresh
+from recommender.models.knn_baseline.kept_pairs import FOUND, SUMMED
+from recommender.models.knn_baseline.similarities import count_rating
 from recommender.models.options import ModelError
-from recommender.models.similarities import count_rating
 
 NAME = "knn-baseline"
 _SAVED = ("user_lengths", "entry_items", "entry_ratings", "entry_orders", "counters")
@@ -50,7 +51,7 @@ def learn(  # type: ignore[no-untyped-def]
                 count_rating(kept.sums, p.kind, users, user, item, users.values[place], -1.0)
             if not withdrawn:
                 count_rating(kept.sums, p.kind, users, user, item, rating, 1.0)
-            knn_pairs.refresh(kept, p.kind, p.min_support, p.shrinkage, users, user, item)
+            kept_pairs.refresh(kept, p.kind, p.min_support, p.shrinkage, users, user, item)
         elif keeps == FOUND:
             loses_first = withdrawn and place == users.start[user]
             _mark(kept, users, user, item, loses_first, not b.users_trained[user])
@@ -77,9 +78,9 @@ def _mark(kept, users, user, item, loses_first, moves):  # type: ignore[no-untyp
     Those of the item. And of all the user's items with each other, where the user's baseline moves, or where
     the first rating goes: users are added up in the order of their first ratings.
     """
-    knn_pairs.mark(kept, item)
+    kept_pairs.mark(kept, item)
     if loses_first or moves:
-        knn_pairs.mark_row(kept, users, user)
+        kept_pairs.mark_row(kept, users, user)
 
 
 def next_training(event: int, retrain: int) -> int:

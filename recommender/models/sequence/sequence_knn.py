@@ -34,9 +34,9 @@ from numpy.typing import NDArray
 
 from recommender.events import Events
 from recommender.history.history import History
-from recommender.models import sequence_kernels as kernels
 from recommender.models.base import NEVER, Arrays, FloatArray, IntArray, ModelContext
 from recommender.models.options import between
+from recommender.models.sequence import kernels
 
 #: However old an entry is, so many of its raters may become neighbours.
 LEAST_RATERS = 8

@@ -7,9 +7,9 @@ import math
 import numpy as np
 from numba import njit
 
-from recommender.models import cooc
 from recommender.models.base import FloatArray, IntArray, ModelContext
-from recommender.models.cooc import Cooc
+from recommender.models.cooccurrence import cooc
+from recommender.models.cooccurrence.cooc import Cooc
 from recommender.models.pairs import pair_index
 
 
@@ -21,7 +21,7 @@ class Cosine(Cooc):
     Item-based collaborative filtering (Sarwar et al.: Item-based collaborative filtering recommendation
     algorithms, WWW 2001) on likes, in the incremental form of Papagelis et al.: Incremental collaborative
     filtering for highly-scalable recommendation algorithms (2005): the counts that cosines are made of are
-    what is updated. L(u), U_i and the memory are as in `recommender.models.cooc`.
+    what is updated. L(u), U_i and the memory are as in `recommender.models.cooccurrence.cooc`.
 
     Parameters
     ----------

@@ -12,9 +12,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from recommender.models import nearest, nearest_levels
-from recommender.models.found_similarities import lengths_of, of_user
-from recommender.models.nearest_levels import columns_for
+from recommender.models.knn_baseline import nearest, nearest_levels
+from recommender.models.knn_baseline.found_similarities import lengths_of, of_user
+from recommender.models.knn_baseline.nearest_levels import columns_for
 
 #: Looking a candidate up costs as much as passing over so many items that are none.
 _SPARSE = 3

@@ -11,9 +11,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from recommender.models.blend_blocks import BLOCK
-from recommender.models.blend_features import VIEWS, fill, rows, survey, weighted
-from recommender.models.trials import judge
+from recommender.models.blend.blocks import BLOCK
+from recommender.models.blend.features import VIEWS, fill, rows, survey, weighted
+from recommender.models.blend.trials import judge
 
 #: Of the candidates that score best so many are learned from, and of those below so many in all.
 BEST, BELOW = 60, 39
@@ -36,7 +36,7 @@ def look(
         Decides which of the candidates that do not score well are looked at.
     weights : float array, shape (features,)
     first, last, keep, gains
-        See `recommender.models.trials.Trials`; `gains` are updated.
+        See `recommender.models.blend.trials.Trials`; `gains` are updated.
 
     Returns
     -------

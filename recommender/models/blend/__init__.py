@@ -1,0 +1,1 @@
+"""The default model: others and cheap features, mixed with weights that the stream teaches."""

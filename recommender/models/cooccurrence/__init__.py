@@ -1,0 +1,1 @@
+"""What is liked together: counts, and their cosine."""

@@ -1,0 +1,1 @@
+"""FluRS' own recommenders behind guards."""

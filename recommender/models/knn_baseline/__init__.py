@@ -1,0 +1,1 @@
+"""Surprise's KNNBaseline, adapting to each rating at once."""

@@ -1,0 +1,1 @@
+"""Sequence neighbours, and what they know of a single item."""
