@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import re
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,8 +25,17 @@ ANSWER_SECONDS = 5.0
 REQUEST_SECONDS = 30.0
 
 
+#: What kafka-python puts around the reason.
+WRAPPING = re.compile(r"^Bootstrap connection to \S+ failed: | \(backoff [\d.]+ secs\)$")
+#: What it says where a broker and a client do not understand each other.
+VAGUE = re.compile("disconnected|timed out|Timeout|Invalid frame")
+#: Its word for a broker that knows who asks, or does not, and says no; what follows is the broker's own.
+REFUSED = re.compile(r"SaslAuthenticationFailedError: (?:SaslAuthenticationFailedError: )?(?P<why>.*)")
+UNSUPPORTED = "UnsupportedSaslMechanismError"
+
+
 class BrokerUnreachableError(RecommenderError):
-    """No broker answered in the time given."""
+    """No broker answered in the time given, or it does not let us in."""
 
 
 @contextmanager
@@ -51,7 +61,8 @@ def open_admin(
     Raises
     ------
     BrokerUnreachableError
-        Nothing answered in time; says at which address and what the last attempt met.
+        Nothing answered in time; says at which address and what the last attempt met. Or the broker refuses
+        the user's name or password: that is not waited for.
     """
     addresses = [_address(each) for each in bootstrap_servers.split(",")]
     client = _wait(bootstrap_servers, addresses, wait_seconds, security or {}, tell)
@@ -70,11 +81,12 @@ def _wait(
 ) -> KafkaAdminClient:
     begun = time.monotonic()
     told = begun + FIRST_SECONDS - TELL_SECONDS
+    said: list[str] = []
     while True:
         left = begun + wait_seconds - time.monotonic()
         try:
             _knock(addresses, ANSWER_SECONDS)
-            return _client(bootstrap_servers, min(max(left, 1.0), ANSWER_SECONDS), security)
+            return _client(bootstrap_servers, min(max(left, 1.0), ANSWER_SECONDS), security, said)
         except OSError as error:
             cause = str(error)
         now = time.monotonic()
@@ -111,15 +123,20 @@ def _knock(addresses: list[tuple[str, int]], seconds: float) -> None:
     raise refused
 
 
-def _client(bootstrap_servers: str, seconds: float, security: Mapping[str, Any]) -> KafkaAdminClient:
-    """A client that has read the cluster's metadata, or an error and nothing left open."""
+def _client(
+    bootstrap_servers: str, seconds: float, security: Mapping[str, Any], said: list[str]
+) -> KafkaAdminClient:
+    """A client that has read the cluster's metadata, or an error and nothing left open.
+
+    `said` takes what was said of each attempt: one may be more telling than those after it.
+    """
     opened: list[Network] = []
 
     def network(**options: Any) -> Network:
         opened.append(Network(**options))
         return opened[-1]
 
-    with _last_warning() as warnings:
+    with _collecting(said):
         try:
             return KafkaAdminClient(
                 bootstrap_servers=[each.strip() for each in bootstrap_servers.split(",")],
@@ -133,30 +150,51 @@ def _client(bootstrap_servers: str, seconds: float, security: Mapping[str, Any])
             # The constructor that failed leaves its thread and sockets to nobody.
             for client in opened:
                 client.close()
-            raise OSError(warnings[-1] if warnings else str(error)) from error
+            refusal = _refusal(said, security)
+            if refusal is not None:
+                raise BrokerUnreachableError(f"The Kafka broker at {bootstrap_servers} {refusal}") from None
+            said.append(str(error))
+            raise OSError(_cause(said, security)) from error
+
+
+def _refusal(said: Sequence[str], security: Mapping[str, Any]) -> str | None:
+    """What a broker that answers does not accept, if it said so: waiting would not help."""
+    for each in said:
+        if refused := REFUSED.search(each):
+            return f"does not let user {security.get('sasl_plain_username')!r} in: {refused['why']}"
+        if UNSUPPORTED in each:
+            return f"does not know the SASL mechanism {security.get('sasl_mechanism')!r}"
+    return None
+
+
+def _cause(said: Sequence[str], security: Mapping[str, Any]) -> str:
+    """Why there is no connection, for a person, from what was said of each attempt."""
+    telling = [each for each in said if not VAGUE.search(each)]
+    if telling:
+        return telling[-1]
+    if security.get("sasl_mechanism"):
+        # kafka-python often misses what the broker says before it hangs up.
+        return f"{said[0]}, as where the user's name, the password or the mechanism is wrong"
+    protocol = security.get("security_protocol", "PLAINTEXT")
+    return f"{said[0]}, as where the broker expects another security protocol than {protocol}"
 
 
 @contextmanager
-def _last_warning() -> Iterator[list[str]]:
+def _collecting(said: list[str]) -> Iterator[None]:
     """Collect what kafka-python only logs while it tries to connect: its exception is just a timeout."""
-    collected: list[str] = []
 
     def collect(record: logging.LogRecord) -> bool:
         message = record.getMessage()
         # Of the others, some only say that it waits, and the last one repeats the timeout.
-        if (
-            record.levelno >= logging.WARNING
-            and "not ready" not in message
-            and "Bootstrap failed" not in message
-        ):
-            collected.append(message)
+        if record.levelno >= logging.WARNING and message.startswith("Bootstrap connection"):
+            said.append(WRAPPING.sub("", message))
         return False
 
-    loggers = [logging.getLogger(name) for name in ("kafka.net.manager", "kafka.net.connection")]
+    loggers = [logging.getLogger(f"kafka.net.{name}") for name in ("manager", "connection", "transport")]
     for logger in loggers:
         logger.addFilter(collect)
     try:
-        yield collected
+        yield
     finally:
         for logger in loggers:
             logger.removeFilter(collect)
