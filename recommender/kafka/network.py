@@ -25,7 +25,8 @@ class Selector(NetworkSelector):
 
     def __init__(self, **options: Any) -> None:
         self._io_thread: threading.Thread | None = None
-        super().__init__(**options)
+        # It warns of its own slowness, which on a busy machine says nothing.
+        super().__init__(**{**options, "slow_task_threshold_secs": 0})
         self.sockets: WeakSet[socket.socket] = WeakSet()
 
     def close(self) -> None:
