@@ -24,7 +24,6 @@ TELL_SECONDS = 5.0
 ANSWER_SECONDS = 5.0
 REQUEST_SECONDS = 30.0
 
-
 #: What kafka-python puts around the reason.
 WRAPPING = re.compile(r"^Bootstrap connection to \S+ failed: | \(backoff [\d.]+ secs\)$")
 #: What it says where a broker and a client do not understand each other.
