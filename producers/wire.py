@@ -13,7 +13,7 @@ from kafka.errors import KafkaError
 
 from recommender.kafka.admin import BrokerUnreachableError, open_admin
 from recommender.kafka.links import close_producer
-from recommender.kafka.network import Network
+from recommender.kafka.network import open_client
 from recommender.kafka.topic_configs import read_configs
 from recommender.kafka.topics import TopicsError
 from recommender.messages import Rating
@@ -60,8 +60,8 @@ def open_producer(
         limit = int(read_configs(admin, [topic])[topic].get("max.message.bytes", _REQUEST_BYTES))
     delivery_ms = max(int(delivery_seconds * 1000), 1000)
     try:
-        producer = KafkaProducer(
-            kafka_client=Network,
+        producer, _ = open_client(
+            KafkaProducer,
             bootstrap_servers=[each.strip() for each in bootstrap_servers.split(",")],
             client_id="recommender-replay",
             acks="all",

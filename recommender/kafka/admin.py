@@ -14,7 +14,7 @@ from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
 from recommender.errors import RecommenderError
-from recommender.kafka.network import Network
+from recommender.kafka.network import open_client
 from recommender.settings import Settings
 
 #: When somebody who waits for a broker is first told, and how often then.
@@ -132,31 +132,24 @@ def _client(
 
     `said` takes what was said of each attempt: one may be more telling than those after it.
     """
-    opened: list[Network] = []
-
-    def network(**options: Any) -> Network:
-        opened.append(Network(**options))
-        return opened[-1]
-
     with _collecting(said):
         try:
-            return KafkaAdminClient(
+            client, _ = open_client(
+                KafkaAdminClient,
                 bootstrap_servers=[each.strip() for each in bootstrap_servers.split(",")],
                 client_id="recommender",
                 bootstrap_timeout_ms=int(seconds * 1000),
                 request_timeout_ms=int(REQUEST_SECONDS * 1000),
-                kafka_client=network,
                 **security,
             )
         except KafkaError as error:
-            # The constructor that failed leaves its thread and sockets to nobody.
-            for client in opened:
-                client.close()
             refusal = _refusal(said, security)
             if refusal is not None:
                 raise BrokerUnreachableError(f"The Kafka broker at {bootstrap_servers} {refusal}") from None
             said.append(str(error))
             raise OSError(_cause(said, security)) from error
+    assert isinstance(client, KafkaAdminClient)
+    return client
 
 
 def _refusal(said: Sequence[str], security: Mapping[str, Any]) -> str | None:

@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 RETRY_SECONDS = 0.5
 
 
-def wait_for_brokers(client: AIOKafkaClient) -> None:
+def begin_with_brokers(client: AIOKafkaClient) -> None:
     """Let a client begin as soon as it knows a broker, however long that takes.
 
     Parameters

@@ -32,7 +32,7 @@ from recommender.errors import RecommenderError
 from recommender.kafka import bootstrap
 from recommender.kafka.bare_records import leave_bare
 from recommender.kafka.batch import Batch
-from recommender.kafka.passing import FETCH_WAIT, Passing
+from recommender.kafka.passing import Passing
 
 logger = logging.getLogger(__name__)
 #: Services log under their class' module; these are Faust's, and its log is quieter than ours.
@@ -103,10 +103,9 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         # Faust's round robin over all partitions parts ratings from requests of the same users wherever
         # the partitions do not divide evenly by the workers. Ranges, topic by topic, never do.
         consumer._partition_assignment_strategy = (RangePartitionAssignor,)
-        consumer._fetch_max_wait_ms = FETCH_WAIT
         # Else aiokafka goes on elsewhere without a word where Kafka has deleted what it asks for.
         consumer._auto_offset_reset = "none"
-        bootstrap.wait_for_brokers(consumer._client)
+        bootstrap.begin_with_brokers(consumer._client)
         return consumer
 
     async def on_start(self) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from kafka import KafkaConsumer, KafkaProducer
 from kafka.errors import KafkaError, KafkaTimeoutError
 
-from recommender.kafka.network import Network
+from recommender.kafka.network import Network, open_client
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ COMMON = {
 
 def open_producer(servers: str, seconds: float, security: Mapping[str, Any]) -> KafkaProducer:
     """A producer that sends at once, and each record once."""
-    return _open(
+    return open_client(
         KafkaProducer,
         bootstrap_servers=[each.strip() for each in servers.split(",")],
         bootstrap_timeout_ms=int(seconds * 1000),
@@ -46,7 +46,7 @@ def open_producer(servers: str, seconds: float, security: Mapping[str, Any]) -> 
 
 def open_consumer(servers: str, seconds: float, security: Mapping[str, Any]) -> tuple[KafkaConsumer, Network]:
     """A consumer without a group, and its network."""
-    return _open(
+    return open_client(
         KafkaConsumer,
         bootstrap_servers=[each.strip() for each in servers.split(",")],
         bootstrap_timeout_ms=int(seconds * 1000),
@@ -59,21 +59,6 @@ def open_consumer(servers: str, seconds: float, security: Mapping[str, Any]) -> 
         metadata_max_age_ms=METADATA_MILLISECONDS,
         **{**COMMON, **security},
     )
-
-
-def _open(kind: Callable[..., Any], **options: Any) -> tuple[Any, Network]:
-    opened: list[Network] = []
-
-    def network(**settings: Any) -> Network:
-        opened.append(Network(**settings))
-        return opened[-1]
-
-    try:
-        return kind(**options, kafka_client=network), opened[0]
-    except BaseException:
-        for each in opened:
-            each.close()
-        raise
 
 
 def close_producer(producer: KafkaProducer, seconds: float) -> None:

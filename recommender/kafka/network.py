@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from collections.abc import Callable
 from typing import Any
 from weakref import WeakSet
 
@@ -23,8 +24,9 @@ BEGIN_SECONDS = 5.0
 class Selector(NetworkSelector):
     """An event loop that closes, at its end, every socket that was opened for it."""
 
+    _io_thread: threading.Thread | None
+
     def __init__(self, **options: Any) -> None:
-        self._io_thread: threading.Thread | None = None
         # It warns of its own slowness, which on a busy machine says nothing.
         super().__init__(**{**options, "slow_task_threshold_secs": 0})
         self.sockets: WeakSet[socket.socket] = WeakSet()
@@ -74,3 +76,32 @@ class Network(KafkaNetClient):
     def partitions(self, topic: str) -> set[int]:
         """The partitions of a topic, as of the last metadata; empty if it is unknown."""
         return self.cluster.partitions_for_topic(topic) or set()
+
+
+def open_client(kind: Callable[..., Any], **options: Any) -> tuple[Any, Network]:
+    """Make a client of kafka-python; one that could not be made leaves no thread and no socket.
+
+    Parameters
+    ----------
+    kind : type
+        Such as `kafka.KafkaConsumer`.
+    **options
+        Of that client.
+
+    Returns
+    -------
+    client : object
+    network : Network
+    """
+    opened: list[Network] = []
+
+    def network(**settings: Any) -> Network:
+        opened.append(Network(**settings))
+        return opened[-1]
+
+    try:
+        return kind(**options, kafka_client=network), opened[0]
+    except BaseException:
+        for each in opened:
+            each.close()
+        raise

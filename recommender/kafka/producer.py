@@ -72,7 +72,7 @@ class Producer(driver.Producer):
         made = super()._new_producer(transactional_id)
         count_no_refused(made)
         wait_for_brokers(made)
-        bootstrap.wait_for_brokers(made.client)
+        bootstrap.begin_with_brokers(made.client)
         return made
 
     async def send(self, topic: str, *args: Any, **kwargs: Any) -> Any:

@@ -94,8 +94,8 @@ def requests(installation: Installation, sent: Sent, events: Events) -> tuple[li
     calm_twice = (twice - disturbed) & sent.requests.keys()
     if calm_twice:
         when = sorted((sent.requests[each], sorted(replies[each])) for each in calm_twice)
-        told = "; ".join(described(*each, events) for each in when[:: max(1, len(when) // 5)])
-        violations.append(f"{len(when)} requests have two replies although nobody had died then: {told}")
+        such = "; ".join(described(*each, events) for each in when[:: max(1, len(when) // 5)])
+        violations.append(f"{len(when)} requests have two replies although nobody had died then: {such}")
     if replies.keys() - sent.requests.keys():
         violations.append("there are replies to what nobody asked")
     calm = len(sent.requests) - len(disturbed)

@@ -4,17 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kafka.admin import (
-    ACL,
-    ACLOperation,
-    ACLPermissionType,
-    KafkaAdminClient,
-    ResourcePattern,
-    ResourceType,
-)
+from kafka.admin import ACL, ACLOperation, ACLPermissionType, ResourcePattern, ResourceType
 
 from recommender.broker.broker import LocalBroker
-from recommender.kafka.network import Network
+from recommender.kafka.admin import open_admin
 from tests.kafka.brokers import TEST_PROPERTIES
 from tests.kafka.workers import installed
 
@@ -26,7 +19,6 @@ CONTROLLED = {
 
 
 def forbid(address: str, group: str) -> None:
-    admin = KafkaAdminClient(bootstrap_servers=address, kafka_client=Network)
     everybody = ACL(
         "User:ANONYMOUS",
         "*",
@@ -34,9 +26,8 @@ def forbid(address: str, group: str) -> None:
         ACLPermissionType.DENY,
         ResourcePattern(ResourceType.GROUP, group),
     )
-    failed = admin.create_acls([everybody])["failed"]
-    admin.close()
-    assert not failed
+    with open_admin(address) as admin:
+        assert not admin.create_acls([everybody])["failed"]
 
 
 def test_a_group_that_it_may_not_join(tmp_path: Path) -> None:

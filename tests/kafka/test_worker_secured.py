@@ -6,13 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from kafka.admin import KafkaAdminClient, ScramMechanism, UserScramCredentialUpsertion
+from kafka.admin import ScramMechanism, UserScramCredentialUpsertion
 
 from producers.sending import replay
 from recommender import settings
 from recommender.client.client import Client
-from recommender.kafka.admin import security_options
-from recommender.kafka.network import Network
+from recommender.kafka.admin import open_admin, security_options
 from recommender.messages import Rating
 from tests.kafka.secured import PASSWORD, USER, Secured, secured_broker
 from tests.kafka.support import wait_until
@@ -24,10 +23,9 @@ COUNT = 200
 @pytest.fixture(scope="module")
 def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     with secured_broker(tmp_path_factory.mktemp("secured")) as broker:
-        admin = KafkaAdminClient(bootstrap_servers=broker.plain, kafka_client=Network)
         credential = UserScramCredentialUpsertion(USER, ScramMechanism.SCRAM_SHA_512, PASSWORD, 4096)
-        refused = admin.alter_user_scram_credentials([credential])
-        admin.close()
+        with open_admin(broker.plain) as admin:
+            refused = admin.alter_user_scram_credentials([credential])
         assert not any(refused.values()), refused
         yield broker
 

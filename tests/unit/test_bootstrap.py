@@ -51,7 +51,7 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def begin(*found: int | Exception) -> Client:
     client: Any = Client(*found)
-    bootstrap.wait_for_brokers(client)
+    bootstrap.begin_with_brokers(client)
     asyncio.run(client.bootstrap())
     made: Client = client
     return made

@@ -6,7 +6,6 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 from kafka import KafkaConsumer
@@ -38,16 +37,6 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[socket.socket]:
 
     monkeypatch.setattr(DirectSocket, "socket", remember)
     return made
-
-
-@contextmanager
-def create_network() -> Iterator[Network]:
-    network = Network(bootstrap_servers=["127.0.0.1:1"])
-    network._net.start()
-    try:
-        yield network
-    finally:
-        network.close()
 
 
 async def slow() -> None:
@@ -129,6 +118,8 @@ def test_interrupted_while_its_thread_begins(
 
 
 def test_a_busy_machine_is_not_a_warning(caplog: pytest.LogCaptureFixture) -> None:
-    with create_network() as network:
-        network._net.run(slow)
+    network = Network(bootstrap_servers=["127.0.0.1:1"])
+    network._net.start()
+    network._net.run(slow)
+    network.close()
     assert not caplog.records
