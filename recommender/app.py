@@ -14,6 +14,7 @@ from faust.types import TP
 from recommender import bulk, process, settings
 from recommender.answering import Answerer
 from recommender.checkpoint.checkpoint import CheckpointStore, Identity
+from recommender.demand import Demand
 from recommender.errors import RecommenderError
 from recommender.experiment.log_writer import LogWriter
 from recommender.faust_options import faust_options
@@ -36,6 +37,7 @@ from recommender.saving import Saving
 from recommender.settings import Settings, logs_recommendations
 from recommender.shard import ShardOptions
 from recommender.shards import LogGap, Shards
+from recommender.turns import Pace
 from recommender.watch import BrokerWatch
 
 logger = logging.getLogger(__name__)
@@ -106,6 +108,7 @@ def create_app(
     )
     app.topic_watch = _topic_watch(config, ratings)
     app.metrics = Metrics(app.shards)
+    demand = Demand()
     decoder = RatingDecoder(options.feedback.low, options.feedback.high, skips=options.feedback.skips)
     app.learner = Learner(
         app.shards,
@@ -113,7 +116,7 @@ def create_app(
         bulk_sender(app, {each.topic: each.max_message_bytes for each in found.values()}),
         _seeker(app, names.ratings),
         dead_letter_topic=names.dead_letters,
-        learn_slice=config.learn_slice / 1000,
+        pace=Pace(config.learn_slice / 1000, demand),
         learned=app.metrics.learned,
     )
     app.answerer = Answerer(
@@ -132,7 +135,7 @@ def create_app(
     )
     adoption = Adoption(config, app.shards, ratings)
     app.shards.ways = adoption.ways
-    bulk.set_transport(app, config.broker, _positions(app, names), bare=[names.ratings])
+    bulk.set_transport(app, config.broker, _positions(app, names), [names.ratings], demand)
     _add_agents(app, names)
     _add_saving(app, names, config)
     _add_watching(app, config)

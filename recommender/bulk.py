@@ -15,12 +15,19 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import AppT
 from yarl import URL
 
+from recommender.demand import Demand
 from recommender.kafka import consumer
 from recommender.kafka.consumer import Positions
 from recommender.kafka.producer import Producer
 
 
-def set_transport(app: AppT, broker: str, positions: Positions, bare: Collection[str] = ()) -> None:
+def set_transport(
+    app: AppT,
+    broker: str,
+    positions: Positions,
+    bare: Collection[str] = (),
+    demand: Demand | None = None,
+) -> None:
     """Give an app the transport that this module describes; before any topic of it is made.
 
     Parameters
@@ -32,6 +39,8 @@ def set_transport(app: AppT, broker: str, positions: Positions, bare: Collection
         Called with the partitions of one number each time reading them starts or restarts.
     bare : collection of str
         Topics whose records need not know their topic and partition, see `recommender.kafka.bare_records`.
+    demand : Demand, optional
+        Told of the records of all other topics.
     """
 
     class Consumer(consumer.Consumer):
@@ -39,6 +48,7 @@ def set_transport(app: AppT, broker: str, positions: Positions, bare: Collection
 
     Consumer.positions = staticmethod(positions)
     Consumer.bare = bare
+    Consumer.demand = demand or Demand()
 
     class Transport(driver.Transport):
         pass

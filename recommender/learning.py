@@ -32,8 +32,8 @@ class Learner:
     send_all : SendAll
     seek : Seek
     dead_letter_topic : str
-    learn_slice : float
-        How long learning may keep the event loop, in seconds.
+    pace : Pace
+        How long learning may keep the event loop.
     learned : function, optional
         Told of every run: the partition and its outcome.
     """
@@ -46,7 +46,7 @@ class Learner:
         seek: Seek,
         *,
         dead_letter_topic: str,
-        learn_slice: float,
+        pace: Pace,
         learned: Callable[[int, Outcome], None] = lambda partition, outcome: None,
     ) -> None:
         self._shards = shards
@@ -54,8 +54,7 @@ class Learner:
         self._send_all = send_all
         self._seek = seek
         self._dead_letter_topic = dead_letter_topic
-        self._slice = learn_slice
-        self._pace = Pace(learn_slice)
+        self._pace = pace
         self._learned = learned
         self._continuity = Continuity(ingest.topic, seek, shards.accept_gap)
 
@@ -99,7 +98,7 @@ class Learner:
             self._learned(batch.partition, outcome)
             if self._pace.is_over(len(records), took):
                 held.tainted = spoiled or bool(letters)
-                await give_way(self._slice)
+                await give_way(self._pace.seconds)
                 held.tainted = True
         if letters:
             # All at once: while they are on their way nothing is learned.

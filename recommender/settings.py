@@ -104,7 +104,7 @@ class Settings:
         high=3600,
     )
     learn_slice: float = _setting(
-        5.0, "how long learning may hold up requests at a stretch", unit="milliseconds", low=0.1, high=1000
+        3.0, "how long learning holds up requests that keep coming", unit="milliseconds", low=0.1, high=1000
     )
     fetch_records: int = _setting(
         4000, "records of all partitions together in one fetch", unit="records", low=1, high=100_000

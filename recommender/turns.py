@@ -6,11 +6,15 @@ import asyncio
 import time
 from collections.abc import Sized
 
+from recommender.demand import Demand
+
 # The processor's time, where it is told finely enough: while others have the processor no work is done.
 _coarse = time.get_clock_info("thread_time").resolution > 0.001
 clock = time.perf_counter if _coarse else time.thread_time
 #: Fewer at a stretch are not worth the calls that a stretch takes.
 LEAST = 128
+#: Where nobody asks, a stretch may be so many times as long.
+CALM = 2.0
 
 
 async def give_way(within: float) -> None:
@@ -40,17 +44,25 @@ class Pace:
     Parameters
     ----------
     seconds : float
-        How long a stretch may be.
+        How long a stretch may be, while somebody asks.
+    demand : Demand
+        Whether anybody does.
     """
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
+    def __init__(self, seconds: float, demand: Demand) -> None:
+        self._while_asked = seconds
+        self._demand = demand
         self._each = 0.0
         self._spent = 0.0
 
+    @property
+    def seconds(self) -> float:
+        """How long a stretch may be now."""
+        return self._while_asked * (1.0 if self._demand.lately else CALM)
+
     def count(self, most: int) -> int:
         """How many to do next, at most `most`."""
-        fitting = int(self._seconds / self._each) if self._each else most
+        fitting = int(self.seconds / self._each) if self._each else most
         return min(most, max(LEAST, fitting))
 
     def is_over(self, count: int, took: float) -> bool:
@@ -60,7 +72,7 @@ class Pace:
         """
         self._each += (took / count - self._each) / (4 if self._each else 1)
         self._spent += took
-        over = self._spent + took > self._seconds
+        over = self._spent + took > self.seconds
         if over:
             self._spent = 0.0
         return over

@@ -15,6 +15,7 @@ from aiokafka.errors import IllegalStateError, KafkaError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from recommender.demand import Demand
 from recommender.kafka.consumer_thread import FAUST_LOGGER, ConsumerThread, Span
 
 logger = logging.getLogger(__name__)
@@ -52,11 +53,14 @@ class Consumer(driver.Consumer):
         Where to read on; asked each time reading starts or restarts.
     bare : collection of str
         Topics whose records come as `recommender.kafka.bare_records` describes.
+    demand : Demand
+        Told of the records of all others.
     """
 
     logger = FAUST_LOGGER
     positions: Positions
     bare: Collection[str] = ()
+    demand: Demand
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

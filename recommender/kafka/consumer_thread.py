@@ -28,6 +28,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode import Service
 
+from recommender.demand import Demand
 from recommender.errors import RecommenderError
 from recommender.kafka import bootstrap
 from recommender.kafka.bare_records import leave_bare
@@ -96,7 +97,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         self._fetches = 0
         ours: Any = self.consumer
         self._bare: Collection[str] = ours.bare
-        self._passing = Passing()
+        self._demand: Demand = ours.demand
+        self._few_taken = False
 
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
@@ -111,7 +113,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     async def on_start(self) -> None:
         """Connect."""
         await super().on_start()
-        self._passing.change(self._ensure_consumer()._fetcher)
+        Passing(self._demand).change(self._ensure_consumer()._fetcher)
 
     @Service.task
     async def _watch_group(self) -> None:
@@ -145,13 +147,16 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
                     waiter.set_result(None)
 
     async def _fetch_records(
-        self, consumer: AIOKafkaConsumer, active_partitions: set[TP], *args: Any, **kwargs: Any
+        self, consumer: AIOKafkaConsumer, active_partitions: set[TP], *args: Any, **limits: Any
     ) -> Mapping[TP, list[Batch]]:
         """One batch for each partition of which something came."""
         self._fetches = number = self._fetches + 1
         leave_bare(consumer, self._bare)
+        few = self._few_that_wait(consumer, active_partitions)
+        if few:
+            active_partitions, limits = few, {**limits, "timeout": 0.0}
         try:
-            fetched = await super()._fetch_records(consumer, active_partitions, *args, **kwargs)
+            fetched = await super()._fetch_records(consumer, active_partitions, *args, **limits)
         except NoOffsetForPartitionError:
             return {}  # it will be sought
         except OffsetOutOfRangeError as error:
@@ -162,12 +167,22 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             self._readings.clear()
             raise
         if any(tp.topic not in self._bare for tp in fetched):
-            self._passing.asked()
+            self._demand.asked()
         return {
             tp: [self._batch(consumer, tp, records)]
             for tp, records in fetched.items()
             if not self._put_back(consumer, tp, number)
         }
+
+    def _few_that_wait(self, consumer: AIOKafkaConsumer, partitions: set[TP]) -> set[TP]:
+        """The partitions to take alone now, if any: requests go ahead of thousands of ratings.
+
+        Every other time all are taken alike, as requests may never end.
+        """
+        waiting = consumer._fetcher._records
+        few = {tp for tp in partitions if tp.topic not in self._bare and tp in waiting}
+        self._few_taken = bool(few) and not self._few_taken
+        return few if self._few_taken else set()
 
     def _put_back(self, consumer: AIOKafkaConsumer, tp: TP, number: int) -> bool:
         """Whether a partition was sought after that fetch began: what it brought is fetched again then.

@@ -66,11 +66,14 @@ class Thread:
         self.kafka: Any = Kafka()
         self.fetched: Mapping[Any, list[Any]] | Exception = {}
         self.again: list[TP] = []
+        #: Of which partitions records were taken, and for how many seconds they were waited for.
+        self.asked: list[tuple[set[TP], float]] = []
         #: Cleared while a fetch shall wait.
         self.arrives = asyncio.Event()
         self.arrives.set()
 
-        async def fetch(*arguments: Any, **options: Any) -> Any:
+        async def fetch(thread: Any, consumer: Any, partitions: set[TP], **limits: Any) -> Any:
+            self.asked.append((partitions, limits["timeout"]))
             await self.arrives.wait()
             if isinstance(self.fetched, Exception):
                 raise self.fetched
@@ -85,7 +88,7 @@ class Thread:
         monkeypatch.setattr(driver.AIOKafkaConsumerThread, "_fetch_records", fetch)
         monkeypatch.setattr(ConsumerThread, "_ensure_consumer", lambda thread: self.kafka)
         app = faust.App("test", broker="kafka://nowhere:1", env_prefix="UNUSED_")
-        bulk.set_transport(app, "nowhere:1", positions)
+        bulk.set_transport(app, "nowhere:1", positions, bare=[HERE.topic])
         consumer: Any = app.transport.create_consumer(
             callback=nothing, on_partitions_revoked=nothing, on_partitions_assigned=nothing
         )
@@ -245,5 +248,29 @@ def test_it_ends_without_a_word_while_a_fetch_waits_to_be_tried_again(
         thread.thread._consumer = thread.kafka
         await thread.thread.on_thread_stop()
         assert ended == [True]
+
+    asyncio.run(scenario())
+
+
+def test_requests_that_wait_are_taken_alone_every_other_time(thread: Thread) -> None:
+    async def scenario() -> None:
+        requests = TP("requests", 0)
+        both: set[TP] = {TP(*HERE), requests}
+        for there in ({}, {HERE: "records"}, {HERE: "records", requests: "more"}):
+            thread.kafka._fetcher._records = there
+            for _ in range(4):
+                await thread.thread._fetch_records(thread.kafka, both, timeout=1.0)
+        assert thread.asked == 8 * [(both, 1.0)] + 2 * [({requests}, 0.0), (both, 1.0)]
+
+    asyncio.run(scenario())
+
+
+def test_it_tells_that_requests_come(thread: Thread) -> None:
+    async def scenario() -> None:
+        await thread.fetch(1, 2)
+        assert not thread.thread._demand.lately
+        thread.fetched = {TopicPartition("requests", 0): [FakeRecord(1, b"")]}
+        await thread.thread._fetch_records(thread.kafka, {TP("requests", 0)}, timeout=1.0)
+        assert thread.thread._demand.lately
 
     asyncio.run(scenario())

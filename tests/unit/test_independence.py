@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from recommender import learning
 from recommender.checkpoint.checkpoint import CheckpointStore, Identity
+from recommender.demand import Demand
 from recommender.feedback import Feedback
 from recommender.forwarded import SOURCE
 from recommender.ingest import Ingest, Outgoing
@@ -23,6 +24,7 @@ from recommender.messages import RatingDecoder, header
 from recommender.routing import partition_of
 from recommender.shard import Shard, ShardOptions
 from recommender.shards import Shards
+from recommender.turns import Pace
 from tests.unit.doubles import FakeRecord, few, rating_value
 
 PARTITIONS = 2
@@ -116,7 +118,7 @@ class Worker:
             kafka.send_all,
             self._seek,
             dead_letter_topic="ratings-dlt",
-            learn_slice=0.0,
+            pace=Pace(0.0, Demand()),
         )
 
     async def start(self) -> Worker:

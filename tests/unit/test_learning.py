@@ -10,6 +10,7 @@ import pytest
 
 from recommender import learning
 from recommender.checkpoint.checkpoint import CheckpointStore, Identity
+from recommender.demand import Demand
 from recommender.forwarded import SOURCE
 from recommender.held import Held
 from recommender.ingest import Ingest, Outcome
@@ -18,6 +19,7 @@ from recommender.learning import Learner
 from recommender.messages import Rating, RatingDecoder
 from recommender.shard import Shard, ShardOptions
 from recommender.shards import LogGap, Shards
+from recommender.turns import Pace
 from tests.unit.doubles import FakeRecord, Sent, rating_records, rating_value, until, users_of
 
 
@@ -38,7 +40,7 @@ class Worker:
             self.sent.together,
             self._seek,
             dead_letter_topic="ratings-dlt",
-            learn_slice=learn_slice,
+            pace=Pace(learn_slice, Demand()),
             learned=lambda partition, outcome: self.outcomes.append((partition, outcome)),
         )
 

@@ -14,6 +14,7 @@ from kafka import TopicPartition
 
 from recommender import learning, poison
 from recommender.checkpoint.checkpoint import CheckpointStore, Identity
+from recommender.demand import Demand
 from recommender.events import Events
 from recommender.held import Held
 from recommender.ingest import Ingest, Outgoing
@@ -27,6 +28,7 @@ from recommender.poison import Caution, Poisoned, learn_around
 from recommender.settings import Settings
 from recommender.shard import Shard, ShardOptions
 from recommender.shards import Shards
+from recommender.turns import Pace
 from tests.unit.doubles import FakeRecord, Sent, few, rating_value
 
 OPTIONS = ShardOptions("fragile", test_every=2)
@@ -87,7 +89,12 @@ class Worker:
         self.position = 0
         self.seeks = 0
         self.learner = Learner(
-            self.shards, INGEST, self.sent.together, self._seek, dead_letter_topic="dlt", learn_slice=60.0
+            self.shards,
+            INGEST,
+            self.sent.together,
+            self._seek,
+            dead_letter_topic="dlt",
+            pace=Pace(60.0, Demand()),
         )
 
     async def _seek(self, partition: int, offset: int) -> None:

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recommender import turns
-from recommender.turns import LEAST, Pace, give_way
+from recommender.demand import Demand
+from recommender.turns import CALM, LEAST, Pace, give_way
 from tests.unit.doubles import few
 
 
@@ -89,9 +90,15 @@ def test_an_event_loop_that_does_not_say_what_is_ready_gets_one_turn(monkeypatch
     each=st.floats(1e-7, 1e-2),
     seconds=st.floats(1e-3, 0.1),
     most=st.integers(1, 5000),
+    asked=st.booleans(),
 )
-def test_a_stretch_is_as_long_as_it_may_be_and_no_longer(each: float, seconds: float, most: int) -> None:
-    pace, spent, stretches = Pace(seconds), 0.0, []
+def test_a_stretch_is_as_long_as_it_may_be_and_no_longer(
+    each: float, seconds: float, most: int, asked: bool
+) -> None:
+    demand = Demand()
+    if asked:
+        demand.asked()
+    pace, spent, stretches = Pace(seconds if asked else seconds / CALM, demand), 0.0, []
     for _ in range(50):
         count = pace.count(most)
         assert 1 <= count <= most
@@ -106,7 +113,7 @@ def test_a_stretch_is_as_long_as_it_may_be_and_no_longer(each: float, seconds: f
 
 
 def test_it_follows_a_speed_that_changes() -> None:
-    pace = Pace(0.01)
+    pace = Pace(0.01 / CALM, Demand())
     for each, expected in ((1e-5, 1000), (1e-4, LEAST), (2e-6, 2048)):
         for _ in range(60):
             count = pace.count(2048)
