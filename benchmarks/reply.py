@@ -5,7 +5,8 @@ others add what they take themselves. An echo, aiokafka without any work, is wha
 take.
 
 Under half load ratings arrive at half the rate that the worker can learn; under full load a long backlog
-waits to be learned, so that learning never stops.
+waits to be learned, so that learning never stops. Both have workers of their own, so the one that is idle has
+learned the same in each round.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 
 import numpy as np
 
@@ -32,7 +34,7 @@ IDLE_AIOKAFKA, IDLE_CLIENT = "ours, idle, asked by aiokafka", "ours, idle, asked
 ECHO = "aiokafka's echo, asked by confluent-kafka"
 HALF, FULL = "ours, half load, 50 requests/s", "ours, full load, 50 requests/s"
 METRICS = [Metric("p50", "ms", "lower"), Metric("p99", "ms", "lower"), Metric("max", "ms", "lower")]
-QUIET, BUSY, MIRROR = "quiet-", "busy-", "mirror-"
+QUIET, HALF_BUSY, BUSY, MIRROR = "quiet-", "half-busy-{}-", "busy-", "mirror-"
 RATE = 50
 #: Learned before anybody asks.
 KNOWN = 100_000
@@ -53,7 +55,7 @@ def run(options: Options) -> list[Outcome]:
             worker.ready()
             fill(address, names.ratings, messages(shape, known))
             worker.learned_up_to(known, PATIENCE)
-            place = _Place(address, users, worker, options)
+            place = _Place(address, users, known, options)
             turns: list[tuple[str, Turn]] = [
                 (FULL, place.full),
                 (HALF, place.half),
@@ -71,15 +73,15 @@ def run(options: Options) -> list[Outcome]:
 class _Place:
     """What the turns share."""
 
-    def __init__(self, address: str, users: list[str], worker: Worker, options: Options) -> None:
+    def __init__(self, address: str, users: list[str], known: int, options: Options) -> None:
         self.address = address
         self.users = users
-        self.worker = worker
+        self.known = known
         self.options = options
         self.notes: list[str] = []
         self.capacity = 0.0
         self._backlog = 0
-        self._seed = 1
+        self._half_loads = 0
 
     def idle(self) -> Values:
         """One request after the other, by the leanest client."""
@@ -108,18 +110,20 @@ class _Place:
     def half(self) -> Values:
         """While ratings arrive at half the rate that `full` found."""
         rate = max(1000.0, self.capacity / 2)
-        self._seed += 1
-        seconds = self.options.size(15, 3)
+        self._half_loads += 1
+        prefix, seconds = HALF_BUSY.format(self._half_loads), self.options.size(15, 3)
+        ratings = make_topics(self.address, prefix, 1).ratings
         shape = repeated(ML_100K, round(rate * (seconds + 60)))
         self.notes.append(f"half load: {rate:,.0f} ratings/s")
-        with ThreadPoolExecutor(1) as pool:
-            asked = pool.submit(self._ask, QUIET, RATE * seconds, RATE)
-            fill(
-                self.address,
-                QUIET + "ratings",
-                _until(asked, messages(shape, round(shape.ratings * 0.95), self._seed)),
-                rate,
-            )
+        with (
+            Worker(broker=self.address, topic_prefix=prefix, group=uuid.uuid4().hex).start() as worker,
+            ThreadPoolExecutor(1) as pool,
+        ):
+            arriving = messages(shape, round(shape.ratings * 0.95))
+            fill(self.address, ratings, islice(arriving, self.known))
+            worker.learned_up_to(self.known, PATIENCE)
+            asked = pool.submit(self._ask, prefix, RATE * seconds, RATE)
+            fill(self.address, ratings, _until(asked, arriving), rate)
             return self._asked(asked.result())
 
     def full(self) -> Values:
