@@ -5,10 +5,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from recommender.compiled import kernel
+from recommender.compiled import array_kernel, kernel
 
 
 def contenders(scores: NDArray[np.float64], n: int) -> NDArray[np.intp]:
@@ -67,7 +66,7 @@ def best(
 _NOBODY = np.zeros(0, np.int64)
 
 
-@njit(cache=True)
+@array_kernel
 def _before(scores, neighbours, counts, left, right):
     if scores[left] != scores[right]:
         return scores[left] > scores[right]
@@ -78,7 +77,7 @@ def _before(scores, neighbours, counts, left, right):
     return left < right
 
 
-@njit(cache=True)
+@array_kernel
 def _sink(heap, size, parent, place, scores, neighbours, counts):
     """Put a place where `parent` is, in a heap of so many with the worst first."""
     while 2 * parent + 1 < size:
@@ -92,7 +91,7 @@ def _sink(heap, size, parent, place, scores, neighbours, counts):
     heap[parent] = place
 
 
-@njit(cache=True)
+@array_kernel
 def _best(scores, neighbours, counts, n):
     # A heap of n, since a model that scores most items 0 must not make us sort them all.
     heap = np.arange(n)
@@ -108,7 +107,7 @@ def _best(scores, neighbours, counts, n):
     return heap
 
 
-@njit(cache=True)
+@array_kernel
 def all_but(without, count):
     """The numbers from 0 to before `count` but for those of `without`, ascending, as int32."""
     keep = np.ones(count, np.bool_)
@@ -122,7 +121,7 @@ def all_but(without, count):
     return kept[:found]
 
 
-@njit(cache=True)
+@array_kernel
 def _nth_highest(scores, n):
     """The n-th highest score, in one pass with the n highest in a heap: faster than a partition."""
     heap = np.full(n, -np.inf)

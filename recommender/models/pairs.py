@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TypeVar
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from recommender.compiled import array_kernel
 
 Number = TypeVar("Number", np.int32, np.float64)
 
 
-@njit(cache=True)
+@array_kernel
 def pair_index(a, b):  # type: ignore[no-untyped-def]
     """The row of the pair (a, b), a != b, in either order."""
     low, high = min(a, b), max(a, b)

@@ -10,7 +10,8 @@ first guess is where the row before was cut.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from recommender.compiled import array_kernel, dividing_array_kernel
 
 #: Guesses between two looks at a value.
 _STEPS = 4
@@ -20,7 +21,7 @@ _LOWEST = 5e-324
 _HIGHEST = 1.0 + 2.0**-20
 
 
-@njit(cache=True)
+@array_kernel
 def _count_from(values, count, bound):
     found = 0
     for s in range(count):
@@ -28,7 +29,7 @@ def _count_from(values, count, bound):
     return found
 
 
-@njit(cache=True)
+@array_kernel
 def _count_above(values, count, bound):
     found = 0
     for s in range(count):
@@ -36,7 +37,7 @@ def _count_above(values, count, bound):
     return found
 
 
-@njit(cache=True)
+@array_kernel
 def _first_within(values, low, high):
     """The first value in [low, high); there is one."""
     s = 0
@@ -45,7 +46,7 @@ def _first_within(values, low, high):
     return values[s]
 
 
-@njit(cache=True)
+@array_kernel
 def cut(values, count, k, positive, guess):
     """Where the k largest of the first `count` similarities end, of which `positive` > k are above 0.
 
@@ -85,7 +86,7 @@ def cut(values, count, k, positive, guess):
         middle = 0.5 * (low + high)
 
 
-@njit(cache=True, error_model="numpy")
+@dividing_array_kernel
 def adjustments(sims, rows, residuals, count, k, min_k, changes, neighbours):
     """The k nearest neighbours' weighted mean residual for each row, and how many neighbours that were.
 
@@ -123,7 +124,7 @@ def adjustments(sims, rows, residuals, count, k, min_k, changes, neighbours):
         changes[c] = _mean_above(near, residuals, count, bound)
 
 
-@njit(cache=True, error_model="numpy")
+@dividing_array_kernel
 def _mean_above(weights, values, count, bound):
     """The mean of values by weights of at least `bound`.
 
