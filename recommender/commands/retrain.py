@@ -100,7 +100,8 @@ def _once(config: Settings, to: str | None, switches: dict[str, Any]) -> bool:
         click.secho(f"Refused: {left}", fg="red", err=True)
         return False
     if to is None:
-        click.echo(f"Handed over: workers with RECOMMENDER_CHECKPOINTS={config.checkpoints} go on with it")
+        place = f"RECOMMENDER_CHECKPOINTS={config.checkpoints}"
+        click.echo(f"Handed over: workers with {place} go on with it, or say in their log why they cannot")
     else:
         click.echo(f"To hand over, restart the workers one after the other with {_variables(config, to)}")
     return True
