@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
-
-from recommender.compiled import array_kernel
 
 #: Length of the list that a target has to be in.
 TOP = 10
@@ -57,7 +56,7 @@ def sample(first: int, count: int, every: int) -> NDArray[np.bool_]:
     return sampled
 
 
-@array_kernel
+@njit(cache=True)
 def _sample(first, every, sampled):  # type: ignore[no-untyped-def]
     for place in range(sampled.size):
         number = first + np.uint64(place)

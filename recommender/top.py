@@ -5,9 +5,10 @@
 from __future__ import annotations
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
-from recommender.compiled import array_kernel, kernel
+from recommender.compiled import kernel
 
 
 def contenders(scores: NDArray[np.float64], n: int) -> NDArray[np.intp]:
@@ -66,7 +67,7 @@ def best(
 _NOBODY = np.zeros(0, np.int64)
 
 
-@array_kernel
+@njit(cache=True)
 def _before(scores, neighbours, counts, left, right):
     if scores[left] != scores[right]:
         return scores[left] > scores[right]
@@ -77,7 +78,7 @@ def _before(scores, neighbours, counts, left, right):
     return left < right
 
 
-@array_kernel
+@njit(cache=True)
 def _sink(heap, size, parent, place, scores, neighbours, counts):
     """Put a place where `parent` is, in a heap of so many with the worst first."""
     while 2 * parent + 1 < size:
@@ -91,7 +92,7 @@ def _sink(heap, size, parent, place, scores, neighbours, counts):
     heap[parent] = place
 
 
-@array_kernel
+@njit(cache=True)
 def _best(scores, neighbours, counts, n):
     # A heap of n, since a model that scores most items 0 must not make us sort them all.
     heap = np.arange(n)
@@ -107,7 +108,7 @@ def _best(scores, neighbours, counts, n):
     return heap
 
 
-@array_kernel
+@njit(cache=True)
 def all_but(without, count):
     """The numbers from 0 to before `count` but for those of `without`, ascending, as int32."""
     keep = np.ones(count, np.bool_)
@@ -121,7 +122,7 @@ def all_but(without, count):
     return kept[:found]
 
 
-@array_kernel
+@njit(cache=True)
 def _nth_highest(scores, n):
     """The n-th highest score, in one pass with the n highest in a heap: faster than a partition."""
     heap = np.full(n, -np.inf)

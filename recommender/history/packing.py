@@ -5,14 +5,15 @@
 from __future__ import annotations
 
 import numpy as np
+from numba import njit
 
-from recommender.compiled import array_kernel, kernel
+from recommender.compiled import background_kernel
 from recommender.history.index import rebuild_index
 from recommender.history.kernels import allocate, class_of, copy
 from recommender.history.layout import ENTRIES, INDEX, ITEM_COUNT, LONGEST, RINGS, SCANNED, USER_COUNT
 
 
-@array_kernel
+@njit(cache=True)
 def entries_of(h, user, newest):
     """Arena places of the user's entries, oldest first; of the newest only, if `newest` >= 0."""
     if user < 0 or user >= h.meta[USER_COUNT]:
@@ -30,7 +31,7 @@ def entries_of(h, user, newest):
 
 
 # Saving and loading run beside the event loop.
-@kernel
+@background_kernel
 def pack(h, ranks, entry_items, entry_ratings, entry_weights, entry_positions, ring_users, ring_entries):
     """Copy what lives, user by user and item by item, into dense arrays."""
     place = 0
@@ -75,7 +76,7 @@ def pack(h, ranks, entry_items, entry_ratings, entry_weights, entry_positions, r
             place += 1
 
 
-@kernel
+@background_kernel
 def unpack(
     h, live, sizes, entry_items, entry_ratings, entry_weights, entry_positions, ring_users, ring_entries
 ):

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from recommender.compiled import kernel
+from recommender.compiled import background_kernel
 from recommender.history.history import History, HistoryArrays, State
 from recommender.history.kernels import copy
 from recommender.history.layout import ENTRIES, RINGS, USER_COUNT
@@ -98,7 +98,7 @@ class HistorySnapshot:
 _ARENAS = ("entry_items", "entry_ratings", "entry_weights", "entry_positions", "ring_users", "ring_entries")
 
 
-@kernel
+@background_kernel
 def copy_changed(source, to, user, budget):
     """Copy changed users from `user` on until `budget` entries are copied; the next user."""
     while user < source.meta[USER_COUNT] and budget > 0:

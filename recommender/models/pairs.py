@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TypeVar
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
-
-from recommender.compiled import array_kernel
 
 Number = TypeVar("Number", np.int32, np.float64)
 
 
-@array_kernel
+@njit(cache=True)
 def pair_index(a, b):  # type: ignore[no-untyped-def]
     """The row of the pair (a, b), a != b, in either order."""
     low, high = min(a, b), max(a, b)

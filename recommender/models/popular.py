@@ -8,9 +8,9 @@ import math
 from typing import TypeVar
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
-from recommender.compiled import array_kernel
 from recommender.events import Events
 from recommender.models.base import NEVER, Arrays, FloatArray, IntArray, ModelContext
 from recommender.models.options import between
@@ -154,7 +154,7 @@ class PopularRecent:
         self._event = int(state["event"][0])
 
 
-@array_kernel
+@njit(cache=True)
 def _count(positive, items, ratings, weights, previous_weights, counts):
     for e in range(items.size):
         # A comparison with NaN, which is what nothing stood as, is false.
@@ -162,7 +162,7 @@ def _count(positive, items, ratings, weights, previous_weights, counts):
         counts[items[e]] += np.int64(not np.isnan(ratings[e]) and weights[e] >= positive)
 
 
-@array_kernel
+@njit(cache=True)
 def _fade(positive, rate, event, items, ratings, weights, previous_weights, counts, sums, updated):
     for e in range(items.size):
         item = items[e]

@@ -11,16 +11,15 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
-
-from recommender.compiled import array_kernel
 
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)
 _FIRST = np.uint64(0xBF58476D1CE4E5B9)
 _SECOND = np.uint64(0x94D049BB133111EB)
 
 
-@array_kernel
+@njit(cache=True)
 def mix(key, place):
     """64 random bits for `place` under `key`, both uint64."""
     z = key + (place + np.uint64(1)) * _GAMMA
@@ -29,13 +28,13 @@ def mix(key, place):
     return z ^ (z >> np.uint64(31))
 
 
-@array_kernel
+@njit(cache=True)
 def uniform(bits):
     """A float64 in [0, 1) from 64 bits."""
     return np.float64(bits >> np.uint64(11)) * (1.0 / 9007199254740992.0)
 
 
-@array_kernel
+@njit(cache=True)
 def uniforms(seed, row, columns, values):
     """Fill `values` with the uniform deviates of (seed, row, column) for each column."""
     key = mix(mix(np.uint64(seed), np.uint64(0)), np.uint64(row))
@@ -43,7 +42,7 @@ def uniforms(seed, row, columns, values):
         values[c] = uniform(mix(key, np.uint64(columns[c])))
 
 
-@array_kernel
+@njit(cache=True)
 def _normal_rows(seed, side, begin, columns, scale, rows):
     for r in range(begin, rows.shape[0]):
         key = mix(mix(np.uint64(seed), np.uint64(side)), np.uint64(r))

@@ -10,9 +10,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
-
-from recommender.compiled import array_kernel
 
 _SMALLEST = 4
 
@@ -34,7 +33,7 @@ class Rows(NamedTuple):
     used: NDArray[np.int64]  # shape (1,): where the unused end of the arena begins
 
 
-@array_kernel
+@njit(cache=True)
 def find(rows, row, other):  # type: ignore[no-untyped-def]
     """The place of the entry in the arena, or -1."""
     if row >= rows.start.size:
@@ -45,7 +44,7 @@ def find(rows, row, other):  # type: ignore[no-untyped-def]
     return -1
 
 
-@array_kernel
+@njit(cache=True)
 def has_room(rows, row):  # type: ignore[no-untyped-def]
     """Whether the row can take an entry without a larger arena."""
     if rows.length[row] < rows.capacity[row]:
@@ -53,7 +52,7 @@ def has_room(rows, row):  # type: ignore[no-untyped-def]
     return rows.used[0] + max(_SMALLEST, 2 * rows.capacity[row]) <= rows.others.size
 
 
-@array_kernel
+@njit(cache=True)
 def append(rows, row, other, value, order):  # type: ignore[no-untyped-def]
     """Add an entry that is not there yet; `has_room` said that it fits."""
     length = rows.length[row]
@@ -73,7 +72,7 @@ def append(rows, row, other, value, order):  # type: ignore[no-untyped-def]
     rows.length[row] = length + 1
 
 
-@array_kernel
+@njit(cache=True)
 def remove(rows, row, place):  # type: ignore[no-untyped-def]
     """Take an entry out; those behind it move up."""
     rows.length[row] -= 1
@@ -83,7 +82,7 @@ def remove(rows, row, place):  # type: ignore[no-untyped-def]
         rows.orders[p] = rows.orders[p + 1]
 
 
-@array_kernel
+@njit(cache=True)
 def _pack(rows, packed):  # type: ignore[no-untyped-def]
     """Copy the rows into an empty arena, each at the capacity that `packed` says."""
     end = 0
@@ -101,7 +100,7 @@ def _pack(rows, packed):  # type: ignore[no-untyped-def]
     packed.used[0] = end
 
 
-@array_kernel
+@njit(cache=True, nogil=True)
 def _gather(rows, lengths, others, values, orders):  # type: ignore[no-untyped-def]
     done = 0
     for row in range(lengths.size):

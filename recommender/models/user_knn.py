@@ -23,9 +23,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
-from recommender.compiled import array_kernel, kernel
+from recommender.compiled import kernel
 from recommender.events import Events
 from recommender.history.history import History
 from recommender.history.layout import ITEM_COUNT, USER_COUNT
@@ -162,7 +163,7 @@ def _share(h, user, shared):
             shared[other, _PRODUCT] += rating * given
 
 
-@array_kernel
+@njit(cache=True)
 def _similar(shared, means, mean, shrink):
     found = np.zeros(len(shared))
     for row in range(len(shared)):

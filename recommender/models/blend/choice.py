@@ -9,8 +9,8 @@ the chosen one or not. The few that the weights are learned from get their rows 
 from __future__ import annotations
 
 import numpy as np
+from numba import njit
 
-from recommender.compiled import array_kernel
 from recommender.models.blend.blocks import BLOCK
 from recommender.models.blend.features import VIEWS, fill, rows, survey, weighted
 from recommender.models.blend.trials import judge
@@ -19,7 +19,7 @@ from recommender.models.blend.trials import judge
 BEST, BELOW = 60, 39
 
 
-@array_kernel
+@njit(cache=True)
 def look(
     table, now, candidates, stands_for, sums, chosen, turn, weights, first, last, keep, gains,
     block, bits,
@@ -66,7 +66,7 @@ def look(
     return features, fellows, place
 
 
-@array_kernel
+@njit(cache=True)
 def _picked(scores, stands_for, chosen, turn):
     """The best, a regular part of the others, and the chosen one; in order."""
     count = scores.size

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from recommender.compiled import kernel
+from recommender.compiled import background_kernel, kernel
 from recommender.models.blend.prefetch import LINE, prefetch
 from recommender.models.sequence.kernels import first_walked, meet, raised
 
@@ -21,7 +21,7 @@ _AHEAD, _FETCHED = 2, 224
 _ENTRIES_OF_A_LINE = LINE // 4
 
 
-@kernel
+@background_kernel
 def evidence(h, own_user, items, strengths, lasting, raters, near, walked, effort, t, sums):
     """Add what other users' histories say around `items` to `sums`, shape (items of the shard, 2).
 

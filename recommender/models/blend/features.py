@@ -13,7 +13,7 @@ import math
 
 import numpy as np
 
-from recommender.compiled import dividing_kernel, kernel
+from recommender.compiled import background_kernel, dividing_kernel, kernel
 from recommender.models.base import FloatArray
 from recommender.models.blend.blocks import BLOCK, exponentials, logarithms
 
@@ -99,7 +99,7 @@ def count_events(positive, event, items, ratings, weights, previous_weights, tab
         row[ROOT] = math.sqrt(row[COUNT] + 10.0)
 
 
-@kernel
+@background_kernel
 def survey(table, now, candidates, stands_for, sums, block, bits, views, scales):
     """What the rows of all candidates are measured by, before any row can be made.
 
@@ -216,7 +216,7 @@ def rows(table, now, candidates, views, scales, block, bits, begin, count):
     logarithms(block, bits, 11, SPARE, count)
 
 
-@kernel
+@background_kernel
 def fill(table, now, candidates, views, scales, block, bits, features):
     """Rows of features for the candidates, after a `survey`."""
     for begin in range(0, candidates.size, BLOCK):
@@ -227,7 +227,7 @@ def fill(table, now, candidates, views, scales, block, bits, features):
                 features[np.uint64(begin + k), f] = block[f, k]
 
 
-@kernel
+@background_kernel
 def weigh(table, now, candidates, views, scales, weights, block, bits, scores):
     """The rows' weighted sums, added in the order of the features."""
     for begin in range(0, candidates.size, BLOCK):

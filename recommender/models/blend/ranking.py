@@ -18,8 +18,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numba import njit
 
-from recommender.compiled import array_kernel
 from recommender.models.base import Arrays, FloatArray
 
 #: So many of the candidates that score best are all looked at.
@@ -107,7 +107,7 @@ class ListwiseRanker:
         self._precision = state["precision"].astype(np.float64)
 
 
-@array_kernel
+@njit(cache=True)
 def weighted(features, weights, scores):
     """The scores of all rows, features added in order."""
     for row in range(features.shape[0]):
@@ -117,7 +117,7 @@ def weighted(features, weights, scores):
         scores[row] = score
 
 
-@array_kernel
+@njit(cache=True)
 def _learn(features, stands_for, chosen, context, own, weights, precision, prior, firm, keep):
     rows, size = features.shape
     scores = np.empty(rows)
@@ -149,7 +149,7 @@ def _learn(features, stands_for, chosen, context, own, weights, precision, prior
     _step(gradient, curvature, context, weights, precision, prior, firm, keep)
 
 
-@array_kernel
+@njit(cache=True)
 def _step(gradient, curvature, context, weights, precision, prior, firm, keep):
     size, parameters = gradient.size, weights.size
     direction = np.empty(parameters)
@@ -174,7 +174,7 @@ def _step(gradient, curvature, context, weights, precision, prior, firm, keep):
         weights[p] += direction[p]
 
 
-@array_kernel
+@njit(cache=True)
 def solve(matrix, vector):
     """Solve for `vector` in place by Cholesky; the matrix is symmetric, positive definite, and overwritten.
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+from numba import njit
 
-from recommender.compiled import array_kernel
 from recommender.models.base import FloatArray, IntArray
 from recommender.models.blend import features
 from recommender.models.randomness import mix, uniform
@@ -17,7 +17,7 @@ _ALL_OF_FIRST, _SAMPLED = 2000, 500
 _SALT = 5
 
 
-@array_kernel
+@njit(cache=True)
 def next_sampled(event):  # type: ignore[no-untyped-def]
     """The first event in the sample, each by its own well-mixed bits."""
     while True:
@@ -27,7 +27,7 @@ def next_sampled(event):  # type: ignore[no-untyped-def]
         event += 1
 
 
-@array_kernel
+@njit(cache=True)
 def listed(table, rated, item, candidates):  # type: ignore[no-untyped-def]
     """Write the items that somebody has rated and the user has not.
 

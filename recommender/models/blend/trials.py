@@ -14,8 +14,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numba import njit
 
-from recommender.compiled import array_kernel
 from recommender.models.base import Arrays, FloatArray
 
 #: The factors that are tried; of equally good ones the first is used.
@@ -62,7 +62,7 @@ class Trials:
         self.gains = state["gains"].astype(np.float64)
 
 
-@array_kernel
+@njit(cache=True)
 def judge(fixed, scaled, stands_for, chosen, keep, gains):
     """Let each factor gain 1 / log2(rank + 2) by the rank that it gives to the chosen row.
 

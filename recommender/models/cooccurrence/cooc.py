@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import cast
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
-from recommender.compiled import array_kernel
 from recommender.events import Events
 from recommender.models import rating_rows
 from recommender.models.base import NEVER, Arrays, FloatArray, IntArray, ModelContext
@@ -161,14 +161,14 @@ class Cooc:
             _count_all(self._pairs, self._users)
 
 
-@array_kernel
+@njit(cache=True)
 def _count(pairs, users, user, item, change):  # type: ignore[no-untyped-def]
     for place in range(users.start[user], users.start[user] + users.length[user]):
         if users.others[place] != item:
             pairs[pair_index(users.others[place], item)] += change
 
 
-@array_kernel
+@njit(cache=True)
 def _count_all(pairs, users):  # type: ignore[no-untyped-def]
     for user in range(users.start.size):
         begin = users.start[user]
@@ -177,7 +177,7 @@ def _count_all(pairs, users):  # type: ignore[no-untyped-def]
                 pairs[pair_index(users.others[p], users.others[q])] += 1
 
 
-@array_kernel
+@njit(cache=True)
 def _learn(  # type: ignore[no-untyped-def]
     users, items, pairs, has_pairs, orders, begin, event_users, event_items, liked
 ):
@@ -203,7 +203,7 @@ def _learn(  # type: ignore[no-untyped-def]
     return event_users.size
 
 
-@array_kernel
+@njit(cache=True)
 def _add_kept(pairs, item_count, users, user, candidates, scores, neighbours):  # type: ignore[no-untyped-def]
     begin, end = users.start[user], users.start[user] + users.length[user]
     for c in range(candidates.size):
@@ -216,7 +216,7 @@ def _add_kept(pairs, item_count, users, user, candidates, scores, neighbours):  
                 neighbours[c] += both > 0
 
 
-@array_kernel
+@njit(cache=True)
 def _add_found(items, users, user, candidates, scores, neighbours):  # type: ignore[no-untyped-def]
     totals, supporting = np.zeros(items.start.size, np.int64), np.zeros(items.start.size, np.int32)
     both = np.zeros(items.start.size, np.int64)

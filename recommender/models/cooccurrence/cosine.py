@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numba import njit
 
-from recommender.compiled import array_kernel
 from recommender.models.base import FloatArray, IntArray, ModelContext
 from recommender.models.cooccurrence import cooc
 from recommender.models.cooccurrence.cooc import Cooc
@@ -49,7 +49,7 @@ class Cosine(Cooc):
         return scores
 
 
-@array_kernel
+@njit(cache=True)
 def _add_kept(pairs, item_count, users, items, user, candidates, scores):  # type: ignore[no-untyped-def]
     begin, end = users.start[user], users.start[user] + users.length[user]
     for c in range(candidates.size):
@@ -64,7 +64,7 @@ def _add_kept(pairs, item_count, users, items, user, candidates, scores):  # typ
                     scores[c] += both / math.sqrt(np.float64(items.length[liked]) * items.length[item])
 
 
-@array_kernel
+@njit(cache=True)
 def _add_found(users, items, user, candidates, scores):  # type: ignore[no-untyped-def]
     totals, both = np.zeros(items.start.size), np.zeros(items.start.size, np.int64)
     for place in range(users.start[user], users.start[user] + users.length[user]):

@@ -12,9 +12,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
-from recommender.compiled import dividing_array_kernel
 from recommender.models.rating_rows import Rows, gathered
 
 
@@ -53,7 +53,7 @@ def enlarged(baselines: Baselines, user_count: int, item_count: int) -> Baseline
     return larger
 
 
-@dividing_array_kernel
+@njit(cache=True, error_model="numpy")
 def baseline(rows, row, mean, others, regularization):  # type: ignore[no-untyped-def]
     """One row's baseline, given the `others`."""
     total = 0.0
@@ -62,7 +62,7 @@ def baseline(rows, row, mean, others, regularization):  # type: ignore[no-untype
     return total / (regularization + rows.length[row])
 
 
-@dividing_array_kernel
+@njit(cache=True, error_model="numpy")
 def refresh(b, user_rows, item_rows, user, item, reg_u, reg_i):  # type: ignore[no-untyped-def]
     """After a rating of `item` by `user` came, changed or went: the baselines of those who are new."""
     if item_rows.length[item] == 0:
@@ -77,7 +77,7 @@ def refresh(b, user_rows, item_rows, user, item, reg_u, reg_i):  # type: ignore[
         b.users[user] = baseline(user_rows, user, b.mean[0], b.items, reg_u)
 
 
-@dividing_array_kernel
+@njit(cache=True, error_model="numpy")
 def _solve(b, user_rows, item_rows, n_epochs, reg_u, reg_i):  # type: ignore[no-untyped-def]
     b.users[:] = 0.0
     b.items[:] = 0.0

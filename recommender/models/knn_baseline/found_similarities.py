@@ -7,9 +7,9 @@ similarity depends on nothing but the ratings that stand, and not on which of th
 from __future__ import annotations
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
-from recommender.compiled import array_kernel, dividing_array_kernel
 from recommender.models.base import FloatArray, IntArray
 from recommender.models.knn_baseline.baselines import Baselines
 from recommender.models.knn_baseline.kept_pairs import KeptPairs, put_rows
@@ -22,7 +22,7 @@ _COLUMNS = np.array(SUMS)
 _BLOCK = 1 << 20
 
 
-@array_kernel
+@njit(cache=True)
 def lengths_of(rows, keys):  # type: ignore[no-untyped-def]
     """How many ratings each of many rows has: to hand rows to a function costs more than it does."""
     found, lengths = np.zeros(keys.size, np.int64), rows.length
@@ -32,7 +32,7 @@ def lengths_of(rows, keys):  # type: ignore[no-untyped-def]
     return found
 
 
-@array_kernel
+@njit(cache=True)
 def _by_first_rating(rows, keys):  # type: ignore[no-untyped-def]
     """The order of rows `keys` by their first entry."""
     firsts = np.empty(keys.size, np.int64)
@@ -41,13 +41,13 @@ def _by_first_rating(rows, keys):  # type: ignore[no-untyped-def]
     return np.argsort(firsts)
 
 
-@array_kernel
+@njit(cache=True)
 def _no_sums(count, kind):  # type: ignore[no-untyped-def]
     """Rows of sums for so many, and one that nobody reads: cheaper than a branch for who is not asked."""
     return np.zeros((count + 1, _COLUMNS[kind]))
 
 
-@dividing_array_kernel
+@njit(cache=True, error_model="numpy")
 def of_items(users, items, b, p, wanted, candidates, sims):  # type: ignore[no-untyped-def]
     """Similarities (wanted, candidates) of items; with itself it is 1, with who has no ratings 0."""
     centred = p.kind == PEARSON_BASELINE
@@ -80,7 +80,7 @@ def of_items(users, items, b, p, wanted, candidates, sims):  # type: ignore[no-u
             sims[w, c] = 1.0 if item == candidates[c] else sim
 
 
-@dividing_array_kernel
+@njit(cache=True, error_model="numpy")
 def of_user(users, items, b, p, user):  # type: ignore[no-untyped-def]
     """Similarities of `user` to all users; 0 where nothing is common."""
     sums = _no_sums(users.start.size, p.kind)
@@ -106,7 +106,7 @@ def of_user(users, items, b, p, user):  # type: ignore[no-untyped-def]
     return sims
 
 
-@array_kernel
+@njit(cache=True)
 def _levels(sims, kind, levels):  # type: ignore[no-untyped-def]
     for m in range(sims.shape[0]):
         for c in range(sims.shape[1]):

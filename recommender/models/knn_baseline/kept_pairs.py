@@ -11,9 +11,9 @@ from math import isqrt
 from typing import NamedTuple
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
-from recommender.compiled import array_kernel, dividing_array_kernel
 from recommender.models.knn_baseline.nearest_levels import columns_for, level
 from recommender.models.knn_baseline.similarities import SUMS, count_all, similarity
 from recommender.models.pairs import pair_count, pair_index
@@ -81,7 +81,7 @@ def enlarged(kept: KeptPairs, what: int, kind: int, items: int, most: int) -> Ke
     return kept._replace(similarities=similarities, levels=levels, found=found, changed=changed)
 
 
-@dividing_array_kernel
+@njit(cache=True, error_model="numpy")
 def put(kept, kind, item, other, value):  # type: ignore[no-untyped-def]
     """Keep a similarity of two different items."""
     own = level(value, kind)
@@ -91,7 +91,7 @@ def put(kept, kind, item, other, value):  # type: ignore[no-untyped-def]
     kept.levels[other, item] = own
 
 
-@dividing_array_kernel
+@njit(cache=True, error_model="numpy")
 def refresh(kept, kind, min_support, shrinkage, rows, row, item):  # type: ignore[no-untyped-def]
     """After sums of `item` with the other items in a user's row changed: their similarities."""
     for place in range(rows.start[row], rows.start[row] + rows.length[row]):
@@ -101,7 +101,7 @@ def refresh(kept, kind, min_support, shrinkage, rows, row, item):  # type: ignor
             put(kept, kind, item, other, similarity(kept.sums, index, kind, min_support, shrinkage))
 
 
-@dividing_array_kernel
+@njit(cache=True, error_model="numpy")
 def recount(kept, kind, min_support, shrinkage, rows, items):  # type: ignore[no-untyped-def]
     """All sums and similarities from all rows of users; the sums are zero."""
     count_all(kept.sums, kind, rows)
@@ -111,7 +111,7 @@ def recount(kept, kind, min_support, shrinkage, rows, items):  # type: ignore[no
             put(kept, kind, item, other, similarity(kept.sums, index, kind, min_support, shrinkage))
 
 
-@dividing_array_kernel
+@njit(cache=True, error_model="numpy")
 def put_rows(kept, kind, rows, sims):  # type: ignore[no-untyped-def]
     """Keep similarities (rows, items) that were found just now."""
     for n in range(rows.size):
@@ -121,14 +121,14 @@ def put_rows(kept, kind, rows, sims):  # type: ignore[no-untyped-def]
         kept.found[rows[n]] = kept.clock[0]
 
 
-@array_kernel
+@njit(cache=True)
 def mark(kept, item):  # type: ignore[no-untyped-def]
     """Similarities of an item have changed."""
     kept.clock[0] += 1
     kept.changed[item] = kept.clock[0]
 
 
-@array_kernel
+@njit(cache=True)
 def mark_row(kept, rows, row):  # type: ignore[no-untyped-def]
     """Similarities of all items in a user's row have changed, at least with each other."""
     kept.clock[0] += 1

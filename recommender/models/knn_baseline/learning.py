@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple, cast
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
-from recommender.compiled import array_kernel, dividing_array_kernel
 from recommender.models import rating_rows
 from recommender.models.base import NEVER, Arrays, FloatArray
 from recommender.models.knn_baseline import kept_pairs
@@ -33,7 +33,7 @@ class LearningParameters(NamedTuple):
     shrinkage: float
 
 
-@dividing_array_kernel
+@njit(cache=True, error_model="numpy")
 def learn(  # type: ignore[no-untyped-def]
     users, items, b, p, kept, keeps, counters, begin, end, event_users, event_items, event_ratings
 ):
@@ -71,7 +71,7 @@ def learn(  # type: ignore[no-untyped-def]
     return end
 
 
-@array_kernel
+@njit(cache=True)
 def _mark(kept, users, user, item, loses_first, moves):  # type: ignore[no-untyped-def]
     """Note which similarities a rating changes.
 

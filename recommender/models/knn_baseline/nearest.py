@@ -10,8 +10,7 @@ first guess is where the row before was cut.
 from __future__ import annotations
 
 import numpy as np
-
-from recommender.compiled import array_kernel, dividing_array_kernel
+from numba import njit
 
 #: Guesses between two looks at a value.
 _STEPS = 4
@@ -21,7 +20,7 @@ _LOWEST = 5e-324
 _HIGHEST = 1.0 + 2.0**-20
 
 
-@array_kernel
+@njit(cache=True)
 def _count_from(values, count, bound):
     found = 0
     for s in range(count):
@@ -29,7 +28,7 @@ def _count_from(values, count, bound):
     return found
 
 
-@array_kernel
+@njit(cache=True)
 def _count_above(values, count, bound):
     found = 0
     for s in range(count):
@@ -37,7 +36,7 @@ def _count_above(values, count, bound):
     return found
 
 
-@array_kernel
+@njit(cache=True)
 def _first_within(values, low, high):
     """The first value in [low, high); there is one."""
     s = 0
@@ -46,7 +45,7 @@ def _first_within(values, low, high):
     return values[s]
 
 
-@array_kernel
+@njit(cache=True)
 def cut(values, count, k, positive, guess):
     """Where the k largest of the first `count` similarities end, of which `positive` > k are above 0.
 
@@ -86,7 +85,7 @@ def cut(values, count, k, positive, guess):
         middle = 0.5 * (low + high)
 
 
-@dividing_array_kernel
+@njit(cache=True, error_model="numpy")
 def adjustments(sims, rows, residuals, count, k, min_k, changes, neighbours):
     """The k nearest neighbours' weighted mean residual for each row, and how many neighbours that were.
 
@@ -124,7 +123,7 @@ def adjustments(sims, rows, residuals, count, k, min_k, changes, neighbours):
         changes[c] = _mean_above(near, residuals, count, bound)
 
 
-@dividing_array_kernel
+@njit(cache=True, error_model="numpy")
 def _mean_above(weights, values, count, bound):
     """The mean of values by weights of at least `bound`.
 

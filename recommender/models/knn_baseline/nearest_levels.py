@@ -13,9 +13,9 @@ from __future__ import annotations
 from math import sqrt
 
 import numpy as np
+from numba import njit
 from numba.extending import register_jitable
 
-from recommender.compiled import array_kernel, dividing_array_kernel
 from recommender.models.knn_baseline.nearest import cut
 from recommender.models.knn_baseline.similarities import COSINE, PEARSON_BASELINE
 
@@ -35,7 +35,7 @@ def columns_for(items: int) -> int:
     return -(-items // LANES) * LANES
 
 
-@dividing_array_kernel
+@njit(cache=True, error_model="numpy")
 def level(similarity, kind):
     """A similarity's level: 0 where it is not above 0, at most 255.
 
@@ -54,7 +54,7 @@ def level(similarity, kind):
     return np.uint8(1 + min(254, np.int64(spread * 254.0)))
 
 
-@array_kernel
+@njit(cache=True)
 def _count_from(levels, rows, start, bounds, part, counts):
     """For each of the lanes from column `start` on: how many levels are at least its bound."""
     for c in range(LANES):
@@ -75,7 +75,7 @@ def _count_from(levels, rows, start, bounds, part, counts):
             counts[c] += part[c]
 
 
-@array_kernel
+@njit(cache=True)
 def _cut(levels, rows, k, start, found, cuts, above, inside):
     """For each of the lanes from column `start` on, where the k nearest end.
 
@@ -106,7 +106,7 @@ def _cut(levels, rows, k, start, found, cuts, above, inside):
             bounds[c] = cuts[c] | np.uint8(128 >> step)
 
 
-@dividing_array_kernel
+@njit(cache=True, error_model="numpy")
 def _sum_from(similarities, levels, rows, first, width, residuals, bounds, totals, weights):
     """Sums of similarity * residual and of similarity over all levels of at least each column's bound."""
     totals[:width] = 0.0
@@ -134,7 +134,7 @@ def _sum_from(similarities, levels, rows, first, width, residuals, bounds, total
             weights[c] += weight
 
 
-@dividing_array_kernel
+@njit(cache=True, error_model="numpy")
 def _sum_within(sims, places, size, take, residuals):
     """The same two sums over the `take` largest of `sims`; of equal ones the earlier are taken."""
     lowest = highest = sims[0]
@@ -167,7 +167,7 @@ def _sum_within(sims, places, size, take, residuals):
     return total, weight
 
 
-@dividing_array_kernel
+@njit(cache=True, error_model="numpy")
 def adjustments(similarities, levels, rows, residuals, k, min_k, changes, neighbours):
     """The k nearest neighbours' weighted mean residual for each column, and how many neighbours that were.
 

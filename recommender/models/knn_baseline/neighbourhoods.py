@@ -10,8 +10,8 @@ comes first.
 from __future__ import annotations
 
 import numpy as np
+from numba import njit
 
-from recommender.compiled import array_kernel, dividing_array_kernel
 from recommender.models.knn_baseline import nearest, nearest_levels
 from recommender.models.knn_baseline.found_similarities import lengths_of, of_user
 from recommender.models.knn_baseline.nearest_levels import columns_for
@@ -20,12 +20,12 @@ from recommender.models.knn_baseline.nearest_levels import columns_for
 _SPARSE = 3
 
 
-@array_kernel
+@njit(cache=True)
 def _length(rows, row):  # type: ignore[no-untyped-def]
     return np.int64(rows.length[row]) if 0 <= row < rows.start.size else np.int64(0)
 
 
-@dividing_array_kernel
+@njit(cache=True, error_model="numpy")
 def estimate_by_items(  # type: ignore[no-untyped-def]
     users, items, b, p, similarities, levels, found, user, candidates, scores, neighbours
 ):
@@ -61,7 +61,7 @@ def estimate_by_items(  # type: ignore[no-untyped-def]
         neighbours[c] = counts[places[c]] if known else 0
 
 
-@array_kernel
+@njit(cache=True)
 def _looked_up(similarities, levels, mine, places, columns):  # type: ignore[no-untyped-def]
     """What is kept of a user's items with few candidates."""
     some, some_levels = np.zeros((mine.size, columns)), np.zeros((mine.size, columns), np.uint8)
@@ -72,7 +72,7 @@ def _looked_up(similarities, levels, mine, places, columns):  # type: ignore[no-
     return some, some_levels
 
 
-@dividing_array_kernel
+@njit(cache=True, error_model="numpy")
 def estimate_by_users(users, items, b, p, user, candidates, scores, neighbours):  # type: ignore[no-untyped-def]
     """Estimates and neighbours of `candidates` from the users who rated them."""
     known = _length(users, user) > 0

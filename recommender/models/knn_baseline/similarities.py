@@ -13,8 +13,8 @@ from math import sqrt
 from typing import NamedTuple
 
 import numpy as np
+from numba import njit
 
-from recommender.compiled import array_kernel, dividing_array_kernel
 from recommender.models.pairs import pair_index
 
 MSD, COSINE, PEARSON, PEARSON_BASELINE = range(4)
@@ -36,7 +36,7 @@ class Parameters(NamedTuple):
     shrinkage: float
 
 
-@dividing_array_kernel
+@njit(cache=True, error_model="numpy")
 def add(sums, row, kind, a, b, sign):  # type: ignore[no-untyped-def]
     """Count (sign 1) or take back (sign -1) a rater that gave `a` and `b` in a row of sums."""
     sums[row, 0] += sign
@@ -51,7 +51,7 @@ def add(sums, row, kind, a, b, sign):  # type: ignore[no-untyped-def]
         sums[row, 5] += sign * b
 
 
-@dividing_array_kernel
+@njit(cache=True, error_model="numpy")
 def similarity(sums, row, kind, min_support, shrinkage):  # type: ignore[no-untyped-def]
     """The similarity that a row of sums gives; 0 where it is not defined, where Surprise divides by zero."""
     count = sums[row, 0]
@@ -74,7 +74,7 @@ def similarity(sums, row, kind, min_support, shrinkage):  # type: ignore[no-unty
     return sums[row, 1] / norm * ((count - 1.0) / (count - 1.0 + shrinkage))
 
 
-@dividing_array_kernel
+@njit(cache=True, error_model="numpy")
 def add_pair(pairs, kind, item, value, other, other_value, sign):  # type: ignore[no-untyped-def]
     """`add` for two items that one user rated."""
     if other < item:
@@ -83,14 +83,14 @@ def add_pair(pairs, kind, item, value, other, other_value, sign):  # type: ignor
         add(pairs, pair_index(other, item), kind, value, other_value, sign)
 
 
-@dividing_array_kernel
+@njit(cache=True, error_model="numpy")
 def count_rating(pairs, kind, rows, row, item, value, sign):  # type: ignore[no-untyped-def]
     """Add or take back the pairs of `item`, rated `value`, with all other items in the user's row."""
     for place in range(rows.start[row], rows.start[row] + rows.length[row]):
         add_pair(pairs, kind, item, value, rows.others[place], rows.values[place], sign)
 
 
-@dividing_array_kernel
+@njit(cache=True, error_model="numpy")
 def count_all(pairs, kind, rows):  # type: ignore[no-untyped-def]
     """Sums of all pairs of items from scratch; `pairs` is zero."""
     for row in range(rows.start.size):
@@ -100,7 +100,7 @@ def count_all(pairs, kind, rows):  # type: ignore[no-untyped-def]
                 add_pair(pairs, kind, rows.others[p], rows.values[p], rows.others[q], rows.values[q], 1.0)
 
 
-@array_kernel
+@njit(cache=True)
 def survey(users, items, ratings):  # type: ignore[no-untyped-def]
     """The largest user, the largest item, and whether sums of products of the ratings have no rounding."""
     user, item, exact = -1, -1, True

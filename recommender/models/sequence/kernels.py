@@ -8,9 +8,10 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
-from recommender.compiled import array_kernel, kernel
+from recommender.compiled import kernel
 from recommender.history.layout import ITEM_COUNT, LONGEST, USER_COUNT, HistoryArrays
 from recommender.models.base import FloatArray
 
@@ -73,7 +74,7 @@ class Scratch:
         return self._touches
 
 
-@array_kernel
+@njit(cache=True)
 def newest(h, user, wanted, decays):
     """Newest items of positive weight and their strengths, newest first.
 
