@@ -86,9 +86,6 @@ class Answerer:
         self._tasks: set[asyncio.Task[None]] = set()
         self._learned = asyncio.Condition()
         self._handing_over = False
-        #: Set while partitions stay where they are.
-        self._settled_down = asyncio.Event()
-        self._settled_down.set()
         self._waiting = 0
         self.progress: dict[int, Progress] = {}
 
@@ -106,8 +103,7 @@ class Answerer:
             progress, committed = None, min(committed, begins)
         if progress is None:
             progress = self.progress[partition] = Progress(committed)
-        elif not progress.open:
-            progress.next = max(progress.next, committed)
+        progress.catch_up(committed)
         if not progress.open and progress.next < begins:
             if progress.next > 0:
                 self._deleted(partition, progress.next, begins)
@@ -121,27 +117,25 @@ class Answerer:
         )
 
     def keep_only(self, partitions: set[int]) -> None:
-        """These are our partitions from now on: forget the progress of all others, and go on."""
-        for partition in [each for each in self.progress if each not in partitions]:
-            del self.progress[partition]
-        self._settled_down.set()
+        """These are our partitions from now on: forget the progress of all others."""
+        self.progress = {each: self.progress[each] for each in partitions & self.progress.keys()}
 
     def done(self) -> dict[int, int]:
         """For each partition the offset below which every request has its reply: what may be committed."""
         return {partition: progress.done for partition, progress in self.progress.items()}
 
     async def take(self, batch: Batch) -> None:
-        """Begin to answer a partition's requests; from `hand_over` to `keep_only` it waits."""
+        """Begin to answer a partition's requests."""
         progress = self.progress.get(batch.partition)
-        if progress is None:
-            return  # the partition moved away while the batch was on its way
+        if progress is None or not progress.current:
+            return  # the partition moved while the batch was on its way
         if not await self._continuity.follows(batch, progress.next):
             return
         for record in batch.records:
-            await self._may_begin()
-            if self.progress.get(batch.partition) is not progress:
+            await self._under_way.acquire()
+            if self.progress.get(batch.partition) is not progress or not progress.current:
                 self._under_way.release()
-                return  # it moved away; if it has come back, it is read from where its last owner got to
+                return  # it moved; if it has come back, it is read from where its last owner got to
             if record.offset < progress.next:
                 self._under_way.release()
                 continue
@@ -151,18 +145,6 @@ class Answerer:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
             await asyncio.sleep(0)
-
-    async def _may_begin(self) -> None:
-        """Wait for a place among those under way, at a time when partitions stay where they are.
-
-        What is begun after the last commit would be answered once more by the partition's next owner.
-        """
-        while True:
-            await self._settled_down.wait()
-            await self._under_way.acquire()
-            if self._settled_down.is_set():
-                return
-            self._under_way.release()
 
     async def learned(self) -> None:
         """Wake the requests that wait for learning."""
@@ -174,9 +156,11 @@ class Answerer:
         """Settle all that is under way, because partitions are about to move or the worker stops.
 
         Requests that wait for learning go back to the end of their partition, for whoever holds it next. No
-        more are begun until `keep_only` says what stays here.
+        more are begun, as the next owner would answer them once more, until `start_at` has said from where a
+        partition is read that has come back.
         """
-        self._settled_down.clear()
+        for progress in self.progress.values():
+            progress.current = False
         self._handing_over = True
         try:
             await self.learned()

@@ -160,6 +160,7 @@ def test_a_request_without_any_reply_holds_the_commit_back(caplog: pytest.LogCap
         await desk.take(request(1))
         await desk.answerer.hand_over(60)
         desk.answerer.keep_only({0})
+        desk.answerer.start_at(0, 1)
         desk.sent.fails = lambda topic: None
         await desk.ask(request(2))
         assert desk.codes == ["ok", "ok"]

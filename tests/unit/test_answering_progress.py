@@ -140,6 +140,7 @@ def test_handing_over_waits_only_so_long_and_then_requests_wait_again() -> None:
         answers[0].set_result(None)
         await until(lambda: desk.codes)
         desk.answerer.keep_only({0})
+        assert desk.answerer.start_at(0, 0) == 1
         waiting = request(1, after=3)
         waiting.timestamp = now()
         await desk.take(waiting)
@@ -157,13 +158,14 @@ def test_while_partitions_move_no_request_is_begun(kept: set[int], codes: list[s
         desk = Desk()
         await desk.ask(request(0))
         await desk.answerer.hand_over(0.01)
-        taking = asyncio.create_task(desk.take(request(1), request(2)))
-        for _ in range(20):
-            await asyncio.sleep(0)
-        assert not taking.done()
-        assert desk.answerer.done() == {0: 1}
+        await desk.take(request(1), request(2))
+        assert (desk.codes, desk.answerer.done()) == (["ok"], {0: 1})
         desk.answerer.keep_only(kept)
-        await taking
+        await desk.take(request(1), request(2))
+        assert desk.codes == ["ok"]
+        if kept == {0}:
+            assert desk.answerer.start_at(0, 1) == 1
+        await desk.take(request(1), request(2))
         await until(lambda: len(desk.codes) == len(codes))
         assert desk.codes == codes
 
@@ -298,5 +300,53 @@ def test_the_rest_of_a_batch_is_not_believed_when_its_partition_has_come_back(
             each.set_result(None)
         await taking
         assert desk.answerer.done() == {0: 1}
+
+    asyncio.run(scenario())
+
+
+def test_what_others_answered_while_this_worker_was_out_of_its_group_is_not_answered_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("recommender.answering.UNDER_WAY", 2)
+
+    async def scenario() -> None:
+        desk = Desk()
+        answers = desk.sent.hold()
+        stale: list[Any] = [request(each) for each in range(6)]
+        taking = asyncio.create_task(desk.answerer.take(Batch(REQUESTS, 0, stale)))
+        await until(lambda: len(answers) == 2)  # and the batch waits for a place
+        await desk.answerer.hand_over(0.01)
+        desk.answerer.keep_only({0})  # thrown out of its group, it is given back what it had
+        for each in answers:
+            each.set_result(None)
+        await taking
+        assert len(desk.sent.all) == 2
+        await desk.answerer.take(Batch(REQUESTS, 0, stale))  # fetched before, and late
+        assert desk.answerer.start_at(0, 5) == 5
+        await desk.answerer.take(Batch(REQUESTS, 0, [*stale, request(6)], position=0))
+        await until(lambda: len(answers) == 4)
+        assert len(desk.sent.to(RESPONSES)) == 4
+        assert desk.answerer.done() == {0: 5}
+        for each in answers[2:]:
+            each.set_result(None)
+        await until(lambda: desk.answerer.done() == {0: 7})
+
+    asyncio.run(scenario())
+
+
+def test_what_is_under_way_holds_nothing_back_once_others_have_answered_it() -> None:
+    async def scenario() -> None:
+        desk = Desk()
+        answers = desk.sent.hold()
+        await desk.take(request(0), request(1))
+        await until(lambda: len(answers) == 2)
+        await desk.answerer.hand_over(0.01)
+        desk.answerer.keep_only({0})
+        assert desk.answerer.start_at(0, 1) == 2
+        assert desk.answerer.done() == {0: 1}
+        assert desk.answerer.start_at(0, 7) == 7
+        assert desk.answerer.done() == {0: 7}
+        for each in answers:
+            each.set_result(None)
 
     asyncio.run(scenario())
