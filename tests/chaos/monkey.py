@@ -169,6 +169,8 @@ class Monkey:
         time.sleep(self._draw.uniform(0.0, 2.0))
         victim.send_signal(signal.SIGCONT)
         self._running.append(victim)
+        # Until it hears that it is out of its group it answers beside those who have its partitions now.
+        self._wait_until(self._is_shared_out, "the partitions are not shared out")
         self._wait_until_learning(self._ends())
 
     def _join(self) -> None:
@@ -240,11 +242,19 @@ class Monkey:
     def _all_ready(self) -> bool:
         return all(each.page("readyz")[0] == 200 for each in self._running)
 
+    def _is_shared_out(self) -> bool:
+        """Whether all workers are ready, and each partition is held by one."""
+        held = sorted(partition for each in self._running for partition in each.shards)
+        return held == list(range(self._installation.partitions)) and self._all_ready()
+
     def _wait_until_all_ready(self) -> None:
+        self._wait_until(self._all_ready, "not all workers are ready")
+
+    def _wait_until(self, condition: Callable[[], bool], violation: str) -> None:
         deadline = time.monotonic() + HUNG_SECONDS
-        while not self._all_ready():
+        while not condition():
             if time.monotonic() > deadline:
-                self.violations.append(f"not all workers are ready within {HUNG_SECONDS:g} s")
+                self.violations.append(f"{violation} within {HUNG_SECONDS:g} s")
                 return
             time.sleep(LOOK_SECONDS)
             self._look_for_deaths()

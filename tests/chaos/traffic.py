@@ -22,6 +22,9 @@ STEP = 0.05
 PRODUCER = {
     "partitioner": "murmur2_random",
     "enable.idempotence": True,
+    # A partition that was made just now may refuse the first batch and take the second. The first is sent
+    # again, and Kafka calls it a duplicate, for it came after a later one: librdkafka believes it written.
+    "max.in.flight.requests.per.connection": 1,
     "delivery.timeout.ms": 600_000,
     "reconnect.backoff.max.ms": 500,
     "linger.ms": 5,
