@@ -5,11 +5,17 @@ from __future__ import annotations
 import warnings
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 with warnings.catch_warnings():
     # Warnings are errors here, and kafka-python reads its own files in a way that Python 3.11 disapproves of.
     warnings.filterwarnings("ignore", r"(read|open)_text is deprecated", DeprecationWarning)
     import kafka  # noqa: F401
+
+
+# How long an example takes is the machine's business: another test may be compiling.
+settings.register_profile("suite", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

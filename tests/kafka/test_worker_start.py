@@ -105,7 +105,7 @@ def test_fausts_own_command_runs_it_as_well(kafka: str, tmp_path: Path) -> None:
     with installed(kafka, tmp_path, "faust", 2) as installation:
         topics, oracle = installation.topics, Oracle(installation)
         produce(kafka, topics.ratings, generated(2000, seed=9))
-        worker = installation.worker()
+        worker = installation.worker(request_wait=60)  # as it starts, which no page tells
         worker.start("-A", "recommender.app", "worker", "--without-web", command=("faust",))
         with asking(kafka, topics) as asker:
             for partition, shard in oracle.look().items():

@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 
 from recommender.ingest import Outgoing
 from recommender.messages import Headers, Rating
 from recommender.routing import partition_of
 
-#: Few examples: the suite must stay quick. No deadline: another test may be compiling.
-few = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+#: Few examples: the suite must stay quick.
+few = settings(max_examples=50)
 #: For properties whose examples cost milliseconds each.
 fewer = settings(few, max_examples=15)
 

@@ -165,7 +165,7 @@ def dense(draw: random.Random) -> list[Shown | Rated]:
     return records
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(seed=st.integers(0, 2**32))
 def test_settling_and_restarts_change_nothing(seed: int) -> None:
     """Records come almost in order of time: some up to `behind` late, which the watermark allows for."""

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from recommender.history.history import History
@@ -43,7 +43,6 @@ def learned(events: list[Event], memory: int, cuts: list[int]) -> Cooc:
     return model
 
 
-@settings(deadline=None)
 @given(
     events=st.lists(
         st.tuples(

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from recommender.history.history import History
@@ -18,7 +18,6 @@ from recommender.models.options import ModelError
 USERS, ITEMS = 6, 7
 
 
-@settings(deadline=None)
 @given(
     events=st.lists(
         st.tuples(

@@ -44,7 +44,7 @@ def histories(draw: st.DrawFn, step: float) -> list[tuple[int, int, float | None
 
 
 @pytest.mark.parametrize(("similarity", "step"), CASES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data(), retrain=st.sampled_from([0, 13, 10_000]))
 def test_asking_in_between_changes_nothing(
     similarity: str, step: float, data: st.DataObject, retrain: int

@@ -83,7 +83,7 @@ def assert_equal_to_naive(history: History, naive: NaiveHistory) -> None:
     assert history.event_count == naive.event_count
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(LOGS, st.sampled_from([1, 3, 8, 11]))
 def test_equals_lists(log: Log, raters: int) -> None:
     history, naive = History(raters), NaiveHistory(raters)
@@ -94,7 +94,7 @@ def test_equals_lists(log: Log, raters: int) -> None:
     assert_equal_to_naive(history, naive)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(LOGS, st.lists(st.integers(0, 120), max_size=6))
 def test_any_cut_gives_the_same_state_and_events(log: Log, cuts: list[int]) -> None:
     whole = History(4)
@@ -108,7 +108,7 @@ def test_any_cut_gives_the_same_state_and_events(log: Log, cuts: list[int]) -> N
         np.testing.assert_array_equal(joined, getattr(expected, name))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(LOGS, LOGS)
 def test_going_on_after_restore_equals_never_having_stopped(before: Log, after: Log) -> None:
     history = learned(before)

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from recommender.experiment import joined_logs
@@ -90,7 +90,6 @@ def both_logs(draw: st.DrawFn) -> tuple[list[Shown], list[Rated]]:
     )
 
 
-@settings(deadline=None)
 @given(logs=both_logs(), seed=st.integers(0, 2**32))
 def test_cuts_interleaving_re_reads_and_restarts_change_nothing(
     logs: tuple[list[Shown], list[Rated]], seed: int

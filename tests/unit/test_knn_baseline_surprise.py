@@ -130,7 +130,7 @@ def histories(draw: st.DrawFn) -> list[tuple[int, int, float | None]]:
 
 @pytest.mark.parametrize("user_based", ORIENTATIONS)
 @pytest.mark.parametrize("similarity", SIMILARITIES)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(steps=histories())
 def test_equals_surprise_on_any_history(
     similarity: str, user_based: bool, steps: list[tuple[int, int, float | None]]

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from recommender.history.history import History
@@ -19,7 +19,6 @@ from recommender.models.blend.trials import DEPTH, FACTORS
 positive = st.floats(1e-300, 1e300, allow_subnormal=False)
 
 
-@settings(deadline=None)  # the first call compiles
 @given(st.lists(positive, min_size=1, max_size=BLOCK))
 def test_logarithms_equal_the_librarys(values: list[float]) -> None:
     block, bits = room(2)
@@ -29,7 +28,6 @@ def test_logarithms_equal_the_librarys(values: list[float]) -> None:
     assert block[0, : len(values)] == pytest.approx(expected, rel=1e-12, abs=1e-12)
 
 
-@settings(deadline=None)  # the first call compiles
 @given(st.lists(st.floats(-1e6, 0.0), min_size=1, max_size=BLOCK))
 def test_exponentials_equal_the_librarys(values: list[float]) -> None:
     block, bits = room(2)

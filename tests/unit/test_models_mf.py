@@ -168,7 +168,7 @@ def test_draws_depend_on_the_seed_and_on_the_number_of_the_event() -> None:
     assert change(-1, 0) != change(1, 0)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     count=st.integers(1, 120),
     cuts=st.sets(st.integers(1, 119), max_size=8),

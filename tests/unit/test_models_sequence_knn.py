@@ -39,7 +39,7 @@ def assert_equal_to_naive(log: Log, ring: int, **options: float) -> None:
         assert model.neighbours(user, np.array(items, np.int32)).tolist() == counts
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.lists(EVENTS, max_size=80),
     st.sampled_from([2, 8]),

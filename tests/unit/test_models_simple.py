@@ -27,7 +27,7 @@ def context(history: History, seed: int = 0, positive_weight: float = 1.0) -> Mo
     return ModelContext(history, seed, positive_weight)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(LOGS)
 def test_popular_counts_the_positive_ratings_that_stand(log: Log) -> None:
     history = History()
@@ -42,7 +42,7 @@ def test_popular_counts_the_positive_ratings_that_stand(log: Log) -> None:
     assert model.score(0, ITEMS).tolist() == [counts[item] for item in range(10)]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(LOGS)
 def test_recently_popular_sums_what_faded(log: Log) -> None:
     history = History()

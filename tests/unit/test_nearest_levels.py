@@ -34,7 +34,7 @@ def check(sims: NDArray[np.float64], kind: int, k: int, min_k: int, seed: int) -
     assert changes == pytest.approx([change for change, _ in expected], abs=1e-12)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.integers(0, 10_000),
     st.integers(1, 60),
