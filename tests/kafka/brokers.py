@@ -18,6 +18,9 @@ TEST_PROPERTIES = {
     "auto.create.topics.enable": "false",
     "offsets.topic.num.partitions": "4",
 }
+#: The broker that tests share is never killed. Kafka must not give it up because the machine stood still for
+#: some seconds: its partitions would have no leader then, and their group no coordinator.
+SHARED_PROPERTIES = TEST_PROPERTIES | {"broker.session.timeout.ms": "60000"}
 LISTENERS = {
     "listeners": "PLAINTEXT://:9092,CONTROLLER://:9093",
     "controller.quorum.voters": "1@localhost:9093",
@@ -29,7 +32,7 @@ START_SECONDS = 120.0
 @contextmanager
 def local_broker() -> Iterator[str]:
     """Apache Kafka from packages."""
-    with LocalBroker(properties=TEST_PROPERTIES) as broker:
+    with LocalBroker(properties=SHARED_PROPERTIES) as broker:
         yield broker.address
 
 
@@ -38,7 +41,7 @@ def container_broker() -> Iterator[str]:
     """Apache Kafka's own image, removed at the end, by testcontainers' reaper also after ``kill -9``."""
     from testcontainers.core.container import DockerContainer
 
-    settings = PROPERTIES | TEST_PROPERTIES | LISTENERS
+    settings = PROPERTIES | SHARED_PROPERTIES | LISTENERS
     container = DockerContainer(f"apache/kafka:{KAFKA_VERSION}").with_exposed_ports(9092)
     # Clients come back to the address that the broker advertises, and Docker chooses it only when the
     # container runs. So the broker waits for the script that tells it.
