@@ -99,22 +99,28 @@ def test_requests_of_a_partition_that_moved_away_are_left_to_its_owner() -> None
     asyncio.run(scenario())
 
 
-async def begin_two(desk: Desk, answers: list[Any], records: list[Any]) -> asyncio.Task[None]:
-    """Hand a batch over, of which two requests are under way then and the rest waits for a place."""
-    taking = asyncio.create_task(desk.answerer.take(Batch(REQUESTS, 0, records)))
-    await until(lambda: len(answers) == 2)
-    return taking
-
-
-def test_the_rest_of_a_batch_is_not_believed_when_its_partition_has_come_back(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.fixture
+def two_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two requests may be under way at once."""
     monkeypatch.setattr("recommender.answering.UNDER_WAY", 2)
 
+
+async def begin_two(records: list[Any]) -> tuple[Desk, list[Any], asyncio.Task[None]]:
+    """Hand a batch over, of which two requests are under way then and the rest waits for a place.
+
+    The desk, the replies to be confirmed, and the handing over.
+    """
+    desk = Desk()
+    answers = desk.sent.hold()
+    taking = asyncio.create_task(desk.answerer.take(Batch(REQUESTS, 0, records)))
+    await until(lambda: len(answers) == 2)
+    return desk, answers, taking
+
+
+@pytest.mark.usefixtures("two_places")
+def test_the_rest_of_a_batch_is_not_believed_when_its_partition_has_come_back() -> None:
     async def scenario() -> None:
-        desk = Desk()
-        answers = desk.sent.hold()
-        taking = await begin_two(desk, answers, [request(each) for each in range(6)])
+        desk, answers, taking = await begin_two([request(each) for each in range(6)])
         desk.answerer.keep_only(set())
         desk.answerer.start_at(0, 1)  # whoever had it meanwhile has answered the first
         for each in answers:
@@ -125,16 +131,11 @@ def test_the_rest_of_a_batch_is_not_believed_when_its_partition_has_come_back(
     asyncio.run(scenario())
 
 
-def test_what_others_answered_while_this_worker_was_out_of_its_group_is_not_answered_again(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("recommender.answering.UNDER_WAY", 2)
-
+@pytest.mark.usefixtures("two_places")
+def test_what_others_answered_while_this_worker_was_out_of_its_group_is_not_answered_again() -> None:
     async def scenario() -> None:
-        desk = Desk()
-        answers = desk.sent.hold()
         stale: list[Any] = [request(each) for each in range(6)]
-        taking = await begin_two(desk, answers, stale)
+        desk, answers, taking = await begin_two(stale)
         await desk.answerer.hand_over(0.01)
         desk.answerer.keep_only({0})  # thrown out of its group, it is given back what it had
         for each in answers:
