@@ -9,6 +9,7 @@ from typing import Any
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
+from recommender.kafka.admin import open_admin
 from recommender.kafka.network import Network
 
 Header = tuple[str, bytes]
@@ -35,6 +36,13 @@ def wait_until(condition: Callable[[], Any], seconds: float = 30.0, message: str
         if time.monotonic() >= deadline:
             raise AssertionError(f"not within {seconds:g} s: {message or condition}")
         time.sleep(0.05)
+
+
+def delete_topics(kafka: str, *names: str) -> None:
+    """Delete topics, and return when they are gone: a broker lists them for a moment after it said yes."""
+    with open_admin(kafka, 10) as admin:
+        admin.delete_topics(list(names))
+        wait_until(lambda: not set(names) & set(admin.list_topics()))
 
 
 def produce(kafka: str, topic: str, records: Iterable[Record | bytes]) -> list[tuple[int, int]]:

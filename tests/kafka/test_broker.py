@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -95,6 +96,17 @@ def test_it_answers_survives_a_kill_and_leaves_nothing(unique: str) -> None:
     assert not runs(pid)
     assert not directory.exists()
     assert broker.pid is None
+
+
+def test_a_broker_that_is_slow_to_answer_is_not_called_absent() -> None:
+    with LocalBroker() as broker:
+        assert broker.pid is not None
+        os.kill(broker.pid, signal.SIGSTOP)
+        slow = threading.Timer(3.0, os.kill, (broker.pid, signal.SIGCONT))
+        slow.start()
+        with open_admin(broker.address) as admin:
+            assert admin.list_topics() == []
+        slow.join()
 
 
 def test_data_of_its_own_directory_are_kept(tmp_path: Path, unique: str) -> None:

@@ -20,7 +20,7 @@ from recommender.forwarded import SOURCE
 from recommender.kafka.admin import open_admin
 from recommender.kafka.topics import Topics
 from recommender.routing import partition_of
-from tests.kafka.support import Record, produce
+from tests.kafka.support import Record, delete_topics, produce
 
 ROOT = Path(__file__).parents[2]
 START = 1_700_000_000
@@ -290,8 +290,7 @@ def test_what_cannot_be_reported_is_one_sentence_and_exit_2(kafka: str, topics: 
         code, out, err = run(*arguments, **environment)
         assert (code, out) == (2, ""), arguments
         assert said in err
-    with open_admin(kafka) as admin:
-        admin.delete_topics([topics.recommendations])
+    delete_topics(kafka, topics.recommendations)
     code, _, err = run()
     assert code == 2
     assert f"There is no topic {topics.recommendations} at {kafka}: `recommender topics` creates it" in err

@@ -20,7 +20,7 @@ from tests.chaos.traffic import Traffic
 from tests.chaos.verdict import dead_letters
 from tests.kafka.asking import asking
 from tests.kafka.brokers import TEST_PROPERTIES
-from tests.kafka.support import Record, consume_all, produce, wait_until
+from tests.kafka.support import Record, consume_all, delete_topics, produce, wait_until
 from tests.kafka.worker_logs import Oracle, Running, generated, rating, running_worker
 from tests.kafka.workers import PATIENCE, STOP_SECONDS, Installation, Worker, installed
 
@@ -196,8 +196,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(running: Running) -> 
 
 
 def delete_the_topic(running: Running) -> Callable[[], None]:
-    with open_admin(running.kafka) as admin:
-        admin.delete_topics([running.topics.dead_letters])
+    delete_topics(running.kafka, running.topics.dead_letters)
 
     def mend() -> None:
         ensure(running.kafka, running.topics, 1)

@@ -16,7 +16,7 @@ from recommender.commands.topics import topics as command
 from recommender.kafka.admin import BrokerUnreachableError, open_admin
 from recommender.kafka.network import Network
 from recommender.kafka.topics import Topics, TopicsError, check, ensure, identify
-from tests.kafka.support import Record, consume, consume_all, produce
+from tests.kafka.support import Record, consume, consume_all, delete_topics, produce
 
 
 @contextmanager
@@ -195,8 +195,7 @@ def test_a_topic_created_again_has_another_id(kafka: str, make_topics: Callable[
     before = identify(kafka, topics.ratings)
     assert before.partitions == 2
     assert identify(kafka, topics.ratings).topic_id == before.topic_id
-    with admin(kafka) as client:
-        client.delete_topics([topics.ratings])
+    delete_topics(kafka, topics.ratings)
     ensure(kafka, topics, partitions=2)
     assert identify(kafka, topics.ratings).topic_id != before.topic_id
 

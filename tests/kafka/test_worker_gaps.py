@@ -15,7 +15,7 @@ from kafka import TopicPartition
 from recommender.kafka.admin import open_admin
 from recommender.kafka.topics import ensure
 from tests.kafka.asking import asking
-from tests.kafka.support import Record, produce, wait_until
+from tests.kafka.support import Record, delete_topics, produce
 from tests.kafka.worker_logs import Oracle, Running, generated, rating, running_worker
 from tests.kafka.workers import PATIENCE
 
@@ -119,9 +119,7 @@ def test_a_ratings_topic_made_again_under_a_worker_ends_it(kafka: str, tmp_path:
     with running_worker(kafka, tmp_path, "again", ratings=generated(500)) as running:
         worker, topics = running.worker, running.topics
         running.oracle.assert_agrees(worker)
-        with open_admin(kafka, 10) as admin:
-            admin.delete_topics([topics.ratings])
-            wait_until(lambda: topics.ratings not in admin.list_topics())
+        delete_topics(kafka, topics.ratings)
         ensure(kafka, topics)
         produce(kafka, topics.ratings, generated(ratings, seed=2))
         assert worker.exit_code() == 2

@@ -12,7 +12,7 @@ import pytest
 from recommender.kafka.admin import open_admin
 from recommender.kafka.topics import ensure
 from tests.kafka.asking import asking
-from tests.kafka.support import Record, produce, wait_until
+from tests.kafka.support import Record, delete_topics, produce, wait_until
 from tests.kafka.worker_logs import Oracle, Running, generated, newest_checkpoint, rating, running_worker
 from tests.kafka.workers import STOP_SECONDS, Worker
 
@@ -122,9 +122,7 @@ def test_another_model_is_refused_and_learned_anew_if_asked_for(running: Running
 def test_topics_made_anew_are_recognised(running: Running) -> None:
     worker, topics = running.worker, running.topics
     worker.stop()
-    with open_admin(running.kafka, 10) as admin:
-        admin.delete_topics(list(topics.all))
-        wait_until(lambda: not set(topics.all) & set(admin.list_topics()))
+    delete_topics(running.kafka, *topics.all)
     ensure(running.kafka, topics)
     produce(running.kafka, topics.ratings, [Record(rating("new", "world"), b"new")])
     sentence = refused(worker)
