@@ -85,7 +85,10 @@ def ask(peer: str, *arguments: object, python: str | None = None, seconds: float
     lines = done.stdout.strip().splitlines()
     if done.returncode or not lines:
         raise PeerError(f"{peer} ended with exit code {done.returncode}: {done.stderr.strip()[-800:]}")
-    measured: dict[str, Any] = json.loads(lines[-1])
+    try:
+        measured: dict[str, Any] = json.loads(lines[-1])
+    except json.JSONDecodeError:
+        raise PeerError(f"{peer} ended with {lines[-1]!r}: expected JSON") from None
     return {name: float(value) for name, value in measured.items()}
 
 

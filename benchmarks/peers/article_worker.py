@@ -52,8 +52,9 @@ async def learn(stream: Any) -> None:
             recommender.update(Event(User(int(rating["user"])), Item(int(rating["item"]))))
         read += 1
         if read == count:
-            # Faust turns what is printed into log lines.
-            os.write(1, json.dumps({"rate": read / (time.perf_counter() - begin)}).encode())
+            # Faust turns what is printed into log lines, and may be in the middle of one of its own.
+            measured = json.dumps({"rate": read / (time.perf_counter() - begin)})
+            os.write(1, f"\n{measured}\n".encode())
             os._exit(0)  # a stock worker takes seconds to stop, and they are not what is measured
 
 
