@@ -7,6 +7,7 @@ Python's work, which threads would not share.
 from __future__ import annotations
 
 import contextlib
+import logging
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,8 @@ from collections.abc import Iterator, Sequence
 from recommender import id_table, live, rating_json, top
 from recommender.history import history, snapshot
 from recommender.models import registry
+
+logger = logging.getLogger(__name__)
 
 #: What no model needs to be compiled itself, the longest first.
 ROOMS = (history, rating_json, id_table, snapshot, live)
@@ -28,7 +31,10 @@ def warm(specs: Sequence[str] = ()) -> None:
         The models, as ``NAME`` or ``NAME/option=value``; all by default.
     """
     top.warm()
-    with _helped() if top.was_compiled() else contextlib.nullcontext():
+    compiling = top.was_compiled()
+    if compiling:
+        logger.info("compiling, which takes half a minute the first time; it is kept in %s", top.kept_in())
+    with _helped() if compiling else contextlib.nullcontext():
         registry.warm(specs)
     for room in ROOMS:
         room.warm()

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from recommender.compiled import njit
 
 #: Length of the list that a target has to be in.
 TOP = 10

@@ -5,10 +5,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from recommender.compiled import kernel
+from recommender.compiled import kernel, njit
 
 
 def contenders(scores: NDArray[np.float64], n: int) -> NDArray[np.intp]:
@@ -159,3 +158,8 @@ def warm() -> None:
 def was_compiled() -> bool:
     """Whether the kernel was compiled in this process, and not loaded from the cache."""
     return sum(_nth_highest.stats.cache_misses.values()) > 0
+
+
+def kept_in() -> str:
+    """Where it is kept."""
+    return str(_nth_highest.stats.cache_path)

@@ -5,9 +5,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from recommender.compiled import background_kernel
+from recommender.compiled import background_kernel, njit
 from recommender.history.index import rebuild_index
 from recommender.history.kernels import allocate, class_of, copy
 from recommender.history.layout import ENTRIES, INDEX, ITEM_COUNT, LONGEST, RINGS, SCANNED, USER_COUNT

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TypeVar
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from recommender.compiled import njit
 
 Number = TypeVar("Number", np.int32, np.float64)
 

@@ -8,9 +8,9 @@ import math
 from typing import TypeVar
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from recommender.compiled import njit
 from recommender.events import Events
 from recommender.models.base import NEVER, Arrays, FloatArray, IntArray, ModelContext
 from recommender.models.options import between

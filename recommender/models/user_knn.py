@@ -23,10 +23,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from recommender.compiled import kernel
+from recommender.compiled import kernel, njit
 from recommender.events import Events
 from recommender.history.history import History
 from recommender.history.layout import ITEM_COUNT, USER_COUNT

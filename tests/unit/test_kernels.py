@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 from typing import Any
 
@@ -24,7 +25,7 @@ def test_warming_that_nobody_waits_for_is_ended() -> None:
 
 @pytest.mark.parametrize(("cold", "helpers"), [(True, 1), (False, 0)])
 def test_another_process_helps_where_none_is_cached(
-    cold: bool, helpers: int, monkeypatch: pytest.MonkeyPatch
+    cold: bool, helpers: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     started: list[subprocess.Popen[bytes]] = []
 
@@ -35,5 +36,7 @@ def test_another_process_helps_where_none_is_cached(
 
     monkeypatch.setattr(subprocess, "Popen", Popen)
     monkeypatch.setattr(top, "was_compiled", lambda: cold)
-    kernels.warm(["popular"])
+    with caplog.at_level(logging.INFO):
+        kernels.warm(["popular"])
     assert [each.returncode for each in started] == [0] * helpers
+    assert (f"it is kept in {top.kept_in()}" in caplog.text) == cold

@@ -9,8 +9,8 @@ the chosen one or not. The few that the weights are learned from get their rows 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from recommender.compiled import njit
 from recommender.models.blend.blocks import BLOCK
 from recommender.models.blend.features import VIEWS, fill, rows, survey, weighted
 from recommender.models.blend.trials import judge

@@ -18,8 +18,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from recommender.compiled import njit
 from recommender.models.base import Arrays, FloatArray
 
 #: So many of the candidates that score best are all looked at.

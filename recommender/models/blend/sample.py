@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from recommender.compiled import njit
 from recommender.models.base import FloatArray, IntArray
 from recommender.models.blend import features
 from recommender.models.randomness import mix, uniform

@@ -14,8 +14,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from recommender.compiled import njit
 from recommender.models.base import Arrays, FloatArray
 
 #: The factors that are tried; of equally good ones the first is used.

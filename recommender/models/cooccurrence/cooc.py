@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import cast
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from recommender.compiled import njit
 from recommender.events import Events
 from recommender.models import rating_rows
 from recommender.models.base import NEVER, Arrays, FloatArray, IntArray, ModelContext

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from recommender.compiled import njit
 from recommender.models.base import FloatArray, IntArray, ModelContext
 from recommender.models.cooccurrence import cooc
 from recommender.models.cooccurrence.cooc import Cooc

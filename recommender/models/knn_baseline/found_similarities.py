@@ -7,9 +7,9 @@ similarity depends on nothing but the ratings that stand, and not on which of th
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from recommender.compiled import njit
 from recommender.models.base import FloatArray, IntArray
 from recommender.models.knn_baseline.baselines import Baselines
 from recommender.models.knn_baseline.kept_pairs import KeptPairs, put_rows

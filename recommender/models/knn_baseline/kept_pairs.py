@@ -11,9 +11,9 @@ from math import isqrt
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from recommender.compiled import njit
 from recommender.models.knn_baseline.nearest_levels import columns_for, level
 from recommender.models.knn_baseline.similarities import SUMS, count_all, similarity
 from recommender.models.pairs import pair_count, pair_index

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple, cast
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from recommender.compiled import njit
 from recommender.models import rating_rows
 from recommender.models.base import NEVER, Arrays, FloatArray
 from recommender.models.knn_baseline import kept_pairs

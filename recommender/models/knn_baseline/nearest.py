@@ -10,7 +10,8 @@ first guess is where the row before was cut.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from recommender.compiled import njit
 
 #: Guesses between two looks at a value.
 _STEPS = 4

@@ -13,9 +13,9 @@ from __future__ import annotations
 from math import sqrt
 
 import numpy as np
-from numba import njit
 from numba.extending import register_jitable
 
+from recommender.compiled import njit
 from recommender.models.knn_baseline.nearest import cut
 from recommender.models.knn_baseline.similarities import COSINE, PEARSON_BASELINE
 

@@ -10,8 +10,8 @@ comes first.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from recommender.compiled import njit
 from recommender.models.knn_baseline import nearest, nearest_levels
 from recommender.models.knn_baseline.found_similarities import lengths_of, of_user
 from recommender.models.knn_baseline.nearest_levels import columns_for

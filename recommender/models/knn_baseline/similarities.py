@@ -13,8 +13,8 @@ from math import sqrt
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from recommender.compiled import njit
 from recommender.models.pairs import pair_index
 
 MSD, COSINE, PEARSON, PEARSON_BASELINE = range(4)

@@ -8,10 +8,9 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from recommender.compiled import kernel
+from recommender.compiled import kernel, njit
 from recommender.history.layout import ITEM_COUNT, LONGEST, USER_COUNT, HistoryArrays
 from recommender.models.base import FloatArray
 
