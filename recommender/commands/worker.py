@@ -8,6 +8,7 @@ import os
 import socket
 import sys
 import threading
+import time
 from typing import Any
 
 import click
@@ -24,6 +25,9 @@ logger = logging.getLogger(__name__)
 
 #: A worker that stops longer is ended: saving and leaving take two seconds, and Kubernetes waits thirty.
 STOP_SECONDS = 20.0
+#: The same signal again within so many seconds is the same one: a terminal tells all processes of a group,
+#: and the one that started this may pass it on.
+ONE_SIGNAL_SECONDS = 0.5
 
 
 class Worker(faust.Worker):
@@ -34,7 +38,7 @@ class Worker(faust.Worker):
     def __init__(self, app: WorkerApp, **options: Any) -> None:
         super().__init__(app, **options)
         self.spinner = None
-        self._stopping = False
+        self._told: tuple[str, float] | None = None
         self._ending: threading.Timer | None = None
 
     def _setup_logging(self) -> None:
@@ -51,20 +55,25 @@ class Worker(faust.Worker):
         await super().stop()
 
     def _on_sigint(self) -> None:
-        self._stop("Ctrl-C")
-        super()._on_sigint()
+        if self._is_to_stop("Ctrl-C"):
+            super()._on_sigint()
 
     def _on_sigterm(self) -> None:
-        self._stop("SIGTERM")
-        super()._on_sigterm()
+        if self._is_to_stop("SIGTERM"):
+            super()._on_sigterm()
 
-    def _stop(self, why: str) -> None:
+    def _is_to_stop(self, why: str) -> bool:
         """Say what happens. A second time means at once: what is not saved is learned again."""
-        if self._stopping:
+        now = time.monotonic()
+        if self._told is not None:
+            before, at = self._told
+            if why == before and now - at < ONE_SIGNAL_SECONDS:
+                return False
             logger.warning("%s again: ending at once; what is not saved will be learned again", why)
             os._exit(130)
-        self._stopping = True
+        self._told = why, now
         logger.info("%s: saving and stopping", why)
+        return True
 
 
 @click.command()
