@@ -31,10 +31,7 @@ def warm(specs: Sequence[str] = ()) -> None:
         The models, as ``NAME`` or ``NAME/option=value``; all by default.
     """
     top.warm()
-    compiling = top.was_compiled()
-    if compiling:
-        logger.info("compiling, which takes half a minute the first time; it is kept in %s", top.kept_in())
-    with _helped() if compiling else contextlib.nullcontext():
+    with _compiling() if top.was_compiled() else contextlib.nullcontext():
         registry.warm(specs)
     for room in ROOMS:
         room.warm()
@@ -58,8 +55,9 @@ def warming(*specs: str) -> Iterator[subprocess.Popen[bytes]]:
 
 
 @contextlib.contextmanager
-def _helped() -> Iterator[None]:
-    """Compile the other rooms' kernels meanwhile; whatever comes of it, all is compiled in the end."""
+def _compiling() -> Iterator[None]:
+    """Say so, and compile the other rooms' kernels meanwhile; whatever comes of it, all is in the end."""
+    logger.info("compiling, which takes half a minute the first time; it is kept in %s", top.kept_in())
     with warming() as helper:
         yield
         helper.wait()

@@ -14,7 +14,7 @@ with warnings.catch_warnings():
 
 
 # How long an example takes is the machine's business: another test may be compiling.
-settings.register_profile("suite", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")
 
 

@@ -83,8 +83,8 @@ def _wait(
     said: list[str] = []
     while True:
         try:
-            _knock(addresses, ANSWER_SECONDS)
-            return _client(bootstrap_servers, ANSWER_SECONDS, security, said)
+            _knock(addresses)
+            return _client(bootstrap_servers, security, said)
         except OSError as error:
             cause = str(error)
         now = time.monotonic()
@@ -108,12 +108,12 @@ def _address(text: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def _knock(addresses: list[tuple[str, int]], seconds: float) -> None:
+def _knock(addresses: list[tuple[str, int]]) -> None:
     """Return if any address accepts a connection, else raise what the last one met."""
     refused: OSError | None = None
     for host, port in addresses:
         try:
-            with socket.create_connection((host, port), seconds):
+            with socket.create_connection((host, port), ANSWER_SECONDS):
                 return
         except OSError as error:
             refused = error
@@ -121,9 +121,7 @@ def _knock(addresses: list[tuple[str, int]], seconds: float) -> None:
     raise refused
 
 
-def _client(
-    bootstrap_servers: str, seconds: float, security: Mapping[str, Any], said: list[str]
-) -> KafkaAdminClient:
+def _client(bootstrap_servers: str, security: Mapping[str, Any], said: list[str]) -> KafkaAdminClient:
     """A client that has read the cluster's metadata, or an error and nothing left open.
 
     `said` takes what was said of each attempt: one may be more telling than those after it.
@@ -134,7 +132,7 @@ def _client(
                 KafkaAdminClient,
                 bootstrap_servers=[each.strip() for each in bootstrap_servers.split(",")],
                 client_id="recommender",
-                bootstrap_timeout_ms=int(seconds * 1000),
+                bootstrap_timeout_ms=int(ANSWER_SECONDS * 1000),
                 request_timeout_ms=int(REQUEST_SECONDS * 1000),
                 **security,
             )

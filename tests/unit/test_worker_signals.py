@@ -5,15 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import faust
 import pytest
 
 from recommender.commands.worker import Worker
-
-ENDED = 130
 
 
 class Ended(Exception):
@@ -34,7 +31,7 @@ class Told:
         monkeypatch.setattr(os, "_exit", self._exit)
 
     def _exit(self, code: int) -> None:
-        assert code == ENDED
+        assert code == 130
         raise Ended
 
     def interrupt(self, after: float = 0.0) -> None:
@@ -47,9 +44,8 @@ class Told:
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[Told]:
-    with monkeypatch.context() as patched:
-        yield Told(patched)
+def told(monkeypatch: pytest.MonkeyPatch) -> Told:
+    return Told(monkeypatch)
 
 
 def test_once_it_stops_in_order(told: Told) -> None:
