@@ -24,7 +24,7 @@ test: $(STAMP) ## Run all tests, against a real Apache Kafka that needs neither 
 	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 test-docker: $(STAMP) ## Run the broker tests against a container instead
-	$(BIN)/python -m pytest --kafka=container tests/kafka
+	$(BIN)/python -m pytest --kafka=container tests/integration
 
 bench: $(BENCH_STAMP) ## Measure the worker beside its peers; BENCH="--quick learn" for less
 	$(BIN)/python -m benchmarks.run $(BENCH)

@@ -13,9 +13,9 @@ from benchmarks.data import ML_100K, Log
 from benchmarks.environments import ask, python_of
 from benchmarks.recommend import write_ratings
 from benchmarks.records import Learning, fetched
-from recommender import kernels
 from recommender.models.knn_baseline.knn_baseline import KNNBaseline
 from recommender.settings import Settings
+from recommender.shard import warmup
 
 DEFAULT = Settings().model
 OURS = f"ours, {DEFAULT}, one rating learned"
@@ -28,7 +28,7 @@ def run(options: Options) -> list[Outcome]:
     """Learn a log, then measure single ratings in turns."""
     count = options.size(2_000, 200)
     models = [each for each in ("mf", "knn-baseline") if each != DEFAULT]
-    kernels.warm((DEFAULT, *models))
+    warmup.warm((DEFAULT, *models))
     outcome = Outcome("adapt", "One rating, after 100,000", OURS, [COST])
     with tempfile.TemporaryDirectory() as directory:
         path = write_ratings(Path(directory), Log(ML_100K))

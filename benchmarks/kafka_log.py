@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from benchmarks.data import Log, Shape, encoded
-from recommender.broker.broker import LocalBroker
+from recommender.kafka.local.broker import LocalBroker
 from recommender.kafka.topics import Topics, ensure
 
 #: Produced between two looks at the clock, where a rate is to be kept.

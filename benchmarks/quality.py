@@ -17,11 +17,11 @@ import click
 import numpy as np
 
 from benchmarks.quality_peers import EASE, IALS, REFIT, Peer, River
-from producers import movielens
-from recommender import kernels
-from recommender.evaluation.evaluation import Evaluation, Replay
-from recommender.evaluation.rating_stream import Protocol, Stream, shuffled_ties
+from recommender.evaluation.datasets import movielens
+from recommender.evaluation.prequential import Evaluation, Replay
+from recommender.evaluation.streams import Protocol, Stream, shuffled_ties
 from recommender.models.base import ModelContext
+from recommender.shard import warmup
 
 OURS = ["popular", "popular-recent", "mf", "mf/rate=adagrad/negatives=20/learn_rate=0.1", "bpr", "user-knn",
         "cosine", "item-knn", "sequence-knn", "blend"]  # fmt: skip
@@ -40,7 +40,7 @@ SHOWN = ("recall@10", "mrr", "item_coverage", "long_tail_share", "recall@10_firs
 def measure(stream: Stream, name: str) -> Evaluation:
     """Replay the stream to one peer or model."""
     if name not in PEERS:
-        kernels.warm((name,))
+        warmup.warm((name,))
         return Replay(stream, [name]).run(lambda _: None)[0]
     replay = Replay(stream, [])
     context = ModelContext(replay.history, 0, stream.positive_weight)

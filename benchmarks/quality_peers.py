@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender.events import Events
+from recommender.history.events import Events
 from recommender.models.base import NEVER, Arrays, FloatArray, IntArray, ModelContext
 
 #: Positive events from one fit to the next.

@@ -15,9 +15,9 @@ from benchmarks.contest import Goal, Metric, Options, Outcome, Turn, Values, com
 from benchmarks.data import ML_20M, ML_100K, Chunk, Log, Shape, repeated
 from benchmarks.environments import ask, python_of
 from benchmarks.records import Learning, fetched
-from recommender import kernels
-from recommender.requests import Request
+from recommender.messages.requests import Request
 from recommender.settings import Settings
+from recommender.shard import warmup
 
 DEFAULT = Settings().model
 SMALL, MIDDLE, LARGE = 1_682, 27_000, 1_000_000
@@ -37,7 +37,7 @@ def run(options: Options) -> list[Outcome]:
     sizes = {SMALL: ML_100K} | ({} if options.quick else _larger())
     outcome = Outcome("recommend", "One list of ten", ours(DEFAULT, SMALL), METRICS)
     models = list(dict.fromkeys([DEFAULT, "sequence-knn", "mf"]))
-    kernels.warm((*models, SAME))
+    warmup.warm((*models, SAME))
     with tempfile.TemporaryDirectory() as directory:
         path = write_ratings(Path(directory), Log(ML_100K))
         surprise = python_of("surprise", options)

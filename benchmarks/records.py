@@ -9,11 +9,11 @@ from typing import Any
 import msgspec
 
 from benchmarks.data import Chunk, Log, encoded
-from recommender import learning
-from recommender.ingest import Ingest, Outcome
-from recommender.messages import Headers, RatingDecoder
+from recommender.ingest.ingest import Ingest, Outcome
+from recommender.messages.ratings import Headers, RatingDecoder
 from recommender.settings import Settings
-from recommender.shard import Shard, ShardOptions
+from recommender.shard.shard import Shard, ShardOptions
+from recommender.worker import learning
 
 TOPIC = "ratings"
 

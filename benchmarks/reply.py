@@ -25,9 +25,9 @@ from benchmarks.environments import ask, serving
 from benchmarks.kafka_log import broker, fill, make_topics, messages, pass_over
 from benchmarks.learn import slope
 from benchmarks.workers import Worker
-from recommender import kernels
 from recommender.client import Client
 from recommender.settings import Settings
+from recommender.shard import warmup
 
 DEFAULT = Settings().model
 IDLE = "ours, idle, asked by confluent-kafka"
@@ -49,7 +49,7 @@ def run(options: Options) -> list[Outcome]:
     shape = repeated(ML_100K, round(KNOWN * 1.05))
     users = [str(user) for user in np.unique(Log(shape).head(known).users)[:200]]
     # The worker's start is timed where it was started before: the very first compiles.
-    kernels.warm((DEFAULT,))
+    warmup.warm((DEFAULT,))
     with broker() as address:
         names = make_topics(address, QUIET, 1)
         for other in (BUSY, MIRROR):

@@ -19,11 +19,11 @@ import numpy as np
 
 from benchmarks.data import ML_20M, Log, repeated
 from benchmarks.records import TOPIC, Learning, fetched
-from recommender import kernels
-from recommender.checkpoint.checkpoint import CheckpointStore, Identity
-from recommender.held import Held
-from recommender.requests import Request
-from recommender.shards import Shards
+from recommender.checkpoints.store import CheckpointStore, Identity
+from recommender.messages.requests import Request
+from recommender.shard import warmup
+from recommender.worker.held import Held
+from recommender.worker.shards import Shards
 
 MILLION = 1_000_000
 REQUESTS = 1000
@@ -33,7 +33,7 @@ HEAVY = 50
 
 def main(model: str, ratings: int, seconds: float) -> dict[str, Any]:
     """Learn, then ask, then save; stops learning after `seconds`."""
-    kernels.warm((model.split("/")[0],))
+    warmup.warm((model.split("/")[0],))
     shape = ML_20M if ratings >= ML_20M.ratings else repeated(ML_20M, ratings)
     learning = Learning(model)
     before = _memory()

@@ -18,10 +18,10 @@ from flurs.data.entity import Event, Item, User
 
 from benchmarks.contest import Metric, Options, Outcome, Turn, Values, compete
 from benchmarks.data import ML_100K, Log
-from recommender import rating_json
 from recommender.client.messages import encode_rating
-from recommender.learning import CHUNK
-from recommender.messages import RatingDecoder
+from recommender.ingest import rating_json
+from recommender.messages.ratings import RatingDecoder
+from recommender.worker.learning import CHUNK
 
 OURS = "ours: JSON, typed and validated, in batches"
 METRICS = [

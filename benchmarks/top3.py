@@ -17,11 +17,11 @@ from rich.table import Table
 
 from benchmarks.contest import Options
 from benchmarks.environments import ask, python_of
-from producers import movielens
-from recommender import kernels
-from recommender.evaluation import top_accuracy
-from recommender.evaluation.top_accuracy import ALL, RANDOM, Estimator, Result, Signed
+from recommender.evaluation import top3
+from recommender.evaluation.datasets import movielens
+from recommender.evaluation.top3 import ALL, RANDOM, Estimator, Result, Signed
 from recommender.models.base import FloatArray, IntArray
+from recommender.shard import warmup
 
 OURS = (
     "knn-baseline",
@@ -64,11 +64,11 @@ def main(
     options = Options(False, splits, cache, lambda text: progress.print(f"[dim]{text}"))
     data = movielens.load_arrays(movielens.locate(source, say=options.tell))
     ratings = Signed.of(data.users, data.items, data.ratings, data.timestamps, positive, negative)
-    kernels.warm(tuple(dict.fromkeys(name.split("/")[0] for name in OURS)))
+    warmup.warm(tuple(dict.fromkeys(name.split("/")[0] for name in OURS)))
     results: dict[str, Result] = {}
     for number in range(seed, seed + splits):
         options.tell(f"split {number - seed + 1} of {splits}")
-        tested = top_accuracy.split(len(ratings), test, number)
+        tested = top3.split(len(ratings), test, number)
         for name, value in _measured(ratings.part(~tested), ratings.part(tested), number, options).items():
             results.setdefault(name, Result(name)).accuracies.append(value)
     about = {"source": source, "ratings": len(ratings), "positive": positive, "negative": negative,
@@ -80,11 +80,11 @@ def main(
 
 
 def _measured(train: Signed, test: Signed, seed: int, options: Options) -> dict[str, float]:
-    values = top_accuracy.floors(test, seed)
+    values = top3.floors(test, seed)
     for name, estimate in _surprise(train, test, seed, options).items():
-        values[f"Surprise {name}"] = top_accuracy.accuracy(test, estimate)
+        values[f"Surprise {name}"] = top3.accuracy(test, estimate)
     for name in OURS:
-        values[f"ours, {name}"] = top_accuracy.accuracy(test, top_accuracy.learned(name, train))
+        values[f"ours, {name}"] = top3.accuracy(test, top3.learned(name, train))
     return values
 
 

@@ -12,8 +12,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any, Self
 
-from recommender.broker.guarded import Guarded
-from recommender.broker.ports import HOST, free_port
+from recommender.kafka.local.guarded import Guarded
+from recommender.kafka.local.ports import HOST, free_port
 
 READY_SECONDS = 60.0
 STOP_SECONDS = 20.0

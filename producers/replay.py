@@ -15,16 +15,16 @@ from types import FrameType
 
 import click
 
-from producers.columns import Columns, Order
-from producers.display import Display
-from producers.movielens import locate, read
-from producers.sending import Progress, Result, replay
-from producers.wire import DELIVERY_SECONDS, Format
 from recommender import settings as settings_room
+from recommender.cli.replay_display import Display
+from recommender.client.replay import Progress, Result, replay
+from recommender.client.wire import DELIVERY_SECONDS, Format
 from recommender.errors import RecommenderError
+from recommender.evaluation.datasets.columns import Columns, Order
+from recommender.evaluation.datasets.movielens import locate, read
 from recommender.kafka.admin import security_options
 from recommender.kafka.topics import Topics
-from recommender.messages import Rating
+from recommender.messages.ratings import Rating
 
 __all__ = ["Progress", "Result", "command", "main", "replay"]
 

@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from recommender.arms import Arm, ArmError, Experiment
 from recommender.errors import RecommenderError
-from recommender.exploration import Exploration, ExplorationError
+from recommender.shard.arms import Arm, ArmError, Experiment
+from recommender.shard.exploration import Exploration, ExplorationError
 
 PREFIX = "RECOMMENDER_"
 

@@ -31,9 +31,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_setupnodes() -> None:
     """Compile the kernels once, before several processes would each do it."""
-    from recommender import kernels
+    from recommender.shard import warmup
 
-    kernels.warm()
+    warmup.warm()
 
 
 #: The files that take longest, which begin first; the others fill the time beside them.
@@ -51,6 +51,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     def place(item: pytest.Item) -> tuple[int, bool]:
         name = item.path.name
-        return LONGEST.index(name) if name in LONGEST else len(LONGEST), item.path.parent.name != "kafka"
+        return LONGEST.index(name) if name in LONGEST else len(
+            LONGEST
+        ), item.path.parent.name != "integration"
 
     items.sort(key=place)

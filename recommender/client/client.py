@@ -27,9 +27,9 @@ from recommender.client.messages import Written, decode_reply, encode_rating, en
 from recommender.client.replies import Replies
 from recommender.client.sender import Sender, missing
 from recommender.kafka import admin
-from recommender.kafka.links import close_consumer, open_consumer, open_producer
+from recommender.kafka.clients import close_consumer, open_consumer, open_producer
 from recommender.kafka.topics import Topics
-from recommender.responses import Recommended, Response
+from recommender.messages.responses import Recommended, Response
 
 __all__ = [
     "BadReply",

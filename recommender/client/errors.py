@@ -36,7 +36,7 @@ class RequestFailed(ClientError):
     Attributes
     ----------
     code : str
-        What kind of failure, as in `recommender.responses.Failure`.
+        What kind of failure, as in `recommender.messages.responses.Failure`.
     message : str
         The worker's sentence.
     retriable : bool

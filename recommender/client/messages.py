@@ -10,8 +10,8 @@ import msgspec
 import orjson
 
 from recommender.client.errors import BadReply, RequestFailed
-from recommender.messages import BadMessage
-from recommender.responses import Failure, Reason, Recommended, Response
+from recommender.messages.ratings import BadMessage
+from recommender.messages.responses import Failure, Reason, Recommended, Response
 
 
 class Written(NamedTuple):

@@ -13,9 +13,9 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from recommender.client.errors import ClientClosed, ClientError, ConnectionBroken
-from recommender.kafka.links import close_consumer
+from recommender.kafka.clients import close_consumer
 from recommender.kafka.network import Network
-from recommender.messages import header
+from recommender.messages.ratings import header
 
 log = logging.getLogger(__name__)
 

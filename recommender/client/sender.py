@@ -8,7 +8,7 @@ from kafka import KafkaProducer
 from kafka.errors import IllegalStateError, KafkaError, KafkaTimeoutError
 
 from recommender.client.errors import ClientClosed, ClientError, ConnectionBroken, TopicMissing
-from recommender.kafka.links import close_producer
+from recommender.kafka.clients import close_producer
 
 
 class Sender:

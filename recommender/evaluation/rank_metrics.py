@@ -1,6 +1,7 @@
 """Metrics of where in a ranking the targets stood.
 
-Ranks are counted from 0; `recommender.live.MISS` stands for a target that could not have been recommended.
+Ranks are counted from 0; `recommender.shard.live_metrics.MISS` stands for a target that could not have been
+recommended.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender.live import MISS, TOP
+from recommender.shard.live_metrics import MISS, TOP
 
 Ranks = NDArray[np.int32]
 #: Ratings of a user, and of an item, below which both count as cold.

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from recommender.events import Events, Floats, Ints, events_of
 from recommender.history import index
 from recommender.history import kernels as kernels
 from recommender.history import layout as layout
 from recommender.history import packing as packing
+from recommender.history.events import Events, Floats, Ints, events_of
 from recommender.history.layout import ITEM, META_SIZE, RUN_LIMIT, SIZE_CLASSES, USER, HistoryArrays
 from recommender.history.state import (
     ENTRY_FIELDS,

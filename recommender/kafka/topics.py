@@ -71,7 +71,7 @@ class Topics:
 
     @property
     def recommendations(self) -> str:
-        """What was recommended to whom, keyed by user: see `recommender.experiment.recommendation_log`."""
+        """What was recommended to whom, keyed by user: see `recommender.messages.recommendations_log`."""
         return self.prefix + "recommendations-log"
 
     @property

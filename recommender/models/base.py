@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender.events import Events
+from recommender.history.events import Events
 from recommender.history.history import History
 
 IntArray = NDArray[np.int32]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from recommender.events import Events
+from recommender.history.events import Events
 from recommender.models import randomness
 from recommender.models.base import NEVER, Arrays, FloatArray, IntArray, ModelContext
 

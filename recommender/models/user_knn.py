@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recommender.compiled import kernel, njit
-from recommender.events import Events
+from recommender.history.events import Events
 from recommender.history.history import History
 from recommender.history.layout import ITEM_COUNT, USER_COUNT
 from recommender.models.base import NEVER, Arrays, FloatArray, IntArray, ModelContext

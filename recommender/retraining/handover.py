@@ -16,8 +16,8 @@ from typing import IO, Any
 import msgspec
 
 from recommender import settings
-from recommender.checkpoint.identity import Identity, canonical
-from recommender.checkpoint.storage import storage
+from recommender.checkpoints.identity import Identity, canonical
+from recommender.checkpoints.storage import storage
 from recommender.errors import RecommenderError
 from recommender.settings import Settings, logs_recommendations
 

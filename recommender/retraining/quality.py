@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recommender.checkpoint.checkpoint import Checkpoint
-from recommender.live import TOP
-from recommender.shard import Shard
+from recommender.checkpoints.store import Checkpoint
+from recommender.shard.live_metrics import TOP
+from recommender.shard.shard import Shard
 
 #: Below so many tests a recall says little.
 FEW = 100

@@ -11,9 +11,9 @@ from kafka.errors import KafkaError
 from recommender.errors import RecommenderError
 from recommender.kafka.admin import security_options
 from recommender.kafka.topics import Finding, Topics, identify
-from recommender.log_pass import LogPassError, reading
 from recommender.retraining import handover
 from recommender.retraining.handover import Terms
+from recommender.retraining.log_replay import LogPassError, reading
 from recommender.settings import Settings
 
 #: How often the end of the log is looked at, in seconds.

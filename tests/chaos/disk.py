@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from recommender.broker.broker import LocalBroker
+from recommender.kafka.local.broker import LocalBroker
 from tests.chaos.recovery import Log
-from tests.kafka.asking import asking
-from tests.kafka.brokers import TEST_PROPERTIES
-from tests.kafka.support import produce, wait_until
-from tests.kafka.worker_logs import Oracle, generated
-from tests.kafka.workers import PATIENCE, Worker, installed
+from tests.support.asking import asking
+from tests.support.brokers import TEST_PROPERTIES
+from tests.support.kafka import produce, wait_until
+from tests.support.worker_logs import Oracle, generated
+from tests.support.workers import PATIENCE, Worker, installed
 
 FIRST, LATER = 2000, 500
 

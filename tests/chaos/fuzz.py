@@ -12,13 +12,13 @@ from typing import Any
 
 import msgspec
 
-from recommender.forwarded import SOURCE
-from recommender.ingest import Ingest, Outcome
-from recommender.messages import BadMessage, RatingDecoder
-from recommender.routing import partition_of
-from recommender.shard import Shard, ShardOptions
-from tests.unit.answering_setup import REQUESTS, RESPONSES, Desk
-from tests.unit.doubles import FakeRecord, until
+from recommender.ingest.forwarded import SOURCE
+from recommender.ingest.ingest import Ingest, Outcome
+from recommender.messages.partitioning import partition_of
+from recommender.messages.ratings import BadMessage, RatingDecoder
+from recommender.shard.shard import Shard, ShardOptions
+from tests.support.answering_setup import REQUESTS, RESPONSES, Desk
+from tests.support.doubles import FakeRecord, until
 
 PARTITIONS = 3
 RUN = 300
@@ -204,7 +204,7 @@ def fuzz_requests(count: int, seed: int) -> str:
     AssertionError
         A request has no reply or two, or something was logged as a bug.
     """
-    logger, heard = logging.getLogger("recommender.answering"), _Heard()
+    logger, heard = logging.getLogger("recommender.worker.answering"), _Heard()
     logger.addHandler(heard)
     try:
         desk = asyncio.run(_ask_all(count, random.Random(seed)))

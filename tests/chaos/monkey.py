@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from recommender.broker.broker import LocalBroker
+from recommender.kafka.local.broker import LocalBroker
 from tests.chaos.recovery import Events, Log
-from tests.kafka.support import wait_until
-from tests.kafka.workers import STOP_SECONDS, Installation, Worker
+from tests.support.kafka import wait_until
+from tests.support.workers import STOP_SECONDS, Installation, Worker
 
 #: Nobody may take longer to recover: then something hangs.
 HUNG_SECONDS = 90.0

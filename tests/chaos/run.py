@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from recommender.broker.broker import LocalBroker
+from recommender.kafka.local.broker import LocalBroker
 from tests.chaos import verdict
 from tests.chaos.monkey import Monkey
 from tests.chaos.traffic import Traffic
-from tests.kafka.brokers import TEST_PROPERTIES
-from tests.kafka.workers import installed
+from tests.support.brokers import TEST_PROPERTIES
+from tests.support.workers import installed
 
 PARTITIONS = 6
 WORKERS = 3

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from recommender.broker.broker import LocalBroker
+from recommender.kafka.local.broker import LocalBroker
 from recommender.kafka.topics import Topics
 from tests.chaos import verdict
 from tests.chaos.recovery import Events, Log
 from tests.chaos.traffic import Traffic
-from tests.kafka.brokers import TEST_PROPERTIES
-from tests.kafka.support import wait_until
-from tests.kafka.workers import Worker, installed
+from tests.support.brokers import TEST_PROPERTIES
+from tests.support.kafka import wait_until
+from tests.support.workers import Worker, installed
 
 RATINGS, REQUESTS = 5000.0, 50.0
 PARTITIONS = 2

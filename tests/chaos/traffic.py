@@ -14,7 +14,7 @@ from typing import Any
 from confluent_kafka import Producer
 
 from recommender.kafka.topics import Topics
-from recommender.routing import partition_of
+from recommender.messages.partitioning import partition_of
 
 #: Records are handed over in steps of so many seconds.
 STEP = 0.05

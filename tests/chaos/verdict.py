@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from recommender.shard import Shard
+from recommender.shard.shard import Shard
 from tests.chaos.recovery import Events
 from tests.chaos.traffic import Sent
-from tests.kafka.support import consume_all
-from tests.kafka.worker_logs import Oracle, newest_checkpoint
-from tests.kafka.workers import Installation
+from tests.support.kafka import consume_all
+from tests.support.worker_logs import Oracle, newest_checkpoint
+from tests.support.workers import Installation
 
 #: A reply's offset is committed each second: what was answered so long before a death may be answered again.
 COMMIT_SECONDS = 3.0

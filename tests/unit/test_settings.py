@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from recommender import settings
-from recommender.arms import ArmError, Experiment
 from recommender.errors import RecommenderError
 from recommender.settings import Settings, SettingsError, load
-from recommender.shard import ShardOptions
+from recommender.shard.arms import ArmError, Experiment
+from recommender.shard.shard import ShardOptions
 
 README = Path(__file__).parents[2] / "README.md"
 NUMBERS = [each for each in settings.describe() if each.kind in ("integer", "number")]

@@ -18,7 +18,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender.events import Events
+from recommender.history.events import Events
 from recommender.history.history import History
 from recommender.models.base import Arrays, FloatArray, IntArray, ModelContext
 from recommender.models.blend import features as kernels

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recommender.compiled import kernel
-from recommender.events import Events
+from recommender.history.events import Events
 from recommender.history.index import find
 from recommender.models.base import ModelContext
 from recommender.models.factors.kernels import product

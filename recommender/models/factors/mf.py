@@ -33,14 +33,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender.events import Events
+from recommender.history.events import Events
 from recommender.models.base import NEVER, Arrays, FloatArray, IntArray, ModelContext
 from recommender.models.factors import rounded
 from recommender.models.factors.kernels import LANES, descend, score_all
 from recommender.models.factors.rounded import RoundedItems
 from recommender.models.options import between, one_of
 from recommender.models.randomness import fill_normal
-from recommender.top import leading
+from recommender.models.topk import leading
 
 #: From so many candidates on, a pass over rounded factors tells which of them need exact scores.
 MANY = 4096

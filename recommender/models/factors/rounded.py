@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from recommender.compiled import dividing_kernel, kernel
 from recommender.models.base import FloatArray, IntArray
-from recommender.top import replace_least
+from recommender.models.topk import replace_least
 
 #: Items are kept in blocks of so many, factor by factor, so that they are summed side by side.
 BLOCK = 64

@@ -31,7 +31,7 @@ import numpy as np
 from flurs.data.entity import Event, Item, User
 from numpy.typing import NDArray
 
-from recommender.events import Events
+from recommender.history.events import Events
 from recommender.models.base import NEVER, Arrays, FloatArray, IntArray, Model, ModelContext
 from recommender.models.options import ModelError
 

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from recommender.catalog import Catalog
 from recommender.errors import RecommenderError
+from recommender.history.catalog import Catalog
 from recommender.history.history import History
 from recommender.models.base import Arrays, IntArray, ModelContext
 from recommender.models.knn_baseline.model import KNNBaselineModel
-from recommender.top import best
+from recommender.models.topk import best
 
 
 class RatingError(RecommenderError):

@@ -8,7 +8,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender.events import Events
+from recommender.history.events import Events
 from recommender.history.history import History
 from recommender.models import rating_rows
 from recommender.models.base import NEVER, Arrays, FloatArray, IntArray, ModelContext

@@ -1,5 +1,0 @@
-"""A local Apache Kafka: for the demo, the tests and the benchmarks."""
-
-from recommender.broker.broker import LocalBroker
-
-__all__ = ["LocalBroker"]

@@ -1,1 +1,0 @@
-"""A shard's state and offset, saved and loaded."""

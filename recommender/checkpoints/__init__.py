@@ -1,0 +1,1 @@
+"""The state of a shard in a directory or an object store."""

@@ -1,0 +1,97 @@
+"""What a checkpoint's state depends on besides its log, and in words where two of them differ."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from recommender.errors import RecommenderError
+from recommender.models import registry
+from recommender.settings import variable
+from recommender.shard.feedback import Feedback
+
+#: Of the file's layout.
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a checkpoint's state depends on besides its log.
+
+    Attributes
+    ----------
+    topic, topic_id : str
+        The ratings topic; its id tells a topic from one of the same name that was made later.
+    partitions : int
+        Their number decides which users belong to a partition.
+    settings : dict
+        Those settings that change what is learned.
+    handover : str
+        The name of the last hand-over that the state goes back to, see `recommender.retraining.handover`.
+        It says nothing about what was learned, so all of them fit.
+    """
+
+    topic: str
+    topic_id: str
+    partitions: int
+    settings: dict[str, Any] = field(default_factory=dict)
+    handover: str = ""
+
+    def differences(self, header: Mapping[str, Any]) -> list[str]:
+        """In words, where a checkpoint's header is of something else."""
+        mine = {**asdict(self), "format": FORMAT}
+        told = []
+        for name in ("format", "topic", "topic_id", "partitions"):
+            was, now = header.get(name), mine[name]
+            if was != now and name == "topic_id":
+                told.append(
+                    f"topic {self.topic!r} was deleted and made again (its id was {was!r}, now {now!r})"
+                )
+            elif was != now:
+                told.append(f"{name} was {was!r}, now {now!r}")
+        return told + self._different_settings(header.get("settings", {}))
+
+    def _different_settings(self, settings: Mapping[str, Any]) -> list[str]:
+        theirs, mine = canonical(settings), canonical(self.settings)
+        return [
+            _told(name, settings, self.settings)
+            for name in sorted({*theirs, *mine})
+            if theirs.get(name) != mine.get(name) and settings.get(name) != self.settings.get(name)
+        ]
+
+
+def canonical(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings in one spelling: ``graded:4.0`` is ``graded:4``, and a default that is named is not a change.
+
+    What is not understood, as an option that no longer exists, stays as it is.
+    """
+    same = dict(settings)
+    with contextlib.suppress(RecommenderError, KeyError, ValueError):
+        low, high = (float(same[name] or "nan") for name in ("rating_min", "rating_max"))
+        feedback = Feedback.parse(same["feedback"], low, high)
+        same |= {"feedback": str(feedback), "rating_min": feedback.low, "rating_max": feedback.high}
+    with contextlib.suppress(RecommenderError, KeyError):
+        models = [registry.canonical(each.strip()) for each in str(same["model"]).split(",")]
+        same["model"] = sorted(models)
+    return same
+
+
+def _told(name: str, theirs: Mapping[str, Any], mine: Mapping[str, Any]) -> str:
+    """One setting that differs, by the variables that hold it: several models are in another one."""
+    was, now = (_variable(name, settings) for settings in (theirs, mine))
+    if was == now:
+        return f"{was} was {_shown(theirs, name)}, now {_shown(mine, name)}"
+    return f"{was} was {_shown(theirs, name)}, now {now} is {_shown(mine, name)}"
+
+
+def _variable(name: str, settings: Mapping[str, Any]) -> str:
+    several = name == "model" and "," in str(settings.get(name, ""))
+    return variable("arms" if several else name)
+
+
+def _shown(settings: Mapping[str, Any], name: str) -> str:
+    if name not in settings:
+        return "not known"
+    return repr(settings[name]) if settings[name] != "" else "unset"

@@ -1,0 +1,208 @@
+"""`recommender evaluate`: how well models do on a data set, rating by rating."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from recommender.cli import evaluate_tables
+from recommender.cli.output import progress_bar
+from recommender.errors import RecommenderError
+from recommender.evaluation import exploration_costs, prequential, streams, top3
+from recommender.evaluation.datasets import movielens
+from recommender.evaluation.exploration_costs import Explored
+from recommender.evaluation.prequential import Evaluation
+from recommender.evaluation.streams import Stream
+from recommender.evaluation.top3 import Signed
+from recommender.shard.exploration import Exploration
+
+#: Models that are compared when none are named.
+DEFAULT_MODELS = "random,popular,popular-recent,item-knn,sequence-knn,blend"
+#: The same where their estimates of signed ratings are compared.
+TOP3_MODELS = "popular,cooc,knn-baseline,sequence-knn"
+TOP3 = "top3"
+
+
+@click.command()
+@click.argument("source")
+@click.option(
+    "--models", help=f"Models, separated by commas. Default: {DEFAULT_MODELS}; top3: {TOP3_MODELS}."
+)
+@click.option(
+    "--positive", type=float, default=4.0, show_default=True, help="Ratings of at least this are positive."
+)
+@click.option("--protocol", type=click.Choice((*streams.PROTOCOLS, TOP3)), default="graded",
+              show_default=True, help="What is learned and what is a candidate.")  # fmt: skip
+@click.option("--explore", help="Ways of exploring that are compared for each model, separated by commas: "
+              "none,epsilon:0.1,softmax:0.5,thompson.")  # fmt: skip
+@click.option("--json", "json_file", metavar="FILE", help="Write the metrics as JSON; - prints nothing else.")
+@click.option("--csv", "csv_file", metavar="FILE", help="Write the metrics as a table with a header.")
+@click.option("--plot", "plot_file", metavar="FILE", help="Write recall@10 over the stream as a picture.")
+@click.option("--limit", type=click.IntRange(min=1), help="Take only the first so many ratings.")
+@click.option(
+    "--shuffle-ties", type=int, metavar="SEED", help="Draw the order inside equal timestamps at random."
+)
+@click.option("--window", type=click.IntRange(min=1), default=1000, show_default=True,
+              help="Tests in a window of the curve and of McNemar's test.")  # fmt: skip
+@click.option("--negative", type=float, default=2.0, show_default=True,
+              help="top3: ratings of at most this are -1; what is between is left out.")  # fmt: skip
+@click.option("--test", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.2,
+              show_default=True, help="top3: the share of ratings that is tested.")  # fmt: skip
+@click.option("--splits", type=click.IntRange(min=1), default=5, show_default=True,
+              help="top3: how many random splits are measured.")  # fmt: skip
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the models and of the splits.")
+def evaluate(
+    source: str,
+    models: str | None,
+    positive: float,
+    protocol: Any,
+    explore: str | None,
+    json_file: str | None,
+    csv_file: str | None,
+    plot_file: str | None,
+    limit: int | None,
+    shuffle_ties: int | None,
+    window: int,
+    negative: float,
+    test: float,
+    splits: int,
+    seed: int,
+) -> None:
+    """Test models on SOURCE, each rating before it is learned.
+
+    SOURCE is a rating file, possibly gzipped, a directory with one, or ml-100k. Targets are the last half
+    of the positive ratings. The table, progress and notes go to the terminal; McNemar's test compares each
+    model with the one named last.
+
+    --protocol top3 measures something else: ratings become +1 and -1, a random part of them is learned, and
+    of each user's items in the other part the three with the highest estimates are looked at. The figure is
+    the share of them that the user liked, as a mean over users, beside that of three random ones.
+
+    --explore mixes chance into each list, and shows what that costs in recall and gives in coverage.
+    """
+    names = _names(models, TOP3_MODELS if protocol == TOP3 else DEFAULT_MODELS)
+    if plot_file is not None:
+        if protocol == TOP3:
+            raise click.UsageError("--plot shows recall over the stream: --protocol top3 has none")
+        evaluate_tables.require_matplotlib()
+    if explore is not None:
+        if protocol == TOP3 or plot_file is not None:
+            raise click.UsageError("--explore goes without --protocol top3 and --plot")
+        ways = [Exploration.parse(each) for each in explore.split(",")]
+        stream = _stream(source, positive, protocol, limit, shuffle_ties)
+        rows = [row.summary() for name in names for row in _explored(stream, name, ways, seed)]
+        report = {"source": source, "positive": _whole(positive), "protocol": protocol,
+                  "ratings": len(stream), "models": rows}  # fmt: skip
+        _out(report, json_file, csv_file, lambda: evaluate_tables.show_explored(rows))
+        return
+    if protocol == TOP3:
+        if shuffle_ties is not None:
+            raise click.UsageError("--shuffle-ties does not go with --protocol top3: it splits at random")
+        signed = _signed(source, positive, negative, limit)
+        report = {"source": source, "positive": _whole(positive), "negative": _whole(negative),
+                  "protocol": protocol, "ratings": len(signed), "test": test, "splits": splits, "seed": seed,
+                  **_top3(signed, names, test, splits, seed)}  # fmt: skip
+        _out(report, json_file, csv_file, lambda: evaluate_tables.show_top3(report))
+        return
+    stream = _stream(source, positive, protocol, limit, shuffle_ties)
+    results = _evaluated(stream, names, seed)
+    report = {"source": source, "positive": _whole(positive), "protocol": protocol, "ratings": len(stream),
+              "models": [result.summary() for result in results]}  # fmt: skip
+    _out(report, json_file, csv_file, lambda: evaluate_tables.show(results, window))
+    if plot_file is not None:
+        evaluate_tables.plot(results, window, plot_file)
+
+
+def _names(models: str | None, default: str) -> list[str]:
+    names = [name.strip() for name in (default if models is None else models).split(",") if name.strip()]
+    if not names:
+        raise click.UsageError("--models names no model")
+    return names
+
+
+def _whole(number: float) -> float:
+    return int(number) if number == int(number) else number
+
+
+def _out(report: dict[str, Any], json_file: str | None, csv_file: str | None, show: Any) -> None:
+    if json_file == "-":
+        click.echo(json.dumps(report))
+    else:
+        show()
+    if json_file not in (None, "-"):
+        _write(json_file, json.dumps(report, indent=2) + "\n")
+    if csv_file is not None:
+        _write(csv_file, _csv(report["models"]))
+
+
+def _loaded(source: str, limit: int | None) -> Any:
+    path = movielens.locate(source, say=lambda text: click.echo(text, err=True))
+    return movielens.load_arrays(path, limit=limit)
+
+
+def _stream(
+    source: str,
+    positive: float,
+    protocol: streams.Protocol,
+    limit: int | None,
+    shuffle_ties: int | None,
+) -> Stream:
+    data = _loaded(source, limit)
+    given = np.flatnonzero(~np.isnan(data.ratings))
+    if shuffle_ties is not None:
+        given = given[streams.shuffled_ties(data.timestamps[given], shuffle_ties)]
+    return Stream.of(
+        data.users[given], data.items[given], data.ratings[given], data.timestamps[given], positive, protocol
+    )
+
+
+def _signed(source: str, positive: float, negative: float, limit: int | None) -> Signed:
+    data = _loaded(source, limit)
+    return Signed.of(data.users, data.items, data.ratings, data.timestamps, positive, negative)
+
+
+def _top3(signed: Signed, names: list[str], test: float, splits: int, seed: int) -> dict[str, Any]:
+    with progress_bar() as progress:
+        task = progress.add_task("models", total=len(names) * splits)
+        advance = functools.partial(progress.advance, task)
+        results, users = top3.evaluate(signed, names, test, splits, seed, advance)
+    return {"tested_users": users, "models": [result.summary() for result in results]}
+
+
+def _explored(stream: Stream, name: str, ways: list[Exploration], seed: int) -> list[Explored]:
+    with progress_bar() as progress:
+        task = progress.add_task(name, total=len(stream))
+        advance = functools.partial(progress.advance, task)
+        return exploration_costs.evaluate(stream, name, ways, seed, advance)
+
+
+def _evaluated(stream: Stream, names: list[str], seed: int) -> list[Evaluation]:
+    with progress_bar() as progress:
+        results = []
+        for name in names:
+            task = progress.add_task(name, total=len(stream))
+            results += prequential.evaluate(stream, [name], seed, functools.partial(progress.advance, task))
+        return results
+
+
+def _csv(rows: Any) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _write(name: str | None, text: str) -> None:
+    assert name is not None
+    try:
+        Path(name).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise RecommenderError(f"{name} cannot be written: {error.strerror}") from None

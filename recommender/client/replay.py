@@ -1,0 +1,291 @@
+"""Sends ratings to Kafka: each exactly once, at the pace asked for, and counted when the broker has it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from kafka import KafkaProducer
+from kafka.errors import KafkaError, MessageSizeTooLargeError
+
+from recommender.client.wire import DELIVERY_SECONDS, HEADERS, Format, encode, open_producer
+from recommender.evaluation.datasets.formats import SourceError
+from recommender.kafka.topics import TopicsError
+from recommender.messages.ratings import Rating
+
+#: Ratings on their way: what bounds the memory, as kafka-python's own buffer has no bound.
+WINDOW = 10_000
+#: How long whoever stops a replay waits for what is on its way.
+STOP_SECONDS = 10.0
+#: What the outcome of the last rating may take above the producer's delivery timeout.
+GRACE_SECONDS = 2.0
+#: How far a replay that fell behind its rate may hurry.
+BURST_SECONDS = 0.1
+_REPORT_SECONDS = 0.1
+
+
+class Progress(NamedTuple):
+    """How far a replay is.
+
+    Attributes
+    ----------
+    sent : int
+        Ratings handed to the producer.
+    delivered, failed : int
+        Of those, what the broker confirmed and what it did not.
+    silent : float
+        Seconds for which the broker has confirmed nothing although something is on its way.
+    """
+
+    sent: int
+    delivered: int
+    failed: int
+    silent: float
+
+
+class Result(NamedTuple):
+    """How a replay ended.
+
+    Attributes
+    ----------
+    delivered, failed : int
+        Ratings that the broker confirmed, and those that were sent but not confirmed.
+    resume : int
+        How many of the ratings are done with. The one at this position is the next to be sent; what
+        overtook it on another partition would come twice, which teaches the same as once.
+    cause : str
+        Why the first of the failed ones failed; empty if none did.
+    complete : bool
+        All were sent. False if it was stopped, or if the broker gave no more confirmations.
+    """
+
+    delivered: int
+    failed: int
+    resume: int
+    cause: str
+    complete: bool
+
+
+def replay(
+    ratings: Iterable[Rating],
+    broker: KafkaProducer | str,
+    topic: str,
+    *,
+    rate: float | None = None,
+    speed: float | None = None,
+    message_format: Format = "json",
+    delivery_seconds: float = DELIVERY_SECONDS,
+    security: Mapping[str, Any] | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    stop: threading.Event | None = None,
+) -> Result:
+    """Send ratings in the order given, keyed by user, and wait until the broker has them.
+
+    A rating that is too large for the topic is counted as failed and the replay goes on. After any
+    other failure nothing more is sent, so that no later rating of a user overtakes a lost one.
+
+    Parameters
+    ----------
+    ratings : iterable of Rating
+        Read as they are sent.
+    broker : KafkaProducer or str
+        A producer, which stays open, or bootstrap servers HOST:PORT separated by commas.
+    topic : str
+    rate : float, optional
+        At most so many ratings a second.
+    speed : float, optional
+        So many times real time, by the timestamps.
+    message_format : "json" or "msgpack"
+    delivery_seconds : float
+        How long the broker may be away. Only where `broker` is an address, as the next one.
+    security : mapping, optional
+        kafka-python's own options: ``security_protocol``, ``sasl_mechanism``, ...
+    progress : callable, optional
+        Called about ten times a second, and at the end.
+    stop : threading.Event, optional
+        Once set, nothing more is sent and what is on its way gets ten seconds.
+
+    Raises
+    ------
+    BrokerUnreachableError, TopicsError
+        There is no broker, or no such topic.
+    SourceError
+        `speed` is given but the first rating has no timestamp.
+    """
+    if isinstance(broker, str):
+        with open_producer(broker, topic, delivery_seconds, security) as producer:
+            return _Replay(producer, topic, message_format, progress, stop).run(ratings, rate, speed)
+    return _Replay(broker, topic, message_format, progress, stop).run(ratings, rate, speed)
+
+
+class _Refused(NamedTuple):
+    """Stands where the future of a rating would, when the rating was never sent."""
+
+    exception: KafkaError
+    is_done: bool = True
+
+
+class _Replay:
+    """One replay: the ratings on their way, oldest first, and the count of the others."""
+
+    def __init__(
+        self,
+        producer: KafkaProducer,
+        topic: str,
+        message_format: Format,
+        progress: Callable[[Progress], None] | None,
+        stop: threading.Event | None,
+    ) -> None:
+        self._producer, self._topic, self._format = producer, topic, message_format
+        self._progress = progress or (lambda _: None)
+        self._stop = stop or threading.Event()
+        self._waiting: deque[Any] = deque()
+        self._delivered = self._failed = 0
+        self._lost_at: int | None = None
+        self._cause = ""
+        self._heard = self._reported = time.monotonic()
+        # kafka-python promises an outcome within its delivery timeout, but without a connection to the
+        # broker some ratings never get one.
+        self._patience = producer.config["delivery_timeout_ms"] / 1000 + GRACE_SECONDS
+
+    def run(self, ratings: Iterable[Rating], rate: float | None, speed: float | None) -> Result:
+        complete = False
+        try:
+            # Asked for here, so that waiting for it does not count as time of the replay.
+            self._producer.partitions_for(self._topic)
+        except KafkaError as error:
+            raise TopicsError(f"Topic {self._topic} cannot be written: {error}") from error
+        pace = _Pace(rate, speed)
+        try:
+            for rating in ratings:
+                if not self._until(pace.due(rating)):
+                    break
+                self._send(rating)
+                if self._ending():
+                    break
+            else:
+                complete = True
+        except BaseException:
+            self._drain(STOP_SECONDS)
+            raise
+        self._drain()
+        return Result(
+            self._delivered,
+            self._failed,
+            self._delivered + self._failed if self._lost_at is None else self._lost_at,
+            self._cause,
+            complete and self._lost_at is None,
+        )
+
+    def _send(self, rating: Rating) -> None:
+        value, key = encode(rating, self._format), rating.user.encode()
+        if not self._waiting:
+            self._heard = time.monotonic()
+        try:
+            future = self._producer.send(self._topic, value, key, headers=HEADERS[self._format])
+        except KafkaError as error:
+            future = _Refused(error)
+        self._waiting.append(future)
+        self._settle()
+        while len(self._waiting) >= WINDOW and not self._ending():
+            self._wait_for_oldest()
+
+    def _ending(self) -> bool:
+        """Whether nothing more shall be sent."""
+        return self._stop.is_set() or self._lost_at is not None
+
+    def _until(self, due: float) -> bool:
+        """Wait for a moment of the monotonic clock; False if the replay is to stop."""
+        while not self._ending():
+            left = due - (now := time.monotonic())
+            self._tick(now)
+            # A shorter wait would cost more than it is long.
+            if left < 0.002:
+                return True
+            self._settle()
+            self._stop.wait(min(left, _REPORT_SECONDS))
+        return False
+
+    def _wait_for_oldest(self) -> None:
+        # Its own error, if it has one, is counted by _settle.
+        with suppress(KafkaError):
+            self._waiting[0].get(timeout=_REPORT_SECONDS)
+        self._settle()
+        self._tick(time.monotonic())
+
+    def _drain(self, seconds: float | None = None) -> None:
+        """Wait for what is on its way; it fails by itself when the delivery time is over."""
+        deadline = None if seconds is None else time.monotonic() + seconds
+        while self._waiting:
+            if deadline is None and self._stop.is_set():
+                deadline = time.monotonic() + STOP_SECONDS
+            if deadline is not None and time.monotonic() > deadline:
+                self._give_up(f"no confirmation within {STOP_SECONDS:g} s of the stop")
+                break
+            self._wait_for_oldest()
+        self._report(time.monotonic())
+
+    def _settle(self) -> None:
+        """Count those that are decided, from the oldest on."""
+        waiting = self._waiting
+        while waiting and waiting[0].is_done:
+            done = waiting.popleft()
+            if done.exception is None:
+                self._delivered += 1
+                self._heard = time.monotonic()
+                continue
+            self._cause = self._cause or str(done.exception)
+            too_large = isinstance(done, _Refused) and isinstance(done.exception, MessageSizeTooLargeError)
+            if self._lost_at is None and not too_large:
+                self._lost_at = self._delivered + self._failed
+            self._failed += 1
+
+    def _give_up(self, cause: str) -> None:
+        """Count what is still on its way as failed: nobody knows whether it arrived."""
+        self._cause = self._cause or cause
+        if self._lost_at is None:
+            self._lost_at = self._delivered + self._failed
+        self._failed += len(self._waiting)
+        self._waiting.clear()
+
+    def _tick(self, now: float) -> None:
+        """Report now and then, and stop waiting for a broker that is gone."""
+        if now - self._reported >= _REPORT_SECONDS:
+            self._report(now)
+        if self._waiting and now - self._heard > self._patience:
+            self._give_up(f"no confirmation from the broker for {self._patience:g} s")
+
+    def _report(self, now: float) -> None:
+        self._reported = now
+        sent = self._delivered + self._failed + len(self._waiting)
+        silent = now - self._heard if self._waiting else 0.0
+        self._progress(Progress(sent, self._delivered, self._failed, silent))
+
+
+class _Pace:
+    """When each rating is due, on the monotonic clock."""
+
+    def __init__(self, rate: float | None, speed: float | None) -> None:
+        self._interval = 1 / rate if rate else 0.0
+        self._speed = speed
+        self._next = self._start = time.monotonic()
+        self._first: float | None = None
+
+    def due(self, rating: Rating) -> float:
+        due = 0.0
+        if self._interval:
+            # The time lost while the broker was away is not made up for.
+            due = max(self._next, time.monotonic() - BURST_SECONDS)
+            self._next = due + self._interval
+        if self._speed is not None:
+            if self._first is None:
+                if rating.timestamp is None:
+                    raise SourceError(f"The ratings have no timestamps, which speed {self._speed:g} needs")
+                self._first, self._start = rating.timestamp, time.monotonic()
+            if rating.timestamp is not None:
+                due = max(due, self._start + (rating.timestamp - self._first) / self._speed)
+        return due

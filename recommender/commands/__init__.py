@@ -1,1 +1,0 @@
-"""Subcommands of the `recommender` command, one file each."""

@@ -1,0 +1,1 @@
+"""Public data sets: found, fetched and read."""

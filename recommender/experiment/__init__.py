@@ -1,1 +1,0 @@
-"""What was shown to whom, and what came of it."""

@@ -1,0 +1,1 @@
+"""A/B tests: log what was shown, join it with ratings, report."""

@@ -1,0 +1,130 @@
+"""Places and ratings as rows of arrays: collected, put in order, joined."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recommender.experiments.attribution_counts import Rows
+from recommender.history.catalog import Catalog
+
+Bools = NDArray[np.bool_]
+Ints = NDArray[np.int64]
+
+#: What is numbered by a catalog.
+CATALOGS = ("user", "request", "item", "experiment", "arm", "source")
+PLACE = np.dtype(
+    [
+        ("time", np.float64),
+        *((name, np.int32) for name in CATALOGS),
+        ("position", np.int16),
+        ("forced", np.int8),
+        ("sign", np.int8),
+    ]
+)
+RATING = np.dtype(
+    [
+        ("time", np.float64),
+        ("offset", np.int64),
+        ("user", np.int32),
+        ("item", np.int32),
+        ("sign", np.int8),
+    ]
+)
+
+
+class Table:
+    """Rows that grow at the end; those that came last are in parts until somebody looks."""
+
+    def __init__(self, kind: np.dtype[np.void]) -> None:
+        self._rows = np.zeros(0, kind)
+        self._parts: list[Rows] = []
+        self._new: list[tuple[int | float, ...]] = []
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def append(self, row: tuple[int | float, ...]) -> None:
+        """Add one row."""
+        self._new.append(row)
+        self._count += 1
+
+    def extend(self, rows: Rows) -> None:
+        """Add rows."""
+        self._parts.append(rows)
+        self._count += len(rows)
+
+    def rows(self) -> Rows:
+        """All rows, not a copy."""
+        if self._parts or self._new:
+            new = np.array(self._new, self._rows.dtype)
+            self.replace(np.concatenate([self._rows, *self._parts, new]))
+        return self._rows
+
+    def replace(self, rows: Rows) -> None:
+        """Hold these rows and no others."""
+        self._rows, self._parts, self._new, self._count = rows, [], [], len(rows)
+
+
+def ranks_of(catalog: Catalog) -> Ints:
+    """Each index's place among the sorted ids."""
+    ids = catalog.ids()
+    ranks = np.empty(len(ids), np.int64)
+    ranks[sorted(range(len(ids)), key=ids.__getitem__)] = np.arange(len(ids))
+    return ranks
+
+
+def renumbered(rows: Rows, ranks: dict[str, Ints]) -> Rows:
+    """A copy in which each number of a name is its rank."""
+    copy = rows.copy()
+    for name in ranks.keys() & set(rows.dtype.names or ()):
+        copy[name] = ranks[name][rows[name]]
+    return copy
+
+
+def counts_once(places: Rows, window: float) -> Bools:
+    """Which places count: of a user's request and item the earliest, ties by everything else, and what is
+    more than a window later than the one that counted before.
+    """
+    keys = ("sign", "forced", "source", "arm", "experiment", "position", "time", "item", "request", "user")
+    order = np.lexsort([places[name] for name in keys])
+    ordered = places[order]
+    same = np.zeros(len(places), np.bool_)
+    same[1:] = np.all([ordered[name][1:] == ordered[name][:-1] for name in keys[-3:]], axis=0)
+    once = np.ones(len(places), np.bool_)
+    counted = 0.0
+    # Only where a request was logged again.
+    for row in np.flatnonzero(same | np.roll(same, -1)).tolist():
+        time = float(ordered["time"][row])
+        if same[row] and time - counted <= window:
+            once[order[row]] = False
+        else:
+            counted = time
+    return once
+
+
+def attribute(places: Rows, ratings: Rows, window: float) -> None:
+    """Set the sign of each place that has none yet to that of the rating it led to, if there is one."""
+    count = len(places)
+    both = {name: np.concatenate([places[name], ratings[name]]) for name in ("user", "item", "time")}
+    is_rating = np.arange(count + len(ratings)) >= count
+    # At equal times a rating answers the recommendation; among recommendations the last request counts, and
+    # among ratings the one that stands first in the log.
+    ties = np.concatenate([places["request"], ratings["offset"]])
+    more = np.concatenate([places["experiment"], ratings["sign"]])
+    order = np.lexsort((more, ties, is_rating, both["time"], both["item"], both["user"]))
+    place = ~is_rating[order]
+    latest = np.maximum.accumulate(np.where(place, np.arange(len(order)), -1))
+    rows = np.flatnonzero(~place & (latest >= 0))
+    rated, led = order[rows], order[latest[rows]]
+    joined = (
+        (both["user"][rated] == both["user"][led])
+        & (both["item"][rated] == both["item"][led])
+        & (both["time"][rated] - both["time"][led] <= window)
+    )
+    rated, led = rated[joined], led[joined]
+    # In this order a place's ratings follow each other, the earliest first.
+    led, first = np.unique(led, return_index=True)
+    open_ = places["sign"][led] == 0
+    places["sign"][led[open_]] = ratings["sign"][rated[first[open_]] - count]

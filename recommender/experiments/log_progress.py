@@ -1,0 +1,84 @@
+"""How far one partition of a log was read, and what was in it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recommender.experiments.attribution import Arrays
+from recommender.ingest.ingest import Record
+
+Floats = NDArray[np.float64]
+
+_INTEGERS = ("offset", "records", "bad", "late")
+_TIMES = ("frontier", "first", "last")
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far one partition of a log was read, and what was in it.
+
+    Attributes
+    ----------
+    offset : int
+        The next to read.
+    records, bad, late : int
+        Read; not understood or in the wrong partition; too far out of order.
+    frontier, first, last : float
+        Event times in seconds: what lateness is counted from, the earliest and the latest.
+    note : str
+        What is wrong with the first bad one.
+    """
+
+    offset: int = 0
+    records: int = 0
+    bad: int = 0
+    late: int = 0
+    frontier: float = -math.inf
+    first: float = math.inf
+    last: float = -math.inf
+    note: str = ""
+
+    def reached(self, times: Floats, written: Floats, lateness: float) -> NDArray[np.bool_]:
+        """Take note of consecutive event times; which are not late.
+
+        Parameters
+        ----------
+        times, written : float arrays, shape (records,)
+            Event times, and when Kafka got the records. A record cannot be from later than that: a wrong
+            clock must not make all others late.
+        lateness : float
+        """
+        if not len(times):
+            return np.zeros(0, np.bool_)
+        known = np.where(written > 0.0, np.minimum(times, written), times)
+        frontiers = np.maximum.accumulate(np.concatenate([[self.frontier], known]))
+        in_time = times >= frontiers[:-1] - lateness
+        self.frontier = float(frontiers[-1])
+        self.first = min(self.first, float(times.min()))
+        self.last = max(self.last, float(times.max()))
+        self.late += int(np.count_nonzero(~in_time))
+        return in_time
+
+    def is_bad(self, record: Record, why: str) -> None:
+        """Count a record that is not what its topic holds."""
+        self.bad += 1
+        self.note = self.note or f"{record.topic}[{record.partition}] offset {record.offset}: {why}"
+
+    def state(self) -> Arrays:
+        """All of it as arrays."""
+        return {
+            "integers": np.array([getattr(self, name) for name in _INTEGERS], np.int64),
+            "times": np.array([getattr(self, name) for name in _TIMES], np.float64),
+            "note": np.frombuffer(self.note.encode(errors="replace"), np.uint8),
+        }
+
+    def restore(self, state: Arrays) -> None:
+        """Take over what `state` gave."""
+        for names, values in ((_INTEGERS, state["integers"]), (_TIMES, state["times"])):
+            for name, value in zip(names, values.tolist(), strict=True):
+                setattr(self, name, value)
+        self.note = state["note"].tobytes().decode()

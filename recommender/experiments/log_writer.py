@@ -1,0 +1,127 @@
+"""Writes the recommendations log: what was shown to whom."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import time
+from collections.abc import Callable
+
+from recommender.ingest.ingest import Outgoing, Record
+from recommender.messages import recommendations_log
+from recommender.messages.recommendations_log import LoggedPlace, LoggedRecommendation
+from recommender.messages.request_headers import identity, place
+from recommender.messages.responses import Response
+from recommender.worker.delivery import Send
+
+logger = logging.getLogger(__name__)
+
+RETRY_SECONDS = 1.0
+#: What Kafka has not taken in this time is given up. Its own absence is shorter, or replies wait as well.
+PATIENCE_SECONDS = 120.0
+#: Records that wait for Kafka at once; more are given up.
+MAX_WAITING = 10_000
+
+
+class LogWriter:
+    """Writes what was shown, after it was shown.
+
+    The reply goes first: a log that is away must not keep it back, and what reached nobody must not be in the
+    log. The request counts as done once both have arrived. So after a crash in between it is answered again,
+    the same, and logged under the same name, which counts once.
+
+    Parameters
+    ----------
+    send : Send
+    topic : str
+    experiment : str
+    logged : function, optional
+        Told of every record whether Kafka has it.
+    """
+
+    def __init__(
+        self,
+        send: Send,
+        topic: str,
+        experiment: str,
+        logged: Callable[[bool], None] = lambda arrived: None,
+    ) -> None:
+        self._send = send
+        self._topic = topic
+        self._experiment = experiment
+        self._logged = logged
+        self._waiting = 0
+        self._failing = False
+
+    async def write(self, record: Record, response: Response) -> None:
+        """Log a response to a user, until Kafka has it or it is given up; never raises."""
+        if self._waiting >= MAX_WAITING:
+            self._give_up(record, f"{MAX_WAITING} others wait already")
+            return
+        self._waiting += 1
+        try:
+            await self._until_taken(self._outgoing(record, response))
+        except Exception as error:
+            self._give_up(record, f"{type(error).__name__}: {error}")
+        else:
+            self._logged(True)
+            if self._failing:
+                logger.warning("recommendations are logged again")
+                self._failing = False
+        finally:
+            self._waiting -= 1
+
+    async def _until_taken(self, outgoing: Outgoing) -> None:
+        started = time.monotonic()
+        while True:
+            try:
+                await (await self._send(self._topic, outgoing))
+                return
+            except Exception as error:
+                passes = getattr(error, "retriable", False)
+                if not passes or time.monotonic() - started > PATIENCE_SECONDS:
+                    raise
+            await asyncio.sleep(RETRY_SECONDS)
+
+    def _outgoing(self, record: Record, response: Response) -> Outgoing:
+        assert response.user is not None
+        # The request's own time, so that an answer that is given again is logged the same.
+        milliseconds = max(record.timestamp, 0)
+        entry = LoggedRecommendation(
+            user=response.user,
+            request=request_name(identity(record)),
+            experiment=self._experiment,
+            arm=response.arm,
+            model=response.model,
+            timestamp=milliseconds / 1000,
+            items=[
+                LoggedPlace(each.item, each.source, position) for position, each in enumerate(response.items)
+            ],
+            forced=response.forced,
+        )
+        # The partition of the user's ratings, whatever key the request had.
+        return Outgoing(record.partition, response.user.encode(), entry.encode(), milliseconds, [])
+
+    def _give_up(self, record: Record, why: str) -> None:
+        if not self._failing:
+            logger.error(
+                "%s[%d] offset %d was answered, but cannot be logged to %s: %s; the report will lack it and "
+                "others until this is mended",
+                *place(record),
+                self._topic,
+                why,
+            )
+        self._failing = True
+        self._logged(False)
+
+
+def request_name(identity: bytes) -> str:
+    """A request's identity as text: as it is where it is UTF-8, else in hexadecimal; a long one's hash."""
+    try:
+        name = identity.decode()
+    except UnicodeDecodeError:
+        name = identity.hex()
+    if len(name) <= recommendations_log.MAX_NAME:
+        return name
+    return hashlib.blake2b(identity, digest_size=16).hexdigest()

@@ -1,0 +1,1 @@
+"""Records of a topic become valid ratings, or dead letters."""

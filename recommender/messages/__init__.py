@@ -1,0 +1,1 @@
+"""The wire: ratings, requests, responses and their headers."""

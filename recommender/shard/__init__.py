@@ -1,0 +1,1 @@
+"""One recommender: learn, recommend. Knows no Kafka."""

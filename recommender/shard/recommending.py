@@ -1,0 +1,275 @@
+"""Answers requests from what a shard has learned: whose arm, which candidates, in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recommender.history.catalog import Catalog
+from recommender.history.history import History
+from recommender.messages.requests import Request
+from recommender.messages.responses import Failure, Reason, Recommended, Response
+from recommender.models.base import IntArray, Model
+from recommender.models.reasons import Profiling, explain, similar_items
+from recommender.models.topk import all_but, best, contenders
+from recommender.shard.arms import ArmError, Experiment
+from recommender.shard.exploration import Exploration, mix, request_seed
+
+#: Who answers where a model knows nothing of a user.
+POPULAR = "popular"
+
+
+class AsOf(NamedTuple):
+    """The last rating that an answer knows of."""
+
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """What may be recommended.
+
+    Attributes
+    ----------
+    indices : int32 array, ascending
+        Those of items that nobody has rated follow on those of all others.
+    unseen : list of str
+        The ids of those that nobody has rated, in the order of their indices.
+    """
+
+    indices: IntArray
+    unseen: list[str]
+
+
+class Recommender:
+    """Answers requests; changes nothing.
+
+    Parameters
+    ----------
+    users, items : Catalog
+    history : History
+    models : mapping of str to Model
+        By arm.
+    popular : Model
+        How often each item was rated positively.
+    experiment : Experiment
+    exploration : Exploration
+        For requests that ask for none of their own.
+    seed : int
+    """
+
+    def __init__(
+        self,
+        users: Catalog,
+        items: Catalog,
+        history: History,
+        models: Mapping[str, Model],
+        popular: Model,
+        experiment: Experiment,
+        exploration: Exploration,
+        seed: int,
+    ) -> None:
+        self._users, self._items, self._history = users, items, history
+        self._models, self._popular = models, popular
+        self._experiment, self._exploration, self._seed = experiment, exploration, seed
+
+    def recommend(self, request: Request, identity: bytes, as_of: AsOf) -> Response:
+        """The n best items for a user, or the n most similar ones to an item.
+
+        Parameters
+        ----------
+        request : Request
+        identity : bytes
+            What exploration draws by: a request of the same identity is answered the same.
+        as_of : AsOf
+
+        Raises
+        ------
+        Failure
+            The request names an arm that there is none of, or asks the model for what it cannot do.
+        """
+        if request.similar_to is not None:
+            return self._recommend_similar(request, as_of)
+        arm = self._arm(request.arm, lambda: self._experiment.arm_of(str(request.user)))
+        user = self._users.find(str(request.user))
+        index = self._history.user_count if user is None else user
+        rated = self._history.items_of(index)
+        model = self.model_for(arm, rated)
+        candidates = self._candidates(request, rated, model)
+        exploration = self._exploration_of(request, arm, model)
+        seed = request_seed(str(request.user), identity, self._seed) if exploration.kind != "none" else 0
+        items = self._list(request, index, model, candidates, rated, exploration, seed)
+        if request.explain:
+            items = self._explained(arm, index, items)
+        name = arm if model is self._models[arm] else POPULAR
+        return Response(str(request.user), items, name, arm, not len(rated), *as_of, request.arm is not None)
+
+    def model_for(self, arm: str, rated: IntArray) -> Model:
+        """An arm's model, or where it knows nothing of a user the popular items."""
+        model = self._models[arm]
+        # A model that has an answer for users without ratings says so.
+        if len(rated) or getattr(model, "answers_unseen_users", False):
+            return model
+        return self._popular
+
+    def all_but(self, without: IntArray) -> IntArray:
+        """Every item but these, ascending."""
+        items: IntArray = all_but(without, self._history.item_count)
+        return items
+
+    def _arm(self, forced: str | None, own: Callable[[], str]) -> str:
+        """The arm that a request asks for, else its own."""
+        if forced is None:
+            return own()
+        try:
+            return self._experiment.choose("", forced)
+        except ArmError as error:
+            raise Failure("bad_request", str(error)) from None
+
+    def _exploration_of(self, request: Request, arm: str, model: Model) -> Exploration:
+        wanted = self._exploration.for_request(request.explore)
+        if getattr(model, "can_score", True):
+            return wanted
+        if request.explore:
+            raise Failure("bad_request", f"model {arm!r} cannot score, so there is nothing to `explore`")
+        return Exploration()
+
+    def _list(
+        self,
+        request: Request,
+        user: int,
+        model: Model,
+        candidates: Candidates,
+        rated: IntArray,
+        exploration: Exploration,
+        seed: int,
+    ) -> list[Recommended]:
+        leading = getattr(model, "leading", None) if exploration.kind == "none" else None
+        if leading is not None:
+            pool, highest = leading(user, candidates.indices, request.n)
+            counts = self._history.counts_of(candidates.indices[pool])
+            order = best(highest, counts, request.n)
+            return self._places(candidates, pool[order], highest[order], ["exploit"] * len(order), None)
+        scores, neighbours_of = _scored(model, user, candidates.indices)
+        # Neighbours decide between equal scores, so they are asked for wherever the last place is tied.
+        pool = contenders(scores, request.n)
+        neighbours = neighbours_of(pool)
+        counts = self._history.counts_of(candidates.indices[pool])
+        order = best(scores[pool], counts, request.n, neighbours)
+        ranked = pool[order]
+        if exploration.kind == "none":
+            found = None if neighbours is None else neighbours[order]
+            return self._places(candidates, ranked, scores[ranked], ["exploit"] * len(ranked), found)
+        positives = negatives = explorable = None
+        if exploration.kind == "thompson":
+            positives = self._popular.score(user, candidates.indices)
+            negatives = self._history.counts_of(candidates.indices) - positives
+        if request.include_rated:
+            explorable = np.flatnonzero(~np.isin(candidates.indices, rated))
+        places = mix(ranked, scores, request.n, exploration, seed, positives, negatives, explorable)
+        chosen = np.array([place.candidate for place in places], dtype=np.intp)
+        found = neighbours_of(chosen)
+        return self._places(candidates, chosen, scores[chosen], [place.source for place in places], found)
+
+    def _places(
+        self,
+        candidates: Candidates,
+        chosen: NDArray[np.intp],
+        scores: NDArray[np.float64],
+        sources: list[str],
+        neighbours: IntArray | None,
+    ) -> list[Recommended]:
+        """The list, in the order of `chosen`, which are places among the candidates, and of their scores."""
+        first_unseen = len(candidates.indices) - len(candidates.unseen)
+        items = []
+        for order, (place, score) in enumerate(zip(chosen.tolist(), scores.tolist(), strict=True)):
+            unseen = place >= first_unseen
+            if unseen:
+                item = candidates.unseen[place - first_unseen]
+            else:
+                item = self._items.id_of(int(candidates.indices[place]))
+            supported = None if neighbours is None else int(neighbours[order])
+            items.append(Recommended(item, score, sources[order], supported, cold_start=unseen))
+        return items
+
+    def _explained(self, arm: str, user: int, items: list[Recommended]) -> list[Recommended]:
+        """The list with reasons; an item that nobody has rated has none."""
+        model, known = self._profiling(arm), [self._items.find(each.item) for each in items]
+        indices = np.array([self._history.item_count if each is None else each for each in known], np.int32)
+        reasons = explain(model, user, indices)
+        return [
+            each._replace(because=[Reason(self._items.id_of(own), share) for own, share in found])
+            for each, found in zip(items, reasons, strict=True)
+        ]
+
+    def _recommend_similar(self, request: Request, as_of: AsOf) -> Response:
+        """The most similar items; the popular ones where the item is unknown."""
+        arm = self._arm(request.arm, self._knowing)
+        item = self._items.find(str(request.similar_to))
+        known = np.array([] if item is None else [item], dtype=np.int32)
+        candidates = self._candidates(request, known, self._popular)
+        if item is None:
+            scores = self._popular.score(self._history.user_count, candidates.indices)
+        else:
+            scores = similar_items(self._profiling(arm), item, candidates.indices)
+        chosen = best(scores, self._history.counts_of(candidates.indices), request.n)
+        items = self._places(candidates, chosen, scores[chosen], ["exploit"] * len(chosen), None)
+        name = POPULAR if item is None else arm
+        return Response(None, items, name, arm, item is None, *as_of, request.arm is not None)
+
+    def _knowing(self) -> str:
+        """The first arm whose model knows what is alike, else the first: who asks for no user has no arm."""
+        names = self._experiment.names
+        return next((name for name in names if isinstance(self._models[name], Profiling)), names[0])
+
+    def _profiling(self, arm: str) -> Profiling:
+        """An arm's model, if it knows what is alike and why.
+
+        Raises
+        ------
+        Failure
+            It does not.
+        """
+        model = self._models[arm]
+        if not isinstance(model, Profiling):
+            raise Failure("bad_request", f"model {arm!r} knows neither `similar_to` nor `explain`")
+        return model
+
+    def _candidates(self, request: Request, rated: IntArray, model: Model) -> Candidates:
+        """What may be recommended; ids that nobody has rated only where the model answers for them."""
+        without = self._known(request.exclude)
+        if not request.include_rated:
+            without = np.concatenate([without, rated])
+        if request.items is None:
+            return Candidates(self.all_but(without), [])
+        indices = np.setdiff1d(self._known(request.items), without)
+        if not getattr(model, "answers_unseen_items", False):
+            return Candidates(indices, [])
+        excluded = set(map(str, request.exclude))
+        wanted = dict.fromkeys(str(each) for each in request.items)
+        unseen = [each for each in wanted if each not in self._items and each not in excluded]
+        beyond = self._history.item_count + np.arange(len(unseen), dtype=np.int32)
+        return Candidates(np.concatenate([indices, beyond]), unseen)
+
+    def _known(self, ids: Sequence[str | int]) -> IntArray:
+        found = (self._items.find(str(each)) for each in ids)
+        return np.array([index for index in found if index is not None], dtype=np.int32)
+
+
+def _scored(
+    model: Model, user: int, items: IntArray
+) -> tuple[NDArray[np.float64], Callable[[NDArray[np.intp]], IntArray | None]]:
+    """Scores of items, and what tells the neighbours of those in some places.
+
+    A model that finds both at once has `estimate`, and is asked once.
+    """
+    estimate = getattr(model, "estimate", None)
+    if estimate is not None:
+        scores, neighbours = estimate(user, items)
+        return scores, lambda places: neighbours[places]
+    return model.score(user, items), lambda places: model.neighbours(user, items[places])

@@ -1,0 +1,271 @@
+"""One partition's recommender: it learns a log and answers requests. It knows no Kafka.
+
+The state of a shard is a pure function of the log it has read: the same ratings in the same order give
+the same state to the bit, however they were cut into batches and whatever was saved and restored in
+between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recommender.history.catalog import Catalog, register_bytes
+from recommender.history.events import Events
+from recommender.history.history import History
+from recommender.history.id_table import joined
+from recommender.ingest.forwarded import Forwarded
+from recommender.messages.ratings import Rating, Rows
+from recommender.messages.requests import Request
+from recommender.messages.responses import Response
+from recommender.models import registry
+from recommender.models.base import IntArray, Model, ModelContext
+from recommender.settings import Settings, arms_of, exploration_of
+from recommender.shard.arms import Arm, Experiment
+from recommender.shard.exploration import Exploration
+from recommender.shard.feedback import Feedback
+from recommender.shard.live_metrics import LiveMetrics, rank_of, sample
+from recommender.shard.recommending import POPULAR, AsOf, Recommender
+from recommender.shard.state import Arrays, digest, flat, parted
+
+#: Sees an event before it is learned: its user, item and weight.
+Look = Callable[[int, int, float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ShardOptions:
+    """What decides how a shard learns and answers.
+
+    Attributes
+    ----------
+    model : str
+        The model's name, with options, as the registry reads it; of several the first.
+    feedback : Feedback
+    seed : int
+    test_every : int
+        One in so many positive ratings tests the model before it is learned; 0: none.
+    test_window : int
+        How many tests the live metrics look back.
+    experiment : Experiment, optional
+        The arms, if there are several models. Only which they are decides what is learned.
+    exploration : Exploration
+    """
+
+    model: str = "popular"
+    feedback: Feedback = field(default_factory=lambda: Feedback.parse("graded:4"))
+    seed: int = 0
+    test_every: int = 10
+    test_window: int = 1000
+    experiment: Experiment | None = None
+    exploration: Exploration = field(default_factory=Exploration)
+
+    @classmethod
+    def of(cls, settings: Settings) -> ShardOptions:
+        """The options that `settings` ask for."""
+        feedback = Feedback.parse(settings.feedback, settings.rating_min, settings.rating_max)
+        arms, exploration = arms_of(settings), exploration_of(settings)
+        tests = settings.test_every, settings.test_window
+        return cls(arms.names[0], feedback, settings.seed, *tests, arms, exploration)
+
+    @property
+    def arms(self) -> Experiment:
+        """The experiment; without one the model is its only arm."""
+        return self.experiment or Experiment("default", (Arm(self.model, 1.0),))
+
+
+class Shard:
+    """One partition's users, items, histories and models, and the offset up to which it has learned.
+
+    Parameters
+    ----------
+    partition : int
+    options : ShardOptions
+
+    Attributes
+    ----------
+    offset : int
+        The next offset of the partition; everything before it is in the state.
+    forwarded : Forwarded
+        Which ratings that other partitions forward were here already.
+    models : dict of str to Model
+        By arm, in the order of the state. They share one history, and all learn from every rating.
+    model : Model
+        The first arm's.
+    """
+
+    def __init__(self, partition: int, options: ShardOptions) -> None:
+        self.partition = partition
+        self.options = options
+        self.offset = 0
+        self.forwarded = Forwarded()
+        self.users = Catalog()
+        self.items = Catalog()
+        self.history = History()
+        feedback = options.feedback
+        scale = (feedback.low, feedback.high)
+        self._positive_weight = feedback.positive_weight
+        context = ModelContext(self.history, options.seed, self._positive_weight, scale)
+        arms = options.arms
+        # A state fits whatever order the arms come in, and however their options are spelled.
+        ordered = sorted(arms.names, key=registry.canonical)
+        self.models: dict[str, Model] = {name: registry.create(name, context) for name in ordered}
+        self.model = self.models[arms.names[0]]
+        self.popular: Model = registry.create(POPULAR, context)
+        self._readers = [each for each in self.models.values() if each.reads_history_to_learn]
+        self._others = [each for each in self.models.values() if not each.reads_history_to_learn]
+        self.live = LiveMetrics(options.test_window, arms.names, ordered)
+        known = self.users, self.items, self.history, self.models, self.popular
+        self._recommender = Recommender(*known, arms, options.exploration, options.seed)
+
+    @property
+    def events(self) -> int:
+        """How many events it has learned: ratings that teach, and withdrawals."""
+        return self.history.event_count
+
+    def learn(self, ratings: Iterable[Rating], times: Iterable[float]) -> None:
+        """Learn ratings in log order.
+
+        Parameters
+        ----------
+        ratings : iterable of Rating
+        times : iterable of float
+            When each was given, in seconds.
+        """
+        rows = list(ratings)
+        text, ends = joined([part.encode() for row in rows for part in (row.user, row.item)])
+        bounds = np.concatenate([[0], ends])
+        spans = np.stack([bounds[0:-1:2], bounds[1::2], bounds[1::2], bounds[2::2]], axis=1)
+        values = np.array([row.rating for row in rows], np.float64)  # None becomes NaN
+        given = np.fromiter(times, np.float64, len(rows))
+        self.learn_rows(Rows(text, spans, values, given, np.ones(len(rows), np.bool_)))
+
+    def learn_rows(self, rows: Rows) -> None:
+        """Learn ratings in log order, given as arrays; those that are not plain are passed over."""
+        values, used = self.options.feedback.teach(rows.ratings)
+        used &= rows.plain
+        users, items = register_bytes(self.users, self.items, rows.text, rows.spans, values, used)
+        if used.all():
+            self._learn_events(users, items, values, rows.times)
+        elif used.any():
+            self._learn_events(users[used], items[used], values[used], rows.times[used])
+
+    def _learn_events(
+        self,
+        users: IntArray,
+        items: IntArray,
+        ratings: NDArray[np.float32],
+        times: NDArray[np.float64],
+    ) -> None:
+        weights = self.options.feedback.weights(ratings)
+        looks = self._looks(weights)
+        start = 0
+        for stop in [*sorted(looks), len(users)]:
+            run = slice(start, stop)
+            if stop > start:
+                self._learn_run(users[run], items[run], ratings[run], weights[run], times[run])
+            if stop < len(users):
+                for look in looks[stop]:
+                    look(int(users[stop]), int(items[stop]), float(weights[stop]))
+            start = stop
+
+    def _learn_run(self, *columns: NDArray[np.generic]) -> None:
+        if self._readers:
+            events = self._learn_singly(*columns)
+        else:
+            events = self.history.append(*columns)
+        for model in (*self._others, self.popular):
+            model.learn(events)
+
+    def _learn_singly(self, *columns: NDArray[np.generic]) -> Events:
+        """Let the models that read the history learn event by event; all the events."""
+        runs = []
+        for place in range(len(columns[0])):
+            runs.append(self.history.append(*(column[place : place + 1] for column in columns)))
+            for model in self._readers:
+                model.learn(runs[-1])
+        names = Events.__dataclass_fields__
+        return Events(*(np.concatenate([getattr(run, name) for run in runs]) for name in names))
+
+    def _looks(self, weights: NDArray[np.float32]) -> dict[int, list[Look]]:
+        """Where in a run of coming events a model is looked at before it learns the event, and how."""
+        first, count = self.events, len(weights)
+        looks: dict[int, list[Look]] = {place: [self._test] for place in self._tests(first, weights).tolist()}
+        for model in self.models.values():
+            event = model.next_observation(first)
+            while event < first + count:
+                if weights[event - first] >= self._positive_weight:
+                    looks.setdefault(event - first, []).append(model.observe)
+                event = model.next_observation(event + 1)
+        return looks
+
+    def _tests(self, first: int, weights: NDArray[np.float32]) -> NDArray[np.int64]:
+        """The events that test the models: a sample that depends on their number alone."""
+        every = self.options.test_every
+        if every == 0:
+            return np.zeros(0, dtype=np.int64)
+        sampled = np.flatnonzero(sample(first, len(weights), every))
+        return sampled[weights[sampled] >= self._positive_weight] if len(sampled) else sampled
+
+    def _test(self, user: int, item: int, weight: float) -> None:
+        """Where each model would have placed what the user is about to rate, beside the popular items."""
+        rated = self.history.items_of(user)
+        if item in rated:
+            return
+        candidates = self._recommender.all_but(rated)
+        asked = [self._recommender.model_for(arm, rated) for arm in self.live.arms]
+        ranks = [rank_of(item, candidates, model.score(user, candidates)) for model in (*asked, self.popular)]
+        self.live.add(*ranks)
+
+    def recommend(self, request: Request, identity: bytes = b"") -> Response:
+        """The n best items for a user, or the n most similar ones to an item.
+
+        Parameters
+        ----------
+        request : Request
+        identity : bytes
+            What exploration draws by: a request of the same identity is answered the same.
+
+        Raises
+        ------
+        Failure
+            The request names an arm that there is none of, or asks the model for what it cannot do.
+        """
+        return self._recommender.recommend(request, identity, AsOf(self.partition, self.offset - 1))
+
+    def state(self) -> Arrays:
+        """Everything it has learned, as named arrays; equal states give equal bytes."""
+        kept = {"users": self.users.state(), "items": self.items.state(), "history": self.history.state()}
+        return flat(kept) | self.state_beside_history()
+
+    def state_beside_history(self) -> Arrays:
+        """All of the state but the history and the catalogs, which can be copied while they grow."""
+        own: Arrays = {"offset": np.array([self.offset], dtype=np.int64), "forwarded": self.forwarded.state()}
+        models = {part: model.state() for part, model in self._parts().items()}
+        return flat({"shard": own, **models, "popular": self.popular.state(), "live": self.live.state()})
+
+    def _parts(self) -> dict[str, Model]:
+        """The models by what their part of the state is called: by number, since a name may have slashes."""
+        models = list(self.models.values())
+        if len(models) == 1:
+            return {"model": models[0]}
+        return {f"model-{number}": model for number, model in enumerate(models)}
+
+    def restore(self, state: Arrays) -> None:
+        """Take over what `state` gave."""
+        parts = parted(state)
+        self.offset = int(parts["shard"]["offset"][0])
+        self.forwarded.restore(parts["shard"]["forwarded"])
+        self.users.restore(parts["users"])
+        self.items.restore(parts["items"])
+        self.history.restore(parts["history"])
+        for part, model in self._parts().items():
+            model.restore(parts.get(part, {}))
+        self.popular.restore(parts.get("popular", {}))
+        self.live.restore(parts["live"])
+
+    def digest(self) -> str:
+        """A fingerprint of the state: equal for equal states, and only for them."""
+        return digest(self.state())

@@ -1,0 +1,43 @@
+"""A copy of a shard's state that is taken while the shard goes on learning."""
+
+from __future__ import annotations
+
+from recommender.history.snapshot import HistorySnapshot
+from recommender.shard.shard import Shard
+from recommender.shard.state import Arrays, flat
+
+
+class Snapshot:
+    """A copy in the making.
+
+    Call `step` until it gives an offset, each time while the shard does not learn, for a few milliseconds;
+    then `state`, at leisure. A model's own state, if it is large, is copied by the last step in one go.
+
+    Parameters
+    ----------
+    shard : Shard
+    """
+
+    def __init__(self, shard: Shard) -> None:
+        self.shard = shard
+        self._history = HistorySnapshot(shard.history)
+        self._beside: Arrays = {}
+        self._users = self._items = 0
+
+    def step(self) -> int | None:
+        """Copy a slice; the next offset of the state once all of it is copied, until then None."""
+        if self._history.advance():
+            return None
+        self._history.finish()
+        self._beside = self.shard.state_beside_history()
+        self._users, self._items = len(self.shard.users), len(self.shard.items)
+        return self.shard.offset
+
+    def state(self) -> Arrays:
+        """What `Shard.state` gave when this was finished; meanwhile the shard may learn. Once only."""
+        kept = {
+            "users": self.shard.users.state(self._users),
+            "items": self.shard.items.state(self._items),
+            "history": self._history.state(),
+        }
+        return flat(kept) | self._beside

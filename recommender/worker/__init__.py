@@ -1,0 +1,1 @@
+"""The running worker: agents, saving, metrics, and how they are wired."""

@@ -1,0 +1,213 @@
+"""A running worker's side of a hand-over: it takes over what `recommender retrain` made, and never pauses.
+
+A new checkpoint is older than the shard that runs. So it is loaded beside it, and learns from the log what
+came since, in a thread of its own, while the old shard learns and answers. Once it has nearly caught up,
+learning waits for the last few records, and the two change places between two records, at the same offset.
+What the new shard has learned is then what one pass over the log gives, as with every shard, and no record
+is read twice or left out by the partition's own reader.
+
+Should the worker die on the way, the old checkpoints are still there, and so is the hand-over: whoever
+holds the partition next takes it over anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import ParamSpec, TypeVar
+
+from kafka.errors import KafkaError
+
+from recommender.checkpoints import store
+from recommender.checkpoints.store import CheckpointStore
+from recommender.errors import RecommenderError
+from recommender.ingest.poison_records import Caution, Poisoned
+from recommender.kafka.topics import Finding
+from recommender.models import registry
+from recommender.retraining import handover
+from recommender.retraining.handover import Handover, Offer, Terms
+from recommender.retraining.log_replay import LogPass, reading
+from recommender.settings import Settings
+from recommender.shard import warmup
+from recommender.shard.shard import Shard, ShardOptions
+from recommender.worker.held import Held
+from recommender.worker.shards import Shards, Way, whole
+
+logger = logging.getLogger(__name__)
+
+#: So few records are left to learn while learning of new ones waits.
+NEAR = 2000
+#: A log that grows faster than it can be read again is not chased for ever.
+ROUNDS = 20
+
+P = ParamSpec("P")
+Result = TypeVar("Result")
+
+
+class Adoption:
+    """Takes over what is handed over.
+
+    Parameters
+    ----------
+    config : Settings
+        The worker's own.
+    shards : Shards
+    topic : Finding
+        The ratings topic.
+    """
+
+    def __init__(self, config: Settings, shards: Shards, topic: Finding) -> None:
+        self._config, self._shards, self._topic = config, shards, topic
+        self._own = Way(shards.options, shards.store)
+        self._said: set[str] = set()
+        self._thread = ThreadPoolExecutor(1, "adoption")
+
+    def ways(self) -> list[Way]:
+        """How a checkpoint may be read: by the settings in force, by those they replaced, by one's own.
+
+        Raises
+        ------
+        OSError
+            The place of the checkpoints cannot be reached.
+        RecommenderError
+            The hand-over cannot be read, or its models are not known here.
+        """
+        found = self._look()
+        if found is None:
+            return [self._own]
+        terms = [found.terms, *found.replaced]
+        return [*(self._way(each, found.name if each is found.terms else "") for each in terms), self._own]
+
+    def _way(self, terms: Terms, name: str) -> Way:
+        config = terms.settings(self._config)
+        options = self._shards.options if config is self._config else ShardOptions.of(config)
+        for model in options.arms.names:
+            registry.check(model)
+        identity = replace(self._own.store.identity, settings=terms.learned, handover=name)
+        return Way(options, CheckpointStore(self._config.checkpoints, identity))
+
+    def _look(self) -> Handover | None:
+        """The hand-over in force; None if there is none for this worker."""
+        found = handover.read(self._config.checkpoints, self._topic.topic)
+        if found is None or not found.concerns(self._own.store.identity, self._config):
+            return None
+        own = Terms.of(self._config)
+        why = handover.obstacle(found.terms, own, self._config)
+        if why is not None:
+            self._say(f"hand-over {found.name} needs a restart with its settings: {why}")
+            return None
+        if not found.terms.same(own):
+            self._say(
+                f"{found.terms.arms} was handed over in the place of {own.arms}, and is in force; the next "
+                "start may say so in RECOMMENDER_MODEL or RECOMMENDER_ARMS"
+            )
+        return found
+
+    def _say(self, text: str) -> None:
+        """Warn once."""
+        if text not in self._said:
+            self._said.add(text)
+            logger.warning("%s", text)
+
+    async def look(self) -> None:
+        """Take over what was handed over since the last look, one partition after the other."""
+        try:
+            found = await self._run(self._look)
+        except (OSError, RecommenderError) as error:
+            self._say(f"cannot look for a hand-over: {error}")
+            return
+        if found is None:
+            return
+        for partition, held in list(self._shards.held.items()):
+            offer = found.offers.get(str(partition))
+            if offer is None or self._shards.handover_of(held) == found.name:
+                continue
+            if held.shard.offset < offer.offset:
+                continue  # it still learns what the new checkpoint has learned already
+            place = f"{self._topic.topic}[{partition}]"
+            try:
+                await self._adopt(partition, held, found, offer)
+            except (OSError, RecommenderError, KafkaError) as error:
+                self._say(f"{place}: hand-over {found.name} is not taken over: {error}")
+            except Exception:
+                # The shard that runs is as it was, so it goes on.
+                logger.exception("%s: hand-over %s is not taken over", place, found.name)
+
+    async def _run(self, work: Callable[P, Result], *given: P.args, **named: P.kwargs) -> Result:
+        bound = functools.partial(work, *given, **named)
+        return await whole(asyncio.get_running_loop().run_in_executor(self._thread, bound))
+
+    async def _adopt(self, partition: int, held: Held, found: Handover, offer: Offer) -> None:
+        successor = _Successor(self._config, self._topic, found, offer)
+        try:
+            way = await self._run(self._way, found.terms, found.name)
+            await self._run(successor.load, partition, way)
+            for _ in range(ROUNDS):
+                target = held.shard.offset
+                if target - successor.shard.offset <= NEAR:
+                    break
+                await self._run(successor.follow, target)
+            # Not while a checkpoint of the old one is written, and between two records.
+            async with held.saving, held.lock:
+                moved = self._shards.held.get(partition) is not held
+                if moved or held.tainted or held.shard.offset < successor.shard.offset:
+                    return  # at the next look, if it is still here
+                await self._run(successor.follow, held.shard.offset)
+                held.shard, held.store, held.saved = successor.shard, way.store, -1
+        finally:
+            await self._run(successor.close)
+        logger.info(
+            "%s[%d]: takes over hand-over %s at offset %d, with %s",
+            self._topic.topic,
+            partition,
+            found.name,
+            held.shard.offset,
+            found.terms.arms,
+        )
+
+
+class _Successor:
+    """The new shard of a partition; all of it happens in one thread, which the reader needs."""
+
+    def __init__(self, config: Settings, topic: Finding, found: Handover, offer: Offer) -> None:
+        self._config, self._topic = config, topic
+        self._file = f"{handover.place(config.checkpoints, found.slot)}/{offer.file}" if offer.file else ""
+        self._opened = contextlib.ExitStack()
+        self._log: LogPass | None = None
+        self._caution = Caution()
+        self._way: Way
+        self.shard: Shard
+
+    def load(self, partition: int, way: Way) -> None:
+        """From its new checkpoint; without one from the start."""
+        warmup.warm(way.options.arms.names)
+        self._way, self.shard = way, Shard(partition, way.options)
+        if not self._file:
+            return
+        read = store.read(self._file)
+        expected = way.store.identity
+        if read.header.get("handover") != expected.handover or expected.differences(read.header):
+            raise store.CheckpointMismatch(f"{self._file} is not what was handed over")
+        self.shard.restore(read.state)
+
+    def follow(self, stop: int) -> None:
+        """Learn the log up to an offset."""
+        if self._log is None:
+            consumer = self._opened.enter_context(reading(self._config))
+            self._log = LogPass(self._config, consumer, self._topic, self._way.options)
+        while True:
+            try:
+                self.shard = self._log.follow(self.shard, stop, self._caution)
+                return
+            except Poisoned as error:
+                logger.warning("%s; learning again from the new checkpoint, without it", error)
+                self.load(self.shard.partition, self._way)
+
+    def close(self) -> None:
+        """End its reading."""
+        self._opened.close()

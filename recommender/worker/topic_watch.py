@@ -1,0 +1,65 @@
+"""Notices that the ratings topic was made again, or shared out anew, under a running worker."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from recommender.kafka.admin import BrokerUnreachableError
+from recommender.kafka.topics import Finding, TopicsError
+
+logger = logging.getLogger(__name__)
+
+
+class TopicWatch:
+    """Compares a topic with what it was when the worker started.
+
+    To a consumer a topic that was deleted and made again is the same topic: it would go on at the old offset,
+    in the middle of other ratings.
+
+    Parameters
+    ----------
+    found : Finding
+        The topic at the start.
+    identify : function
+        The topic now, as `recommender.kafka.topics.identify` has it; called in a thread.
+    """
+
+    def __init__(self, found: Finding, identify: Callable[[], Finding]) -> None:
+        self._found = found
+        self._identify = identify
+        self._missing = False
+
+    async def look(self) -> None:
+        """Look once; says once that the topic is missing, and once that it is there again.
+
+        Raises
+        ------
+        TopicsError
+            It is another topic now, or has another number of partitions.
+        """
+        name = self._found.topic
+        try:
+            now = await asyncio.to_thread(self._identify)
+        except BrokerUnreachableError:
+            return  # `recommender.worker.broker_watch` says so
+        except TopicsError as error:
+            if not self._missing:
+                logger.error("%s; learning goes on when it is back", error)
+            self._missing = True
+            return
+        if now.topic_id != self._found.topic_id:
+            raise TopicsError(
+                f"Topic {name!r} was deleted and made again under this worker. "
+                "`recommender worker --rebuild` learns what the new one has"
+            )
+        if now.partitions != self._found.partitions:
+            raise TopicsError(
+                f"Topic {name!r} has {now.partitions} partitions now and had {self._found.partitions} when "
+                "this worker started: users are in other partitions. `recommender worker --rebuild` learns "
+                "all anew"
+            )
+        if self._missing:
+            logger.warning("topic %r is there again", name)
+        self._missing = False

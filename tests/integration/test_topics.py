@@ -1,0 +1,261 @@
+"""Topics: created when missing, checked when there."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from recommender.cli.topics import topics as command
+from recommender.kafka.admin import BrokerUnreachableError, open_admin
+from recommender.kafka.local.broker import LocalBroker
+from recommender.kafka.local.ports import free_port
+from recommender.kafka.network import Network
+from recommender.kafka.topics import Topics, TopicsError, check, ensure, identify
+from tests.support.kafka import Record, consume, consume_all, delete_topics, produce
+
+
+@contextmanager
+def admin(kafka: str) -> Iterator[Any]:
+    with open_admin(kafka, 10) as client:
+        yield client
+
+
+def create(kafka: str, counts: dict[str, int], **configs: str) -> None:
+    with admin(kafka) as client:
+        wanted = {
+            name: {"num_partitions": count, "replication_factor": 1, "configs": configs}
+            for name, count in counts.items()
+        }
+        client.create_topics(wanted)
+        client.wait_for_topics(list(counts))
+
+
+def test_the_names_follow_the_prefix() -> None:
+    assert Topics().all == (
+        "ratings",
+        "recommendation-requests",
+        "recommendation-responses",
+        "ratings-dlt",
+        "recommendations-log",
+    )
+    assert Topics("a.").dead_letters == "a.ratings-dlt"
+
+
+@pytest.mark.parametrize("prefix", ["a/b", "a b", "ü", "x" * 201])
+def test_a_prefix_that_kafka_refuses(prefix: str) -> None:
+    with pytest.raises(TopicsError, match="topic prefix"):
+        Topics(prefix)
+
+
+def test_all_are_created_once(kafka: str, topic_prefix: str) -> None:
+    topics = Topics(topic_prefix)
+    first = ensure(kafka, topics, partitions=3)
+    assert [each.topic for each in first] == list(topics.all)
+    assert all(each.created and each.partitions == 3 and each.warnings == () for each in first)
+    second = ensure(kafka, topics, partitions=3)
+    assert not any(each.created for each in second)
+    assert [each.topic_id for each in second] == [each.topic_id for each in first]
+    assert check(kafka, topics) == second
+
+
+def test_new_topics_take_the_partition_count_of_the_old_ones(kafka: str, topic_prefix: str) -> None:
+    topics = Topics(topic_prefix)
+    create(kafka, {topics.ratings: 5})
+    found = ensure(kafka, topics, partitions=1)
+    assert [each.partitions for each in found] == [5, 5, 5, 5, 5]
+    assert [each.created for each in found] == [False, True, True, True, True]
+
+
+def test_another_count_than_the_one_asked_for(kafka: str, make_topics: Callable[..., Topics]) -> None:
+    topics = make_topics(partitions=2)
+    with pytest.raises(TopicsError, match=f"expected 4, but {topics.ratings} has 2"):
+        ensure(kafka, topics, partitions=4, exact=True)
+
+
+def test_counts_that_differ(kafka: str, topic_prefix: str) -> None:
+    topics = Topics(topic_prefix)
+    create(kafka, {topics.ratings: 6, topics.requests: 4})
+    expected = f"expected 6, but {topics.ratings} has 6, {topics.requests} has 4"
+    with pytest.raises(TopicsError, match=expected):
+        ensure(kafka, topics, partitions=6)
+    with admin(kafka) as client:
+        assert topics.dead_letters not in client.list_topics()
+
+
+def test_responses_may_have_another_count(kafka: str, topic_prefix: str) -> None:
+    topics = Topics(topic_prefix)
+    create(kafka, {topics.responses: 1})
+    found = ensure(kafka, topics, partitions=2)
+    assert [each.partitions for each in found] == [2, 2, 1, 2, 2]
+
+
+def test_what_is_not_used_need_not_be_there(kafka: str, topic_prefix: str) -> None:
+    topics = Topics(topic_prefix)
+    used = [name for name in topics.all if name != topics.recommendations]
+    create(kafka, dict.fromkeys(used, 2))
+    with pytest.raises(TopicsError, match=f"Missing at .*: topic {topics.recommendations};"):
+        check(kafka, topics)
+    found = check(kafka, topics, unused=[topics.recommendations])
+    assert [each.topic for each in found] == used
+
+
+def test_checking_creates_nothing(kafka: str, topic_prefix: str) -> None:
+    topics = Topics(topic_prefix)
+    create(kafka, {topics.ratings: 1})
+    with pytest.raises(TopicsError, match=", ".join(topics.all[1:])):
+        check(kafka, topics)
+    with admin(kafka) as client:
+        assert not set(topics.all[1:]) & set(client.list_topics())
+
+
+@pytest.mark.parametrize(
+    ("configs", "said"),
+    [
+        ({"cleanup.policy": "compact"}, ["cleanup.policy is compact, expected delete"]),
+        (
+            {"retention.ms": "604800000"},
+            ["retention.ms is 604800000, expected -1: ratings are lost after 7 days"],
+        ),
+        ({"retention.ms": "-1", "retention.bytes": "1000000"}, ["retention.bytes is 1000000, expected -1"]),
+        (
+            {"cleanup.policy": "compact,delete", "retention.ms": "43200000"},
+            ["cleanup.policy is compact,delete", "lost after 0.5 days"],
+        ),
+        ({"retention.ms": "-1"}, []),
+    ],
+    ids=lambda each: "",
+)
+def test_ratings_that_may_get_lost(
+    kafka: str, topic_prefix: str, configs: dict[str, str], said: list[str]
+) -> None:
+    topics = Topics(topic_prefix)
+    create(kafka, {topics.ratings: 1}, **configs)
+    ratings, *others = ensure(kafka, topics)
+    assert len(ratings.warnings) == len(said)
+    for warning, part in zip(ratings.warnings, said, strict=True):
+        assert part in warning
+    assert all(each.warnings == () for each in others)
+
+
+def test_the_largest_rating_fits_into_the_dead_letters_with_its_headers(
+    kafka: str, make_topics: Callable[..., Topics]
+) -> None:
+    topics = make_topics()
+    value, headers = b"x" * 1_048_000, [("__connect.errors.exception.message", b"y" * 60_000)]
+    # The client's own limit is the same as the broker's; its own bookkeeping takes some of it.
+    from kafka import KafkaProducer
+
+    producer = KafkaProducer(kafka_client=Network, bootstrap_servers=kafka, max_request_size=2_000_000)
+    try:
+        producer.send(topics.ratings, value).get(timeout=30)
+        producer.send(topics.dead_letters, value, headers=headers).get(timeout=30)
+    finally:
+        producer.close(timeout=10)
+    (letter,) = consume(kafka, topics.dead_letters, 1)
+    assert letter.value == value
+
+
+def test_dead_letters_without_room_are_told(kafka: str, topic_prefix: str) -> None:
+    topics = Topics(topic_prefix)
+    create(kafka, {topics.dead_letters: 1})
+    *_, dead_letters, _ = ensure(kafka, topics)
+    (warning,) = dead_letters.warnings
+    assert "max.message.bytes is 1048588, expected at least" in warning
+    assert dead_letters.max_message_bytes == 1048588
+
+
+def test_several_workers_may_create_at_once(kafka: str, topic_prefix: str) -> None:
+    topics = Topics(topic_prefix)
+    found: list[list[Any]] = []
+    threads = [
+        threading.Thread(target=lambda: found.append(ensure(kafka, topics, partitions=2))) for _ in range(4)
+    ]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert len(found) == 4
+    assert len({tuple(each.topic_id for each in findings) for findings in found}) == 1
+    for position in range(5):
+        assert sum(findings[position].created for findings in found) == 1
+
+
+def test_what_the_broker_refuses_is_said(kafka: str, topic_prefix: str) -> None:
+    with pytest.raises(TopicsError, match=r"did not create topic .*ratings: .*replication factor of 9"):
+        ensure(kafka, Topics(topic_prefix), replication=9)
+
+
+def test_a_topic_created_again_has_another_id(kafka: str, make_topics: Callable[..., Topics]) -> None:
+    topics = make_topics(partitions=2)
+    before = identify(kafka, topics.ratings)
+    assert before.partitions == 2
+    assert identify(kafka, topics.ratings).topic_id == before.topic_id
+    delete_topics(kafka, topics.ratings)
+    ensure(kafka, topics, partitions=2)
+    assert identify(kafka, topics.ratings).topic_id != before.topic_id
+
+
+def test_identify_a_topic_that_is_not_there(kafka: str, topic_prefix: str) -> None:
+    with pytest.raises(TopicsError, match=topic_prefix + "nothing"):
+        identify(kafka, topic_prefix + "nothing")
+
+
+def test_a_broker_that_never_comes() -> None:
+    told: list[str] = []
+    address = f"127.0.0.1:{free_port()}"
+    with pytest.raises(BrokerUnreachableError, match=f"{address} after [23] s: .*refused"):
+        check(address, Topics(), wait_seconds=2, tell=told.append)
+    (line,) = told
+    assert f"Waiting for a Kafka broker at {address}, 1 of 2 s" in line
+
+
+def test_a_broker_that_comes_late() -> None:
+    with LocalBroker() as broker:
+        broker.kill()
+        late = threading.Timer(0.5, broker.restart)
+        late.start()
+        try:
+            found = ensure(broker.address, Topics(), wait_seconds=60)
+        finally:
+            late.join()
+    assert all(each.created for each in found)
+
+
+@pytest.mark.parametrize("address", ["localhost", "localhost:", ":9092", "localhost:port", "localhost:70000"])
+def test_an_address_that_is_none(address: str) -> None:
+    with pytest.raises(BrokerUnreachableError, match="expected HOST:PORT"):
+        check(address, Topics(), wait_seconds=60)
+
+
+def test_the_command(kafka: str, topic_prefix: str) -> None:
+    environment = {"RECOMMENDER_BROKER": kafka, "RECOMMENDER_TOPIC_PREFIX": topic_prefix}
+    created = CliRunner().invoke(command, ["--partitions", "2"], env=environment, catch_exceptions=False)
+    assert created.output.splitlines() == [f"{name}\t2\tcreated" for name in Topics(topic_prefix).all]
+    again = CliRunner().invoke(command, ["--check"], env=environment, catch_exceptions=False)
+    assert again.output.splitlines() == [f"{name}\t2\texists" for name in Topics(topic_prefix).all]
+    with pytest.raises(TopicsError, match="expected 3"):
+        CliRunner().invoke(command, ["--partitions", "3"], env=environment, catch_exceptions=False)
+    mixed = CliRunner().invoke(command, ["--check", "--partitions", "3"], env=environment)
+    assert mixed.exit_code == 2
+
+
+def test_the_helpers_give_back_what_was_written(kafka: str, make_topics: Callable[..., Topics]) -> None:
+    topics = make_topics(partitions=2)
+    record = Record(b"v", key=b"k", headers=[("h", b"\xff")], partition=1, timestamp_ms=1234)
+    assert produce(kafka, topics.ratings, [record, Record(None, key=b"k", partition=1)]) == [(1, 0), (1, 1)]
+    first, second = consume(kafka, topics.ratings, 2)
+    assert (first.key, first.value, list(first.headers), first.timestamp) == (
+        b"k",
+        b"v",
+        [("h", b"\xff")],
+        1234,
+    )
+    assert second.value is None
+    assert len(consume_all(kafka, topics.ratings)) == 2
+    with pytest.raises(AssertionError, match="2 records and 1 s without more, expected 3"):
+        consume(kafka, topics.ratings, 3, seconds=1)

@@ -1,0 +1,217 @@
+"""Real workers for the tests: processes that are watched by their pages and never outlive the test."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from recommender.kafka.local.guarded import Guarded
+from recommender.kafka.local.ports import HOST, free_port
+from recommender.kafka.topics import Topics, ensure
+from tests.support.kafka import wait_until
+
+#: Generous: the machine may be busy with something else.
+PATIENCE = 60.0
+#: The first start on a machine compiles the models' kernels.
+START_PATIENCE = 150.0
+#: A worker that was asked to stop must be gone within this many seconds.
+STOP_SECONDS = 5.0
+DEFAULTS = {"session_timeout": "6", "checkpoint_interval": "0.5"}
+
+
+class Worker:
+    """A worker process, run by a guardian that ends it when the tests are gone.
+
+    Parameters
+    ----------
+    directory : path
+        Where it runs and logs; made if it does not exist.
+    settings : dict of str to str
+        By their names without ``RECOMMENDER_``; nothing of the tests' own environment counts.
+
+    Attributes
+    ----------
+    port : int
+        Of its pages.
+    """
+
+    def __init__(self, directory: Path, settings: dict[str, str]) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self.port = int(settings.get("web_port") or free_port())
+        self._settings = {**settings, "web_port": str(self.port)}
+        self._guardian = Guarded(directory)
+        self._log = directory / "broker.log"
+        self._pid: int | None = None
+
+    def start(self, *arguments: str, command: tuple[str, ...] = ("recommender", "worker")) -> Worker:
+        """Start ``recommender worker`` with these arguments, or another module; does not wait."""
+        unset = [part for name in os.environ if name.startswith("RECOMMENDER_") for part in ("-u", name)]
+        values = [f"RECOMMENDER_{name.upper()}={value}" for name, value in self._settings.items()]
+        python = [sys.executable, "-m", *command, *arguments]
+        self._pid = self._guardian.run(["env", *unset, *values, *python])
+        assert self._pid is not None, self.log
+        return self
+
+    def ready(self, seconds: float = START_PATIENCE) -> Worker:
+        """Wait until its page says that it is ready."""
+
+        def answers() -> bool:
+            code = self._guardian.exited(0.0)
+            if code is not None:
+                self._pid = None
+                raise AssertionError(f"ended with exit code {code}:\n{self.log}")
+            return self.page("readyz")[0] == 200
+
+        wait_until(answers, seconds, f"not ready:\n{self.log}")
+        return self
+
+    def page(self, path: str) -> tuple[int, bytes]:
+        """The status code and text of one of its pages; 0 where nobody listens."""
+        try:
+            with urllib.request.urlopen(f"http://{HOST}:{self.port}/{path}", timeout=10) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read()
+        except OSError:
+            return 0, b""
+
+    def status(self) -> dict[str, Any]:
+        """The status page."""
+        code, text = self.page("status")
+        assert code == 200, f"status page: {code} {text!r}\n{self.log}"
+        status: dict[str, Any] = json.loads(text)
+        return status
+
+    @property
+    def shards(self) -> dict[int, dict[str, Any]]:
+        """The status of each shard that it holds, by partition; none while nobody listens."""
+        code, text = self.page("status")
+        if code != 200:
+            return {}
+        return {int(partition): shard for partition, shard in json.loads(text)["shards"].items()}
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of a metric's samples that have these labels; 0 if there are none."""
+        families = text_string_to_metric_families(self.page("metrics")[1].decode())
+        samples = [each for family in families for each in family.samples]
+        return sum(
+            each.value for each in samples if each.name == name and labels.items() <= each.labels.items()
+        )
+
+    def settled(self, offsets: dict[int, int], seconds: float = PATIENCE) -> dict[int, dict[str, Any]]:
+        """Wait until these offsets are learned and saved; the status of its shards then."""
+
+        def reached() -> Any:
+            shards = self.shards
+            there = all(
+                shards.get(partition, {}).get("offset") == offset and shards[partition]["saved"] == offset
+                for partition, offset in offsets.items()
+                if offset
+            )
+            return shards if shards and there else None
+
+        shards: dict[int, dict[str, Any]] = wait_until(reached, seconds, f"{offsets}\n{self.log}")
+        return shards
+
+    @property
+    def log(self) -> str:
+        """All that it has printed, over all of its starts."""
+        return self._log.read_text(errors="replace") if self._log.exists() else ""
+
+    def exit_code(self, seconds: float = PATIENCE) -> int:
+        """Wait for its end."""
+        code = self._guardian.exited(seconds)
+        assert code is not None, f"still running after {seconds:g} s:\n{self.log}"
+        self._pid = None
+        return code
+
+    @property
+    def pid(self) -> int:
+        """Of its process, which must run."""
+        assert self._pid is not None, "not running"
+        return self._pid
+
+    def ended(self) -> int | None:
+        """The exit code if it has ended by itself, else None."""
+        code = None if self._pid is None else self._guardian.exited(0.0)
+        if code is not None:
+            self._pid = None
+        return code
+
+    def kill(self) -> None:
+        """End it without warning."""
+        self.send_signal(signal.SIGKILL)
+        assert self.exit_code() == -signal.SIGKILL
+
+    def stop(self, seconds: float = PATIENCE) -> None:
+        """Ask it to stop and wait until it has, without complaint."""
+        self.send_signal(signal.SIGTERM)
+        assert self.exit_code(seconds) == 0, self.log
+
+    def close(self) -> None:
+        """End it, whatever it does."""
+        if self._pid is not None:
+            self._guardian.end("kill", PATIENCE)
+        self._guardian.close()
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send it a signal; does not wait."""
+        os.kill(self.pid, number)
+
+
+class Installation:
+    """Topics of their own, a group, a directory for checkpoints, and the workers on them."""
+
+    def __init__(self, kafka: str, directory: Path, name: str, partitions: int) -> None:
+        unique = f"{name}-{uuid.uuid4().hex[:8]}"
+        self.kafka = kafka
+        self.directory = directory
+        self.group = unique
+        self.partitions = partitions
+        self.topics = Topics(unique + "-")
+        self.checkpoints = directory / "checkpoints"
+        self._workers: list[Worker] = []
+        if partitions:
+            ensure(kafka, self.topics, partitions)
+
+    def worker(self, **settings: object) -> Worker:
+        """A worker that is not started yet."""
+        ours = {
+            "broker": self.kafka,
+            "topic_prefix": self.topics.prefix,
+            "group": self.group,
+            "checkpoints": str(self.checkpoints),
+        }
+        given = {name: str(value) for name, value in settings.items()}
+        worker = Worker(self.directory / f"worker-{len(self._workers)}", {**DEFAULTS, **ours, **given})
+        self._workers.append(worker)
+        return worker
+
+    def close(self) -> None:
+        """End all workers."""
+        for each in self._workers:
+            each.close()
+
+
+@contextmanager
+def installed(
+    kafka: str, directory: Path, name: str = "worker", partitions: int = 1
+) -> Iterator[Installation]:
+    """Topics and workers for one test or one module; `partitions` 0 makes no topics."""
+    installation = Installation(kafka, directory, name, partitions)
+    try:
+        yield installation
+    finally:
+        installation.close()

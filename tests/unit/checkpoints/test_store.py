@@ -1,0 +1,350 @@
+"""Checkpoints: what is damaged is noticed, what does not fit is said, and something whole always stays."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recommender.checkpoints import identity
+from recommender.checkpoints import store as checkpoint
+from recommender.checkpoints.identity import Identity
+from recommender.checkpoints.store import CheckpointError, CheckpointMismatch, CheckpointStore
+from recommender.messages.ratings import Rating
+from recommender.shard.shard import Shard, ShardOptions
+from recommender.shard.state import digest
+from tests.support.doubles import few
+
+IDENTITY = Identity("ratings", "topic-id-1", 2, {"model": "popular", "seed": "0"})
+
+
+def shard_with(count: int) -> Shard:
+    shard = Shard(0, ShardOptions())
+    ratings = [Rating(f"u{each % 3}", f"i{each}", 5, None) for each in range(count)]
+    shard.learn(ratings, map(float, range(count)))
+    shard.offset = count
+    return shard
+
+
+def saved(directory: Path, *counts: int, identity: Identity = IDENTITY) -> CheckpointStore:
+    """A store with a checkpoint at each of these offsets."""
+    store = CheckpointStore(directory, identity)
+    for count in counts:
+        store.save(0, count, shard_with(count).state())
+    return store
+
+
+def names(directory: Path) -> list[str]:
+    return sorted(each.name for each in (directory / "ratings-0").iterdir())
+
+
+def name(offset: int) -> str:
+    return f"{offset:020d}.npz"
+
+
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("scratch")
+
+
+@pytest.fixture(scope="module")
+def whole(scratch: Path) -> bytes:
+    """The bytes of a checkpoint of four ratings."""
+    return saved(scratch, 4).save(0, 4, shard_with(4).state()).read_bytes()
+
+
+@pytest.mark.parametrize("count", [0, 1, 20])
+def test_what_was_saved_is_loaded(tmp_path: Path, count: int) -> None:
+    store = saved(tmp_path, count)
+    loaded, warnings = store.load(0)
+    assert loaded is not None
+    assert (loaded.offset, warnings) == (count, [])
+    restored = Shard(0, ShardOptions())
+    restored.restore(loaded.state)
+    assert restored.digest() == shard_with(count).digest()
+    assert names(tmp_path) == [name(count)]
+
+
+def test_the_header_can_be_read_by_any_numpy(tmp_path: Path) -> None:
+    path = saved(tmp_path, 5).directory / "ratings-0" / name(5)
+    with np.load(path, allow_pickle=False) as file:
+        header = json.loads(file["header"].tobytes())
+    assert header["offset"] == 5
+    assert header["settings"] == IDENTITY.settings
+    assert {"topic", "topic_id", "partitions", "partition", "version", "saved", "digest", "format"} <= set(
+        header
+    )
+
+
+def test_nothing_saved_is_nothing_loaded(tmp_path: Path) -> None:
+    assert CheckpointStore(tmp_path / "never", IDENTITY).load(0) == (None, [])
+
+
+def test_partitions_and_topics_do_not_meet(tmp_path: Path) -> None:
+    store = saved(tmp_path, 5)
+    assert store.load(1) == (None, [])
+    other = Identity("other", "topic-id-1", 2, IDENTITY.settings)
+    assert CheckpointStore(tmp_path, other).load(0) == (None, [])
+
+
+def test_the_newest_two_are_kept(tmp_path: Path) -> None:
+    store = saved(tmp_path, 1, 9, 10, 100)
+    assert names(tmp_path) == [name(10), name(100)]
+    store.save(0, 100, shard_with(100).state())
+    assert names(tmp_path) == [name(10), name(100)]
+
+
+@few
+@given(st.data())
+def test_a_truncated_file_is_noticed(scratch: Path, whole: bytes, data: st.DataObject) -> None:
+    path = scratch / "x.npz"
+    path.write_bytes(whole[: data.draw(st.integers(0, len(whole) - 1))])
+    with pytest.raises(CheckpointError, match=f"{path} is not a whole checkpoint: "):
+        checkpoint.read(path)
+
+
+@settings(few, max_examples=300)
+@given(data=st.data())
+def test_a_changed_byte_is_noticed_or_harmless(scratch: Path, whole: bytes, data: st.DataObject) -> None:
+    path = scratch / "x.npz"
+    place, mask = data.draw(st.integers(0, len(whole) - 1)), data.draw(st.integers(1, 255))
+    path.write_bytes(whole[:place] + bytes([whole[place] ^ mask]) + whole[place + 1 :])
+    try:
+        loaded = checkpoint.read(path)
+    except CheckpointError:
+        pass
+    else:
+        assert digest(loaded.state) == shard_with(4).digest()
+        assert loaded.offset == 4
+        assert IDENTITY.differences(loaded.header) == []
+
+
+@pytest.mark.parametrize("size", [1, 512, 4096])
+def test_a_block_of_zeros_is_noticed(scratch: Path, whole: bytes, size: int) -> None:
+    path = scratch / "x.npz"
+    for start in range(0, len(whole) - size, 997):
+        path.write_bytes(whole[:start] + bytes(size) + whole[start + size :])
+        try:
+            assert digest(checkpoint.read(path).state) == shard_with(4).digest()
+        except CheckpointError:
+            continue
+
+
+def test_foreign_files_are_noticed(tmp_path: Path, whole: bytes) -> None:
+    path, encrypted = tmp_path / "x.npz", whole.index(b"PK\x01\x02") + 8
+    np.savez(tmp_path / "foreign.npz", a=np.arange(3))
+    np.save(tmp_path / "one.npy", np.arange(3))
+    np.savez(tmp_path / "pickled.npz", header=np.array([{"a": 1}], dtype=object))
+    for content in (
+        b"",
+        b"hello, world",
+        b"PK\x05\x06" + bytes(18),
+        whole[:encrypted] + b"\x01" + whole[encrypted + 1 :],
+        *(
+            each.read_bytes()
+            for each in (tmp_path / "foreign.npz", tmp_path / "one.npy", tmp_path / "pickled.npz")
+        ),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(CheckpointError, match="is not a whole checkpoint"):
+            checkpoint.read(path)
+    (tmp_path / "directory.npz").mkdir()
+    with pytest.raises(CheckpointError, match="is not a whole checkpoint"):
+        checkpoint.read(tmp_path / "directory.npz")
+
+
+def test_a_state_that_is_not_what_was_saved_is_noticed(tmp_path: Path) -> None:
+    path = saved(tmp_path, 4).directory / "ratings-0" / name(4)
+    with np.load(path) as file:
+        arrays = {each: file[each] for each in file.files}
+    arrays["shard/offset"] = arrays["shard/offset"] + 1
+    np.savez(path, **arrays)
+    with pytest.raises(
+        CheckpointError, match=r"is damaged: its digest is [0-9a-f]{32}, expected [0-9a-f]{32}"
+    ):
+        checkpoint.read(path)
+
+
+def test_the_older_one_stands_in_for_a_damaged_one(tmp_path: Path) -> None:
+    store = saved(tmp_path, 5, 9)
+    (tmp_path / "ratings-0" / name(9)).write_bytes(b"damaged")
+    loaded, warnings = store.load(0)
+    assert loaded is not None
+    assert loaded.offset == 5
+    assert len(warnings) == 1
+    assert name(9) in warnings[0]
+
+
+def test_when_all_are_damaged_there_is_none(tmp_path: Path) -> None:
+    store = saved(tmp_path, 5, 9)
+    for offset in (5, 9):
+        (tmp_path / "ratings-0" / name(offset)).write_bytes(b"")
+    loaded, warnings = store.load(0)
+    assert (loaded, len(warnings)) == (None, 2)
+
+
+def test_a_damaged_file_does_not_push_the_last_whole_one_out(tmp_path: Path) -> None:
+    saved(tmp_path, 5, 9)
+    (tmp_path / "ratings-0" / name(9)).write_bytes(b"damaged")
+    store = CheckpointStore(tmp_path, IDENTITY)
+    store.load(0)
+    store.save(0, 12, shard_with(12).state())
+    assert names(tmp_path) == [name(5), name(12)]
+
+
+def test_what_a_crash_left_behind_is_deleted_by_the_next_save(tmp_path: Path) -> None:
+    folder = tmp_path / "ratings-0"
+    store = saved(tmp_path, 1, 2)
+    for offset in (3, 4, 5):  # each was written, and then its writer died before it deleted the older ones
+        (folder / name(offset)).write_bytes((folder / name(2)).read_bytes())
+    (folder / "old.tmp").write_bytes(b"half")
+    (folder / "new.tmp").write_bytes(b"another worker is writing this")
+    os.utime(folder / "old.tmp", (1, 1))
+    store.save(0, 6, shard_with(6).state())
+    assert names(tmp_path) == [name(5), name(6), "new.tmp"]
+
+
+def test_a_second_rebuild_deletes_what_the_first_has_set_aside(tmp_path: Path) -> None:
+    saved(tmp_path, 5, 9)
+    CheckpointStore(tmp_path, replace(IDENTITY, topic_id="2")).load(0, rebuild=True)
+    saved(tmp_path, 3, 7, identity=replace(IDENTITY, topic_id="2"))
+    CheckpointStore(tmp_path, replace(IDENTITY, topic_id="3")).load(0, rebuild=True)
+    assert names(tmp_path) == [name(each).replace(".npz", ".superseded") for each in (3, 7)]
+
+
+def test_a_place_that_cannot_be_listed_after_a_save_does_not_undo_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(folder: str) -> list[str]:
+        raise OSError("input/output error")
+
+    store = saved(tmp_path, 5)
+    with monkeypatch.context() as patch:
+        patch.setattr(store.storage, "files", fails)
+        store.save(0, 9, shard_with(9).state())
+    assert names(tmp_path) == [name(5), name(9)]
+    assert "cannot delete old checkpoints: input/output error" in caplog.text
+
+
+def test_damaged_files_of_larger_offsets_do_not_push_a_new_one_out(tmp_path: Path) -> None:
+    store = saved(tmp_path, 50, 60)
+    for offset in (50, 60):
+        (tmp_path / "ratings-0" / name(offset)).write_bytes(b"")
+    for offset in (10, 20, 30):
+        store.save(0, offset, shard_with(offset).state())
+        loaded, _ = store.load(0)
+        assert loaded is not None
+        assert loaded.offset == offset
+    assert names(tmp_path) == [name(each) for each in (20, 30, 50, 60)]
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        (
+            {"topic_id": "topic-id-2"},
+            "topic 'ratings' was deleted and made again (its id was 'topic-id-1', now 'topic-id-2')",
+        ),
+        ({"partitions": 3}, "partitions was 2, now 3"),
+        ({"settings": {"model": "mf", "seed": "0"}}, "RECOMMENDER_MODEL was 'popular', now 'mf'"),
+        ({"settings": {"model": "popular", "seed": "1"}}, "RECOMMENDER_SEED was '0', now '1'"),
+        ({"settings": {"model": "popular"}}, "RECOMMENDER_SEED was '0', now not known"),
+        ({"settings": {**IDENTITY.settings, "new": "x"}}, "RECOMMENDER_NEW was not known, now 'x'"),
+    ],
+)
+def test_what_does_not_fit_is_told_and_can_be_set_aside(
+    tmp_path: Path, changed: dict[str, Any], told: str
+) -> None:
+    saved(tmp_path, 5, 9)
+    values = {"topic": "ratings", "topic_id": "topic-id-1", "partitions": 2, "settings": IDENTITY.settings}
+    store = CheckpointStore(tmp_path, Identity(**{**values, **changed}))
+    with pytest.raises(CheckpointMismatch) as caught:
+        store.load(0)
+    assert told in str(caught.value)
+    assert name(9) in str(caught.value)
+    assert "recommender worker --rebuild" in str(caught.value)
+    assert "RECOMMENDER_CHECKPOINTS" in str(caught.value)
+
+    loaded, warnings = store.load(0, rebuild=True)
+    assert loaded is None
+    assert len(warnings) == 2
+    assert told in warnings[0]
+    assert names(tmp_path) == [name(each).replace(".npz", ".superseded") for each in (5, 9)]
+    assert store.load(0) == (None, [])
+
+
+def test_another_format_does_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = saved(tmp_path, 5)
+    monkeypatch.setattr(identity, "FORMAT", identity.FORMAT + 1)
+    with pytest.raises(CheckpointMismatch, match="format was 1, now 2"):
+        store.load(0)
+
+
+def test_another_partitions_file_does_not_fit(tmp_path: Path) -> None:
+    store = saved(tmp_path, 5)
+    (tmp_path / "ratings-0").rename(tmp_path / "ratings-1")
+    with pytest.raises(CheckpointMismatch, match="partition was 0, now 1"):
+        store.load(1)
+
+
+def test_a_place_that_cannot_be_written_raises(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OSError):
+        saved(tmp_path / "file", 5)
+    (tmp_path / "ratings-0").write_text("in the way")
+    with pytest.raises(OSError):
+        saved(tmp_path, 5)
+
+
+@pytest.mark.parametrize("fails", ["fsync", "replace"])
+def test_a_full_disk_leaves_the_old_one_and_no_temporary_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    store = saved(tmp_path, 5)
+
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(*((os, "fsync", full) if fails == "fsync" else (Path, "replace", full)))
+        with pytest.raises(OSError, match="No space left"):
+            store.save(0, 9, shard_with(9).state())
+    assert names(tmp_path) == [name(5)]
+    loaded, warnings = store.load(0)
+    assert loaded is not None
+    assert (loaded.offset, warnings) == (5, [])
+
+
+def test_it_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[str] = []
+    fsync, replace = os.fsync, Path.replace
+
+    def noted_fsync(descriptor: int) -> None:
+        steps.append("fsync")
+        fsync(descriptor)
+
+    def noted_replace(path: Path, target: Path) -> Path:
+        steps.append("rename")
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    monkeypatch.setattr(Path, "replace", noted_replace)
+    saved(tmp_path, 5)
+    assert steps == ["fsync", "rename", "fsync"]
+
+
+def test_only_old_temporary_files_are_swept_away(tmp_path: Path) -> None:
+    store = saved(tmp_path, 5)
+    for file in ("old.tmp", "new.tmp"):
+        (tmp_path / "ratings-0" / file).write_bytes(b"half")
+    os.utime(tmp_path / "ratings-0" / "old.tmp", (1, 1))
+    store.load(0)
+    assert names(tmp_path) == [name(5), "new.tmp"]

@@ -1,0 +1,43 @@
+"""Kernels are compiled by two processes where none is cached, and by one ahead of time."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+from typing import Any
+
+import pytest
+
+from recommender.models import topk
+from recommender.shard import warmup
+
+
+def test_warming_ends_well_with_and_without_models() -> None:
+    for specs in ((), ("popular",)):
+        with warmup.warming(*specs) as other:
+            assert other.wait() == 0
+
+
+def test_warming_that_nobody_waits_for_is_ended() -> None:
+    with warmup.warming() as other:
+        pass
+    assert other.returncode is not None
+
+
+@pytest.mark.parametrize(("cold", "helpers"), [(True, 1), (False, 0)])
+def test_another_process_helps_where_none_is_cached(
+    cold: bool, helpers: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+
+    class Popen(subprocess.Popen[bytes]):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            started.append(self)
+
+    monkeypatch.setattr(subprocess, "Popen", Popen)
+    monkeypatch.setattr(topk, "was_compiled", lambda: cold)
+    with caplog.at_level(logging.INFO):
+        warmup.warm(["popular"])
+    assert [each.returncode for each in started] == [0] * helpers
+    assert (f"it is kept in {topk.kept_in()}" in caplog.text) == cold

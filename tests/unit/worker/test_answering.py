@@ -1,0 +1,302 @@
+"""Each request gets exactly one reply, and the reply goes where it should."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import Any
+
+import pytest
+
+from recommender.messages.request_headers import FORWARDED
+from recommender.worker import answering, delivery
+from tests.support.answering_setup import REQUESTS, RESPONSES, Desk, body, error_of, request
+from tests.support.doubles import FakeRecord, until, users_of
+
+
+class TryAgainError(Exception):
+    """As Kafka's client marks an error that may pass."""
+
+    retriable = True
+
+
+def test_a_request_gets_its_answer() -> None:
+    async def scenario() -> None:
+        desk = Desk()
+        (reply,) = await desk.ask(request(include_rated=True, n=2))
+        told = body(reply)
+        assert told["ok"] is True
+        assert [each["item"] for each in told["items"]] == ["i0", "i1"]
+        assert told["as_of"] == {"partition": 0, "offset": 2}
+        assert (reply.partition, reply.key, reply.headers) == (None, b"rater", [])
+        assert abs(reply.timestamp / 1000 - time.time()) < 3600
+        assert desk.codes == ["ok"]
+        assert desk.answerer.done() == {0: 1}
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("identifier", [bytes(range(256)), b"", b"\x00", b"\xff\xfe", "\u00fc".encode()])
+@pytest.mark.parametrize("name", ["kafka_correlationId", "correlation_id"])
+@pytest.mark.parametrize("fields", [{}, {"n": 0}])
+def test_correlation_ids_come_back_untouched(identifier: bytes, name: str, fields: dict[str, Any]) -> None:
+    async def scenario() -> None:
+        headers = ((name, identifier), ("other", b"x"), ("content-type", b"application/json"))
+        (reply,) = await Desk().ask(request(headers=headers, **fields))
+        assert [each for each in reply.headers if each[0] != "error-code"] == [(name, identifier)]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("record", "told"),
+    [
+        (request(n=0), "n must be between 1 and 1000, got 0"),
+        (request(items=[1.5]), "`$.items[0]`"),
+        (request(user=""), "`$.user`"),
+        (request(after=-1), "`$.after`"),
+        (request(arm="other"), "arm 'other' does not exist"),
+        (request(headers=[("content-type", b"text/csv")]), "content-type is 'text/csv'"),
+        (request(headers=[("deadline-ms", b"soon")]), "header deadline-ms has value 'soon'"),
+        (request(headers=[("deadline-ms", b"9" * 400)]), "header deadline-ms has value '9999"),
+        (request(headers=[("deadline-ms", b"9" * 5000)]), "header deadline-ms has value '9999"),
+        (FakeRecord(0, b"nonsense", topic=REQUESTS), "malformed"),
+        (FakeRecord(0, None, topic=REQUESTS), "the value is null"),
+        (FakeRecord(0, b"{}", topic=REQUESTS), "missing required field `user`"),
+        (FakeRecord(0, b"[" * 100_000, topic=REQUESTS), "Expected `object`, got `array`"),
+        (FakeRecord(0, b'{"user":"' + b"x" * 1_000_000, topic=REQUESTS), "bytes: expected at most"),
+    ],
+)
+def test_a_bad_request_is_told_what_is_wrong(record: FakeRecord, told: str) -> None:
+    async def scenario() -> None:
+        desk = Desk()
+        (reply,) = await desk.ask(record)
+        error = error_of(reply)
+        assert (error["code"], error["retriable"]) == ("bad_request", False)
+        assert told in error["message"]
+        assert len(error["message"]) < 300
+        assert desk.codes == ["bad_request"]
+        assert desk.answerer.done() == {0: 1}
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("name", ["kafka_replyTopic", "reply_to"])
+@pytest.mark.parametrize("topic", ["shop-replies", RESPONSES])
+def test_a_request_may_name_its_reply_topic(name: str, topic: str) -> None:
+    async def scenario() -> None:
+        desk = Desk()
+        await desk.ask(
+            request(headers=[(name, topic.encode())]), request(1, n=0, headers=[(name, topic.encode())])
+        )
+        assert [each for each, _ in desk.sent.all] == [topic, topic]
+        assert [body(each)["ok"] for each in desk.sent.to(topic)] == [True, False]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    "topic", [b"ratings", b"shop-replies-2", b"SHOP-REPLIES", b"", b"\xff\xfe", b"x" * 5000]
+)
+def test_other_reply_topics_are_refused(topic: bytes) -> None:
+    async def scenario() -> None:
+        desk = Desk()
+        (reply,) = await desk.ask(request(headers=[("kafka_replyTopic", topic), ("correlation_id", b"7")]))
+        error = error_of(reply)
+        assert (error["code"], error["retriable"]) == ("reply_topic_not_allowed", False)
+        assert "*-replies" in error["message"]
+        assert reply.headers[0] == ("correlation_id", b"7")
+        assert len(desk.sent.all) == 1
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("fields", [{}, {"n": 0}])
+def test_a_reply_topic_that_fails_is_told_on_the_usual_one(fields: dict[str, Any]) -> None:
+    async def scenario() -> None:
+        desk = Desk()
+        desk.sent.fails = lambda topic: KeyError("no such topic") if topic == "gone-replies" else None
+        headers = [("reply_to", b"gone-replies"), ("correlation_id", b"7")]
+        (reply,) = await desk.ask(request(headers=headers, **fields))
+        error = error_of(reply)
+        assert error["code"] == "reply_topic_unavailable"
+        assert "'gone-replies'" in error["message"]
+        assert reply.headers[0] == ("correlation_id", b"7")
+        assert len(desk.sent.all) == 1
+        assert desk.codes == ["reply_topic_unavailable"]
+
+    asyncio.run(scenario())
+
+
+def test_a_reply_that_kafka_does_not_take_now_is_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delivery, "RETRY_SECONDS", 0.0)
+
+    async def scenario() -> None:
+        desk, errors = Desk(), [TryAgainError(), TryAgainError(), None]
+        desk.sent.fails = lambda topic: errors.pop(0)
+        (reply,) = await desk.ask(request())
+        assert body(reply)["ok"] is True
+
+    asyncio.run(scenario())
+
+
+def test_a_reply_that_kafka_never_takes_is_replaced_by_a_failure() -> None:
+    async def scenario() -> None:
+        desk, errors = Desk(), [ValueError("too large"), None]
+        desk.sent.fails = lambda topic: errors.pop(0)
+        (reply,) = await desk.ask(request())
+        assert error_of(reply)["code"] == "reply_not_accepted"
+        assert "too large" in error_of(reply)["message"]
+
+    asyncio.run(scenario())
+
+
+def test_a_request_without_any_reply_holds_the_commit_back(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        desk = Desk()
+        await desk.ask(request(0))
+        desk.sent.fails = lambda topic: ValueError("no")
+        await desk.take(request(1))
+        await desk.answerer.hand_over(60)
+        desk.answerer.keep_only({0})
+        desk.answerer.start_at(0, 1)
+        desk.sent.fails = lambda topic: None
+        await desk.ask(request(2))
+        assert desk.codes == ["ok", "ok"]
+        assert desk.answerer.done() == {0: 1}
+
+    with caplog.at_level(logging.ERROR):
+        asyncio.run(scenario())
+    assert f"{REQUESTS}[0] offset 1 has no reply" in caplog.text
+
+
+@pytest.mark.parametrize("deadline", ["0", "1", "-5", "lately"])
+def test_after_its_deadline_a_request_is_not_answered(deadline: str) -> None:
+    async def scenario() -> None:
+        moment = str(int(time.time() * 1000) - 5000) if deadline == "lately" else deadline
+        desk = Desk()
+        (reply,) = await desk.ask(request(headers=[("deadline-ms", moment.encode())]))
+        error = error_of(reply)
+        assert (error["code"], error["retriable"]) == ("deadline_exceeded", True)
+
+    asyncio.run(scenario())
+
+
+def test_before_its_deadline_a_request_is_answered() -> None:
+    async def scenario() -> None:
+        moment = str(int(time.time() * 1000) + 600_000)
+        (reply,) = await Desk().ask(request(headers=[("deadline-ms", moment.encode())]))
+        assert body(reply)["ok"] is True
+
+    asyncio.run(scenario())
+
+
+def test_a_model_that_fails_is_told_as_an_internal_error(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        desk = Desk()
+
+        def fail(*arguments: object) -> None:
+            raise ZeroDivisionError("oh")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(desk.shard.model, "score", fail)
+            (reply,) = await desk.ask(request())
+        error = error_of(reply)
+        assert (error["code"], error["retriable"]) == ("internal_error", True)
+        assert error["message"] == "ZeroDivisionError: oh"
+        assert body((await desk.ask(request(1)))[1])["ok"] is True
+
+    asyncio.run(scenario())
+    assert "offset 0 could not be answered" in caplog.text
+
+
+def test_a_request_on_the_wrong_partition_is_forwarded_once() -> None:
+    async def scenario() -> None:
+        desk, user = Desk(partitions=3), users_of(2, 3)[0]
+        original = request(7, user, headers=[("correlation_id", b"\xff"), ("reply_to", b"a-replies")])
+        original.key, original.timestamp = None, 12345
+        assert await desk.ask(original) == []
+        (forward,) = desk.sent.to(REQUESTS)
+        assert (forward.partition, forward.key, forward.value) == (2, user.encode(), original.value)
+        assert forward.timestamp == 12345
+        assert forward.headers == [*original.headers, (FORWARDED, b"0:7")]
+        assert desk.codes == ["forwarded"]
+
+        again = FakeRecord(8, forward.value, forward.key, 0, tuple(forward.headers), REQUESTS)
+        await desk.ask(again)
+        (reply,) = desk.sent.to("a-replies")
+        error = error_of(reply)
+        assert error["code"] == "wrong_partition"
+        assert f"user '{user}' belongs to partition 2 of 3" in error["message"]
+        assert len(desk.sent.all) == 2
+
+    asyncio.run(scenario())
+
+
+def test_a_request_that_cannot_be_forwarded_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        desk = Desk(partitions=3)
+        desk.sent.fails = lambda topic: ValueError("no") if topic == REQUESTS else None
+        (reply,) = await desk.ask(request(user=users_of(2, 3)[0]))
+        assert error_of(reply)["code"] == "internal_error"
+
+    asyncio.run(scenario())
+
+
+def test_a_request_whose_shard_is_not_here_goes_back() -> None:
+    async def scenario() -> None:
+        desk = Desk()
+        desk.shards.keep_only(())
+        record = request(5, headers=[("correlation_id", b"1")])
+        assert await desk.ask(record) == []
+        (again,) = desk.sent.to(REQUESTS)
+        assert (again.partition, again.key, again.value) == (0, record.key, record.value)
+        assert again.headers == list(record.headers)
+        assert desk.answerer.done() == {0: 6}
+
+    asyncio.run(scenario())
+
+
+def test_each_of_many_requests_gets_one_reply(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answering, "UNDER_WAY", 10)
+
+    async def scenario() -> None:
+        desk = Desk()
+        answers = desk.sent.hold()
+        headers = [[("correlation_id", b"\xff%d" % each)] for each in range(500)]
+        records = [request(each, headers=headers[each], n=each % 3) for each in range(500)]
+        asking = asyncio.create_task(desk.ask(*records))
+        most = 0
+        while not asking.done():
+            most = max(most, len(answers))
+            if len(answers) == 10 or len(desk.sent.all) == len(records):
+                for answer in reversed(answers):
+                    answer.set_result(None)
+                answers.clear()
+            await asyncio.sleep(0)
+        replies = await asking
+        assert sorted(each.headers[0][1] for each in replies) == sorted(each[0][1] for each in headers)
+        assert most == 10
+        assert desk.answerer.done() == {0: 500}
+
+    asyncio.run(scenario())
+
+
+def test_the_next_batch_waits_until_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answering, "UNDER_WAY", 2)
+
+    async def scenario() -> None:
+        desk = Desk()
+        answers = desk.sent.hold()
+        taking = asyncio.create_task(desk.take(*(request(each) for each in range(3))))
+        await until(lambda: len(answers) == 2)
+        assert not taking.done()
+        assert desk.answerer.progress[0].next == 2
+        answers[0].set_result(None)
+        await until(lambda: len(answers) == 3)
+        await taking
+
+    asyncio.run(scenario())

@@ -1,0 +1,197 @@
+"""Requests that wait for learning, and which requests count as answered."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recommender.worker.progress import Progress
+from recommender.worker.transport.batch import Batch
+from tests.support.answering_setup import REQUESTS, RESPONSES, Desk, body, error_of, request
+from tests.support.doubles import few, until
+
+
+def now() -> int:
+    return int(time.time() * 1000)
+
+
+def test_what_was_learned_already_is_not_waited_for() -> None:
+    async def scenario() -> None:
+        desk = Desk()
+        (reply,) = await desk.ask(request(after=2))
+        assert body(reply)["as_of"]["offset"] == 2
+
+    asyncio.run(scenario())
+
+
+def test_a_request_waits_for_what_it_wants_to_see() -> None:
+    async def scenario() -> None:
+        desk = Desk()
+        waiting = request(0, after=5, include_rated=True)
+        waiting.timestamp = now()
+        await desk.take(waiting)
+        await desk.ask(request(1))  # others do not wait for it
+        assert desk.answerer.done() == {0: 0}
+        desk.learn(2)
+        await desk.answerer.learned()
+        assert len(await desk.ask(request(2))) == 2
+        desk.learn(1)
+        await desk.answerer.learned()
+        await until(lambda: len(desk.codes) == 3)
+        told = body(desk.sent.to(RESPONSES)[-1])
+        assert told["as_of"]["offset"] == 5
+        assert "i5" in [each["item"] for each in told["items"]]
+        assert desk.answerer.done() == {0: 3}
+
+    asyncio.run(scenario())
+
+
+def test_a_request_does_not_wait_for_ever() -> None:
+    async def scenario() -> None:
+        desk = Desk(request_wait=0.01)
+        waiting = request(after=3)
+        waiting.timestamp = now()
+        (reply,) = await desk.ask(waiting)
+        error = error_of(reply)
+        assert (error["code"], error["retriable"]) == ("not_caught_up", True)
+        assert error["message"] == (
+            "asked to answer after offset 3, but partition 0 has learned up to offset 2"
+        )
+
+    asyncio.run(scenario())
+
+
+def test_the_wait_began_when_the_request_was_sent() -> None:
+    async def scenario() -> None:
+        desk = Desk(request_wait=600.0)
+        waiting = request(after=3)
+        waiting.timestamp = now() - 601_000
+        (reply,) = await desk.ask(waiting)
+        assert error_of(reply)["code"] == "not_caught_up"
+
+    asyncio.run(scenario())
+
+
+def test_the_deadline_ends_the_wait() -> None:
+    async def scenario() -> None:
+        desk = Desk(request_wait=600.0)
+        waiting = request(after=3, headers=[("deadline-ms", str(now() + 50).encode())])
+        waiting.timestamp = now()
+        (reply,) = await desk.ask(waiting)
+        assert error_of(reply)["code"] in ("not_caught_up", "deadline_exceeded")
+
+    asyncio.run(scenario())
+
+
+def test_an_absurd_offset_is_waited_for_like_any_other() -> None:
+    async def scenario() -> None:
+        (reply,) = await Desk(request_wait=0.0).ask(request(after=10**30))
+        assert error_of(reply)["code"] == "not_caught_up"
+
+    asyncio.run(scenario())
+
+
+def test_only_what_is_answered_without_a_hole_may_be_committed() -> None:
+    async def scenario() -> None:
+        desk = Desk()
+        answers = desk.sent.hold()
+        await desk.take(*(request(each) for each in range(10, 13)))
+        await until(lambda: len(answers) == 3)
+        for place, done in ((2, 10), (0, 11), (1, 13)):
+            desk.codes.clear()
+            answers[place].set_result(None)
+            await until(lambda: desk.codes)
+            assert desk.answerer.done() == {0: done}
+
+    asyncio.run(scenario())
+
+
+def test_requests_that_come_again_are_not_answered_again() -> None:
+    async def scenario() -> None:
+        desk = Desk()
+        await desk.ask(request(0), request(1))
+        await desk.take(request(0), request(1))
+        await desk.ask(request(2))
+        assert len(desk.sent.all) == 3
+
+    asyncio.run(scenario())
+
+
+def test_reading_starts_where_this_worker_or_the_group_got_to() -> None:
+    async def scenario() -> None:
+        desk = Desk()
+        assert desk.answerer.start_at(1, 70) == 70
+        await desk.ask(request(0), request(1))
+        assert desk.answerer.start_at(0, 1) == 2
+        assert desk.answerer.start_at(0, 9) == 9
+        desk.answerer.keep_only({0})
+        assert desk.answerer.start_at(1, 5) == 5
+
+    asyncio.run(scenario())
+
+
+@few
+@given(st.permutations(range(8)))
+def test_progress_equals_a_naive_search(order: list[int]) -> None:
+    progress = Progress(8, set(range(8)))
+    answered: set[int] = set()
+    for offset in order:
+        assert progress.done == min(set(range(8)) - answered)
+        progress.open.discard(offset)
+        answered.add(offset)
+    assert progress.done == 8
+
+
+def test_requests_that_were_lost_on_the_way_are_read_again() -> None:
+    async def scenario() -> None:
+        desk = Desk()
+        await desk.ask(request(0))
+        late: list[Any] = [request(3), request(4)]
+        await desk.answerer.take(Batch(REQUESTS, 0, late))
+        assert (desk.sought, desk.answerer.done()) == ([(0, 1)], {0: 1})
+        await desk.ask(request(1), request(2), *late)
+        assert len(desk.sent.to(RESPONSES)) == 5
+        assert (desk.sought, desk.answerer.done()) == ([(0, 1)], {0: 5})
+
+    asyncio.run(scenario())
+
+
+def test_requests_that_kafka_deleted_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        desk = Desk()
+        late: list[Any] = [request(7)]
+        await desk.answerer.take(Batch(REQUESTS, 0, late, position=0, begins=6))
+        await until(lambda: desk.answerer.done() == {0: 8})
+        assert desk.sought == []
+
+    asyncio.run(scenario())
+    (told,) = caplog.messages
+    assert told == f"{REQUESTS}[0]: offsets 0 to 5 were deleted from the log before they were answered"
+
+
+def test_where_to_read_on(caplog: pytest.LogCaptureFixture) -> None:
+    answerer = Desk(partitions=4).answerer
+    assert answerer.start_at(1, 0, 5, 9) == 5  # never seen
+    assert answerer.start_at(2, 7, 5, 9) == 7
+    assert answerer.start_at(2, 6, 5, 9) == 7  # further than what is committed
+    assert answerer.start_at(2, 8, 5, 9) == 8  # another worker got further meanwhile
+    assert caplog.messages == []
+    assert [answerer.start_at(partition, 3, 6, 9) for partition in (3, 3, 2)] == [6, 6, 8]
+    (told,) = caplog.messages
+    assert told.startswith(f"{REQUESTS}[3]: offsets 3 to 5 were deleted")
+
+
+def test_a_request_topic_that_was_made_again_is_read_from_its_start(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    answerer = Desk(partitions=2).answerer
+    assert answerer.start_at(1, 50, 0, 60) == 50
+    assert answerer.start_at(1, 0, 0, 20) == 0
+    assert answerer.start_at(1, 0, 0, 20) == 0
+    (told,) = caplog.messages
+    assert told.startswith(f"{REQUESTS}[1] ends at offset 20, but was answered up to 50")

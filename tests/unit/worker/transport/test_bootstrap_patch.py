@@ -1,0 +1,78 @@
+"""A client of aiokafka begins when a broker has told it which brokers there are, and not before."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from aiokafka.errors import KafkaConnectionError
+
+from recommender.worker.transport import bootstrap_patch as bootstrap
+
+
+class Connection:
+    """A connection that knows whether it was closed."""
+
+    def __init__(self) -> None:
+        self.closed = False
+
+    def close(self, reason: Any) -> None:
+        self.closed = True
+
+
+class Client:
+    """Finds, one after the other, what is said: an error, or so many brokers; as aiokafka does."""
+
+    def __init__(self, *found: int | Exception) -> None:
+        self._found = list(found)
+        self._conns: dict[str, Connection] = {}
+        self.made: list[Connection] = []
+        self.cluster = self
+        self._brokers = 0
+
+    async def bootstrap(self) -> None:
+        found = self._found.pop(0)
+        if isinstance(found, Exception):
+            raise found
+        self._brokers = found
+        if not found:
+            self._conns["bootstrap"] = Connection()
+            self.made.append(self._conns["bootstrap"])
+
+    def brokers(self) -> set[int]:
+        return set(range(self._brokers))
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bootstrap, "RETRY_SECONDS", 0.0)
+
+
+def begin(*found: int | Exception) -> Client:
+    client: Any = Client(*found)
+    bootstrap.begin_with_brokers(client)
+    asyncio.run(client.bootstrap())
+    made: Client = client
+    return made
+
+
+def test_a_broker_that_answers() -> None:
+    assert begin(1).brokers() == {0}
+
+
+def test_it_waits_for_one(caplog: pytest.LogCaptureFixture) -> None:
+    assert begin(KafkaConnectionError("away"), KafkaConnectionError("away"), 2).brokers() == {0, 1}
+    assert len(caplog.records) == 1
+
+
+def test_brokers_that_name_none_are_asked_again() -> None:
+    client = begin(0, 0, 1)
+    assert client.brokers() == {0}
+    assert [each.closed for each in client.made] == [True, True]
+    assert client._conns == {}
+
+
+def test_another_error_is_one() -> None:
+    with pytest.raises(ValueError, match="wrong"):
+        begin(ValueError("wrong"), 1)
