@@ -12,7 +12,8 @@ from benchmarks.data import Chunk, Log, encoded
 from recommender.ingest.ingest import Ingest, Outcome
 from recommender.messages.ratings import Headers, RatingDecoder
 from recommender.settings import Settings
-from recommender.shard.shard import Shard, ShardOptions
+from recommender.shard.options import ShardOptions
+from recommender.shard.shard import Shard
 from recommender.worker import learning
 
 TOPIC = "ratings"
@@ -49,7 +50,7 @@ class Learning:
 
     def __init__(self, model: str, **settings: Any) -> None:
         options = ShardOptions.of(Settings(model=model, **settings))
-        self.shard = Shard(0, options)
+        self.shard = Shard(options)
         self._ingest = Ingest(TOPIC, 1, RatingDecoder(options.feedback.low, options.feedback.high))
 
     def take(self, records: list[Fetched]) -> Outcome | None:

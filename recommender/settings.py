@@ -13,8 +13,6 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from recommender.errors import RecommenderError
-from recommender.shard.arms import Arm, ArmError, Experiment
-from recommender.shard.exploration import Exploration, ExplorationError
 
 PREFIX = "RECOMMENDER_"
 
@@ -218,30 +216,6 @@ def load(environment: Mapping[str, str] | None = None, **overrides: Any) -> Sett
     return Settings(**values)
 
 
-def arms_of(settings: Settings) -> Experiment:
-    """The arms, or where there are none the model alone; a `SettingsError` if they are not understood."""
-    if not settings.arms:
-        return Experiment(settings.experiment, (Arm(settings.model, 1.0),))
-    try:
-        return Experiment.parse(settings.arms, settings.experiment)
-    except ArmError as error:
-        raise SettingsError(f"{variable('arms')} has value {settings.arms!r}: {error}") from None
-
-
-def logs_recommendations(settings: Settings) -> bool:
-    """Whether what is recommended goes to the log."""
-    chosen = settings.recommendations_log
-    return chosen == "on" or (chosen == "auto" and len(arms_of(settings).arms) > 1)
-
-
-def exploration_of(settings: Settings) -> Exploration:
-    """How to explore; a `SettingsError` if there is no such way."""
-    try:
-        return Exploration.parse(settings.explore)
-    except ExplorationError as error:
-        raise SettingsError(f"{variable('explore')} has value {settings.explore!r}: {error}") from None
-
-
 def sources(environment: Mapping[str, str] | None = None) -> dict[str, str]:
     """Where each setting's effective value comes from: its variable's name, or ``default``."""
     environment = os.environ if environment is None else environment
@@ -287,12 +261,6 @@ def _parse(declared: Any, name: str, text: str) -> Any:
     return value
 
 
-def learned(settings: Settings) -> dict[str, Any]:
-    """The settings that change what is learned from the same log, as text or numbers that JSON has.
-
-    All models of an experiment learn everything, whatever their shares and their order: here they are one
-    setting, `model`, with their names.
-    """
-    names = (each.name for each in fields(Settings) if each.metadata["learned"] and each.name != "arms")
-    models = ", ".join(sorted(arms_of(settings).names))
-    return {name: models if name == "model" else shown(settings, name) for name in names}
+def learned_names() -> list[str]:
+    """The settings that change what is learned from the same log."""
+    return [each.name for each in fields(Settings) if each.metadata["learned"]]

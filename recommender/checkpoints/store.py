@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import platform
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -110,7 +111,7 @@ class CheckpointStore:
         OSError
             The place cannot be written to; what was saved before is untouched.
         """
-        name = f"{self._folder(partition)}/{offset:020d}{SUFFIX}"
+        name = self._name(partition, offset)
         header = {
             "format": FORMAT,
             "version": __version__,
@@ -134,6 +135,42 @@ class CheckpointStore:
         self._damaged.discard(name)
         self._prune(partition, name)
         return self.storage.place(name)
+
+    def header_at(self, partition: int, offset: int) -> dict[str, Any] | None:
+        """The header of the checkpoint at an offset; None if there is none that can be read.
+
+        Raises
+        ------
+        OSError
+            The place cannot be reached.
+        """
+        name = self._name(partition, offset)
+        if name not in self.names(partition):
+            return None
+        try:
+            with self.storage.open(name) as file, file_format.opened(file) as arrays:
+                return file_format.header_of(arrays)
+        except StorageError:
+            raise
+        except Exception as error:  # a damaged archive raises whatever its bytes happen to ask for
+            logger.debug("%s cannot be read: %r", name, error)
+            return None
+
+    def has_newer(self, partition: int, offset: int) -> bool:
+        """Return True if there is a checkpoint of a larger offset."""
+        return self.names(partition)[:1] > [self._name(partition, offset)]
+
+    def is_comparable(self, header: Mapping[str, Any]) -> bool:
+        """Return True if a checkpoint of this header has to be equal to this worker's at the same offset."""
+        same = header.get("version") == __version__ and header.get("handover") == self.identity.handover
+        return same and not self.identity.differences(header)
+
+    def place(self, partition: int, offset: int) -> Place:
+        """The path or URL of the checkpoint at an offset."""
+        return self.storage.place(self._name(partition, offset))
+
+    def _name(self, partition: int, offset: int) -> str:
+        return f"{self._folder(partition)}/{offset:020d}{SUFFIX}"
 
     def _prune(self, partition: int, newest: str) -> None:
         """Delete what is older than a new checkpoint, but for the last whole one before it.

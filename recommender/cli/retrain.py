@@ -21,6 +21,7 @@ from recommender.retraining.retrain import Report
 from recommender.settings import Settings
 from recommender.shard import warmup
 from recommender.shard.live_metrics import TOP
+from recommender.shard.options import arms_of
 
 
 @click.command()
@@ -58,7 +59,7 @@ def retrain(to: str | None, every: int | None, **options: Any) -> None:
     logging.getLogger("kafka").addHandler(logging.NullHandler())
     switches = {name: options.pop(name) for name in ("tolerance", "repair", "allow_gap")}
     config = settings_room.load(_environment(options), **options)
-    models = settings_room.arms_of(config).names
+    models = arms_of(config).names
     for model in models:
         registry.check(model)
     warmup.warm(models)

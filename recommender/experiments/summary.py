@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from recommender import settings
 from recommender.errors import RecommenderError
 from recommender.experiments import report as experiment
 from recommender.experiments.log_join import JoinedLogs
@@ -18,6 +17,7 @@ from recommender.experiments.reading import Logs
 from recommender.experiments.report import Report
 from recommender.experiments.statistics import CONFIDENCE, RESAMPLES
 from recommender.settings import Settings
+from recommender.shard.options import arms_of
 
 
 class SummaryError(RecommenderError):
@@ -175,7 +175,7 @@ def _order(config: Settings, chosen: str, shown: list[str], base: str | None) ->
     """The arms that were shown: the base first, then as the settings have them, then by name."""
     if base is not None and base not in shown:
         raise SummaryError(f"experiment {chosen!r} has no arm {base!r}; it has {', '.join(shown)}")
-    own = settings.arms_of(config).names if config.experiment == chosen else ()
+    own = arms_of(config).names if config.experiment == chosen else ()
     first = {name: place for place, name in enumerate(own)}
     return tuple(sorted(shown, key=lambda name: (name != base, first.get(name, len(first)), name)))
 

@@ -108,7 +108,7 @@ def learn_around(ingest: Ingest, shard: Shard, records: Sequence[Record]) -> tup
     except MemoryError:
         raise  # that is not the record's fault
     except Exception as error:
-        fresh = Shard(shard.partition, shard.options)
+        fresh = Shard(shard.options)
         fresh.restore(before)
         if len(records) == 1:
             said = last_line(error)

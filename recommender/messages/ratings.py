@@ -77,6 +77,11 @@ class Rows(NamedTuple):
     times: NDArray[np.float64]
     plain: NDArray[np.bool_]
 
+    def part(self, first: int, last: int) -> Rows:
+        """The rows from `first` on, below `last`."""
+        rows = slice(first, last)
+        return Rows(self.text, self.spans[rows], self.ratings[rows], self.times[rows], self.plain[rows])
+
     def ids(self, column: int) -> list[str]:
         """The users (column 0) or the items (2) as text; empty where nothing is known."""
         text = self.text.tobytes()

@@ -52,7 +52,9 @@ class Response(NamedTuple):
     cold_start : bool
         No rating of the user stands, so these are what anybody new gets: mostly the popular items.
     partition, offset : int
-        The last rating that the answer knows of; offset -1 is before the first.
+        The last rating of the user's partition that the answer knows of; offset -1 is before the first.
+    journal : int
+        The last offset of the journal that was followed.
     forced : bool
         The request named the arm, so it says nothing about whom an experiment gave that arm.
     """
@@ -64,6 +66,7 @@ class Response(NamedTuple):
     cold_start: bool
     partition: int
     offset: int
+    journal: int
     forced: bool = False
 
     def encode(self) -> bytes:
@@ -85,7 +88,7 @@ class Response(NamedTuple):
             "model": self.model,
             "arm": self.arm,
             "cold_start": self.cold_start,
-            "as_of": {"partition": self.partition, "offset": self.offset},
+            "as_of": {"partition": self.partition, "offset": self.offset, "journal": self.journal},
         }
         if self.forced:
             body["forced"] = True

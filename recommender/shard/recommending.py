@@ -24,10 +24,24 @@ POPULAR = "popular"
 
 
 class AsOf(NamedTuple):
-    """The last rating that an answer knows of."""
+    """The last rating that an answer knows of.
+
+    Attributes
+    ----------
+    partition, offset : int
+        In the ratings topic: the partition of the user's key, and the last offset of it that was learned.
+        Offset -1 is before the first.
+    journal : int
+        The last offset of the journal that was followed.
+    """
 
     partition: int
     offset: int
+    journal: int
+
+
+#: Before the first rating.
+NOTHING = AsOf(0, -1, -1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,8 +21,8 @@ from recommender.kafka.admin import security_options
 from recommender.kafka.topics import Finding, Topics
 from recommender.messages.ratings import RatingDecoder
 from recommender.models import registry
-from recommender.settings import Settings, logs_recommendations
-from recommender.shard.shard import ShardOptions
+from recommender.settings import Settings
+from recommender.shard.options import ShardOptions, learned_settings, logs_recommendations
 from recommender.web.pages import add_pages
 from recommender.worker import process
 from recommender.worker.adoption import Adoption
@@ -104,7 +104,7 @@ def create_app(
     ratings = found[names.ratings]
 
     app = WorkerApp(config.group, **{**faust_options(config), **faust_settings})
-    identity = Identity(ratings.topic, ratings.topic_id, ratings.partitions, settings.learned(config))
+    identity = Identity(ratings.topic, ratings.topic_id, ratings.partitions, learned_settings(config))
     app.shards = Shards(
         options, CheckpointStore(config.checkpoints, identity), rebuild=rebuild, allow_gap=allow_gap
     )

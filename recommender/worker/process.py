@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import gc
 
-from recommender.settings import Settings, arms_of
+from recommender.settings import Settings
 from recommender.shard import warmup
+from recommender.shard.options import arms_of
 
 #: So many objects are made between two collections: the records of some fetches.
 COLLECT_AFTER = 100_000

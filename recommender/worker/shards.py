@@ -13,7 +13,8 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 from recommender.checkpoints.store import Checkpoint, CheckpointError, CheckpointMismatch, CheckpointStore
-from recommender.shard.shard import Shard, ShardOptions
+from recommender.shard.options import ShardOptions
+from recommender.shard.shard import Shard
 from recommender.shard.snapshot import Snapshot
 from recommender.worker.held import Held
 
@@ -164,7 +165,7 @@ class Shards:
         checkpoint, warnings, way = self._newest(partition)
         for warning in warnings:
             logger.warning("%s: %s", name, warning)
-        shard = Shard(partition, way.options)
+        shard = Shard(way.options)
         if checkpoint is None:
             logger.info("%s: no checkpoint, learning from the start of the log", name)
             return Held(shard, store=way.store)

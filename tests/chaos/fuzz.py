@@ -16,7 +16,8 @@ from recommender.ingest.forwarded import SOURCE
 from recommender.ingest.ingest import Ingest, Outcome
 from recommender.messages.partitioning import partition_of
 from recommender.messages.ratings import BadMessage, RatingDecoder
-from recommender.shard.shard import Shard, ShardOptions
+from recommender.shard.options import ShardOptions
+from recommender.shard.shard import Shard
 from tests.support.answering_setup import REQUESTS, RESPONSES, Desk
 from tests.support.doubles import FakeRecord, until
 
@@ -132,7 +133,7 @@ def fuzz_ratings(count: int, seed: int) -> str:
     """
     draw = random.Random(seed)
     ingest, decoder = Ingest("ratings", PARTITIONS, RatingDecoder(0.5, 5.0)), RatingDecoder(0.5, 5.0)
-    shard, reference = Shard(0, ShardOptions("sequence-knn")), Shard(0, ShardOptions("sequence-knn"))
+    shard, reference = Shard(ShardOptions("sequence-knn")), Shard(ShardOptions("sequence-knn"))
     total: Counter[str] = Counter()
     run: list[Any] = []
     good: list[Any] = []

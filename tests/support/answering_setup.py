@@ -10,7 +10,8 @@ from recommender.checkpoints.store import CheckpointStore, Identity
 from recommender.experiments.log_writer import LogWriter
 from recommender.ingest.ingest import Outgoing
 from recommender.messages.ratings import Rating
-from recommender.shard.shard import Shard, ShardOptions
+from recommender.shard.options import ShardOptions
+from recommender.shard.shard import Shard
 from recommender.worker.answering import Answerer
 from recommender.worker.held import Held
 from recommender.worker.shards import Shards
@@ -33,7 +34,7 @@ class Desk:
     ) -> None:
         store = CheckpointStore(Path("never"), Identity("ratings", "id", partitions))
         self.shards = Shards(options or ShardOptions(), store)
-        self.shard = Shard(0, self.shards.options)
+        self.shard = Shard(self.shards.options)
         self.learn(3)
         self.shards.held[0] = Held(self.shard)
         self.sent = Sent()

@@ -17,7 +17,8 @@ from recommender.ingest.ingest import Ingest
 from recommender.kafka.network import Network
 from recommender.kafka.topics import Topics
 from recommender.messages.ratings import RatingDecoder
-from recommender.shard.shard import Shard, ShardOptions
+from recommender.shard.options import ShardOptions
+from recommender.shard.shard import Shard
 from tests.support.kafka import Record, produce
 from tests.support.workers import Installation, Worker, installed
 
@@ -57,7 +58,7 @@ class Oracle:
         decoder = RatingDecoder(options.feedback.low, options.feedback.high, skips=options.feedback.skips)
         self._installation = installation
         self._ingest = Ingest(installation.topics.ratings, installation.partitions, decoder)
-        self.shards = {partition: Shard(partition, options) for partition in range(installation.partitions)}
+        self.shards = {partition: Shard(options) for partition in range(installation.partitions)}
 
     def look(self) -> dict[int, Shard]:
         """Learn all that the log has at this moment."""

@@ -19,7 +19,8 @@ from recommender.checkpoints import store as checkpoint
 from recommender.checkpoints.identity import Identity
 from recommender.checkpoints.store import CheckpointError, CheckpointMismatch, CheckpointStore
 from recommender.messages.ratings import Rating
-from recommender.shard.shard import Shard, ShardOptions
+from recommender.shard.options import ShardOptions
+from recommender.shard.shard import Shard
 from recommender.shard.state import digest
 from tests.support.doubles import few
 
@@ -27,7 +28,7 @@ IDENTITY = Identity("ratings", "topic-id-1", 2, {"model": "popular", "seed": "0"
 
 
 def shard_with(count: int) -> Shard:
-    shard = Shard(0, ShardOptions())
+    shard = Shard(ShardOptions())
     ratings = [Rating(f"u{each % 3}", f"i{each}", 5, None) for each in range(count)]
     shard.learn(ratings, map(float, range(count)))
     shard.offset = count
@@ -67,7 +68,7 @@ def test_what_was_saved_is_loaded(tmp_path: Path, count: int) -> None:
     loaded, warnings = store.load(0)
     assert loaded is not None
     assert (loaded.offset, warnings) == (count, [])
-    restored = Shard(0, ShardOptions())
+    restored = Shard(ShardOptions())
     restored.restore(loaded.state)
     assert restored.digest() == shard_with(count).digest()
     assert names(tmp_path) == [name(count)]

@@ -12,14 +12,15 @@ from fsspec.implementations.memory import MemoryFileSystem
 from recommender.checkpoints.storage import StorageError, storage
 from recommender.checkpoints.store import CheckpointError, CheckpointMismatch, CheckpointStore, Identity, read
 from recommender.messages.ratings import Rating
-from recommender.shard.shard import Shard, ShardOptions
+from recommender.shard.options import ShardOptions
+from recommender.shard.shard import Shard
 from recommender.worker.shards import Shards
 
 IDENTITY = Identity("ratings", "topic-id", 2, {"model": "popular"})
 
 
 def shard_with(count: int) -> Shard:
-    shard = Shard(0, ShardOptions())
+    shard = Shard(ShardOptions())
     shard.learn(
         [Rating(f"u{each % 3}", f"i{each}", 5, None) for each in range(count)], map(float, range(count))
     )
@@ -48,7 +49,7 @@ def test_a_checkpoint_comes_back_from_any_place(location: str | Path) -> None:
     loaded, warnings = CheckpointStore(location, IDENTITY).load(0)
     assert loaded is not None
     assert (loaded.offset, loaded.path, warnings) == (9, path, [])
-    restored = Shard(0, ShardOptions())
+    restored = Shard(ShardOptions())
     restored.restore(loaded.state)
     assert restored.digest() == shard_with(9).digest() == read(path).header["digest"]
 

@@ -15,7 +15,7 @@ from recommender.messages.recommendations_log import MAX_NAME, decode
 from recommender.messages.request_headers import FORWARDED, RETURNED, identity, returned
 from recommender.shard.arms import Experiment
 from recommender.shard.exploration import Exploration
-from recommender.shard.shard import ShardOptions
+from recommender.shard.options import ShardOptions
 from tests.support.answering_setup import LOG, REQUESTS, RESPONSES, Desk, body, request
 from tests.support.doubles import FakeRecord, until, users_of
 from tests.unit.worker.test_answering import TryAgainError

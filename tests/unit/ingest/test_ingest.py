@@ -14,7 +14,8 @@ from recommender.ingest.forwarded import SOURCE
 from recommender.ingest.ingest import Ingest, Outcome
 from recommender.messages.ratings import Rating, RatingDecoder
 from recommender.shard.feedback import Feedback
-from recommender.shard.shard import Shard, ShardOptions
+from recommender.shard.options import ShardOptions
+from recommender.shard.shard import Shard
 from tests.support.doubles import FakeRecord, few, rating_records, rating_value, users_of
 
 BAD: dict[str, tuple[bytes | None, str]] = {
@@ -36,7 +37,7 @@ def ingest(partitions: int = 1) -> Ingest:
 
 
 def shard(partition: int = 0, policy: str = "graded:4") -> Shard:
-    return Shard(partition, ShardOptions(feedback=Feedback.parse(policy)))
+    return Shard(ShardOptions(feedback=Feedback.parse(policy)))
 
 
 def apply(to: Shard, records: list[FakeRecord], partitions: int = 1) -> Outcome:

@@ -22,7 +22,8 @@ from recommender.messages.ratings import RatingDecoder
 from recommender.models import popular, registry
 from recommender.retraining.log_replay import LogPass
 from recommender.settings import Settings
-from recommender.shard.shard import Shard, ShardOptions
+from recommender.shard.options import ShardOptions
+from recommender.shard.shard import Shard
 from recommender.worker import learning
 from recommender.worker.demand import Demand
 from recommender.worker.held import Held
@@ -70,7 +71,7 @@ def record(offset: int, kind: str) -> FakeRecord:
 
 def naive(records: list[FakeRecord]) -> Shard:
     """One record after another, never those that are poison, with the offset moved past the last."""
-    shard = Shard(0, OPTIONS)
+    shard = Shard(OPTIONS)
     for each in records:
         if b"1.5" not in (each.value or b""):
             INGEST.apply(shard, [each])
@@ -85,7 +86,7 @@ class Worker:
         self.log = log
         self.sent = Sent()
         self.shards = Shards(OPTIONS, CheckpointStore(directory, Identity("ratings", "id", 1)))
-        self.held = Held(Shard(0, OPTIONS))
+        self.held = Held(Shard(OPTIONS))
         self.shards.held[0] = self.held
         self.position = 0
         self.seeks = 0
@@ -126,7 +127,7 @@ kinds = st.lists(st.sampled_from(["good", "good", "good", "poison", "withdrawal"
 @given(kinds)
 def test_around_poison_the_state_is_as_if_it_had_not_been_there(log: list[str]) -> None:
     records = [record(offset, kind) for offset, kind in enumerate(log)]
-    shard, outcome = learn_around(INGEST, Shard(0, OPTIONS), records)
+    shard, outcome = learn_around(INGEST, Shard(OPTIONS), records)
     assert shard.digest() == naive(records).digest()
     letters = [place for place, kind in enumerate(log) if kind in ("poison", "bad")]
     assert offsets(outcome.dead_letters) == letters
@@ -135,7 +136,7 @@ def test_around_poison_the_state_is_as_if_it_had_not_been_there(log: list[str]) 
 
 def test_a_letter_says_what_was_raised() -> None:
     bad = FakeRecord(7, rating_value("u", "i", 1.5), b"key", 99, (("trace", b"\xff"),))
-    _, outcome = learn_around(INGEST, Shard(0, OPTIONS), [bad])
+    _, outcome = learn_around(INGEST, Shard(OPTIONS), [bad])
     (letter,) = outcome.dead_letters
     assert (letter.key, letter.value, letter.timestamp) == (b"key", bad.value, 99)
     said = dict(letter.headers)

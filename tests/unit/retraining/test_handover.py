@@ -24,7 +24,8 @@ from recommender.retraining import handover
 from recommender.retraining.handover import Handover, HandoverError, Offer, Terms, obstacle, replaced_by
 from recommender.retraining.log_replay import LogPassError
 from recommender.settings import Settings
-from recommender.shard.shard import Shard, ShardOptions
+from recommender.shard.options import ShardOptions, learned_settings
+from recommender.shard.shard import Shard
 from recommender.worker import adoption
 from recommender.worker.adoption import Adoption
 from recommender.worker.held import Held
@@ -43,20 +44,20 @@ def config(tmp_path: Path, **given: str) -> Settings:
     return settings.load({}, checkpoints=str(tmp_path), **{"test_every": "2", **given})
 
 
-def learned(config: Settings, stop: int) -> Shard:
+def learned_settings(config: Settings, stop: int) -> Shard:
     """One pass over the log."""
-    shard = Shard(0, ShardOptions.of(config))
+    shard = Shard(ShardOptions.of(config))
     INGEST.apply(shard, LOG[:stop])
     return shard
 
 
 def identity(config: Settings, name: str = "") -> Identity:
-    return Identity("ratings", "id", 1, settings.learned(config), name)
+    return Identity("ratings", "id", 1, learned_settings(config), name)
 
 
 def hand_over(config: Settings, *before: Settings, at: int, name: str = "one") -> Handover:
     """What `recommender retrain` with these settings leaves, in the place of the others."""
-    shard = learned(config, at)
+    shard = learned_settings(config, at)
     store = CheckpointStore(handover.place(config.checkpoints, "a"), identity(config, name))
     file = f"ratings-0/{store.save(0, at, shard.state()).name}" if at else ""
     terms = Terms.of(config)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from recommender.errors import RecommenderError
 from recommender.messages.ratings import Rating
 from recommender.shard.feedback import Feedback, FeedbackError
-from recommender.shard.shard import Shard, ShardOptions
+from recommender.shard.options import ShardOptions
+from recommender.shard.shard import Shard
 from tests.support.doubles import few
 
 
@@ -136,7 +137,7 @@ def test_what_teaches_by_policy() -> None:
 
 
 def test_a_rating_below_the_threshold_takes_the_earlier_one_back() -> None:
-    shard = Shard(0, ShardOptions(feedback=Feedback.parse("positive:3")))
+    shard = Shard(ShardOptions(feedback=Feedback.parse("positive:3")))
     shard.learn(
         [Rating("u", "a", 5, None), Rating("u", "b", 4, None), Rating("v", "c", 1, None)], [0.0, 1.0, 2.0]
     )

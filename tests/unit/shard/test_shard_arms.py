@@ -18,7 +18,8 @@ from recommender.settings import load
 from recommender.shard.arms import Experiment
 from recommender.shard.exploration import Exploration
 from recommender.shard.feedback import Feedback
-from recommender.shard.shard import Shard, ShardOptions
+from recommender.shard.options import ShardOptions
+from recommender.shard.shard import Shard
 from recommender.shard.snapshot import Snapshot
 from recommender.shard.state import digest, parted
 from recommender.worker.app import create_app
@@ -65,12 +66,12 @@ def test_batches_and_restarts_change_nothing(seed: int, cuts: list[tuple[int, bo
     ratings = stream(seed, 80, "signed")
     times = times_of(ratings, seed)
     whole = learned(arms(), ratings, times)
-    shard, start = Shard(0, arms()), 0
+    shard, start = Shard(arms()), 0
     for stop, restarts in [*sorted(cuts), (len(ratings), True)]:
         shard.learn(ratings[start:stop], times[start:stop])
         start = stop
         if restarts:
-            restored = Shard(0, arms())
+            restored = Shard(arms())
             restored.restore({name: np.array(array) for name, array in shard.state().items()})
             assert restored.digest() == shard.digest()
             shard = restored
@@ -92,7 +93,7 @@ def test_a_state_fits_though_a_default_is_named() -> None:
     ratings = stream(2, 100, "signed")
     named, plain = arms("mf/l2_reg=0.01:1,mf/k=3:1"), arms("mf/k=3:1,mf:1")
     assert registry.canonical("mf/l2_reg=0.01") == "mf"
-    one, other = learned(named, ratings), Shard(0, plain)
+    one, other = learned(named, ratings), Shard(plain)
     other.restore(one.state())
     assert digest(other.models["mf/k=3"].state()) == digest(one.models["mf/k=3"].state())
     assert other.digest() == learned(plain, ratings).digest()

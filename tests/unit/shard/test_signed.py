@@ -16,7 +16,8 @@ from recommender.messages.ratings import BadMessage, RatingDecoder
 from recommender.messages.requests import Request
 from recommender.models.knn_baseline.knn_baseline import KNNBaseline
 from recommender.shard.feedback import Feedback
-from recommender.shard.shard import Shard, ShardOptions
+from recommender.shard.options import ShardOptions
+from recommender.shard.shard import Shard
 from tests.support.doubles import FakeRecord, few
 
 SIGNED = Feedback.parse("signed")
@@ -47,7 +48,7 @@ def ingest(feedback: Feedback = SIGNED) -> Ingest:
 
 
 def shard(model: str = MODEL, feedback: Feedback = SIGNED) -> Shard:
-    return Shard(0, ShardOptions(model, feedback))
+    return Shard(ShardOptions(model, feedback))
 
 
 @few

@@ -18,7 +18,8 @@ from recommender.history.history import History
 from recommender.history.snapshot import HistorySnapshot
 from recommender.messages.ratings import Rating
 from recommender.models import registry
-from recommender.shard.shard import Shard, ShardOptions
+from recommender.shard.options import ShardOptions
+from recommender.shard.shard import Shard
 from recommender.shard.snapshot import Snapshot
 from recommender.shard.state import Arrays, digest
 from recommender.worker.shards import Shards
@@ -91,7 +92,7 @@ def test_a_history_that_learns_meanwhile(before: int, between: list[int], raters
 
 def test_a_copy_is_whole_though_nothing_was_copied_before(tmp_path: Path) -> None:
     for count in (0, 1, 5, 200):
-        shard = Shard(0, ShardOptions())
+        shard = Shard(ShardOptions())
         learn(shard, count)
         snapshot = Snapshot(shard)
         steps_while(snapshot, lambda step: None)
@@ -100,7 +101,7 @@ def test_a_copy_is_whole_though_nothing_was_copied_before(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("model", [name for name, _ in registry.describe() if ":" not in name])
 def test_a_shard_that_learns_meanwhile(model: str) -> None:
-    shard = Shard(0, ShardOptions(model=model, test_every=3))
+    shard = Shard(ShardOptions(model=model, test_every=3))
     learn(shard, 150)
     snapshot = Snapshot(shard)
     assert steps_while(snapshot, lambda step: learn(shard, 3)) > 10
@@ -108,7 +109,7 @@ def test_a_shard_that_learns_meanwhile(model: str) -> None:
     learn(shard, 150)
     state = snapshot.state()
     assert digest(state) == expected
-    restored = Shard(0, ShardOptions(model=model, test_every=3))
+    restored = Shard(ShardOptions(model=model, test_every=3))
     restored.restore(state)
     learn(restored, 150)
     assert restored.digest() == shard.digest()
@@ -144,7 +145,7 @@ def test_learning_goes_on_between_the_steps(tmp_path: Path, monkeypatch: pytest.
         assert 100 < held.saved < held.shard.offset
         loaded, _ = shards.store.load(0)
         assert loaded is not None
-        single = Shard(0, ShardOptions())
+        single = Shard(ShardOptions())
         learn(single, held.saved)
         assert loaded.header["digest"] == single.digest()
 
@@ -203,7 +204,7 @@ def test_a_shard_that_is_replaced_meanwhile_is_not_saved(
 
         def replaced(snapshot: Snapshot) -> int | None:
             if held.shard is snapshot.shard:
-                held.shard = Shard(0, ShardOptions())
+                held.shard = Shard(ShardOptions())
             return step(snapshot)
 
         monkeypatch.setattr(Snapshot, "step", replaced)
@@ -219,7 +220,7 @@ def test_a_shard_that_is_replaced_meanwhile_is_not_saved(
 
 
 def test_states_of_catalogs_of_the_past() -> None:
-    shard = Shard(0, ShardOptions())
+    shard = Shard(ShardOptions())
     states: list[Arrays] = []
     for each in ("a", "", "é", "x" * 300, "日本"):
         states.append(shard.users.state())

@@ -18,7 +18,8 @@ from recommender.ingest.ingest import Ingest, Outgoing
 from recommender.messages.partitioning import partition_of
 from recommender.messages.ratings import RatingDecoder, header
 from recommender.shard.feedback import Feedback
-from recommender.shard.shard import Shard, ShardOptions
+from recommender.shard.options import ShardOptions
+from recommender.shard.shard import Shard
 from recommender.worker import learning
 from recommender.worker.demand import Demand
 from recommender.worker.learning import Learner
@@ -193,7 +194,7 @@ async def _nothing(offsets: Any) -> None:
 def single_pass(kafka: Kafka, options: ShardOptions) -> list[Shard]:
     """The shards of somebody who read each log once, without interruption."""
     ingest = Ingest("ratings", PARTITIONS, RatingDecoder(0.5, 5.0))
-    shards = [Shard(number, options) for number in range(PARTITIONS)]
+    shards = [Shard(options) for number in range(PARTITIONS)]
     for shard, log in zip(shards, kafka.logs, strict=True):
         ingest.apply(shard, log)
     return shards

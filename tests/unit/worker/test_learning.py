@@ -12,7 +12,8 @@ from recommender.checkpoints.store import CheckpointStore, Identity
 from recommender.ingest.forwarded import SOURCE
 from recommender.ingest.ingest import Ingest, Outcome
 from recommender.messages.ratings import Rating, RatingDecoder
-from recommender.shard.shard import Shard, ShardOptions
+from recommender.shard.options import ShardOptions
+from recommender.shard.shard import Shard
 from recommender.worker import learning
 from recommender.worker.demand import Demand
 from recommender.worker.held import Held
@@ -29,7 +30,7 @@ class Worker:
     def __init__(self, directory: Path, partitions: int = 1, learn_slice: float = 60.0) -> None:
         store = CheckpointStore(directory, Identity("ratings", "id", partitions))
         self.shards = Shards(ShardOptions(), store)
-        self.held = Held(Shard(0, self.shards.options))
+        self.held = Held(Shard(self.shards.options))
         self.shards.held[0] = self.held
         self.sent = Sent()
         self.sought: list[tuple[int, int]] = []

@@ -15,7 +15,8 @@ import pytest
 from recommender.checkpoints.store import CheckpointMismatch, CheckpointStore, Identity
 from recommender.errors import RecommenderError
 from recommender.messages.ratings import Rating
-from recommender.shard.shard import Shard, ShardOptions
+from recommender.shard.options import ShardOptions
+from recommender.shard.shard import Shard
 from recommender.worker.held import Held
 from recommender.worker.shards import LogGap, Shards
 
@@ -55,7 +56,7 @@ async def opened(shards: Shards, partition: int = 0, earliest: int = 0, end: int
 
 
 def save_at(directory: Path, offset: int, partition: int = 0) -> Shard:
-    shard = Shard(partition, ShardOptions())
+    shard = Shard(ShardOptions())
     learn(shard, offset)
     store_in(directory).save(partition, offset, shard.state())
     return shard

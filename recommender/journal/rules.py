@@ -1,0 +1,30 @@
+"""The rule of a journal as it is in Kafka, for the settings that ratings are decoded with."""
+
+from __future__ import annotations
+
+import uuid
+
+from recommender.journal.fingerprint import fingerprint
+from recommender.journal.rule import Rule
+from recommender.kafka.topics import Finding
+from recommender.shard.options import ShardOptions
+
+
+def rule_of(topic: Finding, partition: int, options: ShardOptions) -> Rule:
+    """The rule of a partition of the journal that has followed nothing yet.
+
+    Parameters
+    ----------
+    topic : Finding
+        The journal.
+    partition : int
+    options : ShardOptions
+    """
+    feedback = options.feedback
+    decoder = fingerprint(feedback.low, feedback.high, skips=feedback.skips)
+    return Rule(topic.topic, partition, topic.partitions, id_of(topic), [decoder])
+
+
+def id_of(topic: Finding) -> bytes:
+    """Kafka's id of a topic, as 16 bytes."""
+    return uuid.UUID(topic.topic_id).bytes
