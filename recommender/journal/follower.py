@@ -8,9 +8,9 @@ import logging
 import time
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate
-from typing import Any
+from typing import Any, Protocol
 
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
@@ -19,7 +19,7 @@ from recommender.journal.errors import JournalError, JournalGap, JournalShorter
 from recommender.journal.identity import check_identity
 from recommender.journal.log import JournalLog
 from recommender.journal.outbox import Acknowledged
-from recommender.journal.rule import Followed, Record, Rule
+from recommender.journal.rule import Record, Rule
 from recommender.kafka.admin import BrokerUnreachableError
 from recommender.kafka.topics import Finding, TopicsError
 
@@ -35,19 +35,34 @@ RETRY_SECONDS = 0.5
 #: How often the journal's id is looked up: a topic that is created again under this name has another one.
 IDENTITY_SECONDS = 30.0
 
-#: Takes what was followed. What comes next is followed when it returns: a snapshot between two is consistent.
-Deliver = Callable[[Followed], Awaitable[None]]
+
+class Target(Protocol):
+    """Takes the records of a partition of the journal."""
+
+    @property
+    def rule(self) -> Rule:
+        """How far it has followed; also says which journal, and which partition of it."""
+
+    async def take(self, records: Sequence[Record]) -> bool:
+        """Follow consecutive records; what comes next is handed over when this returns.
+
+        Returns
+        -------
+        bool
+            False where the journal has to be read again from the rule's position.
+        """
+
+    def skip_to(self, offset: int) -> None:
+        """Go on at an offset beyond the position, because the journal has lost what lies between."""
 
 
 class Follower:
-    """Follows one partition of the journal from the position of a rule on.
+    """Follows one partition of the journal from where its target is.
 
     Parameters
     ----------
-    rule : Rule
-        Also says which journal, and which partition of it.
-    deliver : Deliver
-        An error that it raises ends `run`; the rule has then moved past what was not taken.
+    target : Target
+        An error that it raises ends `run`.
     options : mapping
         See `recommender.kafka.plain_clients.client_options`.
     identify : function
@@ -60,16 +75,15 @@ class Follower:
 
     def __init__(
         self,
-        rule: Rule,
-        deliver: Deliver,
+        target: Target,
         options: Mapping[str, Any],
         identify: Callable[[], Finding],
         *,
         allow_gap: bool = False,
         piece_bytes: int = PIECE_BYTES,
     ) -> None:
-        self.rule = rule
-        self._deliver, self._identify = deliver, identify
+        self._target, self._identify = target, identify
+        rule = target.rule
         self._allow_gap, self._piece_bytes = allow_gap, piece_bytes
         self._log = JournalLog(rule.journal, rule.partition, options, self._lost)
         self._acknowledged: deque[Acknowledged] = deque()
@@ -81,6 +95,11 @@ class Follower:
         self._gone_since: float | None = None
         self._known = False
         self._heard = 0.0
+
+    @property
+    def rule(self) -> Rule:
+        """How far is followed."""
+        return self._target.rule
 
     @property
     def reached(self) -> int:
@@ -214,8 +233,7 @@ class Follower:
         self._heard = time.monotonic()
         new = bisect_left(records, self.rule.position, key=lambda record: record.offset)
         for piece in _pieces(records[new:], self._piece_bytes):
-            await self._apply(piece)
-            if self._stopping:
+            if not await self._apply(piece) or self._stopping:
                 return
         self._read_to = self._log.position
 
@@ -229,14 +247,18 @@ class Follower:
                 blocks.append(block)
                 position += 1
         for piece in _pieces(blocks, self._piece_bytes):
-            await self._apply(piece)
+            if not await self._apply(piece):
+                return
 
-    async def _apply(self, piece: Sequence[Record]) -> None:
-        followed = self.rule.follow(piece)
-        await self._deliver(followed)
-        if followed.error is not None:
-            raise followed.error
+    async def _apply(self, piece: Sequence[Record]) -> bool:
+        """Hand records over; False where they are read again from an earlier offset."""
+        taken = await self._target.take(piece)
         self._changes.notify()
+        if not taken:
+            self._acknowledged.clear()
+            self._read_to = 0
+            self._log.seek(self.rule.position)
+        return taken
 
     async def _check_identity(self) -> None:
         """Make sure that the journal is the one that was followed.
@@ -269,7 +291,7 @@ class Follower:
         if not self._allow_gap:
             raise JournalGap(f"{said}. --allow-gap follows what is left")
         logger.warning("%s; following what is left", said)
-        self.rule.skip_to(begin)
+        self._target.skip_to(begin)
 
     def _is_gone(self, error: Exception) -> None:
         if self._gone_since is None:

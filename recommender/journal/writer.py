@@ -40,8 +40,8 @@ class JournalWriter:
         before may be handed over, too, and is dropped.
     partitions : int
         Of the journal.
-    rules : sequence of Rule
-        Those that are followed beside this writer; `followed` is to be called whenever they have moved.
+    rules : function
+        Those that are followed beside this writer, as they are now; `followed` is to be called whenever they have moved.
     renew : function, optional
         Called after a block has failed, and all that was in flight is answered: makes a new producer.
     acknowledged : function, optional
@@ -65,7 +65,7 @@ class JournalWriter:
         read_again: ReadAgain,
         *,
         partitions: int = 1,
-        rules: Sequence[Rule] = (),
+        rules: Callable[[], Sequence[Rule]] = tuple,
         renew: Callable[[], Awaitable[None]] | None = None,
         acknowledged: Callable[[int, Acknowledged], None] | None = None,
         lost: Callable[[Source, int, int], Awaitable[None]] | None = None,
@@ -165,7 +165,7 @@ class JournalWriter:
     def followed(self) -> None:
         """Compare what was acknowledged with what the rules say, and go back where it is not applied."""
         for source, lane in self._lanes.items():
-            for rule in self._rules:
+            for rule in self._rules():
                 if not lane.check(rule.partition, rule.position, rule.applied(source)):
                     self._return(lane)
         self._outbox.changes.notify()
@@ -194,7 +194,7 @@ class JournalWriter:
                 await self._outbox.changes.wait()
             else:
                 break
-        offset = lane.restart_offset({rule.partition: rule.applied(lane.source) for rule in self._rules})
+        offset = lane.restart_offset({rule.partition: rule.applied(lane.source) for rule in self._rules()})
         lane.restart(offset)
         self._returning.pop(lane.source, None)
         logger.info("source partition %d is read again from offset %d", lane.source.partition, offset)
@@ -205,7 +205,7 @@ class JournalWriter:
             logger.exception("source partition %d cannot be read again", lane.source.partition)
 
     def _is_followed(self, lane: Lane) -> bool:
-        return all(lane.is_followed(rule.partition, rule.position) for rule in self._rules)
+        return all(lane.is_followed(rule.partition, rule.position) for rule in self._rules())
 
     async def revoke(self, sources: Collection[Source], within: float = REVOKE_SECONDS) -> dict[Source, int]:
         """Give source partitions away: send nothing more of them, and wait a while for what is in flight.

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 
 from recommender.journal.replica import Poisoned
-from recommender.journal.rule import Followed, Record
+from recommender.journal.rule import Followed, Record, Rule
 from recommender.worker.checkpointing import Checkpointing
 from recommender.worker.pacing import Pace, clock, give_way
 from recommender.worker.replicas import HeldReplica, Replicas
@@ -95,3 +95,29 @@ class Learner:
                 self._checkpointing.save(held)
 
 
+
+
+class LearningTarget:
+    """Gives a held replica what a follower of the journal reads.
+
+    Parameters
+    ----------
+    held : HeldReplica
+    learner : Learner
+    """
+
+    def __init__(self, held: HeldReplica, learner: Learner) -> None:
+        self._held, self._learner = held, learner
+
+    @property
+    def rule(self) -> Rule:
+        """How far the replica has followed."""
+        return self._held.replica.rule
+
+    async def take(self, records: Sequence[Record]) -> bool:
+        """See `Learner.take`."""
+        return await self._learner.take(self._held, records)
+
+    def skip_to(self, offset: int) -> None:
+        """See `Replica.skip_to`."""
+        self._held.replica.skip_to(offset)

@@ -17,7 +17,8 @@ from aiokafka.structs import TopicPartition
 from mode import Service
 
 from recommender.worker.transport.bootstrap_patch import begin_with_brokers
-from recommender.worker.transport.consumer_thread import COMMIT_SECONDS, FAUST_LOGGER, GroupError
+from recommender.worker.transport import FAUST_LOGGER
+from recommender.worker.transport.consumer_thread import COMMIT_SECONDS, GroupError
 
 logger = logging.getLogger(__name__)
 

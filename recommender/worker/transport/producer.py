@@ -25,7 +25,7 @@ from faust.types import AppT
 
 from recommender.ingest.ingest import Outgoing
 from recommender.worker.transport import bootstrap_patch
-from recommender.worker.transport.consumer_thread import FAUST_LOGGER
+from recommender.worker.transport import FAUST_LOGGER
 
 #: How often, and how many seconds apart, the brokers are asked for a topic before it counts as missing: one
 #: that was made just now is not known to all of them.
