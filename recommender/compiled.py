@@ -12,7 +12,7 @@ from numba import njit
 
 from recommender.errors import RecommenderError
 
-__all__ = ["background_kernel", "dividing_kernel", "kernel", "njit"]
+__all__ = ["background_kernel", "dividing_kernel", "inlined_kernel", "kernel", "njit"]
 
 #: The variable that numba itself reads; processes that are started from here must find the same.
 VARIABLE = "NUMBA_CACHE_DIR"
@@ -69,6 +69,9 @@ keep_somewhere()
 # These loops make no arrays. Telling numba so spares the reference counts of all arrays at each call of a
 # helper, which otherwise cost four times the work itself.
 kernel = njit(cache=True, _nrt=False)
+
+# The same for the parts of a loop that takes some ten nanoseconds: an array is seven arguments of a call.
+inlined_kernel = njit(cache=True, _nrt=False, forceinline=True)
 
 # The same without tests for a divisor of zero, which forbid vector instructions: no divisor here is zero.
 dividing_kernel = njit(cache=True, _nrt=False, error_model="numpy")
