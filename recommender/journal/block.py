@@ -31,7 +31,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -157,6 +157,8 @@ class Packer:
     ) -> Iterator[tuple[int, list[bytes]]]:
         """Blocks that together account for the source offsets from `begin` on, below `end`.
 
+        Rows below `begin` are passed over.
+
         Yields
         ------
         end : int
@@ -165,7 +167,7 @@ class Packer:
             One for each partition of the journal.
         """
         keeps = sharding.split(rows, self._partitions)
-        first, count = 0, len(offsets)
+        first, count = int(np.searchsorted(offsets, begin)), len(offsets)
         while begin < end:
             # A row that lies too far from the first offset begins a block of its own.
             near = int(np.searchsorted(offsets, begin + MAX_SPAN))
@@ -175,10 +177,8 @@ class Packer:
             first, begin = last, block_end
 
 
-def warm() -> None:
-    """Compile or load the kernels."""
-    text = np.frombuffer(b"ui", np.uint8)
-    each: Any
-    for each in (np.zeros(1), np.zeros(1, np.float32)):
-        rows = Rows(text, np.array([[0, 1, 1, 2]]), each, np.zeros(1), np.ones(1, np.bool_))
-        list(Packer(Source(bytes(16), 0), partitions=2).pack_range(0, 1, rows, np.zeros(1, np.int64)))
+def warm(partitions: int = 1) -> None:
+    """Compile or load the kernels for a journal of so many partitions."""
+    text, offsets = np.frombuffer(b"ui", np.uint8), np.zeros(1, np.int64)
+    rows = Rows(text, np.array([[0, 1, 1, 2]]), np.zeros(1), np.zeros(1), np.ones(1, np.bool_))
+    list(Packer(Source(bytes(16), 0), partitions=partitions).pack_range(0, 1, rows, offsets))

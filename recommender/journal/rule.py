@@ -26,13 +26,13 @@ from recommender.journal.block_kernels import HEADER_BYTES, ROW_BYTES
 from recommender.journal.block_reader import fault_of
 from recommender.journal.errors import BlockError, JournalReplaced
 from recommender.journal.rule_kernels import DONE, NEW_SOURCE, NUMBERS, POSITION
+from recommender.journal.source_table import SourceTable
 from recommender.messages.ratings import Rows
 
 State = dict[str, NDArray[Any]]
 
 #: A topic id of which nothing is known.
 UNKNOWN = bytes(16)
-_SMALLEST_TABLE = 16
 
 
 class Record(Protocol):
@@ -132,15 +132,7 @@ class Rule:
         self.journal_id = journal_id
         self.timestamp = -1
         self._decoders = np.array(sorted(decoders), np.uint64)
-        self._clear()
-
-    def _clear(self) -> None:
-        self._slots: dict[Source, int] = {}
-        self._keys = np.zeros((0, 3), np.int64)
-        self._table = np.zeros(_SMALLEST_TABLE, np.int32)
-        self._applied = np.zeros(0, np.int64)
-        self._loose = np.zeros(0, np.bool_)
-        self._new_are_loose = False
+        self._sources = SourceTable()
         self._numbers = np.zeros(NUMBERS, np.int64)
         self._hash = np.zeros(1, np.uint64)
 
@@ -166,12 +158,12 @@ class Rule:
     @property
     def sources(self) -> dict[Source, int]:
         """Up to which offset each source is applied."""
-        return dict(zip(self._slots, self._applied.tolist(), strict=True))
+        return dict(zip(self._sources.slots, self._sources.applied.tolist(), strict=True))
 
     def applied(self, source: Source) -> int:
         """Up to which offset a source is applied; 0 of one that was never seen."""
-        slot = self._slots.get(source)
-        return 0 if slot is None else int(self._applied[slot])
+        slot = self._sources.slots.get(source)
+        return 0 if slot is None else int(self._sources.applied[slot])
 
     def follow(self, records: Sequence[Record]) -> Followed:
         """Follow consecutive records; those below the position are passed over.
@@ -195,7 +187,7 @@ class Rule:
             joined = b"".join(values)  # type: ignore[arg-type]
         lengths = np.fromiter(map(len, values), np.int64, len(values))  # type: ignore[arg-type]
         room = int(np.maximum(lengths - HEADER_BYTES, 0).sum()) // (ROW_BYTES + 2)
-        text, before = np.frombuffer(joined, np.uint8), self._applied.copy()
+        text, before = np.frombuffer(joined, np.uint8), self._sources.applied.copy()
         columns: Any = np.empty((room, 4), np.int64), np.empty(room, np.int32), np.empty(room, np.int64)
         outcomes, taken = np.empty(len(values), np.uint8), np.empty(len(values), np.int32)
         written = *columns, outcomes, taken
@@ -215,7 +207,7 @@ class Rule:
             times.view(np.float64),
             np.ones(count, np.bool_),
         )
-        return Followed(rows, self._moved(before), outcomes[:done], taken[:done], error)
+        return Followed(rows, self._sources.moved(before), outcomes[:done], taken[:done], error)
 
     def _follow_all(
         self,
@@ -226,15 +218,15 @@ class Rule:
         written: tuple[NDArray[Any], ...],
     ) -> tuple[int, int, int]:
         """Run the loop until all is followed or a block cannot be; new sources are added on the way."""
-        done = count = 0
+        sources, done, count = self._sources, 0, 0
         while True:
             reason, done, count = rule_kernels.follow(
-                text, ends, offsets, done, count, self._keys, self._table, self._decoders,
-                self._applied, self._loose, self._numbers, self._hash, *written,
+                text, ends, offsets, done, count, sources.keys, sources.table, self._decoders,
+                sources.applied, sources.loose, self._numbers, self._hash, *written,
             )  # fmt: skip
             if reason != NEW_SOURCE:
                 return reason, done, count
-            self._add(head_of(records[done].value or b"").source)
+            sources.add(head_of(records[done].value or b"").source)
 
     def _fault(self, record: Record) -> str:
         """Why a record cannot be followed."""
@@ -248,15 +240,6 @@ class Rule:
             )
         return fault
 
-    def _moved(self, before: NDArray[np.int64]) -> dict[Source, int]:
-        """Up to which offset each source is applied, of those that are applied further than before."""
-        moved = self._applied.copy()
-        moved[: len(before)] -= before
-        changed = set(np.flatnonzero(moved).tolist())
-        if not changed:
-            return {}
-        return {each: int(self._applied[slot]) for each, slot in self._slots.items() if slot in changed}
-
     def skip_to(self, offset: int) -> None:
         """Go on at an offset beyond the position, because the journal has lost what lies between.
 
@@ -264,34 +247,16 @@ class Rule:
         applied by what is lost.
         """
         self._numbers[POSITION] = max(offset, self.position)
-        self._loose[:] = self._new_are_loose = True
-
-    def _add(self, source: Source) -> None:
-        """Give a source that was not seen before a slot."""
-        slot = self._slots[source] = len(self._slots)
-        words = np.frombuffer(source.topic_id, "<i8")
-        self._keys = np.concatenate([self._keys, [[*words.tolist(), source.partition]]]).astype(np.int64)
-        self._applied = np.append(self._applied, 0)
-        self._loose = np.append(self._loose, self._new_are_loose)
-        if 2 * slot >= len(self._table):
-            self._table = np.zeros(2 * len(self._table), np.int32)
-        else:
-            self._table[:] = 0
-        rule_kernels.fill_table(self._keys, self._table)
+        self._sources.loosen()
 
     def state(self) -> State:
         """All of it as named arrays; equal states give equal bytes."""
-        order = sorted(self._slots)
-        slots = [self._slots[each] for each in order]
         return {
             "journal": np.frombuffer(self.journal_id, np.uint8),
             "place": np.array([self.partition, self.partitions, self.timestamp], np.int64),
             "numbers": self._numbers.copy(),
             "hash": self._hash.copy(),
-            "topics": np.frombuffer(b"".join(each.topic_id for each in order), np.uint8).reshape(-1, 16),
-            "source_partitions": np.array([each.partition for each in order], np.int64),
-            "applied": self._applied[slots],
-            "loose": np.append(self._loose[slots], self._new_are_loose),
+            **self._sources.state(),
         }
 
     def restore(self, state: State) -> None:
@@ -314,18 +279,11 @@ class Rule:
                 f"Topic {self.journal!r} was deleted and created again: its id is "
                 f"{uuid.UUID(bytes=self.journal_id)}, the saved state is of {uuid.UUID(bytes=journal_id)}"
             )
-        self._clear()
         self.journal_id = journal_id if self.journal_id == UNKNOWN else self.journal_id
         self.timestamp = timestamp
-        for topic_id, source_partition in zip(
-            state["topics"], state["source_partitions"].tolist(), strict=True
-        ):
-            self._add(Source(topic_id.tobytes(), source_partition))
+        self._sources = SourceTable.of_state(state)
         self._numbers[:] = state["numbers"]
         self._hash[:] = state["hash"]
-        self._applied[:] = state["applied"]
-        self._loose[:] = state["loose"][:-1]
-        self._new_are_loose = bool(state["loose"][-1])
 
 
 def _offsets(records: Sequence[Record]) -> NDArray[np.int64]:
@@ -337,9 +295,7 @@ def _offsets(records: Sequence[Record]) -> NDArray[np.int64]:
 
 def warm() -> None:
     """Compile or load the kernels."""
-    rule = Rule("journal")
-    rule._add(Source(UNKNOWN, 0))
-    rule.follow([_Warm()])
+    Rule("journal").follow([_Warm()])
 
 
 class _Warm(NamedTuple):

@@ -53,7 +53,7 @@ def test_what_is_packed_is_read_again(given: list[Row], more: int, decoder: int,
 def test_a_range_is_cut_into_blocks_that_account_for_all_of_it(
     given: list[Row], most: int, partitions: int
 ) -> None:
-    made, offsets = columns(given)
+    made, offsets = columns([Row(1, "below", "x", 1.0, 0.0), *given])
     end = given[-1].offset + 2 if given else 9
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("recommender.journal.block.MAX_ROWS", most)
