@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple, Protocol
 
+from recommender.journal.changes import Changes
 from recommender.journal.lanes import Flight, Lane
 
 logger = logging.getLogger(__name__)
@@ -82,10 +83,10 @@ class Outbox:
         self.in_flight = 0
         self.must_renew = False
         self.error: str | None = None
+        self.changes = Changes()
         #: Held while blocks are sent.
         self.order = asyncio.Lock()
         self._renewing = asyncio.Lock()
-        self._waiting: list[asyncio.Future[None]] = []
         self._failures = 0
         self._failing_since: float | None = None
 
@@ -142,7 +143,7 @@ class Outbox:
         self.in_flight -= 1
         lane.answer(flight, partition, offset)
         self._on_answered(lane)
-        self.changed()
+        self.changes.notify()
 
     def _failed(self, error: BaseException) -> None:
         self._failures += not self.must_renew
@@ -164,7 +165,7 @@ class Outbox:
         async with self._renewing:
             while self.must_renew:
                 if self.in_flight:
-                    await self.change()
+                    await self.changes.wait()
                     continue
                 await asyncio.sleep(min(RETRY_SECONDS * 2 ** (self._failures - 1), LONGEST_RETRY_SECONDS))
                 async with self.order:
@@ -182,19 +183,6 @@ class Outbox:
             self.error = _named(error)
         else:
             self.must_renew = False
-
-    async def change(self) -> None:
-        """Wait until something has changed."""
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(waiter)
-        await waiter
-
-    def changed(self) -> None:
-        """Wake who waits for a change."""
-        waiting, self._waiting = self._waiting, []
-        for each in waiting:
-            if not each.done():
-                each.set_result(None)
 
 
 def _named(error: BaseException) -> str:

@@ -159,7 +159,7 @@ class JournalWriter:
         while self._is_ours(lane) and not lane.stopped:
             if self._outbox.has_room(self._partitions):
                 return True
-            await self._outbox.change()
+            await self._outbox.changes.wait()
         return False
 
     def followed(self) -> None:
@@ -168,7 +168,7 @@ class JournalWriter:
             for rule in self._rules:
                 if not lane.check(rule.partition, rule.position, rule.applied(source)):
                     self._return(lane)
-        self._outbox.changed()
+        self._outbox.changes.notify()
 
     def _stop_all(self) -> None:
         for lane in self._lanes.values():
@@ -191,7 +191,7 @@ class JournalWriter:
             if self._outbox.must_renew:
                 await self._outbox.renew()
             elif lane.in_flight or not self._is_followed(lane):
-                await self._outbox.change()
+                await self._outbox.changes.wait()
             else:
                 break
         offset = lane.restart_offset({rule.partition: rule.applied(lane.source) for rule in self._rules})
@@ -221,7 +221,7 @@ class JournalWriter:
         try:
             async with asyncio.timeout(within):
                 while any(lane.in_flight for lane in lanes):
-                    await self._outbox.change()
+                    await self._outbox.changes.wait()
         except TimeoutError:
             logger.warning("some blocks were not answered within %g s; whoever is next sends them", within)
         return {lane.source: lane.acked for lane in lanes}
@@ -236,7 +236,7 @@ class JournalWriter:
         returning = self._returning.pop(source, None)
         if returning is not None:
             returning.cancel()
-        self._outbox.changed()
+        self._outbox.changes.notify()
 
     def _is_ours(self, lane: Lane) -> bool:
         return self._lanes.get(lane.source) is lane
