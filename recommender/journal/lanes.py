@@ -97,7 +97,7 @@ class Lane:
         flight.pending -= 1
         if offset is None:
             flight.failed = self.stopped = True
-        elif offset > self._landed[partition][0]:
+        elif offset >= self._landed[partition][0]:
             self._landed[partition] = offset, flight.end
         while self._flights and self._flights[0].pending == 0:
             first = self._flights.popleft()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,79 +9,25 @@ from typing import Any
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
 
-from recommender.errors import RecommenderError
 from recommender.kafka.admin import open_admin
 from recommender.kafka.topic_configs import (
     FOR_RATINGS,
     FOR_RECOMMENDATIONS,
     Configs,
     for_dead_letters,
+    for_journal,
+    journal_faults,
+    journal_warnings,
     largest_batch,
     log_warnings,
     read_configs,
     room_warnings,
 )
+from recommender.kafka.topic_names import Topics, TopicsError
+
+__all__ = ["Finding", "Topics", "TopicsError", "check", "ensure", "identify"]
 
 Tell = Callable[[str], None]
-
-
-class TopicsError(RecommenderError):
-    """A topic is missing, cannot be created, or has another number of partitions than its partners."""
-
-
-@dataclass(frozen=True, slots=True)
-class Topics:
-    """The names of the topics.
-
-    Attributes
-    ----------
-    prefix : str
-        Put in front of each name, so that several installations can share one Kafka.
-    """
-
-    prefix: str = ""
-
-    def __post_init__(self) -> None:
-        if not re.fullmatch(r"[a-zA-Z0-9._-]{0,200}", self.prefix):
-            raise TopicsError(
-                f"The topic prefix has value {self.prefix!r}: expected letters, digits, '.', '_' and '-', "
-                "at most 200"
-            )
-
-    @property
-    def ratings(self) -> str:
-        """Ratings, keyed by user: the log that is learned."""
-        return self.prefix + "ratings"
-
-    @property
-    def requests(self) -> str:
-        """Requests for recommendations, keyed by user."""
-        return self.prefix + "recommendation-requests"
-
-    @property
-    def responses(self) -> str:
-        """Replies to requests that name no reply topic of their own."""
-        return self.prefix + "recommendation-responses"
-
-    @property
-    def dead_letters(self) -> str:
-        """Ratings that could not be understood, as they came."""
-        return self.prefix + "ratings-dlt"
-
-    @property
-    def recommendations(self) -> str:
-        """What was recommended to whom, keyed by user: see `recommender.messages.recommendations_log`."""
-        return self.prefix + "recommendations-log"
-
-    @property
-    def partitioned_alike(self) -> tuple[str, ...]:
-        """Those whose partitions of one number belong together."""
-        return self.ratings, self.requests, self.dead_letters, self.recommendations
-
-    @property
-    def all(self) -> tuple[str, ...]:
-        """Every topic, ratings first."""
-        return self.ratings, self.requests, self.responses, self.dead_letters, self.recommendations
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +65,7 @@ def ensure(
     security: Mapping[str, Any] | None = None,
     *,
     exact: bool = False,
+    journal_partitions: int | None = None,
     tell: Tell | None = None,
 ) -> list[Finding]:
     """Create the topics that are missing, and check all of them.
@@ -138,6 +84,9 @@ def ensure(
         kafka-python's own options.
     exact : bool
         Whether existing topics must have `partitions` partitions, too.
+    journal_partitions : int, optional
+        Partitions that the journal must have. By default a new one gets one. Their number is fixed for good:
+        another one needs a new journal.
     tell : callable, optional
         Called with a line every few seconds while waiting.
 
@@ -151,7 +100,8 @@ def ensure(
     BrokerUnreachableError
         No broker answered in time.
     TopicsError
-        Partition counts differ, or the broker refused to create a topic; says which and why.
+        Partition counts differ, the broker refused to create a topic, or the journal would lose what is
+        written to it; says which and why.
     """
     with open_admin(bootstrap_servers, wait_seconds, security, tell) as admin:
         present = _describe(admin, topics.all)
@@ -159,10 +109,17 @@ def ensure(
         if exact or not counts:
             counts = [partitions]
         _require_equal(topics, present, counts[0])
-        created = _create(admin, topics, present, counts[0], replication)
+        sizes = dict.fromkeys(topics.all, counts[0]) | {topics.journal: journal_partitions or 1}
+        created = _create(admin, topics, present, sizes, replication)
         found = _describe(admin, topics.all)
         # Somebody else may have created one between the two looks.
         _require_equal(topics, found, counts[0])
+        actual = found[topics.journal].partitions
+        if actual != (journal_partitions or actual):
+            raise TopicsError(
+                f"Topic {topics.journal!r} has {actual} partitions, expected {journal_partitions}: another "
+                "number needs a new journal"
+            )
         return _findings(admin, topics, found, created)
 
 
@@ -182,7 +139,7 @@ def check(
     BrokerUnreachableError
         No broker answered in time.
     TopicsError
-        A topic is missing or partition counts differ.
+        A topic is missing, partition counts differ, or the journal would lose what is written to it.
     """
     with open_admin(bootstrap_servers, wait_seconds, security, tell) as admin:
         wanted = [name for name in topics.all if name not in unused]
@@ -247,23 +204,39 @@ def _require_equal(topics: Topics, present: Mapping[str, Finding], expected: int
 
 
 def _create(
-    admin: KafkaAdminClient, topics: Topics, present: Mapping[str, Finding], partitions: int, replication: int
+    admin: KafkaAdminClient,
+    topics: Topics,
+    present: Mapping[str, Finding],
+    partitions: Mapping[str, int],
+    replication: int,
 ) -> set[str]:
     """Create what is missing; the names of those that were created here."""
     missing = [name for name in topics.all if name not in present]
     created: set[str] = set()
 
     def create(names: list[str], configs: Mapping[str, Configs]) -> None:
-        size = {"num_partitions": partitions, "replication_factor": replication}
-        wanted = {name: size | {"configs": configs.get(name, {})} for name in names}
+        wanted = {
+            name: {
+                "num_partitions": partitions[name],
+                "replication_factor": replication,
+                "configs": configs.get(name, {}),
+            }
+            for name in names
+        }
         created.update(_request(admin, wanted) if wanted else ())
 
-    # Ratings come first: what a dead letter may weigh depends on what a rating may.
+    # Ratings come first: what a dead letter may weigh depends on what a rating may, and the journal must be
+    # as safe as they are.
     create([name for name in missing if name == topics.ratings], {topics.ratings: FOR_RATINGS})
     ratings = read_configs(admin, [topics.ratings])[topics.ratings]
     rest = [name for name in missing if name != topics.ratings]
     create(
-        rest, {topics.dead_letters: for_dead_letters(ratings), topics.recommendations: FOR_RECOMMENDATIONS}
+        rest,
+        {
+            topics.journal: for_journal(ratings),
+            topics.dead_letters: for_dead_letters(ratings),
+            topics.recommendations: FOR_RECOMMENDATIONS,
+        },
     )
     return created
 
@@ -292,9 +265,13 @@ def _reason(error_type: type[KafkaError], message: str | None) -> str:
 def _findings(
     admin: KafkaAdminClient, topics: Topics, found: Mapping[str, Finding], created: set[str]
 ) -> list[Finding]:
-    configs = read_configs(admin, [topics.ratings, topics.dead_letters])
+    configs = read_configs(admin, [topics.ratings, topics.journal, topics.dead_letters])
+    faults = journal_faults(configs[topics.journal])
+    if faults:
+        raise TopicsError(f"Topic {topics.journal!r} would not keep the journal: {'; '.join(faults)}")
     warnings = {
         topics.ratings: log_warnings(configs[topics.ratings]),
+        topics.journal: journal_warnings(configs[topics.journal], configs[topics.ratings]),
         topics.dead_letters: room_warnings(configs[topics.ratings], configs[topics.dead_letters]),
     }
     return [

@@ -1,0 +1,204 @@
+"""What tests of the journal share: sources whose content is known, and nodes that write and follow them.
+
+Run as a program it is such a node, to be killed: ``python -m tests.integration.journal_nodes BROKER JOURNAL SIZE``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from recommender.journal.block import Source
+from recommender.journal.follower import Follower
+from recommender.journal.lanes import start_offset
+from recommender.journal.outbox import Send
+from recommender.journal.producer import JournalProducer
+from recommender.journal.rule import Followed, Rule
+from recommender.journal.writer import JournalWriter
+from recommender.kafka.plain_clients import client_options
+from recommender.kafka.topics import identify
+from recommender.settings import Settings
+from tests.unit.journal.blocks import TOPIC, Row, columns, listed
+
+Rated = tuple[str, str, float | None, float]
+
+#: Records that a source gives at once.
+BATCH = 40
+
+
+def source(partition: int) -> Source:
+    """A source partition."""
+    return Source(TOPIC, partition)
+
+
+def row(partition: int, offset: int) -> Row | None:
+    """A source's record: mostly a rating, sometimes none, and at some offsets no record."""
+    if offset % 11 == 5:
+        return None
+    user = None if offset % 7 == 3 else f"u{partition}-{offset % 50}"
+    return Row(offset, user, f"i{offset}", float(offset % 5 + 1), 1e9 + offset)
+
+
+def expected(partition: int, size: int) -> list[Rated]:
+    """All ratings of a source, in order."""
+    rows = (row(partition, offset) for offset in range(size))
+    return [(each.user, each.item, each.rating, each.time) for each in rows if each and each.user]
+
+
+def of_source(rated: Sequence[Rated], partition: int) -> list[Rated]:
+    """The ratings of one source among those of all."""
+    return [each for each in rated if each[0].startswith(f"u{partition}-")]
+
+
+@dataclass
+class Node:
+    """Writes sources into the journal, and follows it.
+
+    Attributes
+    ----------
+    rated : list
+        What has counted, in the journal's order.
+    reads : list of (int, int)
+        Partitions of sources that were read again, and from where.
+    """
+
+    broker: str
+    journal: str
+    partitions: int = 1
+    state: Sequence[dict[str, Any]] | None = None
+    allow_gap: bool = False
+    rated: list[Rated] = field(default_factory=list)
+    reads: list[tuple[int, int]] = field(default_factory=list)
+    rules: list[Rule] = field(init=False)
+    followers: list[Follower] = field(init=False)
+    writer: JournalWriter = field(init=False)
+    running: list[asyncio.Task[None]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.rules = [Rule(self.journal, each, self.partitions) for each in range(self.partitions)]
+        for rule, state in zip(self.rules, self.state or (), strict=False):
+            rule.restore(state)
+        options = client_options(Settings(broker=self.broker))
+
+        def identity() -> Any:
+            return identify(self.broker, self.journal)
+
+        self.followers = [
+            Follower(rule, self.take, options, identity, allow_gap=self.allow_gap) for rule in self.rules
+        ]
+
+    async def take(self, followed: Followed) -> None:
+        """Learn."""
+        self.rated += listed(followed.rows)
+        if hasattr(self, "writer"):
+            self.writer.followed()
+
+    def follow(self) -> None:
+        """Begin to follow."""
+        self.running = [asyncio.create_task(each.run()) for each in self.followers]
+
+    async def caught_up(self) -> None:
+        """Return when all that the journal has now is followed; raises what ended following."""
+        catching = asyncio.gather(*(each.catch_up() for each in self.followers))
+        await asyncio.wait([catching, *self.running], return_when=asyncio.FIRST_COMPLETED)
+        for each in self.running:
+            if each.done():
+                catching.cancel()
+                with contextlib.suppress(asyncio.CancelledError, Exception):
+                    await catching
+                each.result()
+        await catching
+
+    async def read_again(self, of: Source, offset: int) -> None:
+        """Read a source from an offset on."""
+        self.reads.append((of.partition, offset))
+        self.places[of.partition] = offset
+
+    async def write(self, sizes: Sequence[int], pause: float = 0.0) -> None:
+        """Own a source of each of these sizes, and write them until all are applied."""
+        self.places: dict[int, int] = {}
+        for partition in range(len(sizes)):
+            applied = min(rule.applied(source(partition)) for rule in self.rules)
+            start = start_offset("source", None, applied, sizes[partition], followed_to_end=True)
+            self.places[partition] = start
+            self.writer.begin(source(partition), start)
+        while not self.is_applied(sizes):
+            for partition, size in enumerate(sizes):
+                await self._write_some(partition, size)
+            await asyncio.sleep(pause)
+
+    def is_applied(self, sizes: Sequence[int]) -> bool:
+        """Whether all of the sources is applied."""
+        return all(
+            rule.applied(source(partition)) >= size
+            for partition, size in enumerate(sizes)
+            for rule in self.rules
+        )
+
+    async def _write_some(self, partition: int, size: int) -> None:
+        place = self.places[partition]
+        batch = [row(partition, offset) for offset in range(place, min(place + BATCH, size))]
+        there = [each for each in batch if each is not None]
+        if not batch or not there:
+            await asyncio.sleep(0.01)
+            return
+        self.places[partition] = there[-1].offset + 1
+        rows, offsets = columns(there)
+        # The last record says where the source ends.
+        end = size if self.places[partition] >= size - 1 else self.places[partition]
+        await self.writer.append(source(partition), there[0].offset, end, rows, offsets)
+
+
+@contextlib.asynccontextmanager
+async def running(
+    broker: str,
+    journal: str,
+    partitions: int = 1,
+    send: Callable[[Send], Send] = lambda send: send,
+    on_ack: bool = True,
+    **options: Any,
+) -> AsyncIterator[Node]:
+    """A node that follows, and may write; `send` wraps what it sends with."""
+    node = Node(broker, journal, partitions, **options)
+    producer = JournalProducer(journal, client_options(Settings(broker=broker)))
+
+    def acknowledged(partition: int, block: Any) -> None:
+        node.followers[partition].acknowledged(block)
+
+    node.writer = JournalWriter(
+        send(producer),
+        node.read_again,
+        partitions=partitions,
+        rules=node.rules,
+        renew=producer.renew,
+        acknowledged=acknowledged if on_ack else None,
+    )
+    node.follow()
+    try:
+        yield node
+    finally:
+        await node.writer.close()
+        await producer.close()
+        await asyncio.gather(*(each.stop() for each in node.followers))
+        await asyncio.gather(*node.running, return_exceptions=True)
+
+
+def run(scenario: Callable[[], Awaitable[Any]], seconds: float = 60.0) -> Any:
+    """Run a scenario, for a bounded time."""
+    return asyncio.run(asyncio.wait_for(scenario(), seconds))  # type: ignore[arg-type]
+
+
+async def _main(broker: str, journal: str, sizes: list[int]) -> None:
+    async with running(broker, journal) as node:
+        await node.caught_up()
+        print("begins", *node.rules[0].sources.values(), flush=True)
+        await node.write(sizes, pause=0.01)
+        print("done", flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(_main(sys.argv[1], sys.argv[2], [int(each) for each in sys.argv[3:]]))
