@@ -18,6 +18,7 @@ from recommender.history.id_table import USER
 from recommender.ingest.forwarded import SOURCE, source_of
 from recommender.messages.partitioning import partition_of, partition_of_bytes
 from recommender.messages.ratings import BadMessage, Headers, Rating, RatingDecoder, Rows, header
+from recommender.messages.unreadable import Unreadable
 from recommender.shard.shard import Shard
 
 
@@ -143,6 +144,9 @@ class Ingest:
 
     def _look_at(self, shard: Shard, record: Record, outcome: Outcome) -> Rating | None:
         """The rating in a record, if it is to be learned here; what goes elsewhere is put into `outcome`."""
+        if isinstance(record, Unreadable):
+            outcome.dead_letters.append(unread_letter(record))
+            return None
         try:
             rating = self._decoder.decode(record.value, record.headers)
         except BadMessage as error:
@@ -191,21 +195,33 @@ class Ingest:
     def _dead_letter(
         self, partition: int, record: Record, error: Exception, stage: bytes, said: str = ""
     ) -> Outgoing:
-        """The record untouched, with what is wrong with it in the headers that Kafka Connect uses."""
-        message = (said or str(error))[:1000].encode(errors="replace")
-        name = f"{type(error).__module__}.{type(error).__qualname__}".encode()
-        headers = [
-            *record.headers,
-            ("__connect.errors.topic", self.topic.encode()),
-            ("__connect.errors.partition", b"%d" % partition),
-            ("__connect.errors.offset", b"%d" % record.offset),
-            ("__connect.errors.exception.class.name", name),
-            ("__connect.errors.exception.message", message),
-            ("__connect.errors.stage", stage),
-        ]
-        # The client refuses a record that is null in both, which others send: its letter has an empty key.
-        key = b"" if record.key is None and record.value is None else record.key
-        return Outgoing(partition, key, record.value, record.timestamp, headers)
+        return dead_letter(self.topic, partition, record, error, stage, said)
+
+
+def dead_letter(
+    topic: str, partition: int, record: Record, error: Exception, stage: bytes, said: str = ""
+) -> Outgoing:
+    """A record untouched, with what is wrong with it in the headers that Kafka Connect uses."""
+    message = (said or str(error))[:1000].encode(errors="replace")
+    name = f"{type(error).__module__}.{type(error).__qualname__}".encode()
+    headers = [
+        *record.headers,
+        ("__connect.errors.topic", topic.encode()),
+        ("__connect.errors.partition", b"%d" % partition),
+        ("__connect.errors.offset", b"%d" % record.offset),
+        ("__connect.errors.exception.class.name", name),
+        ("__connect.errors.exception.message", message),
+        ("__connect.errors.stage", stage),
+    ]
+    # The client refuses a record that is null in both, which others send: its letter has an empty key.
+    key = b"" if record.key is None and record.value is None else record.key
+    return Outgoing(partition, key, record.value, record.timestamp, headers)
+
+
+def unread_letter(record: Unreadable) -> Outgoing:
+    """The dead letter of what could not be read: its bytes, under the first offset that it stands for."""
+    error = BadMessage(record.cause if record.first == record.offset else str(record))
+    return dead_letter(record.topic, record.partition, record.as_fetched(), error, b"read")
 
 
 def _fill_times(rows: Rows, records: Sequence[Record]) -> None:

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-
-from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError
 
 from recommender.errors import RecommenderError
 from recommender.ingest.ingest import Ingest
 from recommender.ingest.poison_records import Caution, Poisoned
 from recommender.kafka.admin import security_options
-from recommender.kafka.clients import close_consumer, open_consumer
+from recommender.kafka.log_reader import LogReader, reading_logs
 from recommender.kafka.topics import Finding
 from recommender.messages.ratings import RatingDecoder
 from recommender.settings import Settings
@@ -23,11 +19,7 @@ from recommender.worker.learning import CHUNK
 
 logger = logging.getLogger(__name__)
 
-CONNECT_SECONDS = 10.0
-POLL_MILLISECONDS = 500
 POLL_RECORDS = 20_000
-#: For so long a broker may send nothing although there is more to read.
-PATIENCE = 30.0
 
 #: Told the partition, how many of its records were read, and how many there are.
 Advance = Callable[[int, int, int], None]
@@ -43,7 +35,7 @@ class LogPass:
     Parameters
     ----------
     config : Settings
-    consumer : KafkaConsumer
+    reader : LogReader
     topic : Finding
         The ratings topic.
     options : ShardOptions
@@ -55,7 +47,7 @@ class LogPass:
     def __init__(
         self,
         config: Settings,
-        consumer: KafkaConsumer,
+        reader: LogReader,
         topic: Finding,
         options: ShardOptions,
         advance: Advance = lambda *_: None,
@@ -65,7 +57,7 @@ class LogPass:
         feedback = options.feedback
         decoder = RatingDecoder(feedback.low, feedback.high, skips=feedback.skips)
         self._ingest = Ingest(topic.topic, topic.partitions, decoder)
-        self._broker, self._consumer, self._topic = config.broker, consumer, topic.topic
+        self._reader, self._topic = reader, topic.topic
         self._options, self._advance, self._allow_gap = options, advance, allow_gap
 
     def learn(self, partition: int, stop_at: int, look: Callable[[Shard], None]) -> Shard:
@@ -77,7 +69,9 @@ class LogPass:
         Raises
         ------
         LogPassError
-            The log does not begin at offset 0, or the broker stops answering.
+            The log does not begin at offset 0.
+        LogReadError
+            The broker stops answering, or the log loses what comes next while it is read.
         """
         caution = Caution()
         while True:
@@ -89,7 +83,7 @@ class LogPass:
     def _from_start(
         self, partition: int, stop_at: int, look: Callable[[Shard], None], caution: Caution
     ) -> Shard:
-        begin, end = self._range(partition)
+        ((begin, end, _),) = self._reader.spans(self._topic, [partition])
         if begin > 0 and not self._allow_gap:
             raise LogPassError(
                 f"{self._topic}[{partition}] begins at offset {begin}: what came before is no longer in the "
@@ -122,15 +116,11 @@ class LogPass:
 
         Raises
         ------
-        LogPassError
+        LogReadError
             The log has lost what comes next, or the broker stops answering.
         Poisoned
             A model raised: an earlier state of the shard has to follow again, with the same `caution`.
         """
-        if shard.offset < stop and self._range(shard.partition)[0] > shard.offset:
-            raise LogPassError(
-                f"{self._topic}[{shard.partition}] has lost offset {shard.offset}, which comes next"
-            )
         return self._read(shard, stop, caution, CHUNK)
 
     def _read(
@@ -142,47 +132,23 @@ class LogPass:
         advance: Callable[[int], None] = lambda position: None,
     ) -> Shard:
         """Learn up to an offset, in runs of at most so many records."""
-        tp = TopicPartition(self._topic, shard.partition)
-        self._consumer.assign([tp])
-        self._consumer.seek(tp, shard.offset)
-        heard = time.monotonic()
-        while shard.offset < stop and self._consumer.position(tp) < stop:
-            for records in self._consumer.poll(timeout_ms=POLL_MILLISECONDS, max_records=run).values():
-                heard = time.monotonic()
-                records = [record for record in records if record.offset < stop]
-                if records:
-                    shard, _ = caution.learn(self._ingest, shard, records)
-            advance(self._consumer.position(tp))
-            self._require_heard(tp, heard)
+        if shard.offset >= stop:
+            return shard
+        self._reader.start(self._topic, shard.partition, shard.offset)
+        position = shard.offset
+        while position < stop:
+            records = [record for record in self._reader.read(run) if record.offset < stop]
+            position = self._reader.position
+            if records:
+                shard, _ = caution.learn(self._ingest, shard, records)
+            advance(position)
+        # What is no record may come last.
+        shard.offset = stop
         return shard
-
-    def _require_heard(self, tp: TopicPartition, heard: float) -> None:
-        if time.monotonic() - heard > PATIENCE:
-            raise LogPassError(
-                f"Kafka at {self._broker} has sent nothing for {PATIENCE:.0f} s, while reading "
-                f"{tp.topic}[{tp.partition}] at offset {self._consumer.position(tp)}"
-            )
-
-    def _range(self, partition: int) -> tuple[int, int]:
-        """Where a partition of the log begins and ends."""
-        tp = TopicPartition(self._topic, partition)
-        try:
-            begins = self._consumer.beginning_offsets([tp])
-            return int(begins[tp]), int(self._consumer.end_offsets([tp])[tp])
-        except KafkaError as error:
-            raise LogPassError(
-                f"Kafka at {self._broker} does not say where {tp.topic}[{tp.partition}] begins: {error}"
-            ) from None
 
 
 @contextmanager
-def reading(config: Settings) -> Iterator[KafkaConsumer]:
-    """A consumer without a group, closed at the end."""
-    try:
-        consumer, _ = open_consumer(config.broker, CONNECT_SECONDS, security_options(config))
-    except KafkaError as error:
-        raise LogPassError(f"Kafka at {config.broker} cannot be read: {error}") from None
-    try:
-        yield consumer
-    finally:
-        close_consumer(consumer)
+def reading(config: Settings) -> Iterator[LogReader]:
+    """A reader of logs, closed at the end."""
+    with reading_logs(config.broker, security_options(config)) as reader:
+        yield reader

@@ -198,8 +198,8 @@ class _Successor:
     def follow(self, stop: int) -> None:
         """Learn the log up to an offset."""
         if self._log is None:
-            consumer = self._opened.enter_context(reading(self._config))
-            self._log = LogPass(self._config, consumer, self._topic, self._way.options)
+            reader = self._opened.enter_context(reading(self._config))
+            self._log = LogPass(self._config, reader, self._topic, self._way.options)
         while True:
             try:
                 self.shard = self._log.follow(self.shard, stop, self._caution)

@@ -100,6 +100,7 @@ class Learner:
                 held.tainted = spoiled or bool(letters)
                 await give_way(self._pace.seconds)
                 held.tainted = True
+        held.shard.offset = max(held.shard.offset, batch.end)
         if letters:
             # All at once: while they are on their way nothing is learned.
             await self._send_all(self._dead_letter_topic, letters)

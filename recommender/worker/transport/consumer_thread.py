@@ -3,12 +3,16 @@
 Each batch that it hands over says from which offset it was fetched. Kafka's protocol has that in the request,
 not in the answer, and aiokafka keeps it to itself. So here is noted, for each partition, what was asked for
 last and what was handed over since then. Nobody but us moves the place where a partition is read.
+
+Of transactions only those that were committed are read. One that is still open holds back what comes after it
+in its partition, and nothing else.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -16,6 +20,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from aiokafka import AIOKafkaConsumer
+from aiokafka.consumer.fetcher import READ_UNCOMMITTED
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import (
     IllegalStateError,
@@ -29,6 +34,7 @@ from faust.types import TP
 from mode import Service
 
 from recommender.errors import RecommenderError
+from recommender.kafka import aiokafka_records
 from recommender.worker.demand import Demand
 from recommender.worker.transport import bootstrap_patch
 from recommender.worker.transport.batch import Batch
@@ -56,7 +62,7 @@ class Span:
     Attributes
     ----------
     begins, ends : int
-        The first offset of its log, and the one after the last.
+        The first offset of its log, and the one after the last, be it of a transaction that is still open.
     committed : int or None
         What the group has committed, if it has.
     """
@@ -107,6 +113,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         consumer._partition_assignment_strategy = (RangePartitionAssignor,)
         # Else aiokafka goes on elsewhere without a word where Kafka has deleted what it asks for.
         consumer._auto_offset_reset = "none"
+        consumer._isolation_level = "read_committed"
+        aiokafka_records.read_past_errors()
         bootstrap_patch.begin_with_brokers(consumer._client)
         return consumer
 
@@ -168,11 +176,16 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             raise
         if any(tp.topic not in self._bare for tp in fetched):
             self._demand.asked()
-        return {
+        batches = {
             tp: [self._batch(consumer, tp, records)]
             for tp, records in fetched.items()
             if not self._put_back(consumer, tp, number)
         }
+        for tp in active_partitions - fetched.keys():
+            passed = self._passed(consumer, tp, number)
+            if passed is not None:
+                batches[tp] = [passed]
+        return batches
 
     def _few_that_wait(self, consumer: AIOKafkaConsumer, partitions: set[TP]) -> set[TP]:
         """The partitions to take alone now, if any: requests go ahead of thousands of ratings.
@@ -202,9 +215,17 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         reading = self._reading(consumer, tp)
         if reading is None:
             return Batch(tp.topic, tp.partition, records)
-        batch = Batch(tp.topic, tp.partition, records, reading.position, reading.begins)
-        reading.position = batch.offset + 1
+        end = _notes(consumer, tp).position
+        batch = Batch(tp.topic, tp.partition, records, reading.position, reading.begins, end)
+        reading.position = batch.end
         return batch
+
+    def _passed(self, consumer: AIOKafkaConsumer, tp: TP, number: int) -> Batch | None:
+        """A batch without records, where there was something else: it is not to count as lag."""
+        reading, notes = self._reading(consumer, tp), _notes(consumer, tp)
+        if reading is None or number <= reading.sought_after or not notes.has_valid_position:
+            return None
+        return self._batch(consumer, tp, []) if notes.position > reading.position else None
 
     async def _find_again(self, consumer: AIOKafkaConsumer, lost: Mapping[TopicPartition, int]) -> None:
         """Go on where the log begins, if Kafka has deleted what comes before that."""
@@ -245,9 +266,13 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
     async def _spans(self, partitions: Collection[TP]) -> dict[TP, Span]:
         consumer, theirs = self._ensure_consumer(), [TopicPartition(*tp) for tp in partitions]
+        # The consumer's own tells where an open transaction begins. What was read further once, by a reader
+        # that did not mind, must not look like a log that was cut off.
+        all_of_it = copy.copy(consumer._fetcher)
+        all_of_it._isolation_level = READ_UNCOMMITTED
         begins, ends, *committed = await asyncio.gather(
             consumer.beginning_offsets(theirs),
-            consumer.end_offsets(theirs),
+            all_of_it.end_offsets(theirs, consumer._request_timeout_ms),
             *map(consumer.committed, theirs),
         )
         found = zip(partitions, theirs, committed, strict=True)
