@@ -11,12 +11,39 @@ from __future__ import annotations
 
 import math
 
-from recommender.messages.ratings import MAX_ID_BYTES, MAX_TIMESTAMP, SURE_CHARACTERS
+from recommender.messages.ratings import MAX_ID_BYTES, MAX_TIMESTAMP, SURE_CHARACTERS, Rating
 
 #: From -1 of signed ratings to 5 of the others.
 KNOWN_SCALE = (-1.0, 5.0)
 #: How many of them a second has.
 UNITS = {"milliseconds": 1e3, "microseconds": 1e6, "nanoseconds": 1e9}
+
+
+def is_plain(rating: Rating, scale: tuple[float, float]) -> bool:
+    """A rating that has no fault, as most; where it is not plain, `fault` looks closer."""
+    user, item, value, timestamp = rating
+    return (
+        0 < len(user) <= SURE_CHARACTERS
+        and 0 < len(item) <= SURE_CHARACTERS
+        and user.isascii()
+        and item.isascii()
+        and (value is None or scale[0] <= value <= scale[1])
+        and (timestamp is None or 0 <= timestamp <= MAX_TIMESTAMP)
+    )
+
+
+def fault(rating: Rating, scale: tuple[float, float]) -> str:
+    """What is wrong with a rating, named by its field; empty where a worker with this scale takes it."""
+    user, item, value, timestamp = rating
+    for name, wrong in (
+        ("user", id_fault(user)),
+        ("item", id_fault(item)),
+        ("rating", "" if value is None else rating_fault(value, *scale)),
+        ("timestamp", "" if timestamp is None else timestamp_fault(timestamp)),
+    ):
+        if wrong:
+            return f"{name} {wrong}"
+    return ""
 
 
 def id_fault(text: str) -> str:

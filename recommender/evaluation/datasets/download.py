@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from recommender.evaluation.datasets.formats import SourceError
+from producers.lines import SourceError
 
 ZIP_URL = "https://files.grouplens.org/datasets/movielens/ml-100k.zip"
 #: As GroupLens publishes it beside the archive.
