@@ -8,7 +8,6 @@ log drops the same records, and nothing about them has to be remembered.
 from __future__ import annotations
 
 import logging
-import traceback
 from collections.abc import Sequence
 
 import numpy as np
@@ -114,7 +113,7 @@ def learn_around(ingest: Ingest, shard: Shard, records: Sequence[Record]) -> tup
             said = last_line(error)
             place = (ingest.topic, shard.partition, records[0].offset)
             logger.error("%s[%d] offset %d cannot be learned and is a dead letter: %s", *place, said)
-            return fresh, ingest.drop(fresh, records[0], error, said)
+            return fresh, ingest.drop(fresh, records[0], said)
     middle = len(records) // 2
     shard, first = learn_around(ingest, fresh, records[:middle])
     shard, second = learn_around(ingest, shard, records[middle:])
@@ -122,6 +121,7 @@ def learn_around(ingest: Ingest, shard: Shard, records: Sequence[Record]) -> tup
     first.skipped += second.skipped
     first.dead_letters += second.dead_letters
     first.forwards += second.forwards
+    first.refusals += second.refusals
     return shard, first
 
 
@@ -131,5 +131,6 @@ def copied(shard: Shard) -> Arrays:
 
 
 def last_line(error: Exception) -> str:
-    """The last line of an exception's traceback."""
-    return "".join(traceback.format_exception_only(error)).strip().splitlines()[-1]
+    """The name of an exception's class, and the last line of what it says."""
+    lines = str(error).strip().splitlines()
+    return ": ".join([type(error).__name__, *lines[-1:]])

@@ -50,6 +50,8 @@ logger = logging.getLogger(__name__)
 REPLY_COMMIT_INTERVAL = 1.0
 BROKER_LOOK_INTERVAL = 2.0
 TOPIC_LOOK_INTERVAL = 10.0
+#: How often it is looked whether dead letters are to be told of.
+LETTER_LOOK_INTERVAL = 5.0
 #: Between two saves lies at least so many times what writing took: large states do not keep the disk busy.
 SAVE_PACE = 4
 
@@ -245,6 +247,15 @@ def _add_watching(app: WorkerApp, config: Settings) -> None:
         while not app.should_stop:
             await app.sleep(BROKER_LOOK_INTERVAL)
             await broker.look()
+
+    @app.task
+    async def watch_dead_letters() -> None:
+        try:
+            while not app.should_stop:
+                await app.sleep(LETTER_LOOK_INTERVAL)
+                app.metrics.refusals.tell()
+        finally:
+            app.metrics.refusals.tell(at_once=True)
 
     @app.task
     async def watch_topic() -> None:

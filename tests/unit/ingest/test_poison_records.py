@@ -19,6 +19,7 @@ from recommender.ingest.poison_records import Caution, Poisoned, learn_around
 from recommender.kafka.log_reader import Span
 from recommender.kafka.topics import Finding
 from recommender.messages.ratings import RatingDecoder
+from recommender.messages.refusals import Kind
 from recommender.models import popular, registry
 from recommender.retraining.log_replay import LogPass
 from recommender.settings import Settings
@@ -142,8 +143,10 @@ def test_a_letter_says_what_was_raised() -> None:
     assert said["trace"] == b"\xff"
     assert said["__connect.errors.stage"] == b"learn"
     assert said["__connect.errors.offset"] == b"7"
-    assert said["__connect.errors.exception.class.name"] == b"builtins.ZeroDivisionError"
-    assert said["__connect.errors.exception.message"] == b"cannot be learned"
+    assert said["__connect.errors.exception.class.name"] == b"recommender.LearnFailed"
+    assert said["__connect.errors.exception.message"] == b"ZeroDivisionError: cannot be learned"
+    (refusal,) = outcome.refusals
+    assert (refusal.kind, refusal.offset) == (Kind.LEARN_FAILED, 7)
 
 
 @few
