@@ -1,7 +1,7 @@
 """What aiokafka's consumer makes of fetched bytes: records, and a way past what cannot be read.
 
-This and `recommender.worker.transport.unwrapped_records` are all that is changed in how it reads. Its fetcher looks both
-classes up under these names when a fetch comes back.
+This and `recommender.worker.transport.unwrapped_records` are all that is changed in how it reads. Its fetcher
+looks both classes up under these names when a fetch comes back.
 """
 
 from __future__ import annotations

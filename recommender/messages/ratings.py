@@ -2,8 +2,8 @@
 
 Everything is JSON; a rating or request with the header ``content-type: application/msgpack`` is
 MessagePack. Unknown fields are ignored, so that producers may be ahead of the worker. See
-`recommender.messages.requests` and `recommender.messages.responses` for the rest, and `recommender.messages.refusals` for what is said
-of a record that is refused.
+`recommender.messages.requests` and `recommender.messages.responses` for the rest, and
+`recommender.messages.refusals` for what is said of a record that is refused.
 """
 
 from __future__ import annotations

@@ -143,8 +143,8 @@ def test_marks_at_the_end_are_no_lag(running: Running, transactions: Transaction
         transactions.abort()
     # Behind the record its mark, the aborted record and that one's mark.
     wait_until(lambda: running.worker.shards[1]["offset"] == last + 4, PATIENCE, running.worker.log)
-    for topic in (running.topics.ratings, running.topics.requests):
-        wait_until(lambda topic=topic: lag(running, topic) == 0, PATIENCE, f"{topic}: {lag(running, topic)}")
+    both = (running.topics.ratings, running.topics.requests)
+    wait_until(lambda: all(lag(running, topic) == 0 for topic in both), PATIENCE, running.worker.log)
     with asking(running.kafka, running.topics) as asker:
         assert asker.ask({"user": SECOND, "after": last + 3}).body["ok"]
     running.oracle.assert_agrees(running.worker)
