@@ -110,7 +110,10 @@ def ask(
     settings = settings_room.load(broker=broker)
     titles = _titles(source)
     given = user, n, items, exclude or (), include_rated, after, arm
-    request = encode_request(*given, similar_to=similar_to, explain=explain, explore=explore)
+    try:
+        request = encode_request(*given, similar_to=similar_to, explain=explain, explore=explore)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
     try:
         with Client(
             settings.broker, settings.topic_prefix, security_options(settings), connect_timeout=0

@@ -29,6 +29,7 @@ from recommender.ingest.ingest import Record
 from recommender.messages import recommendations_log
 from recommender.messages.partitioning import partition_of
 from recommender.messages.ratings import BadMessage, Rating, RatingDecoder
+from recommender.messages.unreadable import Unreadable
 from recommender.shard.feedback import Feedback
 
 #: One day, in seconds.
@@ -140,6 +141,9 @@ class JoinedLogs:
     def _look_closely(self, partition: int, record: Record) -> Rating | None:
         """The rating in a record that is not plain, if it counts in this partition."""
         pair = self._pairs[partition]
+        if isinstance(record, Unreadable):
+            pair.ratings.is_bad(record, record.cause)
+            return None
         try:
             rating = self._decoder.decode(record.value, record.headers)
         except BadMessage as error:
@@ -156,6 +160,9 @@ class JoinedLogs:
         progress = pair.recommendations
         found, written = [], []
         for record in _new(progress, records):
+            if isinstance(record, Unreadable):
+                progress.is_bad(record, record.cause)
+                continue
             try:
                 logged = recommendations_log.decode(record.value)
             except BadMessage as error:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from recommender.errors import RecommenderError
@@ -14,8 +12,9 @@ from recommender.experiments.log_join import JoinedLogs
 from recommender.experiments.log_progress import Progress
 from recommender.ingest.ingest import Record
 from recommender.kafka.admin import open_admin, security_options
+from recommender.kafka.log_reader import LogReader
 from recommender.kafka.topics import Topics, identify
-from recommender.retraining.log_replay import PATIENCE, POLL_MILLISECONDS, POLL_RECORDS, reading
+from recommender.retraining.log_replay import POLL_RECORDS, reading
 from recommender.settings import Settings
 
 #: Told how many records of how many were read.
@@ -96,7 +95,9 @@ def read(settings: Settings, logs: Logs, joined: JoinedLogs, advance: Advance) -
     Raises
     ------
     ReadingError
-        The broker stops answering, or a topic ends before what was read of it.
+        A topic ends before what was read of it.
+    LogReadError
+        The broker stops answering, or retention overtakes the reading.
     """
     with reading(settings) as ratings, reading(settings) as recommendations:
         both = (
@@ -104,7 +105,7 @@ def read(settings: Settings, logs: Logs, joined: JoinedLogs, advance: Advance) -
             _Log(recommendations, logs.recommendations, joined.recommendations, joined.take_recommendations),
         )
         # Both at one moment, and before anything is read.
-        ranges = [_ranges(log, settings.broker) for log in both]
+        ranges = [_ranges(log) for log in both]
         gaps = [gap for log, known in zip(both, ranges, strict=True) for gap in _gaps(log, known)]
         lengths = [sum(each.left for each in known) for known in ranges]
         for partition in range(logs.partitions):
@@ -118,7 +119,7 @@ def read(settings: Settings, logs: Logs, joined: JoinedLogs, advance: Advance) -
 class _Log:
     """One of the topics and what its records are given to."""
 
-    consumer: KafkaConsumer
+    reader: LogReader
     topic: str
     progress: list[Progress]
     take: Callable[[int, list[Record]], None]
@@ -131,6 +132,7 @@ class _Range:
     first: int
     offset: int
     end: int
+    written: int
 
     @property
     def left(self) -> int:
@@ -141,16 +143,12 @@ def _left(ranges: list[list[_Range]]) -> int:
     return sum(each.left for known in ranges for each in known)
 
 
-def _ranges(log: _Log, broker: str) -> list[_Range]:
+def _ranges(log: _Log) -> list[_Range]:
     """What is to be read of each partition as of this moment."""
-    partitions = [TopicPartition(log.topic, number) for number in range(len(log.progress))]
-    try:
-        starts, ends = log.consumer.beginning_offsets(partitions), log.consumer.end_offsets(partitions)
-    except KafkaError as error:
-        raise ReadingError(f"Kafka at {broker} does not say where {log.topic} ends: {error}") from None
+    spans = log.reader.spans(log.topic, range(len(log.progress)))
     return [
-        _Range(starts[tp], max(starts[tp], each.offset), ends[tp])
-        for tp, each in zip(partitions, log.progress, strict=True)
+        _Range(span.begins, max(span.begins, each.offset), span.ends, span.written)
+        for span, each in zip(spans, log.progress, strict=True)
     ]
 
 
@@ -159,10 +157,10 @@ def _gaps(log: _Log, ranges: list[_Range]) -> list[str]:
     gaps = []
     for number, (progress, known) in enumerate(zip(log.progress, ranges, strict=True)):
         place = f"{log.topic}[{number}]"
-        if progress.offset > known.end:
+        if progress.offset > known.written:
             raise ReadingError(
-                f"{place} ends at offset {known.end}, but was read up to offset {progress.offset} before: "
-                "records are gone; another --state starts over"
+                f"{place} ends at offset {known.written}, but was read up to offset {progress.offset} "
+                "before: records are gone; another --state starts over"
             )
         if 0 < progress.offset < known.first:
             gaps.append(
@@ -180,9 +178,7 @@ def _read_pair(
     never go on with them (seen with kafka-python 3.0.12).
     """
     for log, known in pair:
-        tp = TopicPartition(log.topic, partition)
-        log.consumer.assign([tp])
-        log.consumer.seek(tp, known.offset)
+        log.reader.start(log.topic, partition, known.offset)
     (ratings, of_ratings), (recommendations, of_recommendations) = pair
     while of_ratings.left or of_recommendations.left:
         behind = joined.ahead(partition) > 0
@@ -196,19 +192,8 @@ def _read_pair(
 
 def _poll(log: _Log, partition: int, known: _Range) -> None:
     """Read on in one partition."""
-    tp = TopicPartition(log.topic, partition)
-    begun = time.monotonic()
-    while True:
-        records = log.consumer.poll(timeout_ms=POLL_MILLISECONDS, max_records=POLL_RECORDS).get(tp, [])
-        # Also moves past what is no record, as the marks of transactions.
-        position = log.consumer.position(tp)
-        if position > known.offset:
-            break
-        if time.monotonic() - begun > PATIENCE:
-            raise ReadingError(
-                f"Kafka has sent nothing for {PATIENCE:.0f} s, while reading {log.topic}[{partition}] at "
-                f"offset {position} of {known.end}"
-            )
+    records = log.reader.read(POLL_RECORDS)
+    # Also past what is no record, as the marks of transactions.
+    known.offset = log.reader.position
     # What came after the look at the ends is for the next time: both logs end at one moment.
     log.take(partition, [record for record in records if record.offset < known.end])
-    known.offset = position

@@ -18,6 +18,8 @@ from recommender.history.id_table import USER
 from recommender.ingest.forwarded import SOURCE, source_of
 from recommender.messages.partitioning import partition_of, partition_of_bytes
 from recommender.messages.ratings import BadMessage, Headers, Rating, RatingDecoder, Rows, header
+from recommender.messages.refusals import BAD_MESSAGE_CLASS, LEARN_FAILED_CLASS, Kind, Refusal
+from recommender.messages.unreadable import Unreadable
 from recommender.shard.shard import Shard
 
 
@@ -54,12 +56,15 @@ class Outcome:
     skipped : int
         Those that do not teach: 0 or ``"skip"`` of signed ratings.
     dead_letters, forwards : list of Outgoing
+    refusals : list of Refusal
+        Why each of the dead letters is one.
     """
 
     learned: int = 0
     skipped: int = 0
     dead_letters: list[Outgoing] = field(default_factory=list)
     forwards: list[Outgoing] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)
 
 
 class Ingest:
@@ -143,10 +148,16 @@ class Ingest:
 
     def _look_at(self, shard: Shard, record: Record, outcome: Outcome) -> Rating | None:
         """The rating in a record, if it is to be learned here; what goes elsewhere is put into `outcome`."""
+        if isinstance(record, Unreadable):
+            outcome.dead_letters.append(unread_letter(record))
+            outcome.refusals.append(
+                Refusal(Kind.UNREADABLE, self.topic, shard.partition, record.first, record.cause)
+            )
+            return None
         try:
             rating = self._decoder.decode(record.value, record.headers)
         except BadMessage as error:
-            outcome.dead_letters.append(self._dead_letter(shard.partition, record, error, b"decode"))
+            self._refuse(outcome, shard.partition, record, b"decode", error.kind, str(error))
             return None
         if self.partitions > 1 and rating.user not in shard.users:
             owner = partition_of(rating.user, self.partitions)
@@ -155,28 +166,28 @@ class Ingest:
                 return None
         return rating if not record.headers or self._is_first(shard, record) else None
 
-    def drop(self, shard: Shard, record: Record, error: Exception, said: str) -> Outcome:
+    def drop(self, shard: Shard, record: Record, said: str) -> Outcome:
         """Move the shard's offset past a record that it cannot learn; the record's dead letter.
 
         Parameters
         ----------
         shard : Shard
         record : Record
-        error : Exception
-            What learning it raised.
         said : str
-            What the dead letter says about it.
+            What learning it raised.
         """
         shard.offset = record.offset + 1
-        return Outcome(dead_letters=[self._dead_letter(shard.partition, record, error, b"learn", said)])
+        outcome = Outcome()
+        self._refuse(outcome, shard.partition, record, b"learn", Kind.LEARN_FAILED, said)
+        return outcome
 
     def _send_on(self, outcome: Outcome, here: int, owner: int, record: Record, rating: Rating) -> None:
         if header(record.headers, SOURCE) is not None:
-            error = BadMessage(
+            reason = (
                 f"user {rating.user!r} belongs to partition {owner} of {self.partitions}, but the rating "
                 f"was forwarded to partition {here}: did the number of partitions change?"
             )
-            outcome.dead_letters.append(self._dead_letter(here, record, error, b"route"))
+            self._refuse(outcome, here, record, b"route", Kind.WRONG_PARTITION, reason)
             return
         headers = [*record.headers, (SOURCE, f"{here}:{record.offset}".encode())]
         outcome.forwards.append(
@@ -188,24 +199,37 @@ class Ingest:
         source = source_of(record.headers, self.partitions)
         return source is None or shard.forwarded.is_first(*source)
 
-    def _dead_letter(
-        self, partition: int, record: Record, error: Exception, stage: bytes, said: str = ""
-    ) -> Outgoing:
-        """The record untouched, with what is wrong with it in the headers that Kafka Connect uses."""
-        message = (said or str(error))[:1000].encode(errors="replace")
-        name = f"{type(error).__module__}.{type(error).__qualname__}".encode()
-        headers = [
-            *record.headers,
-            ("__connect.errors.topic", self.topic.encode()),
-            ("__connect.errors.partition", b"%d" % partition),
-            ("__connect.errors.offset", b"%d" % record.offset),
-            ("__connect.errors.exception.class.name", name),
-            ("__connect.errors.exception.message", message),
-            ("__connect.errors.stage", stage),
-        ]
-        # The client refuses a record that is null in both, which others send: its letter has an empty key.
-        key = b"" if record.key is None and record.value is None else record.key
-        return Outgoing(partition, key, record.value, record.timestamp, headers)
+    def _refuse(
+        self, outcome: Outcome, partition: int, record: Record, stage: bytes, kind: Kind, reason: str
+    ) -> None:
+        """Put the record's dead letter into an outcome, and why it is one."""
+        outcome.dead_letters.append(dead_letter(self.topic, partition, record, stage, kind, reason))
+        outcome.refusals.append(Refusal(kind, self.topic, partition, record.offset, reason))
+
+
+def dead_letter(
+    topic: str, partition: int, record: Record, stage: bytes, kind: Kind, reason: str
+) -> Outgoing:
+    """A record untouched, with what is wrong with it in the headers that Kafka Connect uses."""
+    name = LEARN_FAILED_CLASS if kind is Kind.LEARN_FAILED else BAD_MESSAGE_CLASS
+    headers = [
+        *record.headers,
+        ("__connect.errors.topic", topic.encode()),
+        ("__connect.errors.partition", b"%d" % partition),
+        ("__connect.errors.offset", b"%d" % record.offset),
+        ("__connect.errors.exception.class.name", name.encode()),
+        ("__connect.errors.exception.message", reason[:1000].encode(errors="replace")),
+        ("__connect.errors.stage", stage),
+    ]
+    # The client refuses a record that is null in both, which others send: its letter has an empty key.
+    key = b"" if record.key is None and record.value is None else record.key
+    return Outgoing(partition, key, record.value, record.timestamp, headers)
+
+
+def unread_letter(record: Unreadable) -> Outgoing:
+    """The dead letter of what could not be read: its bytes, under the first offset that it stands for."""
+    reason = record.cause if record.first == record.offset else str(record)
+    return dead_letter(record.topic, record.partition, record.as_fetched(), b"read", Kind.UNREADABLE, reason)
 
 
 def _fill_times(rows: Rows, records: Sequence[Record]) -> None:

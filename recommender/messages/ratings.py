@@ -2,12 +2,13 @@
 
 Everything is JSON; a rating or request with the header ``content-type: application/msgpack`` is
 MessagePack. Unknown fields are ignored, so that producers may be ahead of the worker. See
-`recommender.messages.requests` and `recommender.messages.responses` for the rest.
+`recommender.messages.requests` and `recommender.messages.responses` for the rest, and
+`recommender.messages.refusals` for what is said of a record that is refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
@@ -15,6 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recommender.ingest import rating_json
+from recommender.messages.content_types import Headers as Headers
+from recommender.messages.content_types import content_type, is_msgpack
+from recommender.messages.refusals import BadMessage as BadMessage
+from recommender.messages.refusals import Kind, kind_of_path, refused
 
 #: The longest id, in bytes of UTF-8.
 MAX_ID_BYTES = 256
@@ -27,13 +32,8 @@ MAX_TIMESTAMP = 32_503_680_000
 #: What may stand for the rating 0 where ratings are signed.
 SKIP = "skip"
 
-Headers = Sequence[tuple[str, bytes]]
 Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_BYTES)]
 Timestamp = Annotated[float, msgspec.Meta(ge=0, le=MAX_TIMESTAMP)]
-
-
-class BadMessage(ValueError):
-    """A record that is not what its topic holds; the text says what is wrong with it, and where."""
 
 
 class Rating(NamedTuple):
@@ -131,13 +131,15 @@ class RatingDecoder:
         if headers:
             decode = decoder_for(headers, self._json, self._msgpack)
         if value is None:
-            raise BadMessage("the value is null: expected a rating")
+            raise BadMessage("the value is null: expected a rating", Kind.NULL_VALUE)
         if len(value) > MAX_RATING_BYTES:
-            raise BadMessage(f"the value has {len(value)} bytes: expected at most {MAX_RATING_BYTES}")
+            raise BadMessage(
+                f"the value has {len(value)} bytes: expected at most {MAX_RATING_BYTES}", Kind.TOO_LARGE
+            )
         try:
             wire: Any = decode(value)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise BadMessage(_explain_rating(error, value, self.skips)) from None
+            raise _explained(refused(error, value, headers), value, self.skips) from None
         user, item = wire.user, wire.item
         if user.__class__ is int or len(user) > SURE_CHARACTERS:
             user = identifier(user, "$.user")
@@ -174,17 +176,9 @@ def header(headers: Headers, *names: str) -> bytes | None:
     return None
 
 
-def decoder_for(headers: Headers, json: Callable[[bytes], Any], msgpack: Callable[[bytes], Any]) -> Any:
-    content_type = header(headers, "content-type")
-    if content_type is None:
-        return json
-    kind = content_type.partition(b";")[0].strip().lower()
-    if kind == b"application/json":
-        return json
-    if kind in (b"application/msgpack", b"application/x-msgpack", b"application/vnd.msgpack"):
-        return msgpack
-    shown = content_type[:64].decode("utf-8", "replace")
-    raise BadMessage(f"content-type is {shown!r}: expected application/json or application/msgpack")
+def decoder_for(headers: Headers, json: Any, msgpack: Any) -> Any:
+    """The decoder for a record with these headers: JSON's, unless they say MessagePack."""
+    return msgpack if is_msgpack(content_type(headers)) else json
 
 
 def identifier(value: str | int, path: str) -> str:
@@ -192,27 +186,24 @@ def identifier(value: str | int, path: str) -> str:
     try:
         text = str(value)
     except ValueError:  # Python refuses to print integers of thousands of digits
-        raise BadMessage(f"an integer of more than {MAX_ID_BYTES} digits - at `{path}`") from None
+        raise BadMessage(
+            f"an integer of more than {MAX_ID_BYTES} digits - at `{path}`", kind_of_path(path)
+        ) from None
     size = len(text.encode())
     if size > MAX_ID_BYTES:
-        raise BadMessage(f"expected an id of at most {MAX_ID_BYTES} bytes, got {size} - at `{path}`")
+        raise BadMessage(
+            f"expected an id of at most {MAX_ID_BYTES} bytes, got {size} - at `{path}`", kind_of_path(path)
+        )
     return text
 
 
-def explain(error: Exception) -> str:
-    if isinstance(error, RecursionError):
-        return "the value is nested too deeply"
-    if isinstance(error, UnicodeDecodeError):
-        return f"the value is not UTF-8: {error.reason} at byte {error.start}"
-    text = str(error)
-    return f"{text} (timestamps are in seconds)" if text.endswith("`$.timestamp`") else text
-
-
-def _explain_rating(error: Exception, value: bytes, skips: bool) -> str:
+def _explained(error: BadMessage, value: bytes, skips: bool) -> BadMessage:
     """What is wrong with a rating; with what else it might be where it is text."""
-    text = explain(error)
-    if not text.endswith("`$.rating`"):
-        return text
+    text = str(error)
+    if error.kind is not Kind.BAD_RATING:
+        return error
     if skips:
-        return text.replace("Invalid enum value", "Expected a number, null or 'skip', got")
-    return f"{text} ('skip' is for the feedback policy signed)" if b'"skip"' in value else text
+        text = text.replace("Invalid enum value", "Expected a number, null or 'skip', got")
+    elif b'"skip"' in value:
+        text += " ('skip' is for the feedback policy signed)"
+    return BadMessage(text, error.kind)

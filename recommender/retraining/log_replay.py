@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-
-from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError
 
 from recommender.errors import RecommenderError
 from recommender.journal.replica import Poisoned, Replica
 from recommender.journal.rules import rule_of
 from recommender.kafka.admin import security_options
-from recommender.kafka.clients import close_consumer, open_consumer
+from recommender.kafka.log_reader import LogReader, reading_logs
 from recommender.kafka.topics import Finding
 from recommender.settings import Settings
 from recommender.shard.options import ShardOptions
 
 logger = logging.getLogger(__name__)
 
-CONNECT_SECONDS = 10.0
-POLL_MILLISECONDS = 500
 POLL_RECORDS = 2_000
-#: For so long a broker may send nothing although there is more to read.
-PATIENCE = 30.0
 
 #: Told the partition of the journal, how many of its records were read, and how many there are.
 Advance = Callable[[int, int, int], None]
@@ -40,8 +32,7 @@ class JournalReplay:
 
     Parameters
     ----------
-    config : Settings
-    consumer : KafkaConsumer
+    reader : LogReader
     topic : Finding
         The journal.
     options : ShardOptions
@@ -52,15 +43,14 @@ class JournalReplay:
 
     def __init__(
         self,
-        config: Settings,
-        consumer: KafkaConsumer,
+        reader: LogReader,
         topic: Finding,
         options: ShardOptions,
         advance: Advance = lambda *_: None,
         *,
         allow_gap: bool = False,
     ) -> None:
-        self._broker, self._consumer, self._topic = config.broker, consumer, topic
+        self._reader, self._topic = reader, topic
         self._options, self._advance, self._allow_gap = options, advance, allow_gap
 
     def new(self, partition: int) -> Replica:
@@ -75,7 +65,9 @@ class JournalReplay:
         Raises
         ------
         LogPassError
-            The journal does not begin at offset 0, or the broker stops answering.
+            The journal does not begin at offset 0.
+        LogReadError
+            The broker stops answering, or the journal loses what comes next while it is read.
         BlockError
             A record of it is not a block that this version can read.
         """
@@ -91,7 +83,7 @@ class JournalReplay:
                 suspects = replica.suspects
 
     def _from_start(self, replica: Replica, stop_at: int, look: Callable[[Replica], None]) -> None:
-        begin, end = self._range(replica.partition)
+        ((begin, end, _),) = self._reader.spans(self._topic.topic, [replica.partition])
         if begin > 0 and not self._allow_gap:
             raise LogPassError(
                 f"{replica} begins at offset {begin}: what came before is no longer in the journal, and the "
@@ -113,59 +105,31 @@ class JournalReplay:
 
         Raises
         ------
-        LogPassError
+        LogReadError
             The journal has lost what comes next, or the broker stops answering.
         Poisoned
             A model raised: an earlier state has to follow again, with the same `suspects`.
         """
-        if replica.position < stop and self._range(replica.partition)[0] > replica.position:
-            raise LogPassError(f"{replica} has lost offset {replica.position}, which comes next")
         self._read(replica, stop)
 
     def _read(
         self, replica: Replica, stop: int, advance: Callable[[int], None] = lambda position: None
     ) -> None:
         """Learn up to an offset."""
-        tp = TopicPartition(self._topic.topic, replica.partition)
-        self._consumer.assign([tp])
-        self._consumer.seek(tp, replica.position)
-        heard = time.monotonic()
-        while replica.position < stop and self._consumer.position(tp) < stop:
-            for records in self._consumer.poll(timeout_ms=POLL_MILLISECONDS, max_records=POLL_RECORDS).values():
-                heard = time.monotonic()
-                records = [record for record in records if record.offset < stop]
-                if records:
-                    replica.apply(records)
-            advance(self._consumer.position(tp))
-            self._require_heard(tp, heard)
-
-    def _require_heard(self, tp: TopicPartition, heard: float) -> None:
-        if time.monotonic() - heard > PATIENCE:
-            raise LogPassError(
-                f"Kafka at {self._broker} has sent nothing for {PATIENCE:.0f} s, while reading "
-                f"{tp.topic}[{tp.partition}] at offset {self._consumer.position(tp)}"
-            )
-
-    def _range(self, partition: int) -> tuple[int, int]:
-        """Where a partition of the journal begins and ends."""
-        tp = TopicPartition(self._topic.topic, partition)
-        try:
-            begins = self._consumer.beginning_offsets([tp])
-            return int(begins[tp]), int(self._consumer.end_offsets([tp])[tp])
-        except KafkaError as error:
-            raise LogPassError(
-                f"Kafka at {self._broker} does not say where {tp.topic}[{tp.partition}] begins: {error}"
-            ) from None
+        if replica.position >= stop:
+            return
+        self._reader.start(self._topic.topic, replica.partition, replica.position)
+        position = replica.position
+        while position < stop:
+            records = [record for record in self._reader.read(POLL_RECORDS) if record.offset < stop]
+            position = self._reader.position
+            if records:
+                replica.apply(records)
+            advance(position)
 
 
 @contextmanager
-def reading(config: Settings) -> Iterator[KafkaConsumer]:
-    """A consumer without a group, closed at the end."""
-    try:
-        consumer, _ = open_consumer(config.broker, CONNECT_SECONDS, security_options(config))
-    except KafkaError as error:
-        raise LogPassError(f"Kafka at {config.broker} cannot be read: {error}") from None
-    try:
-        yield consumer
-    finally:
-        close_consumer(consumer)
+def reading(config: Settings) -> Iterator[LogReader]:
+    """A reader of logs, closed at the end."""
+    with reading_logs(config.broker, security_options(config)) as reader:
+        yield reader

@@ -109,7 +109,9 @@ def retrain(
     RetrainingError
         `to` cannot be used, or running workers cannot change to these settings.
     LogPassError
-        The log does not begin at its start, or the broker stops answering.
+        The log does not begin at its start.
+    LogReadError
+        The broker stops answering, or retention overtakes the reading.
     RecommenderError
         No broker answers, there is no such topic, or a setting names what does not exist.
     """
@@ -121,8 +123,8 @@ def retrain(
     target = Elsewhere(config, to, identity) if to is not None else HandingOver(config, identity)
     report = Report()
     try:
-        with reading(config) as consumer:
-            log = JournalReplay(config, consumer, topic, options, advance, allow_gap=allow_gap)
+        with reading(config) as reader:
+            log = JournalReplay(reader, topic, options, advance, allow_gap=allow_gap)
             for partition in range(topic.partitions):
                 before, warnings = _newest(running, partition)
                 report.notes += warnings

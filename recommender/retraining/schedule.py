@@ -5,15 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError
-
 from recommender.errors import RecommenderError
 from recommender.kafka.admin import security_options
 from recommender.kafka.topics import Finding, Topics, identify
 from recommender.retraining import handover
 from recommender.retraining.handover import Terms
-from recommender.retraining.log_replay import LogPassError, reading
+from recommender.retraining.log_replay import reading
 from recommender.settings import Settings
 
 #: How often the end of the log is looked at, in seconds.
@@ -76,17 +73,9 @@ def handed_over(config: Settings, topic: Finding) -> int | None:
 
 def _wait(config: Settings, topic: Finding, count: int) -> int:
     """Wait until the log's partitions together end at so many offsets; where they end then."""
-    with reading(config) as consumer:
-        while (end := _end(config, consumer, topic)) < count:
+    with reading(config) as reader:
+        while True:
+            end = sum(span.ends for span in reader.spans(topic.topic, range(topic.partitions)))
+            if end >= count:
+                return end
             time.sleep(LOOK_INTERVAL)
-    return end
-
-
-def _end(config: Settings, consumer: KafkaConsumer, topic: Finding) -> int:
-    partitions = [TopicPartition(topic.topic, number) for number in range(topic.partitions)]
-    try:
-        return sum(consumer.end_offsets(partitions).values())
-    except KafkaError as error:
-        raise LogPassError(
-            f"Kafka at {config.broker} does not say where {topic.topic} ends: {error}"
-        ) from None

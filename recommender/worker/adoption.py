@@ -192,8 +192,8 @@ class _Successor:
     def follow(self, stop: int) -> None:
         """Learn the journal up to an offset."""
         if self._log is None:
-            consumer = self._opened.enter_context(reading(self._config))
-            self._log = JournalReplay(self._config, consumer, self._topic, self._source.options)
+            reader = self._opened.enter_context(reading(self._config))
+            self._log = JournalReplay(reader, self._topic, self._source.options)
         while True:
             try:
                 self._log.follow(self.replica, stop)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 from recommender.experiments.log_writer import LogWriter
 from recommender.ingest.ingest import Record
 from recommender.messages.partitioning import partition_of
 from recommender.messages.ratings import BadMessage, header
 from recommender.messages.request_headers import (
+    CORRELATION,
     FORWARDED,
     REPLY_TOPIC,
     deadline,
@@ -22,6 +23,7 @@ from recommender.messages.request_headers import (
 )
 from recommender.messages.requests import Request, decode_request
 from recommender.messages.responses import Failure, Response
+from recommender.messages.unreadable import Unreadable
 from recommender.worker.continuity import Continuity, Seek
 from recommender.worker.delivery import Delivery, Send
 from recommender.worker.progress import Progress
@@ -57,6 +59,8 @@ class Answerer:
         Told of every reply: its code (``ok`` or a failure's) and the seconds from the worker's receipt.
     log : LogWriter, optional
         Where to log what was recommended.
+    bury : function, optional
+        Sends what cannot be read to the dead letters; returns when the broker has it.
     """
 
     def __init__(
@@ -72,6 +76,7 @@ class Answerer:
         request_wait: float,
         answered: Callable[[str, float], None],
         log: LogWriter | None = None,
+        bury: Callable[[Unreadable], Awaitable[object]] | None = None,
     ) -> None:
         self._shards = shards
         self._delivery = Delivery(send, requests_topic, responses_topic, reply_topics)
@@ -82,6 +87,7 @@ class Answerer:
         self._request_wait = request_wait
         self._answered = answered
         self._log = log
+        self._bury = bury
         self._under_way = asyncio.Semaphore(UNDER_WAY)
         self._tasks: set[asyncio.Task[None]] = set()
         self._learned = asyncio.Condition()
@@ -145,6 +151,8 @@ class Answerer:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
             await asyncio.sleep(0)
+        if self.progress.get(batch.partition) is progress and progress.current:
+            progress.next = max(progress.next, batch.end)
 
     async def learned(self) -> None:
         """Wake the requests that wait for learning."""
@@ -187,12 +195,20 @@ class Answerer:
 
     async def _reply(self, record: Record) -> tuple[str, Response | None]:
         """Send the reply; its code, and the recommendations for a user that it took there."""
+        if isinstance(record, Unreadable):
+            logger.warning("%s; it goes to the dead letters", record)
+            if self._bury is not None:
+                await self._bury(record)
+            if header(record.headers, *CORRELATION) is None:
+                return "unreadable", None  # nobody could tell whose reply it is
         topic = self._responses_topic
         response: Response | None = None
         try:
             named = header(record.headers or (), *REPLY_TOPIC)
             if named is not None:
                 topic = self._delivery.reply_topics.allowed(named)
+            if isinstance(record, Unreadable):
+                raise BadMessage(record.cause)
             request = decode_request(record.value, record.headers or ())
             # Similar items are asked of whatever partition the request came to.
             owner = record.partition

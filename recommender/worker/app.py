@@ -8,15 +8,17 @@ import logging
 from collections.abc import AsyncIterator, Collection, Mapping
 from typing import Any
 
+import aiokafka.codec
 import faust
+import kafka.codec
 from faust.types import TP
 
 from recommender import settings
 from recommender.checkpoints.store import CheckpointStore, Identity
 from recommender.errors import RecommenderError
 from recommender.experiments.log_writer import LogWriter
-from recommender.ingest.ingest import Ingest
-from recommender.kafka import topics
+from recommender.ingest.ingest import Ingest, unread_letter
+from recommender.kafka import codecs, topics
 from recommender.kafka.admin import security_options
 from recommender.kafka.topics import Finding, Topics
 from recommender.messages.ratings import RatingDecoder
@@ -48,6 +50,8 @@ logger = logging.getLogger(__name__)
 REPLY_COMMIT_INTERVAL = 1.0
 BROKER_LOOK_INTERVAL = 2.0
 TOPIC_LOOK_INTERVAL = 10.0
+#: How often it is looked whether dead letters are to be told of.
+LETTER_LOOK_INTERVAL = 5.0
 #: Between two saves lies at least so many times what writing took: large states do not keep the disk busy.
 SAVE_PACE = 4
 
@@ -93,8 +97,11 @@ def create_app(
     Raises
     ------
     RecommenderError
-        No broker answers, the topics are not as they must be, or a setting names what does not exist.
+        No broker answers, the topics are not as they must be, a setting names what does not exist, or a codec
+        is missing.
     """
+    codecs.require(aiokafka.codec, codecs.OF_AIOKAFKA)
+    codecs.require(kafka.codec, codecs.OF_KAFKA_PYTHON)
     options = ShardOptions.of(config)
     for model in options.arms.names:
         registry.check(model)
@@ -111,11 +118,12 @@ def create_app(
     app.topic_watch = _topic_watch(config, ratings)
     app.metrics = Metrics(app.shards)
     demand = Demand()
+    send_all = bulk_sender(app, {each.topic: each.max_message_bytes for each in found.values()})
     decoder = RatingDecoder(options.feedback.low, options.feedback.high, skips=options.feedback.skips)
     app.learner = Learner(
         app.shards,
         Ingest(names.ratings, ratings.partitions, decoder),
-        bulk_sender(app, {each.topic: each.max_message_bytes for each in found.values()}),
+        send_all,
         _seeker(app, names.ratings),
         dead_letter_topic=names.dead_letters,
         pace=Pace(config.learn_slice / 1000, demand),
@@ -134,6 +142,7 @@ def create_app(
         log=LogWriter(sender(app), names.recommendations, config.experiment, app.metrics.logged)
         if logs
         else None,
+        bury=lambda record: send_all(names.dead_letters, [unread_letter(record)]),
     )
     adoption = Adoption(config, app.shards, ratings)
     app.shards.ways = adoption.ways
@@ -238,6 +247,15 @@ def _add_watching(app: WorkerApp, config: Settings) -> None:
         while not app.should_stop:
             await app.sleep(BROKER_LOOK_INTERVAL)
             await broker.look()
+
+    @app.task
+    async def watch_dead_letters() -> None:
+        try:
+            while not app.should_stop:
+                await app.sleep(LETTER_LOOK_INTERVAL)
+                app.metrics.refusals.tell()
+        finally:
+            app.metrics.refusals.tell(at_once=True)
 
     @app.task
     async def watch_topic() -> None:

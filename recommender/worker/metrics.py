@@ -5,6 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from recommender.ingest.ingest import Outcome
+from recommender.refusal_counts import RefusalCounts
 from recommender.worker.shards import Shards
 
 
@@ -15,11 +16,17 @@ class Metrics:
     ----------
     shards : Shards
         Whose offsets and live metrics are shown.
+
+    Attributes
+    ----------
+    refusals : RefusalCounts
+        The records that became dead letters.
     """
 
     def __init__(self, shards: Shards) -> None:
         self._shards = shards
         self.registry = CollectorRegistry()
+        self.refusals = RefusalCounts(self.registry)
         self.ratings = Counter(
             "recommender_ratings",
             "Records of the ratings topic by what became of them",
@@ -74,6 +81,7 @@ class Metrics:
         self.ratings.labels("skipped").inc(outcome.skipped)
         self.ratings.labels("dead_letter").inc(len(outcome.dead_letters))
         self.ratings.labels("forwarded").inc(len(outcome.forwards))
+        self.refusals.take(outcome.refusals)
 
     def answered(self, code: str, seconds: float) -> None:
         """Count a reply."""
@@ -107,6 +115,7 @@ class Metrics:
             "explore": str(options.exploration),
             "feedback": str(options.feedback),
             "checkpoint_error": self._shards.save_error,
+            "dead_letters": self.refusals.summary(),
             "shards": shards,
         }
 

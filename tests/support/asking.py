@@ -64,6 +64,7 @@ class Asker:
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
+            isolation_level="read_committed",
         )
         self._consumer.assign(
             [

@@ -115,6 +115,7 @@ def _read(
         group_id=None,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
+        isolation_level="read_committed",
     )
     records: list[Any] = []
     deadline = time.monotonic() + seconds

@@ -82,12 +82,17 @@ def answer_for(user: str) -> Response:
 
 
 @contextmanager
-def responding(kafka: str, topics: Topics, script: Script) -> Iterator[Responder]:
-    """Run a script on every request from now on. What it raises is raised here at the end."""
+def responding(kafka: str, topics: Topics, script: Script, **options: Any) -> Iterator[Responder]:
+    """Run a script on every request from now on. What it raises is raised here at the end.
+
+    Options are the producer's.
+    """
     consumer = KafkaConsumer(
         kafka_client=Network, bootstrap_servers=kafka, group_id=None, enable_auto_commit=False
     )
-    producer = KafkaProducer(kafka_client=Network, bootstrap_servers=kafka, metadata_max_age_ms=500)
+    producer = KafkaProducer(
+        kafka_client=Network, bootstrap_servers=kafka, metadata_max_age_ms=500, **options
+    )
     responder = Responder(producer)
     stop = threading.Event()
     failed: list[BaseException] = []

@@ -61,7 +61,7 @@ class Oracle:
         self.shards = {partition: Shard(options) for partition in range(installation.partitions)}
 
     def look(self) -> dict[int, Shard]:
-        """Learn all that the log has at this moment."""
+        """Learn all that the log has at this moment, up to the first transaction that is still open."""
         topic = self._installation.topics.ratings
         with _reading(self._installation.kafka) as consumer:
             partitions = {TopicPartition(topic, number): shard for number, shard in self.shards.items()}
@@ -72,6 +72,8 @@ class Oracle:
             while any(partitions[partition].offset < end for partition, end in ends.items()):
                 for partition, records in consumer.poll(timeout_ms=200, max_records=RUN).items():
                     self._ingest.apply(partitions[partition], records)
+                for partition, shard in partitions.items():  # past the marks of transactions
+                    shard.offset = max(shard.offset, consumer.position(partition))
         return self.shards
 
     def assert_agrees(self, *workers: Worker, checkpoints: Path | None = None) -> dict[int, Shard]:
@@ -136,7 +138,11 @@ def newest_checkpoint(directory: Path, topics: Topics, partition: int) -> store.
 @contextmanager
 def _reading(kafka: str) -> Iterator[KafkaConsumer]:
     consumer = KafkaConsumer(
-        kafka_client=Network, bootstrap_servers=kafka, group_id=None, enable_auto_commit=False
+        kafka_client=Network,
+        bootstrap_servers=kafka,
+        group_id=None,
+        enable_auto_commit=False,
+        isolation_level="read_committed",
     )
     try:
         yield consumer

@@ -126,7 +126,7 @@ def test_inspect_tells_what_it_cannot_read(location: str | Path) -> None:
 
 def read_table(path: Path) -> list[dict[str, Any]]:
     if path.suffix == ".jsonl":
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        return [json.loads(line) for line in path.read_bytes().splitlines()]
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 

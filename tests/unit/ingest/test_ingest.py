@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from recommender.ingest.forwarded import SOURCE
 from recommender.ingest.ingest import Ingest, Outcome
 from recommender.messages.ratings import Rating, RatingDecoder
+from recommender.messages.refusals import Kind
 from recommender.shard.feedback import Feedback
 from recommender.shard.options import ShardOptions
 from recommender.shard.shard import Shard
@@ -84,7 +85,9 @@ def test_bad_records_are_dead_letters_and_their_neighbours_are_learned(name: str
     assert outcome.learned == 2
     assert standing(here) == {("u", "i0"): 5.0, ("u", "i2"): 5.0}
     assert here.offset == 3
-    (letter,) = outcome.dead_letters
+    (letter,), (refusal,) = outcome.dead_letters, outcome.refusals
+    assert (refusal.topic, refusal.partition, refusal.offset) == ("ratings", 0, 1)
+    assert told in refusal.reason
     assert (letter.partition, letter.key, letter.value, letter.timestamp) == (0, b"key \xff", value, 1234)
     assert letter.headers[:2] == [("trace", b"\x00\xff"), ("trace", b"2")]
     told_headers = dict(letter.headers[2:])
@@ -93,7 +96,7 @@ def test_bad_records_are_dead_letters_and_their_neighbours_are_learned(name: str
         "__connect.errors.topic": b"ratings",
         "__connect.errors.partition": b"0",
         "__connect.errors.offset": b"1",
-        "__connect.errors.exception.class.name": b"recommender.messages.ratings.BadMessage",
+        "__connect.errors.exception.class.name": b"recommender.BadMessage",
         "__connect.errors.stage": b"decode",
     }
 
@@ -104,11 +107,12 @@ def test_a_null_key_stays_null() -> None:
     assert letter.partition == 2
 
 
-def test_a_wrong_content_type_is_a_dead_letter() -> None:
+def test_another_content_type_is_told_where_the_value_is_no_json() -> None:
     headers = (("content-type", b"text/csv"),)
-    (letter,) = apply(shard(), [FakeRecord(0, rating_value("a", "b"), headers=headers)]).dead_letters
+    (letter,) = apply(shard(), [FakeRecord(0, b"a,b,5", headers=headers)]).dead_letters
     assert letter.headers[0] == headers[0]
     assert b"text/csv" in dict(letter.headers)["__connect.errors.exception.message"]
+    assert apply(shard(), [FakeRecord(0, rating_value("a", "b"), headers=headers)]).learned == 1
 
 
 def test_messagepack_is_learned() -> None:
@@ -189,6 +193,7 @@ def test_what_was_forwarded_to_the_wrong_partition_is_not_forwarded_again() -> N
     outcome = apply(here, [FakeRecord(0, rating_value(user, "x"), headers=((SOURCE, b"0:5"),))], partitions=3)
     assert outcome.forwards == []
     (letter,) = outcome.dead_letters
+    assert [each.kind for each in outcome.refusals] == [Kind.WRONG_PARTITION]
     told = dict(letter.headers)
     assert told["__connect.errors.stage"] == b"route"
     assert f"user '{user}' belongs to partition 2 of 3" in told["__connect.errors.exception.message"].decode()

@@ -10,15 +10,16 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kafka import TopicPartition
 
 from recommender.checkpoints.store import CheckpointStore, Identity
 from recommender.history.events import Events
 from recommender.ingest import poison_records
 from recommender.ingest.ingest import Ingest, Outgoing
 from recommender.ingest.poison_records import Caution, Poisoned, learn_around
+from recommender.kafka.log_reader import Span
 from recommender.kafka.topics import Finding
 from recommender.messages.ratings import RatingDecoder
+from recommender.messages.refusals import Kind
 from recommender.models import popular, registry
 from recommender.retraining.log_replay import LogPass
 from recommender.settings import Settings
@@ -143,8 +144,10 @@ def test_a_letter_says_what_was_raised() -> None:
     assert said["trace"] == b"\xff"
     assert said["__connect.errors.stage"] == b"learn"
     assert said["__connect.errors.offset"] == b"7"
-    assert said["__connect.errors.exception.class.name"] == b"builtins.ZeroDivisionError"
-    assert said["__connect.errors.exception.message"] == b"cannot be learned"
+    assert said["__connect.errors.exception.class.name"] == b"recommender.LearnFailed"
+    assert said["__connect.errors.exception.message"] == b"ZeroDivisionError: cannot be learned"
+    (refusal,) = outcome.refusals
+    assert (refusal.kind, refusal.offset) == (Kind.LEARN_FAILED, 7)
 
 
 @few
@@ -185,30 +188,21 @@ def test_memory_that_ran_out_is_no_record_s_fault(tmp_path: Path, monkeypatch: p
 
 
 class Reader:
-    """A consumer of the log that hands out so many records at once, without Kafka."""
+    """A reader of the log that hands out so many records at once, without Kafka."""
 
     def __init__(self, log: list[FakeRecord], size: int) -> None:
-        self._log, self._size, self._position = log, size, 0
+        self._log, self._size, self.position = log, size, 0
 
-    def beginning_offsets(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
-        return dict.fromkeys(partitions, 0)
+    def spans(self, topic: str, partitions: list[int]) -> list[Span]:
+        return [Span(0, len(self._log), len(self._log)) for _ in partitions]
 
-    def end_offsets(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
-        return dict.fromkeys(partitions, len(self._log))
+    def start(self, topic: str, partition: int, offset: int) -> None:
+        self.position = offset
 
-    def assign(self, partitions: list[TopicPartition]) -> None:
-        (self._partition,) = partitions
-
-    def seek(self, partition: TopicPartition, offset: int) -> None:
-        self._position = offset
-
-    def position(self, partition: TopicPartition) -> int:
-        return self._position
-
-    def poll(self, timeout_ms: int, max_records: int) -> dict[TopicPartition, list[FakeRecord]]:
-        found = self._log[self._position : self._position + min(self._size, max_records)]
-        self._position += len(found)
-        return {self._partition: found} if found else {}
+    def read(self, most: int) -> list[FakeRecord]:
+        found = self._log[self.position : self.position + min(self._size, most)]
+        self.position += len(found)
+        return found
 
 
 @few

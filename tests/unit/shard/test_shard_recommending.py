@@ -106,7 +106,7 @@ def test_an_empty_shard_answers(shard: Shard) -> None:
 def test_ids_are_compared_as_text() -> None:
     shard = Shard(ShardOptions())
     shard.learn([Rating("7", "50", 5, None), Rating("8", "51", 5, None)], [0.0, 1.0])
-    answer = shard.recommend(Request(7, items=[50, 51]))
+    answer = shard.recommend(Request("7", items=["50", "51"]))
     assert (answer.user, ids(answer), answer.cold_start) == ("7", ["51"], False)
 
 

@@ -1,0 +1,60 @@
+"""What aiokafka's consumer makes of fetched bytes: records, and a way past what cannot be read.
+
+This and `recommender.worker.transport.unwrapped_records` are all that is changed in how it reads. Its fetcher
+looks both classes up under these names when a fetch comes back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from aiokafka import codec
+from aiokafka.consumer import fetcher
+from aiokafka.consumer.fetcher import READ_COMMITTED, PartitionRecords
+from aiokafka.record.default_records import DefaultRecordBatch
+from aiokafka.record.legacy_records import LegacyRecordBatch
+
+from recommender.kafka.batches import Parser, unpack
+from recommender.messages.unreadable import Unreadable
+
+PARSER = Parser(DefaultRecordBatch, LegacyRecordBatch, codec)
+
+
+class FetchedBytes:
+    """What came of one partition, not parsed yet.
+
+    Parameters
+    ----------
+    data : bytes
+    """
+
+    def __init__(self, data: bytes | None) -> None:
+        self.data = data or b""
+
+    def has_next(self) -> bool:
+        """Whether anything came."""
+        return bool(self.data)
+
+    def size_in_bytes(self) -> int:
+        """How much came."""
+        return len(self.data)
+
+
+class Records(PartitionRecords):
+    """The records in what came of one partition, as `recommender.kafka.batches` has them."""
+
+    def __iter__(self) -> Iterator[Any]:
+        # Theirs goes through another two functions for each record.
+        return iter(self._records_iterator or ())
+
+    def _unpack_records(self) -> Iterator[Any]:
+        aborted = self._aborted_transactions if self._isolation_level == READ_COMMITTED else ()
+        for record in unpack(self, self._tp, self._records.data, aborted, PARSER):
+            yield record if record.__class__ is Unreadable else self._consumer_record(self._tp, record)
+
+
+def read_past_errors() -> None:
+    """Let aiokafka's consumers in this process read so."""
+    fetcher.MemoryRecords = FetchedBytes
+    fetcher.PartitionRecords = Records
