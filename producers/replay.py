@@ -19,7 +19,7 @@ from recommender import settings as settings_room
 from recommender.cli.replay_display import Display
 from recommender.client.replay import Progress, Result, replay
 from recommender.client.wire import DELIVERY_SECONDS, Format
-from recommender.contract import KNOWN_SCALE
+from recommender.messages.contract import KNOWN_SCALE
 from recommender.errors import RecommenderError
 from recommender.evaluation.datasets.columns import Columns, Order
 from recommender.evaluation.datasets.movielens import locate, read

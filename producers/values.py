@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from producers.lines import SourceError
-from recommender import contract
+from recommender.messages import contract
 from recommender.messages.ratings import MAX_TIMESTAMP, SURE_CHARACTERS, Rating
 
 #: The value of a rating where the file has no such column: the interaction itself.

@@ -15,7 +15,7 @@ from itertools import islice
 from numbers import Integral, Real
 from typing import Any
 
-from recommender import contract
+from recommender.messages import contract
 from recommender.messages.ratings import MAX_ID_BYTES
 from recommender.messages.requests import MAX_N, MAX_REQUEST_ITEMS
 

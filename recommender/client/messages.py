@@ -11,7 +11,7 @@ import orjson
 
 from recommender.client import arguments
 from recommender.client.errors import BadReply, RequestFailed
-from recommender.contract import KNOWN_SCALE
+from recommender.messages.contract import KNOWN_SCALE
 from recommender.messages.ratings import MAX_TIMESTAMP, SURE_CHARACTERS, BadMessage
 from recommender.messages.responses import Failure, Reason, Recommended, Response
 

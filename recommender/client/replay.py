@@ -13,7 +13,7 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError, MessageSizeTooLargeError
 
 from producers.lines import SourceError
-from recommender import contract
+from recommender.messages import contract
 from recommender.client.wire import DELIVERY_SECONDS, HEADERS, Format, encode, open_producer
 from recommender.kafka.topics import TopicsError
 from recommender.messages.ratings import Rating

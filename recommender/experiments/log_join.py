@@ -25,7 +25,7 @@ from recommender.experiments.attribution_counts import Counts, merged
 from recommender.experiments.log_progress import Progress
 from recommender.history.id_table import ITEM, USER
 from recommender.ingest.forwarded import Forwarded, source_of
-from recommender.ingest.ingest import Record
+from recommender.messages.records import Record
 from recommender.messages import recommendations_log
 from recommender.messages.partitioning import partition_of
 from recommender.messages.ratings import BadMessage, Rating, RatingDecoder

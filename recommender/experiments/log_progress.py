@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recommender.experiments.attribution import Arrays
-from recommender.ingest.ingest import Record
+from recommender.messages.records import Record
 
 Floats = NDArray[np.float64]
 

@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from recommender.ingest.ingest import Outgoing, Record
+from recommender.messages.records import Outgoing, Record
 from recommender.messages import recommendations_log
 from recommender.messages.recommendations_log import LoggedPlace, LoggedRecommendation
 from recommender.messages.request_headers import identity, place

@@ -10,7 +10,7 @@ from kafka.errors import KafkaError
 from recommender.errors import RecommenderError
 from recommender.experiments.log_join import JoinedLogs
 from recommender.experiments.log_progress import Progress
-from recommender.ingest.ingest import Record
+from recommender.messages.records import Record
 from recommender.kafka.admin import open_admin, security_options
 from recommender.kafka.log_reader import LogReader
 from recommender.kafka.topics import Topics, identify

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from recommender.ingest.ingest import Outgoing, Record
+from recommender.messages.records import Outgoing, Record
 from recommender.messages.ratings import BadMessage, header
 from recommender.messages.responses import Failure
 

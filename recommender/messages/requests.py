@@ -29,6 +29,25 @@ DEFAULT_N = 10
 Items = Annotated[list[Identifier | int], msgspec.Meta(max_length=MAX_REQUEST_ITEMS)]
 
 
+Offset = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class After(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    """A rating that an answer must know of: where it is in the ratings topic, or in the journal.
+
+    Attributes
+    ----------
+    partition, offset : int or None
+        Of the ratings topic, as `recommender.client.Client.rate` returns them.
+    journal : int or None
+        An offset of the journal, as `as_of` names it; instead of the other two.
+    """
+
+    partition: Annotated[int, msgspec.Meta(ge=0, lt=2**31)] | None = None
+    offset: Offset | None = None
+    journal: Offset | None = None
+
+
 class Request(msgspec.Struct, frozen=True, gc=False):
     """A request for the n best items for a user, or the n most similar ones to an item.
 
@@ -42,8 +61,8 @@ class Request(msgspec.Struct, frozen=True, gc=False):
         Never recommend these.
     include_rated : bool
         Also recommend what the user has rated.
-    after : int or None
-        Answer only once the user's shard has learned up to this offset of the ratings topic.
+    after : int or After or None
+        Answer only once this rating is learned; a plain number is an offset of the partition of the user's key.
     arm : str or None
         Answer with this arm, whatever the user's own is.
     similar_to : str or None
@@ -60,7 +79,7 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     items: list[str] | None = None
     exclude: list[str] = []
     include_rated: bool = False
-    after: int | None = None
+    after: int | After | None = None
     arm: str | None = None
     similar_to: str | None = None
     explain: bool = False
@@ -75,7 +94,7 @@ class _Wire(msgspec.Struct, gc=False):
     items: Items | None = None
     exclude: Items | None = None
     include_rated: bool | None = None
-    after: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    after: Offset | After | None = None
     arm: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_BYTES)] | None = None
     similar_to: Identifier | int | None = None
     explain: bool | None = None
@@ -120,12 +139,23 @@ def decode_request(value: bytes | None, headers: Headers = ()) -> Request:
         items=None if wire.items is None else _identifiers(wire.items, "$.items"),
         exclude=_identifiers(wire.exclude or (), "$.exclude"),
         include_rated=bool(wire.include_rated),
-        after=wire.after,
+        after=_checked(wire.after),
         arm=wire.arm,
         similar_to=None if similar_to is None else identifier(similar_to, "$.similar_to"),
         explain=bool(wire.explain),
         explore=wire.explore,
     )
+
+
+def _checked(after: int | After | None) -> int | After | None:
+    if isinstance(after, After):
+        place = after.partition is not None and after.offset is not None
+        neither = after.partition is None and after.offset is None
+        if not (place and after.journal is None) and not (neither and after.journal is not None):
+            raise BadMessage(
+                "expected `partition` and `offset`, or `journal` alone - at `$.after`", Kind.BAD_FIELD
+            )
+    return after
 
 
 def _identifiers(values: Sequence[str | int], path: str) -> list[str]:

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
-from recommender.ingest.ingest import Outgoing, Record
+from recommender.messages.records import Outgoing, Record
 from recommender.messages.request_headers import place, reply_to
 from recommender.messages.responses import Failure
 from recommender.worker.reply_topics import ReplyTopics, reason

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from recommender.ingest.ingest import Ingest, Ingested, Outgoing, Record
+from recommender.ingest.ingest import Ingest, Ingested
+from recommender.messages.records import Outgoing, Record
 from recommender.journal.block import Source
 from recommender.journal.lanes import start_offset
 from recommender.journal.writer import JournalWriter
@@ -128,7 +129,7 @@ class Ingestor:
         held_back: list[_Run] = []
         while records:
             count, started = self._pace.count(CHUNK), clock()
-            run = _Run(self._ingest.read(records[:count]), records[:count])
+            run = _Run(self._ingest.read(source.partition, records[:count]), records[:count])
             records = records[count:]
             if held_back or run.ingested.dead_letters:
                 held_back.append(run)

@@ -101,6 +101,10 @@ class Replicas:
         held = self._held.get(partition)
         return held if held is not None and held.caught_up else None
 
+    def holds(self, partition: int) -> bool:
+        """Return True if this worker holds the replica of a partition, or is about to."""
+        return self.partitions == 1 or partition in self._held
+
     def partition_of(self, user: str) -> int:
         """The partition of the journal that a user's ratings go to."""
         return partition_of(user, self.partitions)

@@ -8,7 +8,7 @@ from typing import Any
 
 import faust
 
-from recommender.ingest.ingest import Outgoing
+from recommender.messages.records import Outgoing
 from recommender.kafka.local.broker import LocalBroker
 from recommender.kafka.topics import Topics, ensure
 from recommender.settings import Settings

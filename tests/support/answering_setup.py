@@ -8,7 +8,7 @@ from typing import Any
 
 from recommender.checkpoints.store import CheckpointStore, Identity
 from recommender.experiments.log_writer import LogWriter
-from recommender.ingest.ingest import Outgoing
+from recommender.messages.records import Outgoing
 from recommender.messages.ratings import Rating
 from recommender.shard.options import ShardOptions
 from recommender.shard.shard import Shard

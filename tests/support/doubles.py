@@ -12,7 +12,7 @@ from typing import Any
 
 from hypothesis import settings
 
-from recommender.ingest.ingest import Outgoing
+from recommender.messages.records import Outgoing
 from recommender.messages.partitioning import partition_of
 from recommender.messages.ratings import Headers, Rating
 

@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from recommender.messages.refusals import Kind, Refusal
-from recommender.refusal_counts import RefusalCounts
+from recommender.worker.refusal_counts import RefusalCounts
 
 
 class Clock:

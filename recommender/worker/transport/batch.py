@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from recommender.ingest.ingest import Record
+from recommender.messages.records import Record
 
 
 class Batch:

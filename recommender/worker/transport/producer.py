@@ -23,7 +23,7 @@ from faust.exceptions import ProducerSendError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import AppT
 
-from recommender.ingest.ingest import Outgoing
+from recommender.messages.records import Outgoing
 from recommender.worker.transport import bootstrap_patch
 from recommender.worker.transport import FAUST_LOGGER
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from recommender.checkpoints.store import CheckpointStore, Identity
 from recommender.history.events import Events
 from recommender.ingest import poison_records
-from recommender.ingest.ingest import Ingest, Outgoing
+from recommender.ingest.ingest import Ingest
+from recommender.messages.records import Outgoing
 from recommender.ingest.poison_records import Caution, Poisoned, learn_around
 from recommender.kafka.log_reader import Span
 from recommender.kafka.topics import Finding

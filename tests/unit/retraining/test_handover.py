@@ -16,7 +16,8 @@ import pytest
 from recommender import settings
 from recommender.checkpoints.identity import Identity
 from recommender.checkpoints.store import CheckpointMismatch, CheckpointStore
-from recommender.ingest.ingest import Ingest, Outcome, Record
+from recommender.ingest.ingest import Ingest, Outcome
+from recommender.messages.records import Record
 from recommender.ingest.poison_records import Caution
 from recommender.kafka.topics import Finding
 from recommender.messages.ratings import RatingDecoder

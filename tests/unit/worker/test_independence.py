@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from recommender.checkpoints.store import CheckpointStore, Identity
 from recommender.ingest.forwarded import SOURCE
-from recommender.ingest.ingest import Ingest, Outgoing
+from recommender.ingest.ingest import Ingest
+from recommender.messages.records import Outgoing
 from recommender.messages.partitioning import partition_of
 from recommender.messages.ratings import RatingDecoder, header
 from recommender.shard.feedback import Feedback

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kafka.record import MemoryRecords
 
-from recommender.ingest.ingest import Outgoing
+from recommender.messages.records import Outgoing
 from recommender.worker.transport import faust_transport, producer
 from recommender.worker.transport.producer import (
     BATCH_BYTES,
