@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+import time
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from kafka import KafkaAdminClient
-from kafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
+from kafka.errors import KafkaError, UnknownTopicOrPartitionError, for_code
 
-from recommender.errors import RecommenderError
-from recommender.kafka.admin import open_admin
+from recommender.kafka.admin import Tell, open_admin
 from recommender.kafka.topic_configs import (
     FOR_RATINGS,
     FOR_RECOMMENDATIONS,
@@ -22,12 +22,8 @@ from recommender.kafka.topic_configs import (
     read_configs,
     room_warnings,
 )
-
-Tell = Callable[[str], None]
-
-
-class TopicsError(RecommenderError):
-    """A topic is missing, cannot be created, or has another number of partitions than its partners."""
+from recommender.kafka.topic_creation import Patience, create_topics, reason_of
+from recommender.kafka.topic_creation import TopicsError as TopicsError
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +129,8 @@ def ensure(
         Partitions of new topics, as long as none exists: then new ones get as many as the old ones have.
     replication : int
     wait_seconds : float
-        How long to wait for a broker that is not there yet.
+        How long to wait for a broker that is not there yet, or for one that may hold partitions: a controller
+        fences those that it has not heard of for some seconds.
     security : mapping, optional
         kafka-python's own options.
     exact : bool
@@ -153,13 +150,15 @@ def ensure(
     TopicsError
         Partition counts differ, or the broker refused to create a topic; says which and why.
     """
+    until = time.monotonic() + wait_seconds
     with open_admin(bootstrap_servers, wait_seconds, security, tell) as admin:
         present = _describe(admin, topics.all)
         counts = [present[name].partitions for name in topics.partitioned_alike if name in present]
         if exact or not counts:
             counts = [partitions]
         _require_equal(topics, present, counts[0])
-        created = _create(admin, topics, present, counts[0], replication)
+        size = {"num_partitions": counts[0], "replication_factor": replication}
+        created = _create(admin, topics, present, size, Patience(until, tell))
         found = _describe(admin, topics.all)
         # Somebody else may have created one between the two looks.
         _require_equal(topics, found, counts[0])
@@ -231,7 +230,7 @@ def _describe(admin: KafkaAdminClient, names: Iterable[str]) -> dict[str, Findin
         if error_type is UnknownTopicOrPartitionError:
             continue
         if each["error_code"]:
-            raise TopicsError(f"The broker does not show topic {each['name']}: {_reason(error_type, None)}")
+            raise TopicsError(f"The broker does not show topic {each['name']}: {reason_of(error_type, None)}")
         found[each["name"]] = Finding(each["name"], len(each["partitions"]), str(each["topic_id"]))
     return found
 
@@ -247,16 +246,21 @@ def _require_equal(topics: Topics, present: Mapping[str, Finding], expected: int
 
 
 def _create(
-    admin: KafkaAdminClient, topics: Topics, present: Mapping[str, Finding], partitions: int, replication: int
+    admin: KafkaAdminClient,
+    topics: Topics,
+    present: Mapping[str, Finding],
+    size: Mapping[str, int],
+    patience: Patience,
 ) -> set[str]:
     """Create what is missing; the names of those that were created here."""
     missing = [name for name in topics.all if name not in present]
     created: set[str] = set()
 
     def create(names: list[str], configs: Mapping[str, Configs]) -> None:
-        size = {"num_partitions": partitions, "replication_factor": replication}
-        wanted = {name: size | {"configs": configs.get(name, {})} for name in names}
-        created.update(_request(admin, wanted) if wanted else ())
+        wanted: dict[str, dict[str, Any]] = {
+            name: {**size, "configs": configs.get(name, {})} for name in names
+        }
+        created.update(create_topics(admin, wanted, patience) if wanted else ())
 
     # Ratings come first: what a dead letter may weigh depends on what a rating may.
     create([name for name in missing if name == topics.ratings], {topics.ratings: FOR_RATINGS})
@@ -266,27 +270,6 @@ def _create(
         rest, {topics.dead_letters: for_dead_letters(ratings), topics.recommendations: FOR_RECOMMENDATIONS}
     )
     return created
-
-
-def _request(admin: KafkaAdminClient, wanted: dict[str, dict[str, Any]]) -> set[str]:
-    try:
-        response = admin.create_topics(wanted, raise_errors=False)
-        created = set()
-        for each in response["topics"]:
-            error_type = for_code(each["error_code"])
-            if each["error_code"] == 0:
-                created.add(each["name"])
-            elif error_type is not TopicAlreadyExistsError:  # else another worker was faster
-                reason = _reason(error_type, each.get("error_message"))
-                raise TopicsError(f"The broker did not create topic {each['name']}: {reason}")
-        admin.wait_for_topics(list(wanted), timeout_ms=30_000)
-    except KafkaError as error:
-        raise TopicsError(f"The broker did not create topic {', '.join(wanted)}: {error}") from error
-    return created
-
-
-def _reason(error_type: type[KafkaError], message: str | None) -> str:
-    return (message or str(getattr(error_type, "description", "")) or error_type.__name__).rstrip(".")
 
 
 def _findings(
