@@ -7,13 +7,14 @@ MessagePack. Unknown fields are ignored, so that producers may be ahead of the w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from recommender.header_names import telling
 from recommender.ingest import rating_json
 
 #: The longest id, in bytes of UTF-8.
@@ -26,6 +27,7 @@ MAX_RATING_BYTES = 64 * 1024
 MAX_TIMESTAMP = 32_503_680_000
 #: What may stand for the rating 0 where ratings are signed.
 SKIP = "skip"
+CONTENT_TYPE = "content-type"
 
 Headers = Sequence[tuple[str, bytes]]
 Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_BYTES)]
@@ -140,25 +142,44 @@ class RatingDecoder:
             item = identifier(item, "$.item")
         return Rating(user, item, 0.0 if wire.rating == SKIP else wire.rating, wire.timestamp)
 
-    def read(self, records: Sequence[Any]) -> Rows:
-        """The plain ones of many records at once: without headers, and as most producers write them."""
+    def read(self, records: Sequence[Any], apart: Collection[str] = ()) -> Rows:
+        """The plain ones of many records at once, as most producers write them.
+
+        Parameters
+        ----------
+        records : sequence
+            With a `value` and `headers` each.
+        apart : collection of str, optional
+            Headers whose records are not plain, because they mean something to whoever asks.
+        """
         values = [record.value for record in records]
         count = len(values)
         try:
-            joined = b"".join(values)
+            joined = bytearray().join(values)
         except TypeError:  # some are null
-            joined = b"".join([value or b"" for value in values])
             values = [value or b"" for value in values]
+            joined = bytearray().join(values)
         text = np.frombuffer(joined, np.uint8)
         lengths = np.fromiter(map(len, values), np.int64, count)
         plain = lengths <= MAX_RATING_BYTES
-        headers = [record.headers for record in records]
-        if any(headers):
-            plain &= ~np.fromiter(map(bool, headers), np.bool_, count)
+        plain &= ~telling(
+            records,
+            lambda name: name in apart or name.lower() == CONTENT_TYPE,
+            lambda pair: pair[0] in apart or not _says_json(pair),
+        )
         rows = Rows(text, np.empty((count, 4), np.int64), np.empty(count), np.empty(count), plain)
-        limits = (*self._scale, self.skips, float(MAX_TIMESTAMP), SURE_CHARACTERS)
+        limits = (*self._scale, self.skips, float(MAX_TIMESTAMP), MAX_ID_BYTES)
         rating_json.read_all(text, np.cumsum(lengths), *limits, rows.spans, rows.ratings, rows.times, plain)
+        text.flags.writeable = False  # whoever reads on has kernels for one kind
         return rows
+
+
+def _says_json(pair: tuple[str, bytes]) -> bool:
+    """Tell whether a content-type, however its name is written, stands for JSON."""
+    try:
+        return bool(decoder_for([(CONTENT_TYPE, pair[1])], lambda value: True, lambda value: False)(b""))
+    except BadMessage:
+        return False
 
 
 def header(headers: Headers, *names: str) -> bytes | None:
@@ -170,7 +191,7 @@ def header(headers: Headers, *names: str) -> bytes | None:
 
 
 def decoder_for(headers: Headers, json: Callable[[bytes], Any], msgpack: Callable[[bytes], Any]) -> Any:
-    content_type = header(headers, "content-type")
+    content_type = header(headers, CONTENT_TYPE)
     if content_type is None:
         return json
     kind = content_type.partition(b";")[0].strip().lower()
