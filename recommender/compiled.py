@@ -12,7 +12,7 @@ from numba import njit
 
 from recommender.errors import RecommenderError
 
-__all__ = ["background_kernel", "dividing_kernel", "kernel", "njit"]
+__all__ = ["background_kernel", "dividing_kernel", "inlined", "kernel", "njit"]
 
 #: The variable that numba itself reads; processes that are started from here must find the same.
 VARIABLE = "NUMBA_CACHE_DIR"
@@ -70,7 +70,10 @@ keep_somewhere()
 # helper, which otherwise cost four times the work itself.
 kernel = njit(cache=True, _nrt=False)
 
-# The same without tests for a divisor of zero, which forbid vector instructions: no divisor here is zero.
+# The same, compiled into whatever calls it: for a step so small that a call is most of its time.
+inlined = njit(cache=True, _nrt=False, forceinline=True)
+
+# A kernel without tests for a divisor of zero, which forbid vector instructions: no divisor here is zero.
 dividing_kernel = njit(cache=True, _nrt=False, error_model="numpy")
 
 # What runs beside the event loop, or only reads, does not hold the interpreter's lock meanwhile.

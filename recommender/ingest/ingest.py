@@ -99,7 +99,7 @@ class Ingest:
             records = [record for record in records if record.offset >= shard.offset]
         if not records:
             return outcome
-        rows = self._decoder.read(records)
+        rows = self._decoder.read(records, (SOURCE,))
         close = ~rows.plain
         if self.partitions > 1:
             close |= self._foreign(shard, rows)
