@@ -42,7 +42,8 @@ class Wire(msgspec.Struct):
     timestamp: float
 
 
-def _events(count: int) -> list[tuple[str, str, float, int]]:
+def events(count: int) -> list[tuple[str, str, float, int]]:
+    """Users, items, ratings and times of MovieLens 100K's shape."""
     chunk = Log(ML_100K).head(count)
     columns = (chunk.users, chunk.items, chunk.ratings, chunk.times)
     rows = zip(*(column.tolist() for column in columns), strict=True)
@@ -105,11 +106,11 @@ def in_batches(rows: Sequence[tuple[str, str, float, int]]) -> Turn:
 
 def run(options: Options) -> list[Outcome]:
     """Measure all formats on the same ratings."""
-    rows = _events(options.size(100_000, 5_000))
+    rows = events(options.size(100_000, 5_000))
     names = ("user", "item", "rating", "timestamp")
     plain = [dict(zip(names, row, strict=True)) for row in rows]
     structs = [Wire(*row) for row in rows]
-    events = [
+    objects = [
         Event(User(int(user)), Item(int(item)), rating, context=[second])
         for user, item, rating, second in rows
     ]
@@ -128,7 +129,7 @@ def run(options: Options) -> list[Outcome]:
         ),
         ("MessagePack, msgspec untyped", measure(to_msgpack, untyped, plain)),
         ("MessagePack, msgspec typed", measure(to_msgpack, typed, structs)),
-        ("FluRS' Event, pickled", measure(pickle.dumps, pickle.loads, events)),
+        ("FluRS' Event, pickled", measure(pickle.dumps, pickle.loads, objects)),
     ]
     compete(outcome, turns, options)
     return [outcome]

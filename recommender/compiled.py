@@ -70,10 +70,10 @@ keep_somewhere()
 # helper, which otherwise cost four times the work itself.
 kernel = njit(cache=True, _nrt=False)
 
-# The same for the parts of a loop that takes some ten nanoseconds: an array is seven arguments of a call.
+# The same, compiled into whatever calls it: for a step so small that a call is most of its time.
 inlined_kernel = njit(cache=True, _nrt=False, forceinline=True)
 
-# The same without tests for a divisor of zero, which forbid vector instructions: no divisor here is zero.
+# A kernel without tests for a divisor of zero, which forbid vector instructions: no divisor here is zero.
 dividing_kernel = njit(cache=True, _nrt=False, error_model="numpy")
 
 # What runs beside the event loop, or only reads, does not hold the interpreter's lock meanwhile.

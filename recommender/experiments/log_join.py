@@ -24,7 +24,7 @@ from recommender.experiments.attribution import WINDOW, Arrays, Attribution
 from recommender.experiments.attribution_counts import Counts, merged
 from recommender.experiments.log_progress import Progress
 from recommender.history.id_table import ITEM, USER
-from recommender.ingest.forwarded import Forwarded, source_of
+from recommender.ingest.forwarded import SOURCE, Forwarded, source_of
 from recommender.messages.records import Record
 from recommender.messages import recommendations_log
 from recommender.messages.partitioning import partition_of
@@ -103,7 +103,7 @@ class JoinedLogs:
         records = _new(pair.ratings, records)
         if not records:
             return
-        rows = self._decoder.read(records)
+        rows = self._decoder.read(records, (SOURCE,))
         users, items = rows.ids(USER), rows.ids(ITEM)
         for place in np.flatnonzero(~rows.plain).tolist():
             rating = self._look_closely(partition, records[place])

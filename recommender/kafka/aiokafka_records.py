@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from aiokafka import codec
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.fetcher import READ_COMMITTED, PartitionRecords
 from aiokafka.record.default_records import DefaultRecordBatch
@@ -18,7 +17,7 @@ from aiokafka.record.legacy_records import LegacyRecordBatch
 from recommender.kafka.batches import Parser, unpack
 from recommender.messages.unreadable import Unreadable
 
-PARSER = Parser(DefaultRecordBatch, LegacyRecordBatch, codec)
+PARSER = Parser(DefaultRecordBatch, LegacyRecordBatch)
 
 
 class FetchedBytes:

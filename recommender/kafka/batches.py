@@ -11,7 +11,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, Protocol
 
-from recommender.kafka.salvage import CannotRead, salvaged
+from recommender.kafka.codecs import CannotRead, decompressed
+from recommender.kafka.salvage import salvaged
 from recommender.messages.unreadable import Unreadable
 
 #: A batch of format 2, up to its records: see the guide to Kafka's protocol, "Record Batch".
@@ -20,6 +21,9 @@ HEADER = struct.Struct(">qiibIhiqqqhii")
 _OFFSET, _LENGTH = struct.Struct(">q"), struct.Struct(">i")
 _PREFIX = _OFFSET.size + _LENGTH.size
 _MAGIC_AT = 16
+#: The attributes' second byte, of two.
+_ATTRIBUTES_END = 22
+_CODEC_BITS = 0x07
 _NEWEST = 2
 #: The shortest batch of each format.
 _LEAST = {0: 26, 1: 34, _NEWEST: HEADER.size}
@@ -36,13 +40,10 @@ class Parser(NamedTuple):
         Takes the bytes of a batch of format 2, and gives something to iterate over.
     legacy : callable
         The same for the older formats, of which it takes the number as well.
-    codecs : module
-        Has ``gzip_decode`` and so on.
     """
 
     batch: Callable[[memoryview], Any]
     legacy: Callable[[memoryview, int], Any]
-    codecs: Any
 
 
 class Position(Protocol):
@@ -99,6 +100,8 @@ def unpack(
             return
         if shown:
             try:
+                if raw[_MAGIC_AT] == _NEWEST and raw[_ATTRIBUTES_END] & _CODEC_BITS:
+                    batch = parser.batch(_uncompressed(raw))
                 for record in batch:
                     offset = record.offset
                     # A batch is sent whole, also to whoever asks for its end.
@@ -109,7 +112,7 @@ def unpack(
                 raise
             except Exception as error:
                 cause = str(error) or type(error).__name__
-                for record in salvaged(raw, HEADER, place, parser.codecs, expected, cause):
+                for record in salvaged(raw, HEADER, place, expected, cause):
                     if record.offset >= expected:
                         position.next_fetch_offset = expected = record.offset + 1
                         yield record
@@ -138,6 +141,14 @@ def _opened(raw: memoryview, parser: Parser) -> Any:
     if not batch.validate_crc():
         raise CannotRead("the checksum is wrong: bytes of the batch have changed since it was sent")
     return batch
+
+
+def _uncompressed(raw: memoryview) -> memoryview:
+    """The same batch without its codec; its checksum is still that of the compressed one."""
+    header, attributes = bytes(raw[: HEADER.size]), raw[_ATTRIBUTES_END]
+    plain = bytes([attributes & ~_CODEC_BITS])
+    records = decompressed(attributes & _CODEC_BITS, bytes(raw[HEADER.size :]))
+    return memoryview(b"".join((header[:_ATTRIBUTES_END], plain, header[_ATTRIBUTES_END + 1 :], records)))
 
 
 def _last(raw: memoryview, behind: memoryview, expected: int) -> int:

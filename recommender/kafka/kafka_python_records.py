@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from kafka import KafkaConsumer, codec
+from kafka import KafkaConsumer
 from kafka.consumer.fetcher import Fetcher
 from kafka.record.default_records import DefaultRecordBatch
 from kafka.record.legacy_records import LegacyRecordBatch
 
 from recommender.kafka.batches import Parser, unpack
 
-PARSER = Parser(DefaultRecordBatch, LegacyRecordBatch, codec)
+PARSER = Parser(DefaultRecordBatch, LegacyRecordBatch)
 
 
 def read_past_errors(consumer: KafkaConsumer, parser: Parser = PARSER) -> None:

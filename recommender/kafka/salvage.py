@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from recommender.kafka.codecs import CannotRead, decompressed
 from recommender.messages.unreadable import Headers, Unreadable
 
-_CODECS = {0: "none", 1: "gzip", 2: "snappy", 3: "lz4", 4: "zstd"}
 _CODEC_BITS = 0x07
 #: The broker's time instead of the producer's.
 _LOG_APPEND_TIME = 0x08
-#: How the snappy of Java's library begins, before two numbers and blocks that have their length in front.
-_XERIAL = b"\x82SNAPPY\x00"
-_XERIAL_HEADER = 16
 _MAX_VARINT_BITS = 63
-
-
-class CannotRead(ValueError):
-    """Bytes are not what they should be."""
 
 
 class Place(Protocol):
@@ -45,7 +37,7 @@ class Salvaged:
 
 
 def salvaged(
-    raw: memoryview, header: struct.Struct, place: Place, codecs: Any, first: int, cause: str
+    raw: memoryview, header: struct.Struct, place: Place, first: int, cause: str
 ) -> Iterator[Salvaged | Unreadable]:
     """The records of a batch, each as far as it can be read.
 
@@ -57,8 +49,6 @@ def salvaged(
         What comes before the records.
     place : Place
         Where it is from.
-    codecs : module
-        Has ``gzip_decode`` and so on.
     first : int
         The offset from which it is read: what cannot be cut stands for all from there on.
     cause : str
@@ -73,14 +63,12 @@ def salvaged(
         return Unreadable(place.topic, place.partition, max(last, first), first, cause, bytes(raw))
 
     try:
-        data = _decompressed(raw[header.size :], attributes & _CODEC_BITS, codecs)
-    except MemoryError:
-        raise
-    except Exception as error:
-        codec = _CODECS.get(attributes & _CODEC_BITS, "an unknown codec")
-        yield rest(first, f"the batch cannot be decompressed, codec {codec}: {error or type(error).__name__}")
+        codec, data = attributes & _CODEC_BITS, raw[header.size :]
+        records = memoryview(decompressed(codec, bytes(data))) if codec else data
+    except CannotRead as error:
+        yield rest(first, str(error))
         return
-    offset, reader = base - 1, _Reader(data)
+    offset, reader = base - 1, _Reader(records)
     for _ in range(count):
         begin = reader.at
         try:
@@ -89,7 +77,7 @@ def salvaged(
             yield rest(max(first, offset + 1), cause)
             return
         record = _Record(place, base, offset + 1, last, newest if of_broker else begun, of_broker)
-        yield (found := record.read(body, bytes(data[begin : reader.at]), cause))
+        yield (found := record.read(body, bytes(records[begin : reader.at]), cause))
         offset = found.offset
 
 
@@ -193,27 +181,3 @@ def _is_utf8(name: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-def _decompressed(data: memoryview, codec: int, codecs: Any) -> memoryview:
-    if codec == 0:
-        return data
-    if codec not in _CODECS:
-        raise CannotRead(f"number {codec}")
-    if _CODECS[codec] == "snappy":
-        return memoryview(_snappy(data.tobytes(), codecs))
-    return memoryview(getattr(codecs, f"{_CODECS[codec]}_decode")(data.tobytes()))
-
-
-def _snappy(data: bytes, codecs: Any) -> bytes:
-    """Decompress snappy, also where the numbers of its header are in another byte order than Java's."""
-    if not data.startswith(_XERIAL):
-        return bytes(codecs.snappy_decode(data))
-    found, blocks = io.BytesIO(), data[_XERIAL_HEADER:]
-    while blocks:
-        size = int.from_bytes(blocks[:4], "big")
-        if not 0 < size <= len(blocks) - 4:
-            raise CannotRead(f"a block of {size} bytes, of {len(blocks) - 4} that are left")
-        found.write(codecs.snappy_decode(blocks[4 : 4 + size]))
-        blocks = blocks[4 + size :]
-    return found.getvalue()

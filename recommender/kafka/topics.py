@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+import time
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from kafka import KafkaAdminClient
-from kafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
+from kafka.errors import KafkaError, UnknownTopicOrPartitionError, for_code
 
-from recommender.kafka.admin import open_admin
+from recommender.kafka.admin import Tell, open_admin
 from recommender.kafka.topic_configs import (
     FOR_RATINGS,
     FOR_RECOMMENDATIONS,
@@ -19,15 +20,13 @@ from recommender.kafka.topic_configs import (
     journal_faults,
     journal_warnings,
     largest_batch,
-    log_warnings,
     read_configs,
     room_warnings,
 )
+from recommender.kafka.topic_creation import Patience, create_topics, reason_of
 from recommender.kafka.topic_names import Topics, TopicsError
 
 __all__ = ["Finding", "Topics", "TopicsError", "check", "ensure", "identify"]
-
-Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +75,15 @@ def ensure(
         Addresses HOST:PORT, separated by commas.
     topics : Topics
     partitions : int
-        Partitions of new topics, as long as none exists: then new ones get as many as the old ones have.
+        Partitions of new topics. Their numbers need not be equal.
     replication : int
     wait_seconds : float
-        How long to wait for a broker that is not there yet.
+        How long to wait for a broker that is not there yet, or for one that may hold partitions: a controller
+        fences those that it has not heard of for some seconds.
     security : mapping, optional
         kafka-python's own options.
     exact : bool
-        Whether existing topics must have `partitions` partitions, too.
+        Whether ratings and requests must have that many partitions if they exist.
     journal_partitions : int, optional
         Partitions that the journal must have. By default a new one gets one. Their number is fixed for good:
         another one needs a new journal.
@@ -100,26 +100,24 @@ def ensure(
     BrokerUnreachableError
         No broker answered in time.
     TopicsError
-        Partition counts differ, the broker refused to create a topic, or the journal would lose what is
+        A topic has too few partitions, the broker refused to create one, or the journal would lose what is
         written to it; says which and why.
     """
+    until = time.monotonic() + wait_seconds
     with open_admin(bootstrap_servers, wait_seconds, security, tell) as admin:
         present = _describe(admin, topics.all)
-        counts = [present[name].partitions for name in topics.partitioned_alike if name in present]
-        if exact or not counts:
-            counts = [partitions]
-        _require_equal(topics, present, counts[0])
-        sizes = dict.fromkeys(topics.all, counts[0]) | {topics.journal: journal_partitions or 1}
-        created = _create(admin, topics, present, sizes, replication)
+        if exact:
+            _require_at_least(topics, present, partitions)
+        sizes = dict.fromkeys(topics.all, partitions) | {topics.journal: journal_partitions or 1}
+        created = _create(admin, topics, present, sizes, replication, Patience(until, tell))
         found = _describe(admin, topics.all)
-        # Somebody else may have created one between the two looks.
-        _require_equal(topics, found, counts[0])
         actual = found[topics.journal].partitions
         if actual != (journal_partitions or actual):
             raise TopicsError(
                 f"Topic {topics.journal!r} has {actual} partitions, expected {journal_partitions}: another "
                 "number needs a new journal"
             )
+        _require_multiple(topics, found)
         return _findings(admin, topics, found, created)
 
 
@@ -139,7 +137,7 @@ def check(
     BrokerUnreachableError
         No broker answered in time.
     TopicsError
-        A topic is missing, partition counts differ, or the journal would lose what is written to it.
+        A topic is missing, numbers of partitions do not fit, or the journal would lose what is written to it.
     """
     with open_admin(bootstrap_servers, wait_seconds, security, tell) as admin:
         wanted = [name for name in topics.all if name not in unused]
@@ -150,7 +148,7 @@ def check(
                 f"Missing at {bootstrap_servers}: topic {', '.join(missing)}; "
                 "`recommender topics` creates what is missing"
             )
-        _require_equal(topics, present, present[topics.ratings].partitions)
+        _require_multiple(topics, present)
         return _findings(admin, topics, present, created=set())
 
 
@@ -188,18 +186,28 @@ def _describe(admin: KafkaAdminClient, names: Iterable[str]) -> dict[str, Findin
         if error_type is UnknownTopicOrPartitionError:
             continue
         if each["error_code"]:
-            raise TopicsError(f"The broker does not show topic {each['name']}: {_reason(error_type, None)}")
+            raise TopicsError(f"The broker does not show topic {each['name']}: {reason_of(error_type, None)}")
         found[each["name"]] = Finding(each["name"], len(each["partitions"]), str(each["topic_id"]))
     return found
 
 
-def _require_equal(topics: Topics, present: Mapping[str, Finding], expected: int) -> None:
-    actual = {name: present[name].partitions for name in topics.partitioned_alike if name in present}
-    if any(count != expected for count in actual.values()):
-        counts = ", ".join(f"{name} has {count}" for name, count in actual.items())
+def _require_at_least(topics: Topics, present: Mapping[str, Finding], partitions: int) -> None:
+    """Refuse to say that topics have more partitions than they have; Kafka's own tools can add some."""
+    for name in (topics.ratings, topics.requests):
+        if name in present and present[name].partitions < partitions:
+            raise TopicsError(
+                f"Topic {name!r} has {present[name].partitions} partitions, expected {partitions}: add the "
+                "others with Kafka's kafka-topics.sh --alter, also while workers run"
+            )
+
+
+def _require_multiple(topics: Topics, found: Mapping[str, Finding]) -> None:
+    """Make sure that each partition of the journal has its share of the requests' partitions."""
+    journal, requests = found[topics.journal].partitions, found[topics.requests].partitions
+    if requests % journal:
         raise TopicsError(
-            f"Ratings, requests, dead letters and the recommendations log must have equal numbers of "
-            f"partitions: expected {expected}, but {counts}"
+            f"Topic {topics.requests!r} has {requests} partitions and {topics.journal!r} has {journal}: "
+            f"expected a multiple of {journal}"
         )
 
 
@@ -209,6 +217,7 @@ def _create(
     present: Mapping[str, Finding],
     partitions: Mapping[str, int],
     replication: int,
+    patience: Patience,
 ) -> set[str]:
     """Create what is missing; the names of those that were created here."""
     missing = [name for name in topics.all if name not in present]
@@ -223,7 +232,7 @@ def _create(
             }
             for name in names
         }
-        created.update(_request(admin, wanted) if wanted else ())
+        created.update(create_topics(admin, wanted, patience) if wanted else ())
 
     # Ratings come first: what a dead letter may weigh depends on what a rating may, and the journal must be
     # as safe as they are.
@@ -241,27 +250,6 @@ def _create(
     return created
 
 
-def _request(admin: KafkaAdminClient, wanted: dict[str, dict[str, Any]]) -> set[str]:
-    try:
-        response = admin.create_topics(wanted, raise_errors=False)
-        created = set()
-        for each in response["topics"]:
-            error_type = for_code(each["error_code"])
-            if each["error_code"] == 0:
-                created.add(each["name"])
-            elif error_type is not TopicAlreadyExistsError:  # else another worker was faster
-                reason = _reason(error_type, each.get("error_message"))
-                raise TopicsError(f"The broker did not create topic {each['name']}: {reason}")
-        admin.wait_for_topics(list(wanted), timeout_ms=30_000)
-    except KafkaError as error:
-        raise TopicsError(f"The broker did not create topic {', '.join(wanted)}: {error}") from error
-    return created
-
-
-def _reason(error_type: type[KafkaError], message: str | None) -> str:
-    return (message or str(getattr(error_type, "description", "")) or error_type.__name__).rstrip(".")
-
-
 def _findings(
     admin: KafkaAdminClient, topics: Topics, found: Mapping[str, Finding], created: set[str]
 ) -> list[Finding]:
@@ -270,7 +258,6 @@ def _findings(
     if faults:
         raise TopicsError(f"Topic {topics.journal!r} would not keep the journal: {'; '.join(faults)}")
     warnings = {
-        topics.ratings: log_warnings(configs[topics.ratings]),
         topics.journal: journal_warnings(configs[topics.journal], configs[topics.ratings]),
         topics.dead_letters: room_warnings(configs[topics.ratings], configs[topics.dead_letters]),
     }

@@ -13,6 +13,7 @@ Headers = Sequence[tuple[str, bytes]]
 HEADER = "content-type"
 JSON = "application/json"
 MSGPACK = "application/msgpack"
+_JSON = JSON.encode()
 _MSGPACK_NAMES = frozenset(
     (
         b"application/msgpack",
@@ -39,7 +40,7 @@ def content_type(headers: Headers) -> bytes | None:
 
 def is_msgpack(kind: bytes | None) -> bool:
     """A content type means MessagePack."""
-    return kind is not None and _name(kind) in _MSGPACK_NAMES
+    return kind is not None and (kind in _MSGPACK_NAMES or (kind != _JSON and _name(kind) in _MSGPACK_NAMES))
 
 
 def is_json(kind: bytes | None) -> bool:

@@ -40,17 +40,18 @@ MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"\x80\x05\x95", "a pickle of Python"),
     (b":)\n", "Smile"),
 )
+_BY_FIRST_BYTE = {start[0]: [each for each in MAGIC if each[0][0] == start[0]] for start, _ in MAGIC}
 #: What is inside an Excel workbook, which is a zip archive.
 _WORKBOOK = re.compile(rb"\[Content_Types\]\.xml|xl/|_rels/")
 #: Headers with which serializers name a schema, so that the value is bare.
 _SCHEMA_HEADERS = ("__value_schema_id", "apicurio.value.globalid", "apicurio.value.contentid")
 #: Bytes that are in no text.
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
-_BASE64 = re.compile(rb"\s*eyJ[A-Za-z0-9+/_-]*={0,2}\s*\Z")
-_FORM = re.compile(r"\w+=[^&=\s]*(&\w+=[^&=\s]*)*")
-_PYTHON = re.compile(r"\s*\{\s*'")
-_NOT_A_NUMBER = re.compile(r"[:,\[]\s*(NaN|-?Infinity)\b")
-_DOCUMENTS = re.compile(r"\}\s*\{")
+_BASE64 = re.compile(rb"eyJ[A-Za-z0-9+/_-]*={0,2}\s*\Z")
+_FORM = re.compile(rb"\w+=[^&=\s]*(&\w+=[^&=\s]*)*\s*\Z")
+_PYTHON = re.compile(rb"\{\s*'")
+_NOT_A_NUMBER = re.compile(rb"[:,\[]\s*(NaN|-?Infinity)\b")
+_DOCUMENTS = re.compile(rb"\}\s*\{")
 #: So much of a value is looked at.
 _LOOK = 4096
 _PROTOBUF_FIELDS = 64
@@ -155,13 +156,18 @@ def _registered(value: bytes) -> str:
 
 
 def _by_magic(value: bytes) -> str:
-    return next((name for start, name in MAGIC if value.startswith(start)), "")
+    for start, name in _BY_FIRST_BYTE.get(value[0], ()) if value else ():
+        if value.startswith(start):
+            return name
+    return ""
 
 
 def _is_utf16(value: bytes) -> bool:
     """A byte order mark, or every other byte of the first eight is zero and the others are not."""
     if value[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return True
+    if 0 not in value[:8]:
+        return False
     even, odd = value[0:8:2], value[1:8:2]
     return len(odd) > 1 and ((not any(even) and all(odd)) or (not any(odd) and all(even)))
 
@@ -203,19 +209,25 @@ def _varint(value: bytes, at: int) -> tuple[int, int]:
 
 
 def _text(value: bytes) -> str:
-    if _BASE64.match(value[:_LOOK]):
-        return "JSON in Base64"
-    text = value[:_LOOK].decode("utf-8", "ignore")
-    start = text.lstrip()
-    if start.startswith("<"):
+    start = value[:_LOOK].lstrip()
+    if start.startswith(b"<"):
         return "XML or HTML"
-    if _PYTHON.match(text):
-        return "Python's own text of a dict, with single quotes, where JSON was expected"
-    if start.startswith("{") and _DOCUMENTS.search(text):
-        return "several JSON documents, and each has to be a record of its own"
-    if start.startswith("{"):
-        return "JSON with NaN or Infinity, which JSON does not have" if _NOT_A_NUMBER.search(text) else ""
-    if _FORM.fullmatch(text.strip()):
+    if start.startswith(b"{"):
+        return _broken_json(start)
+    if start.startswith(b"eyJ") and _BASE64.match(start):
+        return "JSON in Base64"
+    if b"=" in start and _FORM.match(start):
         return "a form as browsers send it"
-    line = text.splitlines()[0] if text.strip() else ""
-    return "a line of CSV" if max(line.count(each) for each in ",;\t") >= 2 and "{" not in line else ""
+    line = start.partition(b"\n")[0]
+    separators = max(line.count(b","), line.count(b";"), line.count(b"\t"))
+    return "a line of CSV" if separators >= 2 and b"{" not in line else ""
+
+
+def _broken_json(start: bytes) -> str:
+    if b"'" in start and _PYTHON.match(start):
+        return "Python's own text of a dict, with single quotes, where JSON was expected"
+    if b"}" in start and _DOCUMENTS.search(start):
+        return "several JSON documents, and each has to be a record of its own"
+    if (b"NaN" in start or b"Infinity" in start) and _NOT_A_NUMBER.search(start):
+        return "JSON with NaN or Infinity, which JSON does not have"
+    return ""

@@ -8,7 +8,7 @@ MessagePack. Unknown fields are ignored, so that producers may be ahead of the w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recommender.ingest import rating_json
+from recommender.ingest.header_names import telling
+from recommender.messages.content_types import HEADER as CONTENT_TYPE
 from recommender.messages.content_types import Headers as Headers
 from recommender.messages.content_types import content_type, is_msgpack
 from recommender.messages.refusals import BadMessage as BadMessage
@@ -147,24 +149,35 @@ class RatingDecoder:
             item = identifier(item, "$.item")
         return Rating(user, item, 0.0 if wire.rating == SKIP else wire.rating, wire.timestamp)
 
-    def read(self, records: Sequence[Any]) -> Rows:
-        """The plain ones of many records at once: without headers, and as most producers write them."""
+    def read(self, records: Sequence[Any], apart: Collection[str] = ()) -> Rows:
+        """The plain ones of many records at once, as most producers write them.
+
+        Parameters
+        ----------
+        records : sequence
+            With a `value` and `headers` each.
+        apart : collection of str, optional
+            Headers whose records are not plain, because they mean something to whoever asks.
+        """
         values = [record.value for record in records]
         count = len(values)
         try:
-            joined = b"".join(values)
+            joined = bytearray().join(values)
         except TypeError:  # some are null
-            joined = b"".join([value or b"" for value in values])
             values = [value or b"" for value in values]
+            joined = bytearray().join(values)
         text = np.frombuffer(joined, np.uint8)
         lengths = np.fromiter(map(len, values), np.int64, count)
         plain = lengths <= MAX_RATING_BYTES
-        headers = [record.headers for record in records]
-        if any(headers):
-            plain &= ~np.fromiter(map(bool, headers), np.bool_, count)
+        plain &= ~telling(
+            records,
+            lambda name: name in apart or name.lower() == CONTENT_TYPE,
+            lambda pair: pair[0] in apart or is_msgpack(pair[1]),
+        )
         rows = Rows(text, np.empty((count, 4), np.int64), np.empty(count), np.empty(count), plain)
-        limits = (*self._scale, self.skips, float(MAX_TIMESTAMP), SURE_CHARACTERS)
+        limits = (*self._scale, self.skips, float(MAX_TIMESTAMP), MAX_ID_BYTES)
         rating_json.read_all(text, np.cumsum(lengths), *limits, rows.spans, rows.ratings, rows.times, plain)
+        text.flags.writeable = False  # whoever reads on has kernels for one kind
         return rows
 
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 from tests.support.record_batches import CODECS, HEADER
 
-_PRODUCE, _PRODUCE_VERSION = 0, 3
+_PRODUCE, _PRODUCE_VERSION = 0, 7  # the first that may write zstd
 _FETCH, _FETCH_VERSION = 1, 4
 _CODEC_BITS = 0x07
 _BYTES = 50 * 1024 * 1024

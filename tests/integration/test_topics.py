@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,8 +18,9 @@ from recommender.kafka.local.broker import LocalBroker
 from recommender.kafka.local.ports import free_port
 from recommender.kafka.network import Network
 from recommender.kafka.topic_configs import read_configs
+from recommender.kafka.topic_creation import Patience, create_topics
 from recommender.kafka.topics import Topics, TopicsError, check, ensure, identify
-from tests.support.kafka import Record, consume, consume_all, delete_topics, produce
+from tests.support.kafka import Record, consume, consume_all, delete_topics, produce, wait_until
 
 
 @contextmanager
@@ -318,3 +321,40 @@ def test_the_helpers_give_back_what_was_written(kafka: str, make_topics: Callabl
     assert len(consume_all(kafka, topics.ratings)) == 2
     with pytest.raises(AssertionError, match="2 records and 1 s without more, expected 3"):
         consume(kafka, topics.ratings, 3, seconds=1)
+
+
+#: The broker is heard of every four seconds and given up after one: most of the time it is fenced.
+FENCED = {"broker.heartbeat.interval.ms": "4000", "broker.session.timeout.ms": "1000"}
+
+
+def test_brokers_that_are_fenced_for_a_moment_are_waited_for(
+    monkeypatch: pytest.MonkeyPatch, unique: str
+) -> None:
+    size = {"num_partitions": 1, "replication_factor": 1}
+    told: list[str] = []
+    with LocalBroker(properties=FENCED) as broker, admin(broker.address) as client:
+
+        def refused() -> str:
+            """Why the broker creates no topic at the moment; empty where it does."""
+            try:
+                create_topics(client, {f"{unique}-{uuid.uuid4().hex[:8]}": size}, Patience(0.0, None))
+            except TopicsError as error:
+                return str(error)
+            return ""
+
+        def wait_until_it_is_fenced() -> None:
+            wait_until(lambda: not refused(), message="the broker is there")
+            reason = wait_until(refused, message="the controller gives the broker up")
+            assert "All brokers are currently fenced" in reason
+
+        wait_until_it_is_fenced()
+        wanted = {f"{unique}-{each}": size for each in range(3)}
+        assert create_topics(client, wanted, Patience(time.monotonic() + 60, told.append)) == set(wanted)
+        assert told
+        assert all("All brokers are currently fenced" in each for each in told)
+
+        wait_until_it_is_fenced()
+        monkeypatch.setenv("RECOMMENDER_BROKER", broker.address)
+        result = CliRunner().invoke(command, [])
+        assert result.exit_code == 0, result.output
+        assert {row.split("\t")[2] for row in result.stdout.splitlines()} == {"created"}

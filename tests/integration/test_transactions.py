@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import random
 import uuid
@@ -88,16 +89,25 @@ def transactions(kafka: str) -> Transactions:
     return Transactions(kafka)
 
 
-def lag(running: Running, topic: str) -> int:
+def lag_of(kafka: str, group: str, topic: str, partitions: int) -> int:
     """What tools that watch a group see of a topic: the offsets behind what is committed."""
-    consumer = Consumer({"bootstrap.servers": running.kafka, "group.id": running.installation.group})
+    consumer = Consumer({"bootstrap.servers": kafka, "group.id": group})
     try:
-        places = [TopicPartition(topic, partition) for partition in range(2)]
+        places = [TopicPartition(topic, partition) for partition in range(partitions)]
         ends = [consumer.get_watermark_offsets(each, PATIENCE)[1] for each in places]
         committed = [max(0, each.offset) for each in consumer.committed(places, PATIENCE)]
     finally:
         consumer.close()
     return sum(ends) - sum(committed)
+
+
+def lag(running: Running, topic: str) -> int:
+    """The lag of a worker on two partitions."""
+    return lag_of(running.kafka, running.installation.group, topic, 2)
+
+
+def no_lag(running: Running, topic: str) -> bool:
+    return lag(running, topic) == 0
 
 
 def request(user: str, **more: Any) -> bytes:
@@ -143,8 +153,8 @@ def test_marks_at_the_end_are_no_lag(running: Running, transactions: Transaction
         transactions.abort()
     # Behind the record its mark, the aborted record and that one's mark.
     wait_until(lambda: running.worker.shards[1]["offset"] == last + 4, PATIENCE, running.worker.log)
-    both = (running.topics.ratings, running.topics.requests)
-    wait_until(lambda: all(lag(running, topic) == 0 for topic in both), PATIENCE, running.worker.log)
+    for topic in (running.topics.ratings, running.topics.requests):
+        wait_until(functools.partial(no_lag, running, topic), PATIENCE, f"{topic}: {lag(running, topic)}")
     with asking(running.kafka, running.topics) as asker:
         assert asker.ask({"user": SECOND, "after": last + 3}).body["ok"]
     running.oracle.assert_agrees(running.worker)

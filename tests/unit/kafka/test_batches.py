@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recommender.kafka import aiokafka_records, kafka_python_records
+from recommender.kafka import aiokafka_records, batches, kafka_python_records, salvage
 from recommender.kafka.batches import Parser, unpack
+from recommender.kafka.codecs import decompressed
 from recommender.messages.unreadable import Unreadable
 from tests.support.record_batches import (
     CODECS,
@@ -137,10 +139,24 @@ def test_a_batch_that_cannot_be_decompressed(parser: Parser, codec: str) -> None
 
 
 @pytest.mark.parametrize("parser", PARSERS)
+@pytest.mark.parametrize("codec", CODECS[1:])
+def test_a_batch_that_becomes_too_large(parser: Parser, codec: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for room in (batches, salvage):
+        monkeypatch.setattr(room, "decompressed", partial(decompressed, most=100_000))
+    large, small = batch(values("a" * 99_999), codec=codec), batch(values("a" * 99_900), 1, codec=codec)
+    assert len(large) < 5000
+    reader = Reader()
+    too_large, fits = reader.read(parser, large + small)
+    assert (too_large.offset, too_large.content, fits.offset) == (0, large, 1)
+    assert f"codec {codec}" in too_large.cause
+    assert "come" in too_large.cause
+
+
+@pytest.mark.parametrize("parser", PARSERS)
 def test_a_codec_that_does_not_exist(parser: Parser) -> None:
     data = sealed(batch(values("a"), 0, attributes=7))
     (found,) = Reader().read(parser, data)
-    assert "an unknown codec" in found.cause
+    assert "there is no codec 7" in found.cause
 
 
 @pytest.mark.parametrize("parser", PARSERS)

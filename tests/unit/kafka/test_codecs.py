@@ -14,6 +14,7 @@ import pytest
 from recommender.kafka import codecs
 from recommender.kafka.clients import open_consumer
 from recommender.kafka.log_reader import reading_logs
+from tests.support.record_batches import CODECS, compressed
 
 WITHOUT = """
 import sys
@@ -47,6 +48,20 @@ def test_all_that_read_look_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
         open_consumer("127.0.0.1:1", 1.0, {})
     with pytest.raises(codecs.CodecMissing, match="lz4"), reading_logs("127.0.0.1:1", {}):
         pass
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4])
+def test_what_was_compressed_comes_back(number: int) -> None:
+    content = bytes(range(256)) * 40_000  # several parts
+    packed = compressed(content, CODECS[number])
+    assert codecs.decompressed(number, packed) == content
+    assert codecs.decompressed(number, packed, len(content)) == content
+    with pytest.raises(codecs.CannotRead, match="come"):
+        codecs.decompressed(number, packed, len(content) - 1)
+    if CODECS[number] != "snappy":  # the others are streams, of which several may follow each other
+        assert codecs.decompressed(number, packed + packed) == 2 * content
+    with pytest.raises(codecs.CannotRead, match=CODECS[number]):
+        codecs.decompressed(number, b"\xee" * 50)
 
 
 @pytest.mark.parametrize("module", ["cramjam", "zstandard"])
