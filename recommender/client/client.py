@@ -27,10 +27,10 @@ from recommender.client.errors import (
 from recommender.client.messages import Written, decode_reply, encode_rating, encode_request
 from recommender.client.replies import Replies
 from recommender.client.sender import Sender, missing
-from recommender.messages.contract import KNOWN_SCALE
 from recommender.kafka import admin
 from recommender.kafka.clients import close_consumer, open_consumer, open_producer
 from recommender.kafka.topics import Topics
+from recommender.messages.contract import KNOWN_SCALE
 from recommender.messages.responses import Recommended, Response
 
 __all__ = [

@@ -23,6 +23,7 @@ class Written(NamedTuple):
 
     partition: int
     offset: int
+    journal: int = -1
 
 
 class _Reason(msgspec.Struct, frozen=True, gc=False):
@@ -42,6 +43,7 @@ class _Item(msgspec.Struct, frozen=True, gc=False):
 class _AsOf(msgspec.Struct, frozen=True, gc=False):
     partition: int
     offset: int
+    journal: int = -1
 
 
 class _Error(msgspec.Struct, frozen=True, gc=False):
@@ -194,6 +196,7 @@ def decode_response(value: bytes | None) -> Response:
         cold_start=wire.cold_start,
         partition=wire.as_of.partition,
         offset=wire.as_of.offset,
+        journal=wire.as_of.journal,
         forced=wire.forced,
     )
 

@@ -13,9 +13,9 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError, MessageSizeTooLargeError
 
 from producers.lines import SourceError
-from recommender.messages import contract
 from recommender.client.wire import DELIVERY_SECONDS, HEADERS, Format, encode, open_producer
 from recommender.kafka.topics import TopicsError
+from recommender.messages import contract
 from recommender.messages.ratings import Rating
 
 #: Ratings on their way: what bounds the memory, as kafka-python's own buffer has no bound.

@@ -24,11 +24,11 @@ from recommender.experiments.attribution import WINDOW, Arrays, Attribution
 from recommender.experiments.attribution_counts import Counts, merged
 from recommender.experiments.log_progress import Progress
 from recommender.history.id_table import ITEM, USER
-from recommender.ingest.forwarded import SOURCE, Forwarded, source_of
-from recommender.messages.records import Record
+from recommender.ingest.ingest import written_at
 from recommender.messages import recommendations_log
 from recommender.messages.partitioning import partition_of
 from recommender.messages.ratings import BadMessage, Rating, RatingDecoder
+from recommender.messages.records import Record
 from recommender.messages.unreadable import Unreadable
 from recommender.shard.feedback import Feedback
 
@@ -47,7 +47,6 @@ class _Pair:
     attribution: Attribution
     ratings: Progress = field(default_factory=Progress)
     recommendations: Progress = field(default_factory=Progress)
-    forwarded: Forwarded = field(default_factory=Forwarded)
     settled_rows: int = 0
 
 
@@ -103,7 +102,7 @@ class JoinedLogs:
         records = _new(pair.ratings, records)
         if not records:
             return
-        rows = self._decoder.read(records, (SOURCE,))
+        rows = self._decoder.read(records)
         users, items = rows.ids(USER), rows.ids(ITEM)
         for place in np.flatnonzero(~rows.plain).tolist():
             rating = self._look_closely(partition, records[place])
@@ -113,7 +112,7 @@ class JoinedLogs:
                 rows.ratings[place] = np.nan if rating.rating is None else rating.rating
                 rows.times[place] = np.nan if rating.timestamp is None else rating.timestamp
         ours = np.flatnonzero(rows.plain & self._owned(partition, users))
-        written = np.array([records[place].timestamp for place in ours.tolist()], np.float64) / 1000
+        written = written_at([records[place] for place in ours.tolist()])
         times = np.where(np.isnan(rows.times[ours]), written, rows.times[ours])
         in_time = pair.ratings.reached(times, written, self._lateness)
         signs = signs_of(self._feedback, rows.ratings[ours])
@@ -151,8 +150,7 @@ class JoinedLogs:
             return None
         if not self._owns(partition, rating.user):
             return None
-        source = source_of(record.headers, self.partitions)
-        return rating if source is None or pair.forwarded.is_first(*source) else None
+        return rating
 
     def take_recommendations(self, partition: int, records: Sequence[Record]) -> None:
         """Take consecutive records of a partition of the recommendations log, as `take_ratings` does."""
@@ -173,9 +171,9 @@ class JoinedLogs:
                 progress.is_bad(record, f"user {logged.user!r} belongs to partition {owner}")
                 continue
             found.append(logged)
-            written.append(record.timestamp / 1000)
+            written.append(record)
         times = np.array([logged.timestamp for logged in found], np.float64)
-        in_time = progress.reached(times, np.array(written, np.float64), self._lateness)
+        in_time = progress.reached(times, written_at(written), self._lateness)
         for logged, counts in zip(found, in_time.tolist(), strict=True):
             if counts:
                 places = [(place.item, place.source, place.position) for place in logged.items]
@@ -219,7 +217,6 @@ class JoinedLogs:
                 "attribution": pair.attribution.state(),
                 "ratings": pair.ratings.state(),
                 "recommendations": pair.recommendations.state(),
-                "forwarded": {"offsets": pair.forwarded.state()},
             }
             for part, arrays in parts.items():
                 state |= {f"{partition}/{part}/{name}": array for name, array in arrays.items()}
@@ -236,7 +233,6 @@ class JoinedLogs:
             pair.attribution.restore(part("attribution"))
             pair.ratings.restore(part("ratings"))
             pair.recommendations.restore(part("recommendations"))
-            pair.forwarded.restore(part("forwarded")["offsets"])
             pair.settled_rows = len(pair.attribution)
 
 

@@ -10,10 +10,10 @@ from kafka.errors import KafkaError
 from recommender.errors import RecommenderError
 from recommender.experiments.log_join import JoinedLogs
 from recommender.experiments.log_progress import Progress
-from recommender.messages.records import Record
 from recommender.kafka.admin import open_admin, security_options
 from recommender.kafka.log_reader import LogReader
 from recommender.kafka.topics import Topics, identify
+from recommender.messages.records import Record
 from recommender.retraining.log_replay import POLL_RECORDS, reading
 from recommender.settings import Settings
 

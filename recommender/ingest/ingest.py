@@ -54,9 +54,7 @@ class Ingest:
         Seconds since 1970: when a rating was given if neither it nor its record says so.
     """
 
-    def __init__(
-        self, topic: str, decoder: RatingDecoder, clock: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, topic: str, decoder: RatingDecoder, clock: Callable[[], float] = time.time) -> None:
         self.topic = topic
         self._decoder = decoder
         self._clock = clock

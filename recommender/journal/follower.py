@@ -8,15 +8,9 @@ import logging
 import time
 from bisect import bisect_left
 from collections import deque
-<<<<<<< HEAD
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Any, Protocol
-=======
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from itertools import accumulate
-from typing import Any
->>>>>>> x-J
 
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
@@ -25,11 +19,7 @@ from recommender.journal.errors import JournalError, JournalGap, JournalShorter
 from recommender.journal.identity import check_identity
 from recommender.journal.log import JournalLog
 from recommender.journal.outbox import Acknowledged
-<<<<<<< HEAD
 from recommender.journal.rule import Record, Rule
-=======
-from recommender.journal.rule import Followed, Record, Rule
->>>>>>> x-J
 from recommender.kafka.admin import BrokerUnreachableError
 from recommender.kafka.topics import Finding, TopicsError
 
@@ -45,7 +35,6 @@ RETRY_SECONDS = 0.5
 #: How often the journal's id is looked up: a topic that is created again under this name has another one.
 IDENTITY_SECONDS = 30.0
 
-<<<<<<< HEAD
 
 class Target(Protocol):
     """Takes the records of a partition of the journal."""
@@ -74,21 +63,6 @@ class Follower:
     ----------
     target : Target
         An error that it raises ends `run`.
-=======
-#: Takes what was followed. What comes next is followed when it returns: a snapshot between two is consistent.
-Deliver = Callable[[Followed], Awaitable[None]]
-
-
-class Follower:
-    """Follows one partition of the journal from the position of a rule on.
-
-    Parameters
-    ----------
-    rule : Rule
-        Also says which journal, and which partition of it.
-    deliver : Deliver
-        An error that it raises ends `run`; the rule has then moved past what was not taken.
->>>>>>> x-J
     options : mapping
         See `recommender.kafka.plain_clients.client_options`.
     identify : function
@@ -101,25 +75,15 @@ class Follower:
 
     def __init__(
         self,
-<<<<<<< HEAD
         target: Target,
-=======
-        rule: Rule,
-        deliver: Deliver,
->>>>>>> x-J
         options: Mapping[str, Any],
         identify: Callable[[], Finding],
         *,
         allow_gap: bool = False,
         piece_bytes: int = PIECE_BYTES,
     ) -> None:
-<<<<<<< HEAD
         self._target, self._identify = target, identify
         rule = target.rule
-=======
-        self.rule = rule
-        self._deliver, self._identify = deliver, identify
->>>>>>> x-J
         self._allow_gap, self._piece_bytes = allow_gap, piece_bytes
         self._log = JournalLog(rule.journal, rule.partition, options, self._lost)
         self._acknowledged: deque[Acknowledged] = deque()
@@ -133,14 +97,11 @@ class Follower:
         self._heard = 0.0
 
     @property
-<<<<<<< HEAD
     def rule(self) -> Rule:
         """How far is followed."""
         return self._target.rule
 
     @property
-=======
->>>>>>> x-J
     def reached(self) -> int:
         """All of the journal below this offset is followed, or is no block."""
         return max(self.rule.position, self._read_to)
@@ -272,12 +233,7 @@ class Follower:
         self._heard = time.monotonic()
         new = bisect_left(records, self.rule.position, key=lambda record: record.offset)
         for piece in _pieces(records[new:], self._piece_bytes):
-<<<<<<< HEAD
             if not await self._apply(piece) or self._stopping:
-=======
-            await self._apply(piece)
-            if self._stopping:
->>>>>>> x-J
                 return
         self._read_to = self._log.position
 
@@ -291,7 +247,6 @@ class Follower:
                 blocks.append(block)
                 position += 1
         for piece in _pieces(blocks, self._piece_bytes):
-<<<<<<< HEAD
             if not await self._apply(piece):
                 return
 
@@ -304,16 +259,6 @@ class Follower:
             self._read_to = 0
             self._log.seek(self.rule.position)
         return taken
-=======
-            await self._apply(piece)
-
-    async def _apply(self, piece: Sequence[Record]) -> None:
-        followed = self.rule.follow(piece)
-        await self._deliver(followed)
-        if followed.error is not None:
-            raise followed.error
-        self._changes.notify()
->>>>>>> x-J
 
     async def _check_identity(self) -> None:
         """Make sure that the journal is the one that was followed.
@@ -346,11 +291,7 @@ class Follower:
         if not self._allow_gap:
             raise JournalGap(f"{said}. --allow-gap follows what is left")
         logger.warning("%s; following what is left", said)
-<<<<<<< HEAD
         self._target.skip_to(begin)
-=======
-        self.rule.skip_to(begin)
->>>>>>> x-J
 
     def _is_gone(self, error: Exception) -> None:
         if self._gone_since is None:

@@ -15,13 +15,13 @@ from recommender.kafka.topic_configs import (
     FOR_RATINGS,
     FOR_RECOMMENDATIONS,
     Configs,
+    dead_letter_warnings,
     for_dead_letters,
     for_journal,
     journal_faults,
     journal_warnings,
     largest_batch,
     read_configs,
-    room_warnings,
 )
 from recommender.kafka.topic_creation import Patience, create_topics, reason_of
 from recommender.kafka.topic_names import Topics, TopicsError
@@ -45,6 +45,8 @@ class Finding:
         What a user should know before relying on it.
     max_message_bytes : int or None
         The largest batch of records that it takes, where that was read.
+    allowed : tuple of str
+        What this client may do with it, in Kafka's words; empty where the broker does not tell.
     """
 
     topic: str
@@ -53,6 +55,7 @@ class Finding:
     created: bool = False
     warnings: tuple[str, ...] = ()
     max_message_bytes: int | None = None
+    allowed: tuple[str, ...] = ()
 
 
 def ensure(
@@ -187,7 +190,10 @@ def _describe(admin: KafkaAdminClient, names: Iterable[str]) -> dict[str, Findin
             continue
         if each["error_code"]:
             raise TopicsError(f"The broker does not show topic {each['name']}: {reason_of(error_type, None)}")
-        found[each["name"]] = Finding(each["name"], len(each["partitions"]), str(each["topic_id"]))
+        allowed = tuple(each.get("authorized_operations") or ())
+        found[each["name"]] = Finding(
+            each["name"], len(each["partitions"]), str(each["topic_id"]), allowed=allowed
+        )
     return found
 
 
@@ -259,7 +265,7 @@ def _findings(
         raise TopicsError(f"Topic {topics.journal!r} would not keep the journal: {'; '.join(faults)}")
     warnings = {
         topics.journal: journal_warnings(configs[topics.journal], configs[topics.ratings]),
-        topics.dead_letters: room_warnings(configs[topics.ratings], configs[topics.dead_letters]),
+        topics.dead_letters: dead_letter_warnings(configs[topics.ratings], configs[topics.dead_letters]),
     }
     return [
         replace(

@@ -9,10 +9,10 @@ from recommender.checkpoints import store as checkpoint
 from recommender.checkpoints.identity import Identity
 from recommender.checkpoints.store import Checkpoint, CheckpointStore
 from recommender.errors import RecommenderError
+from recommender.journal.replica import Replica
 from recommender.retraining import handover
 from recommender.retraining.handover import Handover, Offer, Terms
 from recommender.settings import Settings
-from recommender.journal.replica import Replica
 
 
 class RetrainingError(RecommenderError):

@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from recommender.experiments.log_writer import LogWriter
+from recommender.kafka.refusals import has_ended
 from recommender.messages.ratings import BadMessage
 from recommender.messages.records import Record
 from recommender.messages.request_headers import RequestHeaders, forwarded, place, returned
@@ -17,7 +18,6 @@ from recommender.messages.unreadable import Unreadable
 from recommender.worker.answers import Answers, HandedOver, NotHeld
 from recommender.worker.delivery import Delivery, NoReplyError, Send, Target
 from recommender.worker.progress import Progress, Progresses
-from recommender.worker.transport.refusals import has_ended
 
 logger = logging.getLogger(__name__)
 

@@ -125,9 +125,11 @@ class Answers:
         try:
             async with asyncio.timeout(max(0.0, limit - time.monotonic())), self._learned:
                 await self._learned.wait_for(
-                    lambda: self._handing_over
-                    or not self._replicas.holds(partition)
-                    or self._ready(partition, request) is not None
+                    lambda: (
+                        self._handing_over
+                        or not self._replicas.holds(partition)
+                        or self._ready(partition, request) is not None
+                    )
                 )
         except TimeoutError:
             raise Failure("not_caught_up", self._behind(partition, request), retriable=True) from None

@@ -51,11 +51,12 @@ from recommender.worker.learning import Learner
 from recommender.worker.metrics import Metrics
 from recommender.worker.pacing import Pace, RecentRequests
 from recommender.worker.replicas import HeldReplica, Replicas
-from recommender.worker.request_consumer import RequestConsumer, Span
+from recommender.worker.request_consumer import RequestConsumer
 from recommender.worker.topic_watch import TopicWatch
 from recommender.worker.transport import faust_transport
 from recommender.worker.transport.faust_options import faust_options
 from recommender.worker.transport.producer import bulk_sender, sender
+from recommender.worker.transport.spans import Span
 
 logger = logging.getLogger(__name__)
 
@@ -337,9 +338,7 @@ class _Parts:
     async def _start_at(self, partition: int, span: Span) -> int | None:
         if self.replicas.get(partition % self.journal.partitions) is None:
             return None  # its replica is still behind
-        return self.answerer.progress.start_at(
-            partition, span.committed, span.begins, span.ends, span.young
-        )
+        return self.answerer.progress.start_at(partition, span.committed, span.begins, span.ends, span.young)
 
     async def _take_requests(self, partition: int, records: list[Any]) -> None:
         self.recent.note()
@@ -393,7 +392,7 @@ class _Parts:
 
     def _add_signals(self) -> None:
         signals: Any = self.app  # their types allow no handler with named arguments
-        beginning: set[asyncio.Task[None]] = set()
+        beginning: set[asyncio.Future[None]] = set()
 
         @signals.on_partitions_revoked.connect
         async def revoked(sender: Any, revoked: set[TP], **kwargs: Any) -> None:

@@ -109,6 +109,18 @@ class Following(Service):
         followed = self._followed.get(partition)
         return None if followed is None else followed.follower
 
+    def behind(self, seconds: float) -> str | None:
+        """In words, which replica is behind the end of the journal by more than so many seconds, if any."""
+        if not self._wanted <= set(self._followed):
+            return "the journal is not followed yet"
+        for followed in self._followed.values():
+            replica, follower = followed.held.replica, followed.follower
+            if not followed.held.caught_up:
+                return f"{replica} is followed to its end first: {follower.lag} records are left"
+            if follower.lag_seconds > seconds:
+                return f"{replica} is followed with {follower.lag_seconds:.0f} s of delay"
+        return None
+
     async def _hold(self, partition: int) -> None:
         held = await self._replicas.open(partition)
         target = LearningTarget(held, self._learner)

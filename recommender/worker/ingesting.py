@@ -13,10 +13,10 @@ from typing import NamedTuple
 import numpy as np
 
 from recommender.ingest.ingest import Ingest, Ingested
-from recommender.messages.records import Outgoing, Record
 from recommender.journal.block import Source
 from recommender.journal.lanes import start_offset
 from recommender.journal.writer import JournalWriter
+from recommender.messages.records import Outgoing, Record
 from recommender.worker.pacing import Pace, clock, give_way
 from recommender.worker.transport.batch import Batch
 from recommender.worker.transport.spans import Span
@@ -43,6 +43,8 @@ class Ingestor:
     decoder : int
         Fingerprint of what decides how a record is decoded.
     dead_letter_topic : str
+    letter_partitions : int
+        How many partitions it has: a letter goes to the one of its record's number, as far as there are so many.
     applied : function
         Up to which offset a source partition is in the state, by the least replica; None where this worker does
         not follow all of the journal.
@@ -63,13 +65,15 @@ class Ingestor:
         topic_id: bytes,
         decoder: int,
         dead_letter_topic: str,
+        letter_partitions: int,
         applied: Callable[[Source], int | None],
         follow_to_end: Callable[[], Awaitable[None]],
         pace: Pace,
         ingested: Callable[[int, Ingested], None],
     ) -> None:
         self._ingest, self._writer, self._send_all = ingest, writer, send_all
-        self._topic_id, self._decoder, self._dead_letter_topic = topic_id, decoder, dead_letter_topic
+        self._topic_id, self._decoder = topic_id, decoder
+        self._dead_letter_topic, self._letter_partitions = dead_letter_topic, letter_partitions
         self._applied, self._follow_to_end = applied, follow_to_end
         self._pace, self._ingested = pace, ingested
 
@@ -140,7 +144,10 @@ class Ingestor:
         # Letters go before the blocks that account for them: once those are there nothing is read again.
         letters = [letter for run in held_back for letter in run.ingested.dead_letters]
         if letters:
-            await self._send_all(self._dead_letter_topic, letters)
+            place = source.partition % self._letter_partitions
+            await self._send_all(
+                self._dead_letter_topic, [letter._replace(partition=place) for letter in letters]
+            )
         for run in held_back:
             if not await self._append(source, run):
                 return

@@ -95,8 +95,6 @@ class Learner:
                 self._checkpointing.save(held)
 
 
-
-
 class LearningTarget:
     """Gives a held replica what a follower of the journal reads.
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from recommender.ingest.ingest import Ingested
-from recommender.worker.refusal_counts import RefusalCounts
+from recommender.journal.rule import Followed
 from recommender.worker.checkpointing import Checkpointing
 from recommender.worker.following import Following
+from recommender.worker.refusal_counts import RefusalCounts
 from recommender.worker.replicas import HeldReplica, Replicas
+
+#: What becomes of blocks, in the order of the numbers in `recommender.journal.rule_kernels`.
+OUTCOMES = ("passed", "applied", "cut", "duplicate", "ahead")
 
 
 class Metrics:
@@ -67,7 +72,10 @@ class Metrics:
             registry=self.registry,
         )
         self._position = Gauge(
-            "recommender_journal_position", "Next offset of the journal", ["partition"], registry=self.registry
+            "recommender_journal_position",
+            "Next offset of the journal",
+            ["partition"],
+            registry=self.registry,
         )
         self._lag = Gauge(
             "recommender_journal_lag_records",
@@ -88,7 +96,10 @@ class Metrics:
             registry=self.registry,
         )
         self._sizes = Gauge(
-            "recommender_known", "Users and items that are known", ["partition", "what"], registry=self.registry
+            "recommender_known",
+            "Users and items that are known",
+            ["partition", "what"],
+            registry=self.registry,
         )
         self._recall = Gauge(
             "recommender_live_recall_at_10",
@@ -106,6 +117,13 @@ class Metrics:
         self.ratings.labels("skipped").inc(ingested.skipped)
         self.ratings.labels("dead_letter").inc(len(ingested.dead_letters))
         self.refusals.take(ingested.refusals)
+
+    def followed(self, followed: Followed) -> None:
+        """Count blocks of the journal."""
+        found = np.bincount(followed.outcomes, minlength=len(OUTCOMES))
+        for name, count in zip(OUTCOMES, found.tolist(), strict=False):
+            if count:
+                self.blocks.labels(name).inc(count)
 
     def answered(self, code: str, seconds: float) -> None:
         """Count a reply."""

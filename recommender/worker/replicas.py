@@ -119,7 +119,9 @@ class Replicas:
         """
         held = self._held.get(partition)
         if held is None:
-            held = self._held[partition] = await finish_despite_cancel(asyncio.to_thread(self._load, partition))
+            held = self._held[partition] = await finish_despite_cancel(
+                asyncio.to_thread(self._load, partition)
+            )
         return held
 
     def drop(self, partition: int) -> None:

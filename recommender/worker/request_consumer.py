@@ -9,16 +9,24 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
-from aiokafka.errors import IllegalStateError, KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
+from aiokafka.errors import (
+    GroupAuthorizationFailedError,
+    IllegalStateError,
+    KafkaError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+    TopicAuthorizationFailedError,
+)
 from aiokafka.structs import TopicPartition
 from mode import Service
 
-from recommender.worker.transport.bootstrap_patch import begin_with_brokers
 from recommender.worker.transport import FAUST_LOGGER
+from recommender.worker.transport.bootstrap_patch import begin_with_brokers
 from recommender.worker.transport.consumer_thread import COMMIT_SECONDS, GroupError
+from recommender.worker.transport.spans import Span, spans_of
 
 logger = logging.getLogger(__name__)
 
@@ -30,15 +38,7 @@ POLL_RECORDS = 500
 RETRY_SECONDS = 0.5
 
 
-class Span(NamedTuple):
-    """What Kafka has of a partition: where its log begins and ends, and what the group has committed."""
-
-    begins: int
-    ends: int
-    committed: int | None
-
-
-class RequestConsumer(Service, ConsumerRebalanceListener):  # type: ignore[misc]
+class RequestConsumer(Service, ConsumerRebalanceListener):
     """Consumes requests.
 
     Parameters
@@ -46,8 +46,10 @@ class RequestConsumer(Service, ConsumerRebalanceListener):  # type: ignore[misc]
     options : mapping
         aiokafka's, with the broker, the group and how to log in.
     topic : str
+    max_age : float
+        How old a request may be where the group has committed nothing, in seconds.
     start_at : function
-        Says from which offset a partition that was assigned is read.
+        Says from which offset a partition that was assigned is read; None if it cannot be answered yet.
     take : function
         Begins to answer consecutive records of a partition.
     revoked : function
@@ -63,19 +65,21 @@ class RequestConsumer(Service, ConsumerRebalanceListener):  # type: ignore[misc]
         options: Mapping[str, Any],
         topic: str,
         *,
-        start_at: Callable[[int, Span], Awaitable[int]],
+        max_age: float,
+        start_at: Callable[[int, Span], Awaitable[int | None]],
         take: Callable[[int, list[Any]], Awaitable[None]],
         revoked: Callable[[], Awaitable[None]],
         assigned: Callable[[set[int]], None],
     ) -> None:
         super().__init__()
         self._options, self._topic = dict(options), topic
-        self._start_at, self._take = start_at, take
+        self._max_age, self._start_at, self._take = max_age, start_at, take
         self._revoked, self._assigned = revoked, assigned
         self._consumer: AIOKafkaConsumer | None = None
         #: Partitions that were assigned and are not read yet.
         self._waiting: set[TopicPartition] = set()
         self._reading: set[TopicPartition] = set()
+        self._assigned_once = False
         self._changed = asyncio.Event()
 
     @property
@@ -84,12 +88,13 @@ class RequestConsumer(Service, ConsumerRebalanceListener):  # type: ignore[misc]
         return {tp.partition for tp in self._reading}
 
     @property
-    def joined(self) -> bool:
-        """Return True if the worker is a member of its group, with or without partitions."""
-        return self._consumer is not None and bool(self._generation() > 0)
-
-    def _generation(self) -> int:
-        return getattr(self._running()._coordinator, "generation", -1)
+    def not_joined(self) -> str | None:
+        """In words, why no requests are answered yet; None if they are, or other workers have them all."""
+        if not self._assigned_once:
+            return "the worker has not joined the group of the requests yet"
+        if self._waiting:
+            return "requests are not read yet"
+        return None
 
     def _running(self) -> AIOKafkaConsumer:
         assert self._consumer is not None, "the consumer has not started"
@@ -121,6 +126,7 @@ class RequestConsumer(Service, ConsumerRebalanceListener):  # type: ignore[misc]
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         """Begin to read."""
         self._waiting = set(assigned)
+        self._assigned_once = True
         self._assigned({tp.partition for tp in assigned})
         self._changed.set()
 
@@ -136,6 +142,9 @@ class RequestConsumer(Service, ConsumerRebalanceListener):  # type: ignore[misc]
                 await self._poll()
             except IllegalStateError:
                 continue  # partitions are moving away
+            except (GroupAuthorizationFailedError, TopicAuthorizationFailedError) as error:
+                group = self._options["group_id"]
+                raise GroupError(f"group {group!r} cannot read {self._topic}: {error!r}") from error
             except (NoOffsetForPartitionError, OffsetOutOfRangeError) as error:
                 self._begin_again(error.args[0])
 
@@ -150,9 +159,7 @@ class RequestConsumer(Service, ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def _poll(self) -> None:
         wanted = self._reading
-        found = await self._running().getmany(
-            *wanted, timeout_ms=POLL_MILLISECONDS, max_records=POLL_RECORDS
-        )
+        found = await self._running().getmany(*wanted, timeout_ms=POLL_MILLISECONDS, max_records=POLL_RECORDS)
         for tp, records in found.items():
             if tp in self._reading and records:
                 await self._take(tp.partition, records)
@@ -160,15 +167,15 @@ class RequestConsumer(Service, ConsumerRebalanceListener):  # type: ignore[misc]
     async def _begin(self, tp: TopicPartition) -> None:
         consumer = self._running()
         try:
-            begins, ends, committed = await asyncio.gather(
-                consumer.beginning_offsets([tp]), consumer.end_offsets([tp]), consumer.committed(tp)
-            )
+            (span,) = (await spans_of(consumer, [tp], [tp], self._max_age)).values()
         except (KafkaError, TimeoutError) as error:
             logger.debug("cannot find out where to begin: %r", error)
             await asyncio.sleep(RETRY_SECONDS)
             return
-        offset = await self._start_at(tp.partition, Span(begins[tp], ends[tp], committed))
-        if tp in self._waiting:
+        offset = await self._start_at(tp.partition, span)
+        if offset is None:
+            await asyncio.sleep(RETRY_SECONDS)
+        elif tp in self._waiting:
             consumer.seek(tp, offset)
             self._waiting.discard(tp)
             self._reading.add(tp)
@@ -193,6 +200,3 @@ class RequestConsumer(Service, ConsumerRebalanceListener):  # type: ignore[misc]
             logger.debug("offsets not committed: %r", error)
             return False
         return True
-
-
-__all__ = ["GroupError", "RequestConsumer", "Span"]

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from producers.lines import SourceError
-from recommender import system_trust
+from recommender.kafka import system_trust
 
 ZIP_URL = "https://files.grouplens.org/datasets/movielens/ml-100k.zip"
 #: As GroupLens publishes it beside the archive.

@@ -16,7 +16,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from recommender import system_trust
+from recommender.kafka import system_trust
 from recommender.errors import RecommenderError
 from recommender.kafka.local.release import KAFKA_VERSION, Jar, pinned_jars
 

@@ -12,8 +12,8 @@ from recommender.settings import Settings
 from recommender.worker.transport import faust_transport
 
 #: Largest record that the worker writes: whatever a topic takes as a rating, and some headers. Kafka has
-#: the last word.
-MAX_RECORD_BYTES = 100 * 1024 * 1024
+#: the last word, but hangs up without one on a request of more than 100 MiB.
+MAX_RECORD_BYTES = 99 * 1024 * 1024
 
 
 def faust_options(config: Settings) -> dict[str, Any]:
