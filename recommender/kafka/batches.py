@@ -81,13 +81,12 @@ def unpack(
     """
     transactions = _Transactions(aborted)
     fetched, begin, size = memoryview(data), 0, len(data)
-    expected = position.next_fetch_offset
     while begin < size:
         end = _end(fetched, begin, size)
         if end is None:
             if begin == 0:
                 # Kafka sends at least one whole batch, so this is none, and nothing says how long it is.
-                yield _whole(position, place, data, expected, "no whole batch")
+                yield _whole(position, place, data, position.next_fetch_offset, "no whole batch")
             return
         raw, begin = fetched[begin:end], end
         try:
@@ -96,30 +95,37 @@ def unpack(
         except MemoryError:
             raise
         except Exception as error:
-            yield _whole(position, place, bytes(raw), _last(raw, fetched[end:], expected), str(error))
+            last = _last(raw, fetched[end:], position.next_fetch_offset)
+            yield _whole(position, place, bytes(raw), last, str(error))
             return
         if shown:
-            try:
-                if raw[_MAGIC_AT] == _NEWEST and raw[_ATTRIBUTES_END] & _CODEC_BITS:
-                    batch = parser.batch(_uncompressed(raw))
-                for record in batch:
-                    offset = record.offset
-                    # A batch is sent whole, also to whoever asks for its end.
-                    if offset >= expected:
-                        position.next_fetch_offset = expected = offset + 1
-                        yield record
-            except MemoryError:
-                raise
-            except Exception as error:
-                cause = str(error) or type(error).__name__
-                for record in salvaged(raw, HEADER, place, expected, cause):
-                    if record.offset >= expected:
-                        position.next_fetch_offset = expected = record.offset + 1
-                        yield record
+            yield from _records(position, place, batch, raw, parser)
         # Compaction may have removed its last records.
         behind = batch.next_offset if raw[_MAGIC_AT] == _NEWEST else _OFFSET.unpack_from(raw)[0] + 1
-        if behind > expected:
-            position.next_fetch_offset = expected = behind
+        position.next_fetch_offset = max(behind, position.next_fetch_offset)
+
+
+def _records(position: Position, place: Place, batch: Any, raw: memoryview, parser: Parser) -> Iterator[Any]:
+    """The records of a batch; those behind one that the parser ends at are cut out by hand."""
+    expected = position.next_fetch_offset
+    try:
+        if raw[_MAGIC_AT] == _NEWEST and raw[_ATTRIBUTES_END] & _CODEC_BITS:
+            batch = parser.batch(_uncompressed(raw))
+        for record in batch:
+            offset = record.offset
+            # A batch is sent whole, also to whoever asks for its end.
+            if offset >= expected:
+                position.next_fetch_offset = expected = offset + 1
+                yield record
+        return
+    except MemoryError:
+        raise
+    except Exception as error:
+        cause = str(error) or type(error).__name__
+    for record in salvaged(raw, HEADER, place, expected, cause):
+        if record.offset >= expected:
+            position.next_fetch_offset = expected = record.offset + 1
+            yield record
 
 
 def _end(data: memoryview, begin: int, size: int) -> int | None:

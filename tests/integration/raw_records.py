@@ -10,11 +10,14 @@ import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from tests.support.kafka import wait_until
 from tests.support.record_batches import CODECS, HEADER
 
 _PRODUCE, _PRODUCE_VERSION = 0, 7  # the first that may write zstd
 _FETCH, _FETCH_VERSION = 1, 4
 _CODEC_BITS = 0x07
+#: Of a topic that was made just now: it is not known, or has no leader.
+NOT_YET = (3, 5, 6)
 _BYTES = 50 * 1024 * 1024
 
 
@@ -29,10 +32,15 @@ def produce_batch(kafka: str, topic: str, batch: bytes, partition: int = 0) -> i
         + struct.pack(">iii", 1, partition, len(batch))
         + batch
     )
-    with _connected(kafka) as connection:
-        answer = _asked(connection, _PRODUCE, _PRODUCE_VERSION, body)
-    # Behind the correlation id: the one topic with its name, and the number of partitions.
-    _, error, offset = struct.unpack_from(">ihq", answer, 4 + 4 + 2 + len(topic) + 4)
+
+    def write() -> tuple[int, int] | None:
+        with _connected(kafka) as connection:
+            answer = _asked(connection, _PRODUCE, _PRODUCE_VERSION, body)
+        # Behind the correlation id: the one topic with its name, and the number of partitions.
+        _, error, offset = struct.unpack_from(">ihq", answer, 4 + 4 + 2 + len(topic) + 4)
+        return None if error in NOT_YET else (error, offset)
+
+    error, offset = wait_until(write, 30, f"{topic}[{partition}] has no leader")
     assert error == 0, f"refused with error code {error}"
     return int(offset)
 

@@ -20,7 +20,7 @@ from recommender.cli.experiment import report
 from recommender.cli.retrain import retrain
 from recommender.kafka.local.broker import LocalBroker
 from tests.integration.raw_records import batches_of, produce_batch
-from tests.integration.test_transactions import lag_of
+from tests.integration.transactions import lag_of
 from tests.support.asking import CORRELATION, asking
 from tests.support.brokers import SHARED_PROPERTIES
 from tests.support.kafka import consume_all, wait_until

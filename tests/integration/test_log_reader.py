@@ -15,7 +15,7 @@ from recommender.kafka import log_reader
 from recommender.kafka.admin import open_admin
 from recommender.kafka.log_reader import LogLost, LogReader, LogRecord, Span, reading_logs
 from recommender.kafka.topics import Topics
-from tests.integration.test_transactions import Transactions
+from tests.integration.transactions import Transactions
 from tests.support.kafka import Record, delete_topics, produce
 from tests.support.worker_logs import rating
 

@@ -7,13 +7,11 @@ import json
 import random
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from confluent_kafka import Consumer, Producer, TopicPartition
 
 from recommender import settings
 from recommender.checkpoints.identity import Identity
@@ -26,6 +24,7 @@ from recommender.messages.partitioning import partition_of
 from recommender.messages.ratings import Rating
 from recommender.messages.recommendations_log import LoggedPlace, LoggedRecommendation
 from recommender.shard.shard import Shard, ShardOptions
+from tests.integration.transactions import Transactions, lag_of
 from tests.support.asking import CORRELATION, asking
 from tests.support.kafka import Record, produce, wait_until
 from tests.support.responder import Asked, Responder, answer_for, ignore, responding
@@ -40,43 +39,6 @@ FIRST, SECOND = (
 )
 
 
-class Transactions:
-    """A producer whose records are in transactions."""
-
-    def __init__(self, kafka: str) -> None:
-        self._producer = Producer({"bootstrap.servers": kafka, "transactional.id": uuid.uuid4().hex})
-        self._producer.init_transactions(PATIENCE)
-        self.offsets: list[int] = []
-
-    def begin(self) -> None:
-        self._producer.begin_transaction()
-
-    def send(self, topic: str, value: bytes | None, key: str, **more: Any) -> int:
-        """Write a record; its offset."""
-        self._producer.produce(
-            topic, value, key.encode(), on_delivery=lambda _, sent: self.offsets.append(sent.offset()), **more
-        )
-        assert self._producer.flush(PATIENCE) == 0
-        return self.offsets[-1]
-
-    def commit(self) -> None:
-        self._producer.commit_transaction(PATIENCE)
-
-    def abort(self) -> None:
-        self._producer.abort_transaction(PATIENCE)
-
-    @contextmanager
-    def open(self) -> Iterator[None]:
-        """A transaction that is committed at the end, and aborted where that fails."""
-        self.begin()
-        try:
-            yield
-        except BaseException:
-            self.abort()
-            raise
-        self.commit()
-
-
 @pytest.fixture(scope="module")
 def running(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A worker on two partitions."""
@@ -87,18 +49,6 @@ def running(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ru
 @pytest.fixture
 def transactions(kafka: str) -> Transactions:
     return Transactions(kafka)
-
-
-def lag_of(kafka: str, group: str, topic: str, partitions: int) -> int:
-    """What tools that watch a group see of a topic: the offsets behind what is committed."""
-    consumer = Consumer({"bootstrap.servers": kafka, "group.id": group})
-    try:
-        places = [TopicPartition(topic, partition) for partition in range(partitions)]
-        ends = [consumer.get_watermark_offsets(each, PATIENCE)[1] for each in places]
-        committed = [max(0, each.offset) for each in consumer.committed(places, PATIENCE)]
-    finally:
-        consumer.close()
-    return sum(ends) - sum(committed)
 
 
 def lag(running: Running, topic: str) -> int:

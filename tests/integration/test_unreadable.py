@@ -21,7 +21,7 @@ from recommender.kafka.topics import Topics
 from recommender.messages.partitioning import partition_of
 from recommender.messages.recommendations_log import LoggedPlace, LoggedRecommendation
 from tests.integration.raw_records import produce_batch
-from tests.integration.test_transactions import lag
+from tests.integration.transactions import lag_of
 from tests.support.asking import CORRELATION, asking
 from tests.support.kafka import Record, consume_all, produce, wait_until
 from tests.support.record_batches import CODECS, TIME, RawRecord, batch
@@ -132,7 +132,9 @@ def test_requests(running: Running) -> None:
         )
         replies = asker.replies()
         assert (len(replies[b"told"]), b"" in replies) == (1, False)
-    wait_until(lambda: lag(running, topic) == 0, PATIENCE, running.worker.log)
+    wait_until(
+        lambda: lag_of(running.kafka, running.installation.group, topic, 2) == 0, PATIENCE, running.worker.log
+    )
     # They are buried as they are answered, side by side.
     letters = {
         int(said["__connect.errors.offset"]): each.value for each, said in letters_of(running, topic, 3)

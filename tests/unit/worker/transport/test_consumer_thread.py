@@ -148,6 +148,32 @@ def test_a_batch_says_from_where_it_was_fetched(thread: Thread) -> None:
     asyncio.run(scenario())
 
 
+def test_what_is_no_record_comes_as_a_batch_without_any(thread: Thread) -> None:
+    """Marks of transactions, and what was taken back: none of it may look like lag."""
+
+    async def scenario() -> None:
+        await thread.seek(5)
+        thread.kafka.notes.seek(8)
+        batch = await thread.fetch()
+        assert batch is not None
+        assert (place(batch), batch.records, batch.end, batch.offset) == ((5, 8, 0), [], 8, 7)
+        assert await thread.fetch() is None
+        assert place(await thread.fetch(8)) == (8, 8, 0)
+        # Behind the records of one fetch.
+        thread.fetched = {HERE: [FakeRecord(9, b"")]}
+        thread.kafka.notes.seek(12)
+        batch = await thread._fetch()
+        assert batch is not None
+        assert (place(batch), batch.end) == ((9, 9, 0), 12)
+        assert place(await thread.fetch(12)) == (12, 12, 0)
+        # Nobody knows from where.
+        thread.kafka.assign()
+        thread.kafka.notes.seek(20)
+        assert await thread.fetch() is None
+
+    asyncio.run(scenario())
+
+
 def test_what_comes_to_who_asked_before_a_seek_is_fetched_again(thread: Thread) -> None:
     async def scenario() -> None:
         await thread.seek(5)
