@@ -27,6 +27,8 @@ from recommender.messages.content_types import (
 BAD_MESSAGE_CLASS = "recommender.BadMessage"
 LEARN_FAILED_CLASS = "recommender.LearnFailed"
 
+#: What msgspec says of a value that ends too soon.
+_TRUNCATED = "Input data was truncated"
 #: The first field of the path at the end of one of msgspec's texts.
 _PATH = re.compile(r"`\$\.?(?P<field>\w*)[^`]*`$")
 
@@ -106,6 +108,8 @@ def refused(error: Exception, value: bytes, headers: Headers = ()) -> BadMessage
     headers : sequence of (str, bytes)
         Of its record.
     """
+    if not headers and value.startswith(b"{") and str(error) == _TRUNCATED:
+        return BadMessage(_TRUNCATED, Kind.NOT_JSON)  # what is cut off looks like nothing else
     said = content_type(headers)
     packed = is_msgpack(said)
     text, kind = _explain(error), _kind(error, packed)

@@ -8,6 +8,7 @@ import json
 import pickle
 import struct
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -175,6 +176,11 @@ def test_messagepack_that_is_none_has_its_kind() -> None:
 def test_kinds_are_few_and_can_be_labels() -> None:
     assert len(Kind) < 25
     assert all(each.value.replace("_", "").isalpha() for each in Kind)
+
+
+def test_the_readme_lists_them() -> None:
+    readme = (Path(__file__).parents[3] / "README.md").read_text("utf-8")
+    assert [each for each in Kind if f"`{each.value}`" not in readme] == []
 
 
 @few
