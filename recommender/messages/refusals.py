@@ -128,7 +128,10 @@ def refused(error: Exception, value: bytes, headers: Headers = ()) -> BadMessage
             expected = f"expected {JSON} or {MSGPACK}, and the value is not JSON"
             text, kind = f"content-type is {shown(said)!r}: {expected}", Kind.CONTENT_TYPE
         if looks := lookalikes.of_bytes(value, headers):
-            text, kind = f"{text}: {looks}", Kind.OTHER_FORMAT
+            text = f"{text}: {looks}"
+            # Nothing, and what begins as JSON does, is JSON that went wrong.
+            if value.lstrip()[:1] not in (b"", b"{") or 0 in value[:8]:
+                kind = Kind.OTHER_FORMAT
     elif foreign:
         text = f"{text} (content-type is {shown(said)!r}, and the value was read as JSON)"
     return BadMessage(text, kind)
