@@ -14,7 +14,7 @@ from types import FrameType
 
 import click
 
-from producers.values import UNITS, Unit
+from recommender.evaluation.datasets.values import UNITS, Unit
 from recommender import settings as settings_room
 from recommender.cli.replay_display import Display
 from recommender.client.replay import Progress, Result, replay

@@ -5,15 +5,15 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
 from kafka import KafkaProducer
 from kafka.errors import KafkaError, MessageSizeTooLargeError
 
-from producers.lines import SourceError
-from recommender.client.wire import DELIVERY_SECONDS, HEADERS, Format, encode, open_producer
+from recommender.evaluation.datasets.lines import SourceError
+from recommender.client.wire import DELIVERY_SECONDS, HEADERS, Format, checked, encode, open_producer
 from recommender.kafka.topics import TopicsError
 from recommender.messages import contract
 from recommender.messages.ratings import Rating
@@ -122,19 +122,11 @@ def replay(
         `speed` is given but the first rating has no timestamp; or the worker would refuse a rating, what
         came before which is sent.
     """
-    checked = _checked(ratings, scale)
+    ratings = checked(ratings, scale)
     if isinstance(broker, str):
         with open_producer(broker, topic, delivery_seconds, security) as producer:
-            return _Replay(producer, topic, message_format, progress, stop).run(checked, rate, speed)
-    return _Replay(broker, topic, message_format, progress, stop).run(checked, rate, speed)
-
-
-def _checked(ratings: Iterable[Rating], scale: tuple[float, float]) -> Iterator[Rating]:
-    """The ratings, up to one that a worker would refuse."""
-    for number, rating in enumerate(ratings, 1):
-        if not contract.is_plain(rating, scale) and (fault := contract.fault(rating, scale)):
-            raise SourceError(f"Rating {number} would be refused: {fault}")
-        yield rating
+            return _Replay(producer, topic, message_format, progress, stop).run(ratings, rate, speed)
+    return _Replay(broker, topic, message_format, progress, stop).run(ratings, rate, speed)
 
 
 class _Refused(NamedTuple):

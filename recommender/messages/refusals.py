@@ -27,6 +27,8 @@ from recommender.messages.content_types import (
 BAD_MESSAGE_CLASS = "recommender.BadMessage"
 LEARN_FAILED_CLASS = "recommender.LearnFailed"
 
+#: What msgspec says of a value that ends too soon.
+_TRUNCATED = "Input data was truncated"
 #: The first field of the path at the end of one of msgspec's texts.
 _PATH = re.compile(r"`\$\.?(?P<field>\w*)[^`]*`$")
 
@@ -106,6 +108,8 @@ def refused(error: Exception, value: bytes, headers: Headers = ()) -> BadMessage
     headers : sequence of (str, bytes)
         Of its record.
     """
+    if not headers and value.startswith(b"{") and str(error) == _TRUNCATED:
+        return BadMessage(_TRUNCATED, Kind.NOT_JSON)  # what is cut off looks like nothing else
     said = content_type(headers)
     packed = is_msgpack(said)
     text, kind = _explain(error), _kind(error, packed)
@@ -124,7 +128,10 @@ def refused(error: Exception, value: bytes, headers: Headers = ()) -> BadMessage
             expected = f"expected {JSON} or {MSGPACK}, and the value is not JSON"
             text, kind = f"content-type is {shown(said)!r}: {expected}", Kind.CONTENT_TYPE
         if looks := lookalikes.of_bytes(value, headers):
-            text, kind = f"{text}: {looks}", Kind.OTHER_FORMAT
+            text = f"{text}: {looks}"
+            # Nothing, and what begins as JSON does, is JSON that went wrong.
+            if value.lstrip()[:1] not in (b"", b"{") or 0 in value[:8]:
+                kind = Kind.OTHER_FORMAT
     elif foreign:
         text = f"{text} (content-type is {shown(said)!r}, and the value was read as JSON)"
     return BadMessage(text, kind)

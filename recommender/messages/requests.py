@@ -74,14 +74,14 @@ class Request(msgspec.Struct, frozen=True, gc=False):
         worker is set.
     """
 
-    user: str | None = None
+    user: str | int | None = None
     n: int = DEFAULT_N
-    items: list[str] | None = None
-    exclude: list[str] = []
+    items: list[str | int] | None = None
+    exclude: list[str | int] = []
     include_rated: bool = False
     after: int | After | None = None
     arm: str | None = None
-    similar_to: str | None = None
+    similar_to: str | int | None = None
     explain: bool = False
     explore: float | None = None
 
@@ -158,7 +158,7 @@ def _checked(after: int | After | None) -> int | After | None:
     return after
 
 
-def _identifiers(values: Sequence[str | int], path: str) -> list[str]:
+def _identifiers(values: Sequence[str | int], path: str) -> list[str | int]:
     return [identifier(each, f"{path}[{place}]") for place, each in enumerate(values)]
 
 

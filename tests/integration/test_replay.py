@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from kafka import KafkaProducer
 
-from producers.lines import SourceError
+from recommender.evaluation.datasets.lines import SourceError
 from recommender.client.replay import Progress, Result, replay
 from recommender.kafka.admin import BrokerUnreachableError, open_admin
 from recommender.kafka.local.ports import free_port

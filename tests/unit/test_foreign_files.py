@@ -16,8 +16,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from producers import lines, names
-from producers.values import Unit
+from recommender.evaluation.datasets import lines, names
+from recommender.evaluation.datasets.values import Unit
 from recommender.evaluation.datasets.columns import Columns, load_arrays
 from recommender.evaluation.datasets.formats import SourceError, read
 from recommender.messages.ratings import Rating

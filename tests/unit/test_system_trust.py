@@ -13,7 +13,7 @@ import pytest
 import trustme
 from rich.console import Console
 
-from producers.lines import SourceError
+from recommender.evaluation.datasets.lines import SourceError
 from recommender import system_trust
 from recommender.evaluation.datasets import download
 from recommender.kafka.local import jars

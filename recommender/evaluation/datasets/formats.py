@@ -13,10 +13,10 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from producers import json_lines, names
-from producers.lines import SourceError, opened
-from producers.names import Columns
-from producers.values import IMPLICIT_RATING, Bounds, Unit, wrong_number
+from recommender.evaluation.datasets import json_lines, names
+from recommender.evaluation.datasets.lines import SourceError, opened
+from recommender.evaluation.datasets.names import Columns
+from recommender.evaluation.datasets.values import IMPLICIT_RATING, Bounds, Unit, wrong_number
 from recommender.messages.ratings import Rating
 
 __all__ = ["IMPLICIT_RATING", "Layout", "SourceError", "read", "recognise"]

@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from producers.lines import SourceError
+from recommender.evaluation.datasets.lines import SourceError
 from recommender.evaluation.datasets.columns import RatingArrays, load_arrays
 from recommender.evaluation.datasets.download import SOURCES, Download
 from recommender.evaluation.datasets.formats import read

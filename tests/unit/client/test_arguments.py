@@ -124,7 +124,7 @@ def test_none_is_nobody() -> None:
         np.array([1, 2]),
         np.array(["1", "2"]),
     ],
-    ids=str,
+    ids=["list", "tuple", "generator", "iterator", "keys", "numpy's integers", "array", "array of text"],
 )
 def test_whatever_gives_ids_is_a_list_of_them(items: Any) -> None:
     assert json.loads(encode_request("u", items=items))["items"] == ["1", "2"]

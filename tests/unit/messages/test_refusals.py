@@ -8,6 +8,7 @@ import json
 import pickle
 import struct
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -36,7 +37,7 @@ def refused(value: bytes | None, headers: Headers = ()) -> BadMessage:
 
 #: Each kind of value that is not what the topic holds: what the reason must say, and its kind.
 LOOKS: list[tuple[str, bytes, Headers, str, Kind]] = [
-    ("empty", b"", (), "the value is empty", Kind.OTHER_FORMAT),
+    ("empty", b"", (), "the value is empty", Kind.NOT_JSON),
     ("Confluent Avro", b"\0\0\0\0\x11\x0442\x0450", (), "schema registry, as Confluent", Kind.OTHER_FORMAT),
     ("its schema's id", b"\0\0\0\0\x11\x0442\x0450", (), "id 17,", Kind.OTHER_FORMAT),
     ("Confluent JSON", b"\0\0\0\0\x01" + TEXT, (), "looks like JSON of a schema registry", Kind.OTHER_FORMAT),
@@ -91,14 +92,14 @@ LOOKS: list[tuple[str, bytes, Headers, str, Kind]] = [
     ("BSON", struct.pack("<i", 14) + b"\x02u\0\2\0\0\x004\0\0", (), "looks like", Kind.OTHER_FORMAT),
     ("Java", b"\xac\xed\x00\x05sr", (), "serialized by Java", Kind.OTHER_FORMAT),
     ("a pickle", pickle.dumps(GOOD), (), "a pickle of Python", Kind.OTHER_FORMAT),
-    ("Python's text", str(GOOD).encode(), (), "Python's own text of a dict", Kind.OTHER_FORMAT),
+    ("Python's text", str(GOOD).encode(), (), "Python's own text of a dict", Kind.NOT_JSON),
     ("XML", b"<rating user='42'/>", (), "XML or HTML", Kind.OTHER_FORMAT),
     ("CSV", b"42,50,5", (), "a line of CSV", Kind.OTHER_FORMAT),
     ("CSV with names", b"ann;tea;5;881250949", (), "a line of CSV", Kind.OTHER_FORMAT),
     ("a form", b"user=42&item=50&rating=5", (), "a form as browsers send it", Kind.OTHER_FORMAT),
     ("Base64", base64.b64encode(TEXT), (), "JSON in Base64", Kind.OTHER_FORMAT),
-    ("NaN", b'{"user": 1, "item": 2, "rating": NaN}', (), "JSON with NaN or Infinity", Kind.OTHER_FORMAT),
-    ("two documents", TEXT + b"\n" + TEXT, (), "several JSON documents", Kind.OTHER_FORMAT),
+    ("NaN", b'{"user": 1, "item": 2, "rating": NaN}', (), "JSON with NaN or Infinity", Kind.NOT_JSON),
+    ("two documents", TEXT + b"\n" + TEXT, (), "several JSON documents", Kind.NOT_JSON),
     ("a list", json.dumps([GOOD, GOOD]).encode(), (), "each element has to be a record", Kind.ENVELOPE),
     ("encoded twice", json.dumps(TEXT.decode()).encode(), (), "encoded twice", Kind.ENVELOPE),
     ("another type", b"x", [("content-type", b"text/csv")], "is 'text/csv': expected", Kind.CONTENT_TYPE),
@@ -175,6 +176,11 @@ def test_messagepack_that_is_none_has_its_kind() -> None:
 def test_kinds_are_few_and_can_be_labels() -> None:
     assert len(Kind) < 25
     assert all(each.value.replace("_", "").isalpha() for each in Kind)
+
+
+def test_the_readme_lists_them() -> None:
+    readme = (Path(__file__).parents[3] / "README.md").read_text("utf-8")
+    assert [each for each in Kind if f"`{each.value}`" not in readme] == []
 
 
 @few

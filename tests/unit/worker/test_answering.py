@@ -66,7 +66,10 @@ def test_correlation_ids_come_back_untouched(identifier: bytes, name: str, field
         (request(user=""), "`$.user`"),
         (request(after=-1), "`$.after`"),
         (request(arm="other"), "arm 'other' does not exist"),
-        (request(headers=[("content-type", b"text/csv")]), "content-type is 'text/csv'"),
+        (
+            FakeRecord(0, b"1,10", headers=[("content-type", b"text/csv")], topic=REQUESTS),
+            "content-type is 'text/csv'",
+        ),
         (request(headers=[("deadline-ms", b"soon")]), "header deadline-ms has value 'soon'"),
         (request(headers=[("deadline-ms", b"9" * 400)]), "header deadline-ms has value '9999"),
         (request(headers=[("deadline-ms", b"9" * 5000)]), "header deadline-ms has value '9999"),

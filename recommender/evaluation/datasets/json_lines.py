@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 import msgspec
 
-from producers import names
-from producers.lines import SourceError
-from producers.values import IMPLICIT_RATING, Bounds, seconds_of
+from recommender.evaluation.datasets import names
+from recommender.evaluation.datasets.lines import SourceError
+from recommender.evaluation.datasets.values import IMPLICIT_RATING, Bounds, seconds_of
 from recommender.messages.ratings import SKIP, Rating
 from recommender.messages.refusals import refused
 
