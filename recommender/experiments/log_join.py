@@ -25,7 +25,7 @@ from recommender.experiments.attribution_counts import Counts, merged
 from recommender.experiments.log_progress import Progress
 from recommender.history.id_table import ITEM, USER
 from recommender.ingest.forwarded import Forwarded, source_of
-from recommender.ingest.ingest import Record
+from recommender.ingest.ingest import Record, written_at
 from recommender.messages import recommendations_log
 from recommender.messages.partitioning import partition_of
 from recommender.messages.ratings import BadMessage, Rating, RatingDecoder
@@ -112,7 +112,7 @@ class JoinedLogs:
                 rows.ratings[place] = np.nan if rating.rating is None else rating.rating
                 rows.times[place] = np.nan if rating.timestamp is None else rating.timestamp
         ours = np.flatnonzero(rows.plain & self._owned(partition, users))
-        written = np.array([records[place].timestamp for place in ours.tolist()], np.float64) / 1000
+        written = written_at([records[place] for place in ours.tolist()])
         times = np.where(np.isnan(rows.times[ours]), written, rows.times[ours])
         in_time = pair.ratings.reached(times, written, self._lateness)
         signs = signs_of(self._feedback, rows.ratings[ours])
@@ -166,9 +166,9 @@ class JoinedLogs:
                 progress.is_bad(record, f"user {logged.user!r} belongs to partition {owner}")
                 continue
             found.append(logged)
-            written.append(record.timestamp / 1000)
+            written.append(record)
         times = np.array([logged.timestamp for logged in found], np.float64)
-        in_time = progress.reached(times, np.array(written, np.float64), self._lateness)
+        in_time = progress.reached(times, written_at(written), self._lateness)
         for logged, counts in zip(found, in_time.tolist(), strict=True):
             if counts:
                 places = [(place.item, place.source, place.position) for place in logged.items]

@@ -43,23 +43,23 @@ class Progress:
     note: str = ""
 
     def reached(self, times: Floats, written: Floats, lateness: float) -> NDArray[np.bool_]:
-        """Take note of consecutive event times; which are not late.
+        """Take note of consecutive event times; which are not late. One that is not known is.
 
         Parameters
         ----------
         times, written : float arrays, shape (records,)
-            Event times, and when Kafka got the records. A record cannot be from later than that: a wrong
-            clock must not make all others late.
+            Event times, and when the records were written; NaN where that is not known. A record cannot be
+            from later than it was written: a wrong clock must not make all others late.
         lateness : float
         """
         if not len(times):
             return np.zeros(0, np.bool_)
-        known = np.where(written > 0.0, np.minimum(times, written), times)
+        known = np.nan_to_num(np.where(written > 0.0, np.minimum(times, written), times), nan=-np.inf)
         frontiers = np.maximum.accumulate(np.concatenate([[self.frontier], known]))
         in_time = times >= frontiers[:-1] - lateness
         self.frontier = float(frontiers[-1])
-        self.first = min(self.first, float(times.min()))
-        self.last = max(self.last, float(times.max()))
+        self.first = float(np.fmin.reduce(times, initial=self.first))
+        self.last = float(np.fmax.reduce(times, initial=self.last))
         self.late += int(np.count_nonzero(~in_time))
         return in_time
 

@@ -17,7 +17,15 @@ from numpy.typing import NDArray
 from recommender.history.id_table import USER
 from recommender.ingest.forwarded import SOURCE, source_of
 from recommender.messages.partitioning import partition_of, partition_of_bytes
-from recommender.messages.ratings import BadMessage, Headers, Rating, RatingDecoder, Rows, header
+from recommender.messages.ratings import (
+    MAX_TIMESTAMP,
+    BadMessage,
+    Headers,
+    Rating,
+    RatingDecoder,
+    Rows,
+    header,
+)
 from recommender.shard.shard import Shard
 
 
@@ -209,6 +217,15 @@ class Ingest:
 
 
 def _fill_times(rows: Rows, records: Sequence[Record]) -> None:
-    """Ratings that do not say when they were given have their record's timestamp."""
-    for place in np.flatnonzero(np.isnan(rows.times)).tolist():
-        rows.times[place] = records[place].timestamp / 1000
+    """Ratings that do not say when they were given have their record's timestamp, if it has one."""
+    places = np.flatnonzero(np.isnan(rows.times))
+    rows.times[places] = written_at([records[place] for place in places.tolist()])
+
+
+def written_at(records: Sequence[Record]) -> NDArray[np.float64]:
+    """When records were written, in seconds; NaN where they do not say.
+
+    The timestamp is mostly its producer's: -1 stands for none, and so does what a rating's could not be.
+    """
+    seconds = np.array([record.timestamp for record in records], np.float64) / 1000
+    return np.where((seconds >= 0.0) & (seconds <= MAX_TIMESTAMP), seconds, np.nan)
