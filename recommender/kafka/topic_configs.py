@@ -75,10 +75,22 @@ def largest_batch(configs: Configs) -> int | None:
     return None if said is None else int(said)
 
 
-def room_warnings(ratings: Configs, dead_letters: Configs) -> list[str]:
-    """Whether every record of the ratings topic fits into the dead letters, with its headers."""
+def dead_letter_warnings(ratings: Configs, dead_letters: Configs) -> list[str]:
+    """What keeps a topic of dead letters from holding every record of the ratings topic as it came."""
+    if not dead_letters:
+        return ["its settings could not be read: make sure that it is not compacted and takes large records"]
+    found = []
+    policy = dead_letters["cleanup.policy"]
+    if "compact" in [each.strip() for each in policy.split(",")]:
+        found.append(
+            f"cleanup.policy is {policy}, expected delete: compaction keeps only the newest dead letter of "
+            "each key, and one without a key is written with its place for a key"
+        )
     largest, taken = largest_batch(ratings), largest_batch(dead_letters)
-    if largest is None or taken is None or taken >= largest + DEAD_LETTER_ROOM:
-        return []
-    needed = largest + DEAD_LETTER_ROOM
-    return [f"max.message.bytes is {taken}, expected at least {needed}: the largest bad ratings do not fit"]
+    if largest is not None and taken is not None and taken < largest + DEAD_LETTER_ROOM:
+        needed = largest + DEAD_LETTER_ROOM
+        found.append(
+            f"max.message.bytes is {taken}, expected at least {needed}: the largest bad ratings do not fit, "
+            "and are written without their value"
+        )
+    return found

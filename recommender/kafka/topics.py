@@ -16,11 +16,11 @@ from recommender.kafka.topic_configs import (
     FOR_RATINGS,
     FOR_RECOMMENDATIONS,
     Configs,
+    dead_letter_warnings,
     for_dead_letters,
     largest_batch,
     log_warnings,
     read_configs,
-    room_warnings,
 )
 
 Tell = Callable[[str], None]
@@ -101,6 +101,8 @@ class Finding:
         What a user should know before relying on it.
     max_message_bytes : int or None
         The largest batch of records that it takes, where that was read.
+    allowed : tuple of str
+        What this client may do with it, in Kafka's words; empty where the broker does not tell.
     """
 
     topic: str
@@ -109,6 +111,7 @@ class Finding:
     created: bool = False
     warnings: tuple[str, ...] = ()
     max_message_bytes: int | None = None
+    allowed: tuple[str, ...] = ()
 
 
 def ensure(
@@ -232,7 +235,10 @@ def _describe(admin: KafkaAdminClient, names: Iterable[str]) -> dict[str, Findin
             continue
         if each["error_code"]:
             raise TopicsError(f"The broker does not show topic {each['name']}: {_reason(error_type, None)}")
-        found[each["name"]] = Finding(each["name"], len(each["partitions"]), str(each["topic_id"]))
+        allowed = tuple(each.get("authorized_operations") or ())
+        found[each["name"]] = Finding(
+            each["name"], len(each["partitions"]), str(each["topic_id"]), allowed=allowed
+        )
     return found
 
 
@@ -295,7 +301,7 @@ def _findings(
     configs = read_configs(admin, [topics.ratings, topics.dead_letters])
     warnings = {
         topics.ratings: log_warnings(configs[topics.ratings]),
-        topics.dead_letters: room_warnings(configs[topics.ratings], configs[topics.dead_letters]),
+        topics.dead_letters: dead_letter_warnings(configs[topics.ratings], configs[topics.dead_letters]),
     }
     return [
         replace(

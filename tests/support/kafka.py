@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,16 @@ def wait_until(condition: Callable[[], Any], seconds: float = 30.0, message: str
         if time.monotonic() >= deadline:
             raise AssertionError(f"not within {seconds:g} s: {message or condition}")
         time.sleep(0.05)
+
+
+def create_topics(
+    kafka: str, *names: str, partitions: int = 1, configs: Mapping[str, str] | None = None
+) -> None:
+    """Create topics with these settings, and return when they are there."""
+    with open_admin(kafka, 10) as admin:
+        size = {"num_partitions": partitions, "replication_factor": 1}
+        admin.create_topics({name: {**size, "configs": dict(configs or {})} for name in names})
+        admin.wait_for_topics(list(names))
 
 
 def delete_topics(kafka: str, *names: str) -> None:
