@@ -110,11 +110,17 @@ class Settings:
         4000, "records of all partitions together in one fetch", unit="records", low=1, high=100_000
     )
     reply_topics: str = _setting(
-        "recommendation-responses*,*-replies",
+        "recommendation-responses*,*-replies,*.reply",
         "topics that a request may name for its reply; shell patterns separated by commas",
     )
     request_wait: float = _setting(
         30.0, "how long a request with `after` may wait for learning to get there", unit="seconds", low=0
+    )
+    request_max_age: float = _setting(
+        60.0,
+        "where the group has no committed offset: how old a request may be, by its record's time",
+        unit="seconds",
+        low=0,
     )
     test_every: int = _setting(
         100,

@@ -162,11 +162,13 @@ class RatingDecoder:
 
 
 def header(headers: Headers, *names: str) -> bytes | None:
-    """The value of the first header that has one of these names, or None."""
-    for name, value in headers or ():
-        if name in names:
-            return value
-    return None
+    """The value of a header that may have one of these names, or None.
+
+    Of several with one name the last counts, as in Kafka's own clients. One that is null says nothing: then
+    the next name counts.
+    """
+    last = dict(headers or ())
+    return next((value for name in names if (value := last.get(name)) is not None), None)
 
 
 def decoder_for(headers: Headers, json: Callable[[bytes], Any], msgpack: Callable[[bytes], Any]) -> Any:

@@ -114,5 +114,7 @@ class Failure(Exception):
 
     def encode(self) -> bytes:
         """The failure as it goes out."""
-        error = {"code": self.code, "message": self.message, "retriable": self.retriable}
+        # What an exception says may hold what is no character: half of one, as from a file's name.
+        message = self.message.encode(errors="replace").decode()
+        error = {"code": self.code, "message": message, "retriable": self.retriable}
         return orjson.dumps({"ok": False, "error": error})

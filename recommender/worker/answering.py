@@ -10,23 +10,16 @@ from collections.abc import Callable, Iterable
 from recommender.experiments.log_writer import LogWriter
 from recommender.ingest.ingest import Record
 from recommender.messages.partitioning import partition_of
-from recommender.messages.ratings import BadMessage, header
-from recommender.messages.request_headers import (
-    FORWARDED,
-    REPLY_TOPIC,
-    deadline,
-    forwarded,
-    identity,
-    place,
-    returned,
-)
+from recommender.messages.ratings import BadMessage
+from recommender.messages.request_headers import RequestHeaders, forwarded, place, returned
 from recommender.messages.requests import Request, decode_request
 from recommender.messages.responses import Failure, Response
 from recommender.worker.continuity import Continuity, Seek
-from recommender.worker.delivery import Delivery, Send
-from recommender.worker.progress import Progress
+from recommender.worker.delivery import Delivery, NoReplyError, Send, Target
+from recommender.worker.progress import Progress, Progresses
 from recommender.worker.shards import Shards
 from recommender.worker.transport.batch import Batch
+from recommender.worker.transport.refusals import has_ended
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +27,8 @@ logger = logging.getLogger(__name__)
 UNDER_WAY = 1000
 #: Requests that wait for learning at once; more fail.
 MAX_WAITING = 10_000
+#: What a request counts as that not even a failure could be written for.
+NO_REPLY = "no_reply"
 
 
 class Answerer:
@@ -57,6 +52,8 @@ class Answerer:
         Told of every reply: its code (``ok`` or a failure's) and the seconds from the worker's receipt.
     log : LogWriter, optional
         Where to log what was recommended.
+    max_age : float
+        How old a request may be where the group has committed nothing, in seconds.
     """
 
     def __init__(
@@ -72,11 +69,12 @@ class Answerer:
         request_wait: float,
         answered: Callable[[str, float], None],
         log: LogWriter | None = None,
+        max_age: float = 60.0,
     ) -> None:
         self._shards = shards
         self._delivery = Delivery(send, requests_topic, responses_topic, reply_topics)
-        self._continuity = Continuity(requests_topic, seek, self._deleted)
-        self._requests_topic = requests_topic
+        self.progress = Progresses(requests_topic, max_age)
+        self._continuity = Continuity(requests_topic, seek, self.progress.deleted)
         self._responses_topic = responses_topic
         self._partitions = partitions
         self._request_wait = request_wait
@@ -87,42 +85,25 @@ class Answerer:
         self._learned = asyncio.Condition()
         self._handing_over = False
         self._waiting = 0
-        self.progress: dict[int, Progress] = {}
 
-    def start_at(self, partition: int, committed: int, begins: int = 0, ends: int | None = None) -> int:
-        """Where to read a partition's requests from: this worker may be ahead of what is committed.
-
-        Its log begins with the offset `begins` and ends before `ends`.
-        """
-        progress = self.progress.get(partition)
-        if progress is not None and ends is not None and progress.next > ends:
-            logger.warning(
-                "%s[%d] ends at offset %d, but was answered up to %d: it was made again or truncated",
-                *(self._requests_topic, partition, ends, progress.next),
-            )
-            progress, committed = None, min(committed, begins)
-        if progress is None:
-            progress = self.progress[partition] = Progress(committed)
-        progress.catch_up(committed)
-        if not progress.open and progress.next < begins:
-            if progress.next > 0:
-                self._deleted(partition, progress.next, begins)
-            progress.next = begins
-        return progress.next
-
-    def _deleted(self, partition: int, first: int, begins: int) -> None:
-        logger.warning(
-            "%s[%d]: offsets %d to %d were deleted from the log before they were answered",
-            *(self._requests_topic, partition, first, begins - 1),
-        )
+    def start_at(
+        self,
+        partition: int,
+        committed: int | None,
+        begins: int = 0,
+        ends: int | None = None,
+        young: int | None = None,
+    ) -> int:
+        """Where to read a partition's requests from, see `Progresses.start_at`."""
+        return self.progress.start_at(partition, committed, begins, ends, young)
 
     def keep_only(self, partitions: set[int]) -> None:
         """These are our partitions from now on: forget the progress of all others."""
-        self.progress = {each: self.progress[each] for each in partitions & self.progress.keys()}
+        self.progress.keep_only(partitions)
 
     def done(self) -> dict[int, int]:
         """For each partition the offset below which every request has its reply: what may be committed."""
-        return {partition: progress.done for partition, progress in self.progress.items()}
+        return self.progress.done()
 
     async def take(self, batch: Batch) -> None:
         """Begin to answer a partition's requests."""
@@ -139,8 +120,11 @@ class Answerer:
             if record.offset < progress.next:
                 self._under_way.release()
                 continue
-            progress.open.add(record.offset)
             progress.next = record.offset + 1
+            if self.progress.is_old(progress, record):
+                self._under_way.release()
+                continue
+            progress.open.add(record.offset)
             task = asyncio.create_task(self._settle(progress, record))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -171,38 +155,45 @@ class Answerer:
 
     async def _settle(self, progress: Progress, record: Record) -> None:
         """One request from beginning to end."""
-        started = time.perf_counter()
+        started, response, identity = time.monotonic(), None, b""
         try:
-            code, response = await self._reply(record)
-            self._answered(code, time.perf_counter() - started)
-        except Exception:
-            # Unanswered requests hold the committed offset back, so they come again after a restart.
-            logger.exception("%s[%d] offset %d has no reply", *place(record))
-            return
+            asked = RequestHeaders.of(record)
+            identity = asked.identity
+            code, response = await self._reply(record, asked, started)
+        except Exception as error:
+            if has_ended(error):
+                return  # it is open, so it comes again when a worker is there
+            # What cannot succeed is no reason to answer all that comes after it once more.
+            code, why = NO_REPLY, str(error) if isinstance(error, NoReplyError) else repr(error)
+            logger.error("%s[%d] offset %d can have no reply: %s", *place(record), why)
         finally:
             self._under_way.release()
+        self._answered(code, time.monotonic() - started)
         if response is not None and self._log is not None:
-            await self._log.write(record, response)
+            await self._log.write(record, identity, response)
         progress.open.discard(record.offset)
 
-    async def _reply(self, record: Record) -> tuple[str, Response | None]:
+    async def _reply(
+        self, record: Record, asked: RequestHeaders, started: float
+    ) -> tuple[str, Response | None]:
         """Send the reply; its code, and the recommendations for a user that it took there."""
-        topic = self._responses_topic
+        target = Target(self._responses_topic)
         response: Response | None = None
         try:
-            named = header(record.headers or (), *REPLY_TOPIC)
-            if named is not None:
-                topic = self._delivery.reply_topics.allowed(named)
+            if asked.reply_topic is not None:
+                target = Target(self._delivery.reply_topics.allowed(asked.reply_topic))
+            target = target._replace(partition=asked.reply_partition)
             request = decode_request(record.value, record.headers or ())
             # Similar items are asked of whatever partition the request came to.
             owner = record.partition
             if request.user is not None:
                 owner = partition_of(str(request.user), self._partitions)
             if owner != record.partition:
-                return await self._forward(record, request, owner), None
-            response = await self._answer(record, request, deadline(record))
+                return await self._forward(record, asked, request, owner), None
+            response = await self._answer(record, asked, request, started)
             if response is None:
-                await self._delivery.request(returned(record))
+                waited = 0.0 if request.after is None else asked.waited + time.monotonic() - started
+                await self._delivery.request(returned(record, waited))
                 return "handed_over", None
             value, failure = response.encode(), None
         except Failure as error:
@@ -210,31 +201,42 @@ class Answerer:
         except BadMessage as error:
             failure = Failure("bad_request", str(error))
         except Exception as error:
+            if has_ended(error):
+                raise
             logger.exception("%s[%d] offset %d could not be answered", *place(record))
             failure = Failure("internal_error", f"{type(error).__name__}: {error}", retriable=True)
         code = await self._delivery.reply(
-            record, topic, value if failure is None else failure.encode(), failure
+            record, asked, target, value if failure is None else failure.encode(), failure
         )
         shown = response if code == "ok" and response is not None and response.user is not None else None
         return code, shown
 
-    async def _answer(self, record: Record, request: Request, until: float | None) -> Response | None:
-        """The response, or None if the request must go back to its topic."""
-        if until is not None and time.time() > until:
-            raise Failure(
-                "deadline_exceeded", "the deadline had passed before the request was read", retriable=True
-            )
+    async def _answer(
+        self, record: Record, asked: RequestHeaders, request: Request, started: float
+    ) -> Response | None:
+        """The response, or None if the request must go back to its topic.
+
+        How long it waits is measured by our own clock: its record has somebody else's time, if any.
+        """
+        limit = started + max(0.0, self._request_wait - asked.waited)
+        deadline = asked.deadline
+        if deadline is not None:
+            left = deadline - time.time()
+            if left < 0:
+                raise Failure(
+                    "deadline_exceeded", "the deadline had passed before the request was read", retriable=True
+                )
+            limit = min(limit, time.monotonic() + left)
         held = self._shards.get(record.partition)
         if held is None:
             return None
         if request.after is not None and held.shard.offset <= request.after:
-            limit = record.timestamp / 1000 + self._request_wait
-            if not await self._wait_for(record, request.after, min(limit, until or limit)):
+            if not await self._wait_for(record, request.after, limit):
                 return None
             held = self._shards.get(record.partition)
             if held is None:
                 return None
-        return held.shard.recommend(request, identity(record))
+        return held.shard.recommend(request, asked.identity)
 
     async def _wait_for(self, record: Record, after: int, limit: float) -> bool:
         """Wait until the shard has learned up to an offset; False if the partition is about to move.
@@ -242,7 +244,7 @@ class Answerer:
         Raises
         ------
         Failure
-            It has not learned so far by `limit`, in seconds since 1970.
+            It has not learned so far by `limit`, by the monotonic clock.
         """
         if self._waiting >= MAX_WAITING:
             raise Failure("not_caught_up", f"{MAX_WAITING} requests wait already, try again", retriable=True)
@@ -255,7 +257,7 @@ class Answerer:
         self._under_way.release()
         self._waiting += 1
         try:
-            async with asyncio.timeout(max(0.0, limit - time.time())), self._learned:
+            async with asyncio.timeout(max(0.0, limit - time.monotonic())), self._learned:
                 await self._learned.wait_for(settled)
         except TimeoutError:
             held = self._shards.get(record.partition)
@@ -272,13 +274,13 @@ class Answerer:
         held = self._shards.get(record.partition)
         return held is not None and held.shard.offset > after
 
-    async def _forward(self, record: Record, request: Request, owner: int) -> str:
+    async def _forward(self, record: Record, asked: RequestHeaders, request: Request, owner: int) -> str:
         """Hand a request to its user's partition, once."""
-        if header(record.headers or (), FORWARDED) is not None:
+        if asked.forwarded is not None:
             raise Failure(
                 "wrong_partition",
                 f"user {request.user!r} belongs to partition {owner} of {self._partitions}, but the request "
                 f"was forwarded to partition {record.partition}",
             )
-        await self._delivery.request(forwarded(record, owner, str(request.user)))
+        await self._delivery.request(forwarded(record, owner))
         return "forwarded"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import faust
@@ -15,8 +15,9 @@ from recommender import settings
 from recommender.checkpoints.store import CheckpointStore, Identity
 from recommender.errors import RecommenderError
 from recommender.experiments.log_writer import LogWriter
+from recommender.ingest.dead_letters import LesserLetters
 from recommender.ingest.ingest import Ingest
-from recommender.kafka import topics
+from recommender.kafka import access, topics
 from recommender.kafka.admin import security_options
 from recommender.kafka.topics import Finding, Topics
 from recommender.messages.ratings import RatingDecoder
@@ -38,9 +39,9 @@ from recommender.worker.shards import LogGap, Shards
 from recommender.worker.topic_watch import TopicWatch
 from recommender.worker.transport import faust_transport
 from recommender.worker.transport.consumer import Positions
-from recommender.worker.transport.consumer_thread import Span
 from recommender.worker.transport.faust_options import faust_options
 from recommender.worker.transport.producer import bulk_sender, sender
+from recommender.worker.transport.spans import Span
 
 logger = logging.getLogger(__name__)
 
@@ -100,7 +101,7 @@ def create_app(
         registry.check(model)
     names = Topics(config.topic_prefix)
     logs = logs_recommendations(config)
-    found = {each.topic: each for each in _inspect(config, names, () if logs else (names.recommendations,))}
+    found = {each.topic: each for each in _inspect(config, names, logs=logs)}
     ratings = found[names.ratings]
 
     app = WorkerApp(config.group, **{**faust_options(config), **faust_settings})
@@ -112,15 +113,17 @@ def create_app(
     app.metrics = Metrics(app.shards)
     demand = Demand()
     decoder = RatingDecoder(options.feedback.low, options.feedback.high, skips=options.feedback.skips)
+    sizes = {each.topic: each.max_message_bytes for each in found.values()}
     app.learner = Learner(
         app.shards,
         Ingest(names.ratings, ratings.partitions, decoder),
-        bulk_sender(app, {each.topic: each.max_message_bytes for each in found.values()}),
+        bulk_sender(app, sizes, {names.dead_letters: LesserLetters()}),
         _seeker(app, names.ratings),
         dead_letter_topic=names.dead_letters,
         pace=Pace(config.learn_slice / 1000, demand),
         learned=app.metrics.learned,
     )
+    logged = sender(app), names.recommendations, config.experiment, app.metrics.logged
     app.answerer = Answerer(
         app.shards,
         sender(app),
@@ -131,13 +134,15 @@ def create_app(
         reply_topics=[config.topic_prefix + each for each in faust_transport.split(config.reply_topics)],
         request_wait=config.request_wait,
         answered=app.metrics.answered,
-        log=LogWriter(sender(app), names.recommendations, config.experiment, app.metrics.logged)
-        if logs
-        else None,
+        log=LogWriter(*logged) if logs else None,
+        max_age=config.request_max_age,
     )
     adoption = Adoption(config, app.shards, ratings)
     app.shards.ways = adoption.ways
-    faust_transport.set_transport(app, config.broker, _positions(app, names), [names.ratings], demand)
+    positions = _positions(app, names)
+    faust_transport.set_transport(
+        app, config.broker, positions, [names.ratings], demand, config.request_max_age
+    )
     _add_agents(app, names)
     _add_saving(app, names, config)
     _add_watching(app, config)
@@ -146,11 +151,11 @@ def create_app(
     return app
 
 
-def _inspect(config: Settings, names: Topics, unused: Collection[str]) -> list[Finding]:
-    security = security_options(config)
-    found = topics.check(
-        config.broker, names, config.broker_wait, security, unused=unused, tell=logger.warning
-    )
+def _inspect(config: Settings, names: Topics, *, logs: bool) -> list[Finding]:
+    unused = () if logs else (names.recommendations,)
+    given = config.broker, names, config.broker_wait, security_options(config)
+    found = topics.check(*given, unused=unused, tell=logger.warning)
+    access.require(found, access.needed(names, found[0].partitions, logs=logs), config.broker)
     for each in found:
         for warning in each.warnings:
             logger.warning("%s: %s", each.topic, warning)
@@ -188,7 +193,8 @@ def _positions(app: WorkerApp, names: Topics) -> Positions:
         wanted = {}
         for tp, span in sorted(partitions.items()):
             if tp.topic == names.requests:
-                wanted[tp] = app.answerer.start_at(tp.partition, span.committed or 0, span.begins, span.ends)
+                given = span.committed, span.begins, span.ends, span.young
+                wanted[tp] = app.answerer.start_at(tp.partition, *given)
             elif tp.topic == names.ratings:
                 async with _refusing(app):
                     held = await app.shards.open(tp.partition, span.begins, span.ends, span.committed)

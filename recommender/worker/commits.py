@@ -26,13 +26,22 @@ class Commits:
         self._one_at_a_time = asyncio.Lock()
         self._stopped = False
 
-    async def advance(self, topic: str, offsets: Mapping[int, int]) -> None:
-        """Commit a topic's next offsets by partition, where they are further than before."""
+    async def advance(self, topic: str, offsets: Mapping[int, int], *, also_zero: bool = False) -> None:
+        """Commit a topic's next offsets by partition, where they are further than before.
+
+        Parameters
+        ----------
+        topic : str
+        offsets : mapping of int to int
+        also_zero : bool
+            Whether to commit offset 0 as well: it tells that the group was here.
+        """
+        least = -1 if also_zero else 0
         async with self._one_at_a_time:
             if self._stopped:
                 return
             wanted = {TP(topic, partition): offset for partition, offset in offsets.items()}
-            new = {tp: offset for tp, offset in wanted.items() if offset > self._committed.get(tp, 0)}
+            new = {tp: offset for tp, offset in wanted.items() if offset > self._committed.get(tp, least)}
             if new and await self._commit(new):
                 self._committed.update(new)
 

@@ -38,8 +38,10 @@ class Saving:
         await self._shards.save_all(self._commit_ratings)
 
     async def commit_replies(self) -> None:
-        """Commit how far requests are answered."""
-        await self._commits.advance(self._topics.requests, self._answerer.done())
+        """Commit how far requests are answered; also where there were none, as a group that comes anew
+        passes over old ones.
+        """
+        await self._commits.advance(self._topics.requests, self._answerer.done(), also_zero=True)
 
     async def settle(self, within: float = HAND_OVER_SECONDS) -> None:
         """Finish what is under way and make it durable, as far as that takes no longer than it may.

@@ -20,7 +20,7 @@ from recommender.worker.transport import aiokafka_producer
 from recommender.worker.transport.producer import Producer, sender
 from recommender.worker.transport.refusals import InvalidRecord, PartitionMissingError, ProducerEndedError
 from tests.integration.test_producer_outage import producer_of
-from tests.support.kafka import consume_all
+from tests.support.kafka import consume_all, create_topics
 
 HOUR_MS = 3_600_000
 #: What a topic is set to, a record that it refuses then, and how.
@@ -52,10 +52,7 @@ def make_topic(kafka: str, unique: str) -> Callable[..., str]:
     """A topic of two partitions with these settings."""
 
     def make(**configs: str) -> str:
-        with open_admin(kafka, 10) as admin:
-            size = {"num_partitions": 2, "replication_factor": 1}
-            admin.create_topics({unique: {**size, "configs": configs}})
-            admin.wait_for_topics([unique])
+        create_topics(kafka, unique, partitions=2, configs=configs)
         return unique
 
     return make

@@ -16,7 +16,8 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from recommender.worker.demand import Demand
-from recommender.worker.transport.consumer_thread import FAUST_LOGGER, ConsumerThread, Span
+from recommender.worker.transport.consumer_thread import FAUST_LOGGER, ConsumerThread
+from recommender.worker.transport.spans import Span
 
 logger = logging.getLogger(__name__)
 
@@ -55,12 +56,15 @@ class Consumer(driver.Consumer):
         Topics whose records come as `recommender.worker.transport.unwrapped_records` describes.
     demand : Demand
         Told of the records of all others.
+    max_age : float
+        How old these may be where nothing is committed, in seconds.
     """
 
     logger = FAUST_LOGGER
     positions: Positions
     bare: Collection[str] = ()
     demand: Demand
+    max_age: float = 60.0
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

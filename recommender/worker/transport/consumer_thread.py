@@ -33,6 +33,7 @@ from recommender.worker.demand import Demand
 from recommender.worker.transport import bootstrap_patch
 from recommender.worker.transport.batch import Batch
 from recommender.worker.transport.fetcher_patch import Passing
+from recommender.worker.transport.spans import Span, spans_of
 from recommender.worker.transport.unwrapped_records import leave_bare
 
 logger = logging.getLogger(__name__)
@@ -47,23 +48,6 @@ GROUP_LOOK_SECONDS = 1.0
 
 class GroupError(RecommenderError):
     """The worker cannot be, or remain, in its group."""
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """What Kafka has of a partition.
-
-    Attributes
-    ----------
-    begins, ends : int
-        The first offset of its log, and the one after the last.
-    committed : int or None
-        What the group has committed, if it has.
-    """
-
-    begins: int
-    ends: int
-    committed: int | None
 
 
 @dataclass(slots=True)
@@ -98,6 +82,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         ours: Any = self.consumer
         self._bare: Collection[str] = ours.bare
         self._demand: Demand = ours.demand
+        self._max_age: float = ours.max_age
         self._few_taken = False
 
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
@@ -244,14 +229,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         return dict(await self.call_thread(self._spans, partitions))
 
     async def _spans(self, partitions: Collection[TP]) -> dict[TP, Span]:
-        consumer, theirs = self._ensure_consumer(), [TopicPartition(*tp) for tp in partitions]
-        begins, ends, *committed = await asyncio.gather(
-            consumer.beginning_offsets(theirs),
-            consumer.end_offsets(theirs),
-            *map(consumer.committed, theirs),
-        )
-        found = zip(partitions, theirs, committed, strict=True)
-        return {tp: Span(begins[their], ends[their], offset) for tp, their, offset in found}
+        aged = {tp for tp in partitions if tp.topic not in self._bare}
+        return await spans_of(self._ensure_consumer(), partitions, aged, self._max_age)
 
     async def commit_offsets(self, offsets: Mapping[TP, int]) -> bool:
         """Commit; False where Kafka would not. Faust's own commit ends the worker then."""

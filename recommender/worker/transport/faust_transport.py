@@ -27,6 +27,7 @@ def set_transport(
     positions: Positions,
     bare: Collection[str] = (),
     demand: Demand | None = None,
+    max_age: float = 60.0,
 ) -> None:
     """Give an app the transport that this module describes; before any topic of it is made.
 
@@ -41,6 +42,8 @@ def set_transport(
         Topics whose records need not know their topic and partition, see `unwrapped_records`.
     demand : Demand, optional
         Told of the records of all other topics.
+    max_age : float
+        How old these may be where nothing is committed, in seconds.
     """
 
     class Consumer(consumer.Consumer):
@@ -49,6 +52,7 @@ def set_transport(
     Consumer.positions = staticmethod(positions)
     Consumer.bare = bare
     Consumer.demand = demand or Demand()
+    Consumer.max_age = max_age
 
     class Transport(driver.Transport):
         pass

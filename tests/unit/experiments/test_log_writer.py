@@ -12,7 +12,7 @@ import pytest
 from recommender.experiments import log_writer
 from recommender.experiments.log_writer import request_name
 from recommender.messages.recommendations_log import MAX_NAME, decode
-from recommender.messages.request_headers import FORWARDED, RETURNED, identity, returned
+from recommender.messages.request_headers import FORWARDED, RETURNED, RequestHeaders, returned
 from recommender.shard.arms import Experiment
 from recommender.shard.exploration import Exploration
 from recommender.shard.shard import ShardOptions
@@ -182,12 +182,12 @@ def test_a_request_that_is_read_again_is_answered_and_logged_the_same() -> None:
 )
 def test_a_request_is_the_same_wherever_it_went(headers: list[tuple[str, bytes]], told: bytes) -> None:
     record = FakeRecord(7, b"{}", headers=headers)
-    assert identity(record) == told
+    assert RequestHeaders.of(record).identity == told
     for offset in (20, 30):
         again = returned(record)
         assert again.headers[: len(headers)] == headers
         record = FakeRecord(offset, again.value, headers=again.headers)
-        assert identity(record) == told
+        assert RequestHeaders.of(record).identity == told
     assert len(record.headers) <= len(headers) + 1
 
 

@@ -240,11 +240,15 @@ def test_a_failure_goes_out_as_the_contract_says() -> None:
     }
     assert json.loads(Failure("x", "y", retriable=True).encode())["error"]["retriable"] is True
     assert str(failure) == failure.message
+    assert json.loads(Failure("x", "half \ud800").encode())["error"]["message"] == "half ?"
 
 
-def test_the_first_header_of_any_of_the_names_counts() -> None:
-    headers = [("a", b"1"), ("b", b"2"), ("a", b"3")]
-    assert header(headers, "b", "a") == b"1"
+def test_of_equal_headers_the_last_counts_and_null_says_nothing() -> None:
+    headers: Any = [("a", b"1"), ("b", b"2"), ("a", b"3"), ("d", b"4"), ("d", None)]
+    assert header(headers, "b", "a") == b"2"
+    assert header(headers, "a", "b") == b"3"
     assert header(headers, "b") == b"2"
+    assert header(headers, "d", "b") == b"2"
+    assert header(headers, "d") is None
     assert header(headers, "c") is None
     assert header((), "a") is None

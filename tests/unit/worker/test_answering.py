@@ -8,9 +8,18 @@ import time
 from typing import Any
 
 import pytest
+from aiokafka.errors import (
+    MessageSizeTooLargeError,
+    ProducerClosed,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
+)
+from faust.exceptions import NotReady
 
 from recommender.messages.request_headers import FORWARDED
 from recommender.worker import answering, delivery
+from recommender.worker.answering import NO_REPLY
+from recommender.worker.transport.refusals import InvalidRecord, ProducerEndedError
 from tests.support.answering_setup import REQUESTS, RESPONSES, Desk, body, error_of, request
 from tests.support.doubles import FakeRecord, until, users_of
 
@@ -152,23 +161,155 @@ def test_a_reply_that_kafka_never_takes_is_replaced_by_a_failure() -> None:
     asyncio.run(scenario())
 
 
-def test_a_request_without_any_reply_holds_the_commit_back(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_request_that_can_have_no_reply_is_told_and_holds_nothing_back(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async def scenario() -> None:
         desk = Desk()
         await desk.ask(request(0))
         desk.sent.fails = lambda topic: ValueError("no")
-        await desk.take(request(1))
-        await desk.answerer.hand_over(60)
-        desk.answerer.keep_only({0})
-        desk.answerer.start_at(0, 1)
+        await desk.ask(request(1), request(2, headers=[("reply_to", b"a-replies")]))
         desk.sent.fails = lambda topic: None
-        await desk.ask(request(2))
-        assert desk.codes == ["ok", "ok"]
-        assert desk.answerer.done() == {0: 1}
+        await desk.ask(request(3))
+        assert desk.codes == ["ok", NO_REPLY, NO_REPLY, "ok"]
+        assert desk.answerer.done() == {0: 4}
 
     with caplog.at_level(logging.ERROR):
         asyncio.run(scenario())
-    assert f"{REQUESTS}[0] offset 1 has no reply" in caplog.text
+    for offset in 1, 2:
+        (told,) = (each for each in caplog.messages if f"offset {offset} can have no reply" in each)
+        assert told == f"{REQUESTS}[0] offset {offset} can have no reply: ValueError: no"
+
+
+@pytest.mark.parametrize(
+    "error", [ProducerClosed(), NotReady(), ProducerEndedError("the producer has failed")]
+)
+def test_a_request_that_a_worker_which_ends_cannot_answer_comes_again(error: Exception) -> None:
+    async def scenario() -> None:
+        desk = Desk()
+        await desk.ask(request(0))
+        desk.sent.fails = lambda topic: error
+        await desk.take(request(1), request(2, n=0), request(3, headers=[("reply_to", b"a-replies")]))
+        await desk.answerer.hand_over(60)
+        assert desk.codes == ["ok"]
+        assert desk.answerer.done() == {0: 1}
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("error", [TopicAuthorizationFailedError(), UnknownTopicOrPartitionError()])
+def test_a_topic_of_ours_that_is_closed_is_waited_for(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(delivery, "RETRY_SECONDS", 0.0)
+
+    async def scenario() -> None:
+        desk, tries = Desk(), []
+
+        def fails(topic: str) -> Exception | None:
+            tries.append(topic)
+            return error if len(tries) < 10 else None
+
+        desk.sent.fails = fails
+        replies = await desk.ask(request(0), request(1))
+        assert [body(each)["ok"] for each in replies] == [True, True]
+        assert desk.codes == ["ok", "ok"]
+
+    with caplog.at_level(logging.WARNING):
+        asyncio.run(scenario())
+    closed, again = caplog.messages
+    assert closed.startswith(f"{RESPONSES} cannot be written: ")
+    assert again == f"{RESPONSES} can be written again"
+
+
+def test_a_reply_topic_that_takes_no_list_may_take_a_failure() -> None:
+    async def scenario() -> None:
+        desk, errors = Desk(), [MessageSizeTooLargeError("1 MB"), None]
+        desk.sent.fails = lambda topic: errors.pop(0)
+        await desk.ask(request(headers=[("reply_to", b"a-replies"), ("kafka_replyPartition", b"\0\0\0\2")]))
+        (reply,) = desk.sent.to("a-replies")
+        assert (error_of(reply)["code"], reply.partition) == ("reply_not_accepted", 2)
+
+    asyncio.run(scenario())
+
+
+def test_a_reply_topic_that_takes_neither_is_told_on_the_usual_one() -> None:
+    async def scenario() -> None:
+        desk, refused = Desk(), MessageSizeTooLargeError("1 MB")
+        desk.sent.fails = lambda topic: None if topic == RESPONSES else refused
+        (reply,) = await desk.ask(request(headers=[("reply_to", b"a-replies")]))
+        assert error_of(reply)["code"] == "reply_topic_unavailable"
+
+    asyncio.run(scenario())
+
+
+def test_a_request_without_a_key_has_a_reply_without_one_where_that_is_taken() -> None:
+    async def scenario() -> None:
+        desk = Desk()
+        asked = [request(each, headers=[("correlation_id", b"id")]) for each in range(2)]
+        for each in asked:
+            each.key = None
+        await desk.ask(asked[0])
+        errors = [InvalidRecord(), None]
+        desk.sent.fails = lambda topic: errors.pop(0)
+        replies = await desk.ask(asked[1])
+        assert [each.key for each in replies] == [None, b"id"]
+        assert [body(each)["ok"] for each in replies] == [True, True]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("value", "partition"),
+    [
+        (b"\0\0\0\0", 0),
+        (b"\0\0\0\7", 7),
+        (b"\0\1\0\0", 65536),
+        (b"0", 0),
+        (b"12", 12),
+        (b"1234", 1234),
+        (b"\xff\xff\xff\xff", -1),
+    ],
+)
+def test_the_partition_of_the_reply(value: bytes, partition: int) -> None:
+    async def scenario() -> None:
+        headers = [("kafka_replyPartition", value), ("kafka_replyTopic", b"a-replies")]
+        desk = Desk()
+        await desk.ask(request(0, headers=headers), request(1, n=0, headers=headers))
+        assert [each.partition for each in desk.sent.to("a-replies")] == [partition, partition]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("value", [b"", b"first", b"\0\1", b"\0" * 8, b"9" * 11, b"-1"])
+def test_a_partition_that_is_none(value: bytes) -> None:
+    async def scenario() -> None:
+        desk = Desk()
+        await desk.ask(request(headers=[("kafka_replyPartition", value), ("reply_to", b"a-replies")]))
+        (reply,) = desk.sent.to("a-replies")
+        assert "header kafka_replyPartition has value" in error_of(reply)["message"]
+        assert reply.partition is None
+
+    asyncio.run(scenario())
+
+
+def test_of_equal_headers_the_last_counts_and_a_null_one_hides_no_alias() -> None:
+    async def scenario() -> None:
+        desk = Desk()
+        headers: Any = [
+            ("kafka_replyTopic", b"first-replies"),
+            ("reply_to", b"other-replies"),
+            ("kafka_replyTopic", b"last-replies"),
+            ("kafka_correlationId", b"1"),
+            ("kafka_correlationId", b"2"),
+        ]
+        await desk.ask(request(0, headers=headers))
+        (reply,) = desk.sent.to("last-replies")
+        assert reply.headers == headers[3:]
+        await desk.ask(request(1, headers=[*headers, ("kafka_replyTopic", None)]))
+        assert len(desk.sent.to("other-replies")) == 1
+
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize("deadline", ["0", "1", "-5", "lately"])
@@ -220,7 +361,8 @@ def test_a_request_on_the_wrong_partition_is_forwarded_once() -> None:
         original.key, original.timestamp = None, 12345
         assert await desk.ask(original) == []
         (forward,) = desk.sent.to(REQUESTS)
-        assert (forward.partition, forward.key, forward.value) == (2, user.encode(), original.value)
+        # Its own key, which the reply must have.
+        assert (forward.partition, forward.key, forward.value) == (2, None, original.value)
         assert forward.timestamp == 12345
         assert forward.headers == [*original.headers, (FORWARDED, b"0:7")]
         assert desk.codes == ["forwarded"]
@@ -230,6 +372,7 @@ def test_a_request_on_the_wrong_partition_is_forwarded_once() -> None:
         (reply,) = desk.sent.to("a-replies")
         error = error_of(reply)
         assert error["code"] == "wrong_partition"
+        assert reply.key is None
         assert f"user '{user}' belongs to partition 2 of 3" in error["message"]
         assert len(desk.sent.all) == 2
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recommender.messages.request_headers import WAITED
 from recommender.worker.progress import Progress
 from recommender.worker.transport.batch import Batch
 from tests.support.answering_setup import REQUESTS, RESPONSES, Desk, body, error_of, request
@@ -66,13 +67,33 @@ def test_a_request_does_not_wait_for_ever() -> None:
     asyncio.run(scenario())
 
 
-def test_the_wait_began_when_the_request_was_sent() -> None:
+@pytest.mark.parametrize("behind", [601_000, -601_000, 10**12, -(10**12), None])
+def test_the_wait_is_by_our_own_clock_whatever_the_request_says(behind: int | None) -> None:
+    async def scenario() -> None:
+        waits, gives_up = Desk(request_wait=600.0), Desk(request_wait=0.01)
+        for desk in waits, gives_up:
+            waiting = request(after=3)
+            waiting.timestamp = -1 if behind is None else now() - behind
+            await desk.take(waiting)
+        await until(lambda: gives_up.codes)
+        assert gives_up.codes == ["not_caught_up"]
+        assert waits.codes == []
+        waits.learn(1)
+        await waits.answerer.learned()
+        await until(lambda: waits.codes)
+        assert waits.codes == ["ok"]
+
+    asyncio.run(scenario())
+
+
+def test_what_it_has_waited_before_it_went_back_counts() -> None:
     async def scenario() -> None:
         desk = Desk(request_wait=600.0)
-        waiting = request(after=3)
-        waiting.timestamp = now() - 601_000
-        (reply,) = await desk.ask(waiting)
+        (reply,) = await desk.ask(request(after=3, headers=[(WAITED, b"600000")]))
         assert error_of(reply)["code"] == "not_caught_up"
+        for nonsense in (b"", b"-1", b"soon", b"9" * 11):
+            await desk.take(request(desk.answerer.progress[0].next, after=3, headers=[(WAITED, nonsense)]))
+        assert len(desk.codes) == 1
 
     asyncio.run(scenario())
 
@@ -195,3 +216,54 @@ def test_a_request_topic_that_was_made_again_is_read_from_its_start(
     assert answerer.start_at(1, 0, 0, 20) == 0
     (told,) = caplog.messages
     assert told.startswith(f"{REQUESTS}[1] ends at offset 20, but was answered up to 50")
+
+
+def test_without_a_committed_offset_old_requests_are_passed_over(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        desk = Desk(partitions=2)
+        assert desk.answerer.start_at(1, None, 3, 900, 700) == 700
+        assert desk.answerer.done() == {0: 0, 1: 700}
+        # A rebalance that leaves it here asks again.
+        assert desk.answerer.start_at(1, None, 3, 900, 800) == 700
+        assert desk.answerer.start_at(1, 20, 3, 900, None) == 700
+
+    asyncio.run(scenario())
+    (told,) = caplog.messages
+    assert told == (
+        f"{REQUESTS}[1]: the group has no committed offset here; offsets 3 to 699 are older than 60 s and "
+        "are passed over"
+    )
+
+
+def test_where_all_is_young_nothing_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    answerer = Desk(partitions=2).answerer
+    assert answerer.start_at(1, None, 3, 900, 3) == 3
+    assert caplog.messages == []
+
+
+def test_a_time_from_the_future_shows_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        desk = Desk()
+        desk.answerer.keep_only(set())
+        desk.answerer.start_at(0, None, 0, 6, 0)
+        times = [10**12, -1, 0, -600, 10**12, 10**12, -600]  # seconds from now; at the end one that is new
+        records = [request(each) for each in range(len(times))]
+        for record, seconds in zip(records, times, strict=True):
+            record.timestamp = -1 if seconds == -1 else now() + 1000 * seconds
+        await desk.take(*records)
+        await until(lambda: len(desk.codes) == 5)
+        assert desk.answerer.done() == {0: 7}
+
+    asyncio.run(scenario())
+    (told,) = caplog.messages
+    assert told.startswith(f"{REQUESTS}[0] offset 0 has a time that is not of now")
+
+
+def test_what_came_since_is_answered_whatever_its_time_is() -> None:
+    async def scenario() -> None:
+        desk = Desk()
+        desk.answerer.keep_only(set())
+        desk.answerer.start_at(0, None, 0, 1, 1)
+        assert len(await desk.ask(request(1), request(2))) == 2
+
+    asyncio.run(scenario())

@@ -15,7 +15,7 @@ from faust.types import TP
 
 from recommender.worker.transport import consumer, consumer_thread, faust_transport
 from recommender.worker.transport.consumer import Consumer
-from recommender.worker.transport.consumer_thread import Span
+from recommender.worker.transport.spans import Span
 from tests.support.doubles import until
 
 SPAN = Span(3, 900, 7)
