@@ -18,6 +18,8 @@ FETCH_BYTES = 4 << 20
 WAIT_MILLISECONDS = 500
 #: How long a question may take before the broker counts as gone.
 ANSWER_SECONDS = 5.0
+#: In so many turns of the event loop a consumer that was unsubscribed has ended its fetches.
+TURNS = 10
 
 
 class Bounds(NamedTuple):
@@ -163,10 +165,18 @@ class JournalLog:
             self._fetching.cancel()
             await asyncio.wait([self._fetching])
             self._fetching = None
-        consumers, self._consumer, self._asker = (self._consumer, self._asker), None, None
-        for each in consumers:
-            if each is not None:
-                await each.stop()
+        consumer, asker, self._consumer, self._asker = self._consumer, self._asker, None, None
+        if consumer is not None:
+            # A fetch that fails waits a moment before the next, and aiokafka's `stop` is cancelled with it.
+            consumer.unsubscribe()
+            for _ in range(TURNS):
+                await asyncio.sleep(0)
+        stopping = [asyncio.create_task(each.stop()) for each in (consumer, asker) if each is not None]
+        if stopping:
+            await asyncio.wait(stopping)
+        for each in stopping:
+            if each.cancelled() or each.exception() is not None:
+                logger.warning("%s: a consumer was not closed in an orderly way", self.partition)
 
 
 async def _records_of(fetched: Any, partition: TopicPartition) -> list[ConsumerRecord]:

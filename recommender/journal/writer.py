@@ -138,20 +138,24 @@ class JournalWriter:
             False where not all of it was sent: it was sent before, or it will be read again, or somebody
             else owns the source now.
         """
-        lane = self._lanes.get(source)
-        if lane is None or lane.stopped or end <= lane.next:
-            return False
-        if not lane.believes(first):
-            logger.debug("%s: fetched from offset %d, expected %d; reading again", source, first, lane.next)
-            await self._read_again(source, lane.next)
-            return False
-        if first > lane.next and self._lost is not None:
-            await self._lost(source, lane.next, first)
         async with self._outbox.order:
-            for block_end, blocks in self._packers[source].pack_range(lane.next, end, rows, offsets):
-                if not await self._may_send(lane):
-                    return False
-                await self._outbox.send(lane, block_end, blocks)
+            lane = self._lanes.get(source)
+            if lane is None or lane.stopped or end <= lane.next:
+                return False
+            if lane.believes(first):
+                if first > lane.next and self._lost is not None:
+                    await self._lost(source, lane.next, first)
+                return await self._send(lane, end, rows, offsets)
+        logger.debug("%s: fetched from offset %d, expected %d; reading again", source, first, lane.next)
+        await self._read_again(source, lane.next)
+        return False
+
+    async def _send(self, lane: Lane, end: int, rows: Rows, offsets: NDArray[np.int64]) -> bool:
+        """Send a lane's next range in blocks; whether all of it was sent."""
+        for block_end, blocks in self._packers[lane.source].pack_range(lane.next, end, rows, offsets):
+            if not await self._may_send(lane):
+                return False
+            await self._outbox.send(lane, block_end, blocks)
         return not lane.stopped
 
     async def _may_send(self, lane: Lane) -> bool:

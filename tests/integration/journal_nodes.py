@@ -104,7 +104,8 @@ class Node:
     async def caught_up(self) -> None:
         """Return when all that the journal has now is followed; raises what ended following."""
         catching = asyncio.gather(*(each.catch_up() for each in self.followers))
-        await asyncio.wait([catching, *self.running], return_when=asyncio.FIRST_COMPLETED)
+        waited: list[asyncio.Future[Any]] = [catching, *self.running]
+        await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
         for each in self.running:
             if each.done():
                 catching.cancel()
@@ -189,7 +190,7 @@ async def running(
 
 def run(scenario: Callable[[], Awaitable[Any]], seconds: float = 60.0) -> Any:
     """Run a scenario, for a bounded time."""
-    return asyncio.run(asyncio.wait_for(scenario(), seconds))  # type: ignore[arg-type]
+    return asyncio.run(asyncio.wait_for(scenario(), seconds))
 
 
 async def _main(broker: str, journal: str, sizes: list[int]) -> None:
