@@ -152,6 +152,10 @@ class Packer:
             )
         return out[:size].tobytes()
 
+    def keeps(self, rows: Rows) -> list[NDArray[np.bool_]]:
+        """For each partition of the journal, which rows go there."""
+        return sharding.split(rows, self._partitions)
+
     def pack_range(
         self, begin: int, end: int, rows: Rows, offsets: NDArray[np.int64]
     ) -> Iterator[tuple[int, list[bytes]]]:
@@ -166,7 +170,7 @@ class Packer:
         blocks : list of bytes
             One for each partition of the journal.
         """
-        keeps = sharding.split(rows, self._partitions)
+        keeps = self.keeps(rows)
         first, count = int(np.searchsorted(offsets, begin)), len(offsets)
         while begin < end:
             # A row that lies too far from the first offset begins a block of its own.

@@ -186,4 +186,4 @@ class Outbox:
 
 
 def _named(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}".rstrip(": ")
+    return str(error) or type(error).__name__

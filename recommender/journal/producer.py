@@ -38,6 +38,7 @@ class JournalProducer:
         self._topic = topic
         self._options = {**options, "acks": "all", "linger_ms": 0, "max_batch_size": BATCH_BYTES}
         self._producer: AIOKafkaProducer | None = None
+        self._connected = False
         self._closing: set[asyncio.Task[None]] = set()
 
     async def __call__(self, partition: int, value: bytes, timestamp: int) -> asyncio.Future[Any]:
@@ -68,7 +69,8 @@ class JournalProducer:
         await self.start()
 
     async def _start(self) -> AIOKafkaProducer:
-        away_since = None
+        """A producer; who sends says itself if a broker is away later than at the start."""
+        away_since, level = None, logging.DEBUG if self._connected else logging.ERROR
         while True:
             made = AIOKafkaProducer(**self._options)
             try:
@@ -77,16 +79,20 @@ class JournalProducer:
                 await made.stop()
                 if away_since is None:
                     away_since = time.monotonic()
-                    logger.error("%s cannot be written: %s; this goes on until it can", self._topic, error)
+                    logger.log(
+                        level, "%s cannot be written: %s; this goes on until it can", self._topic, error
+                    )
                 await asyncio.sleep(RETRY_SECONDS)
             except BaseException:
                 await made.stop()
                 raise
             else:
                 if away_since is not None:
-                    logger.warning(
-                        "%s: a broker answers after %.0f s", self._topic, time.monotonic() - away_since
+                    away = time.monotonic() - away_since
+                    logger.log(
+                        min(level, logging.WARNING), "%s: a broker answers after %.0f s", self._topic, away
                     )
+                self._connected = True
                 return made
 
     def _close(self, producer: AIOKafkaProducer) -> None:

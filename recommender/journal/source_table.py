@@ -62,7 +62,7 @@ class SourceTable:
         """Up to which offset sources are applied, of those that are further than the array said before."""
         moved = self.applied.copy()
         moved[: len(before)] -= before
-        return {self._sources[slot]: int(self.applied[slot]) for slot in np.flatnonzero(moved).tolist()}
+        return {self._sources[slot]: int(self.applied[slot]) for slot in moved.nonzero()[0].tolist()}
 
     def state(self) -> dict[str, NDArray[Any]]:
         """All of it as named arrays, the same whatever order the sources came in."""

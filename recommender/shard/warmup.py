@@ -14,13 +14,14 @@ from collections.abc import Iterator, Sequence
 
 from recommender.history import history, id_table, snapshot
 from recommender.ingest import rating_json
+from recommender.journal import block, rule
 from recommender.models import registry, topk
 from recommender.shard import live_metrics
 
 logger = logging.getLogger(__name__)
 
 #: What no model needs to be compiled itself, the longest first.
-ROOMS = (history, rating_json, id_table, snapshot, live_metrics)
+ROOMS = (history, rating_json, id_table, snapshot, live_metrics, rule, block)
 
 
 def warm(specs: Sequence[str] = ()) -> None:

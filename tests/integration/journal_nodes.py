@@ -19,6 +19,7 @@ from recommender.journal.outbox import Send
 from recommender.journal.producer import JournalProducer
 from recommender.journal.rule import Followed, Rule
 from recommender.journal.writer import JournalWriter
+from recommender.kafka.admin import security_options
 from recommender.kafka.plain_clients import client_options
 from recommender.kafka.topics import identify
 from recommender.settings import Settings
@@ -66,7 +67,7 @@ class Node:
         Partitions of sources that were read again, and from where.
     """
 
-    broker: str
+    config: Settings
     journal: str
     partitions: int = 1
     state: Sequence[dict[str, Any]] | None = None
@@ -82,10 +83,10 @@ class Node:
         self.rules = [Rule(self.journal, each, self.partitions) for each in range(self.partitions)]
         for rule, state in zip(self.rules, self.state or (), strict=False):
             rule.restore(state)
-        options = client_options(Settings(broker=self.broker))
+        options = client_options(self.config)
 
         def identity() -> Any:
-            return identify(self.broker, self.journal)
+            return identify(self.config.broker, self.journal, 0.0, security_options(self.config))
 
         self.followers = [
             Follower(rule, self.take, options, identity, allow_gap=self.allow_gap) for rule in self.rules
@@ -104,7 +105,8 @@ class Node:
     async def caught_up(self) -> None:
         """Return when all that the journal has now is followed; raises what ended following."""
         catching = asyncio.gather(*(each.catch_up() for each in self.followers))
-        await asyncio.wait([catching, *self.running], return_when=asyncio.FIRST_COMPLETED)
+        waited: list[asyncio.Future[Any]] = [catching, *self.running]
+        await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
         for each in self.running:
             if each.done():
                 catching.cancel()
@@ -155,7 +157,7 @@ class Node:
 
 @contextlib.asynccontextmanager
 async def running(
-    broker: str,
+    broker: str | Settings,
     journal: str,
     partitions: int = 1,
     send: Callable[[Send], Send] = lambda send: send,
@@ -163,8 +165,9 @@ async def running(
     **options: Any,
 ) -> AsyncIterator[Node]:
     """A node that follows, and may write; `send` wraps what it sends with."""
-    node = Node(broker, journal, partitions, **options)
-    producer = JournalProducer(journal, client_options(Settings(broker=broker)))
+    config = Settings(broker=broker) if isinstance(broker, str) else broker
+    node = Node(config, journal, partitions, **options)
+    producer = JournalProducer(journal, client_options(config))
 
     def acknowledged(partition: int, block: Any) -> None:
         node.followers[partition].acknowledged(block)
@@ -189,7 +192,7 @@ async def running(
 
 def run(scenario: Callable[[], Awaitable[Any]], seconds: float = 60.0) -> Any:
     """Run a scenario, for a bounded time."""
-    return asyncio.run(asyncio.wait_for(scenario(), seconds))  # type: ignore[arg-type]
+    return asyncio.run(asyncio.wait_for(scenario(), seconds))
 
 
 async def _main(broker: str, journal: str, sizes: list[int]) -> None:
