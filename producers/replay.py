@@ -14,17 +14,17 @@ from types import FrameType
 
 import click
 
-from recommender.evaluation.datasets.values import UNITS, Unit
 from recommender import settings as settings_room
 from recommender.cli.replay_display import Display
 from recommender.client.replay import Progress, Result, replay
 from recommender.client.wire import DELIVERY_SECONDS, Format
-from recommender.messages.contract import KNOWN_SCALE
 from recommender.errors import RecommenderError
 from recommender.evaluation.datasets.columns import Columns, Order
 from recommender.evaluation.datasets.movielens import locate, read
+from recommender.evaluation.datasets.values import UNITS, Unit
 from recommender.kafka.admin import security_options
 from recommender.kafka.topics import Topics
+from recommender.messages.contract import KNOWN_SCALE
 from recommender.messages.ratings import Rating
 from recommender.settings import Settings
 from recommender.shard.feedback import Feedback

@@ -12,12 +12,12 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
 from recommender.evaluation.datasets.lines import SourceError
-from recommender.messages import contract
 from recommender.kafka.admin import BrokerUnreachableError, open_admin
 from recommender.kafka.clients import close_producer
 from recommender.kafka.network import open_client
 from recommender.kafka.topic_configs import read_configs
 from recommender.kafka.topics import TopicsError
+from recommender.messages import contract
 from recommender.messages.ratings import Rating
 
 Format = Literal["json", "msgpack"]

@@ -76,6 +76,8 @@ class Ingestor:
         self._dead_letter_topic, self._letter_partitions = dead_letter_topic, letter_partitions
         self._applied, self._follow_to_end = applied, follow_to_end
         self._pace, self._ingested = pace, ingested
+        #: Of each partition: behind which offset there is no record up to which other.
+        self._passed: dict[int, tuple[int, int]] = {}
 
     def source(self, partition: int) -> Source:
         """A partition of the ratings topic, as the journal calls it."""
@@ -102,6 +104,7 @@ class Ingestor:
                 # Only what was never read is lost: what is in the journal may expire in its topic.
                 log = logger.warning if start else logger.info
                 log("%s begins at offset %d, and offset %d comes next", place, span.begins, start)
+            self._passed.pop(partition, None)
             self._writer.begin(source, start, self._decoder)
             starts[partition] = max(start, span.begins)
         return starts
@@ -114,7 +117,12 @@ class Ingestor:
 
     def committable(self) -> dict[int, int]:
         """Up to which offset each partition is in the journal."""
-        return {source.partition: offset for source, offset in self._writer.committable().items()}
+        found = {}
+        for source, offset in self._writer.committable().items():
+            # What comes after the last record is none: it needs no block, and is no lag.
+            after, end = self._passed.get(source.partition, (-1, -1))
+            found[source.partition] = max(offset, end) if offset == after else offset
+        return found
 
     async def take(self, batch: Batch) -> None:
         """Write a partition's records into the journal; returns when all of it is on its way.
@@ -126,9 +134,9 @@ class Ingestor:
         """
         source, records = self.source(batch.partition), batch.records
         after = self._writer.next_offset(source)
-        if after is None or not records:
+        if after is None:
             return  # it moved away, or it is read again
-        if records[0].offset < after:
+        if records and records[0].offset < after:
             records = [record for record in records if record.offset >= after]
         held_back: list[_Run] = []
         while records:
@@ -151,6 +159,9 @@ class Ingestor:
         for run in held_back:
             if not await self._append(source, run):
                 return
+        after = self._writer.next_offset(source)
+        if after is not None and (batch.records or batch.begin <= after):
+            self._passed[batch.partition] = after, batch.end
 
     async def _append(self, source: Source, run: _Run) -> bool:
         offsets = np.fromiter((record.offset for record in run.records), np.int64, len(run.records))

@@ -8,9 +8,9 @@ from typing import Any
 
 import faust
 
-from recommender.messages.records import Outgoing
 from recommender.kafka.local.broker import LocalBroker
 from recommender.kafka.topics import Topics, ensure
+from recommender.messages.records import Outgoing
 from recommender.settings import Settings
 from recommender.worker.transport import faust_transport
 from recommender.worker.transport.faust_options import faust_options

@@ -13,12 +13,12 @@ import pytest
 from aiokafka.errors import InvalidTimestampError, KafkaError, MessageSizeTooLargeError
 
 from recommender.ingest.dead_letters import LesserLetters
-from recommender.messages.records import Outgoing
 from recommender.kafka.admin import open_admin
+from recommender.kafka.refusals import InvalidRecord, PartitionMissingError, ProducerEndedError
+from recommender.messages.records import Outgoing
 from recommender.worker.delivery import Send
 from recommender.worker.transport import aiokafka_producer
 from recommender.worker.transport.producer import Producer, sender
-from recommender.kafka.refusals import InvalidRecord, PartitionMissingError, ProducerEndedError
 from tests.integration.test_producer_outage import producer_of
 from tests.support.kafka import consume_all, create_topics
 

@@ -11,8 +11,8 @@ import msgspec
 import pytest
 from kafka import KafkaProducer
 
-from recommender.evaluation.datasets.lines import SourceError
 from recommender.client.replay import Progress, Result, replay
+from recommender.evaluation.datasets.lines import SourceError
 from recommender.kafka.admin import BrokerUnreachableError, open_admin
 from recommender.kafka.local.ports import free_port
 from recommender.kafka.network import Network

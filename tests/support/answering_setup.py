@@ -8,8 +8,8 @@ from typing import Any
 
 from recommender.checkpoints.store import CheckpointStore, Identity
 from recommender.experiments.log_writer import LogWriter
-from recommender.messages.records import Outgoing
 from recommender.messages.ratings import Rating
+from recommender.messages.records import Outgoing
 from recommender.shard.options import ShardOptions
 from recommender.shard.shard import Shard
 from recommender.worker.answering import Answerer

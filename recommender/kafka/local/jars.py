@@ -16,8 +16,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from recommender.kafka import system_trust
 from recommender.errors import RecommenderError
+from recommender.kafka import system_trust
 from recommender.kafka.local.release import KAFKA_VERSION, Jar, pinned_jars
 
 #: What to do instead, at the end of each error about a broker that cannot be had here.

@@ -13,10 +13,12 @@ class Batch:
     topic : str
     partition : int
     records : list of Record
-        At least one, in the order of their offsets.
+        In the order of their offsets; none where there was only what is no record, as marks of transactions.
+    begin, end : int
+        From which offset it was fetched, and the offset after all that was.
     """
 
-    __slots__ = ("offset", "partition", "records", "timestamp", "topic")
+    __slots__ = ("begin", "end", "offset", "partition", "records", "timestamp", "topic")
 
     key = None
     headers: tuple[tuple[str, bytes], ...] = ()
@@ -25,12 +27,14 @@ class Batch:
     serialized_key_size = 0
     serialized_value_size = 0
 
-    def __init__(self, topic: str, partition: int, records: list[Record]) -> None:
+    def __init__(self, topic: str, partition: int, records: list[Record], begin: int, end: int) -> None:
         self.topic = topic
         self.partition = partition
         self.records = records
-        self.offset: int = records[-1].offset
-        self.timestamp: int = records[-1].timestamp
+        self.begin = begin
+        self.end = end
+        self.offset = end - 1
+        self.timestamp: int = records[-1].timestamp if records else -1
 
     @property
     def value(self) -> Batch:

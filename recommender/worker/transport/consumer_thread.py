@@ -19,9 +19,10 @@ from faust.types import TP
 from mode import Service
 
 from recommender.errors import RecommenderError
+from recommender.kafka import aiokafka_records
 from recommender.worker.transport import FAUST_LOGGER, bootstrap_patch
 from recommender.worker.transport.batch import Batch
-from recommender.worker.transport.spans import Span
+from recommender.worker.transport.spans import Span, spans_of
 from recommender.worker.transport.unwrapped_records import leave_bare
 
 logger = logging.getLogger(__name__)
@@ -41,9 +42,15 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
     logger = FAUST_LOGGER
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        #: Up to which offset each partition was handed over.
+        self._ends: dict[TP, int] = {}
+
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
         consumer._isolation_level = "read_committed"
+        aiokafka_records.read_past_errors()
         bootstrap_patch.begin_with_brokers(consumer._client)
         return consumer
 
@@ -74,21 +81,29 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         """One batch for each partition of which something came."""
         leave_bare(consumer, {tp.topic for tp in active_partitions})
         fetched = await super()._fetch_records(consumer, active_partitions, *args, **limits)
-        return {tp: [Batch(tp.topic, tp.partition, records)] for tp, records in fetched.items() if records}
+        batches = {}
+        for tp in active_partitions:
+            records = fetched.get(tp, [])
+            end = max(self._position(consumer, tp), records[-1].offset + 1 if records else 0)
+            begin = self._ends.get(tp, records[0].offset if records else end)
+            # Where there was only what is no record, such as marks of transactions, that is no lag.
+            if records or end > begin:
+                batches[tp] = [Batch(tp.topic, tp.partition, records, begin, end)]
+                self._ends[tp] = end
+        return batches
+
+    def _position(self, consumer: AIOKafkaConsumer, tp: TP) -> int:
+        """The offset after all that was fetched of a partition; 0 where it is not known."""
+        assignment = consumer._subscription.subscription.assignment
+        state = None if assignment is None else assignment.state_value(TopicPartition(*tp))
+        return state.position if state is not None and state.has_valid_position else 0
 
     async def spans(self, partitions: Collection[TP]) -> dict[TP, Span]:
         """What Kafka has of partitions; asked all at once."""
         return dict(await self.call_thread(self._spans, partitions))
 
     async def _spans(self, partitions: Collection[TP]) -> dict[TP, Span]:
-        consumer, theirs = self._ensure_consumer(), [TopicPartition(*tp) for tp in partitions]
-        begins, ends, *committed = await asyncio.gather(
-            consumer.beginning_offsets(theirs),
-            consumer.end_offsets(theirs),
-            *map(consumer.committed, theirs),
-        )
-        found = zip(partitions, theirs, committed, strict=True)
-        return {tp: Span(begins[their], ends[their], offset) for tp, their, offset in found}
+        return await spans_of(self._ensure_consumer(), partitions, (), 0.0)
 
     async def commit_offsets(self, offsets: Mapping[TP, int]) -> bool:
         """Commit; False where Kafka would not. Faust's own commit ends the worker then."""
@@ -119,3 +134,4 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     async def _read_again(self, tp: TopicPartition, offset: int) -> None:
         with contextlib.suppress(IllegalStateError):  # it is moving away
             self._ensure_consumer().seek(tp, offset)
+            self._ends[TP(*tp)] = offset

@@ -17,9 +17,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recommender.messages import contract
 from recommender.client import arguments
 from recommender.client.messages import encode_rating, encode_request
+from recommender.messages import contract
 from recommender.messages.contract import KNOWN_SCALE
 from recommender.messages.ratings import MAX_TIMESTAMP, BadMessage, RatingDecoder
 from recommender.messages.requests import decode_request

@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recommender.ingest.dead_letters import QUIET_SECONDS, LesserLetters, lesser
-from recommender.messages.records import Outgoing
 from recommender.kafka.refusals import InvalidRecord
+from recommender.messages.records import Outgoing
 from tests.support.doubles import few
 
 OURS = [

@@ -15,11 +15,11 @@ from recommender.checkpoints.store import CheckpointStore, Identity
 from recommender.history.events import Events
 from recommender.ingest import poison_records
 from recommender.ingest.ingest import Ingest
-from recommender.messages.records import Outgoing
 from recommender.ingest.poison_records import Caution, Poisoned, learn_around
 from recommender.kafka.log_reader import Span
 from recommender.kafka.topics import Finding
 from recommender.messages.ratings import RatingDecoder
+from recommender.messages.records import Outgoing
 from recommender.messages.refusals import Kind
 from recommender.models import popular, registry
 from recommender.retraining.log_replay import LogPass

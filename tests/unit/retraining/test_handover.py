@@ -17,10 +17,10 @@ from recommender import settings
 from recommender.checkpoints.identity import Identity
 from recommender.checkpoints.store import CheckpointMismatch, CheckpointStore
 from recommender.ingest.ingest import Ingest, Outcome
-from recommender.messages.records import Record
 from recommender.ingest.poison_records import Caution
 from recommender.kafka.topics import Finding
 from recommender.messages.ratings import RatingDecoder
+from recommender.messages.records import Record
 from recommender.retraining import handover
 from recommender.retraining.handover import Handover, HandoverError, Offer, Terms, obstacle, replaced_by
 from recommender.retraining.log_replay import LogPassError

@@ -16,10 +16,10 @@ from aiokafka.errors import (
 )
 from faust.exceptions import NotReady
 
+from recommender.kafka.refusals import InvalidRecord, ProducerEndedError
 from recommender.messages.request_headers import FORWARDED
 from recommender.worker import answering, delivery
 from recommender.worker.answering import NO_REPLY
-from recommender.kafka.refusals import InvalidRecord, ProducerEndedError
 from tests.support.answering_setup import REQUESTS, RESPONSES, Desk, body, error_of, request
 from tests.support.doubles import FakeRecord, until, users_of
 

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from recommender.checkpoints.store import CheckpointStore, Identity
 from recommender.ingest.forwarded import SOURCE
 from recommender.ingest.ingest import Ingest
-from recommender.messages.records import Outgoing
 from recommender.messages.partitioning import partition_of
 from recommender.messages.ratings import RatingDecoder, header
+from recommender.messages.records import Outgoing
 from recommender.shard.feedback import Feedback
 from recommender.shard.options import ShardOptions
 from recommender.shard.shard import Shard
