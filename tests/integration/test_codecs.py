@@ -170,7 +170,7 @@ def test_the_worker_learns_and_answers_and_the_client_reads_the_reply(running: R
 
 
 def test_nothing_was_missed_and_nothing_buried(running: Running) -> None:
-    (shard,) = running.oracle.assert_agrees(running.worker).values()
+    shard = running.oracle.assert_agrees(running.worker).shard
     assert (shard.events, len(shard.items)) == (running.ratings, len(WAYS))
     assert running.worker.metric("recommender_ratings_total", result="dead_letter") == 0
     assert "Traceback" not in running.worker.log

@@ -129,6 +129,6 @@ def test_topics_made_anew_are_recognised(running: Running) -> None:
     assert f"topic '{topics.ratings}' was deleted and made again (its id was" in sentence
     assert "recommender worker --rebuild" in sentence
     worker.start("--rebuild").ready()
-    (shard,) = Oracle(running.installation).assert_agrees(worker).values()
+    shard = Oracle(running.installation).assert_agrees(worker).shard
     assert len(shard.users) == 1
     assert worker.shards[0]["users"] == 1

@@ -9,7 +9,7 @@ import sys
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -73,7 +73,7 @@ class Worker:
                 raise AssertionError(f"ended with exit code {code}:\n{self.log}")
             return self.page("readyz")[0] == 200
 
-        wait_until(answers, seconds, f"not ready:\n{self.log}")
+        wait_until(answers, seconds, lambda: f"not ready: {self.page('readyz')}\n{self.log}")
         return self
 
     def page(self, path: str) -> tuple[int, bytes]:
@@ -95,12 +95,19 @@ class Worker:
         return status
 
     @property
-    def shards(self) -> dict[int, dict[str, Any]]:
-        """The status of each shard that it holds, by partition; none while nobody listens."""
+    def journal(self) -> dict[int, dict[str, Any]]:
+        """The status of its replicas, by partition of the journal; none while nobody listens."""
+        return _numbered(self._told("journal"))
+
+    @property
+    def sources(self) -> dict[int, int]:
+        """The next offset to learn of each partition of the ratings topic; none while nobody listens."""
+        return _numbered(self._told("sources"))
+
+    def _told(self, what: str) -> dict[str, Any]:
         code, text = self.page("status")
-        if code != 200:
-            return {}
-        return {int(partition): shard for partition, shard in json.loads(text)["shards"].items()}
+        told: dict[str, Any] = json.loads(text)[what] if code == 200 else {}
+        return told
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric's samples that have these labels; 0 if there are none."""
@@ -110,20 +117,22 @@ class Worker:
             each.value for each in samples if each.name == name and labels.items() <= each.labels.items()
         )
 
-    def settled(self, offsets: dict[int, int], seconds: float = PATIENCE) -> dict[int, dict[str, Any]]:
-        """Wait until these offsets are learned and saved; the status of its shards then."""
+    def learned(self, offsets: Mapping[int, int], seconds: float = PATIENCE) -> None:
+        """Wait until partitions of the ratings topic are learned up to these offsets."""
 
-        def reached() -> Any:
-            shards = self.shards
-            there = all(
-                shards.get(partition, {}).get("offset") == offset and shards[partition]["saved"] == offset
-                for partition, offset in offsets.items()
-                if offset
-            )
-            return shards if shards and there else None
+        def reached() -> bool:
+            found = self.sources
+            return all(found.get(partition, 0) >= offset for partition, offset in offsets.items())
 
-        shards: dict[int, dict[str, Any]] = wait_until(reached, seconds, f"{offsets}\n{self.log}")
-        return shards
+        wait_until(reached, seconds, lambda: f"{dict(offsets)}, but {self.sources}\n{self.log}")
+
+    def is_settled(self, positions: Mapping[int, int]) -> bool:
+        """Return True if all that it follows of the journal is followed up to there, and saved."""
+        found = self.journal
+        return bool(found) and all(
+            each["position"] == max(each["saved"], 0) == positions[partition]
+            for partition, each in found.items()
+        )
 
     @property
     def log(self) -> str:
@@ -203,6 +212,10 @@ class Installation:
         """End all workers."""
         for each in self._workers:
             each.close()
+
+
+def _numbered(told: Mapping[str, Any]) -> dict[int, Any]:
+    return {int(partition): each for partition, each in told.items()}
 
 
 @contextmanager
