@@ -16,9 +16,9 @@ import orjson
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from producers.replay import Progress as Delivery
-from producers.replay import replay
 from recommender.client import Client
+from recommender.client.replay import Progress as Delivery
+from recommender.client.replay import replay
 from recommender.errors import RecommenderError
 from recommender.evaluation.datasets import movielens
 from recommender.evaluation.datasets.columns import Columns

@@ -13,7 +13,7 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError, MessageSizeTooLargeError
 
 from recommender.client.wire import DELIVERY_SECONDS, HEADERS, Format, checked, encode, open_producer
-from recommender.evaluation.datasets.lines import SourceError
+from recommender.errors import SourceError
 from recommender.kafka.topics import TopicsError
 from recommender.messages import contract
 from recommender.messages.ratings import Rating

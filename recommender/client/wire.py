@@ -11,7 +11,7 @@ import orjson
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
-from recommender.evaluation.datasets.lines import SourceError
+from recommender.errors import SourceError
 from recommender.kafka.admin import BrokerUnreachableError, open_admin
 from recommender.kafka.clients import close_producer
 from recommender.kafka.network import open_client

@@ -14,10 +14,9 @@ from recommender.kafka.refusals import passes
 from recommender.messages import recommendations_log
 from recommender.messages.ratings import MAX_TIMESTAMP
 from recommender.messages.recommendations_log import LoggedPlace, LoggedRecommendation
-from recommender.messages.records import Outgoing, Record
+from recommender.messages.records import Outgoing, Record, Send
 from recommender.messages.request_headers import place
 from recommender.messages.responses import Response
-from recommender.worker.delivery import Send
 
 logger = logging.getLogger(__name__)
 

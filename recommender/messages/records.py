@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple, Protocol
 
 from recommender.messages.content_types import Headers
@@ -27,3 +28,7 @@ class Outgoing(NamedTuple):
     value: bytes | None
     timestamp: int
     headers: list[tuple[str, bytes]]
+
+
+#: Sends a record to a topic; what it returns is awaited until Kafka has the record.
+Send = Callable[[str, Outgoing], Awaitable[Awaitable[object]]]

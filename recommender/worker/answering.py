@@ -10,13 +10,13 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from recommender.experiments.log_writer import LogWriter
 from recommender.kafka.refusals import has_ended
 from recommender.messages.ratings import BadMessage
-from recommender.messages.records import Record
+from recommender.messages.records import Record, Send
 from recommender.messages.request_headers import RequestHeaders, forwarded, place, returned
 from recommender.messages.requests import decode_request
 from recommender.messages.responses import Failure, Response
 from recommender.messages.unreadable import Unreadable
 from recommender.worker.answers import Answers, HandedOver, NotHeld
-from recommender.worker.delivery import Delivery, NoReplyError, Send, Target
+from recommender.worker.delivery import Delivery, NoReplyError, Target
 from recommender.worker.progress import Progress, Progresses
 
 logger = logging.getLogger(__name__)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from aiokafka.errors import InvalidTimestampError
 
 from recommender.kafka.refusals import KEYLESS, PartitionMissingError, has_ended, is_closed, passes
-from recommender.messages.records import Outgoing, Record
+from recommender.messages.records import Outgoing, Record, Send
 from recommender.messages.request_headers import RequestHeaders, place, reply_to
 from recommender.messages.responses import Failure
 from recommender.worker.reply_topics import ReplyTopics, reason
@@ -19,9 +19,6 @@ logger = logging.getLogger(__name__)
 
 #: A record that Kafka did not take, because it was away, is sent again after so long.
 RETRY_SECONDS = 1.0
-
-#: Sends a record to a topic; what it returns is awaited until Kafka has the record.
-Send = Callable[[str, Outgoing], Awaitable[Awaitable[object]]]
 
 
 class NoReplyError(Exception):

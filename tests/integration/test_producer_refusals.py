@@ -15,8 +15,7 @@ from aiokafka.errors import InvalidTimestampError, KafkaError, MessageSizeTooLar
 from recommender.ingest.dead_letters import LesserLetters
 from recommender.kafka.admin import open_admin
 from recommender.kafka.refusals import InvalidRecord, PartitionMissingError, ProducerEndedError
-from recommender.messages.records import Outgoing
-from recommender.worker.delivery import Send
+from recommender.messages.records import Outgoing, Send
 from recommender.worker.transport import aiokafka_producer
 from recommender.worker.transport.producer import Producer, sender
 from tests.integration.test_producer_outage import producer_of

@@ -12,7 +12,7 @@ import pytest
 from kafka import KafkaProducer
 
 from recommender.client.replay import Progress, Result, replay
-from recommender.evaluation.datasets.lines import SourceError
+from recommender.errors import SourceError
 from recommender.kafka.admin import BrokerUnreachableError, open_admin
 from recommender.kafka.local.ports import free_port
 from recommender.kafka.network import Network

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from recommender.evaluation.datasets.lines import SourceError
+from recommender.errors import SourceError
 from recommender.kafka import system_trust
 
 ZIP_URL = "https://files.grouplens.org/datasets/movielens/ml-100k.zip"

@@ -13,8 +13,9 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
+from recommender.errors import SourceError
 from recommender.evaluation.datasets import json_lines, names
-from recommender.evaluation.datasets.lines import SourceError, opened
+from recommender.evaluation.datasets.lines import opened
 from recommender.evaluation.datasets.names import Columns
 from recommender.evaluation.datasets.values import IMPLICIT_RATING, Bounds, Unit, wrong_number
 from recommender.messages.ratings import Rating

@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from recommender.errors import SourceError
 from recommender.evaluation.datasets import names
-from recommender.evaluation.datasets.lines import SourceError
 from recommender.evaluation.datasets.values import IMPLICIT_RATING, Bounds, seconds_of
 from recommender.messages.ratings import SKIP, Rating
 from recommender.messages.refusals import refused

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
 
-from recommender.errors import RecommenderError
+from recommender.errors import SourceError
 from recommender.messages import lookalikes
 
 _CHUNK = 1 << 16
@@ -25,10 +25,6 @@ _ADVICE = {
     "an Excel workbook (.xls)": "save it as CSV in UTF-8",
     "an Excel workbook (.xlsx)": "save it as CSV in UTF-8",
 }
-
-
-class SourceError(RecommenderError):
-    """A data set cannot be found, fetched or read; the text names it and says what is wrong."""
 
 
 class Lines:

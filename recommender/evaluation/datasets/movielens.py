@@ -15,10 +15,10 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from recommender.errors import SourceError
 from recommender.evaluation.datasets.columns import RatingArrays, load_arrays
 from recommender.evaluation.datasets.download import SOURCES, Download
 from recommender.evaluation.datasets.formats import read
-from recommender.evaluation.datasets.lines import SourceError
 from recommender.messages.ratings import Rating
 
 __all__ = ["Rating", "RatingArrays", "SourceError", "load_arrays", "locate", "read", "titles"]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from recommender.evaluation.datasets.lines import SourceError
+from recommender.errors import SourceError
 
 
 def _with_ids(*words: str) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from recommender.evaluation.datasets.lines import SourceError
+from recommender.errors import SourceError
 from recommender.messages import contract
 from recommender.messages.ratings import MAX_TIMESTAMP, SURE_CHARACTERS, Rating
 

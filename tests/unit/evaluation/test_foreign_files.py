@@ -16,9 +16,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from recommender.errors import SourceError
 from recommender.evaluation.datasets import lines, names
 from recommender.evaluation.datasets.columns import Columns, load_arrays
-from recommender.evaluation.datasets.formats import SourceError, read
+from recommender.evaluation.datasets.formats import read
 from recommender.evaluation.datasets.values import Unit
 from recommender.messages.ratings import Rating
 from tests.support.doubles import few

@@ -15,8 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recommender.errors import SourceError
 from recommender.evaluation.datasets.columns import Columns, load_arrays
-from recommender.evaluation.datasets.formats import SourceError, read
+from recommender.evaluation.datasets.formats import read
 from recommender.messages.ratings import Rating
 
 EXPECTED = [Rating("196", "242", 3.0, 881250949.0), Rating("a b", "50", 4.5, 881250948.0)]

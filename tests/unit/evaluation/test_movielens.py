@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from recommender.errors import SourceError
 from recommender.evaluation.datasets import download, movielens
 from recommender.evaluation.datasets.download import Download
-from recommender.evaluation.datasets.formats import SourceError
 
 RATINGS = b"1\t10\t5\t7\n2\t20\t4\t8\n"
 BARS = "10|Toy Story (1995)|x\n20|Mis\xe9rables, Les (1995)|y\n".encode("latin-1")

@@ -13,9 +13,9 @@ import pytest
 import trustme
 from rich.console import Console
 
-from recommender.kafka import system_trust
+from recommender.errors import SourceError
 from recommender.evaluation.datasets import download
-from recommender.evaluation.datasets.lines import SourceError
+from recommender.kafka import system_trust
 from recommender.kafka.local import jars
 from recommender.kafka.local.jars import FetchError, fetch_kafka
 from recommender.kafka.local.release import Jar
