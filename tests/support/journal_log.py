@@ -55,8 +55,8 @@ class SourceLog:
     ----------
     ratings : dict of int to list of Written
         By partition.
-    begins : dict of int to int
-        The first offset of each partition that was there when it was first read.
+    gone : dict of int to list of range
+        By partition, the offsets that were gone before they were read here.
     ends : dict of int to int
         The offset after the last record, also if it is no rating.
     """
@@ -66,18 +66,21 @@ class SourceLog:
         self._ingest = Ingest(topic, decoder, clock=lambda: math.nan)
         self._positions: dict[int, int] = {}
         self.ratings: dict[int, list[Written]] = {}
-        self.begins: dict[int, int] = {}
+        self.gone: dict[int, list[range]] = {}
         self.ends: dict[int, int] = {}
 
     def read(self) -> None:
         """Read up to where the topic ends now, or to the first transaction that is still open."""
         with reading(self._kafka) as consumer:
-            for partition in sorted(consumer.partitions_for_topic(self._topic) or ()):
-                if partition not in self._positions:
-                    tp = TopicPartition(self._topic, partition)
-                    begin = consumer.beginning_offsets([tp])[tp]
-                    self._positions[partition] = self.begins[partition] = begin
-                    self.ratings[partition], self.ends[partition] = [], begin
+            partitions = sorted(consumer.partitions_for_topic(self._topic) or ())
+            begins = consumer.beginning_offsets([TopicPartition(self._topic, each) for each in partitions])
+            for partition in partitions:
+                position = self._positions.setdefault(partition, 0)
+                gone = range(position, begins[self._topic, partition])
+                self.gone.setdefault(partition, []).append(gone)
+                self._positions[partition] = max(gone.start, gone.stop)
+                self.ratings.setdefault(partition, [])
+                self.ends.setdefault(partition, 0)
             for partition, records in following(consumer, self._topic, self._positions):
                 rows = self._ingest.read(partition, records).rows
                 offsets = np.array([record.offset for record in records])

@@ -188,12 +188,16 @@ class Installation:
         self.kafka = kafka
         self.directory = directory
         self.group = unique
-        self.partitions = partitions
         self.topics = Topics(unique + "-")
         self.checkpoints = directory / "checkpoints"
         self._workers: list[Worker] = []
+        self.partitions = partitions
         if partitions:
             ensure(kafka, self.topics, partitions)
+
+    def group_of(self, topic: str) -> str:
+        """The consumer group in which a topic is read."""
+        return f"{self.group}-requests" if topic == self.topics.requests else self.group
 
     def worker(self, **settings: object) -> Worker:
         """A worker that is not started yet."""
