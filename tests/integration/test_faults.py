@@ -297,5 +297,5 @@ def test_it_stops_under_load_and_at_once_when_told_twice(kafka: str, tmp_path: P
             assert worker.exit_code(STOP_SECONDS) == (0 if len(signals) == 1 else 130), worker.log
             worker.start().ready()
         sent = traffic.stop()
-        assert Oracle(installation).assert_agrees(worker).shard.events == sent.ratings
+        assert Oracle(installation).assert_agrees(worker).rule.counts.rows == sent.ratings
         assert dead_letters(installation, sent) == []

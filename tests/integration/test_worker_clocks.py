@@ -141,7 +141,9 @@ def test_a_rating_whose_record_has_no_time_has_that_of_its_reading(running: Runn
     produce(running.kafka, running.topics.ratings, [Record(rating("timely", "a"), timestamp_ms=5000)])
     shard = running.oracle.assert_agrees(running.worker).shard
     state = newest_checkpoint(running.installation.checkpoints, running.topics, 0).state
-    times = {user: state["history/user_times"][shard.users.find(user)] for user in ("timeless", "timely")}
+    times = {
+        user: float(state["history/user_times"][shard.users.find(user)]) for user in ("timeless", "timely")
+    }
     assert before - 60 <= times["timeless"] <= time.time() + 60
     assert times["timely"] == 5.0
     assert state["history/item_last_times"][shard.items.find("a")] == 5.0

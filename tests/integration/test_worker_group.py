@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from recommender.kafka.admin import open_admin
 from recommender.messages.partitioning import partition_of
 from tests.support.asking import Asker, asking
 from tests.support.kafka import produce, wait_until
@@ -37,25 +36,12 @@ def shared(installation: Installation, *workers: Worker) -> None:
 
     def are_shared() -> bool:
         ready = all(worker.page("readyz")[0] == 200 for worker in workers)
-        held = [members_of(installation, topic) for topic in (topics.ratings, topics.requests)]
+        held = [installation.members(topic) for topic in (topics.ratings, topics.requests)]
         return ready and all(
             len(each) == len(workers) and all(count in expected for count in each.values()) for each in held
         )
 
     wait_until(are_shared, PATIENCE, lambda: "\n\n".join(worker.log for worker in workers))
-
-
-def members_of(installation: Installation, topic: str) -> dict[str, int]:
-    """How many partitions of a topic each member of its group has, as the broker says."""
-    group = installation.group_of(topic)
-    with open_admin(installation.kafka, 10) as admin:
-        (described,) = admin.describe_groups([group]).values()
-    return {
-        member["member_id"]: sum(
-            len(assigned["partitions"]) for assigned in member["member_assignment"]["assigned_partitions"]
-        )
-        for member in described["members"]
-    }
 
 
 @contextmanager

