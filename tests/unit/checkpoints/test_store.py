@@ -31,7 +31,6 @@ def shard_with(count: int) -> Shard:
     shard = Shard(ShardOptions())
     ratings = [Rating(f"u{each % 3}", f"i{each}", 5, None) for each in range(count)]
     shard.learn(ratings, map(float, range(count)))
-    shard.offset = count
     return shard
 
 

@@ -37,7 +37,7 @@ def test_what_was_shown_is_logged() -> None:
         (reply,) = await desk.ask(asked)
         await until(lambda: desk.logged)
         (entry,) = desk.sent.to(LOG)
-        assert (entry.partition, entry.key, entry.timestamp) == (0, b"rater", 881250949500)
+        assert (entry.partition, entry.key, entry.timestamp) == (None, b"rater", 881250949500)
         shown = [
             {"item": each["item"], "source": each["source"], "position": place}
             for place, each in enumerate(body(reply)["items"])
@@ -194,16 +194,16 @@ def test_a_request_is_the_same_wherever_it_went(headers: list[tuple[str, bytes]]
 def test_a_forwarded_request_is_logged_by_its_first_place() -> None:
     async def scenario() -> None:
         user = users_of(2, 3)[0]
-        first = logging_desk(partitions=3)
+        first = logging_desk(replicas=3)
         await first.ask(request(7, user))
         (forward,) = first.sent.to(REQUESTS)
-        owner = logging_desk(partitions=3)
-        owner.shards.held[2] = owner.shards.held[0]
-        owner.desk.start_at(2, 0)
+        owner = logging_desk(replicas=3)
+        owner.replicas._held[2] = owner.held
+        owner.start_at(2, 0)
         await owner.ask(FakeRecord(0, forward.value, forward.key, 0, forward.headers, REQUESTS, 2))
         await until(lambda: owner.logged)
         (entry,) = owner.sent.to(LOG)
-        assert entry.partition == 2
+        assert entry.key == user.encode()
         assert json.loads(entry.value or b"")["request"] == "0:7"
 
     asyncio.run(scenario())
