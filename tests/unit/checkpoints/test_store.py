@@ -165,7 +165,7 @@ def test_a_state_that_is_not_what_was_saved_is_noticed(tmp_path: Path) -> None:
     path = saved(tmp_path, 4).directory / "ratings-0" / name(4)
     with np.load(path) as file:
         arrays = {each: file[each] for each in file.files}
-    arrays["shard/offset"] = arrays["shard/offset"] + 1
+    arrays["users/lengths"] = arrays["users/lengths"] + 1
     np.savez(path, **arrays)
     with pytest.raises(
         CheckpointError, match=r"is damaged: its digest is [0-9a-f]{32}, expected [0-9a-f]{32}"
