@@ -1,8 +1,8 @@
 """Learns around ratings that make a model raise: a bug in a model must not become a crash loop.
 
-A rating that raises is left out: the state is as if it had never been there. What raises depends on the rating
-and on the state before it, so on the journal alone. Everybody who follows the journal leaves out the same
-ratings, and nothing about them has to be remembered.
+A rating that raises is left out: the state is as if it had never been there. What raises depends on the
+rating and on the state before it, so on the journal alone. Everybody who follows the journal leaves out the
+same ratings, and nothing about them has to be remembered.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ logger = logging.getLogger(__name__)
 def learn_around(shard: Shard, rows: Rows, place: str) -> Shard:
     """Learn ratings of which some make a model raise.
 
-    Whatever raises leaves the shard in the middle of a rating. So it is restored from a copy, and the rows are
-    halved until each that raises stands alone: one bad rating in n costs 2 log2(n) copies.
+    Whatever raises leaves the shard in the middle of a rating. So it is restored from a copy, and the rows
+    are halved until each that raises stands alone: one bad rating in n costs 2 log2(n) copies.
 
     Parameters
     ----------

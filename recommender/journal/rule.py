@@ -115,7 +115,7 @@ class Rule:
     Attributes
     ----------
     timestamp : int
-        When the broker got the last block that was followed, in milliseconds; -1 before the first.
+        The latest of the blocks that were followed, in milliseconds; -1 before the first.
     """
 
     def __init__(
@@ -198,7 +198,8 @@ class Rule:
             if done == 0:
                 raise error
         if done:
-            self.timestamp = max(self.timestamp, records[done - 1].timestamp)
+            # Clocks differ, so the last need not be the newest. It is in the state: no matter how it is cut.
+            self.timestamp = max(self.timestamp, max([record.timestamp for record in records[:done]]))
         spans, ratings, times = (column[:count] for column in columns)
         rows = Rows(
             text,

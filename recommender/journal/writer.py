@@ -41,7 +41,8 @@ class JournalWriter:
     partitions : int
         Of the journal.
     rules : function
-        Those that are followed beside this writer, as they are now; `followed` is to be called whenever they have moved.
+        Those that are followed beside this writer, as they are now; `followed` is to be called whenever they
+        have moved.
     renew : function, optional
         Called after a block has failed, and all that was in flight is answered: makes a new producer.
     acknowledged : function, optional

@@ -33,8 +33,8 @@ class _Followed:
 class Following(Service):
     """Follows partitions of the journal.
 
-    With one partition it is followed to its end before this has started, and Faust's consumer, which joins the
-    group, starts after this.
+    With one partition it is followed to its end before this has started, and Faust's consumer, which joins
+    the group, starts after this.
 
     Parameters
     ----------

@@ -44,10 +44,11 @@ class Ingestor:
         Fingerprint of what decides how a record is decoded.
     dead_letter_topic : str
     letter_partitions : int
-        How many partitions it has: a letter goes to the one of its record's number, as far as there are so many.
+        How many partitions it has: a letter goes to the one of its record's number, as far as there are so
+        many.
     applied : function
-        Up to which offset a source partition is in the state, by the least replica; None where this worker does
-        not follow all of the journal.
+        Up to which offset a source partition is in the state, by the least replica; None where this worker
+        does not follow all of the journal.
     follow_to_end : function
         Returns once the journal is followed to where it ended when it was called.
     pace : Pace

@@ -1,8 +1,8 @@
 """Hands an agent a partition's fetched records as one batch.
 
-A stock Faust agent costs two tasks and some ten scheduled callbacks for every record. Here the records that a
-fetch brought for a partition travel as a single message: the same agents, rebalances, timers and pages, at some
-fifty times the rate.
+A stock Faust agent costs two tasks and some ten scheduled callbacks for every record. Here the records that
+a fetch brought for a partition travel as a single message: the same agents, rebalances, timers and pages, at
+some fifty times the rate.
 """
 
 from __future__ import annotations

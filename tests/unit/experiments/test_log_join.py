@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from recommender.experiments import log_join
 from recommender.experiments.log_join import JoinedLogs, signs_of
-from recommender.ingest.forwarded import SOURCE
 from recommender.messages.partitioning import partition_of
 from recommender.messages.ratings import Headers
 from recommender.messages.recommendations_log import LoggedPlace, LoggedRecommendation
@@ -141,40 +140,6 @@ def shown_once(joined: JoinedLogs, user: str = "u", time: float = 10.0) -> None:
     partition = partition_of(user, joined.partitions)
     value = logged(Shown(user, "r", "e", "a", time, ("x",)))
     joined.take_recommendations(partition, fetched("shown", [value], partition))
-
-
-def test_a_forwarded_rating_counts_once_in_its_users_partition() -> None:
-    user = next(user for user in USERS if partition_of(user, 2) == 1)
-    for copies, attributed in [(0, 0), (1, 1), (2, 1)]:
-        joined = logs_of(partitions=2)
-        shown_once(joined, user)
-        value = rating(user, "x", 5, 12.0)
-        joined.take_ratings(0, [record("rated", 0, 7, value)])
-        for offset in range(copies):
-            joined.take_ratings(1, [record("rated", 1, offset, value, [(SOURCE, b"0:7")])])
-        assert one(joined)[1] == (1, attributed, attributed)
-
-
-def test_a_forwarded_copy_that_comes_again_is_dropped_before_it_could_count_for_another_place() -> None:
-    joined = logs_of()
-    shown_once(joined)
-    copy = rating("u", "x", 5, 12.0), [(SOURCE, b"0:900")]
-    joined.take_ratings(0, [record("rated", 0, 0, *copy), record("rated", 0, 1, *copy)])
-    state, joined = joined.state(), logs_of()
-    joined.restore(state)
-    joined.take_ratings(0, [record("rated", 0, 2, *copy)])
-    ((_, rows),) = [(name, array) for name, array in joined.state().items() if name.endswith("rating/sign")]
-    assert len(rows) == 1
-
-
-@pytest.mark.parametrize("source", [b"nonsense", b"9:1", b"0:-1", b"0:1:2"])
-def test_a_header_that_is_not_ours_is_none(source: bytes) -> None:
-    joined = logs_of()
-    shown_once(joined)
-    for offset, item in enumerate("yx"):
-        value = rating("u", item, 5, 12.0)
-        joined.take_ratings(0, [record("rated", 0, offset, value, [(SOURCE, source)])])
-    assert one(joined)[1] == (1, 1, 1)
 
 
 def test_a_rating_without_a_time_has_its_records() -> None:

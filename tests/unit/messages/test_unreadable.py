@@ -87,18 +87,18 @@ def test_answering_moves_past_what_is_no_record() -> None:
         records: list[Any] = [request(0)]
         await desk.answerer.take(Batch(REQUESTS, 0, records, 0, end=2))
         await until(lambda: desk.codes)
-        assert desk.answerer.done() == {0: 2}
+        assert desk.done() == {0: 2}
         await desk.answerer.take(Batch(REQUESTS, 0, [], 2, end=4))
-        assert desk.answerer.done() == {0: 4}
+        assert desk.done() == {0: 4}
         # Behind one that is open nothing may be committed.
         answers = desk.sent.hold()
         late: list[Any] = [request(4)]
         await desk.answerer.take(Batch(REQUESTS, 0, late, 4, end=6))
         await desk.answerer.take(Batch(REQUESTS, 0, [], 6, end=9))
         await until(lambda: answers)
-        assert desk.answerer.done() == {0: 4}
+        assert desk.done() == {0: 4}
         answers[0].set_result(None)
-        await until(lambda: desk.answerer.done() == {0: 9})
+        await until(lambda: desk.done() == {0: 9})
 
     asyncio.run(scenario())
 
@@ -120,7 +120,7 @@ def test_a_request_is_buried_and_who_can_be_told_is_told() -> None:
         (reply,) = [each for each in desk.sent.to(RESPONSES) if each.key == b"k"]
         assert (error_of(reply)["message"], reply.headers[0]) == (CAUSE, ("kafka_correlationId", b"7"))
         assert len(desk.sent.to(RESPONSES)) == 2
-        assert desk.answerer.done() == {0: 3}
+        assert desk.done() == {0: 3}
 
     asyncio.run(scenario())
 
@@ -136,7 +136,7 @@ def test_a_request_that_cannot_be_buried_is_not_committed_past() -> None:
         records: list[Any] = [unreadable(REQUESTS, 0), request(1)]
         await desk.answerer.take(Batch(REQUESTS, 0, records, 0))
         await until(lambda: desk.codes)
-        assert (desk.codes, desk.answerer.done()) == (["ok"], {0: 0})
+        assert (desk.codes, desk.done()) == (["ok"], {0: 0})
 
     asyncio.run(scenario())
 

@@ -109,8 +109,9 @@ def test_one_arm_alone_is_the_model_alone() -> None:
 def test_a_copy_that_is_taken_while_it_learns_is_whole() -> None:
     shard = learned(arms(), stream(3, 100, "signed"))
     snapshot = Snapshot(shard)
-    while snapshot.step() is None:
+    while snapshot.advance():
         pass
+    snapshot.finish()
     expected = shard.digest()
     shard.learn(stream(4, 50, "signed"), times_of(stream(4, 50, "signed")))
     assert digest(snapshot.state()) == expected
