@@ -17,7 +17,8 @@ from recommender.journal.follower import Follower
 from recommender.journal.lanes import start_offset
 from recommender.journal.outbox import Send
 from recommender.journal.producer import JournalProducer
-from recommender.journal.rule import Followed, Record, Rule
+from recommender.journal.records import Record
+from recommender.journal.rule import Followed, Rule
 from recommender.journal.writer import JournalWriter
 from recommender.kafka.admin import security_options
 from recommender.kafka.plain_clients import client_options
@@ -196,7 +197,7 @@ async def running(
         send(producer),
         node.read_again,
         partitions=partitions,
-        rules=node.rules,
+        rules=lambda: node.rules,
         renew=producer.renew,
         acknowledged=acknowledged if on_ack else None,
     )

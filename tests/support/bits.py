@@ -20,7 +20,8 @@ from recommender.models import registry
 from recommender.shard.arms import Arm, Experiment
 from recommender.shard.exploration import Exploration, mix
 from recommender.shard.feedback import Feedback
-from recommender.shard.shard import Shard, ShardOptions
+from recommender.shard.options import ShardOptions
+from recommender.shard.shard import Shard
 
 FOREIGN = [f"flurs:{name}" for name in ("mf/k=4", "bprmf/k=4", "user-knn", "fm/k=3", "sketch/buckets=5")]
 #: Options by which a model computes something else than by default.
@@ -61,7 +62,7 @@ def log(events: int) -> Iterator[Rating]:
 def learned(spec: str, events: int) -> Shard:
     """A shard that has learned the log."""
     scale = "graded:4"
-    shard = Shard(0, ShardOptions(spec, Feedback.parse(scale), seed=3, test_every=10))
+    shard = Shard(ShardOptions(spec, Feedback.parse(scale), seed=3, test_every=10))
     ratings = list(log(events))
     for start in range(0, events, 500):
         part = ratings[start : start + 500]
