@@ -9,8 +9,9 @@ from typing import Any
 import msgspec
 
 from benchmarks.data import Chunk, Log, encoded
+from recommender.ingest.batch_decoder import BatchDecoder
 from recommender.ingest.ingest import Ingest, Outcome
-from recommender.messages.ratings import Headers, RatingDecoder
+from recommender.messages.ratings import Headers
 from recommender.settings import Settings
 from recommender.shard.options import ShardOptions
 from recommender.shard.shard import Shard
@@ -51,7 +52,7 @@ class Learning:
     def __init__(self, model: str, **settings: Any) -> None:
         options = ShardOptions.of(Settings(model=model, **settings))
         self.shard = Shard(options)
-        self._ingest = Ingest(TOPIC, 1, RatingDecoder(options.feedback.low, options.feedback.high))
+        self._ingest = Ingest(TOPIC, 1, BatchDecoder(options.feedback.low, options.feedback.high))
 
     def take(self, records: list[Fetched]) -> Outcome | None:
         """Learn records in runs of the worker's length."""

@@ -24,10 +24,11 @@ from recommender.experiments.attribution import WINDOW, Arrays, Attribution
 from recommender.experiments.attribution_counts import Counts, merged
 from recommender.experiments.log_progress import Progress
 from recommender.history.id_table import ITEM, USER
+from recommender.ingest.batch_decoder import BatchDecoder
 from recommender.ingest.ingest import written_at
 from recommender.messages import recommendations_log
 from recommender.messages.partitioning import partition_of
-from recommender.messages.ratings import BadMessage, Rating, RatingDecoder
+from recommender.messages.ratings import BadMessage, Rating
 from recommender.messages.records import Record
 from recommender.messages.unreadable import Unreadable
 from recommender.shard.feedback import Feedback
@@ -78,7 +79,7 @@ class JoinedLogs:
         self.window = window
         self._lateness = lateness
         self._feedback = feedback
-        self._decoder = RatingDecoder(feedback.low, feedback.high, skips=feedback.skips)
+        self._decoder = BatchDecoder(feedback.low, feedback.high, skips=feedback.skips)
         self._pairs = [_Pair(Attribution(window, since, until)) for _ in range(partitions)]
         self._owner = lru_cache(maxsize=1 << 16)(partition_of)
 

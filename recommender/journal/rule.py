@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from recommender.history.rows import Rows
 from recommender.journal import rule_kernels
 from recommender.journal.block import HEADER, Source, head_of
 from recommender.journal.block_kernels import HEADER_BYTES, ROW_BYTES
@@ -28,7 +29,6 @@ from recommender.journal.errors import BlockError, JournalReplaced
 from recommender.journal.records import Record, offsets_of
 from recommender.journal.rule_kernels import DONE, NEW_SOURCE, NUMBERS, POSITION
 from recommender.journal.source_table import SourceTable
-from recommender.messages.ratings import Rows
 
 State = dict[str, NDArray[Any]]
 

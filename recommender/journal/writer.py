@@ -10,11 +10,11 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from recommender.history.rows import Rows
 from recommender.journal.block import Packer, Source
 from recommender.journal.lanes import Lane
 from recommender.journal.outbox import Acknowledged, Outbox, Send
 from recommender.journal.rule import Rule
-from recommender.messages.ratings import Rows
 
 logger = logging.getLogger(__name__)
 

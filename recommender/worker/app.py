@@ -20,6 +20,7 @@ from recommender import settings
 from recommender.checkpoints.store import CheckpointStore, Identity
 from recommender.errors import RecommenderError
 from recommender.experiments.log_writer import LogWriter
+from recommender.ingest.batch_decoder import BatchDecoder
 from recommender.ingest.dead_letters import LesserLetters
 from recommender.ingest.ingest import Ingest, unread_letter
 from recommender.journal.block import Source
@@ -33,7 +34,6 @@ from recommender.kafka import access, codecs, topics
 from recommender.kafka.admin import security_options
 from recommender.kafka.plain_clients import client_options
 from recommender.kafka.topics import Finding, Topics
-from recommender.messages.ratings import RatingDecoder
 from recommender.models import registry
 from recommender.settings import Settings
 from recommender.shard.options import ShardOptions, learned_settings, logs_recommendations
@@ -225,7 +225,7 @@ class _Parts:
         )
         send_all = bulk_sender(app, self.sizes, {names.dead_letters: LesserLetters()})
         feedback = options.feedback
-        decoder = RatingDecoder(feedback.low, feedback.high, skips=feedback.skips)
+        decoder = BatchDecoder(feedback.low, feedback.high, skips=feedback.skips)
         self.ingestor = Ingestor(
             Ingest(names.ratings, decoder),
             self.writer,

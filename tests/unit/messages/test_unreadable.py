@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from recommender.experiments.log_join import JoinedLogs
+from recommender.ingest.batch_decoder import BatchDecoder
 from recommender.ingest.ingest import Ingest, Outcome, Outgoing, unread_letter
-from recommender.messages.ratings import RatingDecoder
 from recommender.messages.unreadable import Unreadable
 from recommender.shard.feedback import Feedback
 from recommender.shard.shard import Shard, ShardOptions
@@ -53,7 +53,7 @@ def test_its_dead_letter() -> None:
 
 def test_nothing_of_it_is_learned_and_its_neighbours_are() -> None:
     shard = Shard(0, ShardOptions())
-    ingest = Ingest("ratings", 1, RatingDecoder(0.5, 5.0))
+    ingest = Ingest("ratings", 1, BatchDecoder(0.5, 5.0))
     records: list[Any] = [
         FakeRecord(0, rating_value("u", "a")),
         unreadable("ratings", 3, first=1),
