@@ -53,10 +53,20 @@ class Settings:
     broker_wait: float = _setting(
         60.0, "how long to wait at start for a broker that is not there yet", unit="seconds", low=0
     )
-    group: str = _setting("recommender", "the consumer group; workers of one group share the partitions")
+    group: str = _setting(
+        "recommender",
+        "the consumer group of the ratings; that of the requests has `-requests` behind this name",
+    )
     topic_prefix: str = _setting("", "put in front of every topic name")
     partitions: int = _setting(
-        1, "partitions of the topics that `recommender topics` creates", low=1, high=4096
+        1, "partitions of the topics that `recommender topics` creates, but for the journal", low=1, high=4096
+    )
+    journal_partitions: int = _setting(
+        1,
+        "partitions of the journal that `recommender topics` creates: more than one only if what is learned does "
+        "not fit into one worker's memory, as it costs quality",
+        low=1,
+        high=256,
     )
     replication: int = _setting(1, "copies of each partition in topics that are created", low=1, high=32)
     feedback: str = _setting(
@@ -95,8 +105,8 @@ class Settings:
         "checkpoints", "where the checkpoints are: a directory, or a URL such as s3://bucket/prefix"
     )
     checkpoint_interval: float = _setting(
-        5.0,
-        "how often a shard that has learned is saved; a large one less often",
+        60.0,
+        "how often what was learned is saved, by the journal's clock; a large state less often",
         unit="seconds",
         low=0.1,
         high=3600,

@@ -217,6 +217,8 @@ class CheckpointStore:
         """
         folder = self._folder(partition)
         self.storage.sweep(folder)
+        if not rebuild:
+            self._refuse_first_edition()
         outdated = [f"{folder}/{name}" for name in self.storage.files(folder) if name.endswith(ASIDE)]
         for _ in range(LISTINGS):
             warnings: list[str] = []
@@ -242,6 +244,18 @@ class CheckpointStore:
             if not vanished:
                 break
         return None, warnings
+
+    def _refuse_first_edition(self) -> None:
+        """Refuse a place with checkpoints that were made before there was a journal, and none made since."""
+        former = f"{self.identity.topic.removesuffix('-journal')}-"
+        folders = self.storage.folders()
+        old = [each for each in folders if each.removeprefix(former).isdecimal() and each.startswith(former)]
+        if old and not any(each.startswith(f"{self.identity.topic}-") for each in folders):
+            raise CheckpointMismatch(
+                f"{self.storage.place(old[0])} holds checkpoints of the first edition, which had no journal: "
+                "`recommender worker --rebuild` learns everything again from the ratings topic, or set "
+                "RECOMMENDER_CHECKPOINTS to another directory or URL"
+            )
 
     def _differences(self, partition: int, checkpoint: Checkpoint) -> list[str]:
         differences = self.identity.differences(checkpoint.header)

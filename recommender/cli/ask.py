@@ -170,7 +170,7 @@ def _show(response: Response, titles: Mapping[str, str], console: Console) -> No
 
 
 def _show_table(response: Response, columns: list[str], rows: list[list[str]], console: Console) -> None:
-    seen = f"as of ratings[{response.partition}] {response.offset}"
+    seen = f"as of offset {response.journal} of the journal"
     # As Text: an id or a title may look like rich's markup.
     table = Table(
         title=Text(f"For user {response.user}"),

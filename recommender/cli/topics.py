@@ -16,7 +16,9 @@ from recommender.kafka.topics import Finding, Topics
 @click.option("--partitions", type=int, help="Partitions of each topic. Default: RECOMMENDER_PARTITIONS.")
 @click.option("--replication", type=int, help="Copies of each partition. Default: RECOMMENDER_REPLICATION.")
 @click.option(
-    "--journal-partitions", type=click.IntRange(min=1), help="Partitions of a new journal. Default: 1."
+    "--journal-partitions",
+    type=int,
+    help="Partitions of the journal. Default: RECOMMENDER_JOURNAL_PARTITIONS.",
 )
 @click.option("--check", is_flag=True, help="Only look, create nothing.")
 def topics(
@@ -24,12 +26,14 @@ def topics(
 ) -> None:
     """Create the topics that are missing and check those that exist.
 
-    Ratings, requests and dead letters must have equal numbers of partitions. Warns where ratings are
-    compacted or expire. A journal that is compacted or expires is an error.
+    Topics may have any number of partitions, and get more while workers run; only that of the journal is fixed
+    for good. A journal that is compacted or expires is an error.
     """
     if check and (partitions, replication, journal_partitions) != (None, None, None):
         raise click.UsageError("--check creates nothing: it goes without numbers of partitions and copies")
-    settings = settings_room.load(partitions=partitions, replication=replication)
+    settings = settings_room.load(
+        partitions=partitions, replication=replication, journal_partitions=journal_partitions
+    )
     names, security = Topics(settings.topic_prefix), security_options(settings)
 
     def tell(line: str) -> None:
@@ -46,7 +50,7 @@ def topics(
             settings.broker_wait,
             security,
             exact=partitions is not None,
-            journal_partitions=journal_partitions,
+            journal_partitions=settings.journal_partitions,
             tell=tell,
         )
     _show(found, Console())

@@ -51,6 +51,21 @@ def identifiers(name: str, values: Any) -> list[str]:
     return found
 
 
+def after(value: Any) -> int | dict[str, int]:
+    """A rating that an answer must know of, as a request has it."""
+    if isinstance(value, Mapping):
+        given = dict(value)
+    elif isinstance(value, tuple) and hasattr(value, "_asdict"):
+        given = value._asdict()
+    else:
+        return integer("after", value, 0)
+    if set(given) not in ({"partition", "offset"}, {"journal"}):
+        raise ValueError(
+            f"after must have partition and offset, or journal alone, got {', '.join(map(str, given)) or 'nothing'}"
+        )
+    return {name: integer(f"after[{name!r}]", each, 0) for name, each in given.items()}
+
+
 def rating(value: Any, scale: tuple[float, float] | None) -> float | None:
     """A rating on a scale, where one is known; None withdraws."""
     if value is None:

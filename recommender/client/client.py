@@ -24,7 +24,7 @@ from recommender.client.errors import (
     RequestFailed,
     TopicMissing,
 )
-from recommender.client.messages import Written, decode_reply, encode_rating, encode_request
+from recommender.client.messages import After, Written, decode_reply, encode_rating, encode_request
 from recommender.client.replies import Replies
 from recommender.client.sender import Sender, missing
 from recommender.kafka import admin
@@ -93,7 +93,7 @@ class Client:
     --------
     >>> with Client("localhost:9092") as client:                       # doctest: +SKIP
     ...     written = client.rate("42", "50", 5)
-    ...     response = client.recommend("42", n=10, after=written.offset)
+    ...     response = client.recommend("42", n=10, after=written)
     ...     print([each.item for each in response.items])
     """
 
@@ -131,7 +131,7 @@ class Client:
         items: Iterable[str | int] | None = None,
         exclude: Iterable[str | int] | None = (),
         include_rated: bool = False,
-        after: int | None = None,
+        after: After | None = None,
         arm: str | None = None,
         timeout: float = 5.0,
         *,
@@ -152,8 +152,9 @@ class Client:
         exclude : iterable of str or int
             Never recommend these.
         include_rated : bool
-        after : int, optional
-            Answer only once the user's rating at this offset is learned; `rate` returns it.
+        after : Written, int or mapping, optional
+            Answer only once this is learned: what `rate` has returned, an offset of the user's partition of the
+            ratings, or ``{"journal": offset}`` with an offset of the journal, as `as_of` of a response names it.
         arm : str, optional
             Answer with this arm of an experiment, whatever the user's own is.
         timeout : float

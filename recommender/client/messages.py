@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -19,11 +19,15 @@ _NUMBERS = (float, int)
 
 
 class Written(NamedTuple):
-    """Where a rating is in the ratings topic; `offset` is what ``after=`` takes."""
+    """Where a rating is in the ratings topic: what ``after=`` takes."""
 
     partition: int
     offset: int
-    journal: int = -1
+
+
+#: What an answer must know of: a rating that was written, an offset of the user's partition of the ratings, or one
+#: of the journal as ``{"journal": offset}``.
+After = int | Written | Mapping[str, int]
 
 
 class _Reason(msgspec.Struct, frozen=True, gc=False):
@@ -83,7 +87,7 @@ def encode_request(
     items: Iterable[str | int] | None = None,
     exclude: Iterable[str | int] | None = (),
     include_rated: bool = False,
-    after: int | None = None,
+    after: After | None = None,
     arm: str | None = None,
     similar_to: str | int | None = None,
     explain: bool = False,
@@ -110,7 +114,7 @@ def encode_request(
     if arguments.flag("include_rated", include_rated):
         request["include_rated"] = True
     if after is not None:
-        request["after"] = arguments.integer("after", after, 0)
+        request["after"] = arguments.after(after)
     if arm is not None:
         request["arm"] = arguments.text("arm", arm)
     if explore is not None:

@@ -113,8 +113,10 @@ class JournalLog:
     @property
     def highwater(self) -> int:
         """Where the partition ended when something was fetched last."""
-        found = None if self._consumer is None else self._consumer.highwater(self.partition)
-        return found or 0
+        consumer = self._consumer
+        if consumer is None or self.partition not in consumer.assignment():
+            return 0
+        return consumer.highwater(self.partition) or 0
 
     def fetch(self, wait_milliseconds: int) -> asyncio.Task[list[ConsumerRecord]]:
         """A task that gives the records that come next, or none after a while; the same until `taken`."""

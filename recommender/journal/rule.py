@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ from recommender.journal.block import HEADER, Source, head_of
 from recommender.journal.block_kernels import HEADER_BYTES, ROW_BYTES
 from recommender.journal.block_reader import fault_of
 from recommender.journal.errors import BlockError, JournalReplaced
+from recommender.journal.records import Record, offsets_of
 from recommender.journal.rule_kernels import DONE, NEW_SOURCE, NUMBERS, POSITION
 from recommender.journal.source_table import SourceTable
 from recommender.messages.ratings import Rows
@@ -33,22 +34,6 @@ State = dict[str, NDArray[Any]]
 
 #: A topic id of which nothing is known.
 UNKNOWN = bytes(16)
-
-
-class Record(Protocol):
-    """What is read of a fetched record of the journal; `timestamp` is in milliseconds."""
-
-    @property
-    def offset(self) -> int:
-        """Where it stands."""
-
-    @property
-    def timestamp(self) -> int:
-        """When the broker got it."""
-
-    @property
-    def value(self) -> bytes | None:
-        """The block."""
 
 
 class Counts(NamedTuple):
@@ -191,7 +176,9 @@ class Rule:
         columns: Any = np.empty((room, 4), np.int64), np.empty(room, np.int32), np.empty(room, np.int64)
         outcomes, taken = np.empty(len(values), np.uint8), np.empty(len(values), np.int32)
         written = *columns, outcomes, taken
-        reason, done, count = self._follow_all(records, text, np.cumsum(lengths), _offsets(records), written)
+        reason, done, count = self._follow_all(
+            records, text, np.cumsum(lengths), offsets_of(records), written
+        )
         error = None
         if reason != DONE:
             error = BlockError(self.journal, self.partition, records[done].offset, self._fault(records[done]))
@@ -285,13 +272,6 @@ class Rule:
         self._sources = SourceTable.of_state(state)
         self._numbers[:] = state["numbers"]
         self._hash[:] = state["hash"]
-
-
-def _offsets(records: Sequence[Record]) -> NDArray[np.int64]:
-    first, last = records[0].offset, records[-1].offset
-    if last - first == len(records) - 1:  # they ascend, so none is missing
-        return np.arange(first, last + 1)
-    return np.fromiter([record.offset for record in records], np.int64, len(records))
 
 
 def warm() -> None:

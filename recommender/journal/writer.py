@@ -72,7 +72,7 @@ class JournalWriter:
         lost: Callable[[Source, int, int], Awaitable[None]] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._outbox = Outbox(send, renew, acknowledged, self._stop_all, self._answered, clock)
+        self._outbox = Outbox(send, renew, acknowledged, self._stop_all, self._compare, clock)
         self._read_again, self._lost = read_again, lost
         self._partitions, self._rules = partitions, rules
         self._lanes: dict[Source, Lane] = {}
@@ -169,19 +169,19 @@ class JournalWriter:
 
     def followed(self) -> None:
         """Compare what was acknowledged with what the rules say, and go back where it is not applied."""
-        for source, lane in self._lanes.items():
-            for rule in self._rules():
-                if not lane.check(rule.partition, rule.position, rule.applied(source)):
-                    self._return(lane)
+        for lane in self._lanes.values():
+            self._compare(lane)
         self._outbox.changes.notify()
+
+    def _compare(self, lane: Lane) -> None:
+        for rule in self._rules():
+            lane.check(rule.partition, rule.position, rule.applied(lane.source))
+        if lane.stopped:
+            self._return(lane)
 
     def _stop_all(self) -> None:
         for lane in self._lanes.values():
             lane.stopped = True
-            self._return(lane)
-
-    def _answered(self, lane: Lane) -> None:
-        if lane.stopped:
             self._return(lane)
 
     def _return(self, lane: Lane) -> None:

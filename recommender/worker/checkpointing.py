@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from recommender.checkpoints.store import CheckpointStore
+from recommender.journal.records import Record
 from recommender.journal.replica import Replica
-from recommender.journal.rule import Record
 from recommender.shard.snapshot import Snapshot
 from recommender.shard.state import Arrays, digest
 from recommender.worker.replicas import HeldReplica, finish_despite_cancel

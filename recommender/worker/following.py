@@ -11,6 +11,7 @@ from typing import Any
 from mode import Service
 
 from recommender.errors import RecommenderError
+from recommender.journal.errors import JournalError
 from recommender.journal.follower import Follower
 from recommender.kafka.topics import Finding
 from recommender.worker.learning import Learner, LearningTarget
@@ -96,7 +97,15 @@ class Following(Service):
 
     async def follow_to_end(self) -> None:
         """Return when all is followed that the journal has at this moment, in the partitions held."""
-        await asyncio.gather(*(each.follower.catch_up() for each in list(self._followed.values())))
+        await asyncio.gather(*map(self._catch_up, list(self._followed.items())))
+
+    async def _catch_up(self, numbered: tuple[int, _Followed]) -> None:
+        partition, followed = numbered
+        try:
+            await followed.follower.catch_up()
+        except JournalError:
+            if self._followed.get(partition) is followed:
+                raise  # else it is held no more
 
     def acknowledged(self, partition: int, block: Any) -> None:
         """Follow a block that this worker has written before it is fetched."""

@@ -1,6 +1,6 @@
 """What tests of the journal share: sources whose content is known, and nodes that write and follow them.
 
-Run as a program it is such a node, to be killed: ``python -m tests.integration.journal_nodes BROKER JOURNAL SIZE``.
+Run as a program it is a node to be killed: ``python -m tests.integration.journal_nodes BROKER JOURNAL SIZE``.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from recommender.journal.follower import Follower
 from recommender.journal.lanes import start_offset
 from recommender.journal.outbox import Send
 from recommender.journal.producer import JournalProducer
+from recommender.journal.records import Record
 from recommender.journal.rule import Followed, Rule
 from recommender.journal.writer import JournalWriter
 from recommender.kafka.admin import security_options
@@ -56,6 +57,26 @@ def of_source(rated: Sequence[Rated], partition: int) -> list[Rated]:
 
 
 @dataclass
+class _Target:
+    """A partition of the journal, as a node follows it."""
+
+    node: Node
+    rule: Rule
+
+    async def take(self, records: Sequence[Record]) -> bool:
+        """Follow records."""
+        followed = self.rule.follow(records)
+        await self.node.take(followed)
+        if followed.error is not None:
+            raise followed.error
+        return True
+
+    def skip_to(self, offset: int) -> None:
+        """Go on behind a gap."""
+        self.rule.skip_to(offset)
+
+
+@dataclass
 class Node:
     """Writes sources into the journal, and follows it.
 
@@ -89,7 +110,7 @@ class Node:
             return identify(self.config.broker, self.journal, 0.0, security_options(self.config))
 
         self.followers = [
-            Follower(rule, self.take, options, identity, allow_gap=self.allow_gap) for rule in self.rules
+            Follower(_Target(self, rule), options, identity, allow_gap=self.allow_gap) for rule in self.rules
         ]
 
     async def take(self, followed: Followed) -> None:
@@ -176,7 +197,7 @@ async def running(
         send(producer),
         node.read_again,
         partitions=partitions,
-        rules=node.rules,
+        rules=lambda: node.rules,
         renew=producer.renew,
         acknowledged=acknowledged if on_ack else None,
     )

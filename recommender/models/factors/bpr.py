@@ -18,8 +18,6 @@ here.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,6 +25,7 @@ from recommender.compiled import kernel
 from recommender.history.events import Events
 from recommender.history.index import find
 from recommender.models.base import ModelContext
+from recommender.models.elementary import exp
 from recommender.models.factors.kernels import product
 from recommender.models.factors.mf import MF
 from recommender.models.options import between
@@ -115,8 +114,7 @@ def _rank(user_factors, item_factors, user, item, negatives, rate, shrinkage, ch
         changed[other] = 1
         margin = product(user_factors, user, item_factors, item)
         margin -= product(user_factors, user, item_factors, other)
-        # exp overflows beyond 709, where the gradient is zero anyway.
-        gradient = 1.0 / (1.0 + math.exp(min(margin, 700.0)))
+        gradient = 1.0 / (1.0 + exp(margin))
         for f in range(user_factors.shape[1]):
             p, q, r = user_factors[user, f], item_factors[item, f], item_factors[other, f]
             user_factors[user, f] = p + rate * (gradient * (q - r) - shrinkage * p)
