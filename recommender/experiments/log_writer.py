@@ -118,8 +118,8 @@ class LogWriter:
             ],
             forced=response.forced,
         )
-        # The partition of the user's ratings, whatever key the request had.
-        return Outgoing(record.partition, response.user.encode(), entry.encode(), milliseconds, [])
+        # By its key it goes to the user's own partition, wherever the request was.
+        return Outgoing(None, response.user.encode(), entry.encode(), milliseconds, [])
 
     def _give_up(self, record: Record, why: str) -> None:
         if not self._failing:
