@@ -189,8 +189,8 @@ def _warnings(told: Report, ratings: Read, recommendations: Read, others: list[s
             )
         if log.late:
             found.append(
-                f"{_count(log.late, log.unit)} of {log.topic} left out: further behind the newest before them "
-                "than --lateness allows"
+                f"{_count(log.late, log.unit)} of {log.topic} left out: further behind the newest before "
+                "them than --lateness allows"
             )
     if len(told.arms) == 1:
         found.append(f"only arm {told.arms[0].name!r} was shown: there is nothing to compare it with")
