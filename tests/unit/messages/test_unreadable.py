@@ -7,8 +7,8 @@ import json
 from typing import Any
 
 from recommender.experiments.log_join import JoinedLogs
-from recommender.ingest.ingest import Ingest, unread_letter
 from recommender.ingest.batch_decoder import BatchDecoder
+from recommender.ingest.ingest import Ingest, unread_letter
 from recommender.messages.records import Outgoing
 from recommender.messages.refusals import Kind
 from recommender.messages.unreadable import Unreadable
