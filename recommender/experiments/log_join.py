@@ -25,16 +25,10 @@ from recommender.experiments.attribution import WINDOW, Arrays, Attribution
 from recommender.experiments.attribution_counts import Counts
 from recommender.experiments.log_progress import Progress
 from recommender.history.id_table import ITEM, USER
-from recommender.ingest.batch_decoder import BatchDecoder
 from recommender.ingest.ingest import written_at
 from recommender.journal.rule import Rule
 from recommender.messages import recommendations_log
-<<<<<<< HEAD
-from recommender.messages.partitioning import partition_of
-from recommender.messages.ratings import BadMessage, Rating
-=======
 from recommender.messages.ratings import BadMessage
->>>>>>> wt-E2
 from recommender.messages.records import Record
 from recommender.messages.unreadable import Unreadable
 from recommender.shard.feedback import Feedback
@@ -84,25 +78,9 @@ class JoinedLogs:
         self.recommendations = [Progress() for _ in range(partitions)]
         self._rules = rules
         self._feedback = feedback
-<<<<<<< HEAD
-        self._decoder = BatchDecoder(feedback.low, feedback.high, skips=feedback.skips)
-        self._pairs = [_Pair(Attribution(window, since, until)) for _ in range(partitions)]
-        self._owner = lru_cache(maxsize=1 << 16)(partition_of)
-
-    @property
-    def ratings(self) -> list[Progress]:
-        """How far each partition of the ratings was read."""
-        return [pair.ratings for pair in self._pairs]
-
-    @property
-    def recommendations(self) -> list[Progress]:
-        """How far each partition of the recommendations log was read."""
-        return [pair.recommendations for pair in self._pairs]
-=======
         self._lateness = lateness
         self._attribution = Attribution(window, since, until)
         self._settled_rows = 0
->>>>>>> wt-E2
 
     def __len__(self) -> int:
         """Places and ratings that are not settled yet."""

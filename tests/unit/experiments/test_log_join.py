@@ -14,12 +14,9 @@ from hypothesis import strategies as st
 
 from recommender.experiments import log_join
 from recommender.experiments.log_join import JoinedLogs, signs_of
-<<<<<<< HEAD
-=======
 from recommender.journal.block import Source
 from recommender.journal.errors import BlockError
 from recommender.journal.rule import Rule
->>>>>>> wt-E2
 from recommender.messages.partitioning import partition_of
 from recommender.messages.recommendations_log import LoggedPlace, LoggedRecommendation
 from recommender.messages.unreadable import Unreadable
@@ -193,23 +190,6 @@ def shown_once(joined: JoinedLogs, user: str = "u", time: float = 10.0) -> None:
     joined.take_recommendations(0, fetched("shown", [logged(Shown(user, "r", "e", "a", time, ("x",)))]))
 
 
-<<<<<<< HEAD
-def test_a_rating_without_a_time_has_its_records() -> None:
-    for headers in ((), [("other", b"")]):
-        joined = logs_of(window=1000.0)
-        shown_once(joined)
-        joined.take_ratings(0, [record("rated", 0, 0, rating("u", "x", 5, None), headers, 12_000)])
-        assert joined.ratings[0].first == 12.0
-        assert one(joined)[1] == (1, 1, 1)
-
-
-def test_bad_records_are_counted_and_the_first_is_told() -> None:
-    joined = logs_of(partitions=2)
-    user = next(user for user in USERS if partition_of(user, 2) == 1)
-    good = logged(Shown(user, "r", "e", "a", 10.0, ("x",)))
-    bad = [b"{}", None, b"\xff", b'{"user": 1}', b"[" * 100_000, good]
-    joined.take_recommendations(0, fetched("shown", bad))
-=======
 def test_a_rating_that_is_in_the_journal_twice_counts_once() -> None:
     joined = logs_of()
     shown_once(joined)
@@ -244,7 +224,6 @@ def test_bad_records_of_the_log_are_counted_and_the_first_is_told() -> None:
     lost: list[Any] = [Unreadable("shown", 0, 7, 5, "damaged", None)]
     bad = [b"{}", None, b"\xff", b'{"user": 1}', b"[" * 100_000]
     joined.take_recommendations(0, fetched("shown", bad) + lost)
->>>>>>> wt-E2
     joined.take_recommendations(1, fetched("shown", [good], 1))
     progress = joined.recommendations[0]
     assert (progress.records, progress.bad, progress.offset) == (6, 6, 8)
