@@ -248,12 +248,11 @@ def test_headers_count_as_the_decoder_counts_them(headers: list[Any], times: int
     decoder = BatchDecoder(LOW, HIGH)
     value = b'{"user":"a","item":"b","rating":1}'
     records = [SimpleNamespace(value=value, headers=each) for each in headers * times]
-    for record, plain in zip(records, decoder.read(records, ("mark",)).plain.tolist(), strict=True):
+    for record, plain in zip(records, decoder.read(records).plain.tolist(), strict=True):
         kinds = [text for name, text in record.headers or () if name.lower() == "content-type"]
         if plain:
             assert decoder.decode(value, record.headers) == Rating("a", "b", 1.0, None)
-        marked = any(name == "mark" for name, _ in record.headers or ())
-        assert plain == (not marked and PACKED not in kinds)
+        assert plain == (PACKED not in kinds)
 
 
 def test_messagepack_is_not_plain_and_its_neighbours_are_read() -> None:

@@ -9,12 +9,13 @@ from typing import Any
 from recommender.experiments.log_join import JoinedLogs
 from recommender.ingest.batch_decoder import BatchDecoder
 from recommender.ingest.ingest import Ingest, unread_letter
+from recommender.journal.rule import Rule
 from recommender.messages.records import Outgoing
 from recommender.messages.refusals import Kind
 from recommender.messages.unreadable import Unreadable
 from recommender.shard.feedback import Feedback
 from tests.support.answering_setup import REQUESTS, RESPONSES, Desk, error_of, request
-from tests.support.doubles import FakeRecord, rating_records, rating_value, until
+from tests.support.doubles import FakeRecord, rating_value, until
 
 CAUSE = "a header's name is not UTF-8"
 
@@ -99,15 +100,8 @@ def test_a_request_that_cannot_be_buried_is_not_committed_past() -> None:
 
 
 def test_the_report_counts_it_as_bad() -> None:
-    joined = JoinedLogs(1, Feedback.parse("graded:4"))
-    ratings: list[Any] = [
-        *rating_records([]),
-        unreadable("ratings", 4),
-        FakeRecord(5, rating_value("u", "a")),
-    ]
-    joined.take_ratings(0, ratings)
+    joined = JoinedLogs([Rule("journal")], 1, Feedback.parse("graded:4"))
     logged: list[Any] = [unreadable("log", 2), FakeRecord(3, json.dumps({}).encode(), topic="log")]
     joined.take_recommendations(0, logged)
-    assert [(each.records, each.bad, each.offset) for each in joined.ratings] == [(2, 1, 6)]
     assert [(each.records, each.bad, each.offset) for each in joined.recommendations] == [(2, 2, 4)]
-    assert joined.ratings[0].note == f"ratings[0] offset 4: {CAUSE}"
+    assert joined.recommendations[0].note == f"log[0] offset 2: {CAUSE}"
