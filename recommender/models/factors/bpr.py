@@ -64,7 +64,7 @@ class BPR(MF):
         between("bpr", "learn_rate", learn_rate, 0.0, 1.0)
         between("bpr", "l2_reg", l2_reg, 0.0, 1.0)
         between("bpr", "negatives", negatives, 1, 1000)
-        super().__init__(context, k=k, rank="prediction")
+        super().__init__(context, k=k, rank="prediction", rate="constant", negatives=0)
         self._history = context.history
         self._rate, self._shrinkage, self._negatives = learn_rate, l2_reg, negatives
 
