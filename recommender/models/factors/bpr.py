@@ -56,8 +56,8 @@ class BPR(MF):
         context: ModelContext,
         *,
         k: int = 40,
-        learn_rate: float = 0.05,
-        l2_reg: float = 0.002,
+        learn_rate: float = 0.2,
+        l2_reg: float = 0.01,
         negatives: int = 5,
     ) -> None:
         between("bpr", "k", k, 1, 1024)
