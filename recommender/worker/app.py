@@ -151,7 +151,7 @@ def create_app(
     logs = logs_recommendations(config)
     found = {each.topic: each for each in _inspect(config, names, logs=logs)}
     app = WorkerApp(config.group, **{**faust_options(config), **faust_settings})
-    faust_transport.set_transport(app, config.broker)
+    faust_transport.set_transport(app, config.broker, names.ratings)
     worker = _Parts(app, config, names, options, found, rebuild=rebuild, allow_gap=allow_gap)
     worker.wire(logs=logs)
     return app
