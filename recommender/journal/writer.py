@@ -129,7 +129,7 @@ class JournalWriter:
         end : int
             One past the last.
         rows : Rows
-            The ratings; those that are not plain are passed over.
+            The ratings; those that are not plain are passed over. The others have times.
         offsets : int64 array
             The source offset of each row, ascending.
 
@@ -138,6 +138,11 @@ class JournalWriter:
         bool
             False where not all of it was sent: it was sent before, or it will be read again, or somebody
             else owns the source now.
+
+        Raises
+        ------
+        ValueError
+            A row cannot be written, see `Packer.pack`.
         """
         async with self._outbox.order:
             lane = self._lanes.get(source)

@@ -89,6 +89,7 @@ PRIVATE_NAMES = (
     PrivateName(
         "kafka.consumer.group.KafkaConsumer", "_fetcher", "what no parser takes must not end the reader"
     ),
+    PrivateName("kafka.record.memory_records.MemoryRecords", "_buffer", "the bytes that a fetch brought"),
     PrivateName(
         "asyncio.base_events.BaseEventLoop", "_ready", "long work gives way until nothing else is ready"
     ),
