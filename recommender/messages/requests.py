@@ -9,7 +9,14 @@ import msgspec
 
 from recommender.messages import lookalikes
 from recommender.messages.content_types import content_type, is_msgpack
-from recommender.messages.ratings import MAX_ID_BYTES, BadMessage, Headers, Identifier, decoder_for, identifier
+from recommender.messages.ratings import (
+    MAX_ID_BYTES,
+    BadMessage,
+    Headers,
+    Identifier,
+    decoder_for,
+    identifier,
+)
 from recommender.messages.refusals import Kind, refused
 
 #: The largest value of a request, in bytes.
