@@ -12,7 +12,14 @@ from numba import njit
 
 from recommender.errors import RecommenderError
 
-__all__ = ["background_kernel", "dividing_kernel", "inlined_kernel", "kernel", "njit"]
+__all__ = [
+    "background_kernel",
+    "dividing_kernel",
+    "inlined_dividing_kernel",
+    "inlined_kernel",
+    "kernel",
+    "njit",
+]
 
 #: The variable that numba itself reads; processes that are started from here must find the same.
 VARIABLE = "NUMBA_CACHE_DIR"
@@ -75,6 +82,8 @@ inlined_kernel = njit(cache=True, _nrt=False, forceinline=True)
 
 # A kernel without tests for a divisor of zero, which forbid vector instructions: no divisor here is zero.
 dividing_kernel = njit(cache=True, _nrt=False, error_model="numpy")
+
+inlined_dividing_kernel = njit(cache=True, _nrt=False, forceinline=True, error_model="numpy")
 
 # What runs beside the event loop, or only reads, does not hold the interpreter's lock meanwhile.
 background_kernel = njit(cache=True, _nrt=False, nogil=True)

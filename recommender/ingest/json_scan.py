@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recommender.compiled import inlined_kernel, kernel
-from recommender.json_strings import QUOTE, string
+from recommender.ingest.json_strings import QUOTE, string
 
 #: Objects and arrays inside each other, up to which values are passed over: a bit of an int64 for each.
 DEEPEST = 60

@@ -29,7 +29,7 @@ from recommender.ingest.json_scan import (
     starts,
     word,
 )
-from recommender.json_strings import QUOTE, string, unescape
+from recommender.ingest.json_strings import QUOTE, string, unescape
 
 #: Powers of ten that a float64 holds exactly.
 _TENS = np.array([float(f"1e{power}") for power in range(23)])

@@ -8,8 +8,7 @@ import logging
 import time
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import accumulate
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
@@ -19,7 +18,8 @@ from recommender.journal.errors import JournalError, JournalGap, JournalShorter
 from recommender.journal.identity import check_identity
 from recommender.journal.log import JournalLog
 from recommender.journal.outbox import Acknowledged
-from recommender.journal.rule import Record, Rule
+from recommender.journal.records import Record, pieces
+from recommender.journal.rule import Rule
 from recommender.kafka.admin import BrokerUnreachableError
 from recommender.kafka.topics import Finding, TopicsError
 
@@ -232,7 +232,7 @@ class Follower:
             return
         self._heard = time.monotonic()
         new = bisect_left(records, self.rule.position, key=lambda record: record.offset)
-        for piece in _pieces(records[new:], self._piece_bytes):
+        for piece in pieces(records[new:], self._piece_bytes):
             if not await self._apply(piece) or self._stopping:
                 return
         self._read_to = self._log.position
@@ -246,7 +246,7 @@ class Follower:
             if block.offset == position:
                 blocks.append(block)
                 position += 1
-        for piece in _pieces(blocks, self._piece_bytes):
+        for piece in pieces(blocks, self._piece_bytes):
             if not await self._apply(piece):
                 return
 
@@ -314,13 +314,3 @@ class Follower:
     def _wake(self) -> None:
         if self._woken is not None and not self._woken.done():
             self._woken.set_result(None)
-
-
-def _pieces(records: Sequence[Record], size: int) -> Iterator[Sequence[Record]]:
-    """Consecutive records in pieces of about so many bytes."""
-    ends = list(accumulate(len(record.value or b"") for record in records))
-    first = done = 0
-    while first < len(records):
-        last = max(bisect_left(ends, done + size), first + 1)
-        yield records[first:last]
-        first, done = last, ends[last - 1]

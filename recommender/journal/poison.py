@@ -1,19 +1,18 @@
 """Learns around ratings that make a model raise: a bug in a model must not become a crash loop.
 
-A rating that raises is left out: the state is as if it had never been there. What raises depends on the rating
-and on the state before it, so on the journal alone. Everybody who follows the journal leaves out the same
-ratings, and nothing about them has to be remembered.
+A rating that raises is left out: the state is as if it had never been there. What raises depends on the
+rating and on the state before it, so on the journal alone. Everybody who follows the journal leaves out the
+same ratings, and nothing about them has to be remembered.
 """
 
 from __future__ import annotations
 
 import logging
-import traceback
 
 import numpy as np
 
 from recommender.history.id_table import ITEM, USER
-from recommender.messages.ratings import Rows
+from recommender.history.rows import Rows
 from recommender.shard.shard import Shard
 from recommender.shard.state import Arrays
 
@@ -23,8 +22,8 @@ logger = logging.getLogger(__name__)
 def learn_around(shard: Shard, rows: Rows, place: str) -> Shard:
     """Learn ratings of which some make a model raise.
 
-    Whatever raises leaves the shard in the middle of a rating. So it is restored from a copy, and the rows are
-    halved until each that raises stands alone: one bad rating in n costs 2 log2(n) copies.
+    Whatever raises leaves the shard in the middle of a rating. So it is restored from a copy, and the rows
+    are halved until each that raises stands alone: one bad rating in n costs 2 log2(n) copies.
 
     Parameters
     ----------
@@ -68,5 +67,6 @@ def copied(shard: Shard) -> Arrays:
 
 
 def last_line(error: Exception) -> str:
-    """The last line of an exception's traceback."""
-    return "".join(traceback.format_exception_only(error)).strip().splitlines()[-1]
+    """An exception in one line: its name, and the last line of what it says."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[-1]}" if lines else type(error).__name__

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from recommender.journal.block import Source
 from recommender.journal.poison import learn_around
-from recommender.journal.rule import Followed, Record, Rule
+from recommender.journal.records import Record
+from recommender.journal.rule import Followed, Rule
 from recommender.shard.options import ShardOptions
 from recommender.shard.recommending import AsOf
 from recommender.shard.shard import Shard

@@ -15,40 +15,25 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from recommender.history.rows import Rows
 from recommender.journal import rule_kernels
 from recommender.journal.block import HEADER, Source, head_of
 from recommender.journal.block_kernels import HEADER_BYTES, ROW_BYTES
-from recommender.journal.block_reader import fault_of
+from recommender.journal.block_reader import fault_of, read
 from recommender.journal.errors import BlockError, JournalReplaced
+from recommender.journal.records import Record, offsets_of
 from recommender.journal.rule_kernels import DONE, NEW_SOURCE, NUMBERS, POSITION
 from recommender.journal.source_table import SourceTable
-from recommender.messages.ratings import Rows
 
 State = dict[str, NDArray[Any]]
 
 #: A topic id of which nothing is known.
 UNKNOWN = bytes(16)
-
-
-class Record(Protocol):
-    """What is read of a fetched record of the journal; `timestamp` is in milliseconds."""
-
-    @property
-    def offset(self) -> int:
-        """Where it stands."""
-
-    @property
-    def timestamp(self) -> int:
-        """When the broker got it."""
-
-    @property
-    def value(self) -> bytes | None:
-        """The block."""
 
 
 class Counts(NamedTuple):
@@ -82,6 +67,8 @@ class Followed(NamedTuple):
         What counts, in the journal's order. Ratings are float32, as the journal has them.
     applied : dict of Source to int
         Up to which offset each source is applied now, of those that moved.
+    records : sequence of Record
+        Those that were followed.
     outcomes : uint8 array, shape (records,)
         What became of each block: `PASSED`, `APPLIED`, `CUT`, `DUPLICATE` or `AHEAD` of
         `recommender.journal.rule_kernels`.
@@ -93,9 +80,19 @@ class Followed(NamedTuple):
 
     rows: Rows
     applied: dict[Source, int]
+    records: Sequence[Record]
     outcomes: NDArray[np.uint8]
     taken: NDArray[np.int32]
     error: BlockError | None
+
+    def origin(self, row: int) -> tuple[Source, int]:
+        """The source of a row, and its offset there."""
+        ends = np.cumsum(self.taken)
+        place = int(np.searchsorted(ends, row, side="right"))
+        record = self.records[place]
+        block = read(record.value, "journal", 0, record.offset)
+        # Of a block that is cut the last rows count.
+        return block.head.source, int(block.offsets[row - int(ends[place])])
 
 
 class Rule:
@@ -115,7 +112,7 @@ class Rule:
     Attributes
     ----------
     timestamp : int
-        When the broker got the last block that was followed, in milliseconds; -1 before the first.
+        The latest of the blocks that were followed, in milliseconds; -1 before the first.
     """
 
     def __init__(
@@ -191,14 +188,17 @@ class Rule:
         columns: Any = np.empty((room, 4), np.int64), np.empty(room, np.int32), np.empty(room, np.int64)
         outcomes, taken = np.empty(len(values), np.uint8), np.empty(len(values), np.int32)
         written = *columns, outcomes, taken
-        reason, done, count = self._follow_all(records, text, np.cumsum(lengths), _offsets(records), written)
+        reason, done, count = self._follow_all(
+            records, text, np.cumsum(lengths), offsets_of(records), written
+        )
         error = None
         if reason != DONE:
             error = BlockError(self.journal, self.partition, records[done].offset, self._fault(records[done]))
             if done == 0:
                 raise error
         if done:
-            self.timestamp = max(self.timestamp, records[done - 1].timestamp)
+            # Clocks differ, so the last need not be the newest. It is in the state: no matter how it is cut.
+            self.timestamp = max(self.timestamp, max([record.timestamp for record in records[:done]]))
         spans, ratings, times = (column[:count] for column in columns)
         rows = Rows(
             text,
@@ -207,7 +207,8 @@ class Rule:
             times.view(np.float64),
             np.ones(count, np.bool_),
         )
-        return Followed(rows, self._sources.moved(before), outcomes[:done], taken[:done], error)
+        moved = self._sources.moved(before)
+        return Followed(rows, moved, records[:done], outcomes[:done], taken[:done], error)
 
     def _follow_all(
         self,
@@ -284,13 +285,6 @@ class Rule:
         self._sources = SourceTable.of_state(state)
         self._numbers[:] = state["numbers"]
         self._hash[:] = state["hash"]
-
-
-def _offsets(records: Sequence[Record]) -> NDArray[np.int64]:
-    first, last = records[0].offset, records[-1].offset
-    if last - first == len(records) - 1:  # they ascend, so none is missing
-        return np.arange(first, last + 1)
-    return np.fromiter([record.offset for record in records], np.int64, len(records))
 
 
 def warm() -> None:

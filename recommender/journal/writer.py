@@ -10,11 +10,11 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from recommender.history.rows import Rows
 from recommender.journal.block import Packer, Source
 from recommender.journal.lanes import Lane
 from recommender.journal.outbox import Acknowledged, Outbox, Send
 from recommender.journal.rule import Rule
-from recommender.messages.ratings import Rows
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +41,8 @@ class JournalWriter:
     partitions : int
         Of the journal.
     rules : function
-        Those that are followed beside this writer, as they are now; `followed` is to be called whenever they have moved.
+        Those that are followed beside this writer, as they are now; `followed` is to be called whenever they
+        have moved.
     renew : function, optional
         Called after a block has failed, and all that was in flight is answered: makes a new producer.
     acknowledged : function, optional
@@ -71,7 +72,7 @@ class JournalWriter:
         lost: Callable[[Source, int, int], Awaitable[None]] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._outbox = Outbox(send, renew, acknowledged, self._stop_all, self._answered, clock)
+        self._outbox = Outbox(send, renew, acknowledged, self._stop_all, self._compare, clock)
         self._read_again, self._lost = read_again, lost
         self._partitions, self._rules = partitions, rules
         self._lanes: dict[Source, Lane] = {}
@@ -128,7 +129,7 @@ class JournalWriter:
         end : int
             One past the last.
         rows : Rows
-            The ratings; those that are not plain are passed over.
+            The ratings; those that are not plain are passed over. The others have times.
         offsets : int64 array
             The source offset of each row, ascending.
 
@@ -137,6 +138,11 @@ class JournalWriter:
         bool
             False where not all of it was sent: it was sent before, or it will be read again, or somebody
             else owns the source now.
+
+        Raises
+        ------
+        ValueError
+            A row cannot be written, see `Packer.pack`.
         """
         async with self._outbox.order:
             lane = self._lanes.get(source)
@@ -168,19 +174,19 @@ class JournalWriter:
 
     def followed(self) -> None:
         """Compare what was acknowledged with what the rules say, and go back where it is not applied."""
-        for source, lane in self._lanes.items():
-            for rule in self._rules():
-                if not lane.check(rule.partition, rule.position, rule.applied(source)):
-                    self._return(lane)
+        for lane in self._lanes.values():
+            self._compare(lane)
         self._outbox.changes.notify()
+
+    def _compare(self, lane: Lane) -> None:
+        for rule in self._rules():
+            lane.check(rule.partition, rule.position, rule.applied(lane.source))
+        if lane.stopped:
+            self._return(lane)
 
     def _stop_all(self) -> None:
         for lane in self._lanes.values():
             lane.stopped = True
-            self._return(lane)
-
-    def _answered(self, lane: Lane) -> None:
-        if lane.stopped:
             self._return(lane)
 
     def _return(self, lane: Lane) -> None:

@@ -62,7 +62,8 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     include_rated : bool
         Also recommend what the user has rated.
     after : int or After or None
-        Answer only once this rating is learned; a plain number is an offset of the partition of the user's key.
+        Answer only once this rating is learned; a plain number is an offset of the partition of the user's
+        key.
     arm : str or None
         Answer with this arm, whatever the user's own is.
     similar_to : str or None

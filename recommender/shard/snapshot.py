@@ -11,8 +11,8 @@ class Snapshot:
     """A copy in the making.
 
     Call `advance` until it returns False, each time while the shard does not learn, for about a millisecond;
-    then `finish`, at the moment that the copy is to be of; then `state`, at leisure. A model's own state, if it
-    is large, is copied by `finish` in one go.
+    then `finish`, at the moment that the copy is to be of; then `state`, at leisure. A model's own state, if
+    it is large, is copied by `finish` in one go.
 
     Parameters
     ----------

@@ -27,6 +27,10 @@ UNDER_WAY = 1000
 NO_REPLY = "no_reply"
 
 
+class NotBuriedError(Exception):
+    """What cannot be read did not reach the dead letters, so nothing may be committed past it."""
+
+
 class Answerer:
     """Answers requests that come over Kafka.
 
@@ -121,6 +125,9 @@ class Answerer:
             asked = RequestHeaders.of(record)
             identity = asked.identity
             code, response = await self._reply(record, asked, started)
+        except NotBuriedError as error:
+            logger.error("%s[%d] offset %d cannot go to the dead letters: %s", *place(record), error)
+            return  # it is open, so it comes again when a worker starts
         except Exception as error:
             if has_ended(error):
                 return  # it is open, so it comes again when a worker is there
@@ -140,7 +147,10 @@ class Answerer:
         """Send the reply; its code, and the recommendations for a user that it took there."""
         if isinstance(record, Unreadable):
             logger.warning("%s; it goes to the dead letters", record)
-            await self._bury(record)
+            try:
+                await self._bury(record)
+            except Exception as error:
+                raise NotBuriedError(str(error)) from error
             if not asked.correlation:
                 return "unreadable", None  # nobody could tell whose reply it is
         target = Target(self._responses_topic)
@@ -149,21 +159,15 @@ class Answerer:
             if asked.reply_topic is not None:
                 target = Target(self._delivery.reply_topics.allowed(asked.reply_topic))
             target = target._replace(partition=asked.reply_partition)
-            response = await self._answer(record, asked, started)
+            try:
+                response = await self._answer(record, asked, started)
+            except (NotHeld, HandedOver) as why:
+                return await self._pass_on(record, asked, why, started), None
             value, failure = response.encode(), None
         except Failure as error:
             failure = error
         except BadMessage as error:
             failure = Failure("bad_request", str(error))
-        except NotHeld as error:
-            if asked.forwarded is None:
-                await self._delivery.request(forwarded(record, error.partition))
-                return "forwarded", None
-            failure = Failure("internal_error", f"{error}, although it was passed on once", retriable=True)
-        except HandedOver:
-            waited = asked.waited + time.monotonic() - started
-            await self._delivery.request(returned(record, waited))
-            return "handed_over", None
         except Exception as error:
             if has_ended(error):
                 raise
@@ -174,6 +178,19 @@ class Answerer:
         )
         shown = response if code == "ok" and response is not None and response.user is not None else None
         return code, shown
+
+    async def _pass_on(
+        self, record: Record, asked: RequestHeaders, why: NotHeld | HandedOver, started: float
+    ) -> str:
+        """Send the request to whoever can answer it, or back to its topic; what it counts as."""
+        if isinstance(why, HandedOver):
+            waited = asked.waited + time.monotonic() - started
+            await self._delivery.request(returned(record, waited))
+            return "handed_over"
+        if asked.forwarded is not None:
+            raise Failure("internal_error", f"{why}, although it was passed on once", retriable=True)
+        await self._delivery.request(forwarded(record, why.partition))
+        return "forwarded"
 
     async def _answer(self, record: Record, asked: RequestHeaders, started: float) -> Response:
         """The response. How long it waits is measured by our own clock: its record has somebody else's."""

@@ -148,8 +148,8 @@ class Answers:
         after = request.after
         if isinstance(after, After) and after.journal is not None:
             return (
-                f"asked to answer after offset {after.journal} of the journal, but it is followed up to offset "
-                f"{held.replica.position - 1}"
+                f"asked to answer after offset {after.journal} of the journal, but it is followed up to "
+                f"offset {held.replica.position - 1}"
             )
         source = self._source_of(request)
         if isinstance(after, After):

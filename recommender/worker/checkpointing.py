@@ -1,10 +1,10 @@
 """Saves the replicas that a worker holds, without an election among workers.
 
 A state is a function of the journal, so whoever saves it at a position saves the same bytes. Workers save at
-marks: the first block that the broker got after a full minute (of the setting) has passed by its own clock. All
-who follow the journal come by the same marks, so whoever finds the checkpoint of a mark already there compares
-its digest with its own state's. A worker whose state differs is wrong, or the one that saved was: it says so, is
-not ready any more, and saves nothing.
+marks: the first block that the broker got after a full minute (of the setting) has passed by its own clock.
+All who follow the journal come by the same marks, so whoever finds the checkpoint of a mark already there
+compares its digest with its own state's. A worker whose state differs is wrong, or the one that saved was: it
+says so, is not ready any more, and saves nothing.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from recommender.checkpoints.store import CheckpointStore
+from recommender.journal.records import Record
 from recommender.journal.replica import Replica
-from recommender.journal.rule import Record
 from recommender.shard.snapshot import Snapshot
 from recommender.shard.state import Arrays, digest
 from recommender.worker.replicas import HeldReplica, finish_despite_cancel
@@ -69,7 +69,7 @@ class Checkpointing:
         self.errors: dict[int, OSError] = {}
 
     async def prepare(self, held: HeldReplica) -> None:
-        """Copy a slice of a replica's state, if a mark may come soon; the replica does not learn meanwhile."""
+        """Copy a slice of a replica's state, if a mark may come soon; nothing is learned meanwhile."""
         saving = self._of(held)
         if saving.ready or not self._is_due(saving, held):
             return
@@ -169,6 +169,6 @@ def _write(store: CheckpointStore, partition: int, position: int, snapshot: Snap
     if expected == actual or not store.is_comparable(found):
         return ""
     return (
-        f"{store.place(partition, position)} was saved by another worker and its digest is {expected}, but the "
-        f"state of this one at that offset has {actual}"
+        f"{store.place(partition, position)} was saved by another worker and its digest is {expected}, but "
+        f"the state of this one at that offset has {actual}"
     )

@@ -65,22 +65,24 @@ class Delivery:
             Nothing can be sent any more, as the worker ends.
         """
         code = "ok" if failure is None else failure.code
+        missed: list[tuple[str, str]] = []
         while True:
             try:
                 await self._deliver(record, asked, target, value, failure)
-                return code
+                break
             except Exception as error:
                 if has_ended(error):
                     raise
                 if self.reply_topics.failed(target.topic, error, target.partition):
-                    logger.warning(
-                        "%s[%d] offset %d: no reply to %s: %s", *place(record), target.topic, reason(error)
-                    )
+                    missed.append((target.topic, reason(error)))
                 instead = self._instead(target, error, code)
                 if instead is None:
                     raise NoReplyError(reason(error)) from error
                 target, failure = instead
             value, code = failure.encode(), failure.code
+        for topic, why in missed:
+            logger.warning("%s[%d] offset %d: no reply to %s: %s", *place(record), topic, why)
+        return code
 
     def _instead(self, target: Target, error: Exception, code: str) -> tuple[Target, Failure] | None:
         """The failure to send, and where, after a reply of this code failed; None if all was tried."""

@@ -161,7 +161,7 @@ class Replicas:
         return HeldReplica(replica, store, replica.position)
 
     def _newest(self, partition: int) -> tuple[Checkpoint | None, list[str], CheckpointSource]:
-        """The newest whole checkpoint, by the first source that it fits, and what was wrong with newer ones."""
+        """The newest whole checkpoint, by the first source that it fits; what was wrong with newer ones."""
         sources = self.sources()
         refused = None
         for options, store in sources:

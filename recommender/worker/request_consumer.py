@@ -1,7 +1,7 @@
 """Reads the request topic, in a consumer group of its own.
 
-Requests have a client of their own: a broker answers what one connection asks in turn, so a request would wait
-behind a long poll for ratings. And a rebalance of the one group does not disturb the other.
+Requests have a client of their own: a broker answers what one connection asks in turn, so a request would
+wait behind a long poll for ratings. And a rebalance of the one group does not disturb the other.
 """
 
 from __future__ import annotations

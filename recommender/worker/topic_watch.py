@@ -56,8 +56,8 @@ class TopicWatch:
             return
         if now.topic_id != self._found.topic_id:
             raise TopicsError(
-                f"Topic {name!r} was deleted and created again under this worker: start it again, and it learns "
-                "what the new one has as well"
+                f"Topic {name!r} was deleted and created again under this worker: start it again, and it "
+                "learns what the new one has as well"
             )
         if now.partitions > self._found.partitions:
             logger.info("topic %r has %d partitions now", name, now.partitions)

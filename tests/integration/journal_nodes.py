@@ -1,6 +1,6 @@
 """What tests of the journal share: sources whose content is known, and nodes that write and follow them.
 
-Run as a program it is such a node, to be killed: ``python -m tests.integration.journal_nodes BROKER JOURNAL SIZE``.
+Run as a program it is a node to be killed: ``python -m tests.integration.journal_nodes BROKER JOURNAL SIZE``.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from recommender.journal.follower import Follower
 from recommender.journal.lanes import start_offset
 from recommender.journal.outbox import Send
 from recommender.journal.producer import JournalProducer
+from recommender.journal.records import Record
 from recommender.journal.rule import Followed, Rule
 from recommender.journal.writer import JournalWriter
 from recommender.kafka.admin import security_options
@@ -56,6 +57,26 @@ def of_source(rated: Sequence[Rated], partition: int) -> list[Rated]:
 
 
 @dataclass
+class _Target:
+    """A partition of the journal, as a node follows it."""
+
+    node: Node
+    rule: Rule
+
+    async def take(self, records: Sequence[Record]) -> bool:
+        """Follow records."""
+        followed = self.rule.follow(records)
+        await self.node.take(followed)
+        if followed.error is not None:
+            raise followed.error
+        return True
+
+    def skip_to(self, offset: int) -> None:
+        """Go on behind a gap."""
+        self.rule.skip_to(offset)
+
+
+@dataclass
 class Node:
     """Writes sources into the journal, and follows it.
 
@@ -78,6 +99,7 @@ class Node:
     followers: list[Follower] = field(init=False)
     writer: JournalWriter = field(init=False)
     running: list[asyncio.Task[None]] = field(default_factory=list)
+    tell: Callable[[], object] = lambda: None
 
     def __post_init__(self) -> None:
         self.rules = [Rule(self.journal, each, self.partitions) for each in range(self.partitions)]
@@ -89,12 +111,13 @@ class Node:
             return identify(self.config.broker, self.journal, 0.0, security_options(self.config))
 
         self.followers = [
-            Follower(rule, self.take, options, identity, allow_gap=self.allow_gap) for rule in self.rules
+            Follower(_Target(self, rule), options, identity, allow_gap=self.allow_gap) for rule in self.rules
         ]
 
     async def take(self, followed: Followed) -> None:
         """Learn."""
         self.rated += listed(followed.rows)
+        self.tell()
         if hasattr(self, "writer"):
             self.writer.followed()
 
@@ -176,7 +199,7 @@ async def running(
         send(producer),
         node.read_again,
         partitions=partitions,
-        rules=node.rules,
+        rules=lambda: node.rules,
         renew=producer.renew,
         acknowledged=acknowledged if on_ack else None,
     )
@@ -196,9 +219,10 @@ def run(scenario: Callable[[], Awaitable[Any]], seconds: float = 60.0) -> Any:
 
 
 async def _main(broker: str, journal: str, sizes: list[int]) -> None:
+    """Follow to the end, then write; a line for all that counts then."""
     async with running(broker, journal) as node:
         await node.caught_up()
-        print("begins", *node.rules[0].sources.values(), flush=True)
+        node.tell = lambda: print(len(node.rated), flush=True)
         await node.write(sizes, pause=0.01)
         print("done", flush=True)
 

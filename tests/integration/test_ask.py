@@ -24,10 +24,10 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 MARKUP = [Recommended("[red]1[/red]", 0.5)]
 REPLIES = {
     "fails": Failure("bad_request", "no arm is called 'x'").encode(),
-    "new": Response("new", [Recommended("1", 0.5)], "popular", "main", True, 0, -1).encode(),
-    "nothing": Response("nothing", [], "popular", "main", False, 0, -1).encode(),
+    "new": Response("new", [Recommended("1", 0.5)], "popular", "main", True, 0, -1, -1).encode(),
+    "nothing": Response("nothing", [], "popular", "main", False, 0, -1, -1).encode(),
     "markup": Response(
-        "markup", [Recommended("[red]1[/red]", 0.5)], "popular", "main", False, 0, -1
+        "markup", [Recommended("[red]1[/red]", 0.5)], "popular", "main", False, 0, -1, -1
     ).encode(),
 }
 

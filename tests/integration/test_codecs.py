@@ -6,7 +6,8 @@ reads. One worker and one client see all of them, one after the other in the sam
 ============================  =====================================
 topic                         read by
 ============================  =====================================
-ratings                       worker, ``retrain``, the report
+ratings                       worker, the report
+journal                       worker, ``retrain``
 requests                      worker
 responses                     client, ``recommender ask``
 recommendations log           the report
@@ -93,6 +94,7 @@ def expected(topics: Topics, by: str, codec: str) -> dict[str, set[str]]:
     own = codec if by == "topic" else "none"
     return {
         topics.ratings: {codec},
+        topics.journal: {own},
         topics.requests: {codec, own},
         topics.responses: {own},
         topics.recommendations: {own},
@@ -170,7 +172,7 @@ def test_the_worker_learns_and_answers_and_the_client_reads_the_reply(running: R
 
 
 def test_nothing_was_missed_and_nothing_buried(running: Running) -> None:
-    (shard,) = running.oracle.assert_agrees(running.worker).values()
+    shard = running.oracle.assert_agrees(running.worker).shard
     assert (shard.events, len(shard.items)) == (running.ratings, len(WAYS))
     assert running.worker.metric("recommender_ratings_total", result="dead_letter") == 0
     assert "Traceback" not in running.worker.log
@@ -201,7 +203,7 @@ def test_replies_that_a_producer_has_compressed(
     items = [Recommended(f"item-{each}", 0.5) for each in range(50)]
 
     def answer(responder: Responder, asked: Asked) -> None:
-        responder.reply(asked, Response("u", items, "popular", "main", False, 0, 7).encode())
+        responder.reply(asked, Response("u", items, "popular", "main", False, 0, 7, 7).encode())
 
     compression = None if codec == "none" else codec
     with responding(kafka, topics, answer, compression_type=compression):

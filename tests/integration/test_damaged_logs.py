@@ -123,7 +123,7 @@ def letters_of(damaged: Damaged, topic: str) -> list[tuple[Any, dict[str, str]]]
 
 def test_the_neighbours_are_learned_and_the_damage_is_buried(damaged: Damaged) -> None:
     topics, worker = damaged.installation.topics, damaged.worker
-    worker.settled({0: damaged.end})
+    worker.learned({0: damaged.end})
     with asking(damaged.installation.kafka, topics) as asker:
         items = set(asker.ask({"user": "u", "n": 100, "include_rated": True}).items)
     # Of the batch with a broken record the other one is good.
@@ -152,7 +152,7 @@ def test_requests_behind_the_damage_are_answered(damaged: Damaged) -> None:
     assert letter.value == damaged.batches["request"][0]
     assert said["__connect.errors.offset"] == "0"
     wait_until(
-        lambda: lag_of(damaged.installation.kafka, damaged.installation.group, topics.requests, 1) == 0,
+        lambda: lag_of(damaged.installation, topics.requests) == 0,
         PATIENCE,
         worker.log,
     )
@@ -160,7 +160,7 @@ def test_requests_behind_the_damage_are_answered(damaged: Damaged) -> None:
 
 def test_a_restart_buries_nothing_again(damaged: Damaged) -> None:
     topics, worker = damaged.installation.topics, damaged.worker
-    worker.settled({0: damaged.end})
+    worker.learned({0: damaged.end})
     before = len(consume_all(damaged.installation.kafka, topics.dead_letters))
     worker.stop()
     worker.start().ready()
@@ -174,7 +174,7 @@ def test_retrain_and_the_report_pass_over_it_and_say_so(
     damaged: Damaged, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     topics = damaged.installation.topics
-    damaged.worker.settled({0: damaged.end})
+    damaged.worker.learned({0: damaged.end})
     environment = {
         "RECOMMENDER_BROKER": damaged.installation.kafka,
         "RECOMMENDER_TOPIC_PREFIX": topics.prefix,

@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaProducer
 from click.testing import CliRunner, Result
 from kafka import TopicPartition
 
-from recommender.commands.journal import journal as command
+from recommender.cli.journal import journal as command
 from recommender.errors import RecommenderError
 from recommender.journal.errors import BlockError, JournalError
 from recommender.kafka.admin import BrokerUnreachableError, open_admin

@@ -127,13 +127,12 @@ def test_blocks_that_are_deleted_while_they_are_to_be_followed(kafka: str, journ
         async with running(kafka, journal) as node:
             await node.caught_up()
             held = asyncio.Event()
-            take = node.followers[0]._deliver
 
             async def hold(followed: Any) -> None:
-                await take(followed)
+                await Node.take(node, followed)
                 await held.wait()
 
-            node.followers[0]._deliver = hold
+            node.take = hold  # type: ignore[method-assign]
             await asyncio.to_thread(produce, kafka, journal, blocks(3, 4))
             while len(node.rated) < 4:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
@@ -236,13 +235,12 @@ def test_lag(kafka: str, journal: str) -> None:
             await node.caught_up()
             assert (follower.lag, follower.lag_seconds) == (0, 0.0)
             held = asyncio.Event()
-            take = follower._deliver
 
             async def hold(followed: Any) -> None:
                 await held.wait()
-                await take(followed)
+                await Node.take(node, followed)
 
-            follower._deliver = hold
+            node.take = hold  # type: ignore[method-assign]
             follower._piece_bytes = 1
             await asyncio.to_thread(produce, kafka, journal, blocks(0, 8))
             while not follower.lag:  # noqa: ASYNC110

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from click.testing import CliRunner
 
-from recommender.commands.journal import journal as command
+from recommender.cli.journal import journal as command
 from recommender.kafka.topics import Topics, ensure
 from recommender.settings import Settings, variable
 from tests.integration.journal_nodes import expected, run, running

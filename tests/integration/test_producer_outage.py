@@ -22,11 +22,8 @@ OUTAGE_SECONDS = faust_options(Settings())["producer_request_timeout"] + 2.0
 
 
 def producer_of(address: str) -> Any:
-    async def positions(assigned: Any) -> Any:
-        return {}
-
     app = faust.App("outage", **faust_options(Settings(broker=address)))
-    faust_transport.set_transport(app, address, positions)
+    faust_transport.set_transport(app, address, "ratings")
     return app.transport.create_producer()
 
 

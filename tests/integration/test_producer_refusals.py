@@ -160,6 +160,42 @@ def test_a_dead_letter_is_written_all_the_same(kafka: str, make_topic: Any, why:
     assert dict(letter.headers)["__connect.errors.offset"] == b"7"
 
 
+def test_what_is_refused_with_others_is_not_held_up_by_those_that_keep_coming(
+    kafka: str, make_topic: Any
+) -> None:
+    topic = make_topic(**{"cleanup.policy": "compact"})
+    keyless = Outgoing(0, None, b"bad", -1, [])
+
+    async def scenario() -> None:
+        async with started(kafka) as (_, send):
+            sending: set[asyncio.Task[None]] = set()
+
+            async def keep_coming() -> None:
+                for number in range(100_000):
+                    sending.add(asyncio.create_task(acknowledged(send(topic, good(number)))))
+                    await asyncio.sleep(0)
+                    if len(sending) > 500:
+                        done, _ = await asyncio.wait(sending, return_when=asyncio.FIRST_COMPLETED)
+                        sending.difference_update(done)
+                        for each in done:
+                            each.result()
+
+            coming = asyncio.create_task(keep_coming())
+            await asyncio.sleep(0.1)
+            for _ in range(20):
+                started_at = time.monotonic()
+                with pytest.raises(InvalidRecord):
+                    await acknowledged(send(topic, keyless))
+                assert time.monotonic() - started_at < 5
+                assert not coming.done()
+            coming.cancel()
+            await asyncio.gather(*sending)
+
+    asyncio.run(scenario())
+    values = written(kafka, topic)[0]
+    assert len(values) == len(set(values)) > 500
+
+
 def test_a_producer_that_has_used_up_its_epochs_gets_another_id(
     kafka: str, make_topic: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -86,7 +86,7 @@ def test_ratings(running: Running, tmp_path: Path, caplog: pytest.LogCaptureFixt
         bad.append(produce_batch(running.kafka, topic, made, HERE) + 1)
         good |= {f"{codec} {place}" for place in range(3)}
     bad.append(produce_batch(running.kafka, topic, batch([badly_named(None, None, (b"a", b"1"))]), HERE))
-    worker.settled({HERE: bad[-1] + 1})
+    worker.learned({HERE: bad[-1] + 1})
     assert known(running) == good
     letters = letters_of(running, topic, len(bad))
     assert [int(said["__connect.errors.offset"]) for _, said in letters] == bad
@@ -104,7 +104,7 @@ def test_ratings(running: Running, tmp_path: Path, caplog: pytest.LogCaptureFixt
     worker.stop()
     worker.start().ready()
     produce(running.kafka, topic, [Record(rating(USER, "last"), USER.encode())])
-    worker.settled({HERE: bad[-1] + 2})
+    worker.learned({HERE: bad[-1] + 2})
     letters_of(running, topic, len(bad))
     assert "Traceback" not in worker.log
     given = environment(running.kafka, running.topics)
@@ -132,9 +132,7 @@ def test_requests(running: Running) -> None:
         )
         replies = asker.replies()
         assert (len(replies[b"told"]), b"" in replies) == (1, False)
-    wait_until(
-        lambda: lag_of(running.kafka, running.installation.group, topic, 2) == 0, PATIENCE, running.worker.log
-    )
+    wait_until(lambda: lag_of(running.installation, topic) == 0, PATIENCE, running.worker.log)
     # They are buried as they are answered, side by side.
     letters = {
         int(said["__connect.errors.offset"]): each.value for each, said in letters_of(running, topic, 3)

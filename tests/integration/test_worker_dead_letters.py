@@ -150,13 +150,13 @@ def test_it_is_untouched_and_says_why(
 
 
 def test_the_good_neighbours_are_learned_and_the_worker_lives(running: Running) -> None:
-    shard = running.oracle.shards[HERE]
+    shard = running.oracle.replica.shard
     items = {shard.items.id_of(index) for index in range(len(shard.items))}
     assert items == {"before", *(f"after {name}" for name in NAMES)}
     assert running.worker.metric("recommender_ratings_total", result="dead_letter") == len(BAD)
     assert running.worker.metric("recommender_ratings_total", result="learned") == len(BAD) + 1
     produce(running.kafka, running.topics.ratings, [Record(rating(GOOD, "one more"), GOOD.encode())])
-    assert running.oracle.assert_agrees(running.worker)[HERE].items.find("one more") is not None
+    assert running.oracle.assert_agrees(running.worker).shard.items.find("one more") is not None
     assert running.worker.page("readyz")[0] == 200
     assert "Traceback" not in running.worker.log
 
@@ -185,7 +185,7 @@ def test_they_are_told_of_by_reason(running: Running) -> None:
 def test_what_is_json_is_learned_whatever_its_content_type(running: Running, name: str, kind: bytes) -> None:
     item = f"typed {name} {kind!r}"
     produce(running.kafka, running.topics.ratings, [Record(rating(GOOD, item), None, [(name, kind)], HERE)])
-    assert running.oracle.assert_agrees(running.worker)[HERE].items.find(item) is not None
+    assert running.oracle.assert_agrees(running.worker).shard.items.find(item) is not None
 
 
 def test_messagepack_whose_header_is_written_as_in_http_is_learned(running: Running) -> None:
@@ -195,7 +195,7 @@ def test_messagepack_whose_header_is_written_as_in_http_is_learned(running: Runn
         running.topics.ratings,
         [Record(packed, None, [("Content-Type", b"application/msgpack")], HERE)],
     )
-    assert running.oracle.assert_agrees(running.worker)[HERE].items.find("packed") is not None
+    assert running.oracle.assert_agrees(running.worker).shard.items.find("packed") is not None
 
 
 def test_a_record_that_is_null_in_key_and_value(running: Running) -> None:
@@ -209,11 +209,3 @@ def test_a_record_that_is_null_in_key_and_value(running: Running) -> None:
     letter = consume_all(running.kafka, running.topics.dead_letters)[-1]
     assert dict(letter.headers)["name"] == b"nothing"
     assert (letter.key, letter.value, letter.headers[1]) == (b"", None, ("null", None))
-
-
-@pytest.mark.parametrize("source", [b"0:99999999999999999999", b"7:1", b"-1:5", b"", b"\xff", b"0:1:2"])
-def test_a_header_of_our_name_that_is_not_ours(running: Running, source: bytes) -> None:
-    item = f"source {source!r}"
-    mine = Record(rating(GOOD, item), headers=[("recommender-source", source)], partition=HERE)
-    produce(running.kafka, running.topics.ratings, [mine])
-    assert running.oracle.assert_agrees(running.worker)[HERE].items.find(item) is not None

@@ -56,7 +56,7 @@ def learned_around(installation: Installation, good: int) -> None:
     oracle = Oracle(installation)
     oracle.assert_agrees(worker)
     assert worker.metric("recommender_ratings_total", result="learned") == good
-    ends = oracle.shards[0].offset
+    ends = oracle.learned[0]
     wait_until(lambda: committed(installation) == ends, PATIENCE, worker.log)
     assert "Traceback" not in worker.log
     before = len(letters(installation))

@@ -9,7 +9,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from tests.support.workers import PATIENCE
+from tests.support.workers import PATIENCE, Installation
 
 
 class Transactions:
@@ -49,11 +49,12 @@ class Transactions:
         self.commit()
 
 
-def lag_of(kafka: str, group: str, topic: str, partitions: int) -> int:
+def lag_of(installation: Installation, topic: str) -> int:
     """What tools that watch a group see of a topic: the offsets behind what is committed."""
-    consumer = Consumer({"bootstrap.servers": kafka, "group.id": group})
+    consumer = Consumer({"bootstrap.servers": installation.kafka, "group.id": installation.group_of(topic)})
     try:
-        places = [TopicPartition(topic, partition) for partition in range(partitions)]
+        partitions = consumer.list_topics(topic, PATIENCE).topics[topic].partitions
+        places = [TopicPartition(topic, partition) for partition in partitions]
         ends = [consumer.get_watermark_offsets(each, PATIENCE)[1] for each in places]
         committed = [max(0, each.offset) for each in consumer.committed(places, PATIENCE)]
     finally:

@@ -26,15 +26,18 @@ class Record:
     timestamp_ms: int | None = None
 
 
-def wait_until(condition: Callable[[], Any], seconds: float = 30.0, message: str = "") -> Any:
-    """The first true value of `condition`; an `AssertionError` if there is none in time."""
+def wait_until(
+    condition: Callable[[], Any], seconds: float = 30.0, message: str | Callable[[], str] = ""
+) -> Any:
+    """The first true value of `condition`; an `AssertionError` with the message if there is none in time."""
     deadline = time.monotonic() + seconds
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() >= deadline:
-            raise AssertionError(f"not within {seconds:g} s: {message or condition}")
+            told = message() if callable(message) else message
+            raise AssertionError(f"not within {seconds:g} s: {told or condition}")
         time.sleep(0.05)
 
 

@@ -78,7 +78,7 @@ Script = Callable[[Responder, Asked], None]
 def answer_for(user: str) -> Response:
     """A response that says whose it is."""
     items = [Recommended(f"for-{user}", 0.5, neighbours=3), Recommended("2", 0.25, "explore")]
-    return Response(user, items, "popular", "main", False, 0, 7)
+    return Response(user, items, "popular", "main", False, 0, 7, 3)
 
 
 @contextmanager

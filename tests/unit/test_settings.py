@@ -12,7 +12,7 @@ from recommender import settings
 from recommender.errors import RecommenderError
 from recommender.settings import Settings, SettingsError, load
 from recommender.shard.arms import ArmError, Experiment
-from recommender.shard.options import ShardOptions, arms_of, learned_settings
+from recommender.shard.options import ShardOptions, arms_of, learned_settings, logs_recommendations
 
 README = Path(__file__).parents[2] / "README.md"
 NUMBERS = [each for each in settings.describe() if each.kind in ("integer", "number")]
@@ -215,7 +215,7 @@ def test_an_experiment_has_a_name() -> None:
      ("off", "mf:1,cooc:1", False)],
 )  # fmt: skip
 def test_recommendations_are_logged_where_there_are_arms(log: str, arms: str, logs: bool) -> None:
-    assert settings.logs_recommendations(load({}, recommendations_log=log, arms=arms)) is logs
+    assert logs_recommendations(load({}, recommendations_log=log, arms=arms)) is logs
 
 
 def test_learned_tells_nearly_equal_numbers_apart() -> None:

@@ -5,15 +5,20 @@ Everything here is done to one producer, before it starts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import asyncio
+import copy
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import ProducerClosed
+from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.producer.sender import SendProduceReqHandler
 from aiokafka.producer.transaction_manager import NO_PRODUCER_EPOCH, NO_PRODUCER_ID, PidAndEpoch
+from aiokafka.structs import TopicPartition
 from aiokafka.util import create_future
 
-from recommender.kafka.refusals import ProducerEndedError
+from recommender.kafka.refusals import REFUSED, ProducerEndedError
 
 #: How long a record waits for the one before it, which waits for a broker: longer than any outage.
 PATIENCE_SECONDS = 7 * 24 * 3600
@@ -27,7 +32,9 @@ REQUEST_BYTES = 32 * 1024 * 1024
 def keep_going(producer: AIOKafkaProducer) -> None:
     """Change a producer in all of these ways."""
     wait_for_brokers(producer)
+    split_what_is_refused(producer)
     begin_epochs_after_failures(producer)
+    queue_batches(producer)
     limit_requests(producer)
     tell_of_its_end(producer)
 
@@ -86,8 +93,6 @@ def begin_epochs_after_failures(producer: AIOKafkaProducer) -> None:
                 epoch = min(numbers.producer_epoch + 1, LAST_EPOCH)
                 numbers._pid_and_epoch = PidAndEpoch(numbers.producer_id, epoch)
                 numbers._sequence_numbers.clear()
-            # Who sent one record of several must know that another may be to blame.
-            exception.batch = batch.tp.partition, batch.record_count  # type: ignore[attr-defined]
             fail(exception)
 
         batch.failure = failure
@@ -96,9 +101,69 @@ def begin_epochs_after_failures(producer: AIOKafkaProducer) -> None:
     _change_batches(producer, renumber)
 
 
-def batch_of(error: BaseException) -> tuple[int, int] | None:
-    """The partition of the batch that failed with an error, and how many records it had."""
-    return getattr(error, "batch", None)
+def split_what_is_refused(producer: AIOKafkaProducer) -> None:
+    """Let the records of a batch that is refused go again in halves, until those to blame stand alone.
+
+    A broker takes or refuses a batch as a whole: for one record without a key, or because together they are
+    larger than the topic takes. Java's producer does the same where a batch is too large.
+
+    Parameters
+    ----------
+    producer : AIOKafkaProducer
+        This must be done before epochs begin after failures: a batch that is split has failed.
+    """
+    accumulator = producer._message_accumulator
+
+    def split(batch: Any) -> None:
+        append, fail = batch.append, batch.failure
+        records: list[tuple[Any, ...]] = []
+
+        def remember(key: Any, value: Any, timestamp: Any, headers: Any = ()) -> Any:
+            future = append(key, value, timestamp, headers=headers)
+            if future is not None:
+                records.append((key, value, timestamp, headers))
+            return future
+
+        def failure(exception: BaseException) -> None:
+            if len(records) < 2 or not isinstance(exception, REFUSED):
+                fail(exception)
+                return
+            waiting = [future for future, _ in batch._msg_futures]
+            middle = len(records) // 2
+            for half in slice(middle, None), slice(None, middle):
+                _send_first(batch.tp, zip(records[half], waiting[half], strict=True))
+            batch._msg_futures.clear()
+            batch.done_noack()
+
+        batch.append, batch.failure = remember, failure
+
+    def _send_first(tp: TopicPartition, records: Iterable[tuple[Any, Any]]) -> None:
+        batch = accumulator._append_batch(accumulator.create_builder(), tp)
+        accumulator._batches[tp].rotate(1)
+        for (key, value, timestamp, headers), future in records:
+            batch.append(key, value, timestamp, headers=headers)
+            # Whoever waits for the record waits on.
+            batch._msg_futures[-1] = future, batch._msg_futures[-1][1]
+        batch._builder.close()
+
+    _change_batches(producer, split)
+
+
+def queue_batches(producer: AIOKafkaProducer) -> None:
+    """Let a batch that is given as a whole queue behind those of its partition.
+
+    aiokafka waits until there is none, which may be never while single records keep coming.
+    """
+    accumulator = producer._message_accumulator
+
+    async def add(builder: BatchBuilder, tp: TopicPartition, *_: Any) -> asyncio.Future[Any]:
+        if accumulator._closed:
+            raise ProducerClosed
+        if accumulator._exception is not None:
+            raise copy.copy(accumulator._exception)
+        return asyncio.shield(accumulator._append_batch(builder, tp).future)
+
+    accumulator.add_batch = add
 
 
 def limit_requests(producer: AIOKafkaProducer) -> None:

@@ -5,8 +5,8 @@ sent while no broker answers is written when one does, and no record has to answ
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import Any, cast
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.cluster import ClusterMetadata
@@ -20,10 +20,10 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import AppT
 from mode import Service
 
-from recommender.kafka.refusals import REFUSED, PartitionMissingError, ProducerEndedError
+from recommender.kafka.refusals import KEYLESS, REFUSED, PartitionMissingError, ProducerEndedError
 from recommender.messages.records import Outgoing
 from recommender.worker.transport import FAUST_LOGGER, bootstrap_patch
-from recommender.worker.transport.aiokafka_producer import batch_of, keep_going
+from recommender.worker.transport.aiokafka_producer import keep_going
 from recommender.worker.transport.batches import BATCH_BYTES, SURE_BYTES, Filled, Lesser, batches
 
 #: How often, and how many seconds apart, the brokers are asked for a topic before it counts as missing: one
@@ -32,9 +32,6 @@ LOOKS = 3
 LOOK_SECONDS = 0.1
 #: How many seconds after no broker answered they are asked again.
 AWAY_SECONDS = 0.5
-
-#: Sends a record to a topic; what it returns is awaited until the brokers have the record.
-Send = Callable[[str, Outgoing], Awaitable[Awaitable[object]]]
 
 
 class Producer(driver.Producer):
@@ -130,16 +127,24 @@ class Producer(driver.Producer):
                 await self._send_batch(topic, partition, filled)
             except REFUSED as error:
                 # Nothing of the batch is written.
-                left = list(filled.records)
-                if len(left) == 1:
-                    less = lesser(left[0], error)
-                    if less is None:
-                        raise
-                    await self._send_run(topic, partition, [less], batch_bytes, lesser)
-                else:
-                    middle = len(left) // 2
-                    await self._send_run(topic, partition, left[:middle], batch_bytes, lesser)
-                    await self._send_run(topic, partition, left[middle:], batch_bytes, lesser)
+                for left in self._instead(filled.records, error, lesser):
+                    await self._send_run(topic, partition, left, batch_bytes, lesser)
+
+    def _instead(
+        self, refused: Sequence[Outgoing], error: Exception, lesser: Lesser
+    ) -> Iterator[Sequence[Outgoing]]:
+        """What to send instead of a batch, one after the other; raises the error if there is nothing."""
+        if len(refused) == 1 or isinstance(error, KEYLESS):
+            # A record without a key is refused in whatever company; of another error one is to blame.
+            less = [lesser(each, error) for each in refused]
+            if any(less):
+                yield [new or old for new, old in zip(less, refused, strict=True)]
+                return
+        if len(refused) == 1:
+            raise error
+        middle = len(refused) // 2
+        yield refused[:middle]
+        yield refused[middle:]
 
     async def _send_batch(self, topic: str, partition: int, filled: Filled) -> None:
         if filled.batch.size() > self.max_request_size:
@@ -192,7 +197,7 @@ class Producer(driver.Producer):
             await asyncio.sleep(looks * LOOK_SECONDS)
 
 
-def sender(app: AppT) -> Send:
+def sender(app: AppT) -> Callable[[str, Outgoing], Awaitable[Awaitable[object]]]:
     """Sends records by the app's producer; what it returns is awaited until the broker has the record."""
 
     async def send(topic: str, outgoing: Outgoing) -> Awaitable[object]:
@@ -205,20 +210,9 @@ def sender(app: AppT) -> Send:
             )
         except ProducerSendError as error:
             raise error.__cause__ or error from None
-        return _taken(producer, topic, outgoing, sent)
+        return cast("Awaitable[object]", sent)
 
     return send
-
-
-async def _taken(producer: Any, topic: str, outgoing: Outgoing, sent: Awaitable[object]) -> None:
-    """Wait until the broker has a record; one that was refused with others is sent again alone."""
-    try:
-        await sent
-    except REFUSED as error:
-        partition, records = batch_of(error) or (0, 1)
-        if records == 1:
-            raise
-        await producer.send_all(topic, [outgoing._replace(partition=partition)], 1)
 
 
 def bulk_sender(

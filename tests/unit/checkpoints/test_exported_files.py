@@ -16,7 +16,8 @@ from recommender.checkpoints.store import CheckpointStore, Identity
 from recommender.cli.main import recommender
 from recommender.evaluation.datasets.formats import read
 from recommender.messages.ratings import Rating
-from recommender.shard.shard import Shard, ShardOptions
+from recommender.shard.options import ShardOptions
+from recommender.shard.shard import Shard
 from tests.support.doubles import few
 
 #: What ends lines and fields somewhere, among all the rest.
@@ -28,7 +29,7 @@ WORST = {("a\rb", "a\n\nb"): 5.0, (" a ", '"'): 2.5, ("\r", "\n"): 1.0, ("\r\n",
 
 
 def exported(directory: Path, ratings: list[Rating], form: str) -> Path:
-    shard = Shard(0, ShardOptions())
+    shard = Shard(ShardOptions())
     shard.learn(ratings, [float(each) for each in range(len(ratings))])
     CheckpointStore(directory / "in", Identity("ratings", "id", 1)).save(0, 1, shard.state())
     arguments = ["checkpoint", "export", directory / "in", "--to", directory / "out", "--format", form]

@@ -44,7 +44,6 @@ def save(location: str | Path, partition: int = 0, offsets: tuple[int, ...] = (3
     for offset in offsets:
         shard = Shard(ShardOptions())
         shard.learn(RATINGS[:offset], map(float, range(offset)))
-        shard.offset = offset
         store.save(partition, offset, shard.state())
         digests.append(shard.digest())
     return digests
@@ -213,6 +212,6 @@ def test_every_setting_that_changes_what_is_learned_must_fit(tmp_path: Path) -> 
             CheckpointStore(tmp_path, Identity("r", "id", 1, learned_settings(changed))).load(0)
         assert settings.variable("model" if each == "arms" else each) in str(caught.value)
     kept = dataclasses.replace(config, checkpoint_interval=1.0, web_port=0, learn_slice=1.0)
-    loaded, _ = CheckpointStore(tmp_path, Identity("r", "id", 1, learned(kept))).load(0)
+    loaded, _ = CheckpointStore(tmp_path, Identity("r", "id", 1, learned_settings(kept))).load(0)
     assert loaded is not None
     assert set(loaded.header["packages"]) == {"python", "numpy", "numba"}

@@ -38,9 +38,10 @@ responses = st.builds(
     st.booleans(),
     st.integers(0, 4095),
     st.integers(-1, 2**53),
+    st.integers(-1, 2**53),
     st.booleans(),
 )
-RESPONSE = Response("42", [Recommended("50", 0.93, neighbours=37)], "item-knn", "knn", False, 0, 99)
+RESPONSE = Response("42", [Recommended("50", 0.93, neighbours=37)], "item-knn", "knn", False, 0, 99, 7)
 
 
 @given(responses)

@@ -152,7 +152,7 @@ def test_cuts_interleaving_re_reads_and_restarts_change_nothing(
     for partition, mine in enumerate(spread):
         expected += in_time(mine)
         streams["shown", partition] = fetched("shown", [logged(each) for each in mine], partition)
-    sizes = {"partitions": PARTITIONS, "log_partitions": LOG_PARTITIONS}
+    sizes: dict[str, Any] = {"partitions": PARTITIONS, "log_partitions": LOG_PARTITIONS}
     joined = logs_of(**sizes)
     read = dict.fromkeys(streams, 0)
     while any(read[each] < len(streams[each]) for each in streams):

@@ -41,7 +41,8 @@ def journals(draw: st.DrawFn) -> list[Block]:
         end = begin + draw(st.integers(0, 7))
         inside = [row for row in logs[source] if begin <= row.offset < end]
         offset += draw(st.sampled_from([0, 0, 0, 1, 3]))
-        found.append(Block(offset, packed(inside, begin, end, source), 1000 + offset))
+        stamp = 1000 + offset + draw(st.sampled_from([0, 0, -7, 7]))  # each writer has its own clock
+        found.append(Block(offset, packed(inside, begin, end, source), stamp))
         offset += 1
         places[source] = draw(st.sampled_from([end, end, end, places[source]]))
     return found
@@ -90,10 +91,12 @@ def test_it_is_the_rule_block_by_block(data: st.DataObject, journal: list[Block]
         assert followed.error is None
         assert [NAMES[each] for each in followed.outcomes.tolist()] == oracle.outcomes
         assert followed.taken.sum() == len(oracle.out) - first
+        origins = [followed.origin(row) for row in range(len(oracle.out) - first)]
+        assert origins == [(each.source, each.offset) for each in oracle.out[first:]]
         moved = {source: to for source, to in oracle.applied.items() if to != before.get(source, 0)}
         assert followed.applied == moved
         assert rule.position == oracle.position
-        assert rule.timestamp == fetch[-1].timestamp
+        assert rule.timestamp == max(each.timestamp for each in journal if each.offset < rule.position)
     assert {source: to for source, to in rule.sources.items() if to} == oracle.applied
     whole = plain(journal).outcomes
     counts = {name: whole.count(name) for name in ("applied", "cut", "duplicate", "ahead")}

@@ -224,7 +224,7 @@ def test_a_producer_that_cannot_be_made_is_tried_again() -> None:
 def test_what_is_acknowledged_and_not_there_is_read_again_from_where_it_is_applied() -> None:
     async def scenario(journal: Journal, ingest: Ingest) -> None:
         rule = Rule("journal")
-        writer = JournalWriter(journal, ingest, rules=[rule])
+        writer = JournalWriter(journal, ingest, rules=lambda: [rule])
         writer.begin(SOURCE, 0)
         await append(writer, 0, 2)
         await append(writer, 2, 4)
@@ -248,10 +248,27 @@ def test_what_is_acknowledged_and_not_there_is_read_again_from_where_it_is_appli
     writing(scenario)
 
 
+def test_it_is_noticed_although_the_answer_comes_later_than_the_blocks() -> None:
+    async def scenario(journal: Journal, ingest: Ingest) -> None:
+        rule = Rule("journal")
+        writer = JournalWriter(journal, ingest, rules=lambda: [rule])
+        writer.begin(SOURCE, 0)
+        await append(writer, 0, 2)
+        await append(writer, 2, 4)
+        rule.follow([Block(0, journal.sent[0][1])])
+        writer.followed()
+        journal.answer(0)
+        journal.answer(1, offset=0)  # a lie, and nothing comes any more
+        await until(lambda: ingest.reads)
+        assert ingest.reads == [(SOURCE, 2)]
+
+    writing(scenario)
+
+
 def test_it_goes_back_only_when_all_that_was_answered_is_followed() -> None:
     async def scenario(journal: Journal, ingest: Ingest) -> None:
         rule = Rule("journal")
-        writer = JournalWriter(journal, ingest, rules=[rule])
+        writer = JournalWriter(journal, ingest, rules=lambda: [rule])
         writer.begin(SOURCE, 0)
         await append(writer, 0, 2)
         await append(writer, 2, 4)

@@ -227,7 +227,7 @@ def test_bytes_are_a_request_or_a_bad_message(value: bytes, headers: ratings.Hea
 
 def test_a_response_goes_out_as_the_contract_says() -> None:
     items = [Recommended("50", 0.93, "explore", 37), Recommended("\u00fc", -1.5, cold_start=True)]
-    response = Response("42", items, "item-knn", "knn", False, 0, 99_999)
+    response = Response("42", items, "item-knn", "knn", False, 0, 99_999, 120)
     assert json.loads(response.encode()) == {
         "ok": True,
         "user": "42",
@@ -238,7 +238,7 @@ def test_a_response_goes_out_as_the_contract_says() -> None:
         "model": "item-knn",
         "arm": "knn",
         "cold_start": False,
-        "as_of": {"partition": 0, "offset": 99_999},
+        "as_of": {"partition": 0, "offset": 99_999, "journal": 120},
     }
 
 
@@ -246,7 +246,7 @@ def test_a_response_goes_out_as_the_contract_says() -> None:
 @given(st.lists(st.tuples(identifiers, st.floats(allow_nan=False, allow_infinity=False)), max_size=5))
 def test_scores_lose_nothing(rows: list[tuple[str, float]]) -> None:
     items = [Recommended(*each) for each in rows]
-    sent = json.loads(Response("1", items, "m", "m", True, 3, -1).encode())
+    sent = json.loads(Response("1", items, "m", "m", True, 3, -1, -1).encode())
     for place, each in zip(sent["items"], items, strict=True):
         assert place["item"] == each.item
         assert math.copysign(1, place["score"]) == math.copysign(1, each.score)

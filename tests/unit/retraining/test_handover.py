@@ -16,10 +16,10 @@ import pytest
 from recommender import settings
 from recommender.checkpoints.identity import Identity
 from recommender.checkpoints.store import CheckpointMismatch, CheckpointStore
+from recommender.ingest.batch_decoder import BatchDecoder
 from recommender.ingest.ingest import Ingest, Outcome
 from recommender.ingest.poison_records import Caution
 from recommender.kafka.topics import Finding
-from recommender.messages.ratings import RatingDecoder
 from recommender.messages.records import Record
 from recommender.retraining import handover
 from recommender.retraining.handover import Handover, HandoverError, Offer, Terms, obstacle, replaced_by
@@ -38,7 +38,7 @@ LOG = [
     FakeRecord(n, json.dumps({"user": f"u{n % 7}", "item": f"i{n * n % 11}", "rating": n % 5 + 1}).encode())
     for n in range(60)
 ]
-INGEST = Ingest("ratings", 1, RatingDecoder(0.5, 5.0))
+INGEST = Ingest("ratings", 1, BatchDecoder(0.5, 5.0))
 
 
 def config(tmp_path: Path, **given: str) -> Settings:
@@ -221,7 +221,7 @@ def test_a_successor_that_fails_leaves_the_shard_alone(
         assert held.shard is before
         assert caplog.text.count("the log is away") == 1
         # A model that raises is led around what made it raise.
-        FakeLog.fails, FakeLog.ingest = None, Raising("ratings", 1, RatingDecoder(0.5, 5.0))
+        FakeLog.fails, FakeLog.ingest = None, Raising("ratings", 1, BatchDecoder(0.5, 5.0))
         await adopting.look()
         assert FakeLog.ingest.raised
         assert held.shard.digest() == learned(new, 30).digest()

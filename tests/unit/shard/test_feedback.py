@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from recommender.errors import RecommenderError
 from recommender.messages.ratings import Rating
-from recommender.shard.feedback import Feedback, FeedbackError
+from recommender.shard.feedback import GRADES, Feedback, FeedbackError
 from recommender.shard.options import ShardOptions
 from recommender.shard.shard import Shard
 from tests.support.doubles import few
@@ -98,6 +98,14 @@ def test_graded_weighs_by_value() -> None:
 def test_graded_maps_other_scales_to_five() -> None:
     policy = Feedback.parse("graded:80", 0.0, 100.0)
     assert weights(policy, 20, 40, 60, 80, 100, 70) == pytest.approx([0.3, 0.5, 0.8, 1.0, 1.2, 0.9])
+
+
+@few
+@given(st.lists(st.one_of(st.floats(-1, 11, width=32), st.integers(-1, 11).map(float)), min_size=1))
+def test_grades_are_interpolated_as_numpy_does(ratings: list[float]) -> None:
+    policy, given_ = Feedback.parse("graded:4", 0.0, 10.0), np.array(ratings, np.float32)
+    expected = np.interp(given_ * 0.5, (1, 2, 3, 4, 5), GRADES).astype(np.float32)
+    assert policy.weights(given_).tolist() == expected.tolist()
 
 
 def test_positive_and_signed_weigh_by_kind() -> None:

@@ -65,7 +65,7 @@ def recommender(model: Any, exploration: str = "none") -> Recommender:
 
 
 def ask(asked: Recommender, user: str = "one", identity: bytes = b"", **fields: Any) -> Response:
-    return asked.recommend(Request(user, **fields), identity, AsOf(3, 7))
+    return asked.recommend(Request(user, **fields), identity, AsOf(3, 7, 9))
 
 
 def ids(response: Response) -> list[str]:

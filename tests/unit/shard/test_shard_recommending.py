@@ -12,6 +12,7 @@ from recommender.messages.requests import Request
 from recommender.messages.responses import Failure, Response
 from recommender.settings import load
 from recommender.shard.options import ShardOptions
+from recommender.shard.recommending import AsOf
 from recommender.shard.shard import Shard
 
 MODELS = ["popular", "sequence-knn", "mf", "random"]
@@ -99,7 +100,7 @@ def test_excluded_items_are_left_out(shard: Shard) -> None:
 def test_an_empty_shard_answers(shard: Shard) -> None:
     empty = Shard(shard.options)
     answer = ask(empty, "anybody", items=None)
-    assert answer == Response("anybody", [], "popular", shard.options.model, True, 3, -1)
+    assert answer == Response("anybody", [], "popular", shard.options.model, True, 0, -1, -1)
     assert ask(empty, "anybody", items=["item 0"]).items == []
 
 
@@ -118,10 +119,8 @@ def test_equal_scores_are_ordered_by_ratings_and_then_by_age() -> None:
 
 
 def test_the_answer_tells_what_it_knows_of() -> None:
-    shard = shard_of()
-    shard.offset = 100
-    answer = ask(shard)
-    assert (answer.partition, answer.offset) == (0, 99)
+    answer = shard_of().recommend(Request("likes"), as_of=AsOf(3, 99, 7))
+    assert (answer.partition, answer.offset, answer.journal) == (3, 99, 7)
 
 
 def test_an_arm_that_there_is_none_of_is_refused(shard: Shard) -> None:

@@ -37,11 +37,11 @@ def test_a_request_gets_its_answer() -> None:
         told = body(reply)
         assert told["ok"] is True
         assert [each["item"] for each in told["items"]] == ["i0", "i1"]
-        assert told["as_of"] == {"partition": 0, "offset": 2}
+        assert told["as_of"] == {"partition": 0, "offset": 2, "journal": 0}
         assert (reply.partition, reply.key, reply.headers) == (None, b"rater", [])
         assert abs(reply.timestamp / 1000 - time.time()) < 3600
         assert desk.codes == ["ok"]
-        assert desk.answerer.done() == {0: 1}
+        assert desk.done() == {0: 1}
 
     asyncio.run(scenario())
 
@@ -89,7 +89,7 @@ def test_a_bad_request_is_told_what_is_wrong(record: FakeRecord, told: str) -> N
         assert told in error["message"]
         assert len(error["message"]) < 300
         assert desk.codes == ["bad_request"]
-        assert desk.answerer.done() == {0: 1}
+        assert desk.done() == {0: 1}
 
     asyncio.run(scenario())
 
@@ -175,7 +175,7 @@ def test_a_request_that_can_have_no_reply_is_told_and_holds_nothing_back(
         desk.sent.fails = lambda topic: None
         await desk.ask(request(3))
         assert desk.codes == ["ok", NO_REPLY, NO_REPLY, "ok"]
-        assert desk.answerer.done() == {0: 4}
+        assert desk.done() == {0: 4}
 
     with caplog.at_level(logging.ERROR):
         asyncio.run(scenario())
@@ -195,7 +195,7 @@ def test_a_request_that_a_worker_which_ends_cannot_answer_comes_again(error: Exc
         await desk.take(request(1), request(2, n=0), request(3, headers=[("reply_to", b"a-replies")]))
         await desk.answerer.hand_over(60)
         assert desk.codes == ["ok"]
-        assert desk.answerer.done() == {0: 1}
+        assert desk.done() == {0: 1}
 
     asyncio.run(scenario())
 
@@ -357,9 +357,9 @@ def test_a_model_that_fails_is_told_as_an_internal_error(
     assert "offset 0 could not be answered" in caplog.text
 
 
-def test_a_request_on_the_wrong_partition_is_forwarded_once() -> None:
+def test_a_request_whose_replica_is_on_another_worker_is_forwarded_once() -> None:
     async def scenario() -> None:
-        desk, user = Desk(partitions=3), users_of(2, 3)[0]
+        desk, user = Desk(replicas=3), users_of(2, 3)[0]
         original = request(7, user, headers=[("correlation_id", b"\xff"), ("reply_to", b"a-replies")])
         original.key, original.timestamp = None, 12345
         assert await desk.ask(original) == []
@@ -374,34 +374,36 @@ def test_a_request_on_the_wrong_partition_is_forwarded_once() -> None:
         await desk.ask(again)
         (reply,) = desk.sent.to("a-replies")
         error = error_of(reply)
-        assert error["code"] == "wrong_partition"
+        assert (error["code"], error["retriable"]) == ("internal_error", True)
         assert reply.key is None
-        assert f"user '{user}' belongs to partition 2 of 3" in error["message"]
+        told = "partition 2 of the journal is not held here, although it was passed on once"
+        assert error["message"] == told
         assert len(desk.sent.all) == 2
+        assert desk.done() == {0: 9}
 
     asyncio.run(scenario())
 
 
-def test_a_request_that_cannot_be_forwarded_is_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_with_one_replica_any_user_is_answered_here() -> None:
     async def scenario() -> None:
-        desk = Desk(partitions=3)
+        desk = Desk(partitions=12)
+        replies = await desk.ask(*(request(each, user) for each, user in enumerate(users_of(7, 12))))
+        assert [body(each)["as_of"] for each in replies] == [{"partition": 7, "offset": -1, "journal": 0}] * 3
+        assert desk.sent.to(REQUESTS) == []
+
+    asyncio.run(scenario())
+
+
+def test_a_request_that_cannot_be_passed_on_is_told() -> None:
+    async def scenario() -> None:
+        desk = Desk(replicas=3)
         desk.sent.fails = lambda topic: ValueError("no") if topic == REQUESTS else None
-        (reply,) = await desk.ask(request(user=users_of(2, 3)[0]))
+        (reply,) = await desk.ask(request(0, users_of(2, 3)[0]))
         assert error_of(reply)["code"] == "internal_error"
-
-    asyncio.run(scenario())
-
-
-def test_a_request_whose_shard_is_not_here_goes_back() -> None:
-    async def scenario() -> None:
-        desk = Desk()
-        desk.shards.keep_only(())
-        record = request(5, headers=[("correlation_id", b"1")])
-        assert await desk.ask(record) == []
-        (again,) = desk.sent.to(REQUESTS)
-        assert (again.partition, again.key, again.value) == (0, record.key, record.value)
-        assert again.headers == list(record.headers)
-        assert desk.answerer.done() == {0: 6}
+        await desk.take(request(1, users_of(0, 3)[0], after=50))
+        await desk.answerer.hand_over(60)
+        assert [error_of(each)["code"] for each in desk.sent.to(RESPONSES)] == ["internal_error"] * 2
+        assert desk.done() == {0: 2}
 
     asyncio.run(scenario())
 
@@ -426,7 +428,7 @@ def test_each_of_many_requests_gets_one_reply(monkeypatch: pytest.MonkeyPatch) -
         replies = await asking
         assert sorted(each.headers[0][1] for each in replies) == sorted(each[0][1] for each in headers)
         assert most == 10
-        assert desk.answerer.done() == {0: 500}
+        assert desk.done() == {0: 500}
 
     asyncio.run(scenario())
 

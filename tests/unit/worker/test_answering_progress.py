@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,7 +11,6 @@ from hypothesis import strategies as st
 
 from recommender.messages.request_headers import WAITED
 from recommender.worker.progress import Progress
-from recommender.worker.transport.batch import Batch
 from tests.support.answering_setup import REQUESTS, RESPONSES, Desk, body, error_of, request
 from tests.support.doubles import few, until
 
@@ -37,17 +35,17 @@ def test_a_request_waits_for_what_it_wants_to_see() -> None:
         waiting.timestamp = now()
         await desk.take(waiting)
         await desk.ask(request(1))  # others do not wait for it
-        assert desk.answerer.done() == {0: 0}
+        assert desk.done() == {0: 0}
         desk.learn(2)
-        await desk.answerer.learned()
+        await desk.answers.learned()
         assert len(await desk.ask(request(2))) == 2
         desk.learn(1)
-        await desk.answerer.learned()
+        await desk.answers.learned()
         await until(lambda: len(desk.codes) == 3)
         told = body(desk.sent.to(RESPONSES)[-1])
         assert told["as_of"]["offset"] == 5
         assert "i5" in [each["item"] for each in told["items"]]
-        assert desk.answerer.done() == {0: 3}
+        assert desk.done() == {0: 3}
 
     asyncio.run(scenario())
 
@@ -61,7 +59,8 @@ def test_a_request_does_not_wait_for_ever() -> None:
         error = error_of(reply)
         assert (error["code"], error["retriable"]) == ("not_caught_up", True)
         assert error["message"] == (
-            "asked to answer after offset 3, but partition 0 has learned up to offset 2"
+            "asked to answer after offset 3 of ratings partition 0, but this worker has learned up to "
+            "offset 2 of it"
         )
 
     asyncio.run(scenario())
@@ -79,7 +78,7 @@ def test_the_wait_is_by_our_own_clock_whatever_the_request_says(behind: int | No
         assert gives_up.codes == ["not_caught_up"]
         assert waits.codes == []
         waits.learn(1)
-        await waits.answerer.learned()
+        await waits.answers.learned()
         await until(lambda: waits.codes)
         assert waits.codes == ["ok"]
 
@@ -127,7 +126,7 @@ def test_only_what_is_answered_without_a_hole_may_be_committed() -> None:
             desk.codes.clear()
             answers[place].set_result(None)
             await until(lambda: desk.codes)
-            assert desk.answerer.done() == {0: done}
+            assert desk.done() == {0: done}
 
     asyncio.run(scenario())
 
@@ -146,12 +145,12 @@ def test_requests_that_come_again_are_not_answered_again() -> None:
 def test_reading_starts_where_this_worker_or_the_group_got_to() -> None:
     async def scenario() -> None:
         desk = Desk()
-        assert desk.answerer.start_at(1, 70) == 70
+        assert desk.start_at(1, 70) == 70
         await desk.ask(request(0), request(1))
-        assert desk.answerer.start_at(0, 1) == 2
-        assert desk.answerer.start_at(0, 9) == 9
-        desk.answerer.keep_only({0})
-        assert desk.answerer.start_at(1, 5) == 5
+        assert desk.start_at(0, 1) == 2
+        assert desk.start_at(0, 9) == 9
+        desk.keep_only({0})
+        assert desk.start_at(1, 5) == 5
 
     asyncio.run(scenario())
 
@@ -168,41 +167,14 @@ def test_progress_equals_a_naive_search(order: list[int]) -> None:
     assert progress.done == 8
 
 
-def test_requests_that_were_lost_on_the_way_are_read_again() -> None:
-    async def scenario() -> None:
-        desk = Desk()
-        await desk.ask(request(0))
-        late: list[Any] = [request(3), request(4)]
-        await desk.answerer.take(Batch(REQUESTS, 0, late))
-        assert (desk.sought, desk.answerer.done()) == ([(0, 1)], {0: 1})
-        await desk.ask(request(1), request(2), *late)
-        assert len(desk.sent.to(RESPONSES)) == 5
-        assert (desk.sought, desk.answerer.done()) == ([(0, 1)], {0: 5})
-
-    asyncio.run(scenario())
-
-
-def test_requests_that_kafka_deleted_are_told(caplog: pytest.LogCaptureFixture) -> None:
-    async def scenario() -> None:
-        desk = Desk()
-        late: list[Any] = [request(7)]
-        await desk.answerer.take(Batch(REQUESTS, 0, late, position=0, begins=6))
-        await until(lambda: desk.answerer.done() == {0: 8})
-        assert desk.sought == []
-
-    asyncio.run(scenario())
-    (told,) = caplog.messages
-    assert told == f"{REQUESTS}[0]: offsets 0 to 5 were deleted from the log before they were answered"
-
-
 def test_where_to_read_on(caplog: pytest.LogCaptureFixture) -> None:
-    answerer = Desk(partitions=4).answerer
-    assert answerer.start_at(1, 0, 5, 9) == 5  # never seen
-    assert answerer.start_at(2, 7, 5, 9) == 7
-    assert answerer.start_at(2, 6, 5, 9) == 7  # further than what is committed
-    assert answerer.start_at(2, 8, 5, 9) == 8  # another worker got further meanwhile
+    desk = Desk(partitions=4)
+    assert desk.start_at(1, 0, 5, 9) == 5  # never seen
+    assert desk.start_at(2, 7, 5, 9) == 7
+    assert desk.start_at(2, 6, 5, 9) == 7  # further than what is committed
+    assert desk.start_at(2, 8, 5, 9) == 8  # another worker got further meanwhile
     assert caplog.messages == []
-    assert [answerer.start_at(partition, 3, 6, 9) for partition in (3, 3, 2)] == [6, 6, 8]
+    assert [desk.start_at(partition, 3, 6, 9) for partition in (3, 3, 2)] == [6, 6, 8]
     (told,) = caplog.messages
     assert told.startswith(f"{REQUESTS}[3]: offsets 3 to 5 were deleted")
 
@@ -210,10 +182,10 @@ def test_where_to_read_on(caplog: pytest.LogCaptureFixture) -> None:
 def test_a_request_topic_that_was_made_again_is_read_from_its_start(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    answerer = Desk(partitions=2).answerer
-    assert answerer.start_at(1, 50, 0, 60) == 50
-    assert answerer.start_at(1, 0, 0, 20) == 0
-    assert answerer.start_at(1, 0, 0, 20) == 0
+    desk = Desk(partitions=2)
+    assert desk.start_at(1, 50, 0, 60) == 50
+    assert desk.start_at(1, 0, 0, 20) == 0
+    assert desk.start_at(1, 0, 0, 20) == 0
     (told,) = caplog.messages
     assert told.startswith(f"{REQUESTS}[1] ends at offset 20, but was answered up to 50")
 
@@ -221,11 +193,11 @@ def test_a_request_topic_that_was_made_again_is_read_from_its_start(
 def test_without_a_committed_offset_old_requests_are_passed_over(caplog: pytest.LogCaptureFixture) -> None:
     async def scenario() -> None:
         desk = Desk(partitions=2)
-        assert desk.answerer.start_at(1, None, 3, 900, 700) == 700
-        assert desk.answerer.done() == {0: 0, 1: 700}
+        assert desk.start_at(1, None, 3, 900, 700) == 700
+        assert desk.done() == {0: 0, 1: 700}
         # A rebalance that leaves it here asks again.
-        assert desk.answerer.start_at(1, None, 3, 900, 800) == 700
-        assert desk.answerer.start_at(1, 20, 3, 900, None) == 700
+        assert desk.start_at(1, None, 3, 900, 800) == 700
+        assert desk.start_at(1, 20, 3, 900, None) == 700
 
     asyncio.run(scenario())
     (told,) = caplog.messages
@@ -236,23 +208,23 @@ def test_without_a_committed_offset_old_requests_are_passed_over(caplog: pytest.
 
 
 def test_where_all_is_young_nothing_is_said(caplog: pytest.LogCaptureFixture) -> None:
-    answerer = Desk(partitions=2).answerer
-    assert answerer.start_at(1, None, 3, 900, 3) == 3
+    desk = Desk(partitions=2)
+    assert desk.start_at(1, None, 3, 900, 3) == 3
     assert caplog.messages == []
 
 
 def test_a_time_from_the_future_shows_nothing(caplog: pytest.LogCaptureFixture) -> None:
     async def scenario() -> None:
         desk = Desk()
-        desk.answerer.keep_only(set())
-        desk.answerer.start_at(0, None, 0, 6, 0)
+        desk.keep_only(set())
+        desk.start_at(0, None, 0, 6, 0)
         times = [10**12, -1, 0, -600, 10**12, 10**12, -600]  # seconds from now; at the end one that is new
         records = [request(each) for each in range(len(times))]
         for record, seconds in zip(records, times, strict=True):
             record.timestamp = -1 if seconds == -1 else now() + 1000 * seconds
         await desk.take(*records)
         await until(lambda: len(desk.codes) == 5)
-        assert desk.answerer.done() == {0: 7}
+        assert desk.done() == {0: 7}
 
     asyncio.run(scenario())
     (told,) = caplog.messages
@@ -262,8 +234,8 @@ def test_a_time_from_the_future_shows_nothing(caplog: pytest.LogCaptureFixture) 
 def test_what_came_since_is_answered_whatever_its_time_is() -> None:
     async def scenario() -> None:
         desk = Desk()
-        desk.answerer.keep_only(set())
-        desk.answerer.start_at(0, None, 0, 1, 1)
+        desk.keep_only(set())
+        desk.start_at(0, None, 0, 1, 1)
         assert len(await desk.ask(request(1), request(2))) == 2
 
     asyncio.run(scenario())

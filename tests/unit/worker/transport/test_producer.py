@@ -76,10 +76,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def producer_of(client: Client, monkeypatch: pytest.MonkeyPatch) -> Any:
     app = faust.App("test", broker="kafka://nowhere:1", env_prefix="UNUSED_")
 
-    async def positions(assigned: Any) -> Any:
-        return {}
-
-    faust_transport.set_transport(app, "nowhere:1", positions)
+    faust_transport.set_transport(app, "nowhere:1")
     made = app.transport.create_producer()
     assert isinstance(made, Producer)
     holder = type("Inner", (), {"client": client})()
