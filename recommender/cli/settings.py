@@ -8,7 +8,6 @@ from rich.table import Table
 
 from recommender import settings as room
 
-
 #: The page of the documents, but for its table.
 PAGE = """# Settings
 
