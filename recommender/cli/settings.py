@@ -11,8 +11,8 @@ from recommender import settings as room
 #: The page of the documents, but for its table.
 PAGE = """# Settings
 
-Every setting is an environment variable; `recommender settings` shows the effective values and where they come from. A
-variable that starts with `RECOMMENDER_` and is not in this table is an error that suggests the nearest name.
+Every setting is an environment variable; `recommender settings` shows the effective values and where they come
+from. A variable that starts with `RECOMMENDER_` and is not in this table is an error that suggests the nearest name.
 
 | variable | default | unit | what it does |
 |---|---|---|---|
@@ -27,12 +27,16 @@ Options of a command, such as `recommender worker --model popular`, win over the
 """
 
 
+def _code(text: str) -> str:
+    return f"`{text}`" if text else ""
+
+
 def page() -> str:
     """The page of the documents that lists the settings."""
     return PAGE.format(
         rows="\n".join(
-            f"| `{each.variable}` | {f'`{each.default}`' if each.default else ''} | {each.unit} | {each.about}"
-            f"{' (L)' if each.learned else ''} |"
+            f"| `{each.variable}` | {_code(each.default)} | {each.unit} | "
+            f"{each.about}{' (L)' if each.learned else ''} |"
             for each in room.describe()
         )
     )
