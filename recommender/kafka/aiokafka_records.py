@@ -68,8 +68,8 @@ def read_past_errors(*unwrapped: str) -> None:
     ----------
     *unwrapped : str
         Topics whose records are left as the parser makes them: they know neither their topic nor their
-        partition. aiokafka turns each record into a named tuple of eleven fields, which takes ten times as long
-        as parsing it.
+        partition. aiokafka turns each record into a named tuple of eleven fields, which takes ten times as
+        long as parsing it.
     """
     _unwrapped.update(unwrapped)
     fetcher.MemoryRecords = FetchedBytes
