@@ -1,4 +1,4 @@
-"""Each batch says from where it was fetched, whatever aiokafka skips, loses or finds gone."""
+"""Each batch says from where it was fetched and up to where, whatever aiokafka passes over."""
 
 from __future__ import annotations
 
@@ -10,13 +10,7 @@ from typing import Any
 import faust
 import pytest
 from aiokafka.consumer.subscription_state import TopicPartitionState
-from aiokafka.errors import (
-    IllegalStateError,
-    KafkaConnectionError,
-    KafkaError,
-    NoOffsetForPartitionError,
-    OffsetOutOfRangeError,
-)
+from aiokafka.errors import IllegalStateError
 from aiokafka.structs import TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
@@ -29,12 +23,10 @@ from tests.support.doubles import FakeRecord
 HERE = TopicPartition("ratings", 0)
 
 
-class Kafka:
-    """aiokafka's consumer with one partition, whose log has a beginning and an end."""
+class Notes:
+    """aiokafka's notes of one partition that is assigned, as its consumer holds them."""
 
     def __init__(self) -> None:
-        self.begins, self.ends = 0, 1000
-        self.error: Exception | None = None
         self._fetcher = SimpleNamespace(_records={})
         self.assign()
 
@@ -50,73 +42,45 @@ class Kafka:
             raise IllegalStateError
         self.notes.seek(offset)
 
-    async def beginning_offsets(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
-        if self.error:
-            raise self.error
-        return dict.fromkeys(partitions, self.begins)
-
-    async def end_offsets(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
-        return dict.fromkeys(partitions, self.ends)
-
 
 class Thread:
-    """The thread under test, on such a consumer; what a fetch brings is said by the test."""
+    """The thread under test; what a fetch brings is said by the test."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.kafka: Any = Kafka()
-        self.fetched: Mapping[Any, list[Any]] | Exception = {}
-        self.again: list[TP] = []
-        #: Of which partitions records were taken, and for how many seconds they were waited for.
-        self.asked: list[tuple[set[TP], float]] = []
-        #: Cleared while a fetch shall wait.
-        self.arrives = asyncio.Event()
-        self.arrives.set()
+        self.kafka: Any = Notes()
+        self.fetched: Mapping[Any, list[Any]] = {}
 
         async def fetch(thread: Any, consumer: Any, partitions: set[TP], **limits: Any) -> Any:
-            self.asked.append((partitions, limits["timeout"]))
-            await self.arrives.wait()
-            if isinstance(self.fetched, Exception):
-                raise self.fetched
             return self.fetched
 
         async def nothing(*arguments: Any) -> None:
             pass
 
-        async def positions(partitions: Any) -> Any:
-            return {}
-
         monkeypatch.setattr(driver.AIOKafkaConsumerThread, "_fetch_records", fetch)
         monkeypatch.setattr(ConsumerThread, "_ensure_consumer", lambda thread: self.kafka)
         app = faust.App("test", broker="kafka://nowhere:1", env_prefix="UNUSED_")
-        faust_transport.set_transport(app, "nowhere:1", positions, bare=[HERE.topic])
+        faust_transport.set_transport(app, "nowhere:1")
         consumer: Any = app.transport.create_consumer(
             callback=nothing, on_partitions_revoked=nothing, on_partitions_assigned=nothing
         )
-        monkeypatch.setattr(type(consumer), "begin_again", lambda _, tp: self.again.append(tp))
         self.thread: Any = consumer._thread
 
-    async def fetch(self, *offsets: int) -> Batch | None:
+    async def fetch(self, *offsets: int, position: int | None = None) -> Batch | None:
         """What the agent gets of records with these offsets; aiokafka's own position moves on."""
         self.fetched = {HERE: [FakeRecord(each, b"") for each in offsets]} if offsets else {}
         if offsets:
             self.kafka.notes.seek(offsets[-1] + 1)
-        return await self._fetch()
-
-    async def fail(self, error: Exception) -> None:
-        """A fetch that fails."""
-        self.fetched = error
-        assert await self._fetch() is None
-
-    async def _fetch(self) -> Batch | None:
-        found = await self.thread._fetch_records(self.kafka, {HERE}, timeout=1.0)
+        if position is not None:
+            self.kafka.notes.seek(position)
+        found = await self.thread._fetch_records(self.kafka, {TP(*HERE)}, timeout=1.0)
         batches = found.get(HERE, [None])
         assert len(batches) == 1
         batch: Batch | None = batches[0]
         return batch
 
-    async def seek(self, offset: int) -> None:
-        """As at the start of reading."""
-        await self.thread._seek_wait(self.kafka, {TP(*HERE): offset})
+    async def read_again(self, offset: int) -> None:
+        """As at the start of reading, and where something was lost."""
+        await self.thread._read_again(HERE, offset)
 
 
 @pytest.fixture
@@ -129,21 +93,21 @@ def thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[Thread]:
     made.thread.thread_loop.close()
 
 
-def place(batch: Batch | None) -> tuple[int, int, int]:
+def span(batch: Batch | None) -> tuple[int, int]:
     assert batch is not None
-    return batch.position, batch.first_offset, batch.begins
+    assert batch.offset == batch.end - 1
+    return batch.begin, batch.end
 
 
-def test_a_batch_says_from_where_it_was_fetched(thread: Thread) -> None:
+def test_a_batch_begins_where_the_one_before_has_ended(thread: Thread) -> None:
     async def scenario() -> None:
-        await thread.seek(5)
+        await thread.read_again(5)
         assert await thread.fetch() is None
-        assert place(await thread.fetch(5, 6)) == (5, 5, 0)
-        assert place(await thread.fetch(9, 10)) == (7, 9, 0)
-        thread.kafka.notes.seek(20)  # passed over without a word: markers of transactions
-        assert place(await thread.fetch(20, 21)) == (11, 20, 0)
-        await thread.thread._read_again(HERE, 9)
-        assert place(await thread.fetch(9)) == (9, 9, 0)
+        assert span(await thread.fetch(5, 6)) == (5, 7)
+        assert span(await thread.fetch(9, 10)) == (7, 11)
+        assert span(await thread.fetch(20, 21)) == (11, 22)
+        await thread.read_again(9)
+        assert span(await thread.fetch(9)) == (9, 10)
 
     asyncio.run(scenario())
 
@@ -152,113 +116,39 @@ def test_what_is_no_record_comes_as_a_batch_without_any(thread: Thread) -> None:
     """Marks of transactions, and what was taken back: none of it may look like lag."""
 
     async def scenario() -> None:
-        await thread.seek(5)
-        thread.kafka.notes.seek(8)
-        batch = await thread.fetch()
+        await thread.read_again(5)
+        batch = await thread.fetch(position=8)
         assert batch is not None
-        assert (place(batch), batch.records, batch.end, batch.offset) == ((5, 8, 0), [], 8, 7)
+        assert (span(batch), batch.records, batch.timestamp) == ((5, 8), [], -1)
         assert await thread.fetch() is None
-        assert place(await thread.fetch(8)) == (8, 8, 0)
+        assert span(await thread.fetch(8)) == (8, 9)
         # Behind the records of one fetch.
-        thread.fetched = {HERE: [FakeRecord(9, b"")]}
-        thread.kafka.notes.seek(12)
-        batch = await thread._fetch()
-        assert batch is not None
-        assert (place(batch), batch.end) == ((9, 9, 0), 12)
-        assert place(await thread.fetch(12)) == (12, 12, 0)
-        # Nobody knows from where.
-        thread.kafka.assign()
-        thread.kafka.notes.seek(20)
-        assert await thread.fetch() is None
+        assert span(await thread.fetch(9, position=12)) == (9, 12)
+        assert span(await thread.fetch(12)) == (12, 13)
 
     asyncio.run(scenario())
 
 
-def test_what_comes_to_who_asked_before_a_seek_is_fetched_again(thread: Thread) -> None:
+def test_where_nobody_has_said_where_to_read_it_begins_with_the_first_record(thread: Thread) -> None:
     async def scenario() -> None:
-        await thread.seek(5)
-        thread.arrives.clear()
-        # Of two that wait, one is from before a rebalance, and nobody listens to it any more.
-        gone = asyncio.create_task(thread.fetch(7, 8))
-        await asyncio.sleep(0)
-        await thread.seek(7)
-        waits = asyncio.create_task(thread.fetch(7, 8))
-        await asyncio.sleep(0)
-        thread.arrives.set()
-        assert await gone is None
-        assert thread.kafka.notes.position == 7
-        assert place(await waits) == (7, 7, 0)
-        assert place(await thread.fetch(9)) == (9, 9, 0)
+        assert await thread.fetch(position=3) is None
+        assert span(await thread.fetch(3, 5)) == (3, 6)
 
     asyncio.run(scenario())
 
 
-def test_without_a_seek_nobody_knows(thread: Thread) -> None:
+def test_what_moves_away_is_no_error(thread: Thread) -> None:
     async def scenario() -> None:
-        assert place(await thread.fetch(3, 5)) == (3, 3, 0)
-        await thread.seek(6)
-        thread.kafka.assign()
-        assert place(await thread.fetch(8)) == (8, 8, 0)
-
-    asyncio.run(scenario())
-
-
-def test_after_an_error_nobody_knows(thread: Thread) -> None:
-    async def scenario() -> None:
-        await thread.seek(6)
-        with pytest.raises(KafkaError):
-            await thread.fail(KafkaError("corrupt"))
-        assert place(await thread.fetch(8)) == (8, 8, 0)
-
-    asyncio.run(scenario())
-
-
-def test_what_kafka_deleted_is_said(thread: Thread) -> None:
-    async def scenario() -> None:
-        await thread.seek(6)
-        thread.kafka.begins = 30
-        await thread.fail(OffsetOutOfRangeError({HERE: 6}))
-        assert thread.kafka.notes.position == 30
-        assert place(await thread.fetch(31)) == (6, 31, 30)
-        assert place(await thread.fetch(32))[:2] == (32, 32)
-
-    asyncio.run(scenario())
-
-
-def test_what_was_sought_or_moved_away_meanwhile_is_left_alone(thread: Thread) -> None:
-    async def scenario() -> None:
-        await thread.seek(60)
-        thread.kafka.begins = 30
-        await thread.fail(OffsetOutOfRangeError({HERE: 6}))
-        assert thread.kafka.notes.position == 60
-        thread.kafka.assign()
-        await thread.fail(OffsetOutOfRangeError({HERE: 6}))
-        await thread.fail(NoOffsetForPartitionError(HERE))
         await thread.thread._read_again(TopicPartition("ratings", 1), 6)
         assert not thread.kafka.notes.has_valid_position
-        await thread.seek(6)
-        thread.kafka.error = KafkaConnectionError("away")
-        await thread.fail(OffsetOutOfRangeError({HERE: 6}))
-        assert thread.kafka.notes.position == 6
+        await thread.read_again(6)
+        thread.kafka.assign()
+        assert await thread.fetch() is None
 
     asyncio.run(scenario())
 
 
-def test_a_log_that_ends_earlier_is_begun_again(thread: Thread) -> None:
-    async def scenario() -> None:
-        await thread.seek(2000)
-        await thread.fail(OffsetOutOfRangeError({HERE: 2000}))
-        assert thread.again == [TP(*HERE)]
-
-    thread.thread.parent_loop = SimpleNamespace(
-        call_soon_threadsafe=lambda function, *given: function(*given)
-    )
-    asyncio.run(scenario())
-
-
-def test_it_ends_without_a_word_while_a_fetch_waits_to_be_tried_again(
-    thread: Thread, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_ends_without_a_word_while_a_fetch_waits_to_be_tried_again(thread: Thread) -> None:
     ended = []
 
     async def stop() -> None:
@@ -274,29 +164,5 @@ def test_it_ends_without_a_word_while_a_fetch_waits_to_be_tried_again(
         thread.thread._consumer = thread.kafka
         await thread.thread.on_thread_stop()
         assert ended == [True]
-
-    asyncio.run(scenario())
-
-
-def test_requests_that_wait_are_taken_alone_every_other_time(thread: Thread) -> None:
-    async def scenario() -> None:
-        requests = TP("requests", 0)
-        both: set[TP] = {TP(*HERE), requests}
-        for there in ({}, {HERE: "records"}, {HERE: "records", requests: "more"}):
-            thread.kafka._fetcher._records = there
-            for _ in range(4):
-                await thread.thread._fetch_records(thread.kafka, both, timeout=1.0)
-        assert thread.asked == 8 * [(both, 1.0)] + 2 * [({requests}, 0.0), (both, 1.0)]
-
-    asyncio.run(scenario())
-
-
-def test_it_tells_that_requests_come(thread: Thread) -> None:
-    async def scenario() -> None:
-        await thread.fetch(1, 2)
-        assert not thread.thread._demand.lately
-        thread.fetched = {TopicPartition("requests", 0): [FakeRecord(1, b"")]}
-        await thread.thread._fetch_records(thread.kafka, {TP("requests", 0)}, timeout=1.0)
-        assert thread.thread._demand.lately
 
     asyncio.run(scenario())
