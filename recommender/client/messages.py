@@ -74,6 +74,7 @@ class _Answered(msgspec.Struct, frozen=True, gc=False):
     cold_start: bool
     as_of: _AsOf
     forced: bool = False
+    explained: bool = True
 
 
 _outcome = msgspec.json.Decoder(_Outcome).decode
@@ -202,6 +203,7 @@ def decode_response(value: bytes | None) -> Response:
         offset=wire.as_of.offset,
         journal=wire.as_of.journal,
         forced=wire.forced,
+        explained=wire.explained,
     )
 
 

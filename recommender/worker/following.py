@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +30,7 @@ class _Followed:
     held: HeldReplica
     follower: Follower
     running: asyncio.Task[None]
+    at_end: float
 
 
 class Following(Service):
@@ -118,16 +120,23 @@ class Following(Service):
         followed = self._followed.get(partition)
         return None if followed is None else followed.follower
 
+    def note(self, partition: int) -> None:
+        """Take note of whether a replica is at the end of the journal, now that it has learned."""
+        followed = self._followed.get(partition)
+        if followed is not None and not followed.follower.lag:
+            followed.at_end = time.monotonic()
+
     def behind(self, seconds: float) -> str | None:
-        """In words, which replica is behind the end of the journal by more than so many seconds, if any."""
+        """In words, which replica has not been at the end of the journal for so many seconds, if any."""
         if not self._wanted <= set(self._followed):
             return "the journal is not followed yet"
         for followed in self._followed.values():
             replica, follower = followed.held.replica, followed.follower
             if not followed.held.caught_up:
                 return f"{replica} is followed to its end first: {follower.lag} records are left"
-            if follower.lag_seconds > seconds:
-                return f"{replica} is followed with {follower.lag_seconds:.0f} s of delay"
+            delay = time.monotonic() - followed.at_end
+            if follower.lag and delay > seconds:
+                return f"{replica} has not been followed to its end for {delay:.0f} s: {follower.lag} records are left"
         return None
 
     async def _hold(self, partition: int) -> None:
@@ -135,7 +144,7 @@ class Following(Service):
         target = LearningTarget(held, self._learner)
         follower = Follower(target, self._options, self._identify, allow_gap=self._allow_gap)
         running = asyncio.create_task(follower.run())
-        self._followed[partition] = _Followed(held, follower, running)
+        self._followed[partition] = _Followed(held, follower, running, time.monotonic())
         catching_up = asyncio.create_task(follower.catch_up())
         await asyncio.wait([running, catching_up], return_when=asyncio.FIRST_COMPLETED)
         if running.done():
@@ -175,6 +184,7 @@ class Following(Service):
                 if followed.running.done() and not self.should_stop:
                     self._end(followed.running)
                 await self._learner.rest(followed.held)
+                self.note(followed.held.replica.partition)
                 # Back to its checkpoint after a rating that could not be learned, and at the end again.
                 if not followed.held.caught_up and not followed.follower.lag:
                     followed.held.caught_up = True

@@ -7,14 +7,15 @@ import json
 from typing import Any
 
 from recommender.experiments.log_join import JoinedLogs
+from recommender.ingest.batch_decoder import BatchDecoder
 from recommender.ingest.ingest import Ingest, unread_letter
-from recommender.messages.ratings import RatingDecoder
+from recommender.journal.rule import Rule
 from recommender.messages.records import Outgoing
 from recommender.messages.refusals import Kind
 from recommender.messages.unreadable import Unreadable
 from recommender.shard.feedback import Feedback
 from tests.support.answering_setup import REQUESTS, RESPONSES, Desk, error_of, request
-from tests.support.doubles import FakeRecord, rating_records, rating_value, until
+from tests.support.doubles import FakeRecord, rating_value, until
 
 CAUSE = "a header's name is not UTF-8"
 
@@ -49,7 +50,7 @@ def test_its_dead_letter() -> None:
 
 
 def test_nothing_of_it_is_a_rating_and_its_neighbours_are() -> None:
-    ingest = Ingest("ratings", RatingDecoder(0.5, 5.0))
+    ingest = Ingest("ratings", BatchDecoder(0.5, 5.0))
     records: list[Any] = [
         FakeRecord(0, rating_value("u", "a")),
         unreadable("ratings", 3, first=1),
@@ -99,15 +100,8 @@ def test_a_request_that_cannot_be_buried_is_not_committed_past() -> None:
 
 
 def test_the_report_counts_it_as_bad() -> None:
-    joined = JoinedLogs(1, Feedback.parse("graded:4"))
-    ratings: list[Any] = [
-        *rating_records([]),
-        unreadable("ratings", 4),
-        FakeRecord(5, rating_value("u", "a")),
-    ]
-    joined.take_ratings(0, ratings)
+    joined = JoinedLogs([Rule("journal")], 1, Feedback.parse("graded:4"))
     logged: list[Any] = [unreadable("log", 2), FakeRecord(3, json.dumps({}).encode(), topic="log")]
     joined.take_recommendations(0, logged)
-    assert [(each.records, each.bad, each.offset) for each in joined.ratings] == [(2, 1, 6)]
     assert [(each.records, each.bad, each.offset) for each in joined.recommendations] == [(2, 2, 4)]
-    assert joined.ratings[0].note == f"ratings[0] offset 4: {CAUSE}"
+    assert joined.recommendations[0].note == f"log[0] offset 2: {CAUSE}"

@@ -15,9 +15,10 @@ import pytest
 from recommender import settings
 from recommender.checkpoints.identity import Identity
 from recommender.checkpoints.store import CheckpointMismatch, CheckpointStore
+from recommender.history.rows import Rows
 from recommender.journal.replica import Replica
 from recommender.journal.rules import rule_of
-from recommender.messages.ratings import Rating, Rows
+from recommender.messages.ratings import Rating
 from recommender.retraining import handover
 from recommender.retraining.handover import Handover, HandoverError, Offer, Terms, obstacle, replaced_by
 from recommender.retraining.log_replay import LogPassError

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recommender.ingest.batch_decoder import BatchDecoder
 from recommender.ingest.ingest import Ingest, Ingested
 from recommender.journal import outbox
 from recommender.journal.block import Source, head_of
 from recommender.journal.errors import SourceShorter
 from recommender.journal.rule import Rule
 from recommender.journal.writer import JournalWriter
-from recommender.messages.ratings import RatingDecoder
 from recommender.messages.records import Outgoing
 from recommender.worker import ingesting
 from recommender.worker.ingesting import Ingestor
@@ -58,7 +58,7 @@ class Worker:
         self.followed = 0
         self.writer = JournalWriter(self.journal, self._read_again, rules=self._rules)
         self.ingestor = Ingestor(
-            Ingest("ratings", RatingDecoder(0.5, 5.0)),
+            Ingest("ratings", BatchDecoder(0.5, 5.0)),
             self.writer,
             self.sent.together,
             topic_id=TOPIC,

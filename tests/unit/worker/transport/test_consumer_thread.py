@@ -1,9 +1,9 @@
-"""Each batch says from where it was fetched and up to where, whatever aiokafka passes over."""
+"""Batches say from where to where they were fetched, and nothing is committed but what we say."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,7 +15,7 @@ from aiokafka.structs import TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from recommender.worker.transport import faust_transport
+from recommender.worker.transport import consumer_thread, faust_transport
 from recommender.worker.transport.batch import Batch
 from recommender.worker.transport.consumer_thread import ConsumerThread
 from tests.support.doubles import FakeRecord
@@ -23,32 +23,26 @@ from tests.support.doubles import FakeRecord
 HERE = TopicPartition("ratings", 0)
 
 
-class Notes:
-    """aiokafka's notes of one partition that is assigned, as its consumer holds them."""
+class Client:
+    """aiokafka's own notes of one partition, as the thread reads them."""
 
     def __init__(self) -> None:
-        self._fetcher = SimpleNamespace(_records={})
-        self.assign()
-
-    def assign(self) -> None:
-        """A new assignment: aiokafka's notes are new too."""
-        notes = {HERE: TopicPartitionState(None)}
-        self.notes = notes[HERE]
-        assignment = SimpleNamespace(state_value=notes.get)
+        self.state = TopicPartitionState(None)
+        assignment = SimpleNamespace(state_value={HERE: self.state}.get)
         self._subscription = SimpleNamespace(subscription=SimpleNamespace(assignment=assignment))
 
     def seek(self, tp: TopicPartition, offset: int) -> None:
         if tp != HERE:
             raise IllegalStateError
-        self.notes.seek(offset)
+        self.state.seek(offset)
 
 
-class Thread:
-    """The thread under test; what a fetch brings is said by the test."""
+class Reader:
+    """A thread of Faust's consumer on such notes; what a fetch brings is said by the test."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.kafka: Any = Notes()
-        self.fetched: Mapping[Any, list[Any]] = {}
+        self.client: Any = Client()
+        self.fetched: dict[Any, list[Any]] = {}
 
         async def fetch(thread: Any, consumer: Any, partitions: set[TP], **limits: Any) -> Any:
             return self.fetched
@@ -57,98 +51,72 @@ class Thread:
             pass
 
         monkeypatch.setattr(driver.AIOKafkaConsumerThread, "_fetch_records", fetch)
-        monkeypatch.setattr(ConsumerThread, "_ensure_consumer", lambda thread: self.kafka)
+        monkeypatch.setattr(ConsumerThread, "_ensure_consumer", lambda thread: self.client)
         app = faust.App("test", broker="kafka://nowhere:1", env_prefix="UNUSED_")
-        faust_transport.set_transport(app, "nowhere:1")
-        consumer: Any = app.transport.create_consumer(
+        faust_transport.set_transport(app, "nowhere:1", HERE.topic)
+        self.consumer: Any = app.transport.create_consumer(
             callback=nothing, on_partitions_revoked=nothing, on_partitions_assigned=nothing
         )
-        self.thread: Any = consumer._thread
+        self.thread: Any = getattr(self.consumer, "_thread")  # noqa: B009
 
-    async def fetch(self, *offsets: int, position: int | None = None) -> Batch | None:
-        """What the agent gets of records with these offsets; aiokafka's own position moves on."""
+    async def fetch(self, *offsets: int, position: int = 0) -> Batch | None:
+        """The batch of records with these offsets; aiokafka's own position moves on, at least behind them."""
         self.fetched = {HERE: [FakeRecord(each, b"") for each in offsets]} if offsets else {}
-        if offsets:
-            self.kafka.notes.seek(offsets[-1] + 1)
-        if position is not None:
-            self.kafka.notes.seek(position)
-        found = await self.thread._fetch_records(self.kafka, {TP(*HERE)}, timeout=1.0)
-        batches = found.get(HERE, [None])
+        self.client.state.seek(max([position, *(each + 1 for each in offsets)]))
+        batches = (await self.thread._fetch_records(self.client, {HERE}, timeout=1.0)).get(HERE, [None])
         assert len(batches) == 1
         batch: Batch | None = batches[0]
         return batch
 
-    async def read_again(self, offset: int) -> None:
-        """As at the start of reading, and where something was lost."""
-        await self.thread._read_again(HERE, offset)
-
 
 @pytest.fixture
-def thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[Thread]:
-    async def make() -> Thread:
-        return Thread(monkeypatch)
+def reader(monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
+    async def make() -> Reader:
+        return Reader(monkeypatch)
 
     made = asyncio.run(make())
     yield made
     made.thread.thread_loop.close()
 
 
-def span(batch: Batch | None) -> tuple[int, int]:
+def place(batch: Batch | None) -> tuple[int, int, list[int]]:
     assert batch is not None
-    assert batch.offset == batch.end - 1
-    return batch.begin, batch.end
+    return batch.begin, batch.end, [record.offset for record in batch.records]
 
 
-def test_a_batch_begins_where_the_one_before_has_ended(thread: Thread) -> None:
+def test_a_batch_says_from_where_to_where_it_was_fetched(reader: Reader) -> None:
     async def scenario() -> None:
-        await thread.read_again(5)
-        assert await thread.fetch() is None
-        assert span(await thread.fetch(5, 6)) == (5, 7)
-        assert span(await thread.fetch(9, 10)) == (7, 11)
-        assert span(await thread.fetch(20, 21)) == (11, 22)
-        await thread.read_again(9)
-        assert span(await thread.fetch(9)) == (9, 10)
+        assert place(await reader.fetch(5, 6)) == (5, 7, [5, 6])
+        # Behind the last record there are marks of transactions.
+        assert place(await reader.fetch(9, 10, position=13)) == (7, 13, [9, 10])
+        assert place(await reader.fetch(20)) == (13, 21, [20])
+        await reader.thread._read_again(HERE, 9)
+        assert place(await reader.fetch(9)) == (9, 10, [9])
 
     asyncio.run(scenario())
 
 
-def test_what_is_no_record_comes_as_a_batch_without_any(thread: Thread) -> None:
+def test_what_is_no_record_comes_as_a_batch_without_any(reader: Reader) -> None:
     """Marks of transactions, and what was taken back: none of it may look like lag."""
 
     async def scenario() -> None:
-        await thread.read_again(5)
-        batch = await thread.fetch(position=8)
+        await reader.thread._read_again(HERE, 5)
+        assert await reader.fetch(position=5) is None
+        batch = await reader.fetch(position=8)
+        assert place(batch) == (5, 8, [])
         assert batch is not None
-        assert (span(batch), batch.records, batch.timestamp) == ((5, 8), [], -1)
-        assert await thread.fetch() is None
-        assert span(await thread.fetch(8)) == (8, 9)
-        # Behind the records of one fetch.
-        assert span(await thread.fetch(9, position=12)) == (9, 12)
-        assert span(await thread.fetch(12)) == (12, 13)
+        assert (batch.offset, batch.timestamp) == (7, -1)
+        assert await reader.fetch(position=8) is None
+        assert place(await reader.fetch(8)) == (8, 9, [8])
 
     asyncio.run(scenario())
 
 
-def test_where_nobody_has_said_where_to_read_it_begins_with_the_first_record(thread: Thread) -> None:
-    async def scenario() -> None:
-        assert await thread.fetch(position=3) is None
-        assert span(await thread.fetch(3, 5)) == (3, 6)
-
-    asyncio.run(scenario())
+def test_a_partition_that_moved_away_is_not_sought(reader: Reader) -> None:
+    asyncio.run(reader.thread._read_again(TopicPartition("ratings", 7), 3))
 
 
-def test_what_moves_away_is_no_error(thread: Thread) -> None:
-    async def scenario() -> None:
-        await thread.thread._read_again(TopicPartition("ratings", 1), 6)
-        assert not thread.kafka.notes.has_valid_position
-        await thread.read_again(6)
-        thread.kafka.assign()
-        assert await thread.fetch() is None
-
-    asyncio.run(scenario())
-
-
-def test_it_ends_without_a_word_while_a_fetch_waits_to_be_tried_again(thread: Thread) -> None:
+def test_it_ends_without_a_word_while_a_fetch_waits_to_be_tried_again(reader: Reader) -> None:
     ended = []
 
     async def stop() -> None:
@@ -160,9 +128,29 @@ def test_it_ends_without_a_word_while_a_fetch_waits_to_be_tried_again(thread: Th
         await fetch
 
     async def scenario() -> None:
-        thread.kafka.stop = stop
-        thread.thread._consumer = thread.kafka
-        await thread.thread.on_thread_stop()
+        reader.client.stop = stop
+        reader.thread._consumer = reader.client
+        await reader.thread.on_thread_stop()
         assert ended == [True]
 
     asyncio.run(scenario())
+
+
+def test_faust_commits_nothing_and_remembers_nothing(reader: Reader) -> None:
+    tp = TP("ratings", 0)
+    reader.consumer._acked[tp] = [1, 2, 3]
+    assert asyncio.run(reader.consumer.commit()) is False
+    # Faust drops a batch that lies before this note, which it takes after a seek back, too.
+    reader.consumer._read_offset[tp] = 99
+    assert reader.consumer._read_offset[tp] is None
+
+
+def test_a_thread_that_answers_nobody_has_not_committed(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> None:
+        asked: Any = SimpleNamespace(
+            call_thread=lambda method, offsets: asyncio.Event().wait(), _commit_offsets=None, crashed=False
+        )
+        assert await ConsumerThread.commit_offsets(asked, {TP("ratings", 0): 1}) is False
+
+    monkeypatch.setattr(consumer_thread, "COMMIT_SECONDS", -0.99)
+    asyncio.run(run())
