@@ -11,7 +11,8 @@ from recommender import settings as room
 #: The page of the documents, but for its table.
 PAGE = """# Settings
 
-Every setting is an environment variable; `recommender settings` shows the effective values and where they come from. A
+Every setting is an environment variable; `recommender settings` shows the effective values and where they \
+come from. A
 variable that starts with `RECOMMENDER_` and is not in this table is an error that suggests the nearest name.
 
 | variable | default | unit | what it does |

@@ -136,7 +136,8 @@ class Following(Service):
                 return f"{replica} is followed to its end first: {follower.lag} records are left"
             delay = time.monotonic() - followed.at_end
             if follower.lag and delay > seconds:
-                return f"{replica} has not been followed to its end for {delay:.0f} s: {follower.lag} records are left"
+                left = f"{follower.lag} records are left"
+                return f"{replica} has not been followed to its end for {delay:.0f} s: {left}"
         return None
 
     async def _hold(self, partition: int) -> None:
