@@ -213,6 +213,7 @@ class _Parts:
             self.client_options,
             self._identify(names.journal),
             app.refuse,
+            self.answers.learned,
             allow_gap=allow_gap,
         )
         self.metrics.following = self.following
