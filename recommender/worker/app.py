@@ -271,6 +271,7 @@ class _Parts:
             max_age=config.request_max_age,
             start_at=self._start_at,
             take=self._take_requests,
+            passed=self.answerer.passed,
             revoked=self._requests_revoked,
             assigned=self._requests_assigned,
         )
