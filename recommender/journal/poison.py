@@ -8,12 +8,11 @@ same ratings, and nothing about them has to be remembered.
 from __future__ import annotations
 
 import logging
-import traceback
 
 import numpy as np
 
 from recommender.history.id_table import ITEM, USER
-from recommender.messages.ratings import Rows
+from recommender.history.rows import Rows
 from recommender.shard.shard import Shard
 from recommender.shard.state import Arrays
 
@@ -68,5 +67,6 @@ def copied(shard: Shard) -> Arrays:
 
 
 def last_line(error: Exception) -> str:
-    """The last line of an exception's traceback."""
-    return "".join(traceback.format_exception_only(error)).strip().splitlines()[-1]
+    """An exception in one line: its name, and the last line of what it says."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[-1]}" if lines else type(error).__name__
