@@ -25,8 +25,8 @@ class Written(NamedTuple):
     offset: int
 
 
-#: What an answer must know of: a rating that was written, an offset of the user's partition of the ratings, or one
-#: of the journal as ``{"journal": offset}``.
+#: What an answer must know of: a rating that was written, an offset of the user's partition of the ratings,
+#: or one of the journal as ``{"journal": offset}``.
 After = int | Written | Mapping[str, int]
 
 

@@ -22,7 +22,8 @@ class Rows(NamedTuple):
     times : float64 array
         In seconds; NaN where the producer did not say.
     plain : bool array
-        Where this is False nothing is known yet: `recommender.messages.ratings.RatingDecoder.decode` has to look at the record.
+        Where this is False nothing is known yet: `recommender.messages.ratings.RatingDecoder.decode` has to
+        look at the record.
     """
 
     text: NDArray[np.uint8]

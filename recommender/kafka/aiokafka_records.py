@@ -67,8 +67,9 @@ def read_past_errors(*unwrapped: str) -> None:
     Parameters
     ----------
     *unwrapped : str
-        Topics whose records are left as the parser makes them: they know neither their topic nor their partition.
-        aiokafka turns each record into a named tuple of eleven fields, which takes ten times as long as parsing.
+        Topics whose records are left as the parser makes them: they know neither their topic nor their
+        partition. aiokafka turns each record into a named tuple of eleven fields, which takes ten times as
+        long as parsing it.
     """
     _unwrapped.update(unwrapped)
     fetcher.MemoryRecords = FetchedBytes

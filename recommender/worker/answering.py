@@ -102,6 +102,12 @@ class Answerer:
             task.add_done_callback(self._tasks.discard)
             await asyncio.sleep(0)
 
+    def passed(self, partition: int, offset: int) -> None:
+        """All of a partition below an offset was taken; marks of transactions are no lag."""
+        progress = self.progress.get(partition)
+        if progress is not None and progress.current:
+            progress.next = max(progress.next, offset)
+
     async def hand_over(self, within: float) -> None:
         """Settle all that is under way, because partitions are about to move or the worker stops.
 

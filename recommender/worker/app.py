@@ -213,6 +213,7 @@ class _Parts:
             self.client_options,
             self._identify(names.journal),
             app.refuse,
+            self.answers.learned,
             allow_gap=allow_gap,
         )
         self.metrics.following = self.following
@@ -270,6 +271,7 @@ class _Parts:
             max_age=config.request_max_age,
             start_at=self._start_at,
             take=self._take_requests,
+            passed=self.answerer.passed,
             revoked=self._requests_revoked,
             assigned=self._requests_assigned,
         )

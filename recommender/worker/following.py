@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +49,8 @@ class Following(Service):
         The journal's topic as it is now; called in a thread.
     refuse : function
         Told of an error that a person has to fix, before this ends.
+    caught_up : function
+        Called when a replica may answer again that had to go back to its checkpoint.
     allow_gap : bool
         Go on where the journal has lost blocks.
     """
@@ -62,13 +64,14 @@ class Following(Service):
         options: Mapping[str, Any],
         identify: Callable[[], Finding],
         refuse: Callable[[RecommenderError], None],
+        caught_up: Callable[[], Awaitable[None]],
         *,
         allow_gap: bool = False,
     ) -> None:
         super().__init__()
         self._replicas, self._learner = replicas, learner
         self._options, self._identify, self._refuse = options, identify, refuse
-        self._allow_gap = allow_gap
+        self._caught_up, self._allow_gap = caught_up, allow_gap
         self._followed: dict[int, _Followed] = {}
         self._wanted: set[int] = {0} if replicas.partitions == 1 else set()
         self._change = asyncio.Event()
@@ -136,7 +139,8 @@ class Following(Service):
                 return f"{replica} is followed to its end first: {follower.lag} records are left"
             delay = time.monotonic() - followed.at_end
             if follower.lag and delay > seconds:
-                return f"{replica} has not been followed to its end for {delay:.0f} s: {follower.lag} records are left"
+                left = f"{follower.lag} records are left"
+                return f"{replica} has not been followed to its end for {delay:.0f} s: {left}"
         return None
 
     async def _hold(self, partition: int) -> None:
@@ -188,6 +192,7 @@ class Following(Service):
                 # Back to its checkpoint after a rating that could not be learned, and at the end again.
                 if not followed.held.caught_up and not followed.follower.lag:
                     followed.held.caught_up = True
+                    await self._caught_up()
 
     def _end(self, running: asyncio.Task[None]) -> None:
         try:

@@ -99,7 +99,6 @@ class Node:
     followers: list[Follower] = field(init=False)
     writer: JournalWriter = field(init=False)
     running: list[asyncio.Task[None]] = field(default_factory=list)
-    tell: Callable[[], object] = lambda: None
 
     def __post_init__(self) -> None:
         self.rules = [Rule(self.journal, each, self.partitions) for each in range(self.partitions)]
@@ -117,7 +116,6 @@ class Node:
     async def take(self, followed: Followed) -> None:
         """Learn."""
         self.rated += listed(followed.rows)
-        self.tell()
         if hasattr(self, "writer"):
             self.writer.followed()
 
@@ -219,11 +217,10 @@ def run(scenario: Callable[[], Awaitable[Any]], seconds: float = 60.0) -> Any:
 
 
 async def _main(broker: str, journal: str, sizes: list[int]) -> None:
-    """Follow to the end, then write; a line for all that counts then."""
     async with running(broker, journal) as node:
         await node.caught_up()
-        node.tell = lambda: print(len(node.rated), flush=True)
-        await node.write(sizes, pause=0.01)
+        print("begins", *node.rules[0].sources.values(), flush=True)
+        await node.write(sizes, pause=0.03)
         print("done", flush=True)
 
 

@@ -25,7 +25,7 @@ def partitions(request: pytest.FixtureRequest) -> int:
 @pytest.fixture
 def journal(kafka: str, topic_prefix: str, partitions: int) -> str:
     topics = Topics(topic_prefix)
-    ensure(kafka, topics, journal_partitions=partitions)
+    ensure(kafka, topics, partitions, journal_partitions=partitions)
     return topics.journal
 
 
@@ -124,7 +124,7 @@ def test_blocks_that_are_thrown_away_or_doubled(
 
 @pytest.mark.parametrize("partitions", [1], indirect=True)
 def test_writers_that_are_killed_in_the_middle(kafka: str, journal: str) -> None:
-    sizes = [2500, 1500]
+    sizes = [5000, 3000]
     command = [sys.executable, "-m", "tests.integration.journal_nodes", kafka, journal, *map(str, sizes)]
 
     for _ in range(3):

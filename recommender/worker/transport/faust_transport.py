@@ -34,7 +34,8 @@ def set_transport(app: AppT, broker: str, unwrapped: str) -> None:
     broker : str
         Bootstrap servers, separated by commas.
     unwrapped : str
-        The topic whose records come as the client's parser makes them, see `recommender.kafka.aiokafka_records`.
+        The topic whose records come as the client's parser makes them, see
+        `recommender.kafka.aiokafka_records`.
     """
     aiokafka_records.read_past_errors(unwrapped)
     app.transport = cast(Any, Transport)(urls(broker), app)

@@ -1,8 +1,8 @@
-"""The private names of libraries that this project touches, with why; a test for each looks whether it is there.
+"""The private names of libraries that this project touches, with why; a test looks whether each is there.
 
-Everything that changes or looks into Faust and aiokafka is in this package, in `recommender.kafka.aiokafka_records`
-and, for kafka-python, in `recommender.kafka`. A new version of a library may do away with any of these names
-without a word: the test then says which.
+Everything that changes or looks into Faust and aiokafka is in this package and in
+`recommender.kafka.aiokafka_records`; what concerns kafka-python is in `recommender.kafka`. A new version of a
+library may do away with any of these names without a word: the test then says which.
 """
 
 from __future__ import annotations

@@ -178,9 +178,9 @@ def test_kinds_are_few_and_can_be_labels() -> None:
     assert all(each.value.replace("_", "").isalpha() for each in Kind)
 
 
-def test_the_readme_lists_them() -> None:
-    readme = (Path(__file__).parents[3] / "README.md").read_text("utf-8")
-    assert [each for each in Kind if f"`{each.value}`" not in readme] == []
+def test_the_page_of_the_contracts_lists_them() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "contracts.md").read_text("utf-8")
+    assert [each for each in Kind if f"`{each.value}`" not in page] == []
 
 
 @few

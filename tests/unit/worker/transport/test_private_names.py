@@ -1,4 +1,4 @@
-"""The private names of libraries that are touched: each is still there, and none is touched that is not listed."""
+"""Private names of libraries: each that is touched is still there, and none is touched that is not listed."""
 
 from __future__ import annotations
 
