@@ -8,12 +8,12 @@ from rich.table import Table
 
 from recommender import settings as room
 
-
 #: The page of the documents, but for its table.
 PAGE = """# Settings
 
-Every setting is an environment variable; `recommender settings` shows the effective values and where they come from. A
-variable that starts with `RECOMMENDER_` and is not in this table is an error that suggests the nearest name.
+Every setting is an environment variable; `recommender settings` shows the effective values and where they
+come from. A variable that starts with `RECOMMENDER_` and is not in this table is an error that suggests the
+nearest name.
 
 | variable | default | unit | what it does |
 |---|---|---|---|
@@ -30,13 +30,12 @@ Options of a command, such as `recommender worker --model popular`, win over the
 
 def page() -> str:
     """The page of the documents that lists the settings."""
-    return PAGE.format(
-        rows="\n".join(
-            f"| `{each.variable}` | {f'`{each.default}`' if each.default else ''} | {each.unit} | {each.about}"
-            f"{' (L)' if each.learned else ''} |"
-            for each in room.describe()
-        )
-    )
+    return PAGE.format(rows="\n".join(map(_row, room.describe())))
+
+
+def _row(each: room.Described) -> str:
+    default, mark = f"`{each.default}`" if each.default else "", " (L)" if each.learned else ""
+    return f"| `{each.variable}` | {default} | {each.unit} | {each.about}{mark} |"
 
 
 @click.command()
