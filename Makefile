@@ -39,10 +39,11 @@ chaos: $(STAMP) ## Kill workers under load and prove that nothing is lost: make 
 nightly: $(STAMP) ## Play 100,000 random histories of the journal: HISTORIES=n for more or fewer
 	HISTORIES=$(or $(HISTORIES),100000) $(BIN)/python -m pytest -n 4 tests/unit/journal/test_rule_simulation.py
 
-lint: $(STAMP) ## Check style and types
+lint: $(STAMP) ## Check style, types and the order of the rooms
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 format: $(STAMP) ## Put the code into shape
 	$(BIN)/ruff check --fix .

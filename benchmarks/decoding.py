@@ -18,7 +18,7 @@ from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBat
 from benchmarks.contest import Goal, Metric, Options, Outcome, Turn, Values, compete
 from benchmarks.serialization import events
 from recommender.ingest import rating_json
-from recommender.messages.ratings import RatingDecoder
+from recommender.ingest.batch_decoder import BatchDecoder
 from recommender.worker.learning import CHUNK
 
 PLAIN = "plain"
@@ -81,7 +81,7 @@ def _contestants() -> Iterator[tuple[str, Callable[[Row], bytes], Callable[[int]
     )
 
 
-def turn_of(batches: Sequence[bytes], decoder: RatingDecoder) -> Turn:
+def turn_of(batches: Sequence[bytes], decoder: BatchDecoder) -> Turn:
     """A turn that decodes the ratings of all batches."""
 
     def turn() -> Values:
@@ -109,7 +109,7 @@ def _batch(values: Sequence[bytes], headers: Sequence[Headers]) -> bytes:
 def run(options: Options) -> list[Outcome]:
     """Measure all habits on the same ratings."""
     rows = events(options.size(60_000, 5_000))
-    decoder = RatingDecoder(0.5, 5.0)
+    decoder = BatchDecoder(0.5, 5.0)
     rating_json.warm()
     outcome = Outcome("decoding", "One rating, as it may be written", PLAIN, [METRIC])
     turns = []

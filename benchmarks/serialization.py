@@ -20,7 +20,7 @@ from benchmarks.contest import Metric, Options, Outcome, Turn, Values, compete
 from benchmarks.data import ML_100K, Log
 from recommender.client.messages import encode_rating
 from recommender.ingest import rating_json
-from recommender.messages.ratings import RatingDecoder
+from recommender.ingest.batch_decoder import BatchDecoder
 from recommender.worker.learning import CHUNK
 
 OURS = "ours: JSON, typed and validated, in batches"
@@ -83,7 +83,7 @@ class Fetched(msgspec.Struct):
 def in_batches(rows: Sequence[tuple[str, str, float, int]]) -> Turn:
     """A turn of ours, as the worker decodes: a run of records at once, into arrays."""
     records = [Fetched(encode_rating(*row)) for row in rows]
-    decoder = RatingDecoder(0.5, 5.0)
+    decoder = BatchDecoder(0.5, 5.0)
     rating_json.warm()
 
     def turn() -> Values:
@@ -119,7 +119,7 @@ def run(options: Options) -> list[Outcome]:
     outcome = Outcome("serialization", "One rating", OURS, METRICS, notes=[NOTE])
     turns = [
         (OURS, in_batches(rows)),
-        ("ours: one by one", measure(lambda row: encode_rating(*row), RatingDecoder(0.5, 5.0).decode, rows)),
+        ("ours: one by one", measure(lambda row: encode_rating(*row), BatchDecoder(0.5, 5.0).decode, rows)),
         ("JSON, standard library", measure(lambda each: json.dumps(each).encode(), json.loads, plain)),
         ("JSON, orjson", measure(orjson.dumps, orjson.loads, plain)),
         ("JSON, msgspec untyped", measure(msgspec.json.Encoder().encode, msgspec.json.decode, plain)),

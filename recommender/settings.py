@@ -63,8 +63,8 @@ class Settings:
     )
     journal_partitions: int = _setting(
         1,
-        "partitions of the journal that `recommender topics` creates: more than one only if what is learned does "
-        "not fit into one worker's memory, as it costs quality",
+        "partitions of the journal that `recommender topics` creates: more than one only if what is learned "
+        "does not fit into one worker's memory, as it costs quality",
         low=1,
         high=256,
     )

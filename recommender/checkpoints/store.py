@@ -137,7 +137,7 @@ class CheckpointStore:
         return self.storage.place(name)
 
     def header_at(self, partition: int, offset: int) -> dict[str, Any] | None:
-        """The header of the checkpoint at an offset; None if there is none that can be read.
+        """The header of the checkpoint at an offset; None if there is none, or it is known to be damaged.
 
         Raises
         ------
@@ -145,7 +145,7 @@ class CheckpointStore:
             The place cannot be reached.
         """
         name = self._name(partition, offset)
-        if name not in self.names(partition):
+        if name in self._damaged or name not in self.names(partition):
             return None
         try:
             with self.storage.open(name) as file, file_format.opened(file) as arrays:

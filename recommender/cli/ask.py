@@ -189,6 +189,10 @@ def _notes(response: Response) -> list[str]:
         whose = "the user" if response.user is not None else "the item"
         what = "the popular items" if response.model == "popular" else f"what {response.model} expects"
         notes.append(f"Cold start: no rating of {whose} is known, so these are {what}.")
+    elif response.user is None and response.model == "popular":
+        notes.append(f"Arm {response.arm} does not know what is alike, so these are the popular items.")
+    if not response.explained:
+        notes.append(f"Arm {response.arm} has no reasons to give, so the list comes without.")
     if not response.items:
         notes.append("There is nothing to recommend.")
     return notes

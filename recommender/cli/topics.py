@@ -26,8 +26,8 @@ def topics(
 ) -> None:
     """Create the topics that are missing and check those that exist.
 
-    Topics may have any number of partitions, and get more while workers run; only that of the journal is fixed
-    for good. A journal that is compacted or expires is an error.
+    Topics may have any number of partitions, and get more while workers run; only that of the journal is
+    fixed for good. A journal that is compacted or expires is an error.
     """
     if check and (partitions, replication, journal_partitions) != (None, None, None):
         raise click.UsageError("--check creates nothing: it goes without numbers of partitions and copies")

@@ -60,9 +60,8 @@ def after(value: Any) -> int | dict[str, int]:
     else:
         return integer("after", value, 0)
     if set(given) not in ({"partition", "offset"}, {"journal"}):
-        raise ValueError(
-            f"after must have partition and offset, or journal alone, got {', '.join(map(str, given)) or 'nothing'}"
-        )
+        names = ", ".join(map(str, given)) or "nothing"
+        raise ValueError(f"after must have partition and offset, or journal alone, got {names}")
     return {name: integer(f"after[{name!r}]", each, 0) for name, each in given.items()}
 
 

@@ -153,8 +153,8 @@ class Client:
             Never recommend these.
         include_rated : bool
         after : Written, int or mapping, optional
-            Answer only once this is learned: what `rate` has returned, an offset of the user's partition of the
-            ratings, or ``{"journal": offset}`` with an offset of the journal, as `as_of` of a response names it.
+            Answer only once this is learned: what `rate` has returned, an offset of the user's partition of
+            the ratings, or ``{"journal": offset}`` with an offset of the journal, as a response names it.
         arm : str, optional
             Answer with this arm of an experiment, whatever the user's own is.
         timeout : float

@@ -25,8 +25,8 @@ class Written(NamedTuple):
     offset: int
 
 
-#: What an answer must know of: a rating that was written, an offset of the user's partition of the ratings, or one
-#: of the journal as ``{"journal": offset}``.
+#: What an answer must know of: a rating that was written, an offset of the user's partition of the ratings,
+#: or one of the journal as ``{"journal": offset}``.
 After = int | Written | Mapping[str, int]
 
 
@@ -74,6 +74,7 @@ class _Answered(msgspec.Struct, frozen=True, gc=False):
     cold_start: bool
     as_of: _AsOf
     forced: bool = False
+    explained: bool = True
 
 
 _outcome = msgspec.json.Decoder(_Outcome).decode
@@ -202,6 +203,7 @@ def decode_response(value: bytes | None) -> Response:
         offset=wire.as_of.offset,
         journal=wire.as_of.journal,
         forced=wire.forced,
+        explained=wire.explained,
     )
 
 

@@ -26,7 +26,7 @@ class Progress:
     offset : int
         The next to read.
     records, bad, late : int
-        Read; not understood or in the wrong partition; too far out of order.
+        Read; not understood; too far out of order.
     frontier, first, last : float
         Event times in seconds: what lateness is counted from, the earliest and the latest.
     note : str

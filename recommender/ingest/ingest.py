@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender.messages.ratings import MAX_TIMESTAMP, BadMessage, Rating, RatingDecoder, Rows
+from recommender.history.rows import Rows
+from recommender.ingest.batch_decoder import BatchDecoder
+from recommender.messages.ratings import MAX_TIMESTAMP, BadMessage, Rating
 from recommender.messages.records import Outgoing, Record
 from recommender.messages.refusals import BAD_MESSAGE_CLASS, LEARN_FAILED_CLASS, Kind, Refusal
 from recommender.messages.unreadable import Unreadable
@@ -49,12 +51,12 @@ class Ingest:
     Parameters
     ----------
     topic : str
-    decoder : RatingDecoder
+    decoder : BatchDecoder
     clock : function
         Seconds since 1970: when a rating was given if neither it nor its record says so.
     """
 
-    def __init__(self, topic: str, decoder: RatingDecoder, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, topic: str, decoder: BatchDecoder, clock: Callable[[], float] = time.time) -> None:
         self.topic = topic
         self._decoder = decoder
         self._clock = clock

@@ -36,9 +36,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from recommender.history.rows import Rows
 from recommender.journal import block_kernels, sharding
 from recommender.journal.block_kernels import HEADER_BYTES, MAX_ROW_BYTES, MAX_ROWS, MAX_SPAN
-from recommender.messages.ratings import Rows
 
 MAGIC = b"RJB1"
 #: Bytes of a block at most. A topic takes a record and some 100 bytes around it of 1 MiB by default.

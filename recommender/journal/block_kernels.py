@@ -255,7 +255,7 @@ def pack(text, spans, ratings, times, offsets, keep, first, last, begin, end, he
     Parameters
     ----------
     text, spans, ratings, times : arrays
-        Of `recommender.messages.ratings.Rows`.
+        Of `recommender.history.rows.Rows`.
     offsets : int64 array
         Ascending.
     keep : bool array

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from recommender.history.rows import Rows
 from recommender.journal.block import MAGIC, Head, head_of
 from recommender.journal.block_kernels import (
     HEADER_BYTES,
@@ -20,7 +21,6 @@ from recommender.journal.block_kernels import (
     ROW_BYTES,
 )
 from recommender.journal.errors import BlockError
-from recommender.messages.ratings import Rows
 
 RATING = 0
 #: Kinds of rows that are reserved for events that are no ratings.

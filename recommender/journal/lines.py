@@ -10,8 +10,9 @@ import orjson
 from numpy.typing import NDArray
 
 from recommender.history.id_table import ITEM, USER
+from recommender.history.rows import Rows
 from recommender.journal.block_reader import Block
-from recommender.messages.ratings import MAX_TIMESTAMP, Rows
+from recommender.messages.ratings import MAX_TIMESTAMP
 
 
 def block_line(offset: int, timestamp: int, block: Block) -> bytes:

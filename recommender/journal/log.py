@@ -18,7 +18,7 @@ FETCH_BYTES = 4 << 20
 WAIT_MILLISECONDS = 500
 #: How long a question may take before the broker counts as gone.
 ANSWER_SECONDS = 5.0
-#: In so many turns of the event loop a consumer that was unsubscribed has ended its fetches.
+#: In so many turns of the event loop a consumer from which its partition was taken has ended its fetches.
 TURNS = 10
 
 
@@ -170,7 +170,8 @@ class JournalLog:
         consumer, asker, self._consumer, self._asker = self._consumer, self._asker, None, None
         if consumer is not None:
             # A fetch that fails waits a moment before the next, and aiokafka's `stop` is cancelled with it.
-            consumer.unsubscribe()
+            # Not `unsubscribe`: a consumer that has only just been assigned something breaks.
+            consumer.assign([])
             for _ in range(TURNS):
                 await asyncio.sleep(0)
         stopping = [asyncio.create_task(each.stop()) for each in (consumer, asker) if each is not None]

@@ -12,7 +12,7 @@ import logging
 import numpy as np
 
 from recommender.history.id_table import ITEM, USER
-from recommender.messages.ratings import Rows
+from recommender.history.rows import Rows
 from recommender.shard.shard import Shard
 from recommender.shard.state import Arrays
 

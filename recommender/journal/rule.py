@@ -20,15 +20,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from recommender.history.rows import Rows
 from recommender.journal import rule_kernels
 from recommender.journal.block import HEADER, Source, head_of
 from recommender.journal.block_kernels import HEADER_BYTES, ROW_BYTES
-from recommender.journal.block_reader import fault_of
+from recommender.journal.block_reader import fault_of, read
 from recommender.journal.errors import BlockError, JournalReplaced
 from recommender.journal.records import Record, offsets_of
 from recommender.journal.rule_kernels import DONE, NEW_SOURCE, NUMBERS, POSITION
 from recommender.journal.source_table import SourceTable
-from recommender.messages.ratings import Rows
 
 State = dict[str, NDArray[Any]]
 
@@ -67,6 +67,8 @@ class Followed(NamedTuple):
         What counts, in the journal's order. Ratings are float32, as the journal has them.
     applied : dict of Source to int
         Up to which offset each source is applied now, of those that moved.
+    records : sequence of Record
+        Those that were followed.
     outcomes : uint8 array, shape (records,)
         What became of each block: `PASSED`, `APPLIED`, `CUT`, `DUPLICATE` or `AHEAD` of
         `recommender.journal.rule_kernels`.
@@ -78,9 +80,19 @@ class Followed(NamedTuple):
 
     rows: Rows
     applied: dict[Source, int]
+    records: Sequence[Record]
     outcomes: NDArray[np.uint8]
     taken: NDArray[np.int32]
     error: BlockError | None
+
+    def origin(self, row: int) -> tuple[Source, int]:
+        """The source of a row, and its offset there."""
+        ends = np.cumsum(self.taken)
+        place = int(np.searchsorted(ends, row, side="right"))
+        record = self.records[place]
+        block = read(record.value, "journal", 0, record.offset)
+        # Of a block that is cut the last rows count.
+        return block.head.source, int(block.offsets[row - int(ends[place])])
 
 
 class Rule:
@@ -195,7 +207,8 @@ class Rule:
             times.view(np.float64),
             np.ones(count, np.bool_),
         )
-        return Followed(rows, self._sources.moved(before), outcomes[:done], taken[:done], error)
+        moved = self._sources.moved(before)
+        return Followed(rows, moved, records[:done], outcomes[:done], taken[:done], error)
 
     def _follow_all(
         self,

@@ -153,7 +153,7 @@ def follow(
     digest : uint64 array, shape (1,)
         Changed: the running hash.
     spans, ratings, times : arrays
-        Written: the rows, as `recommender.messages.ratings.Rows` has them; numbers as integers of the same
+        Written: the rows, as `recommender.history.rows.Rows` has them; numbers as integers of the same
         bytes.
     outcomes : uint8 array, shape (blocks,)
         Written: what became of each block.

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recommender.compiled import kernel
-from recommender.messages.ratings import Rows
+from recommender.history.rows import Rows
 
 _SEED, _M = 0x9747B28C, 0x5BD1E995
 _LOW = 0xFFFFFFFF

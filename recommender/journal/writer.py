@@ -10,11 +10,11 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from recommender.history.rows import Rows
 from recommender.journal.block import Packer, Source
 from recommender.journal.lanes import Lane
 from recommender.journal.outbox import Acknowledged, Outbox, Send
 from recommender.journal.rule import Rule
-from recommender.messages.ratings import Rows
 
 logger = logging.getLogger(__name__)
 
@@ -129,7 +129,7 @@ class JournalWriter:
         end : int
             One past the last.
         rows : Rows
-            The ratings; those that are not plain are passed over.
+            The ratings; those that are not plain are passed over. The others have times.
         offsets : int64 array
             The source offset of each row, ascending.
 
@@ -138,6 +138,11 @@ class JournalWriter:
         bool
             False where not all of it was sent: it was sent before, or it will be read again, or somebody
             else owns the source now.
+
+        Raises
+        ------
+        ValueError
+            A row cannot be written, see `Packer.pack`.
         """
         async with self._outbox.order:
             lane = self._lanes.get(source)

@@ -1,7 +1,7 @@
 """What aiokafka's consumer makes of fetched bytes: records, and a way past what cannot be read.
 
-This and `recommender.worker.transport.unwrapped_records` are all that is changed in how it reads. Its fetcher
-looks both classes up under these names when a fetch comes back.
+This is all that is changed in how it reads. Its fetcher looks both classes up under these names when a fetch
+comes back.
 """
 
 from __future__ import annotations
@@ -49,11 +49,28 @@ class Records(PartitionRecords):
 
     def _unpack_records(self) -> Iterator[Any]:
         aborted = self._aborted_transactions if self._isolation_level == READ_COMMITTED else ()
-        for record in unpack(self, self._tp, self._records.data, aborted, PARSER):
+        records = unpack(self, self._tp, self._records.data, aborted, PARSER)
+        if self._tp.topic in _unwrapped:
+            yield from records
+            return
+        for record in records:
             yield record if record.__class__ is Unreadable else self._consumer_record(self._tp, record)
 
 
-def read_past_errors() -> None:
-    """Let aiokafka's consumers in this process read so."""
+#: Topics whose records are left as they were parsed.
+_unwrapped: set[str] = set()
+
+
+def read_past_errors(*unwrapped: str) -> None:
+    """Let aiokafka's consumers in this process read so.
+
+    Parameters
+    ----------
+    *unwrapped : str
+        Topics whose records are left as the parser makes them: they know neither their topic nor their
+        partition. aiokafka turns each record into a named tuple of eleven fields, which takes ten times as
+        long as parsing it.
+    """
+    _unwrapped.update(unwrapped)
     fetcher.MemoryRecords = FetchedBytes
     fetcher.PartitionRecords = Records

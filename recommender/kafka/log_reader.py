@@ -124,6 +124,11 @@ class LogReader:
         self._consumer.assign([self._here])
         self._consumer.seek(self._here, offset)
 
+    def turn_to(self, topic: str, partition: int, offset: int) -> None:
+        """Read on from an offset of a partition; if that comes next, without fetching it again."""
+        if self._here != TopicPartition(topic, partition) or self.position != offset:
+            self.start(topic, partition, offset)
+
     @property
     def position(self) -> int:
         """The offset from which is read next."""

@@ -8,16 +8,10 @@ MessagePack. Unknown fields are ignored, so that producers may be ahead of the w
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
 from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
-from recommender.ingest import rating_json
-from recommender.ingest.header_names import telling
-from recommender.messages.content_types import HEADER as CONTENT_TYPE
 from recommender.messages.content_types import Headers as Headers
 from recommender.messages.content_types import content_type, is_msgpack
 from recommender.messages.refusals import BadMessage as BadMessage
@@ -56,40 +50,6 @@ class Rating(NamedTuple):
     timestamp: float | None
 
 
-class Rows(NamedTuple):
-    """Many ratings as arrays.
-
-    Attributes
-    ----------
-    text : uint8 array
-        UTF-8, in which the ids stand.
-    spans : int64 array, shape (ratings, 4)
-        Where in the text the user begins and ends, then the item.
-    ratings : float64 array
-        NaN withdraws.
-    times : float64 array
-        In seconds; NaN where the producer did not say.
-    plain : bool array
-        Where this is False nothing is known yet: `RatingDecoder.decode` has to look at the record.
-    """
-
-    text: NDArray[np.uint8]
-    spans: NDArray[np.int64]
-    ratings: NDArray[np.float64]
-    times: NDArray[np.float64]
-    plain: NDArray[np.bool_]
-
-    def part(self, first: int, last: int) -> Rows:
-        """The rows from `first` on, below `last`."""
-        rows = slice(first, last)
-        return Rows(self.text, self.spans[rows], self.ratings[rows], self.times[rows], self.plain[rows])
-
-    def ids(self, column: int) -> list[str]:
-        """The users (column 0) or the items (2) as text; empty where nothing is known."""
-        text = self.text.tobytes()
-        return [text[begin:end].decode() for begin, end in self.spans[:, column : column + 2].tolist()]
-
-
 class RatingDecoder:
     """Decodes and validates ratings.
 
@@ -103,7 +63,7 @@ class RatingDecoder:
 
     def __init__(self, low: float, high: float, *, skips: bool = False) -> None:
         self.skips = skips
-        self._scale = float(low), float(high)
+        self.scale = float(low), float(high)
         value: Any = Annotated[float, msgspec.Meta(ge=low, le=high)]
         if skips:
             value |= Literal["skip"]
@@ -148,37 +108,6 @@ class RatingDecoder:
         if item.__class__ is int or len(item) > SURE_CHARACTERS:
             item = identifier(item, "$.item")
         return Rating(user, item, 0.0 if wire.rating == SKIP else wire.rating, wire.timestamp)
-
-    def read(self, records: Sequence[Any], apart: Collection[str] = ()) -> Rows:
-        """The plain ones of many records at once, as most producers write them.
-
-        Parameters
-        ----------
-        records : sequence
-            With a `value` and `headers` each.
-        apart : collection of str, optional
-            Headers whose records are not plain, because they mean something to whoever asks.
-        """
-        values = [record.value for record in records]
-        count = len(values)
-        try:
-            joined = bytearray().join(values)
-        except TypeError:  # some are null
-            values = [value or b"" for value in values]
-            joined = bytearray().join(values)
-        text = np.frombuffer(joined, np.uint8)
-        lengths = np.fromiter(map(len, values), np.int64, count)
-        plain = lengths <= MAX_RATING_BYTES
-        plain &= ~telling(
-            records,
-            lambda name: name in apart or name.lower() == CONTENT_TYPE,
-            lambda pair: pair[0] in apart or is_msgpack(pair[1]),
-        )
-        rows = Rows(text, np.empty((count, 4), np.int64), np.empty(count), np.empty(count), plain)
-        limits = (*self._scale, self.skips, float(MAX_TIMESTAMP), MAX_ID_BYTES)
-        rating_json.read_all(text, np.cumsum(lengths), *limits, rows.spans, rows.ratings, rows.times, plain)
-        text.flags.writeable = False  # whoever reads on has kernels for one kind
-        return rows
 
 
 def header(headers: Headers, *names: str) -> bytes | None:

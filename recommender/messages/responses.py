@@ -57,6 +57,8 @@ class Response(NamedTuple):
         The last offset of the journal that was followed.
     forced : bool
         The request named the arm, so it says nothing about whom an experiment gave that arm.
+    explained : bool
+        False where reasons were asked for and the model has none.
     """
 
     user: str | None
@@ -68,6 +70,7 @@ class Response(NamedTuple):
     offset: int
     journal: int
     forced: bool = False
+    explained: bool = True
 
     def encode(self) -> bytes:
         """The response as it goes out."""
@@ -92,6 +95,8 @@ class Response(NamedTuple):
         }
         if self.forced:
             body["forced"] = True
+        if not self.explained:
+            body["explained"] = False
         return orjson.dumps(body)
 
 

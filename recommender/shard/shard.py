@@ -16,7 +16,8 @@ from recommender.history.catalog import Catalog, register_bytes
 from recommender.history.events import Events
 from recommender.history.history import History
 from recommender.history.id_table import joined
-from recommender.messages.ratings import Rating, Rows
+from recommender.history.rows import Rows
+from recommender.messages.ratings import Rating
 from recommender.messages.requests import Request
 from recommender.messages.responses import Response
 from recommender.models import registry

@@ -27,6 +27,10 @@ UNDER_WAY = 1000
 NO_REPLY = "no_reply"
 
 
+class NotBuriedError(Exception):
+    """What cannot be read did not reach the dead letters, so nothing may be committed past it."""
+
+
 class Answerer:
     """Answers requests that come over Kafka.
 
@@ -98,6 +102,12 @@ class Answerer:
             task.add_done_callback(self._tasks.discard)
             await asyncio.sleep(0)
 
+    def passed(self, partition: int, offset: int) -> None:
+        """All of a partition below an offset was taken; marks of transactions are no lag."""
+        progress = self.progress.get(partition)
+        if progress is not None and progress.current:
+            progress.next = max(progress.next, offset)
+
     async def hand_over(self, within: float) -> None:
         """Settle all that is under way, because partitions are about to move or the worker stops.
 
@@ -121,6 +131,9 @@ class Answerer:
             asked = RequestHeaders.of(record)
             identity = asked.identity
             code, response = await self._reply(record, asked, started)
+        except NotBuriedError as error:
+            logger.error("%s[%d] offset %d cannot go to the dead letters: %s", *place(record), error)
+            return  # it is open, so it comes again when a worker starts
         except Exception as error:
             if has_ended(error):
                 return  # it is open, so it comes again when a worker is there
@@ -140,7 +153,10 @@ class Answerer:
         """Send the reply; its code, and the recommendations for a user that it took there."""
         if isinstance(record, Unreadable):
             logger.warning("%s; it goes to the dead letters", record)
-            await self._bury(record)
+            try:
+                await self._bury(record)
+            except Exception as error:
+                raise NotBuriedError(str(error)) from error
             if not asked.correlation:
                 return "unreadable", None  # nobody could tell whose reply it is
         target = Target(self._responses_topic)

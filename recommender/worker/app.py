@@ -12,6 +12,7 @@ from typing import Any
 import aiokafka.codec
 import faust
 import kafka.codec
+from aiokafka.errors import KafkaError
 from faust.app.base import BootStrategy
 from faust.types import TP
 from mode.types import ServiceT
@@ -20,6 +21,7 @@ from recommender import settings
 from recommender.checkpoints.store import CheckpointStore, Identity
 from recommender.errors import RecommenderError
 from recommender.experiments.log_writer import LogWriter
+from recommender.ingest.batch_decoder import BatchDecoder
 from recommender.ingest.dead_letters import LesserLetters
 from recommender.ingest.ingest import Ingest, unread_letter
 from recommender.journal.block import Source
@@ -33,7 +35,6 @@ from recommender.kafka import access, codecs, topics
 from recommender.kafka.admin import security_options
 from recommender.kafka.plain_clients import client_options
 from recommender.kafka.topics import Finding, Topics
-from recommender.messages.ratings import RatingDecoder
 from recommender.models import registry
 from recommender.settings import Settings
 from recommender.shard.options import ShardOptions, learned_settings, logs_recommendations
@@ -70,7 +71,9 @@ HANDOVER_LOOK_INTERVAL = 5.0
 LETTER_LOOK_INTERVAL = 5.0
 #: How long what is under way may take when partitions are about to move or the worker stops, in seconds.
 HAND_OVER_SECONDS = 2.0
-#: A worker that is further behind the end of the journal is not ready, in seconds.
+#: Between two attempts to find out where to begin, while the broker is away, in seconds.
+RETRY_SECONDS = 0.5
+#: A worker that has not been at the end of the journal for so long is not ready, in seconds.
 READY_LAG_SECONDS = 30.0
 
 
@@ -148,7 +151,7 @@ def create_app(
     logs = logs_recommendations(config)
     found = {each.topic: each for each in _inspect(config, names, logs=logs)}
     app = WorkerApp(config.group, **{**faust_options(config), **faust_settings})
-    faust_transport.set_transport(app, config.broker)
+    faust_transport.set_transport(app, config.broker, names.ratings)
     worker = _Parts(app, config, names, options, found, rebuild=rebuild, allow_gap=allow_gap)
     worker.wire(logs=logs)
     return app
@@ -210,6 +213,7 @@ class _Parts:
             self.client_options,
             self._identify(names.journal),
             app.refuse,
+            self.answers.learned,
             allow_gap=allow_gap,
         )
         self.metrics.following = self.following
@@ -225,7 +229,7 @@ class _Parts:
         )
         send_all = bulk_sender(app, self.sizes, {names.dead_letters: LesserLetters()})
         feedback = options.feedback
-        decoder = RatingDecoder(feedback.low, feedback.high, skips=feedback.skips)
+        decoder = BatchDecoder(feedback.low, feedback.high, skips=feedback.skips)
         self.ingestor = Ingestor(
             Ingest(names.ratings, decoder),
             self.writer,
@@ -267,6 +271,7 @@ class _Parts:
             max_age=config.request_max_age,
             start_at=self._start_at,
             take=self._take_requests,
+            passed=self.answerer.passed,
             revoked=self._requests_revoked,
             assigned=self._requests_assigned,
         )
@@ -291,6 +296,7 @@ class _Parts:
 
     async def _learned(self, held: HeldReplica, followed: Followed) -> None:
         self.metrics.followed(followed)
+        self.following.note(held.replica.partition)
         self.writer.followed()
         await self.answers.learned()
 
@@ -309,7 +315,11 @@ class _Parts:
         """Say so where ratings expired that nobody had read; transactions' marks are no loss."""
         tp = TP(self.names.ratings, source.partition)
         consumer: Any = self.app.consumer
-        begins = (await consumer.spans([tp]))[tp].begins
+        try:
+            begins = (await consumer.spans([tp]))[tp].begins
+        except (KafkaError, TimeoutError) as error:
+            logger.debug("cannot find out why %s[%d] has a gap: %r", *tp, error)
+            return
         if begins > first:
             logger.warning(
                 "%s[%d]: offsets %d to %d expired before they were read; they are not learned",
@@ -324,7 +334,14 @@ class _Parts:
     async def _begin_ratings(self, partitions: set[int]) -> None:
         """Begin to ingest partitions that were assigned, from where they are in the journal."""
         consumer: Any = self.app.consumer
-        spans = await consumer.spans([TP(self.names.ratings, partition) for partition in partitions])
+        tps = [TP(self.names.ratings, partition) for partition in sorted(partitions)]
+        while True:
+            try:
+                spans = await consumer.spans(tps)
+                break
+            except (KafkaError, TimeoutError) as error:
+                logger.debug("cannot find out where to begin: %r", error)
+                await asyncio.sleep(RETRY_SECONDS)
         try:
             starts = await self.ingestor.begin({tp.partition: span for tp, span in spans.items()})
         except RecommenderError as error:

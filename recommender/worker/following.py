@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Mapping
+import time
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,7 @@ class _Followed:
     held: HeldReplica
     follower: Follower
     running: asyncio.Task[None]
+    at_end: float
 
 
 class Following(Service):
@@ -47,6 +49,8 @@ class Following(Service):
         The journal's topic as it is now; called in a thread.
     refuse : function
         Told of an error that a person has to fix, before this ends.
+    caught_up : function
+        Called when a replica may answer again that had to go back to its checkpoint.
     allow_gap : bool
         Go on where the journal has lost blocks.
     """
@@ -60,13 +64,14 @@ class Following(Service):
         options: Mapping[str, Any],
         identify: Callable[[], Finding],
         refuse: Callable[[RecommenderError], None],
+        caught_up: Callable[[], Awaitable[None]],
         *,
         allow_gap: bool = False,
     ) -> None:
         super().__init__()
         self._replicas, self._learner = replicas, learner
         self._options, self._identify, self._refuse = options, identify, refuse
-        self._allow_gap = allow_gap
+        self._caught_up, self._allow_gap = caught_up, allow_gap
         self._followed: dict[int, _Followed] = {}
         self._wanted: set[int] = {0} if replicas.partitions == 1 else set()
         self._change = asyncio.Event()
@@ -118,16 +123,24 @@ class Following(Service):
         followed = self._followed.get(partition)
         return None if followed is None else followed.follower
 
+    def note(self, partition: int) -> None:
+        """Take note of whether a replica is at the end of the journal, now that it has learned."""
+        followed = self._followed.get(partition)
+        if followed is not None and not followed.follower.lag:
+            followed.at_end = time.monotonic()
+
     def behind(self, seconds: float) -> str | None:
-        """In words, which replica is behind the end of the journal by more than so many seconds, if any."""
+        """In words, which replica has not been at the end of the journal for so many seconds, if any."""
         if not self._wanted <= set(self._followed):
             return "the journal is not followed yet"
         for followed in self._followed.values():
             replica, follower = followed.held.replica, followed.follower
             if not followed.held.caught_up:
                 return f"{replica} is followed to its end first: {follower.lag} records are left"
-            if follower.lag_seconds > seconds:
-                return f"{replica} is followed with {follower.lag_seconds:.0f} s of delay"
+            delay = time.monotonic() - followed.at_end
+            if follower.lag and delay > seconds:
+                left = f"{follower.lag} records are left"
+                return f"{replica} has not been followed to its end for {delay:.0f} s: {left}"
         return None
 
     async def _hold(self, partition: int) -> None:
@@ -135,7 +148,7 @@ class Following(Service):
         target = LearningTarget(held, self._learner)
         follower = Follower(target, self._options, self._identify, allow_gap=self._allow_gap)
         running = asyncio.create_task(follower.run())
-        self._followed[partition] = _Followed(held, follower, running)
+        self._followed[partition] = _Followed(held, follower, running, time.monotonic())
         catching_up = asyncio.create_task(follower.catch_up())
         await asyncio.wait([running, catching_up], return_when=asyncio.FIRST_COMPLETED)
         if running.done():
@@ -175,9 +188,11 @@ class Following(Service):
                 if followed.running.done() and not self.should_stop:
                     self._end(followed.running)
                 await self._learner.rest(followed.held)
+                self.note(followed.held.replica.partition)
                 # Back to its checkpoint after a rating that could not be learned, and at the end again.
                 if not followed.held.caught_up and not followed.follower.lag:
                     followed.held.caught_up = True
+                    await self._caught_up()
 
     def _end(self, running: asyncio.Task[None]) -> None:
         try:

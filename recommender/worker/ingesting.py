@@ -118,12 +118,15 @@ class Ingestor:
 
     def committable(self) -> dict[int, int]:
         """Up to which offset each partition is in the journal."""
-        found = {}
-        for source, offset in self._writer.committable().items():
-            # What comes after the last record is none: it needs no block, and is no lag.
-            after, end = self._passed.get(source.partition, (-1, -1))
-            found[source.partition] = max(offset, end) if offset == after else offset
-        return found
+        committable = self._writer.committable()
+        return {
+            source.partition: self._past(source.partition, offset) for source, offset in committable.items()
+        }
+
+    def _past(self, partition: int, offset: int) -> int:
+        """Past an offset and what is known to be no record behind it: that needs no block, and is no lag."""
+        after, end = self._passed.get(partition, (-1, -1))
+        return max(offset, end) if offset == after else offset
 
     async def take(self, batch: Batch) -> None:
         """Write a partition's records into the journal; returns when all of it is on its way.
@@ -161,8 +164,10 @@ class Ingestor:
             if not await self._append(source, run):
                 return
         after = self._writer.next_offset(source)
-        if after is not None and (batch.records or batch.begin <= after):
-            self._passed[batch.partition] = after, batch.end
+        if after is not None:
+            past = self._past(batch.partition, after)
+            if batch.records or batch.begin <= past:
+                self._passed[batch.partition] = after, max(past, batch.end)
 
     async def _append(self, source: Source, run: _Run) -> bool:
         offsets = np.fromiter((record.offset for record in run.records), np.int64, len(run.records))

@@ -52,6 +52,9 @@ class RequestConsumer(Service, ConsumerRebalanceListener):
         Says from which offset a partition that was assigned is read; None if it cannot be answered yet.
     take : function
         Begins to answer consecutive records of a partition.
+    passed : function
+        Told up to which offset a partition was read: what comes after its last record is none, as the marks
+        of transactions are.
     revoked : function
         Settles what is under way, because partitions are about to move.
     assigned : function
@@ -68,12 +71,13 @@ class RequestConsumer(Service, ConsumerRebalanceListener):
         max_age: float,
         start_at: Callable[[int, Span], Awaitable[int | None]],
         take: Callable[[int, list[Any]], Awaitable[None]],
+        passed: Callable[[int, int], None],
         revoked: Callable[[], Awaitable[None]],
         assigned: Callable[[set[int]], None],
     ) -> None:
         super().__init__()
         self._options, self._topic = dict(options), topic
-        self._max_age, self._start_at, self._take = max_age, start_at, take
+        self._max_age, self._start_at, self._take, self._passed = max_age, start_at, take, passed
         self._revoked, self._assigned = revoked, assigned
         self._consumer: AIOKafkaConsumer | None = None
         #: Partitions that were assigned and are not read yet.
@@ -158,11 +162,14 @@ class RequestConsumer(Service, ConsumerRebalanceListener):
             return
 
     async def _poll(self) -> None:
-        wanted = self._reading
+        wanted = set(self._reading)
         found = await self._running().getmany(*wanted, timeout_ms=POLL_MILLISECONDS, max_records=POLL_RECORDS)
         for tp, records in found.items():
             if tp in self._reading and records:
                 await self._take(tp.partition, records)
+        # Nobody else fetches with this consumer, so all below its position has been handed over.
+        for tp in wanted & self._reading:
+            self._passed(tp.partition, await self._running().position(tp))
 
     async def _begin(self, tp: TopicPartition) -> None:
         consumer = self._running()

@@ -13,11 +13,12 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from recommender.ingest.batch_decoder import BatchDecoder
 from recommender.ingest.ingest import Ingest, Ingested
 from recommender.journal.block import Packer, Source
 from recommender.journal.replica import Replica
 from recommender.journal.rule import Rule
-from recommender.messages.ratings import BadMessage, RatingDecoder
+from recommender.messages.ratings import BadMessage
 from recommender.shard.options import ShardOptions
 from recommender.shard.state import digest
 from tests.support.answering_setup import REQUESTS, RESPONSES, Desk
@@ -127,7 +128,7 @@ class _Learner:
     def __init__(self) -> None:
         options = ShardOptions("sequence-knn")
         feedback = options.feedback
-        self._ingest = Ingest("ratings", RatingDecoder(feedback.low, feedback.high))
+        self._ingest = Ingest("ratings", BatchDecoder(feedback.low, feedback.high))
         self._packer = Packer(Source(bytes(16), 0))
         self.replica = Replica(Rule("journal"), options)
 
@@ -155,7 +156,7 @@ def fuzz_ratings(count: int, seed: int) -> str:
         A record was lost, learned although it is bad, or a dead letter although it is good.
     """
     draw = random.Random(seed)
-    learner, reference, decoder = _Learner(), _Learner(), RatingDecoder(0.5, 5.0)
+    learner, reference, decoder = _Learner(), _Learner(), BatchDecoder(0.5, 5.0)
     total: Counter[str] = Counter()
     run: list[FakeRecord] = []
     good: list[FakeRecord] = []
@@ -179,7 +180,7 @@ def fuzz_ratings(count: int, seed: int) -> str:
 
 
 def _check(
-    ingested: Ingested, run: list[FakeRecord], decoder: RatingDecoder, total: Counter[str]
+    ingested: Ingested, run: list[FakeRecord], decoder: BatchDecoder, total: Counter[str]
 ) -> list[FakeRecord]:
     """Compare what became of a run with what each record is by itself; those that decode."""
     expected, good = set(), []

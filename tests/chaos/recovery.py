@@ -129,5 +129,6 @@ class Log:
         return self._consumers[group]
 
     def _partitions(self, topic: str) -> list[TopicPartition]:
+        self._of(topic).topics()  # so that it asks: partitions may have been added
         partitions = self._of(topic).partitions_for_topic(topic) or ()
         return [TopicPartition(topic, partition) for partition in sorted(partitions)]

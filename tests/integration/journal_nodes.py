@@ -220,7 +220,7 @@ async def _main(broker: str, journal: str, sizes: list[int]) -> None:
     async with running(broker, journal) as node:
         await node.caught_up()
         print("begins", *node.rules[0].sources.values(), flush=True)
-        await node.write(sizes, pause=0.01)
+        await node.write(sizes, pause=0.03)
         print("done", flush=True)
 
 

@@ -160,7 +160,7 @@ def test_a_journal_whose_beginning_is_deleted(kafka: str, topics: Topics) -> Non
 
 def test_what_a_node_has_written_in_two_partitions(kafka: str, topic_prefix: str) -> None:
     topics = Topics(topic_prefix)
-    ensure(kafka, topics, journal_partitions=2)
+    ensure(kafka, topics, 2, journal_partitions=2)
 
     async def write() -> list[str]:
         async with running(kafka, topics.journal, 2) as node:

@@ -180,7 +180,7 @@ def test_a_journal_that_is_created_again(
 
 def test_another_number_of_partitions(kafka: str, topic_prefix: str) -> None:
     topics = Topics(topic_prefix)
-    ensure(kafka, topics, journal_partitions=2)
+    ensure(kafka, topics, 2, journal_partitions=2)
     fails(kafka, topics.journal, JournalReplaced, f"'{topics.journal}' has 2 partitions, expected 1: where")
 
 

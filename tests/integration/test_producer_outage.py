@@ -23,7 +23,7 @@ OUTAGE_SECONDS = faust_options(Settings())["producer_request_timeout"] + 2.0
 
 def producer_of(address: str) -> Any:
     app = faust.App("outage", **faust_options(Settings(broker=address)))
-    faust_transport.set_transport(app, address)
+    faust_transport.set_transport(app, address, "ratings")
     return app.transport.create_producer()
 
 

@@ -110,6 +110,9 @@ def test_an_open_one_holds_up_its_partition_and_nothing_else(
         topics, options = installation.topics, {"request_wait": 1}
         worker = installation.worker(**options).start().ready()
         oracle = Oracle(installation)
+        first = [Record(rating(user, "first"), user.encode()) for user in (FIRST, SECOND)]
+        produce(kafka, topics.ratings, first)
+        oracle.assert_agrees(worker)  # it has its partitions
         with asking(kafka, topics) as asker, transactions.open():
             begun = transactions.send(topics.ratings, rating(FIRST, "open"), FIRST)
             ((_, behind), (_, beside)) = produce(

@@ -209,11 +209,3 @@ def test_a_record_that_is_null_in_key_and_value(running: Running) -> None:
     letter = consume_all(running.kafka, running.topics.dead_letters)[-1]
     assert dict(letter.headers)["name"] == b"nothing"
     assert (letter.key, letter.value, letter.headers[1]) == (b"", None, ("null", None))
-
-
-@pytest.mark.parametrize("source", [b"0:99999999999999999999", b"7:1", b"-1:5", b"", b"\xff", b"0:1:2"])
-def test_a_header_of_our_name_that_is_not_ours(running: Running, source: bytes) -> None:
-    item = f"source {source!r}"
-    mine = Record(rating(GOOD, item), headers=[("recommender-source", source)], partition=HERE)
-    produce(running.kafka, running.topics.ratings, [mine])
-    assert running.oracle.assert_agrees(running.worker).shard.items.find(item) is not None

@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from kafka import KafkaConsumer, TopicPartition
 
+from recommender.history.rows import Rows
+from recommender.ingest.batch_decoder import BatchDecoder
 from recommender.ingest.ingest import Ingest
 from recommender.journal import block_reader
 from recommender.journal.block import Source
 from recommender.kafka.network import Network
-from recommender.messages.ratings import RatingDecoder, Rows
 
 #: Records in one poll: another number than the worker's, for the state must not depend on it.
 RUN = 777
@@ -61,7 +62,7 @@ class SourceLog:
         The offset after the last record, also if it is no rating.
     """
 
-    def __init__(self, kafka: str, topic: str, decoder: RatingDecoder) -> None:
+    def __init__(self, kafka: str, topic: str, decoder: BatchDecoder) -> None:
         self._kafka, self._topic = kafka, topic
         self._ingest = Ingest(topic, decoder, clock=lambda: math.nan)
         self._positions: dict[int, int] = {}

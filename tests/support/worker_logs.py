@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 from recommender import settings
 from recommender.checkpoints import store
+from recommender.ingest.batch_decoder import BatchDecoder
 from recommender.journal.block import Source
 from recommender.journal.replica import Replica
 from recommender.journal.rules import id_of, rule_of
 from recommender.kafka.topics import Topics, identify
 from recommender.messages.partitioning import partition_of
-from recommender.messages.ratings import RatingDecoder
 from recommender.messages.requests import Request
 from recommender.messages.responses import Response
 from recommender.shard.options import ShardOptions
@@ -70,7 +70,7 @@ class Oracle:
 
     def _begin_source(self) -> None:
         feedback = self._options.feedback
-        decoder = RatingDecoder(feedback.low, feedback.high, skips=feedback.skips)
+        decoder = BatchDecoder(feedback.low, feedback.high, skips=feedback.skips)
         self._source_id = id_of(identify(self.installation.kafka, self.installation.topics.ratings))
         self.source = SourceLog(self.installation.kafka, self.installation.topics.ratings, decoder)
 

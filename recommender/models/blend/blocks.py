@@ -2,7 +2,8 @@
 # numba types the kernels by what they are called with.
 """Logarithms and exponentials of a block of numbers at once, in loops that become vector instructions.
 
-They are most of what a score costs, and less exact than those of single numbers (`recommender.models.elementary`):
+They are most of what a score costs, and less exact than those of single numbers
+(`recommender.models.elementary`):
 good to 12 digits at least. They are as independent of the machine.
 """
 

@@ -56,15 +56,15 @@ class BPR(MF):
         context: ModelContext,
         *,
         k: int = 40,
-        learn_rate: float = 0.05,
-        l2_reg: float = 0.002,
+        learn_rate: float = 0.2,
+        l2_reg: float = 0.01,
         negatives: int = 5,
     ) -> None:
         between("bpr", "k", k, 1, 1024)
         between("bpr", "learn_rate", learn_rate, 0.0, 1.0)
         between("bpr", "l2_reg", l2_reg, 0.0, 1.0)
         between("bpr", "negatives", negatives, 1, 1000)
-        super().__init__(context, k=k, rank="prediction")
+        super().__init__(context, k=k, rank="prediction", rate="constant", negatives=0)
         self._history = context.history
         self._rate, self._shrinkage, self._negatives = learn_rate, l2_reg, negatives
 

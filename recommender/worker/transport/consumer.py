@@ -51,6 +51,13 @@ class Consumer(driver.Consumer):
         """Commit next offsets of what is durable; False where Kafka would not."""
         return await self._ours.commit_offsets(offsets)
 
+    async def perform_seek(self) -> None:
+        """Nothing: after each assignment we say ourselves where each partition is read from.
+
+        Faust would seek to what is committed, in the middle of that or after it. Where the journal has less
+        than what is committed, as one that was created again, what lies between would never be read.
+        """
+
     async def spans(self, partitions: Collection[TP]) -> dict[TP, Span]:
         """What Kafka has of partitions; asked all at once."""
         return await self._ours.spans(partitions)

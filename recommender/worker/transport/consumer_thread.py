@@ -19,11 +19,9 @@ from faust.types import TP
 from mode import Service
 
 from recommender.errors import RecommenderError
-from recommender.kafka import aiokafka_records
 from recommender.worker.transport import FAUST_LOGGER, bootstrap_patch
 from recommender.worker.transport.batch import Batch
 from recommender.worker.transport.spans import Span, spans_of
-from recommender.worker.transport.unwrapped_records import leave_bare
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +48,6 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
         consumer._isolation_level = "read_committed"
-        aiokafka_records.read_past_errors()
         bootstrap_patch.begin_with_brokers(consumer._client)
         return consumer
 
@@ -79,7 +76,6 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         self, consumer: AIOKafkaConsumer, active_partitions: set[TP], *args: Any, **limits: Any
     ) -> Mapping[TP, list[Batch]]:
         """One batch for each partition of which something came."""
-        leave_bare(consumer, {tp.topic for tp in active_partitions})
         fetched = await super()._fetch_records(consumer, active_partitions, *args, **limits)
         batches = {}
         for tp in active_partitions:

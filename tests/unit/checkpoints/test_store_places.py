@@ -174,6 +174,8 @@ def test_a_place_that_cannot_be_reached_is_no_reason_to_learn_anew(
             with pytest.raises(StorageError, match="connection reset"):
                 store.load(0)
             with pytest.raises(StorageError, match="connection reset"):
-                asyncio.run(Replicas(ShardOptions(), store, Rule).open(0))
+                asyncio.run(
+                    Replicas(ShardOptions(), store, lambda partition: Rule("journal", partition)).open(0)
+                )
     with pytest.raises(CheckpointError, match="there is no such file"):
         read(f"{remote}/ratings-0/{name(6)}")

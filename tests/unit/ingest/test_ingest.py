@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recommender.history.id_table import ITEM, USER
+from recommender.ingest.batch_decoder import BatchDecoder
 from recommender.ingest.ingest import Ingest, Ingested
-from recommender.messages.ratings import Rating, RatingDecoder
+from recommender.messages.ratings import Rating
 from tests.support.doubles import FakeRecord, few, rating_records, rating_value
 
 BAD: dict[str, tuple[bytes | None, str]] = {
@@ -33,7 +34,7 @@ NOW = 1_700_000_000.0
 
 
 def read(records: list[FakeRecord], partition: int = 0) -> Ingested:
-    return Ingest("ratings", RatingDecoder(0.5, 5.0), clock=lambda: NOW).read(partition, records)
+    return Ingest("ratings", BatchDecoder(0.5, 5.0), clock=lambda: NOW).read(partition, records)
 
 
 def rated(ingested: Ingested) -> list[tuple[str, str, float]]:

@@ -15,8 +15,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from recommender.history.id_table import ITEM, USER
+from recommender.ingest.batch_decoder import BatchDecoder
 from recommender.ingest.json_scan import DEEPEST
-from recommender.messages.ratings import MAX_RATING_BYTES, BadMessage, Rating, RatingDecoder
+from recommender.messages.ratings import MAX_RATING_BYTES, BadMessage, Rating
 from tests.support.doubles import few, rating_value
 
 LOW, HIGH = -5.0, 5.0
@@ -110,7 +111,7 @@ def damaged(draw: st.DrawFn) -> bytes:
     return value[:place] + draw(st.binary(max_size=2)) + value[place + draw(st.integers(0, 3)) :]
 
 
-def of(decoder: RatingDecoder, *encoded: bytes | None) -> tuple[list[Rating | None], Any]:
+def of(decoder: BatchDecoder, *encoded: bytes | None) -> tuple[list[Rating | None], Any]:
     """What is read of each record; None where it is not plain."""
     rows = decoder.read([SimpleNamespace(value=each, headers=()) for each in encoded])
     columns = zip(rows.ids(USER), rows.ids(ITEM), rows.ratings.tolist(), rows.times.tolist(), strict=True)
@@ -134,7 +135,7 @@ def of(decoder: RatingDecoder, *encoded: bytes | None) -> tuple[list[Rating | No
 @example([b'{"user":"\xc0\x80","item":"b","rating":1}', b'{"user":"\xf4\x90\x80\x80","item":"b","rating":1}'])
 @example([b'{"user":-0,"item":"b","rating":1}', b'{"user":"a","user":"b","item":"c","rating":1}'])
 def test_what_is_plain_is_what_msgspec_makes_of_it(skips: bool, encoded: list[bytes]) -> None:
-    decoder = RatingDecoder(LOW, HIGH, skips=skips)
+    decoder = BatchDecoder(LOW, HIGH, skips=skips)
     for value, found in zip(encoded, of(decoder, *encoded)[0], strict=True):
         if found is not None:
             expected = decoder.decode(value)
@@ -167,13 +168,13 @@ def test_what_is_plain_is_what_msgspec_makes_of_it(skips: bool, encoded: list[by
 @pytest.mark.parametrize("ascii_only", [True, False])
 def test_what_producers_write_is_plain(value: dict[str, Any], indent: int | None, ascii_only: bool) -> None:
     encoded = json.dumps(value, indent=indent, ensure_ascii=ascii_only).encode()
-    decoder = RatingDecoder(LOW, HIGH)
+    decoder = BatchDecoder(LOW, HIGH)
     assert of(decoder, encoded, encoded.replace(b"/", rb"\/"))[0] == [decoder.decode(encoded)] * 2
 
 
 @pytest.mark.parametrize("text", ["4e0", "4E+0", "0.4e1", "40e-1", "4.000e00", "1e-22", "0e5"])
 def test_numbers_with_exponents_are_plain(text: str) -> None:
-    decoder = RatingDecoder(LOW, HIGH)
+    decoder = BatchDecoder(LOW, HIGH)
     encoded = f'{{"user":"a","item":"b","rating":{text},"timestamp":1.7E9}}'.encode()
     assert of(decoder, encoded)[0] == [Rating("a", "b", float(text), 1.7e9)]
 
@@ -182,7 +183,7 @@ def test_numbers_with_exponents_are_plain(text: str) -> None:
 @given(st.integers(0, 10**18 - 1), st.integers(0, 15))
 def test_a_number_is_rounded_once(number: int, decimals: int) -> None:
     text = f"{Decimal(number).scaleb(-decimals):f}"
-    decoder = RatingDecoder(0, 1e18)
+    decoder = BatchDecoder(0, 1e18)
     found = of(decoder, f'{{"user":"a","item":"b","rating":{text}}}'.encode())[0][0]
     assert found is None or found.rating == float(text)
     assert found is not None or len(text) > 15
@@ -221,7 +222,7 @@ def test_a_number_is_rounded_once(number: int, decimals: int) -> None:
     ids=lambda _: "",
 )
 def test_what_is_wrong_is_left_to_the_decoder(value: bytes | None) -> None:
-    decoder = RatingDecoder(LOW, HIGH)
+    decoder = BatchDecoder(LOW, HIGH)
     good = b'{"user":"a","item":"b","rating":1}'
     assert of(decoder, good, value, good)[0] == [decoder.decode(good), None, decoder.decode(good)]
     with pytest.raises(BadMessage):
@@ -244,19 +245,18 @@ headers_of_a_record = st.lists(
 @example([[("content-type", JSON), ("content-type", PACKED)]], 2)
 @example([[("a", b"1"), ("content-type", PACKED)], [("content-type", PACKED), ("a", b"2")]], 1)
 def test_headers_count_as_the_decoder_counts_them(headers: list[Any], times: int) -> None:
-    decoder = RatingDecoder(LOW, HIGH)
+    decoder = BatchDecoder(LOW, HIGH)
     value = b'{"user":"a","item":"b","rating":1}'
     records = [SimpleNamespace(value=value, headers=each) for each in headers * times]
-    for record, plain in zip(records, decoder.read(records, ("mark",)).plain.tolist(), strict=True):
+    for record, plain in zip(records, decoder.read(records).plain.tolist(), strict=True):
         kinds = [text for name, text in record.headers or () if name.lower() == "content-type"]
         if plain:
             assert decoder.decode(value, record.headers) == Rating("a", "b", 1.0, None)
-        marked = any(name == "mark" for name, _ in record.headers or ())
-        assert plain == (not marked and PACKED not in kinds)
+        assert plain == (PACKED not in kinds)
 
 
 def test_messagepack_is_not_plain_and_its_neighbours_are_read() -> None:
-    decoder = RatingDecoder(LOW, HIGH)
+    decoder = BatchDecoder(LOW, HIGH)
     value = rating_value("a", "b", 4, timestamp=7.5)
     packed = msgspec.msgpack.encode({"user": "a", "item": "b", "rating": 5})
     headers = [("content-type", b"application/msgpack")]
@@ -274,6 +274,6 @@ def test_messagepack_is_not_plain_and_its_neighbours_are_read() -> None:
 
 
 def test_nothing_is_read_of_no_records() -> None:
-    rows = RatingDecoder(LOW, HIGH).read([])
+    rows = BatchDecoder(LOW, HIGH).read([])
     assert rows.text.dtype == np.uint8
     assert len(rows.ratings) == len(rows.spans) == 0

@@ -11,9 +11,9 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from recommender.history.rows import Rows
 from recommender.journal.block import Packer, Source
 from recommender.journal.block_reader import read
-from recommender.messages.ratings import Rows
 
 TOPIC, OTHER = bytes(range(16)), bytes(range(100, 116))
 

@@ -13,11 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recommender.history.events import Events
+from recommender.history.rows import Rows
 from recommender.journal import replica as replica_module
 from recommender.journal.poison import learn_around
 from recommender.journal.replica import Poisoned
 from recommender.kafka.log_reader import Span
-from recommender.messages.ratings import Rating, Rows
+from recommender.messages.ratings import Rating
 from recommender.models import popular, registry
 from recommender.retraining.log_replay import JournalReplay
 from recommender.shard.options import ShardOptions

@@ -91,6 +91,8 @@ def test_it_is_the_rule_block_by_block(data: st.DataObject, journal: list[Block]
         assert followed.error is None
         assert [NAMES[each] for each in followed.outcomes.tolist()] == oracle.outcomes
         assert followed.taken.sum() == len(oracle.out) - first
+        origins = [followed.origin(row) for row in range(len(oracle.out) - first)]
+        assert origins == [(each.source, each.offset) for each in oracle.out[first:]]
         moved = {source: to for source, to in oracle.applied.items() if to != before.get(source, 0)}
         assert followed.applied == moved
         assert rule.position == oracle.position

@@ -251,7 +251,7 @@ def test_what_is_acknowledged_and_not_there_is_read_again_from_where_it_is_appli
 def test_it_is_noticed_although_the_answer_comes_later_than_the_blocks() -> None:
     async def scenario(journal: Journal, ingest: Ingest) -> None:
         rule = Rule("journal")
-        writer = JournalWriter(journal, ingest, rules=[rule])
+        writer = JournalWriter(journal, ingest, rules=lambda: [rule])
         writer.begin(SOURCE, 0)
         await append(writer, 0, 2)
         await append(writer, 2, 4)

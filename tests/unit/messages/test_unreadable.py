@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-from pathlib import Path
 from typing import Any
 
 from recommender.experiments.log_join import JoinedLogs
-from recommender.ingest.ingest import Ingest, Outcome, Outgoing, unread_letter
-from recommender.messages.ratings import RatingDecoder
+from recommender.ingest.batch_decoder import BatchDecoder
+from recommender.ingest.ingest import Ingest, unread_letter
+from recommender.journal.rule import Rule
+from recommender.messages.records import Outgoing
+from recommender.messages.refusals import Kind
 from recommender.messages.unreadable import Unreadable
 from recommender.shard.feedback import Feedback
-from recommender.shard.shard import Shard, ShardOptions
-from recommender.worker.transport.batch import Batch
 from tests.support.answering_setup import REQUESTS, RESPONSES, Desk, error_of, request
-from tests.support.doubles import FakeRecord, rating_records, rating_value, until
-from tests.unit.worker.test_learning import Worker
-from tests.unit.worker.test_learning import ratings as some_ratings
+from tests.support.doubles import FakeRecord, rating_value, until
 
 CAUSE = "a header's name is not UTF-8"
 
@@ -51,71 +49,31 @@ def test_its_dead_letter() -> None:
     assert unread_letter(Unreadable("ratings", 0, 1, 1, CAUSE, None)).key == b""
 
 
-def test_nothing_of_it_is_learned_and_its_neighbours_are() -> None:
-    shard = Shard(0, ShardOptions())
-    ingest = Ingest("ratings", 1, RatingDecoder(0.5, 5.0))
+def test_nothing_of_it_is_a_rating_and_its_neighbours_are() -> None:
+    ingest = Ingest("ratings", BatchDecoder(0.5, 5.0))
     records: list[Any] = [
         FakeRecord(0, rating_value("u", "a")),
         unreadable("ratings", 3, first=1),
         FakeRecord(4, rating_value("u", "b")),
         unreadable("ratings", 5),
     ]
-    outcome = ingest.apply(shard, records)
-    assert outcome == Outcome(learned=2, dead_letters=[unread_letter(records[1]), unread_letter(records[3])])
-    assert (shard.offset, shard.events, shard.items.find("unread")) == (6, 2, None)
-
-
-def test_learning_moves_past_what_is_no_record(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        worker = Worker(tmp_path)
-        await worker.learner.take(Batch("ratings", 0, list[Any](some_ratings(0, 3)), 0, end=5))
-        assert worker.shard.offset == 5
-        await worker.learner.take(Batch("ratings", 0, [], 5, end=8))
-        assert (worker.shard.offset, worker.shard.events) == (8, 3)
-        # From further on: something is missing.
-        await worker.learner.take(Batch("ratings", 0, [], 9, end=12))
-        assert (worker.shard.offset, worker.sought) == (8, [(0, 8)])
-        await worker.learner.take(Batch("ratings", 0, [], 4, end=6))  # late, and known
-        assert worker.shard.offset == 8
-
-    asyncio.run(scenario())
-
-
-def test_answering_moves_past_what_is_no_record() -> None:
-    async def scenario() -> None:
-        desk = Desk()
-        records: list[Any] = [request(0)]
-        await desk.answerer.take(Batch(REQUESTS, 0, records, 0, end=2))
-        await until(lambda: desk.codes)
-        assert desk.done() == {0: 2}
-        await desk.answerer.take(Batch(REQUESTS, 0, [], 2, end=4))
-        assert desk.done() == {0: 4}
-        # Behind one that is open nothing may be committed.
-        answers = desk.sent.hold()
-        late: list[Any] = [request(4)]
-        await desk.answerer.take(Batch(REQUESTS, 0, late, 4, end=6))
-        await desk.answerer.take(Batch(REQUESTS, 0, [], 6, end=9))
-        await until(lambda: answers)
-        assert desk.done() == {0: 4}
-        answers[0].set_result(None)
-        await until(lambda: desk.done() == {0: 9})
-
-    asyncio.run(scenario())
+    ingested = ingest.read(0, records)
+    assert ingested.rows.plain.tolist() == [True, False, True, False]
+    assert ingested.learned == 2
+    assert ingested.dead_letters == [unread_letter(records[1]), unread_letter(records[3])]
+    assert [(each.kind, each.offset) for each in ingested.refusals] == [
+        (Kind.UNREADABLE, 1),
+        (Kind.UNREADABLE, 5),
+    ]
 
 
 def test_a_request_is_buried_and_who_can_be_told_is_told() -> None:
     async def scenario() -> None:
         desk = Desk()
-        buried: list[Unreadable] = []
-
-        async def bury(record: Unreadable) -> None:
-            buried.append(record)
-
-        desk.answerer._bury = bury
         told = unreadable(REQUESTS, 1, key=b"k", headers=[("kafka_correlationId", b"7")])
         records: list[Any] = [unreadable(REQUESTS, 0), told, request(2)]
         await desk.ask(*records)
-        assert buried == records[:2]
+        assert desk.buried == records[:2]
         assert sorted(desk.codes) == ["bad_request", "ok", "unreadable"]
         (reply,) = [each for each in desk.sent.to(RESPONSES) if each.key == b"k"]
         assert (error_of(reply)["message"], reply.headers[0]) == (CAUSE, ("kafka_correlationId", b"7"))
@@ -134,7 +92,7 @@ def test_a_request_that_cannot_be_buried_is_not_committed_past() -> None:
 
         desk.answerer._bury = fail
         records: list[Any] = [unreadable(REQUESTS, 0), request(1)]
-        await desk.answerer.take(Batch(REQUESTS, 0, records, 0))
+        await desk.take(*records)
         await until(lambda: desk.codes)
         assert (desk.codes, desk.done()) == (["ok"], {0: 0})
 
@@ -142,15 +100,8 @@ def test_a_request_that_cannot_be_buried_is_not_committed_past() -> None:
 
 
 def test_the_report_counts_it_as_bad() -> None:
-    joined = JoinedLogs(1, Feedback.parse("graded:4"))
-    ratings: list[Any] = [
-        *rating_records([]),
-        unreadable("ratings", 4),
-        FakeRecord(5, rating_value("u", "a")),
-    ]
-    joined.take_ratings(0, ratings)
+    joined = JoinedLogs([Rule("journal")], 1, Feedback.parse("graded:4"))
     logged: list[Any] = [unreadable("log", 2), FakeRecord(3, json.dumps({}).encode(), topic="log")]
     joined.take_recommendations(0, logged)
-    assert [(each.records, each.bad, each.offset) for each in joined.ratings] == [(2, 1, 6)]
     assert [(each.records, each.bad, each.offset) for each in joined.recommendations] == [(2, 2, 4)]
-    assert joined.ratings[0].note == f"ratings[0] offset 4: {CAUSE}"
+    assert joined.recommendations[0].note == f"log[0] offset 2: {CAUSE}"

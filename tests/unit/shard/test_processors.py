@@ -12,7 +12,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from tests.unit import bits
+from tests.support import bits
 
 #: What an old processor lacks, by what numpy, the C library and the linear algebra library call it.
 C_LIBRARY = "AVX512F,AVX512VL,AVX512BW,AVX512DQ,AVX2,AVX,FMA,FMA4,SSE4_1"

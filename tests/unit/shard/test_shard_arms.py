@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recommender.client.messages import decode_response
 from recommender.errors import RecommenderError
 from recommender.messages.ratings import Rating
 from recommender.messages.requests import Request
@@ -145,13 +146,33 @@ def test_a_request_may_force_an_arm_that_there_is() -> None:
 
 
 def test_who_asks_for_similar_items_gets_the_first_arm_that_knows_them() -> None:
-    shard = learned(arms("cooc:1,sequence-knn:1,item-knn:1"), stream(2, 100, "signed"))
+    shard = learned(arms("random:1,sequence-knn:1,item-knn:1"), stream(2, 100, "signed"))
     answer = shard.recommend(Request(similar_to="i1"))
     assert (answer.arm, answer.model) == ("sequence-knn", "sequence-knn")
     assert shard.recommend(Request(similar_to="i1", arm="item-knn")).arm == "item-knn"
-    for request in (Request(similar_to="i1", arm="cooc"), Request("u1", arm="cooc", explain=True)):
-        with pytest.raises(Failure, match="'cooc' knows neither"):
-            shard.recommend(request)
+
+
+def test_who_has_no_reasons_says_so() -> None:
+    shard = learned(arms("random:1,mf:1,cooc:1"), stream(2, 100, "signed"))
+    for arm in ("random", "mf"):
+        plain, asked = (shard.recommend(Request("u1", arm=arm, explain=explain)) for explain in (False, True))
+        assert asked.items == plain.items
+        assert (plain.explained, asked.explained) == (True, False)
+        assert json.loads(asked.encode())["explained"] is False
+        assert "explained" not in json.loads(plain.encode())
+        assert decode_response(asked.encode()) == asked
+    told = [shard.recommend(Request(f"u{user}", arm="cooc", explain=True)) for user in range(20)]
+    assert all(answer.explained for answer in told)
+    assert any(each.because for answer in told for each in answer.items)
+
+
+def test_who_does_not_know_what_is_alike_answers_with_the_popular_items() -> None:
+    shard = learned(arms("random:1,mf:1"), stream(2, 100, "signed"))
+    unknown, known = (shard.recommend(Request(similar_to="i1", arm=arm)) for arm in ("random", "mf"))
+    assert (unknown.arm, unknown.model, unknown.cold_start) == ("random", "popular", False)
+    assert (known.arm, known.model) == ("mf", "mf")
+    assert "i1" not in {each.item for each in (*unknown.items, *known.items)}
+    assert shard.recommend(Request(similar_to="i1")).arm == "mf"
 
 
 @pytest.mark.parametrize(

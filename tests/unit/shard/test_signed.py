@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recommender.ingest.batch_decoder import BatchDecoder
 from recommender.ingest.ingest import Ingest, Ingested
-from recommender.messages.ratings import BadMessage, RatingDecoder
+from recommender.messages.ratings import BadMessage
 from recommender.messages.requests import Request
 from recommender.models.knn_baseline.knn_baseline import KNNBaseline
 from recommender.shard.feedback import Feedback
@@ -44,7 +45,7 @@ def records(of: list[Event], first: int = 0) -> list[FakeRecord]:
 
 
 def ingest(feedback: Feedback = SIGNED) -> Ingest:
-    return Ingest("ratings", RatingDecoder(feedback.low, feedback.high, skips=feedback.skips))
+    return Ingest("ratings", BatchDecoder(feedback.low, feedback.high, skips=feedback.skips))
 
 
 def learn(here: Shard, of: list[FakeRecord]) -> Ingested:
@@ -126,7 +127,7 @@ def test_what_is_no_rating_is_a_dead_letter_that_says_why(feedback: str, rating:
 
 @pytest.mark.parametrize("rating", [1, -1, 0, 0.5, "skip", None])
 def test_json_and_messagepack_one_by_one_and_together_are_read_alike(rating: Any) -> None:
-    decoder = RatingDecoder(-1.0, 1.0, skips=True)
+    decoder = BatchDecoder(-1.0, 1.0, skips=True)
     wire = {"user": "ann", "item": "tea", "rating": rating}
     expected = 0.0 if rating == "skip" else rating
     assert decoder.decode(json.dumps(wire).encode()).rating == expected
@@ -138,7 +139,7 @@ def test_json_and_messagepack_one_by_one_and_together_are_read_alike(rating: Any
 
 def test_only_signed_ratings_are_skipped() -> None:
     with pytest.raises(BadMessage, match="policy signed"):
-        RatingDecoder(0.0, 5.0).decode(b'{"user":"a","item":"b","rating":"skip"}')
+        BatchDecoder(0.0, 5.0).decode(b'{"user":"a","item":"b","rating":"skip"}')
     # On a scale that has a 0, the rating 0 teaches.
     zero = Feedback.parse("graded:4", 0.0, 5.0)
     assert learn(shard("popular", zero), records([("a", "b", 0)])).learned == 1

@@ -76,7 +76,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def producer_of(client: Client, monkeypatch: pytest.MonkeyPatch) -> Any:
     app = faust.App("test", broker="kafka://nowhere:1", env_prefix="UNUSED_")
 
-    faust_transport.set_transport(app, "nowhere:1")
+    faust_transport.set_transport(app, "nowhere:1", "ratings")
     made = app.transport.create_producer()
     assert isinstance(made, Producer)
     holder = type("Inner", (), {"client": client})()
