@@ -9,7 +9,7 @@ BENCH_STAMP := $(VENV)/.installed-bench
 DOCS_STAMP := $(VENV)/.installed-docs
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-docker nightly chaos bench evaluate lint format docs check clean install
+.PHONY: help demo test test-pythons test-docker nightly chaos bench evaluate lint format docs check clean install
 
 help: ## Print this menu
 	@echo "Streaming recommendations on Kafka. Start with: make demo"
@@ -22,7 +22,10 @@ demo: $(RUN_STAMP) ## See it work: a broker, a worker, 100,000 ratings, recommen
 install: $(STAMP) ## Make .venv with everything for development
 
 test: $(STAMP) ## Run all tests, against a real Apache Kafka that needs neither Docker nor Java
-	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(TESTS)
+
+test-pythons: ## Run them on each Python from 3.11 to 3.13 that is here; TESTS=tests/unit for less
+	@MAKE="$(MAKE)" $(PYTHON) tests/pythons.py $(if $(TESTS),TESTS="$(TESTS)")
 
 test-docker: $(STAMP) ## Run the broker tests against a container instead
 	$(BIN)/python -m pytest --kafka=container tests/integration
@@ -55,7 +58,7 @@ docs: $(DOCS_STAMP) ## Build the documents into build/site and check their links
 check: lint docs test ## What CI runs: style, types, documents and tests
 
 clean: ## Remove .venv and what tools left behind
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf $(VENV) .venv-* .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(BIN)/python:

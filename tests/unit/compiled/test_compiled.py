@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from recommender.compiled import temporary_directory
+from recommender.compiled.kernel_cache import temporary_directory
 from recommender.errors import RecommenderError
 
 WARM = """
