@@ -108,7 +108,9 @@ def damaged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Damaged]:
         request = RawRecord(b'{"user": "u"}', b"u", [(CORRELATION.encode(), b"lost")])
         produce_batch(kafka, topics.requests, batch([request, request]))
         batches["request"] = damage(broker, topics.requests, lambda made: made[:-1] + b"!"), 0
-        worker = installation.worker(recommendations_log="on").start().ready()
+        # The requests were written long ago, by their own time.
+        settings = {"recommendations_log": "on", "request_max_age": 1e12}
+        worker = installation.worker(**settings).start().ready()
         yield Damaged(installation, worker, batches, last + 1)
 
 
