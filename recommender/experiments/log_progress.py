@@ -99,6 +99,10 @@ class Reached(NamedTuple):
     written: float = -math.inf
 
 
+#: A source that gives its first has not been silent.
+NEW = Reached(written=math.inf)
+
+
 @dataclass(slots=True)
 class JournalProgress(Progress):
     """The same of the journal, where each source is in an order of its own.
@@ -132,7 +136,7 @@ class JournalProgress(Progress):
         in_time = np.zeros(len(times), np.bool_)
         for source, number in numbers.items():
             rows = np.flatnonzero(of == number)
-            before = self.sources.get(source, Reached())
+            before = self.sources.get(source, NEW)
             now = clock[rows + 1]
             silent = now > np.concatenate([[before.written], now[:-1]]) + STANDSTILL
             least = np.where(silent, newest[rows] - STANDSTILL, -np.inf)

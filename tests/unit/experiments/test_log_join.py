@@ -350,7 +350,9 @@ def test_a_log_that_stands_still_does_not_hold_the_other_in_memory(
     assert joined.journal[0].late == 1
 
 
-def test_a_backlog_that_is_written_in_turns_is_not_late() -> None:
+def test_a_backlog_that_is_written_in_turns_is_not_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much time a turn is of: nobody stood still while the journal was written."""
+    monkeypatch.setattr(log_progress, "STANDSTILL", 20.0)
     joined = logs_of(window=1000.0)
     for number in range(4):
         user = f"u{number}"
