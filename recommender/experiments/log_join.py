@@ -8,10 +8,10 @@ has of one source, not by more than `lateness`: what lies further behind the new
 and left out. So what counts is a function of the logs alone, however reading was cut and interleaved; and
 what lies so far behind whoever is furthest behind is settled.
 
-What stands still while others go on would hold everything back for ever. A source is taken to lag at most 30
-days behind the others in the journal, and so is a partition that was read to its end. Only what comes after
-that, or from a source that was not there before, and is older than what is settled, depends on when somebody
-read; it is told as late.
+What stands still while others go on would hold everything back for ever. A source that gave nothing for 30
+days is taken to lag at most as much behind the others, and so is a partition that was read to its end. Only
+what comes after that, or from a source that was not there before, and is older than what is settled, depends
+on when somebody read; it is told as late.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,41 +92,58 @@ class Progress:
         self.note = state["note"].tobytes().decode()
 
 
+class Reached(NamedTuple):
+    """Up to where a source was read: its frontier, and when the last that it gave was written, in seconds."""
+
+    frontier: float = -math.inf
+    written: float = -math.inf
+
+
+#: A source that gives its first has not been silent.
+NEW = Reached(written=math.inf)
+
+
 @dataclass(slots=True)
 class JournalProgress(Progress):
     """The same of the journal, where each source is in an order of its own.
 
-    A backlog is written in turns, some hundred ratings of each source, which may be days. So a rating is late
-    if it is too far behind those of its source; a source is taken to lag at most 30 days behind the others.
+    A backlog is written in turns, some hundred ratings of each source, which may be of days. So a rating is
+    late if it is too far behind those of its source. A source that gave nothing while the journal was written
+    for 30 days is taken to lag at most as much behind the newest.
 
     Attributes
     ----------
-    newest, floor : float
-        The frontier of the source that is furthest ahead; where that of a new source begins.
-    sources : dict of Source to float
-        The frontier of each.
+    newest : Reached
+        By any source.
+    floor : float
+        Where the frontier of a new source begins.
+    sources : dict of Source to Reached
     """
 
-    newest: float = -math.inf
+    newest: Reached = field(default_factory=Reached)
     floor: float = -math.inf
-    sources: dict[Source, float] = field(default_factory=dict)
+    sources: dict[Source, Reached] = field(default_factory=dict)
 
     def reached_by(
         self, times: Floats, written: Floats, lateness: float, sources: Sequence[Source]
     ) -> NDArray[np.bool_]:
         """As `reached`, where each record is of a source."""
         known = _believed(times, written)
-        newest = _running(self.newest, known)
-        least = np.maximum(newest[:-1] - STANDSTILL, self.floor)
+        newest = _running(self.newest.frontier, known)
+        clock = _running(self.newest.written, np.nan_to_num(written, nan=-np.inf))
         numbers = {source: number for number, source in enumerate(dict.fromkeys(sources))}
         of = np.fromiter(map(numbers.__getitem__, sources), np.int64, len(sources))
         in_time = np.zeros(len(times), np.bool_)
         for source, number in numbers.items():
             rows = np.flatnonzero(of == number)
-            own = _running(self.sources.get(source, -math.inf), known[rows])
-            in_time[rows] = times[rows] >= np.maximum(own[:-1], least[rows]) - lateness
-            self.sources[source] = float(own[-1])
-        self.newest = float(newest[-1])
+            before = self.sources.get(source, NEW)
+            now = clock[rows + 1]
+            silent = now > np.concatenate([[before.written], now[:-1]]) + STANDSTILL
+            least = np.where(silent, newest[rows] - STANDSTILL, -np.inf)
+            own = _running(before.frontier, np.maximum(known[rows], least))
+            in_time[rows] = times[rows] >= np.maximum(np.maximum(own[:-1], least), self.floor) - lateness
+            self.sources[source] = Reached(float(own[-1]), float(clock[rows[-1] + 1]))
+        self.newest = Reached(float(newest[-1]), float(clock[-1]))
         self._find_frontier()
         return self._noted(times, in_time)
 
@@ -135,8 +153,12 @@ class JournalProgress(Progress):
         self._find_frontier()
 
     def _find_frontier(self) -> None:
-        behind = min(self.sources.values(), default=-math.inf)
-        self.frontier = max(self.floor, behind, self.newest - STANDSTILL)
+        silent = self.newest.written - STANDSTILL
+        lagging = [
+            max(each.frontier, self.newest.frontier - STANDSTILL) if each.written < silent else each.frontier
+            for each in self.sources.values()
+        ]
+        self.frontier = max(self.floor, min(lagging, default=-math.inf))
 
     def state(self) -> Arrays:
         """All of it as arrays."""
@@ -145,15 +167,17 @@ class JournalProgress(Progress):
         return Progress.state(self) | {
             "topics": np.frombuffer(topics, np.uint8).reshape(-1, 16),
             "partitions": np.array([source.partition for source in order], np.int64),
-            "frontiers": np.array([self.newest, self.floor, *map(self.sources.__getitem__, order)]),
+            "reached": np.array([self.newest, *map(self.sources.__getitem__, order)], np.float64),
+            "floor": np.array([self.floor]),
         }
 
     def restore(self, state: Arrays) -> None:
         """Take over what `state` gave."""
         Progress.restore(self, state)
-        self.newest, self.floor, *frontiers = state["frontiers"].tolist()
+        self.floor = float(np.asarray(state["floor"], np.float64)[0])
+        self.newest, *reached = (Reached(*each) for each in state["reached"].tolist())
         topics = (each.tobytes() for each in state["topics"])
-        self.sources = dict(zip(map(Source, topics, state["partitions"].tolist()), frontiers, strict=True))
+        self.sources = dict(zip(map(Source, topics, state["partitions"].tolist()), reached, strict=True))
 
 
 def _believed(times: Floats, written: Floats) -> Floats:

@@ -33,6 +33,8 @@ GRADED = Feedback.parse("graded:4")
 USERS = ("u", "v", "w", "x2")
 #: When Kafka got the records: later than any event.
 NOW = 1000.0
+#: A rating in the journal, its source, and when it was written.
+Counted = tuple[Source, Rated, float]
 
 
 def record(
@@ -76,14 +78,16 @@ def in_time(records: Sequence[Shown]) -> list[Shown]:
     return kept
 
 
-def in_time_by_source(rated: Sequence[tuple[Source, Rated]]) -> list[Rated]:
+def in_time_by_source(counted: Sequence[Counted]) -> list[Rated]:
     """The ratings of one partition of the journal that are not late."""
     kept: list[Rated] = []
-    newest, of_all = dict.fromkeys(SOURCES, -math.inf), -math.inf
-    for source, each in rated:
-        if each.time >= max(newest[source], of_all - STANDSTILL) - LATENESS:
+    newest, written = dict.fromkeys(SOURCES, -math.inf), dict.fromkeys(SOURCES, NOW)
+    for source, each, now in counted:
+        if now - written[source] > STANDSTILL:
+            newest[source] = max(newest[source], max(newest.values()) - STANDSTILL)
+        if each.time >= newest[source] - LATENESS:
             kept.append(each)
-        newest[source], of_all = max(newest[source], each.time), max(of_all, each.time)
+        newest[source], written[source] = max(newest[source], each.time), now
     return kept
 
 
@@ -132,7 +136,7 @@ def written(rows: dict[Source, list[Row]], random_: random.Random) -> list[bytes
 
 def journal_of(
     rated: Sequence[Rated], random_: random.Random
-) -> tuple[list[list[bytes]], list[list[tuple[Source, Rated]]]]:
+) -> tuple[list[list[FakeRecord]], list[list[Counted]]]:
     """The journal's partitions, and what counts in each by the plain rule.
 
     Each source has one more rating, of somebody to whom nothing is recommended.
@@ -143,16 +147,19 @@ def journal_of(
         value = 5.0 if each.sign > 0 else 1.0
         row = Row(offset, each.user, each.item, value, each.time)
         rows[partition_of(each.user, PARTITIONS)][random_.choice(SOURCES)].append(row)
-    journal = [written(each, random_) for each in rows]
-    counted = []
-    for blocks in journal:
-        rule = PlainRule()
-        for offset, value_ in enumerate(blocks):
-            rule.step(Block(offset, value_))
-        found = []
-        for number, each in enumerate(rule.out):
-            sign = 1 if each.rating == 5.0 else -1
-            found.append((each.source, Rated(each.user, each.item, sign, each.time, number)))
+    journal, counted = [], []
+    for partition, mine in enumerate(rows):
+        rule, now = PlainRule(), NOW
+        records: list[FakeRecord] = []
+        found: list[Counted] = []
+        for offset, block_ in enumerate(written(mine, random_)):
+            now += random_.choice([0, 0, 5, 40]) if offset > len(SOURCES) else 0
+            records.append(record("rated", partition, offset, block_, int(now * 1000)))
+            rule.step(Block(offset, block_))
+            for number, each_ in enumerate(rule.out[len(found) :], len(found)):
+                sign = 1 if each_.rating == 5.0 else -1
+                found.append((each_.source, Rated(each_.user, each_.item, sign, each_.time, number), now))
+        journal.append(records)
         counted.append(found)
     assert sum(map(len, counted)) == len(rated) + PARTITIONS * len(SOURCES)
     return journal, counted
@@ -175,7 +182,7 @@ def test_cuts_interleaving_re_reads_and_restarts_change_nothing(
     shown, rated = logs
     journal, counted = journal_of(rated, random_)
     expected: list[Shown | Rated] = [each for mine in counted for each in in_time_by_source(mine)]
-    streams = {("rated", n): fetched("rated", blocks, n) for n, blocks in enumerate(journal)}
+    streams = {("rated", partition): records for partition, records in enumerate(journal)}
     # Users' recommendations are anywhere.
     spread: list[list[Shown]] = [[] for _ in range(LOG_PARTITIONS)]
     for each in shown:
@@ -343,7 +350,9 @@ def test_a_log_that_stands_still_does_not_hold_the_other_in_memory(
     assert joined.journal[0].late == 1
 
 
-def test_a_backlog_that_is_written_in_turns_is_not_late() -> None:
+def test_a_backlog_that_is_written_in_turns_is_not_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much time a turn is of: nobody stood still while the journal was written."""
+    monkeypatch.setattr(log_progress, "STANDSTILL", 20.0)
     joined = logs_of(window=1000.0)
     for number in range(4):
         user = f"u{number}"
