@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recommender.experiments.attribution import Arrays
+from recommender.journal.block import Source
 from recommender.messages.records import Record
 
 Floats = NDArray[np.float64]
+
+#: How far a log may lag behind another that goes on: 30 days, in seconds.
+STANDSTILL = 30 * 86_400.0
 
 _INTEGERS = ("offset", "records", "bad", "late")
 _TIMES = ("frontier", "first", "last")
@@ -48,20 +53,22 @@ class Progress:
         Parameters
         ----------
         times, written : float arrays, shape (records,)
-            Event times, and when the records were written; NaN where that is not known. A record cannot be
-            from later than it was written: a wrong clock must not make all others late.
+            Event times, and when the records were written; NaN where that is not known.
         lateness : float
         """
-        if not len(times):
-            return np.zeros(0, np.bool_)
-        known = np.nan_to_num(np.where(written > 0.0, np.minimum(times, written), times), nan=-np.inf)
-        frontiers = np.maximum.accumulate(np.concatenate([[self.frontier], known]))
-        in_time = times >= frontiers[:-1] - lateness
+        frontiers = _running(self.frontier, _believed(times, written))
         self.frontier = float(frontiers[-1])
+        return self._noted(times, times >= frontiers[:-1] - lateness)
+
+    def _noted(self, times: Floats, in_time: NDArray[np.bool_]) -> NDArray[np.bool_]:
         self.first = float(np.fmin.reduce(times, initial=self.first))
         self.last = float(np.fmax.reduce(times, initial=self.last))
         self.late += int(np.count_nonzero(~in_time))
         return in_time
+
+    def lift(self, frontier: float) -> None:
+        """Let the frontier be at least there."""
+        self.frontier = max(self.frontier, frontier)
 
     def is_bad(self, record: Record, why: str) -> None:
         """Count a record that is not what its topic holds."""
@@ -82,3 +89,78 @@ class Progress:
             for name, value in zip(names, values.tolist(), strict=True):
                 setattr(self, name, value)
         self.note = state["note"].tobytes().decode()
+
+
+@dataclass(slots=True)
+class JournalProgress(Progress):
+    """The same of the journal, where each source is in an order of its own.
+
+    A backlog is written in turns, some hundred ratings of each source, which may be days. So a rating is late
+    if it is too far behind those of its source; a source is taken to lag at most 30 days behind the others.
+
+    Attributes
+    ----------
+    newest, floor : float
+        The frontier of the source that is furthest ahead; where that of a new source begins.
+    sources : dict of Source to float
+        The frontier of each.
+    """
+
+    newest: float = -math.inf
+    floor: float = -math.inf
+    sources: dict[Source, float] = field(default_factory=dict)
+
+    def reached_by(
+        self, times: Floats, written: Floats, lateness: float, sources: Sequence[Source]
+    ) -> NDArray[np.bool_]:
+        """As `reached`, where each record is of a source."""
+        known = _believed(times, written)
+        newest = _running(self.newest, known)
+        least = np.maximum(newest[:-1] - STANDSTILL, self.floor)
+        numbers = {source: number for number, source in enumerate(dict.fromkeys(sources))}
+        of = np.fromiter(map(numbers.__getitem__, sources), np.int64, len(sources))
+        in_time = np.zeros(len(times), np.bool_)
+        for source, number in numbers.items():
+            rows = np.flatnonzero(of == number)
+            own = _running(self.sources.get(source, -math.inf), known[rows])
+            in_time[rows] = times[rows] >= np.maximum(own[:-1], least[rows]) - lateness
+            self.sources[source] = float(own[-1])
+        self.newest = float(newest[-1])
+        self._find_frontier()
+        return self._noted(times, in_time)
+
+    def lift(self, frontier: float) -> None:
+        """Let the frontier be at least there, also that of a source which is new."""
+        self.floor = max(self.floor, frontier)
+        self._find_frontier()
+
+    def _find_frontier(self) -> None:
+        behind = min(self.sources.values(), default=-math.inf)
+        self.frontier = max(self.floor, behind, self.newest - STANDSTILL)
+
+    def state(self) -> Arrays:
+        """All of it as arrays."""
+        order = sorted(self.sources)
+        topics = b"".join(source.topic_id for source in order)
+        return Progress.state(self) | {
+            "topics": np.frombuffer(topics, np.uint8).reshape(-1, 16),
+            "partitions": np.array([source.partition for source in order], np.int64),
+            "frontiers": np.array([self.newest, self.floor, *map(self.sources.__getitem__, order)]),
+        }
+
+    def restore(self, state: Arrays) -> None:
+        """Take over what `state` gave."""
+        Progress.restore(self, state)
+        self.newest, self.floor, *frontiers = state["frontiers"].tolist()
+        topics = (each.tobytes() for each in state["topics"])
+        self.sources = dict(zip(map(Source, topics, state["partitions"].tolist()), frontiers, strict=True))
+
+
+def _believed(times: Floats, written: Floats) -> Floats:
+    """Times that others may be late by: no record is from later than it was written, whatever its clock."""
+    return np.nan_to_num(np.where(written > 0.0, np.minimum(times, written), times), nan=-np.inf)
+
+
+def _running(first: float, times: Floats) -> Floats:
+    """The newest before each time, and after the last."""
+    return np.maximum.accumulate(np.concatenate([[first], times]))

@@ -97,7 +97,7 @@ def test_marks_at_the_end_are_no_lag(running: Running, transactions: Transaction
         transactions.send(running.topics.requests, request(user), user)
         transactions.abort()
     for topic in (running.topics.ratings, running.topics.requests):
-        wait_until(functools.partial(no_lag, running, topic), PATIENCE, lambda: running.worker.log)
+        wait_until(functools.partial(no_lag, running, topic), PATIENCE, functools.partial(repr, topic))
     with asking(running.kafka, running.topics) as asker:
         assert asker.ask({"user": SECOND, "after": last}).body["ok"]
     running.oracle.assert_agrees(running.worker)
