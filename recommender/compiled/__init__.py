@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import FunctionType
-from typing import Any
+from typing import Any, cast
 
 import numba
 
@@ -20,16 +20,16 @@ __all__ = [
 ]
 
 
-def njit(*, cache: bool, **options: Any) -> Callable[[FunctionType], Any]:
+def njit(*, cache: bool, **options: Any) -> Callable[[Callable[..., Any]], Any]:
     """Compile a function for the types that it is called with, as `numba.njit` does.
 
     With `cache` the code is kept on the disk, and used as long as nothing has changed that went into it.
     """
 
-    def decorate(function: FunctionType) -> Any:
+    def decorate(function: Callable[..., Any]) -> Any:
         dispatcher = numba.njit(**options)(function)
         if cache:
-            dispatcher._cache = KernelCache(function)
+            dispatcher._cache = KernelCache(cast(FunctionType, function))
         return dispatcher
 
     return decorate

@@ -101,3 +101,13 @@ def test_the_figures_of_the_readme_are_those_of_their_pages() -> None:
     rows = re.findall(r"^\| .* \| ([\d.,]+(?: ms)?) \| \[\w+\]\((\S+)\) \|$", text("README.md"), re.MULTILINE)
     assert len(rows) == 5
     assert [figure for figure, page in rows if figure not in text(page)] == []
+
+
+def test_what_is_said_of_models_on_the_command_line_is_in_quality() -> None:
+    """To the thousandth, beside the model's name."""
+    quality = text("docs/quality.md")
+    measured = {name: registry.measured(name) for name, _ in registry.describe()}
+    shown = {name: f"{found[0]:.3f}" for name, found in measured.items() if found is not None}
+    assert [
+        name for name, recall in shown.items() if f"`{name}`" not in quality or recall not in quality
+    ] == []
