@@ -134,11 +134,10 @@ def _have_parts(installation: Installation) -> bool:
 
 def _take_any_time(installation: Installation) -> None:
     entries = [
-        ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET) for name, value in SETTINGS.items()
+        ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+        for name, value in SETTINGS.items()
     ]
-    resource = ConfigResource(
-        ResourceType.TOPIC, installation.topics.ratings, incremental_configs=entries
-    )
+    resource = ConfigResource(ResourceType.TOPIC, installation.topics.ratings, incremental_configs=entries)
     admin = AdminClient({"bootstrap.servers": installation.kafka})
     for each in admin.incremental_alter_configs([resource]).values():
         each.result(PATIENCE)
@@ -164,7 +163,10 @@ def _told(written: Written, seconds: float) -> str:
     ways = ", ".join(f"{number} {way}" for way, number in sorted(written.ways.items()))
     kinds = Counter((fate.kind, fate.rating is not None) for fate in written.fates.values())
     what = ", ".join(
-        f"{number} {kind} ({'learned' if good else 'letter'})" for (kind, good), number in sorted(kinds.items())
+        f"{number} {kind} ({'learned' if good else 'letter'})"
+        for (kind, good), number in sorted(kinds.items())
     )
     committed, aborted = len(written.fates), len(written.aborted)
-    return f"{committed} records committed and {aborted} aborted in {seconds:.0f} s\nways: {ways}\nkinds: {what}"
+    return (
+        f"{committed} records committed and {aborted} aborted in {seconds:.0f} s\nways: {ways}\nkinds: {what}"
+    )

@@ -41,9 +41,18 @@ def learned(oracle: Oracle, written: Written) -> tuple[list[str], str]:
                 violations.append(f"partition {partition} is in the journal out of order, or twice")
         found = Counter(each.offset for part in parts for each in part)
         wanted = expected[partition]
-        violations += _those(f"partition {partition}: not in the journal", wanted.keys() - found.keys(), written, partition)
-        violations += _those(f"partition {partition}: wrongly in the journal", found.keys() - wanted.keys(), written, partition)
-        violations += _those(f"partition {partition}: twice", {each for each, times in found.items() if times > 1}, written, partition)
+        violations += _those(
+            f"partition {partition}: not in the journal", wanted.keys() - found.keys(), written, partition
+        )
+        violations += _those(
+            f"partition {partition}: wrongly in the journal", found.keys() - wanted.keys(), written, partition
+        )
+        violations += _those(
+            f"partition {partition}: twice",
+            {each for each, times in found.items() if times > 1},
+            written,
+            partition,
+        )
         wrong = [
             (each, wanted[each.offset])
             for part in parts
