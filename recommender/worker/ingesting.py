@@ -143,10 +143,12 @@ class Ingestor:
         if records and records[0].offset < after:
             records = [record for record in records if record.offset >= after]
         held_back: list[_Run] = []
+        first = records[0].offset if records else after
         while records:
             count, started = self._pace.count(CHUNK), clock()
-            run = _Run(self._ingest.read(source.partition, records[:count]), records[:count])
-            records = records[count:]
+            run = _Run(self._ingest.read(source.partition, records[:count]), records[:count], first)
+            # They came in one fetch: what is missing between two runs is no gap between fetches.
+            records, first = records[count:], records[:count][-1].offset + 1
             if held_back or run.ingested.dead_letters:
                 held_back.append(run)
             elif not await self._append(source, run):
@@ -171,15 +173,15 @@ class Ingestor:
 
     async def _append(self, source: Source, run: _Run) -> bool:
         offsets = np.fromiter((record.offset for record in run.records), np.int64, len(run.records))
-        first, end = int(offsets[0]), int(offsets[-1]) + 1
-        sent = await self._writer.append(source, first, end, run.ingested.rows, offsets)
+        sent = await self._writer.append(source, run.first, int(offsets[-1]) + 1, run.ingested.rows, offsets)
         if sent:
             self._ingested(source.partition, run.ingested)
         return sent
 
 
 class _Run(NamedTuple):
-    """Consecutive records, and what they came to."""
+    """Consecutive records, what they came to, and the offset that they begin at."""
 
     ingested: Ingested
     records: Sequence[Record]
+    first: int

@@ -61,7 +61,7 @@ def test_a_place_that_can_only_be_read_is_copied(tmp_path: Path) -> None:
     assert (compiled, temporary in Path(kept).parents) == ("False", True)
     assert run(WARM, tmp_path, **places) == ["False", kept]
     # What was not among them is compiled, and kept.
-    more = WARM + "\nfrom recommender import id_table\nid_table.warm()"
+    more = WARM + "\nfrom recommender.history import id_table\nid_table.warm()"
     before = len(list(temporary.rglob("*.nbi")))
     run(more, tmp_path, **places)
     assert len(list(temporary.rglob("*.nbi"))) > before
@@ -80,7 +80,7 @@ def test_kernels_beside_a_package_that_can_only_be_read_are_copied(tmp_path: Pat
     )
     temporary.mkdir()
     places = {"PYTHONPATH": str(package.parent), "TMPDIR": str(temporary), "HOME": "/nonexistent"}
-    assert run(WARM, tmp_path, **places) == ["True", str(package / "__pycache__")]
+    assert run(WARM, tmp_path, **places) == ["True", str(package / "models" / "__pycache__")]
     close(package)
     compiled, kept = run(WARM, tmp_path, **places)
     assert (compiled, temporary in Path(kept).parents) == ("False", True)
