@@ -23,11 +23,12 @@ Headers = Sequence[tuple[bytes, bytes | None]]
 
 @dataclass(frozen=True, slots=True)
 class RawRecord:
-    """A record whose header names are bytes."""
+    """A record whose header names are bytes; its time is in milliseconds, by default that of its place."""
 
     value: bytes | None
     key: bytes | None = None
     headers: Headers = ()
+    timestamp: int | None = None
 
 
 def varint(number: int) -> bytes:
@@ -48,7 +49,8 @@ def sized(content: bytes | None) -> bytes:
 def encoded(record: RawRecord, delta: int) -> bytes:
     """A record as it stands in a batch."""
     headers = b"".join(sized(name) + sized(content) for name, content in record.headers)
-    body = b"\0" + varint(delta) + varint(delta) + sized(record.key) + sized(record.value)
+    later = delta if record.timestamp is None else record.timestamp - TIME
+    body = b"\0" + varint(later) + varint(delta) + sized(record.key) + sized(record.value)
     return sized(body + varint(len(record.headers)) + headers)
 
 
@@ -99,7 +101,9 @@ def batch(
     epoch, sequence = (0, 0) if producer >= 0 else (-1, -1)
     attributes |= CODECS.index(codec)
     last = base + count - 1
-    fields = (base, HEADER.size + len(body) - 12, -1, 2, 0, attributes, last - base, TIME, TIME + count - 1)
+    times = [each.timestamp for each in records if isinstance(each, RawRecord) and each.timestamp is not None]
+    newest = max(times, default=TIME + count - 1)
+    fields = (base, HEADER.size + len(body) - 12, -1, 2, 0, attributes, last - base, TIME, newest)
     return sealed(HEADER.pack(*fields, producer, epoch, sequence, count) + body)
 
 

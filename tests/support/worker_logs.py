@@ -20,7 +20,7 @@ from recommender.messages.partitioning import partition_of
 from recommender.messages.requests import Request
 from recommender.messages.responses import Response
 from recommender.shard.options import ShardOptions
-from tests.support.journal_log import NaiveRule, SourceLog, following, reading
+from tests.support.journal_log import NaiveRule, SourceLog, Written, following, reading
 from tests.support.kafka import Record, produce, wait_until
 from tests.support.workers import PATIENCE, Installation, Worker, installed
 
@@ -89,6 +89,16 @@ class Oracle:
             if source.topic_id == self._source_id
         }
 
+    @property
+    def counted(self) -> dict[int, list[list[Written]]]:
+        """What counts of each partition of the ratings topic, by partition of the journal."""
+        found: dict[int, list[list[Written]]] = {}
+        for rule in self._naive:
+            for source, ratings in rule.counted.items():
+                if source.topic_id == self._source_id:
+                    found.setdefault(source.partition, []).append(ratings)
+        return found
+
     def look(self) -> Replica:
         """Learn all that the journal has at this moment."""
         positions = self._positions
@@ -139,6 +149,17 @@ class Oracle:
     def assert_agrees(self, *workers: Worker, checkpoints: Path | None = None) -> Replica:
         """Wait until the workers have learned and saved all ratings, and compare each one's state.
 
+        Returns
+        -------
+        Replica
+            What was expected.
+        """
+        self.wait()
+        return self.assert_followed(*workers, checkpoints=checkpoints)
+
+    def assert_followed(self, *workers: Worker, checkpoints: Path | None = None) -> Replica:
+        """Wait until the workers have followed and saved all of the journal, and compare each one's state.
+
         A worker that finds a checkpoint of its position compares its own state with that, so equal digests
         and nobody who differs mean that all are equal.
 
@@ -147,7 +168,6 @@ class Oracle:
         Replica
             What was expected.
         """
-        self.wait()
 
         def are_settled() -> bool:
             # Somebody may still write what is there already.
