@@ -206,15 +206,18 @@ class Nature:
 
     def _packed(self) -> Wild:
         body = self._body()
-        return self._valid(
-            "packed", body, msgspec.msgpack.encode(body), self._draw.choice(PACKED_TYPES)
-        )
+        return self._valid("packed", body, msgspec.msgpack.encode(body), self._draw.choice(PACKED_TYPES))
 
     def _withdrawn(self) -> Wild:
         return self._valid("withdrawal", self._body() | {"rating": None})
 
     def _other_fields(self) -> Wild:
-        more = {"note": "x" * self._draw.randrange(2000), "tags": [1, {"user": "nobody"}], "User": 7, "": None}
+        more = {
+            "note": "x" * self._draw.randrange(2000),
+            "tags": [1, {"user": "nobody"}],
+            "User": 7,
+            "": None,
+        }
         names = self._draw.sample(sorted(more), self._draw.randint(1, len(more)))
         fields = list((self._body() | {each: more[each] for each in names}).items())
         self._draw.shuffle(fields)

@@ -76,8 +76,9 @@ def _judged(
     questions: Questions,
     say: Callable[[str], None],
 ) -> list[str]:
-    violations = _settled(installation, workers)
+    violations = _settled(installation, workers, installation.topics.ratings)
     asked, told = questions.stop()
+    asked += _settled(installation, workers, installation.topics.requests)
     violations += asked
     say(told)
     oracle = Oracle(installation)
@@ -103,25 +104,22 @@ def _judged(
     return violations
 
 
-def _settled(installation: Installation, workers: list[Worker]) -> list[str]:
-    """Wait until all is committed, for as long as something moves."""
-    topics, log = installation.topics, Log(installation)
+def _settled(installation: Installation, workers: list[Worker], topic: str) -> list[str]:
+    """Wait until all of a topic is committed, for as long as something moves."""
+    log = Log(installation)
     last, since = -1, time.monotonic()
     try:
-        while True:
-            lag = {each: log.lag(each) for each in (topics.ratings, topics.requests)}
-            if not any(lag.values()):
-                return []
-            if sum(lag.values()) != last:
-                last, since = sum(lag.values()), time.monotonic()
+        while lag := log.lag(topic):
+            if lag != last:
+                last, since = lag, time.monotonic()
             if dead := [number for number, each in enumerate(workers) if each.ended() is not None]:
-                return [f"workers {dead} have ended; lag {lag}"]
+                return [f"workers {dead} have ended, and {topic} has a lag of {lag}"]
             if time.monotonic() - since > STANDSTILL:
-                return [f"the lag stays: {lag}; committed {log.committed(topics.ratings)}, "
-                        f"ends {log.ends(topics.ratings)}"]  # fmt: skip
+                return [f"the lag stays: {topic} is committed {log.committed(topic)} of {log.ends(topic)}"]
             time.sleep(0.2)
     finally:
         log.close()
+    return []
 
 
 def _have_parts(installation: Installation) -> bool:
@@ -134,11 +132,10 @@ def _have_parts(installation: Installation) -> bool:
 
 def _take_any_time(installation: Installation) -> None:
     entries = [
-        ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET) for name, value in SETTINGS.items()
+        ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+        for name, value in SETTINGS.items()
     ]
-    resource = ConfigResource(
-        ResourceType.TOPIC, installation.topics.ratings, incremental_configs=entries
-    )
+    resource = ConfigResource(ResourceType.TOPIC, installation.topics.ratings, incremental_configs=entries)
     admin = AdminClient({"bootstrap.servers": installation.kafka})
     for each in admin.incremental_alter_configs([resource]).values():
         each.result(PATIENCE)
@@ -164,7 +161,10 @@ def _told(written: Written, seconds: float) -> str:
     ways = ", ".join(f"{number} {way}" for way, number in sorted(written.ways.items()))
     kinds = Counter((fate.kind, fate.rating is not None) for fate in written.fates.values())
     what = ", ".join(
-        f"{number} {kind} ({'learned' if good else 'letter'})" for (kind, good), number in sorted(kinds.items())
+        f"{number} {kind} ({'learned' if good else 'letter'})"
+        for (kind, good), number in sorted(kinds.items())
     )
     committed, aborted = len(written.fates), len(written.aborted)
-    return f"{committed} records committed and {aborted} aborted in {seconds:.0f} s\nways: {ways}\nkinds: {what}"
+    return (
+        f"{committed} records committed and {aborted} aborted in {seconds:.0f} s\nways: {ways}\nkinds: {what}"
+    )
