@@ -8,7 +8,7 @@ RUN_STAMP := $(VENV)/.installed-run
 BENCH_STAMP := $(VENV)/.installed-bench
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-docker nightly chaos bench evaluate lint format check clean install
+.PHONY: help demo test test-docker nightly chaos fuzz bench evaluate lint format check clean install
 
 help: ## Print this menu
 	@echo "Streaming recommendations on Kafka. Start with: make demo"
@@ -34,6 +34,9 @@ evaluate: $(BENCH_STAMP) ## Measure how good each model and its peers are; EVALU
 
 chaos: $(STAMP) ## Kill workers under load and prove that nothing is lost: make chaos [KILLS=100] [SEED=n]
 	$(BIN)/python -m tests.chaos --kills $(or $(KILLS),100) $(if $(SEED),--seed $(SEED))
+
+fuzz: $(STAMP) ## Write records of all kinds and prove what became of each: make fuzz [N=200000] [SEED=n]
+	$(BIN)/python -m tests.chaos --fuzz $(or $(N),200000) $(if $(SEED),--seed $(SEED))
 
 nightly: $(STAMP) ## Play 100,000 random histories of the journal: HISTORIES=n for more or fewer
 	HISTORIES=$(or $(HISTORIES),100000) $(BIN)/python -m pytest -n 4 tests/unit/journal/test_rule_simulation.py

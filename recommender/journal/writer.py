@@ -117,7 +117,7 @@ class JournalWriter:
         return {source: lane.acked for source, lane in self._lanes.items()}
 
     async def expects(self, source: Source, first: int) -> bool:
-        """Tell whether records that begin at an offset are to be sent; if some may lie before, go back to those.
+        """Tell whether records that begin at an offset come next; if some may lie before, go back to those.
 
         To be asked before anything is written on account of them: what is read again would be written twice.
         """

@@ -14,6 +14,7 @@ from tests.chaos.fuzz_asking import Questions
 from tests.chaos.fuzz_records import LATEST
 from tests.chaos.fuzz_senders import Senders, Written
 from tests.chaos.recovery import Log
+from tests.support.brokers import local_broker
 from tests.support.kafka import wait_until
 from tests.support.worker_logs import Oracle
 from tests.support.workers import PATIENCE, Installation, Worker, installed
@@ -26,6 +27,16 @@ REQUEST_SECONDS = 0.05
 #: So that a topic takes times that are far away, and keeps all of it in one piece.
 SETTINGS = {"message.timestamp.after.max.ms": str(LATEST), "segment.ms": str(LATEST)}
 LOG_CHARACTERS = 5000
+
+
+def fuzz_anywhere(
+    kafka: str | None, directory: Path, count: int, seed: int, say: Callable[[str], None]
+) -> list[str]:
+    """The same on a broker that is started for it, where none is given."""
+    if kafka:
+        return fuzz_broker(kafka, directory, count, seed, say)
+    with local_broker() as address:
+        return fuzz_broker(address, directory, count, seed, say)
 
 
 def fuzz_broker(kafka: str, directory: Path, count: int, seed: int, say: Callable[[str], None]) -> list[str]:
@@ -136,7 +147,7 @@ def _take_any_time(installation: Installation) -> None:
         for name, value in SETTINGS.items()
     ]
     resource = ConfigResource(ResourceType.TOPIC, installation.topics.ratings, incremental_configs=entries)
-    admin = AdminClient({"bootstrap.servers": installation.kafka})
+    admin = AdminClient({"bootstrap.servers": installation.kafka, "log_level": 0})
     for each in admin.incremental_alter_configs([resource]).values():
         each.result(PATIENCE)
 
