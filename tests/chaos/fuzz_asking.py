@@ -11,7 +11,7 @@ from collections import Counter
 from typing import Any
 
 from tests.chaos.fuzz import mutated, some_headers
-from tests.chaos.fuzz_records import BAD_NAME, USERS
+from tests.chaos.fuzz_records import BAD_NAME, ODD_TIMES, USERS
 from tests.integration.raw_records import produce_batch
 from tests.support.asking import CORRELATION, Asker
 from tests.support.record_batches import CODECS, RawRecord, batch
@@ -92,11 +92,14 @@ class Questions:
             self._asker.send(value, *some_headers(draw), key=key)
 
     def _ask_by_hand(self, value: bytes | None, key: bytes) -> None:
+        """At any time, and at times with a header that cannot be read."""
         correlation, draw = uuid.uuid4().bytes, self._draw
-        headers = [(BAD_NAME, b"x"), (CORRELATION.encode(), correlation)]
-        record = RawRecord(value, key, headers, int(time.time() * 1000))
+        headers: list[tuple[bytes, bytes | None]] = [(CORRELATION.encode(), correlation)]
+        if draw.random() < 0.5:
+            headers.insert(0, (BAD_NAME, b"x"))
+            self.buried += 1
+        record = RawRecord(value, key, headers, draw.choice([int(time.time() * 1000), *ODD_TIMES]))
         made = batch([record], codec=draw.choice(CODECS))
         topic, partition = self._installation.topics.requests, draw.randrange(self._installation.partitions)
         produce_batch(self._installation.kafka, topic, made, partition)
-        self.buried += 1
         self._asker.sent.append(correlation)

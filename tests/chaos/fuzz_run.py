@@ -24,7 +24,7 @@ WORKERS = 2
 #: Seconds without any progress after which it is given up.
 STANDSTILL = 90.0
 REQUEST_SECONDS = 0.05
-#: So that a topic takes times that are far away, and keeps all of it in one piece.
+#: So that topics take times that are far away, and keep all of it in one piece.
 SETTINGS = {"message.timestamp.after.max.ms": str(LATEST), "segment.ms": str(LATEST)}
 LOG_CHARACTERS = 5000
 
@@ -146,9 +146,13 @@ def _take_any_time(installation: Installation) -> None:
         ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
         for name, value in SETTINGS.items()
     ]
-    resource = ConfigResource(ResourceType.TOPIC, installation.topics.ratings, incremental_configs=entries)
+    topics = installation.topics
+    resources = [
+        ConfigResource(ResourceType.TOPIC, each, incremental_configs=entries)
+        for each in (topics.ratings, topics.requests)
+    ]
     admin = AdminClient({"bootstrap.servers": installation.kafka, "log_level": 0})
-    for each in admin.incremental_alter_configs([resource]).values():
+    for each in admin.incremental_alter_configs(resources).values():
         each.result(PATIENCE)
 
 
