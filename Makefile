@@ -9,7 +9,7 @@ BENCH_STAMP := $(VENV)/.installed-bench
 DOCS_STAMP := $(VENV)/.installed-docs
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-pythons test-docker nightly chaos bench evaluate lint format docs check clean install
+.PHONY: help demo test test-pythons test-docker nightly chaos fuzz bench evaluate lint format docs check clean install
 
 help: ## Print this menu
 	@echo "Streaming recommendations on Kafka. Start with: make demo"
@@ -38,6 +38,9 @@ evaluate: $(BENCH_STAMP) ## Measure how good each model and its peers are; EVALU
 
 chaos: $(STAMP) ## Kill workers under load and prove that nothing is lost: make chaos [KILLS=100] [SEED=n]
 	$(BIN)/python -m tests.chaos --kills $(or $(KILLS),100) $(if $(SEED),--seed $(SEED))
+
+fuzz: $(STAMP) ## Write records of all kinds and prove what became of each: make fuzz [N=200000] [SEED=n]
+	$(BIN)/python -m tests.chaos --fuzz $(or $(N),200000) $(if $(SEED),--seed $(SEED))
 
 nightly: $(STAMP) ## Play 100,000 random histories of the journal: HISTORIES=n for more or fewer
 	HISTORIES=$(or $(HISTORIES),100000) $(BIN)/python -m pytest -n 4 tests/unit/journal/test_rule_simulation.py

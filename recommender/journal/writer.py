@@ -116,6 +116,20 @@ class JournalWriter:
         """Up to which offset each source is in the journal, and may be committed."""
         return {source: lane.acked for source, lane in self._lanes.items()}
 
+    async def expects(self, source: Source, first: int) -> bool:
+        """Tell whether records that begin at an offset come next; if some may lie before, go back to those.
+
+        To be asked before anything is written on account of them: what is read again would be written twice.
+        """
+        lane = self._lanes.get(source)
+        if lane is None or lane.stopped:
+            return False
+        if lane.believes(first):
+            return True
+        logger.debug("%s: fetched from offset %d, expected %d; reading again", source, first, lane.next)
+        await self._read_again(source, lane.next)
+        return False
+
     async def append(
         self, source: Source, first: int, end: int, rows: Rows, offsets: NDArray[np.int64]
     ) -> bool:

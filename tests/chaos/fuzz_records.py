@@ -100,6 +100,10 @@ class Wild:
         return seconds if 0 <= seconds <= MAX_TIMESTAMP else math.nan
 
 
+def _bad(kind: str, value: bytes | None, headers: Headers = ()) -> Wild:
+    return Wild(kind, value, headers, None)
+
+
 class Nature:
     """Makes records of all kinds.
 
@@ -198,9 +202,6 @@ class Nature:
             kind, value or self._text(body), headers, learned, math.nan if told is None else float(told)
         )
 
-    def _bad(self, kind: str, value: bytes | None, headers: Headers = ()) -> Wild:
-        return Wild(kind, value, headers, None)
-
     def _plain(self) -> Wild:
         return self._valid("plain", self._body())
 
@@ -235,7 +236,7 @@ class Nature:
         """To the largest size or one more."""
         body, size = self._body(), MAX_RATING_BYTES + self._draw.randint(0, 1)
         value = self._text(body).ljust(size)
-        return self._valid("padded", body, value) if size == MAX_RATING_BYTES else self._bad("padded", value)
+        return self._valid("padded", body, value) if size == MAX_RATING_BYTES else _bad("padded", value)
 
     def _mutated(self) -> Wild:
         """What the bytes are then, the decoder of single records says."""
@@ -244,18 +245,15 @@ class Nature:
         try:
             rating = self._decoder.decode(value, [(name.decode(), each) for name, each in made.headers])  # type: ignore[misc]
         except BadMessage:
-            return self._bad("mutated", value, made.headers)
-        body = {**rating._asdict()}
-        return self._valid("mutated", body, value, made.headers)
+            return _bad("mutated", value, made.headers)
+        return self._valid("mutated", rating._asdict(), value, made.headers)
 
     def _off_scale(self) -> Wild:
-        return self._bad("off the scale", self._text(self._body() | {"rating": self._draw.choice(OFF_SCALE)}))
+        return _bad("off the scale", self._text(self._body() | {"rating": self._draw.choice(OFF_SCALE)}))
 
     def _in_milliseconds(self) -> Wild:
         unit = self._draw.choice([10**3, 10**6, 10**9, -1])
-        return self._bad(
-            "time in other units", self._text(self._body() | {"timestamp": 1_700_000_000 * unit})
-        )
+        return _bad("time in other units", self._text(self._body() | {"timestamp": 1_700_000_000 * unit}))
 
     def _enveloped(self) -> Wild:
         body = self._body()
@@ -271,27 +269,26 @@ class Nature:
                 b"[" + self._text(body) + b"]",
             ]
         )
-        return self._bad("envelope", value)
+        return _bad("envelope", value)
 
     def _wrong_type(self) -> Wild:
         if self._draw.random() < 0.5:
-            return self._bad("wrong type", self._text(self._body()), self._draw.choice(PACKED_TYPES))
+            return _bad("wrong type", self._text(self._body()), self._draw.choice(PACKED_TYPES))
         packed = msgspec.msgpack.encode(self._body())
-        return self._bad("wrong type", packed, self._draw.choice(((), *JSON_TYPES)))
+        return _bad("wrong type", packed, self._draw.choice(((), *JSON_TYPES)))
 
     def _nothing(self) -> Wild:
         value = self._draw.choice([None, b"", b" ", b"null", b"{}", b"[]", b"\x00", b"\xff\xfe", b"u1,i1,5"])
-        headers = self._draw.choice([(), (), (PACKED,)])
-        return self._bad("nothing", value, headers)
+        return _bad("nothing", value, self._draw.choice([(), (), (PACKED,)]))
 
     def _large(self) -> Wild:
         size = self._draw.randint(MAX_RATING_BYTES + 1, LARGEST - 200_000)
-        return self._bad("large", self._draw.randbytes(size))
+        return _bad("large", self._draw.randbytes(size))
 
     def _inflated(self) -> Wild:
         """A rating that is too large for any topic but for its codec."""
         value = self._text(self._body()).ljust(self._draw.randint(LARGEST, INFLATED))
-        return self._bad("inflated", value)
+        return _bad("inflated", value)
 
     def _bad_id(self) -> Wild:
         wrong = self._draw.choice([None, "", 1.5, "x" * 257, "ü" * 129, 10**300, ["u1"], False])
@@ -299,5 +296,5 @@ class Nature:
         if self._draw.random() < 0.3:
             del body[self._draw.choice(["user", "item", "rating"])]
         elif self._draw.random() < 0.2:
-            return self._bad("bad id", b'{"user": "\\ud800", "item": "i1", "rating": 5}')
-        return self._bad("bad id", self._text(body))
+            return _bad("bad id", b'{"user": "\\ud800", "item": "i1", "rating": 5}')
+        return _bad("bad id", self._text(body))

@@ -14,6 +14,7 @@ from tests.chaos.fuzz_asking import Questions
 from tests.chaos.fuzz_records import LATEST
 from tests.chaos.fuzz_senders import Senders, Written
 from tests.chaos.recovery import Log
+from tests.support.brokers import local_broker
 from tests.support.kafka import wait_until
 from tests.support.worker_logs import Oracle
 from tests.support.workers import PATIENCE, Installation, Worker, installed
@@ -23,9 +24,19 @@ WORKERS = 2
 #: Seconds without any progress after which it is given up.
 STANDSTILL = 90.0
 REQUEST_SECONDS = 0.05
-#: So that a topic takes times that are far away, and keeps all of it in one piece.
+#: So that topics take times that are far away, and keep all of it in one piece.
 SETTINGS = {"message.timestamp.after.max.ms": str(LATEST), "segment.ms": str(LATEST)}
 LOG_CHARACTERS = 5000
+
+
+def fuzz_anywhere(
+    kafka: str | None, directory: Path, count: int, seed: int, say: Callable[[str], None]
+) -> list[str]:
+    """The same on a broker that is started for it, where none is given."""
+    if kafka:
+        return fuzz_broker(kafka, directory, count, seed, say)
+    with local_broker() as address:
+        return fuzz_broker(address, directory, count, seed, say)
 
 
 def fuzz_broker(kafka: str, directory: Path, count: int, seed: int, say: Callable[[str], None]) -> list[str]:
@@ -76,8 +87,9 @@ def _judged(
     questions: Questions,
     say: Callable[[str], None],
 ) -> list[str]:
-    violations = _settled(installation, workers)
+    violations = _settled(installation, workers, installation.topics.ratings)
     asked, told = questions.stop()
+    asked += _settled(installation, workers, installation.topics.requests)
     violations += asked
     say(told)
     oracle = Oracle(installation)
@@ -103,25 +115,22 @@ def _judged(
     return violations
 
 
-def _settled(installation: Installation, workers: list[Worker]) -> list[str]:
-    """Wait until all is committed, for as long as something moves."""
-    topics, log = installation.topics, Log(installation)
+def _settled(installation: Installation, workers: list[Worker], topic: str) -> list[str]:
+    """Wait until all of a topic is committed, for as long as something moves."""
+    log = Log(installation)
     last, since = -1, time.monotonic()
     try:
-        while True:
-            lag = {each: log.lag(each) for each in (topics.ratings, topics.requests)}
-            if not any(lag.values()):
-                return []
-            if sum(lag.values()) != last:
-                last, since = sum(lag.values()), time.monotonic()
+        while lag := log.lag(topic):
+            if lag != last:
+                last, since = lag, time.monotonic()
             if dead := [number for number, each in enumerate(workers) if each.ended() is not None]:
-                return [f"workers {dead} have ended; lag {lag}"]
+                return [f"workers {dead} have ended, and {topic} has a lag of {lag}"]
             if time.monotonic() - since > STANDSTILL:
-                return [f"the lag stays: {lag}; committed {log.committed(topics.ratings)}, "
-                        f"ends {log.ends(topics.ratings)}"]  # fmt: skip
+                return [f"the lag stays: {topic} is committed {log.committed(topic)} of {log.ends(topic)}"]
             time.sleep(0.2)
     finally:
         log.close()
+    return []
 
 
 def _have_parts(installation: Installation) -> bool:
@@ -137,9 +146,13 @@ def _take_any_time(installation: Installation) -> None:
         ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
         for name, value in SETTINGS.items()
     ]
-    resource = ConfigResource(ResourceType.TOPIC, installation.topics.ratings, incremental_configs=entries)
-    admin = AdminClient({"bootstrap.servers": installation.kafka})
-    for each in admin.incremental_alter_configs([resource]).values():
+    topics = installation.topics
+    resources = [
+        ConfigResource(ResourceType.TOPIC, each, incremental_configs=entries)
+        for each in (topics.ratings, topics.requests)
+    ]
+    admin = AdminClient({"bootstrap.servers": installation.kafka, "log_level": 0})
+    for each in admin.incremental_alter_configs(resources).values():
         each.result(PATIENCE)
 
 

@@ -44,24 +44,25 @@ class Fate:
     rating : (str, str, float) or None
         None is a dead letter.
     time : float
-    content : bytes
-        A hash of its value and key.
+    value, key : bytes
+        Hashes.
     """
 
     kind: str
     rating: tuple[str, str, float] | None
     time: float
-    content: bytes
+    value: bytes
+    key: bytes
 
     @classmethod
     def of(cls, wild: Wild) -> Fate:
         """Note what counts of a record."""
-        return cls(wild.kind, wild.rating, wild.time, digest(wild.value) + digest(wild.key))
+        return cls(wild.kind, wild.rating, wild.time, digest(wild.value), digest(wild.key))
 
 
 def digest(content: bytes | None) -> bytes:
     """A hash of bytes, or of none."""
-    return b"none" if content is None else hashlib.sha256(content).digest()
+    return b"none" if content is None else hashlib.sha256(content).hexdigest().encode()
 
 
 @dataclass

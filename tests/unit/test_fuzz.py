@@ -1,4 +1,4 @@
-"""A small run of the fuzzer; ``python -m tests.chaos --fuzz 1000000`` is the long one."""
+"""A small run of the fuzzer; ``python -m tests.chaos --decode 1000000`` is the long one."""
 
 from __future__ import annotations
 

@@ -32,6 +32,9 @@ LOOKS = 3
 LOOK_SECONDS = 0.1
 #: How many seconds after no broker answered they are asked again.
 AWAY_SECONDS = 0.5
+#: Milliseconds from here on are no time of anybody's, and as a number of seconds they may not fit any more
+#: into what Kafka writes: a record with such a time is sent with that of now.
+EXACT_MILLISECONDS = 2**52
 
 
 class Producer(driver.Producer):
@@ -202,7 +205,8 @@ def sender(app: AppT) -> Callable[[str, Outgoing], Awaitable[Awaitable[object]]]
 
     async def send(topic: str, outgoing: Outgoing) -> Awaitable[object]:
         # Faust turns seconds into whole milliseconds by cutting off: the half keeps them as they were.
-        timestamp = None if outgoing.timestamp < 0 else (outgoing.timestamp + 0.5) / 1000
+        known = 0 <= outgoing.timestamp < EXACT_MILLISECONDS
+        timestamp = (outgoing.timestamp + 0.5) / 1000 if known else None
         producer: Any = app.producer
         try:
             sent = await producer.send(

@@ -195,6 +195,31 @@ def test_a_gap_is_read_again_before_it_is_believed() -> None:
     ingesting_(scenario)
 
 
+def test_behind_a_gap_letters_wait_until_it_is_believed() -> None:
+    async def scenario(worker: Worker) -> None:
+        await worker.ingestor.take(batch([rating(0)]))
+        late = batch([bad(4), rating(5)])
+        await worker.ingestor.take(late)
+        assert (worker.letters(), worker.reads) == ([], [1])
+        await worker.ingestor.take(late)
+        assert (worker.letters(), worker.ranges()[-1], worker.reads) == ([(1, 4)], (1, 6, 1), [1])
+
+    ingesting_(scenario)
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_what_is_no_record_between_those_of_one_fetch_is_no_gap() -> None:
+    """As the marks of transactions, and what they took back."""
+
+    async def scenario(worker: Worker) -> None:
+        await worker.ingestor.take(batch([bad(0), rating(1), rating(4), bad(6), rating(9)]))
+        assert worker.letters() == [(1, 0), (1, 6)]
+        assert worker.ranges() == [(0, 2, 1), (2, 7, 1), (7, 10, 1)]
+        assert worker.reads == []
+
+    ingesting_(scenario)
+
+
 def test_what_comes_again_is_sent_once() -> None:
     async def scenario(worker: Worker) -> None:
         await worker.ingestor.take(batch([rating(0), bad(1)]))

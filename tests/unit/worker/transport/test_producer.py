@@ -20,7 +20,7 @@ from kafka.record import MemoryRecords
 from recommender.messages.records import Outgoing
 from recommender.worker.transport import faust_transport, producer
 from recommender.worker.transport.batches import BATCH_BYTES, SURE_BYTES, batches
-from recommender.worker.transport.producer import LOOKS, Producer, bulk_sender
+from recommender.worker.transport.producer import LOOKS, Producer, bulk_sender, sender
 from tests.support.doubles import few, until
 
 
@@ -314,3 +314,21 @@ def test_batches_are_as_large_as_the_topic_takes(
     app: Any = SimpleNamespace(producer=SimpleNamespace(send_all=send_all))
     asyncio.run(bulk_sender(app, {"there": largest})("there", []))  # type: ignore[arg-type]
     assert asked == [expected]
+
+
+@pytest.mark.parametrize(
+    ("timestamp", "sent"),
+    [(-1, None), (0, 0), (1_700_000_000_123, 1_700_000_000_123), (2**52 - 1, 2**52 - 1), (2**63 - 1, None)],
+)
+def test_a_record_keeps_its_time_as_far_as_it_has_one(timestamp: int, sent: int | None) -> None:
+    told: list[int | None] = []
+
+    async def send(
+        topic: str, key: Any, value: Any, partition: int, seconds: float | None, headers: Any
+    ) -> None:
+        # As Faust does.
+        told.append(None if seconds is None else int(seconds * 1000.0))
+
+    app: Any = SimpleNamespace(producer=SimpleNamespace(send=send))
+    asyncio.run(sender(app)("there", Outgoing(0, b"k", b"v", timestamp, [])))  # type: ignore[arg-type]
+    assert told == [sent]
