@@ -6,9 +6,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 RUN_STAMP := $(VENV)/.installed-run
 BENCH_STAMP := $(VENV)/.installed-bench
+DOCS_STAMP := $(VENV)/.installed-docs
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-docker nightly chaos fuzz bench evaluate lint format check clean install
+.PHONY: help demo test test-pythons test-docker nightly chaos fuzz bench evaluate lint format docs check clean install
 
 help: ## Print this menu
 	@echo "Streaming recommendations on Kafka. Start with: make demo"
@@ -21,7 +22,10 @@ demo: $(RUN_STAMP) ## See it work: a broker, a worker, 100,000 ratings, recommen
 install: $(STAMP) ## Make .venv with everything for development
 
 test: $(STAMP) ## Run all tests, against a real Apache Kafka that needs neither Docker nor Java
-	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(TESTS)
+
+test-pythons: ## Run them on each Python from 3.11 to 3.13 that is here; TESTS=tests/unit for less
+	@MAKE="$(MAKE)" $(PYTHON) tests/pythons.py $(if $(TESTS),TESTS="$(TESTS)")
 
 test-docker: $(STAMP) ## Run the broker tests against a container instead
 	$(BIN)/python -m pytest --kafka=container tests/integration
@@ -51,10 +55,13 @@ format: $(STAMP) ## Put the code into shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-check: lint test ## What CI runs: style, types and tests
+docs: $(DOCS_STAMP) ## Build the documents into build/site and check their links
+	$(BIN)/python -m mkdocs build --quiet --strict
+
+check: lint docs test ## What CI runs: style, types, documents and tests
 
 clean: ## Remove .venv and what tools left behind
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf $(VENV) .venv-* .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -73,6 +80,11 @@ $(STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing into $(VENV) for development (once, about a minute) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@ $(RUN_STAMP)
+
+$(DOCS_STAMP): pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing into $(VENV) for the documents (once, a few seconds) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $@
 
 $(BENCH_STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing into $(VENV) for the benchmarks (once, about a minute) ..."

@@ -105,13 +105,14 @@ class Outcome:
         return statistics.median(found) if found else float("nan")
 
     def ratio(self, contestant: str, metric: Metric) -> float:
-        """How many times better ours is, as the median over rounds; NaN where one of both is missing."""
-        theirs = self.values.get(contestant, {}).get(metric.name, [])
-        ours = self.values.get(self.ours, {}).get(metric.name, [])
-        pairs = [(a, b) for a, b in zip(ours, theirs, strict=False) if a and b]
-        if not pairs:
-            return float("nan")
-        return statistics.median(a / b if metric.better == "higher" else b / a for a, b in pairs)
+        """How many times better ours is: the quotient of the medians; NaN where one of both is missing."""
+        return self.between(self.ours, contestant, metric)
+
+    def between(self, one: str, other: str, metric: Metric) -> float:
+        """How many times better one contestant is than another, by their medians."""
+        a, b = self.median(one, metric.name), self.median(other, metric.name)
+        better, worse = (a, b) if metric.better == "higher" else (b, a)
+        return better / worse if worse else float("nan")
 
     def as_json(self) -> dict[str, Any]:
         """Everything, as the result file has it."""

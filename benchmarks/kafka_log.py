@@ -6,12 +6,15 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
 
 from benchmarks.data import Log, Shape, encoded
 from recommender.kafka.local.broker import LocalBroker
 from recommender.kafka.topics import Topics, ensure
 
+#: The journal's topic, without the prefix.
+JOURNAL = "ratings-journal"
 #: Produced between two looks at the clock, where a rate is to be kept.
 BURST = 50
 
@@ -30,16 +33,26 @@ def make_topics(address: str, prefix: str, partitions: int) -> Topics:
     return topics
 
 
-def pass_over(address: str, topic: str, group: str) -> None:
-    """Let a new consumer group begin at the end of a topic: what is in it was asked of others."""
-    consumer = Consumer({"bootstrap.servers": address, "group.id": group})
-    numbers = consumer.list_topics(topic, 30).topics[topic].partitions
-    ends = [
-        TopicPartition(topic, number, consumer.get_watermark_offsets(TopicPartition(topic, number), 30)[1])
-        for number in numbers
-    ]
-    consumer.commit(offsets=ends, asynchronous=False)
-    consumer.close()
+def renew(address: str, prefix: str, *names: str) -> None:
+    """Make topics anew, and the journal where there is one: what is in them was for others.
+
+    Raises
+    ------
+    RuntimeError
+        The broker did not delete them.
+    """
+    admin = AdminClient({"bootstrap.servers": address})
+    unwanted = {prefix + each for each in (*names, JOURNAL)} & admin.list_topics(timeout=30).topics.keys()
+    if not unwanted:
+        return
+    for deleted in admin.delete_topics(list(unwanted)).values():
+        deleted.result(30)
+    deadline = time.perf_counter() + 30
+    while unwanted & admin.list_topics(timeout=30).topics.keys():
+        if time.perf_counter() > deadline:
+            raise RuntimeError(f"{', '.join(sorted(unwanted))} at {address}: not deleted within 30 s")
+        time.sleep(0.05)
+    ensure(address, Topics(prefix))
 
 
 def messages(shape: Shape, count: int, seed: int = 0) -> Iterator[tuple[bytes, bytes]]:

@@ -1,109 +1,158 @@
-"""The worker as a process of its own, watched by its status page."""
+"""The worker as a process of its own, watched by its status page: this edition's or an earlier one's.
+
+A worker of the journal tells of each partition of the journal, whose position counts blocks; the one before
+told of each partition of the ratings that it held, whose offset counts records. Both count the events they
+learned, which is what rates are made of.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
-import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Self
 
+from benchmarks.editions import HERE, Edition
 from recommender.kafka.local.guarded import Guarded
 from recommender.kafka.local.ports import HOST, free_port
 
 READY_SECONDS = 60.0
 STOP_SECONDS = 20.0
+#: Between two looks of whoever waits for a worker.
+LOOK_SECONDS = 0.02
+Look = tuple[float, int]
 
 
 class Worker:
-    """``recommender worker`` with a checkpoint directory that is new and gone afterwards.
+    """``recommender worker`` with a directory that is new and gone afterwards.
 
     Parameters
     ----------
+    edition : Edition
     **settings
-        By their names without ``RECOMMENDER_``.
+        By their names without ``RECOMMENDER_``. Checkpoints are in its own directory, unless told otherwise.
 
     Attributes
     ----------
+    port : int
+        Of its pages.
     started_in : float
-        Seconds from its start until it was ready: partitions assigned, kernels warm.
+        Seconds from its start until it was ready.
     """
 
-    def __init__(self, **settings: object) -> None:
+    def __init__(self, edition: Edition = HERE, **settings: object) -> None:
         self._guardian = Guarded()
+        self._edition = edition
         self.port = free_port()
         chosen = {"checkpoints": self._guardian.directory / "checkpoints", "log_level": "warning", **settings}
         self._settings = {**chosen, "web_port": self.port}
+        self._pid: int | None = None
         self.started_in = float("nan")
 
     def start(self) -> Self:
         """Start it; does not wait."""
         unset = [part for name in os.environ if name.startswith("RECOMMENDER_") for part in ("-u", name)]
         values = [f"RECOMMENDER_{name.upper()}={value}" for name, value in self._settings.items()]
-        # The process runs in a directory of its own: what is imported from here must be found from there.
-        paths = [f"PYTHONPATH={os.pathsep.join(str(Path(each or '.').absolute()) for each in sys.path)}"]
+        values.append(f"PYTHONPATH={os.pathsep.join(self._edition.paths)}")
         self._begin = time.perf_counter()
-        if (
-            self._guardian.run(
-                ["env", *unset, *paths, *values, sys.executable, "-m", "recommender", "worker"]
-            )
-            is None
-        ):
+        command = ["env", *unset, *values, self._edition.python, "-m", "recommender", "worker"]
+        self._pid = self._guardian.run(command)
+        if self._pid is None:
             raise RuntimeError("the worker could not be started")
         return self
 
-    def ready(self) -> Self:
-        """Wait until it has partitions and answers."""
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        if self._pid is None:
+            raise RuntimeError("the worker does not run")
+        return self._pid
+
+    def ready(self, seconds: float = READY_SECONDS) -> Self:
+        """Wait until it says that it is ready to answer."""
         while not self._page("readyz"):
             code = self._guardian.exited(0.01)
-            if code is not None or time.perf_counter() - self._begin > READY_SECONDS:
+            if code is not None or time.perf_counter() - self._begin > seconds:
                 raise RuntimeError(f"the worker was not ready (exit code {code}):\n{self.log()[-2000:]}")
         self.started_in = time.perf_counter() - self._begin
         return self
 
-    def offsets(self) -> dict[int, int]:
-        """The next offset of each partition that it holds; none while it does not answer."""
+    def shards(self) -> dict[str, dict[str, Any]]:
+        """The status of each shard that it has, by partition; none while it does not answer."""
         page = self._page("status")
         if not page:
             code = self._guardian.exited(0.0)
             if code is not None:
                 raise RuntimeError(f"the worker ended with exit code {code}:\n{self.log()[-2000:]}")
             return {}
-        shards: dict[str, Any] = json.loads(page)["shards"]
-        return {int(partition): int(shard["offset"]) for partition, shard in shards.items()}
+        status: dict[str, Any] = json.loads(page)
+        return shards_of(status)
 
-    def learned_up_to(self, offset: int, seconds: float, pause: float = 0.02) -> list[tuple[float, int]]:
-        """Wait until it has learned so many ratings; times and offsets that were seen on the way.
+    def learned(self) -> int:
+        """How many events it has learned."""
+        return sum(int(each.get("events", 0)) for each in self.shards().values())
+
+    def learned_up_to(self, count: int, seconds: float, pause: float = LOOK_SECONDS) -> list[Look]:
+        """Wait until it has learned `count` events; times and counts that were seen on the way.
 
         Raises
         ------
         RuntimeError
             It took longer than `seconds`, or the worker ended.
         """
-        seen: list[tuple[float, int]] = []
+        seen: list[Look] = []
         begin = time.perf_counter()
         while True:
-            offsets = self.offsets()
+            learned = self.learned()
             # The answer tells where learning stood when it was made, which is when it arrives here.
-            seen.append((time.perf_counter(), sum(offsets.values())))
-            if seen[-1][1] >= offset:
+            seen.append((time.perf_counter(), learned))
+            if learned >= count:
                 return seen
             if seen[-1][0] - begin > seconds:
-                raise RuntimeError(f"only {seen[-1][1]} of {offset} ratings were learned in {seconds:.0f} s")
+                raise RuntimeError(f"only {learned} of {count} ratings were learned in {seconds:.0f} s")
             time.sleep(pause)
+
+    def saved(self, seconds: float) -> Self:
+        """Wait until all that it has learned is in checkpoints."""
+        deadline = time.perf_counter() + seconds
+        while not (shards := self.shards()) or any(each["saved"] < place(each) for each in shards.values()):
+            if time.perf_counter() > deadline:
+                raise RuntimeError(f"not saved within {seconds:.0f} s: {self.log()[-2000:]}")
+            time.sleep(LOOK_SECONDS)
+        return self
+
+    def cpu_seconds(self) -> float:
+        """The processor time that it has used; NaN where the system does not tell."""
+        try:
+            fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return float("nan")
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def log(self) -> str:
         """What it printed."""
         path = Path(self._guardian.directory) / "broker.log"
         return path.read_text(errors="replace") if path.exists() else ""
 
-    def close(self) -> None:
-        """End it and remove its directory."""
+    def stop(self) -> None:
+        """End it with SIGTERM: it saves, and leaves its group."""
         self._guardian.end("terminate", STOP_SECONDS)
+        self._pid = None
+
+    def kill(self) -> None:
+        """End it with SIGKILL."""
+        self._guardian.end("kill", STOP_SECONDS)
+        self._pid = None
+
+    def close(self) -> None:
+        """End it, if it still runs, and remove its directory."""
+        if self._pid is not None:
+            self.stop()
         self._guardian.close()
         shutil.rmtree(self._guardian.directory, ignore_errors=True)
 
@@ -119,3 +168,29 @@ class Worker:
                 return bytes(answer.read())
         except (urllib.error.HTTPError, OSError):
             return b""
+
+
+def shards_of(status: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What a status page says of each shard: with the place in the journal, where there is a journal."""
+    journal, shards = status.get("journal", {}), status.get("shards", {})
+    return {each: {**shards.get(each, {}), **journal.get(each, {})} for each in {**shards, **journal}}
+
+
+def place(shard: dict[str, Any]) -> int:
+    """How far a shard is: its place in the journal, or in its partition of the ratings."""
+    return int(shard["position"] if "position" in shard else shard["offset"])
+
+
+def pin(pid: int, cores: Collection[int]) -> None:
+    """Let a process, and each of its threads, run on some cores only.
+
+    Raises
+    ------
+    RuntimeError
+        The system cannot do so.
+    """
+    threads = Path(f"/proc/{pid}/task")
+    if not threads.exists():
+        raise RuntimeError("pinning a process to cores needs Linux")
+    for each in threads.iterdir():
+        os.sched_setaffinity(int(each.name), cores)

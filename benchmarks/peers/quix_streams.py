@@ -1,5 +1,11 @@
-"""Quix Streams, decoding only: ADDRESS TOPIC COUNT."""
+"""Quix Streams, decoding only: ADDRESS TOPIC PARTITIONS COUNT SETTINGS, the last as JSON.
 
+``collect_after`` is the garbage collector's threshold, ``consumer_extra_config`` has librdkafka's settings,
+and all others are the application's own. It runs as it does in production: `Application.run` with a count
+would keep every decoded rating.
+"""
+
+import gc
 import json
 import logging
 import sys
@@ -10,18 +16,21 @@ from typing import Any
 
 from quixstreams import Application
 
-address, topic, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
-begin = end = 0.0
+address, topic, count, settings = sys.argv[1], sys.argv[2], int(sys.argv[4]), json.loads(sys.argv[5])
+gc.set_threshold(settings.pop("collect_after", gc.get_threshold()[0]), 10, 10)
+begin = end = busy = cpu = 0.0
 read = 0
 
 
 def look(value: Any) -> None:
     """Count a decoded rating."""
-    global begin, end, read
-    begin = begin or time.perf_counter()
+    global begin, end, busy, cpu, read
     read += 1
+    if read == 1:
+        begin, busy = time.perf_counter(), time.process_time()
     if read == count:
-        end = time.perf_counter()
+        end, cpu = time.perf_counter(), time.process_time() - busy
+        app.stop()
 
 
 with tempfile.TemporaryDirectory() as state:
@@ -32,8 +41,9 @@ with tempfile.TemporaryDirectory() as state:
         auto_create_topics=False,
         state_dir=state,
         loglevel=logging.WARNING,
+        **settings,
     )
     frame = app.dataframe(app.topic(topic, value_deserializer="json", key_deserializer="bytes"))
     frame.update(look)
-    app.run(count=count)
-print(json.dumps({"rate": read / (end - begin)}))
+    app.run()
+print(json.dumps({"rate": count / (end - begin), "cpu": cpu / count * 1e6}))

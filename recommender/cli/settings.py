@@ -28,19 +28,14 @@ Options of a command, such as `recommender worker --model popular`, win over the
 """
 
 
-def _code(text: str) -> str:
-    return f"`{text}`" if text else ""
-
-
 def page() -> str:
     """The page of the documents that lists the settings."""
-    return PAGE.format(
-        rows="\n".join(
-            f"| `{each.variable}` | {_code(each.default)} | {each.unit} | "
-            f"{each.about}{' (L)' if each.learned else ''} |"
-            for each in room.describe()
-        )
-    )
+    return PAGE.format(rows="\n".join(map(_row, room.describe())))
+
+
+def _row(each: room.Described) -> str:
+    default, mark = f"`{each.default}`" if each.default else "", " (L)" if each.learned else ""
+    return f"| `{each.variable}` | {default} | {each.unit} | {each.about}{mark} |"
 
 
 @click.command()

@@ -12,6 +12,7 @@ import orjson
 from recommender.client import arguments
 from recommender.client.errors import BadReply, RequestFailed
 from recommender.messages.contract import KNOWN_SCALE
+from recommender.messages.nesting import json_is_too_deep
 from recommender.messages.ratings import MAX_TIMESTAMP, SURE_CHARACTERS, BadMessage
 from recommender.messages.responses import Failure, Reason, Recommended, Response
 
@@ -186,6 +187,8 @@ def decode_response(value: bytes | None) -> Response:
     """
     if value is None:
         raise BadMessage("the reply is null: expected a response")
+    if json_is_too_deep(value):
+        raise BadMessage("the reply is nested too deeply")
     try:
         if not _outcome(value).ok:
             failed = _failed(value).error

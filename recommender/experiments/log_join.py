@@ -3,14 +3,15 @@
 Ratings come from the journal by its rule, so each counts once, however often it was written. A user's ratings
 and recommendations meet wherever they stand, so both logs may have any number of partitions.
 
-What is read may be out of order by event time, but within a partition not by more than `lateness`: what lies
-further behind the newest before it in its partition is late, and left out. So what counts is a function of
-the logs alone, however reading was cut and interleaved; and what lies so far behind the partition that is
-furthest behind is settled.
+What is read may be out of order by event time, but within a partition of the log, and within what the journal
+has of one source, not by more than `lateness`: what lies further behind the newest before it there is late,
+and left out. So what counts is a function of the logs alone, however reading was cut and interleaved; and
+what lies so far behind whoever is furthest behind is settled.
 
-A partition that stands still while others go on would hold everything back for ever. Once it was read to its
-end, it is taken to lag at most 30 days behind. Only what comes after that, and is older still, depends on
-when somebody read; it is told as late.
+What stands still while others go on would hold everything back for ever. A source that gave nothing for 30
+days is taken to lag at most as much behind the others, and so is a partition that was read to its end. Only
+what comes after that, or from a source that was not there before, and is older than what is settled, depends
+on when somebody read; it is told as late.
 """
 
 from __future__ import annotations
@@ -21,11 +22,13 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from recommender.experiments import log_progress
 from recommender.experiments.attribution import WINDOW, Arrays, Attribution
 from recommender.experiments.attribution_counts import Counts
-from recommender.experiments.log_progress import Progress
+from recommender.experiments.log_progress import JournalProgress, Progress
 from recommender.history.id_table import ITEM, USER
 from recommender.ingest.ingest import written_at
+from recommender.journal.block import Source, head_of
 from recommender.journal.rule import Rule
 from recommender.messages import recommendations_log
 from recommender.messages.ratings import BadMessage
@@ -36,8 +39,6 @@ from recommender.shard.state import flat, parted
 
 #: One day, in seconds.
 LATENESS = 86_400.0
-#: How far a partition may lag behind the newest when it was read to its end: 30 days, in seconds.
-STANDSTILL = 30 * 86_400.0
 #: So many more rows than were left last time are collected before they are settled.
 SETTLE_ROWS = 100_000
 
@@ -74,7 +75,7 @@ class JoinedLogs:
         since: float = -math.inf,
         until: float = math.inf,
     ) -> None:
-        self.journal = [Progress(offset=rule.position) for rule in rules]
+        self.journal = [JournalProgress(offset=rule.position) for rule in rules]
         self.recommendations = [Progress() for _ in range(partitions)]
         self._rules = rules
         self._feedback = feedback
@@ -107,8 +108,12 @@ class JoinedLogs:
         rows = followed.rows
         progress.offset = rule.position
         progress.records += len(rows.times)
-        written = np.repeat(written_at(records[: len(followed.taken)]), followed.taken)
-        in_time = progress.reached(rows.times, written, self._lateness)
+        counts = followed.taken.tolist()  # shorter where a block cannot be read
+        written = np.repeat(written_at(records[: len(counts)]), counts)
+        sources: list[Source] = []
+        for record, count in zip(records, counts, strict=False):
+            sources += [head_of(record.value or b"").source] * count
+        in_time = progress.reached_by(rows.times, written, self._lateness, sources)
         signs = signs_of(self._feedback, rows.ratings)
         wanted = np.flatnonzero(in_time & (signs != 0))
         users, items = rows.ids(USER), rows.ids(ITEM)
@@ -156,13 +161,16 @@ class JoinedLogs:
         Parameters
         ----------
         ended : iterable of Progress
-            Partitions that were read to their ends: they lag at most `STANDSTILL` behind the newest.
+            Partitions that were read to their ends: they lag at most 30 days behind the newest.
         """
         logs = [*self.journal, *self.recommendations]
         newest = max(each.frontier for each in logs)
         for each in ended:
-            each.frontier = max(each.frontier, newest - STANDSTILL)
-        self._attribution.settle(min(each.frontier for each in logs) - self._lateness)
+            each.lift(newest - log_progress.STANDSTILL)
+        least = min(each.frontier for each in logs)
+        for each in logs:
+            each.lift(least)
+        self._attribution.settle(least - self._lateness)
         self._settled_rows = len(self)
 
     def settle_at_ends(self) -> None:
@@ -189,12 +197,13 @@ class JoinedLogs:
         for partition, (rule, progress) in enumerate(zip(self._rules, self.journal, strict=True)):
             rule.restore(parts[f"rule-{partition}"])
             progress.restore(parts[f"journal-{partition}"])
-        for partition, progress in enumerate(self.recommendations):
-            if f"recommendations-{partition}" in parts:
-                progress.restore(parts[f"recommendations-{partition}"])
-            else:
-                # Nothing in a new partition may be older than what is settled.
-                progress.frontier = self._attribution.watermark + self._lateness
+        known = [name for name in parts if name.startswith("recommendations-")]
+        for partition, each in enumerate(self.recommendations[: len(known)]):
+            each.restore(parts[f"recommendations-{partition}"])
+        # Nothing in a new partition may be older than what is settled.
+        least = min(each.frontier for each in [*self.journal, *self.recommendations[: len(known)]])
+        for each in self.recommendations[len(known) :]:
+            each.lift(least)
 
 
 def signs_of(feedback: Feedback, ratings: NDArray[np.floating]) -> NDArray[np.int8]:

@@ -162,7 +162,7 @@ class _Part:
 def _parts(
     reader: LogReader,
     topic: str,
-    progress: list[Progress],
+    progress: Sequence[Progress],
     take: Callable[[int, Sequence[Record]], None],
 ) -> list[_Part]:
     spans = reader.spans(topic, range(len(progress)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -42,7 +43,7 @@ class Read:
     unit: str
 
     @classmethod
-    def of(cls, topic: str, progress: list[Progress], unit: str) -> Read:
+    def of(cls, topic: str, progress: Sequence[Progress], unit: str) -> Read:
         """Sum up all partitions."""
         first, last = min(each.first for each in progress), max(each.last for each in progress)
         known = math.isfinite(first)

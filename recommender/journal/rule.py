@@ -237,7 +237,8 @@ class Rule:
             decoder = head_of(record.value or b"").decoder
             fault = (
                 f"the block has ratings of decoder {decoder:#x}, expected {expected}: they are of another "
-                "scale or format, which needs a new journal"
+                "scale or format. Set RECOMMENDER_RATING_MIN and _MAX, and skips in RECOMMENDER_FEEDBACK, as "
+                "when they were written, or begin a new journal"
             )
         return fault
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import uuid
-
 from recommender.journal.fingerprint import fingerprint
+from recommender.journal.identity import topic_id
 from recommender.journal.rule import Rule
 from recommender.kafka.topics import Finding
 from recommender.shard.options import ShardOptions
@@ -22,9 +21,4 @@ def rule_of(topic: Finding, partition: int, options: ShardOptions) -> Rule:
     """
     feedback = options.feedback
     decoder = fingerprint(feedback.low, feedback.high, skips=feedback.skips)
-    return Rule(topic.topic, partition, topic.partitions, id_of(topic), [decoder])
-
-
-def id_of(topic: Finding) -> bytes:
-    """Kafka's id of a topic, as 16 bytes."""
-    return uuid.UUID(topic.topic_id).bytes
+    return Rule(topic.topic, partition, topic.partitions, topic_id(topic), [decoder])

@@ -75,13 +75,6 @@ def read_configs(admin: KafkaAdminClient, names: list[str]) -> dict[str, Configs
     }
 
 
-def log_warnings(configs: Configs) -> list[str]:
-    """What is wrong with a ratings topic from which everything may have to be learned again."""
-    if not configs:
-        return ["its settings could not be read: make sure that it is neither compacted nor expires"]
-    return _losses(configs, "compaction keeps only the newest rating of each user")
-
-
 def _losses(configs: Configs, compaction: str) -> list[str]:
     """By what a topic loses records."""
     found = []

@@ -62,11 +62,6 @@ class Topics:
         return self.prefix + "recommendations-log"
 
     @property
-    def partitioned_alike(self) -> tuple[str, ...]:
-        """Those whose partitions of one number belong together."""
-        return self.ratings, self.requests, self.dead_letters, self.recommendations
-
-    @property
     def all(self) -> tuple[str, ...]:
         """Every topic, ratings first."""
         return (

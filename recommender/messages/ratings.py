@@ -14,6 +14,7 @@ import msgspec
 
 from recommender.messages.content_types import Headers as Headers
 from recommender.messages.content_types import content_type, is_msgpack
+from recommender.messages.nesting import MAX_NESTING, json_is_too_deep, msgpack_is_too_deep
 from recommender.messages.refusals import BadMessage as BadMessage
 from recommender.messages.refusals import Kind, kind_of_path, refused
 
@@ -27,6 +28,7 @@ MAX_RATING_BYTES = 64 * 1024
 MAX_TIMESTAMP = 32_503_680_000
 #: What may stand for the rating 0 where ratings are signed.
 SKIP = "skip"
+TOO_DEEP = "the value is nested too deeply"
 
 Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_BYTES)]
 Timestamp = Annotated[float, msgspec.Meta(ge=0, le=MAX_TIMESTAMP)]
@@ -98,6 +100,7 @@ class RatingDecoder:
             raise BadMessage(
                 f"the value has {len(value)} bytes: expected at most {MAX_RATING_BYTES}", Kind.TOO_LARGE
             )
+        refuse_depth(value, msgpack=decode is self._msgpack)
         try:
             wire: Any = decode(value)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -123,6 +126,12 @@ def header(headers: Headers, *names: str) -> bytes | None:
 def decoder_for(headers: Headers, json: Any, msgpack: Any) -> Any:
     """The decoder for a record with these headers: JSON's, unless they say MessagePack."""
     return msgpack if is_msgpack(content_type(headers)) else json
+
+
+def refuse_depth(value: bytes, *, msgpack: bool = False) -> None:
+    """Raise a `BadMessage` if a value is nested too deeply, whatever the interpreter could read."""
+    if len(value) > MAX_NESTING and (msgpack_is_too_deep if msgpack else json_is_too_deep)(value):
+        raise BadMessage(TOO_DEEP, Kind.TOO_DEEP)
 
 
 def identifier(value: str | int, path: str) -> str:

@@ -16,6 +16,7 @@ from recommender.messages.ratings import (
     Identifier,
     decoder_for,
     identifier,
+    refuse_depth,
 )
 from recommender.messages.refusals import Kind, refused
 
@@ -121,6 +122,7 @@ def decode_request(value: bytes | None, headers: Headers = ()) -> Request:
         raise BadMessage(
             f"the value has {len(value)} bytes: expected at most {MAX_REQUEST_BYTES}", Kind.TOO_LARGE
         )
+    refuse_depth(value, msgpack=decode is _request_msgpack)
     try:
         wire: _Wire = decode(value)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

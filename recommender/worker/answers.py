@@ -78,12 +78,14 @@ class Answers:
         """
         partition = self._partition_of(request)
         held = self._ready(partition, request)
-        if held is None:
+        while held is None:
             resting()
             try:
-                held = await self._wait_for(partition, request, limit)
+                await self._wait_for(partition, request, limit)
             finally:
                 await asyncio.shield(_awaited(resumed()))
+            # Meanwhile the replica may have been put back to where it knew less.
+            held = self._ready(partition, request)
         return held.replica.shard.recommend(request, identity, held.replica.as_of(self._source_of(request)))
 
     def _partition_of(self, request: Request) -> int:
@@ -118,7 +120,7 @@ class Answers:
         asked = self._source_of(request)
         return asked is None or replica.applied.get(asked, 0) > after
 
-    async def _wait_for(self, partition: int, request: Request, limit: float) -> HeldReplica:
+    async def _wait_for(self, partition: int, request: Request, limit: float) -> None:
         if self._waiting >= MAX_WAITING:
             raise Failure("not_caught_up", f"{MAX_WAITING} requests wait already, try again", retriable=True)
         self._waiting += 1
@@ -135,10 +137,8 @@ class Answers:
             raise Failure("not_caught_up", self._behind(partition, request), retriable=True) from None
         finally:
             self._waiting -= 1
-        held = self._ready(partition, request)
-        if held is None:
+        if self._ready(partition, request) is None:
             raise HandedOver
-        return held
 
     def _behind(self, partition: int, request: Request) -> str:
         """In words, what the replica does not know yet."""

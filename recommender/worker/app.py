@@ -243,7 +243,10 @@ class _Parts:
             pace=Pace(config.learn_slice / 1000, self.recent),
             ingested=self.metrics.ingested,
         )
-        self.bury = lambda record: send_all(names.dead_letters, [unread_letter(record)])
+        letters = found[names.dead_letters].partitions
+        self.bury = lambda record: send_all(
+            names.dead_letters, [unread_letter(record)._replace(partition=record.partition % letters)]
+        )
 
     def _identify(self, topic: str) -> Any:
         return lambda: topics.identify(self.config.broker, topic, 0.0, security_options(self.config))

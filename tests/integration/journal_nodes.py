@@ -217,9 +217,16 @@ def run(scenario: Callable[[], Awaitable[Any]], seconds: float = 60.0) -> Any:
 
 
 async def _main(broker: str, journal: str, sizes: list[int]) -> None:
+    """Follow to the end, then write; a line for all that counts then."""
     async with running(broker, journal) as node:
         await node.caught_up()
-        print("begins", *node.rules[0].sources.values(), flush=True)
+        take = node.take
+
+        async def tell(followed: Followed) -> None:
+            await take(followed)
+            print(len(node.rated), flush=True)
+
+        node.take = tell  # type: ignore[method-assign]
         await node.write(sizes, pause=0.03)
         print("done", flush=True)
 

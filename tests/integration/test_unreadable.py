@@ -100,7 +100,7 @@ def test_ratings(running: Running, tmp_path: Path, caplog: pytest.LogCaptureFixt
     assert [letter.key for letter, _ in letters] == [USER.encode()] * 6 + [b""]
     assert letters[-1][0].headers[1] == ("a", b"1")
 
-    # A restart buries none of them again, and retraining, which passes over them, comes to the same.
+    # A restart buries none of them again, and retraining, which reads the journal, comes to the same.
     worker.stop()
     worker.start().ready()
     produce(running.kafka, topic, [Record(rating(USER, "last"), USER.encode())])
@@ -112,9 +112,7 @@ def test_ratings(running: Running, tmp_path: Path, caplog: pytest.LogCaptureFixt
     with caplog.at_level(logging.WARNING, "recommender"):
         done = CliRunner().invoke(retrain, ["--to", str(tmp_path / "new")], env=given)
     assert done.exit_code == 0, done.output
-    told = [each.getMessage() for each in caplog.records if "passed over" in each.getMessage()]
-    cause = "a header's name is not UTF-8: b'\\xff\\xfe'; passed over, as workers do"
-    assert told == [f"{topic}[{HERE}] offset {offset}: {cause}" for offset in bad]
+    assert "passed over" not in caplog.text
 
 
 def test_requests(running: Running) -> None:
@@ -155,16 +153,14 @@ def test_the_report_passes_over_them(
     logged = LoggedRecommendation(
         "u", "r", "default", "a", "m", 1_700_000_000, [LoggedPlace("i", "exploit", 0)]
     ).encode()
-    for topic, value in ((topics.ratings, rating("u", "i")), (topics.recommendations, logged)):
-        records = [RawRecord(value, b"u"), badly_named(value, b"u"), RawRecord(value, b"u")]
-        produce_batch(kafka, topic, batch(records, codec="zstd"))
+    records = [RawRecord(logged, b"u"), badly_named(logged, b"u"), RawRecord(logged, b"u")]
+    produce_batch(kafka, topics.recommendations, batch(records, codec="zstd"))
     with caplog.at_level(logging.WARNING, "recommender"):
         done = CliRunner().invoke(report, ["--json", "-"], env=environment(kafka, topics))
     assert done.exit_code == 0, done.output
-    read = json.loads(done.stdout)["read"]
-    for name, topic in (("ratings", topics.ratings), ("recommendations", topics.recommendations)):
-        assert (read[name]["records"], read[name]["bad"]) == (3, 1)
-        assert f"{topic}[0] offset 1: a header's name is not UTF-8" in caplog.text
+    read = json.loads(done.stdout)["read"]["recommendations"]
+    assert (read["records"], read["bad"]) == (3, 1)
+    assert f"{topics.recommendations}[0] offset 1: a header's name is not UTF-8" in caplog.text
 
 
 def test_replies(kafka: str, make_topics: Callable[..., Topics]) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaProducer
 
+from recommender.kafka.topics import ensure
 from recommender.messages.recommendations_log import decode
 from tests.chaos.recovery import Log
 from tests.support.asking import Asker, asking
@@ -252,7 +253,7 @@ def test_a_topic_with_the_brokers_own_times(kafka: str, tmp_path: Path) -> None:
     with installed(kafka, tmp_path, "append", partitions=0) as installation:
         topics = installation.topics
         create_topics(kafka, topics.requests, configs={"message.timestamp.type": "LogAppendTime"})
-        create_topics(kafka, *(name for name in topics.all if name != topics.requests))
+        ensure(kafka, topics)
         with asking(kafka, topics) as asker:
             sent = asker.send({"user": "u1"}, timestamp_ms=at(HOUR))
             installation.worker().start().ready()

@@ -41,7 +41,10 @@ def running(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ru
         produce(kafka, installation.topics.ratings, signed_history(3000))
         worker = installation.worker(arms=ARMS, feedback="signed")
         oracle = Oracle(installation, arms=ARMS, feedback="signed")
-        yield Running(installation, worker.start().ready(), oracle)
+        running = Running(installation, worker.start().ready(), oracle)
+        # It is ready before it has learned what no journal had yet.
+        oracle.assert_agrees(running.worker)
+        yield running
 
 
 @pytest.fixture

@@ -13,8 +13,9 @@ from recommender import settings
 from recommender.checkpoints import store
 from recommender.ingest.batch_decoder import BatchDecoder
 from recommender.journal.block import Source
+from recommender.journal.identity import topic_id
 from recommender.journal.replica import Replica
-from recommender.journal.rules import id_of, rule_of
+from recommender.journal.rules import rule_of
 from recommender.kafka.topics import Topics, identify
 from recommender.messages.partitioning import partition_of
 from recommender.messages.requests import Request
@@ -71,7 +72,7 @@ class Oracle:
     def _begin_source(self) -> None:
         feedback = self._options.feedback
         decoder = BatchDecoder(feedback.low, feedback.high, skips=feedback.skips)
-        self._source_id = id_of(identify(self.installation.kafka, self.installation.topics.ratings))
+        self._source_id = topic_id(identify(self.installation.kafka, self.installation.topics.ratings))
         self.source = SourceLog(self.installation.kafka, self.installation.topics.ratings, decoder)
 
     @property
@@ -117,7 +118,7 @@ class Oracle:
 
     def wait(self, seconds: float = PATIENCE) -> Replica:
         """Wait until the journal has all that the ratings topic has now: each rating once, in order."""
-        if id_of(identify(self.installation.kafka, self.installation.topics.ratings)) != self._source_id:
+        if topic_id(identify(self.installation.kafka, self.installation.topics.ratings)) != self._source_id:
             self._begin_source()  # it was deleted and created again
         self.source.read()
 

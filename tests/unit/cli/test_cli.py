@@ -127,7 +127,7 @@ def test_settings_shows_values_and_where_they_come_from(monkeypatch: pytest.Monk
     rows = {line.split("\t")[0]: line.split("\t") for line in result.output.splitlines()}
     assert list(rows) == [each.variable for each in settings.describe()]
     assert rows["RECOMMENDER_PARTITIONS"][1:4] == ["3", "", "set"]
-    assert rows["RECOMMENDER_CHECKPOINT_INTERVAL"][1:4] == ["5", "seconds", "default"]
+    assert rows["RECOMMENDER_CHECKPOINT_INTERVAL"][1:4] == ["60", "seconds", "default"]
     assert rows["RECOMMENDER_SASL_PASSWORD"][1:4] == ["****", "", "set"]
     assert "hunter2" not in result.output
 

@@ -104,7 +104,7 @@ def test_the_clients_errors_say_what_came() -> None:
     assert (caught.value.code, caught.value.retriable) == ("bad_request", False)
     with pytest.raises(BadReply, match="null"):
         decode_reply(None)
-    with pytest.raises(BadReply, match="recursion"):
+    with pytest.raises(BadReply, match="nested too deeply"):
         decode_reply(b'{"ok": true, "x": ' + b"[" * 10_000 + b"]" * 10_000 + b"}")
 
 

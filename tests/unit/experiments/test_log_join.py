@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recommender.experiments import log_join
+from recommender.experiments import log_join, log_progress
 from recommender.experiments.log_join import JoinedLogs, signs_of
 from recommender.journal.block import Source
 from recommender.journal.errors import BlockError
@@ -26,12 +26,15 @@ from tests.unit.experiments.test_attribution import WINDOW, Key, Rated, Shown, n
 from tests.unit.journal.blocks import OTHER, TOPIC, Block, PlainRule, Row, packed
 
 PARTITIONS, LOG_PARTITIONS = 2, 3
+STANDSTILL = 30.0
 SOURCES = [Source(TOPIC, 0), Source(TOPIC, 1), Source(OTHER, 0)]
 LATENESS = 8.0
 GRADED = Feedback.parse("graded:4")
 USERS = ("u", "v", "w", "x2")
 #: When Kafka got the records: later than any event.
 NOW = 1000.0
+#: A rating in the journal, its source, and when it was written.
+Counted = tuple[Source, Rated, float]
 
 
 def record(
@@ -40,10 +43,12 @@ def record(
     return FakeRecord(offset, value, None, timestamp, (), topic, partition)
 
 
-def block(*ratings: tuple[str, str, float | None, float], begin: int = 0) -> bytes:
-    """Ratings of consecutive offsets of the first source."""
+def block(
+    *ratings: tuple[str, str, float | None, float], begin: int = 0, source: Source = SOURCES[0]
+) -> bytes:
+    """Ratings of consecutive offsets of a source."""
     rows = [Row(offset, *each) for offset, each in enumerate(ratings, begin)]
-    return packed(rows, begin, begin + len(rows))
+    return packed(rows, begin, begin + len(rows), source)
 
 
 def logged(shown: Shown) -> bytes:
@@ -62,14 +67,27 @@ def logs_of(
     return JoinedLogs(rules, log_partitions, feedback, window, LATENESS)
 
 
-def in_time(records: Sequence[Shown] | Sequence[Rated]) -> list[Shown | Rated]:
-    """The records of one partition of one log that are not late."""
-    kept: list[Shown | Rated] = []
+def in_time(records: Sequence[Shown]) -> list[Shown]:
+    """The records of one partition of the log that are not late."""
+    kept: list[Shown] = []
     newest = -math.inf
     for each in records:
         if each.time >= newest - LATENESS:
             kept.append(each)
         newest = max(newest, each.time)
+    return kept
+
+
+def in_time_by_source(counted: Sequence[Counted]) -> list[Rated]:
+    """The ratings of one partition of the journal that are not late."""
+    kept: list[Rated] = []
+    newest, written = dict.fromkeys(SOURCES, -math.inf), dict.fromkeys(SOURCES, NOW)
+    for source, each, now in counted:
+        if now - written[source] > STANDSTILL:
+            newest[source] = max(newest[source], max(newest.values()) - STANDSTILL)
+        if each.time >= newest[source] - LATENESS:
+            kept.append(each)
+        newest[source], written[source] = max(newest[source], each.time), now
     return kept
 
 
@@ -93,10 +111,13 @@ def both_logs(draw: st.DrawFn) -> tuple[list[Shown], list[Rated]]:
 
 
 def written(rows: dict[Source, list[Row]], random_: random.Random) -> list[bytes]:
-    """A partition of a journal as crashes leave it: blocks that are doubled, overlap, or lack one before."""
-    blocks: list[bytes] = []
-    ends = {source: mine[-1].offset + 1 for source, mine in rows.items() if mine}
-    applied = dict.fromkeys(ends, 0)
+    """A partition of a journal as crashes leave it: blocks that are doubled, overlap, or lack one before.
+
+    It begins with a block of each source.
+    """
+    blocks = [packed(mine[:1], 0, 1, source) for source, mine in rows.items()]
+    ends = {source: mine[-1].offset + 1 for source, mine in rows.items()}
+    applied = dict.fromkeys(ends, 1)
     while ends:
         source = random_.choice(list(ends))
         ahead = random_.random() < 0.1
@@ -113,29 +134,46 @@ def written(rows: dict[Source, list[Row]], random_: random.Random) -> list[bytes
     return blocks
 
 
-def journal_of(rated: Sequence[Rated], random_: random.Random) -> tuple[list[list[bytes]], list[list[Rated]]]:
-    """The journal's partitions, and what counts in each by the plain rule."""
-    rows: list[dict[Source, list[Row]]] = [{source: [] for source in SOURCES} for _ in range(PARTITIONS)]
-    for offset, each in enumerate(rated):
+def journal_of(
+    rated: Sequence[Rated], random_: random.Random
+) -> tuple[list[list[FakeRecord]], list[list[Counted]]]:
+    """The journal's partitions, and what counts in each by the plain rule.
+
+    Each source has one more rating, of somebody to whom nothing is recommended.
+    """
+    first = Row(0, "nobody", "x", 5.0, 0.0)
+    rows = [{source: [first] for source in SOURCES} for _ in range(PARTITIONS)]
+    for offset, each in enumerate(rated, 1):
         value = 5.0 if each.sign > 0 else 1.0
         row = Row(offset, each.user, each.item, value, each.time)
         rows[partition_of(each.user, PARTITIONS)][random_.choice(SOURCES)].append(row)
-    journal = [written(each, random_) for each in rows]
-    counted = []
-    for blocks in journal:
-        rule = PlainRule()
-        for offset, value_ in enumerate(blocks):
-            rule.step(Block(offset, value_))
-        counted.append(
-            [
-                Rated(each.user, each.item, 1 if each.rating == 5.0 else -1, each.time, number)
-                for number, each in enumerate(rule.out)
-            ]
-        )
-    assert sum(map(len, counted)) == len(rated)
+    journal, counted = [], []
+    for partition, mine in enumerate(rows):
+        rule, now = PlainRule(), NOW
+        records: list[FakeRecord] = []
+        found: list[Counted] = []
+        for offset, block_ in enumerate(written(mine, random_)):
+            now += random_.choice([0, 0, 5, 40]) if offset > len(SOURCES) else 0
+            records.append(record("rated", partition, offset, block_, int(now * 1000)))
+            rule.step(Block(offset, block_))
+            for number, each_ in enumerate(rule.out[len(found) :], len(found)):
+                sign = 1 if each_.rating == 5.0 else -1
+                found.append((each_.source, Rated(each_.user, each_.item, sign, each_.time, number), now))
+        journal.append(records)
+        counted.append(found)
+    assert sum(map(len, counted)) == len(rated) + PARTITIONS * len(SOURCES)
     return journal, counted
 
 
+@pytest.fixture(scope="class")
+def short_standstill() -> Iterator[None]:
+    """What lags further behind is late."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(log_progress, "STANDSTILL", STANDSTILL)
+        yield
+
+
+@pytest.mark.usefixtures("short_standstill")
 @given(logs=both_logs(), seed=st.integers(0, 2**32))
 def test_cuts_interleaving_re_reads_and_restarts_change_nothing(
     logs: tuple[list[Shown], list[Rated]], seed: int
@@ -143,8 +181,8 @@ def test_cuts_interleaving_re_reads_and_restarts_change_nothing(
     random_ = random.Random(seed)
     shown, rated = logs
     journal, counted = journal_of(rated, random_)
-    expected = [each for mine in counted for each in in_time(mine)]
-    streams = {("rated", n): fetched("rated", blocks, n) for n, blocks in enumerate(journal)}
+    expected: list[Shown | Rated] = [each for mine in counted for each in in_time_by_source(mine)]
+    streams = {("rated", partition): records for partition, records in enumerate(journal)}
     # Users' recommendations are anywhere.
     spread: list[list[Shown]] = [[] for _ in range(LOG_PARTITIONS)]
     for each in shown:
@@ -171,7 +209,7 @@ def test_cuts_interleaving_re_reads_and_restarts_change_nothing(
             joined.restore(state)
             assert digest_of(joined) == {name: array.tobytes() for name, array in state.items()}
     assert plain(joined.counts()) == naive(expected)
-    late = len(shown) + len(rated) - len(expected)
+    late = len(shown) + sum(map(len, counted)) - len(expected)
     assert sum(each.late for each in joined.journal + joined.recommendations) == late
     assert [each.records for each in joined.journal] == [len(mine) for mine in counted]
 
@@ -270,7 +308,7 @@ def test_a_clock_that_is_wrong_makes_no_others_late() -> None:
 def test_memory_is_bounded_by_window_and_lateness(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log_join, "SETTLE_ROWS", 20)
     # The second partition of the log has nothing.
-    monkeypatch.setattr(log_join, "STANDSTILL", LATENESS)
+    monkeypatch.setattr(log_progress, "STANDSTILL", LATENESS)
     joined = logs_of(log_partitions=2)
     held = []
     for number in range(2000):
@@ -290,7 +328,7 @@ def test_memory_is_bounded_by_window_and_lateness(monkeypatch: pytest.MonkeyPatc
 def test_a_log_that_stands_still_does_not_hold_the_other_in_memory(
     monkeypatch: pytest.MonkeyPatch, silent: str
 ) -> None:
-    monkeypatch.setattr(log_join, "STANDSTILL", 20.0)
+    monkeypatch.setattr(log_progress, "STANDSTILL", 20.0)
     joined = logs_of()
     for number in range(200):
         if silent == "ratings":
@@ -310,6 +348,44 @@ def test_a_log_that_stands_still_does_not_hold_the_other_in_memory(
     # What comes from long ago is late: its time was settled.
     joined.take_blocks(0, [record("rated", 0, 501, block(("u", "x", 5, 100.0), begin=begin + 1))])
     assert joined.journal[0].late == 1
+
+
+def test_a_backlog_that_is_written_in_turns_is_not_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much time a turn is of: nobody stood still while the journal was written."""
+    monkeypatch.setattr(log_progress, "STANDSTILL", 20.0)
+    joined = logs_of(window=1000.0)
+    for number in range(4):
+        user = f"u{number}"
+        joined.take_recommendations(
+            0, [record("shown", 0, number, logged(Shown(user, "r", "e", "a", 1.0, ("x",))))]
+        )
+    blocks = [
+        block(
+            (f"u{turn}", "x", 5, 2.0 + 50 * turn),
+            ("v", "x", 5, 50.0 + 50 * turn),
+            begin=2 * turn,
+            source=source,
+        )
+        for turn in range(4)
+        for source in SOURCES
+    ]
+    joined.take_blocks(0, fetched("rated", blocks))
+    assert (joined.journal[0].late, joined.journal[0].frontier) == (0, 200.0)
+    assert len(plain(joined.counts())) == sum(row[1] for row in plain(joined.counts()).values()) == 4
+
+
+def test_of_a_source_that_comes_later_what_is_older_than_what_is_settled_is_late() -> None:
+    joined = logs_of()
+    shown_once(joined, time=100.0)
+    joined.take_blocks(0, fetched("rated", [block(("u", "x", 5, 101.0))]))
+    joined.settle_at_ends()
+    state, joined = joined.state(), logs_of()
+    joined.restore(state)
+    settled = 100.0 - LATENESS
+    times = (settled - 0.5, settled, 100.0)
+    value = block(*(("v", "x", 5.0, time) for time in times), source=SOURCES[2])
+    joined.take_blocks(0, [record("rated", 0, 1, value)])
+    assert (joined.journal[0].late, joined.journal[0].records) == (1, 4)
 
 
 def test_the_log_may_get_partitions_between_two_reports() -> None:

@@ -144,8 +144,6 @@ def test_dislikes_are_not_popular_under_signed() -> None:
 
 
 CHANGES: dict[str, Any] = {
-    "offset": lambda shard: setattr(shard, "offset", 1),
-    "forwarded": lambda shard: shard.forwarded.is_first(1, 5),
     "user": lambda shard: shard.users.register("new"),
     "item": lambda shard: shard.items.register("new"),
     "rating": lambda shard: shard.learn([Rating("u0", "i1", 3.0, None)], [5000.0]),

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from aiokafka.errors import (
+    InvalidTimestampError,
     MessageSizeTooLargeError,
     ProducerClosed,
     TopicAuthorizationFailedError,
@@ -258,6 +259,26 @@ def test_a_request_without_a_key_has_a_reply_without_one_where_that_is_taken() -
         replies = await desk.ask(asked[1])
         assert [each.key for each in replies] == [None, b"id"]
         assert [body(each)["ok"] for each in replies] == [True, True]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("timestamp", [12_345, -1])
+def test_a_reply_whose_time_is_refused_has_the_requests(timestamp: int) -> None:
+    """Where that is known: our clock may be another than the broker's, which took the request."""
+
+    async def scenario() -> None:
+        desk = Desk()
+        asked = request(headers=[("reply_to", b"a-replies")])
+        asked.timestamp = timestamp
+        errors = [InvalidTimestampError(), None, None]
+        desk.sent.fails = lambda topic: errors.pop(0)
+        await desk.ask(asked)
+        replies = desk.sent.to("a-replies")
+        if timestamp >= 0:
+            assert [(each.timestamp, body(each)["ok"]) for each in replies] == [(timestamp, True)]
+        else:
+            assert [error_of(each)["code"] for each in replies] == ["reply_not_accepted"]
 
     asyncio.run(scenario())
 

@@ -167,6 +167,32 @@ def test_progress_equals_a_naive_search(order: list[int]) -> None:
     assert progress.done == 8
 
 
+def test_answering_moves_past_what_is_no_record() -> None:
+    """As the marks of transactions; but not past what is open."""
+
+    async def scenario() -> None:
+        desk = Desk()
+        await desk.ask(request(0))
+        desk.answerer.passed(0, 2)
+        assert desk.done() == {0: 2}
+        desk.answerer.passed(0, 1)
+        desk.answerer.passed(7, 5)  # it moved away
+        assert desk.done() == {0: 2}
+        answers = desk.sent.hold()
+        await desk.take(request(4))
+        desk.answerer.passed(0, 9)
+        await until(lambda: answers)
+        assert desk.done() == {0: 4}
+        answers[0].set_result(None)
+        await until(lambda: desk.done() == {0: 9})
+        # While partitions move, nobody knows who reads what.
+        await desk.answerer.hand_over(0.01)
+        desk.answerer.passed(0, 20)
+        assert desk.done() == {0: 9}
+
+    asyncio.run(scenario())
+
+
 def test_where_to_read_on(caplog: pytest.LogCaptureFixture) -> None:
     desk = Desk(partitions=4)
     assert desk.start_at(1, 0, 5, 9) == 5  # never seen

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from recommender.compiled import temporary_directory
+from recommender.compiled.kernel_cache import temporary_directory
 from recommender.errors import RecommenderError
 
 WARM = """
-from recommender import top
-top.warm()
-print(top.was_compiled(), top.kept_in())
+from recommender.models import topk
+topk.warm()
+print(topk.was_compiled(), topk.kept_in())
 """
 
 
