@@ -145,12 +145,12 @@ class Ingestor:
         if records and not await self._writer.expects(source, records[0].offset):
             return
         held_back: list[_Run] = []
-        first = records[0].offset if records else 0
+        first = records[0].offset if records else after
         while records:
             count, started = self._pace.count(CHUNK), clock()
             run = _Run(self._ingest.read(source.partition, records[:count]), records[:count], first)
-            # What is missing between two records of one fetch is none: only fetches have to be checked.
-            first, records = run.records[-1].offset + 1, records[count:]
+            # They came in one fetch: what is missing between two runs is no gap between fetches.
+            records, first = records[count:], records[:count][-1].offset + 1
             if held_back or run.ingested.dead_letters:
                 held_back.append(run)
             elif not await self._append(source, run):
@@ -175,15 +175,14 @@ class Ingestor:
 
     async def _append(self, source: Source, run: _Run) -> bool:
         offsets = np.fromiter((record.offset for record in run.records), np.int64, len(run.records))
-        end = int(offsets[-1]) + 1
-        sent = await self._writer.append(source, run.first, end, run.ingested.rows, offsets)
+        sent = await self._writer.append(source, run.first, int(offsets[-1]) + 1, run.ingested.rows, offsets)
         if sent:
             self._ingested(source.partition, run.ingested)
         return sent
 
 
 class _Run(NamedTuple):
-    """Consecutive records, what they came to, and from which offset on there are no others before them."""
+    """Consecutive records, what they came to, and the offset that they begin at."""
 
     ingested: Ingested
     records: Sequence[Record]
