@@ -16,8 +16,7 @@ from recommender.kafka.admin import open_admin
 from recommender.kafka.log_reader import LogLost, LogReader, LogRecord, Span, reading_logs
 from recommender.kafka.topics import Topics
 from tests.integration.transactions import Transactions
-from tests.support.kafka import Record, delete_topics, produce
-from tests.support.worker_logs import rating
+from tests.support.kafka import Record, create_topics, delete_topics, produce
 
 #: Larger than what is fetched at once, which is a megabyte.
 SOME = [b"x" * 300_000] * 12
@@ -105,17 +104,19 @@ def test_retrain_says_it_in_a_sentence(
     kafka: str, topic: str, tmp_path: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The log loses its beginning between the look at where it begins and the reading."""
-    produce(kafka, topic, [Record(rating("u", f"i{each}"), b"u") for each in range(5)])
+    prefix = topic.removesuffix("ratings")
+    journal = Topics(prefix).journal
+    create_topics(kafka, journal)
+    produce(kafka, journal, [b"block"] * 5)
     look = LogReader.spans
 
     def spans(reader: LogReader, *asked: object) -> list[Span]:
         found = look(reader, *asked)  # type: ignore[arg-type]
         with open_admin(kafka, 10) as admin:
-            admin.delete_records({TopicPartition(topic, 0): 3})
+            admin.delete_records({TopicPartition(journal, 0): 3})
         return found
 
     monkeypatch.setattr(LogReader, "spans", spans)
-    prefix = topic.removesuffix("ratings")
     environment = {"RECOMMENDER_BROKER": kafka, "RECOMMENDER_TOPIC_PREFIX": prefix}
     done = CliRunner().invoke(retrain, ["--to", f"{tmp_path}/new"], env=environment)
     assert isinstance(done.exception, LogLost)

@@ -138,7 +138,8 @@ def test_an_open_one_holds_up_its_partition_and_nothing_else(
             assert not asker.has_reply(b"behind")
             assert worker.page("readyz")[0] == 200
         with asking(kafka, topics) as asker:
-            assert asker.ask({"user": FIRST, "after": behind}).body["ok"]
+            # A request waits for a second; what was taken back may take longer to be passed.
+            wait_until(lambda: asker.ask({"user": FIRST, "after": behind}).body["ok"])
             replies = asker.replies()
             assert [len(replies[each]) for each in (b"open", b"behind")] == [1, 1]
         oracle.assert_agrees(worker)

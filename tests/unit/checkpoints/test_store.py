@@ -284,7 +284,7 @@ def test_what_does_not_fit_is_told_and_can_be_set_aside(
 def test_another_format_does_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = saved(tmp_path, 5)
     monkeypatch.setattr(identity, "FORMAT", identity.FORMAT + 1)
-    with pytest.raises(CheckpointMismatch, match="format was 1, now 2"):
+    with pytest.raises(CheckpointMismatch, match=f"format was {identity.FORMAT - 1}, now {identity.FORMAT}"):
         store.load(0)
 
 
