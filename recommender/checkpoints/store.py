@@ -165,6 +165,11 @@ class CheckpointStore:
         same = header.get("version") == __version__ and header.get("handover") == self.identity.handover
         return same and not self.identity.differences(header)
 
+    def supersedes(self, header: Mapping[str, Any]) -> bool:
+        """Return True if a checkpoint of this header goes back to before the hand-over of this store's."""
+        same = header.get("version") == __version__
+        return same and self.identity.handover not in ("", header.get("handover", ""))
+
     def place(self, partition: int, offset: int) -> Place:
         """The path or URL of the checkpoint at an offset."""
         return self.storage.place(self._name(partition, offset))

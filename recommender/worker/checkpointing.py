@@ -161,7 +161,8 @@ def _write(store: CheckpointStore, partition: int, position: int, snapshot: Snap
     """Write a checkpoint unless a worker has; in words, where what that one wrote is something else."""
     state = snapshot.state() | own
     found = store.header_at(partition, position)
-    if found is None:
+    if found is None or store.supersedes(found):
+        # At a hand-over the journal may stand where it was saved before, in the state that gave way.
         if not store.has_newer(partition, position):
             store.save(partition, position, state)
         return ""

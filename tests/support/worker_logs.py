@@ -188,7 +188,9 @@ class Oracle:
                 found = newest_checkpoint(
                     checkpoints or self.installation.checkpoints, self.installation.topics, partition
                 )
-                assert (found.offset, found.header["digest"]) == (position, self.replicas[partition].digest())
+                said = found.offset, found.header["digest"]
+                expected = position, self.replicas[partition].digest()
+                assert said == expected, f"{said} is the newest checkpoint, expected {expected}"
         return self.replica
 
     @property

@@ -281,6 +281,16 @@ def test_what_does_not_fit_is_told_and_can_be_set_aside(
     assert store.load(0) == (None, [])
 
 
+def test_what_was_handed_over_supersedes_what_was_before(tmp_path: Path) -> None:
+    before = saved(tmp_path, 5)
+    after = before.of_handover("second")
+    header = before.header_at(0, 5)
+    assert header is not None
+    assert (before.supersedes(header), after.supersedes(header)) == (False, True)
+    assert not after.supersedes({**header, "handover": "second"})
+    assert not after.supersedes({**header, "version": "another"})
+
+
 def test_another_format_does_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = saved(tmp_path, 5)
     monkeypatch.setattr(identity, "FORMAT", identity.FORMAT + 1)
