@@ -70,6 +70,7 @@ class JournalLog:
         self._consumer: AIOKafkaConsumer | None = None
         # A broker answers the requests of a connection in their order: a question would wait for the fetch.
         self._asker: AIOKafkaConsumer | None = None
+        self._is_open = False
         self._fetching: asyncio.Task[Any] | None = None
         self._again = (-1, -1)
         self.position = 0
@@ -86,6 +87,7 @@ class JournalLog:
         async with asyncio.timeout(ANSWER_SECONDS):
             await self._consumer.start()
             await self._asker.start()
+        self._is_open = True
         return await self.bounds()
 
     def seek(self, position: int) -> None:
@@ -103,11 +105,17 @@ class JournalLog:
         KafkaError, TimeoutError
             No broker answers.
         """
-        if self._asker is None:
+        asker = self._asker
+        if asker is None or not self._is_open:
             raise KafkaConnectionError(f"{self.partition} is not open")
-        async with asyncio.timeout(ANSWER_SECONDS):
-            begins = await self._asker.beginning_offsets([self.partition])
-            ends = await self._asker.end_offsets([self.partition])
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                begins = await asker.beginning_offsets([self.partition])
+                ends = await asker.end_offsets([self.partition])
+        except Exception:
+            if self._asker is not asker:  # what a client fails with that was closed meanwhile says nothing
+                raise KafkaConnectionError(f"{self.partition} was closed meanwhile") from None
+            raise
         return Bounds(begins[self.partition], ends[self.partition])
 
     @property
@@ -163,6 +171,7 @@ class JournalLog:
 
     async def close(self) -> None:
         """Close the connections."""
+        self._is_open = False
         if self._fetching is not None:
             self._fetching.cancel()
             await asyncio.wait([self._fetching])
