@@ -60,7 +60,8 @@ def fuzz_broker(kafka: str, directory: Path, count: int, seed: int, say: Callabl
     started = time.monotonic()
     with installed(kafka, directory, "fuzz", PARTITIONS) as installation:
         _take_any_time(installation)
-        workers = [installation.worker().start() for _ in range(WORKERS)]
+        # Nobody is to die here, so the group waits longer than a busy machine may stand still.
+        workers = [installation.worker(session_timeout=45).start() for _ in range(WORKERS)]
         for each in workers:
             each.ready()
         wait_until(lambda: _have_parts(installation), PATIENCE, "the workers do not share the partitions")

@@ -257,7 +257,8 @@ def test_a_reply_that_kafka_does_not_take_is_told_and_those_after_it_arrive(
     with installed(kafka, tmp_path, "large", 1) as installation:
         take_at_most(1000, kafka, installation.topics.responses)
         produce(kafka, installation.topics.ratings, generated(300))
-        installation.worker().start().ready()
+        # A hundred items are to be known: being ready is not having learned them.
+        Oracle(installation).assert_agrees(installation.worker().start().ready())
         with asking(kafka, installation.topics) as asker:
             for _ in range(3):
                 refused = asker.ask({"user": "u1", "n": 100}).body
