@@ -151,7 +151,7 @@ def _passed_over(chosen: Path | None) -> Iterator[dict[Path, Path]]:
     By where they go, in the order of directories that numba has below a place that was named.
     """
     below = Path(_CacheLocator.get_suitable_cache_subpath(__file__))
-    beside = _PACKAGE / "__pycache__"
+    beside = Path(__file__).with_name("__pycache__")
     named = [numba.config.CACHE_DIR] if numba.config.CACHE_DIR else []
     roots = [*map(Path, named), beside, Path(AppDirs(appname="numba", appauthor=False).user_cache_dir)]
     for root in roots:
@@ -172,6 +172,9 @@ def _place_of(file: Path) -> Path:
 
 
 def _can_be_written(directory: Path) -> bool:
+    """Whether it can, or could be made: without bytecode Python makes no directory beside the package."""
+    while not directory.exists() and directory != directory.parent:
+        directory = directory.parent
     try:
         with tempfile.TemporaryFile(dir=directory):
             return True

@@ -26,6 +26,7 @@ from mode import Service
 from recommender.worker.transport import FAUST_LOGGER
 from recommender.worker.transport.bootstrap_patch import begin_with_brokers
 from recommender.worker.transport.consumer_thread import COMMIT_SECONDS, GroupError
+from recommender.worker.transport.leaving import leave
 from recommender.worker.transport.spans import Span, spans_of
 
 logger = logging.getLogger(__name__)
@@ -119,7 +120,7 @@ class RequestConsumer(Service, ConsumerRebalanceListener):
     async def on_stop(self) -> None:
         """Leave the group."""
         if self._consumer is not None:
-            await self._consumer.stop()
+            await leave(self._consumer)
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
         """Settle what is under way."""

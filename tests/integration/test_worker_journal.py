@@ -195,7 +195,7 @@ def test_ratings_of_another_scale_need_another_journal(running: Running) -> None
     other = running.installation.worker(rating_max=10, checkpoints=running.installation.directory / "other")
     sentence = refused(other)
     assert f"{fingerprint(0.5, 5.0, skips=False):#x}" in sentence
-    assert "needs a new journal" in sentence
+    assert "begin a new journal" in sentence
 
 
 def test_checkpoints_of_the_first_edition_are_refused(kafka: str, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from mode import Service
 from recommender.errors import RecommenderError
 from recommender.worker.transport import FAUST_LOGGER, bootstrap_patch
 from recommender.worker.transport.batch import Batch
+from recommender.worker.transport.leaving import leave
 from recommender.worker.transport.spans import Span, spans_of
 
 logger = logging.getLogger(__name__)
@@ -66,6 +67,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         """Leave the group and disconnect."""
         # aiokafka's end trips over a fetch that waits to be tried again, as while a broker is away.
         with contextlib.suppress(asyncio.CancelledError):
+            if self._consumer is not None:
+                await leave(self._consumer)
             await super().on_thread_stop()
 
     def _stopped_set(self) -> None:

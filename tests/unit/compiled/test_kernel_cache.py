@@ -86,6 +86,27 @@ def test_kernels_beside_a_package_that_can_only_be_read_are_copied(tmp_path: Pat
     assert (compiled, temporary in Path(kept).parents) == ("False", True)
 
 
+def test_a_package_without_bytecode_is_no_place_that_can_only_be_read(tmp_path: Path) -> None:
+    package, temporary = tmp_path / "site" / "recommender", tmp_path / "temporary"
+    shutil.copytree(
+        Path(recommender.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__", "*.nb[ic]")
+    )
+    temporary.mkdir()
+    places = {
+        "PYTHONPATH": str(package.parent),
+        "TMPDIR": str(temporary),
+        "HOME": "/nonexistent",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    beside = ["True", str(package / "models" / "__pycache__")]
+    assert run(WARM, tmp_path, **places) == beside
+    shutil.rmtree(package / "compiled" / "__pycache__", ignore_errors=True)
+    # Kernels lie beside the package, and numba may not look there.
+    locators = {"NUMBA_CACHE_LOCATOR_CLASSES": "UserProvidedCacheLocator"}
+    compiled, kept = run(WARM, tmp_path, **places, **locators)
+    assert (compiled, temporary in Path(kept).parents) == ("True", True)
+
+
 TWO_FILES = {
     "inner": "from recommender.compiled import kernel\n@kernel\ndef inner(x):\n    return x + {}\n",
     "constants": "import numpy as np\nFACTOR, TABLE = {}, np.array([{}])\n",

@@ -1,0 +1,78 @@
+"""Who leaves a group is not held up by a member that does not answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
+from aiokafka.structs import TopicPartition
+
+from recommender.worker.transport.leaving import leave
+from tests.support.kafka import create_topics
+
+#: Longer than the test may take.
+NEVER_MILLISECONDS = 600_000
+
+
+class Held(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Gives its partitions up only when it is let go."""
+
+    def __init__(self) -> None:
+        self.assigned: set[TopicPartition] = set()
+        self.asked, self.let_go = asyncio.Event(), asyncio.Event()
+
+    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+        if revoked:
+            self.asked.set()
+            await self.let_go.wait()
+
+    async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        self.assigned = set(assigned)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():
+        await asyncio.sleep(0.02)
+
+
+def test_who_leaves_does_not_wait_for_a_rebalance(kafka: str, unique: str) -> None:
+    create_topics(kafka, unique, partitions=3)
+
+    def member(listener: Held) -> AIOKafkaConsumer:
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=kafka,
+            group_id=unique,
+            enable_auto_commit=False,
+            rebalance_timeout_ms=NEVER_MILLISECONDS,
+            heartbeat_interval_ms=100,
+        )
+        consumer.subscribe([unique], listener=listener)
+        return consumer
+
+    async def scenario() -> None:
+        held, leaving, new = Held(), Held(), Held()
+        for listener in (held, leaving, new):
+            listener.let_go.set()
+        members = [member(held), member(leaving), member(new)]
+        # An aiokafka consumer has started when it has partitions.
+        starting = [asyncio.ensure_future(each.start()) for each in members[:2]]
+        try:
+            await until(lambda: bool(held.assigned) and bool(leaving.assigned))
+            held.asked.clear()
+            leaving.asked.clear()
+            held.let_go.clear()
+            starting.append(asyncio.ensure_future(members[2].start()))
+            await held.asked.wait()
+            await leaving.asked.wait()
+            await leave(members[1])
+            assert not new.assigned, "the rebalance is over: the test has shown nothing"
+            held.let_go.set()
+            await until(lambda: len(held.assigned) + len(new.assigned) == 3)
+        finally:
+            held.let_go.set()
+            await asyncio.gather(*starting)
+            for each in members:
+                await each.stop()
+
+    asyncio.run(scenario())
