@@ -18,7 +18,8 @@ NEVER_MILLISECONDS = 600_000
 class Held(ConsumerRebalanceListener):  # type: ignore[misc]
     """Gives its partitions up only when it is let go."""
 
-    def __init__(self) -> None:
+    def __init__(self, changed: asyncio.Event) -> None:
+        self.changed = changed
         self.assigned: set[TopicPartition] = set()
         self.asked, self.let_go = asyncio.Event(), asyncio.Event()
 
@@ -29,11 +30,13 @@ class Held(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         self.assigned = set(assigned)
+        self.changed.set()
 
 
-async def until(condition: Callable[[], bool]) -> None:
+async def until(condition: Callable[[], bool], changed: asyncio.Event) -> None:
     while not condition():
-        await asyncio.sleep(0.02)
+        changed.clear()
+        await changed.wait()
 
 
 def test_who_leaves_does_not_wait_for_a_rebalance(kafka: str, unique: str) -> None:
@@ -51,14 +54,15 @@ def test_who_leaves_does_not_wait_for_a_rebalance(kafka: str, unique: str) -> No
         return consumer
 
     async def scenario() -> None:
-        held, leaving, new = Held(), Held(), Held()
+        changed = asyncio.Event()
+        held, leaving, new = Held(changed), Held(changed), Held(changed)
         for listener in (held, leaving, new):
             listener.let_go.set()
         members = [member(held), member(leaving), member(new)]
         # An aiokafka consumer has started when it has partitions.
         starting = [asyncio.ensure_future(each.start()) for each in members[:2]]
         try:
-            await until(lambda: bool(held.assigned) and bool(leaving.assigned))
+            await until(lambda: bool(held.assigned) and bool(leaving.assigned), changed)
             held.asked.clear()
             leaving.asked.clear()
             held.let_go.clear()
@@ -68,7 +72,7 @@ def test_who_leaves_does_not_wait_for_a_rebalance(kafka: str, unique: str) -> No
             await leave(members[1])
             assert not new.assigned, "the rebalance is over: the test has shown nothing"
             held.let_go.set()
-            await until(lambda: len(held.assigned) + len(new.assigned) == 3)
+            await until(lambda: len(held.assigned) + len(new.assigned) == 3, changed)
         finally:
             held.let_go.set()
             await asyncio.gather(*starting)
