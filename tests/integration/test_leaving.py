@@ -15,7 +15,7 @@ from tests.support.kafka import create_topics
 NEVER_MILLISECONDS = 600_000
 
 
-class Held(ConsumerRebalanceListener):  # type: ignore[misc]
+class Held(ConsumerRebalanceListener):
     """Gives its partitions up only when it is let go."""
 
     def __init__(self, changed: asyncio.Event) -> None:
