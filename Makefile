@@ -6,9 +6,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 RUN_STAMP := $(VENV)/.installed-run
 BENCH_STAMP := $(VENV)/.installed-bench
+DOCS_STAMP := $(VENV)/.installed-docs
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-docker chaos bench evaluate lint format check clean install
+.PHONY: help demo test test-pythons test-docker nightly chaos fuzz bench evaluate lint format docs check clean install
 
 help: ## Print this menu
 	@echo "Streaming recommendations on Kafka. Start with: make demo"
@@ -21,7 +22,10 @@ demo: $(RUN_STAMP) ## See it work: a broker, a worker, 100,000 ratings, recommen
 install: $(STAMP) ## Make .venv with everything for development
 
 test: $(STAMP) ## Run all tests, against a real Apache Kafka that needs neither Docker nor Java
-	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(TESTS)
+
+test-pythons: ## Run them on each Python from 3.11 to 3.13 that is here; TESTS=tests/unit for less
+	@MAKE="$(MAKE)" $(PYTHON) tests/pythons.py $(if $(TESTS),TESTS="$(TESTS)")
 
 test-docker: $(STAMP) ## Run the broker tests against a container instead
 	$(BIN)/python -m pytest --kafka=container tests/integration
@@ -35,19 +39,29 @@ evaluate: $(BENCH_STAMP) ## Measure how good each model and its peers are; EVALU
 chaos: $(STAMP) ## Kill workers under load and prove that nothing is lost: make chaos [KILLS=100] [SEED=n]
 	$(BIN)/python -m tests.chaos --kills $(or $(KILLS),100) $(if $(SEED),--seed $(SEED))
 
-lint: $(STAMP) ## Check style and types
+fuzz: $(STAMP) ## Write records of all kinds and prove what became of each: make fuzz [N=200000] [SEED=n]
+	$(BIN)/python -m tests.chaos --fuzz $(or $(N),200000) $(if $(SEED),--seed $(SEED))
+
+nightly: $(STAMP) ## Play 100,000 random histories of the journal: HISTORIES=n for more or fewer
+	HISTORIES=$(or $(HISTORIES),100000) $(BIN)/python -m pytest -n 4 tests/unit/journal/test_rule_simulation.py
+
+lint: $(STAMP) ## Check style, types and the order of the rooms
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 format: $(STAMP) ## Put the code into shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-check: lint test ## What CI runs: style, types and tests
+docs: $(DOCS_STAMP) ## Build the documents into build/site and check their links
+	$(BIN)/python -m mkdocs build --quiet --strict
+
+check: lint docs test ## What CI runs: style, types, documents and tests
 
 clean: ## Remove .venv and what tools left behind
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf $(VENV) .venv-* .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -66,6 +80,11 @@ $(STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing into $(VENV) for development (once, about a minute) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@ $(RUN_STAMP)
+
+$(DOCS_STAMP): pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing into $(VENV) for the documents (once, a few seconds) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $@
 
 $(BENCH_STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing into $(VENV) for the benchmarks (once, about a minute) ..."

@@ -65,9 +65,9 @@ def _ours(model: str, count: int) -> Turn:
     more = Log(ML_100K, seed=1).head(100_000)
 
     def turn() -> Values:
-        start = learning.shard.offset % (len(more) - count)
+        start = learning.offset % (len(more) - count)
         part = type(more)(*(getattr(more, name)[start : start + count] for name in type(more).__slots__))
-        records = list(fetched(part, learning.shard.offset))
+        records = list(fetched(part, learning.offset))
         times = []
         for record in records:
             begin = time.perf_counter()

@@ -23,8 +23,10 @@ from recommender.evaluation.streams import Protocol, Stream, shuffled_ties
 from recommender.models.base import ModelContext
 from recommender.shard import warmup
 
-OURS = ["popular", "popular-recent", "mf", "mf/rate=adagrad/negatives=20/learn_rate=0.1", "bpr", "user-knn",
-        "cosine", "item-knn", "sequence-knn", "blend"]  # fmt: skip
+#: FluRS' rule by options of ours, to the digit.
+FLURS_RULE = "mf/rate=constant/negatives=0/rank=distance/learn_rate=0.003"
+OURS = ["popular", "popular-recent", "mf", FLURS_RULE, "bpr", "user-knn", "cooc", "cosine", "item-knn",
+        "sequence-knn", "blend"]  # fmt: skip
 FLURS = ["flurs:mf", "flurs:bprmf", "flurs:fm", "flurs:sketch"]
 PEERS: dict[str, Callable[[ModelContext, int, int], Peer]] = {
     f"EASE, refitted every {REFIT}": EASE,

@@ -1,19 +1,25 @@
-"""A shard that learns without Kafka: generated ratings in the guise of fetched records."""
+"""A replica that learns without Kafka: generated ratings in the guise of fetched records, and of blocks."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
+import numpy as np
 
 from benchmarks.data import Chunk, Log, encoded
-from recommender.ingest.ingest import Ingest, Outcome
-from recommender.messages.ratings import Headers, RatingDecoder
+from recommender.ingest.batch_decoder import BatchDecoder
+from recommender.ingest.ingest import Ingest
+from recommender.journal.block import Packer, Source
+from recommender.journal.replica import Replica
+from recommender.journal.rule import Rule
+from recommender.messages.ratings import Headers
 from recommender.settings import Settings
-from recommender.shard.shard import Shard, ShardOptions
-from recommender.worker import learning
+from recommender.shard.options import ShardOptions
+from recommender.shard.shard import Shard
+from recommender.worker import ingesting
 
 TOPIC = "ratings"
 
@@ -36,8 +42,16 @@ def fetched(chunk: Chunk, offset: int = 0) -> Iterator[Fetched]:
         yield Fetched(number, value, key)
 
 
+class Block(NamedTuple):
+    """A record of the journal."""
+
+    offset: int
+    value: bytes
+    timestamp: int = 0
+
+
 class Learning:
-    """A shard, and what feeds it as the worker does.
+    """A replica, and what feeds it as the worker does: decoded, packed into blocks, followed and learned.
 
     Parameters
     ----------
@@ -49,19 +63,29 @@ class Learning:
 
     def __init__(self, model: str, **settings: Any) -> None:
         options = ShardOptions.of(Settings(model=model, **settings))
-        self.shard = Shard(0, options)
-        self._ingest = Ingest(TOPIC, 1, RatingDecoder(options.feedback.low, options.feedback.high))
+        self.replica = Replica(Rule("journal"), options)
+        self.offset = 0
+        self._ingest = Ingest(TOPIC, BatchDecoder(options.feedback.low, options.feedback.high))
+        self._packer = Packer(Source(bytes(16), 0))
 
-    def take(self, records: list[Fetched]) -> Outcome | None:
+    @property
+    def shard(self) -> Shard:
+        """What has learned."""
+        return self.replica.shard
+
+    def take(self, records: list[Fetched]) -> None:
         """Learn records in runs of the worker's length."""
-        outcome = None
-        for start in range(0, len(records), learning.CHUNK):
-            outcome = self._ingest.apply(self.shard, records[start : start + learning.CHUNK])
-        return outcome
+        for start in range(0, len(records), ingesting.CHUNK):
+            run = records[start : start + ingesting.CHUNK]
+            rows = self._ingest.read(0, run).rows
+            end = self.offset + len(run)
+            value = self._packer.pack(self.offset, end, rows, np.arange(self.offset, end))
+            self.replica.apply([Block(self.replica.position, value)])
+            self.offset = end
 
     def learn(self, log: Log) -> None:
         """Learn a whole log."""
         for chunk in log:
-            records = fetched(chunk, self.shard.offset)
+            records = fetched(chunk, self.offset)
             while part := list(islice(records, 20_000)):
                 self.take(part)

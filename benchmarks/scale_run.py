@@ -20,10 +20,11 @@ import numpy as np
 from benchmarks.data import ML_20M, Log, repeated
 from benchmarks.records import TOPIC, Learning, fetched
 from recommender.checkpoints.store import CheckpointStore, Identity
+from recommender.journal.replica import Replica
 from recommender.messages.requests import Request
 from recommender.shard import warmup
-from recommender.worker.held import Held
-from recommender.worker.shards import Shards
+from recommender.worker.checkpointing import Checkpointing
+from recommender.worker.replicas import HeldReplica
 
 MILLION = 1_000_000
 REQUESTS = 1000
@@ -40,9 +41,9 @@ def main(model: str, ratings: int, seconds: float) -> dict[str, Any]:
     costs, total, busy, users = _learn(learning, Log(shape, part=MILLION // 4), seconds)
     shard = learning.shard
     answers, busy_answers = _ask(shard, users)
-    gap, took, size = asyncio.run(_save(shard))
+    gap, took, size = asyncio.run(_save(learning.replica))
     return {
-        "ratings": shard.offset,
+        "ratings": learning.offset,
         "seconds": total,
         "cpu_seconds": busy,
         "costs": costs,
@@ -76,14 +77,14 @@ def _learn(
     spent = begin = busy = 0.0
     counts = np.zeros(log.shape.users, np.int64)
     for chunk in log:
-        records = fetched(chunk, learning.shard.offset)
+        records = fetched(chunk, learning.offset)
         counts += np.bincount(chunk.users, minlength=len(counts))
         while part := list(islice(records, 20_000)):
             started, before = time.perf_counter(), time.process_time()
             learning.take(part)
             spent += time.perf_counter() - started
             busy += time.process_time() - before
-            done = learning.shard.offset
+            done = learning.offset
             if done // MILLION > len(costs):
                 costs.append(spent - begin)
                 begin = spent
@@ -107,17 +108,20 @@ def _ask(shard: Any, counts: np.ndarray[Any, Any]) -> tuple[list[float], list[fl
     return times, busy
 
 
-async def _save(shard: Any) -> tuple[float, float, float]:
+async def _save(replica: Replica) -> tuple[float, float, float]:
     """The longest that saving keeps the event loop, in ms; how long it takes, in s; and its size, in MiB."""
     with tempfile.TemporaryDirectory() as directory:
-        shards = Shards(shard.options, CheckpointStore(directory, Identity(TOPIC, "id", 1)))
-        shards.held[0] = Held(shard)
+        held = HeldReplica(replica, CheckpointStore(directory, Identity(TOPIC, "id", 1)), caught_up=True)
+        checkpointing = Checkpointing(interval=0.0)
         gaps: list[float] = []
         ticker = asyncio.create_task(_tick(gaps))
         await asyncio.sleep(0.1)
         gaps.clear()
         started = time.perf_counter()
-        await shards.save_all(_nobody)
+        while not checkpointing.is_quiet(held):
+            await checkpointing.prepare(held)
+        checkpointing.save(held)
+        await checkpointing.settle(within=600.0)
         took = time.perf_counter() - started
         ticker.cancel()
         size = _size(Path(directory))
@@ -126,10 +130,6 @@ async def _save(shard: Any) -> tuple[float, float, float]:
 
 def _size(directory: Path) -> int:
     return sum(file.stat().st_size for file in directory.rglob("*") if file.is_file())
-
-
-async def _nobody(offsets: Any) -> None:
-    """Nobody waits for the commit."""
 
 
 async def _tick(gaps: list[float]) -> None:

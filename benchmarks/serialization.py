@@ -20,7 +20,7 @@ from benchmarks.contest import Metric, Options, Outcome, Turn, Values, compete
 from benchmarks.data import ML_100K, Log
 from recommender.client.messages import encode_rating
 from recommender.ingest import rating_json
-from recommender.messages.ratings import RatingDecoder
+from recommender.ingest.batch_decoder import BatchDecoder
 from recommender.worker.learning import CHUNK
 
 OURS = "ours: JSON, typed and validated, in batches"
@@ -42,7 +42,8 @@ class Wire(msgspec.Struct):
     timestamp: float
 
 
-def _events(count: int) -> list[tuple[str, str, float, int]]:
+def events(count: int) -> list[tuple[str, str, float, int]]:
+    """Users, items, ratings and times of MovieLens 100K's shape."""
     chunk = Log(ML_100K).head(count)
     columns = (chunk.users, chunk.items, chunk.ratings, chunk.times)
     rows = zip(*(column.tolist() for column in columns), strict=True)
@@ -82,7 +83,7 @@ class Fetched(msgspec.Struct):
 def in_batches(rows: Sequence[tuple[str, str, float, int]]) -> Turn:
     """A turn of ours, as the worker decodes: a run of records at once, into arrays."""
     records = [Fetched(encode_rating(*row)) for row in rows]
-    decoder = RatingDecoder(0.5, 5.0)
+    decoder = BatchDecoder(0.5, 5.0)
     rating_json.warm()
 
     def turn() -> Values:
@@ -105,11 +106,11 @@ def in_batches(rows: Sequence[tuple[str, str, float, int]]) -> Turn:
 
 def run(options: Options) -> list[Outcome]:
     """Measure all formats on the same ratings."""
-    rows = _events(options.size(100_000, 5_000))
+    rows = events(options.size(100_000, 5_000))
     names = ("user", "item", "rating", "timestamp")
     plain = [dict(zip(names, row, strict=True)) for row in rows]
     structs = [Wire(*row) for row in rows]
-    events = [
+    objects = [
         Event(User(int(user)), Item(int(item)), rating, context=[second])
         for user, item, rating, second in rows
     ]
@@ -118,7 +119,7 @@ def run(options: Options) -> list[Outcome]:
     outcome = Outcome("serialization", "One rating", OURS, METRICS, notes=[NOTE])
     turns = [
         (OURS, in_batches(rows)),
-        ("ours: one by one", measure(lambda row: encode_rating(*row), RatingDecoder(0.5, 5.0).decode, rows)),
+        ("ours: one by one", measure(lambda row: encode_rating(*row), BatchDecoder(0.5, 5.0).decode, rows)),
         ("JSON, standard library", measure(lambda each: json.dumps(each).encode(), json.loads, plain)),
         ("JSON, orjson", measure(orjson.dumps, orjson.loads, plain)),
         ("JSON, msgspec untyped", measure(msgspec.json.Encoder().encode, msgspec.json.decode, plain)),
@@ -128,7 +129,7 @@ def run(options: Options) -> list[Outcome]:
         ),
         ("MessagePack, msgspec untyped", measure(to_msgpack, untyped, plain)),
         ("MessagePack, msgspec typed", measure(to_msgpack, typed, structs)),
-        ("FluRS' Event, pickled", measure(pickle.dumps, pickle.loads, events)),
+        ("FluRS' Event, pickled", measure(pickle.dumps, pickle.loads, objects)),
     ]
     compete(outcome, turns, options)
     return [outcome]

@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
 
 import click
@@ -22,16 +21,23 @@ from recommender.client.wire import DELIVERY_SECONDS, Format
 from recommender.errors import RecommenderError
 from recommender.evaluation.datasets.columns import Columns, Order
 from recommender.evaluation.datasets.movielens import locate, read
+from recommender.evaluation.datasets.values import UNITS, Unit
 from recommender.kafka.admin import security_options
 from recommender.kafka.topics import Topics
+from recommender.messages.contract import KNOWN_SCALE
 from recommender.messages.ratings import Rating
+from recommender.settings import Settings
+from recommender.shard.feedback import Feedback
 
 __all__ = ["Progress", "Result", "command", "main", "replay"]
 
 _POSITIVE = click.FloatRange(min=0, min_open=True)
 
 
-@click.command("replay")
+@click.command(
+    "replay",
+    epilog="Exit codes: 0 all delivered, 1 some were not, 2 nothing could be done, 130 stopped by Ctrl-C.",
+)
 @click.argument("source")
 @click.option("--broker", metavar="HOST:PORT", help="Kafka. Default: RECOMMENDER_BROKER or localhost:9092.")
 @click.option("--topic", help="Where to. Default: ratings, after RECOMMENDER_TOPIC_PREFIX.")
@@ -45,6 +51,13 @@ _POSITIVE = click.FloatRange(min=0, min_open=True)
     default="time",
     show_default=True,
     help="By timestamp, as the ratings were made, or as the lines stand, which needs no memory.",
+)
+@click.option(
+    "--time-unit",
+    type=click.Choice(list(UNITS)),
+    default="s",
+    show_default=True,
+    help="Unit of the file's times, where they are numbers since 1970.",
 )
 @click.option(
     "--format",
@@ -70,15 +83,16 @@ def command(
     limit: int | None,
     skip: int,
     order: Order,
+    time_unit: Unit,
     message_format: Format,
     delivery_timeout: float,
 ) -> None:
-    r"""Replay the ratings of SOURCE to Kafka, keyed by user.
+    """Replay the ratings of SOURCE to Kafka, keyed by user.
 
-    SOURCE is a u.data, ratings.csv, ratings.dat or .inter file, also gzipped, or ml-100k, which is fetched.
-
-    \b
-    Exit codes: 0 all delivered, 1 some were not, 2 nothing could be done, 130 stopped by Ctrl-C.
+    SOURCE is a u.data, ratings.csv, ratings.dat, .inter or .jsonl file, also gzipped, or ml-100k, which is
+    fetched. A line that the worker would refuse is named and ends the replay. Ratings must lie on the scale
+    that RECOMMENDER_FEEDBACK, RECOMMENDER_RATING_MIN and RECOMMENDER_RATING_MAX give; where none of them is
+    set, between -1 and 5.
     """
     # kafka-python logs many lines a second while a broker is away; what matters is said here.
     for name in ("kafka", "recommender"):
@@ -88,8 +102,8 @@ def command(
     try:
         settings = settings_room.load(broker=broker)
         topic = topic or Topics(settings.topic_prefix).ratings
-        path = locate(source, lambda line: click.echo(line, err=True))
-        ratings, total = _choose(path, order, skip, limit)
+        path, scale = locate(source, _say), _scale(settings)
+        ratings, total = _choose(read(path, unit=time_unit, scale=scale, say=_say), order, skip, limit)
         begun = time.monotonic()
         with _stopping(stop) as signals, display.counting(total):
             result = replay(
@@ -101,6 +115,7 @@ def command(
                 message_format=message_format,
                 delivery_seconds=delivery_timeout,
                 security=security_options(settings),
+                scale=scale,
                 progress=display,
                 stop=stop,
             )
@@ -118,12 +133,27 @@ def command(
     sys.exit(1 if result.failed or not result.complete else 0)
 
 
-def _choose(path: Path, order: Order, skip: int, limit: int | None) -> tuple[Iterable[Rating], int | None]:
+def _say(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def _scale(settings: Settings) -> tuple[float, float]:
+    """The scale of ratings that the settings tell of, else what is right for every feedback policy."""
+    origins = settings_room.sources()
+    if all(origins[name] == "default" for name in ("feedback", "rating_min", "rating_max")):
+        return KNOWN_SCALE
+    feedback = Feedback.parse(settings.feedback, settings.rating_min, settings.rating_max)
+    return feedback.low, feedback.high
+
+
+def _choose(
+    ratings: Iterator[Rating], order: Order, skip: int, limit: int | None
+) -> tuple[Iterable[Rating], int | None]:
     """The ratings to send, and how many they are where that is known before they are read."""
     stop = None if limit is None else skip + limit
     if order == "file":
-        return itertools.islice(read(path), skip, stop), limit
-    columns = Columns(read(path))
+        return itertools.islice(ratings, skip, stop), limit
+    columns = Columns(ratings)
     columns.sort_by_time()
     end = len(columns) if stop is None else min(stop, len(columns))
     return columns.ratings(skip, end), max(end - skip, 0)

@@ -13,8 +13,6 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from recommender.errors import RecommenderError
-from recommender.shard.arms import Arm, ArmError, Experiment
-from recommender.shard.exploration import Exploration, ExplorationError
 
 PREFIX = "RECOMMENDER_"
 
@@ -55,10 +53,20 @@ class Settings:
     broker_wait: float = _setting(
         60.0, "how long to wait at start for a broker that is not there yet", unit="seconds", low=0
     )
-    group: str = _setting("recommender", "the consumer group; workers of one group share the partitions")
+    group: str = _setting(
+        "recommender",
+        "the consumer group of the ratings; that of the requests has `-requests` behind this name",
+    )
     topic_prefix: str = _setting("", "put in front of every topic name")
     partitions: int = _setting(
-        1, "partitions of the topics that `recommender topics` creates", low=1, high=4096
+        1, "partitions of the topics that `recommender topics` creates, but for the journal", low=1, high=4096
+    )
+    journal_partitions: int = _setting(
+        1,
+        "partitions of the journal that `recommender topics` creates: more than one only if what is learned "
+        "does not fit into one worker's memory, as it costs quality",
+        low=1,
+        high=256,
     )
     replication: int = _setting(1, "copies of each partition in topics that are created", low=1, high=32)
     feedback: str = _setting(
@@ -97,8 +105,8 @@ class Settings:
         "checkpoints", "where the checkpoints are: a directory, or a URL such as s3://bucket/prefix"
     )
     checkpoint_interval: float = _setting(
-        5.0,
-        "how often a shard that has learned is saved; a large one less often",
+        60.0,
+        "how often what was learned is saved, by the journal's clock; a large state less often",
         unit="seconds",
         low=0.1,
         high=3600,
@@ -110,11 +118,17 @@ class Settings:
         4000, "records of all partitions together in one fetch", unit="records", low=1, high=100_000
     )
     reply_topics: str = _setting(
-        "recommendation-responses*,*-replies",
+        "recommendation-responses*,*-replies,*.reply",
         "topics that a request may name for its reply; shell patterns separated by commas",
     )
     request_wait: float = _setting(
         30.0, "how long a request with `after` may wait for learning to get there", unit="seconds", low=0
+    )
+    request_max_age: float = _setting(
+        60.0,
+        "where the group has no committed offset: how old a request may be, by its record's time",
+        unit="seconds",
+        low=0,
     )
     test_every: int = _setting(
         100,
@@ -218,30 +232,6 @@ def load(environment: Mapping[str, str] | None = None, **overrides: Any) -> Sett
     return Settings(**values)
 
 
-def arms_of(settings: Settings) -> Experiment:
-    """The arms, or where there are none the model alone; a `SettingsError` if they are not understood."""
-    if not settings.arms:
-        return Experiment(settings.experiment, (Arm(settings.model, 1.0),))
-    try:
-        return Experiment.parse(settings.arms, settings.experiment)
-    except ArmError as error:
-        raise SettingsError(f"{variable('arms')} has value {settings.arms!r}: {error}") from None
-
-
-def logs_recommendations(settings: Settings) -> bool:
-    """Whether what is recommended goes to the log."""
-    chosen = settings.recommendations_log
-    return chosen == "on" or (chosen == "auto" and len(arms_of(settings).arms) > 1)
-
-
-def exploration_of(settings: Settings) -> Exploration:
-    """How to explore; a `SettingsError` if there is no such way."""
-    try:
-        return Exploration.parse(settings.explore)
-    except ExplorationError as error:
-        raise SettingsError(f"{variable('explore')} has value {settings.explore!r}: {error}") from None
-
-
 def sources(environment: Mapping[str, str] | None = None) -> dict[str, str]:
     """Where each setting's effective value comes from: its variable's name, or ``default``."""
     environment = os.environ if environment is None else environment
@@ -287,12 +277,6 @@ def _parse(declared: Any, name: str, text: str) -> Any:
     return value
 
 
-def learned(settings: Settings) -> dict[str, Any]:
-    """The settings that change what is learned from the same log, as text or numbers that JSON has.
-
-    All models of an experiment learn everything, whatever their shares and their order: here they are one
-    setting, `model`, with their names.
-    """
-    names = (each.name for each in fields(Settings) if each.metadata["learned"] and each.name != "arms")
-    models = ", ".join(sorted(arms_of(settings).names))
-    return {name: models if name == "model" else shown(settings, name) for name in names}
+def learned_names() -> list[str]:
+    """The settings that change what is learned from the same log."""
+    return [each.name for each in fields(Settings) if each.metadata["learned"]]

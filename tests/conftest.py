@@ -31,9 +31,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_setupnodes() -> None:
     """Compile the kernels once, before several processes would each do it."""
+    from recommender.ingest import rating_json
+    from recommender.journal import block, rule
     from recommender.shard import warmup
 
-    warmup.warm()
+    warmup.warm(further=(rule, block, rating_json))
 
 
 #: The files that take longest, which begin first; the others fill the time beside them.

@@ -96,10 +96,13 @@ def _write_csv(path: Path, columns: Sequence[str], rows: Iterator[Row], first: b
     count = 0
     with path.open("w" if first else "a", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
+        # Python's does not quote a carriage return, which readers take for the end of a line.
+        careful = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+        ids = [columns.index(name) for name in ("user", "item") if name in columns]
         if first:
             writer.writerow(columns)
         for row in rows:
-            writer.writerow(row)
+            (careful if any("\r" in row[at] for at in ids) else writer).writerow(row)
             count += 1
     return count
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import platform
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -110,7 +111,7 @@ class CheckpointStore:
         OSError
             The place cannot be written to; what was saved before is untouched.
         """
-        name = f"{self._folder(partition)}/{offset:020d}{SUFFIX}"
+        name = self._name(partition, offset)
         header = {
             "format": FORMAT,
             "version": __version__,
@@ -134,6 +135,47 @@ class CheckpointStore:
         self._damaged.discard(name)
         self._prune(partition, name)
         return self.storage.place(name)
+
+    def header_at(self, partition: int, offset: int) -> dict[str, Any] | None:
+        """The header of the checkpoint at an offset; None if there is none, or it is known to be damaged.
+
+        Raises
+        ------
+        OSError
+            The place cannot be reached.
+        """
+        name = self._name(partition, offset)
+        if name in self._damaged or name not in self.names(partition):
+            return None
+        try:
+            with self.storage.open(name) as file, file_format.opened(file) as arrays:
+                return file_format.header_of(arrays)
+        except StorageError:
+            raise
+        except Exception as error:  # a damaged archive raises whatever its bytes happen to ask for
+            logger.debug("%s cannot be read: %r", name, error)
+            return None
+
+    def has_newer(self, partition: int, offset: int) -> bool:
+        """Return True if there is a checkpoint of a larger offset."""
+        return self.names(partition)[:1] > [self._name(partition, offset)]
+
+    def is_comparable(self, header: Mapping[str, Any]) -> bool:
+        """Return True if a checkpoint of this header has to be equal to this worker's at the same offset."""
+        same = header.get("version") == __version__ and header.get("handover") == self.identity.handover
+        return same and not self.identity.differences(header)
+
+    def supersedes(self, header: Mapping[str, Any]) -> bool:
+        """Return True if a checkpoint of this header goes back to before the hand-over of this store's."""
+        same = header.get("version") == __version__
+        return same and self.identity.handover not in ("", header.get("handover", ""))
+
+    def place(self, partition: int, offset: int) -> Place:
+        """The path or URL of the checkpoint at an offset."""
+        return self.storage.place(self._name(partition, offset))
+
+    def _name(self, partition: int, offset: int) -> str:
+        return f"{self._folder(partition)}/{offset:020d}{SUFFIX}"
 
     def _prune(self, partition: int, newest: str) -> None:
         """Delete what is older than a new checkpoint, but for the last whole one before it.
@@ -180,6 +222,8 @@ class CheckpointStore:
         """
         folder = self._folder(partition)
         self.storage.sweep(folder)
+        if not rebuild:
+            self._refuse_first_edition()
         outdated = [f"{folder}/{name}" for name in self.storage.files(folder) if name.endswith(ASIDE)]
         for _ in range(LISTINGS):
             warnings: list[str] = []
@@ -205,6 +249,18 @@ class CheckpointStore:
             if not vanished:
                 break
         return None, warnings
+
+    def _refuse_first_edition(self) -> None:
+        """Refuse a place with checkpoints that were made before there was a journal, and none made since."""
+        former = f"{self.identity.topic.removesuffix('-journal')}-"
+        folders = self.storage.folders()
+        old = [each for each in folders if each.removeprefix(former).isdecimal() and each.startswith(former)]
+        if old and not any(each.startswith(f"{self.identity.topic}-") for each in folders):
+            raise CheckpointMismatch(
+                f"{self.storage.place(old[0])} holds checkpoints of the first edition, which had no journal: "
+                "`recommender worker --rebuild` learns everything again from the ratings topic, or set "
+                "RECOMMENDER_CHECKPOINTS to another directory or URL"
+            )
 
     def _differences(self, partition: int, checkpoint: Checkpoint) -> list[str]:
         differences = self.identity.differences(checkpoint.header)

@@ -110,7 +110,10 @@ def ask(
     settings = settings_room.load(broker=broker)
     titles = _titles(source)
     given = user, n, items, exclude or (), include_rated, after, arm
-    request = encode_request(*given, similar_to=similar_to, explain=explain, explore=explore)
+    try:
+        request = encode_request(*given, similar_to=similar_to, explain=explain, explore=explore)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
     try:
         with Client(
             settings.broker, settings.topic_prefix, security_options(settings), connect_timeout=0
@@ -167,7 +170,7 @@ def _show(response: Response, titles: Mapping[str, str], console: Console) -> No
 
 
 def _show_table(response: Response, columns: list[str], rows: list[list[str]], console: Console) -> None:
-    seen = f"as of ratings[{response.partition}] {response.offset}"
+    seen = f"as of offset {response.journal} of the journal"
     # As Text: an id or a title may look like rich's markup.
     table = Table(
         title=Text(f"For user {response.user}"),
@@ -186,6 +189,10 @@ def _notes(response: Response) -> list[str]:
         whose = "the user" if response.user is not None else "the item"
         what = "the popular items" if response.model == "popular" else f"what {response.model} expects"
         notes.append(f"Cold start: no rating of {whose} is known, so these are {what}.")
+    elif response.user is None and response.model == "popular":
+        notes.append(f"Arm {response.arm} does not know what is alike, so these are the popular items.")
+    if not response.explained:
+        notes.append(f"Arm {response.arm} has no reasons to give, so the list comes without.")
     if not response.items:
         notes.append("There is nothing to recommend.")
     return notes

@@ -16,9 +16,9 @@ import orjson
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from producers.replay import Progress as Delivery
-from producers.replay import replay
 from recommender.client import Client
+from recommender.client.replay import Progress as Delivery
+from recommender.client.replay import replay
 from recommender.errors import RecommenderError
 from recommender.evaluation.datasets import movielens
 from recommender.evaluation.datasets.columns import Columns
@@ -141,13 +141,13 @@ def _tail(log: Path, lines: int = 15) -> str:
 
 
 def _status(worker: str) -> dict[str, Any]:
-    """The only shard's part of the worker's status page."""
+    """The worker's status page on the only partition of the journal, and of the ratings."""
     try:
         with urllib.request.urlopen(f"{worker}/status", timeout=10.0) as answer:
-            shards: dict[str, Any] = orjson.loads(answer.read())["shards"]
+            status: dict[str, Any] = orjson.loads(answer.read())
     except (urllib.error.URLError, TimeoutError) as error:
         raise RecommenderError(f"The worker does not answer at {worker}/status: {error}") from None
-    return next(iter(shards.values()))
+    return {**status["journal"]["0"], "learned": status["sources"].get("0", 0)}
 
 
 def _learn(worker: str, ratings: Columns, broker: str) -> None:
@@ -214,7 +214,7 @@ class _Watch:
             return self._learned
         self._looked = now
         status = _status(worker)
-        self._learned = int(status["offset"])
+        self._learned = int(status["learned"])
         live = status["live"]
         if live["tests"]:
             self.recall = live["model"]["recall@10"], live["popular"]["recall@10"]

@@ -20,8 +20,10 @@ from recommender.experiments import chart, reading, saved_join
 from recommender.experiments.log_join import JoinedLogs
 from recommender.experiments.summary import Summary, summary
 from recommender.experiments.tables import show
+from recommender.journal.rules import rule_of
 from recommender.settings import Settings
 from recommender.shard.feedback import Feedback
+from recommender.shard.options import ShardOptions
 
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
@@ -90,7 +92,7 @@ def report(
 ) -> None:
     """Compare what the arms of an experiment led to.
 
-    Reads the ratings and the recommendations log up to where they end now, and joins them: a rating counts
+    Reads the journal and the recommendations log up to where they end now, and joins them: a rating counts
     for the latest recommendation of its item to its user within the window before it. Nothing is written to
     Kafka, and no worker is needed.
     """
@@ -104,10 +106,12 @@ def report(
     settings = settings_room.load(broker=broker)
     feedback = Feedback.parse(settings.feedback, settings.rating_min, settings.rating_max)
     logs = reading.find(settings)
+    journal, options = logs.journal, ShardOptions(feedback=feedback)
+    rules = [rule_of(journal, partition, options) for partition in range(journal.partitions)]
     range_ = (-math.inf if since is None else since), (math.inf if until is None else until)
-    joined = JoinedLogs(logs.partitions, feedback, window, lateness, *range_)
-    identity = {"topics": [logs.ratings, logs.ratings_id, logs.recommendations, logs.recommendations_id],
-                "partitions": logs.partitions, "window": window, "lateness": lateness, "since": since,
+    joined = JoinedLogs(rules, logs.recommendations.partitions, feedback, window, lateness, *range_)
+    topics = [name for each in (journal, logs.recommendations) for name in (each.topic, each.topic_id)]
+    identity = {"topics": topics, "window": window, "lateness": lateness, "since": since,
                 "feedback": f"{feedback}, {feedback.low:g} to {feedback.high:g}"}  # fmt: skip
     if state_file is not None:
         saved_join.load(state_file, identity, joined)

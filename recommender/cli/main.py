@@ -21,6 +21,7 @@ COMMANDS = {
     "evaluate": "Test models on a data set, each rating before it is learned.",
     "experiment": "Compare what the arms of an A/B experiment led to.",
     "demo": "See all of it at work, from a broker to recommendations with titles.",
+    "journal": "Show, verify and export the journal of ratings.",
     "models": "List the models.",
     "retrain": "Learn the whole log anew, beside the running workers, into new checkpoints.",
     "settings": "Show every setting, its value and where that comes from.",

@@ -21,6 +21,7 @@ from recommender.retraining.retrain import Report
 from recommender.settings import Settings
 from recommender.shard import warmup
 from recommender.shard.live_metrics import TOP
+from recommender.shard.options import arms_of
 
 
 @click.command()
@@ -46,8 +47,8 @@ def retrain(to: str | None, every: int | None, **options: Any) -> None:
     exit code is 1.
 
     Then they are handed over: each worker that has the same place of checkpoints notices it within
-    RECOMMENDER_CHECKPOINT_INTERVAL, learns what came since, and changes over without a pause. It may be
-    another model, or other arms. Another feedback policy or scale needs restarted workers: learn --to PLACE,
+    seconds, learns what came since, and changes over without a pause. It may be another model, or other
+    arms. Another feedback policy or scale needs restarted workers: learn --to PLACE,
     and restart them one after the other with RECOMMENDER_CHECKPOINTS=PLACE and the new settings.
 
     Only changed settings need this: workers learn every rating at once, and knn-baseline finds what it cannot
@@ -58,7 +59,7 @@ def retrain(to: str | None, every: int | None, **options: Any) -> None:
     logging.getLogger("kafka").addHandler(logging.NullHandler())
     switches = {name: options.pop(name) for name in ("tolerance", "repair", "allow_gap")}
     config = settings_room.load(_environment(options), **options)
-    models = settings_room.arms_of(config).names
+    models = arms_of(config).names
     for model in models:
         registry.check(model)
     warmup.warm(models)

@@ -8,10 +8,43 @@ from rich.table import Table
 
 from recommender import settings as room
 
+#: The page of the documents, but for its table.
+PAGE = """# Settings
+
+Every setting is an environment variable; `recommender settings` shows the effective values and where they
+come from. A variable that starts with `RECOMMENDER_` and is not in this table is an error that suggests the
+nearest name.
+
+| variable | default | unit | what it does |
+|---|---|---|---|
+{rows}
+
+(L): changes what is learned, so a checkpoint made with another value is refused: see
+[what is refused](operations.md#what-is-refused-and-why).
+
+Options of a command, such as `recommender worker --model popular`, win over the variables.
+
+`recommender settings --markdown` writes this page.
+"""
+
+
+def page() -> str:
+    """The page of the documents that lists the settings."""
+    return PAGE.format(rows="\n".join(map(_row, room.describe())))
+
+
+def _row(each: room.Described) -> str:
+    default, mark = f"`{each.default}`" if each.default else "", " (L)" if each.learned else ""
+    return f"| `{each.variable}` | {default} | {each.unit} | {each.about}{mark} |"
+
 
 @click.command()
-def settings() -> None:
+@click.option("--markdown", is_flag=True, help="Write the page of the documents that lists them.")
+def settings(markdown: bool) -> None:
     """Show every setting with its effective value and where that comes from."""
+    if markdown:
+        click.echo(page(), nl=False)
+        return
     effective, sources = room.load(), room.sources()
     rows = [
         (each.variable, room.shown(effective, each.name), each.unit, sources[each.name], each.about)

@@ -15,16 +15,25 @@ from recommender.kafka.topics import Finding, Topics
 @click.command()
 @click.option("--partitions", type=int, help="Partitions of each topic. Default: RECOMMENDER_PARTITIONS.")
 @click.option("--replication", type=int, help="Copies of each partition. Default: RECOMMENDER_REPLICATION.")
+@click.option(
+    "--journal-partitions",
+    type=int,
+    help="Partitions of the journal. Default: RECOMMENDER_JOURNAL_PARTITIONS.",
+)
 @click.option("--check", is_flag=True, help="Only look, create nothing.")
-def topics(partitions: int | None, replication: int | None, check: bool) -> None:
+def topics(
+    partitions: int | None, replication: int | None, journal_partitions: int | None, check: bool
+) -> None:
     """Create the topics that are missing and check those that exist.
 
-    Ratings, requests and dead letters must have equal numbers of partitions. Warns where ratings are
-    compacted or expire.
+    Topics may have any number of partitions, and get more while workers run; only that of the journal is
+    fixed for good. A journal that is compacted or expires is an error.
     """
-    if check and (partitions is not None or replication is not None):
-        raise click.UsageError("--check creates nothing: it goes without --partitions and --replication")
-    settings = settings_room.load(partitions=partitions, replication=replication)
+    if check and (partitions, replication, journal_partitions) != (None, None, None):
+        raise click.UsageError("--check creates nothing: it goes without numbers of partitions and copies")
+    settings = settings_room.load(
+        partitions=partitions, replication=replication, journal_partitions=journal_partitions
+    )
     names, security = Topics(settings.topic_prefix), security_options(settings)
 
     def tell(line: str) -> None:
@@ -41,6 +50,7 @@ def topics(partitions: int | None, replication: int | None, check: bool) -> None
             settings.broker_wait,
             security,
             exact=partitions is not None,
+            journal_partitions=settings.journal_partitions,
             tell=tell,
         )
     _show(found, Console())

@@ -17,6 +17,7 @@ import faust
 from recommender import settings as settings_room
 from recommender.errors import RecommenderError
 from recommender.settings import Settings
+from recommender.shard.options import arms_of
 from recommender.worker import app as app_room
 from recommender.worker import deadline, log_filter, process
 from recommender.worker.app import WorkerApp
@@ -94,7 +95,7 @@ def worker(rebuild: bool, allow_gap: bool, **overrides: str | None) -> None:
     _require_free(config)
     app = app_room.create_app(config, rebuild=rebuild, allow_gap=allow_gap)
     process.prepare(config)
-    arms = settings_room.arms_of(config).names
+    arms = arms_of(config).names
     models = f"model {arms[0]}" if len(arms) == 1 else f"arms {', '.join(arms)}"
     logger.info("learning with %s, feedback %s, from %s", models, config.feedback, config.broker)
     if config.web_port:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
 import uuid
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Self
 
 from kafka.errors import KafkaError, KafkaTimeoutError
 
+from recommender.client import arguments
 from recommender.client.errors import (
     BadReply,
     BrokerUnreachable,
@@ -23,12 +24,13 @@ from recommender.client.errors import (
     RequestFailed,
     TopicMissing,
 )
-from recommender.client.messages import Written, decode_reply, encode_rating, encode_request
+from recommender.client.messages import After, Written, decode_reply, encode_rating, encode_request
 from recommender.client.replies import Replies
 from recommender.client.sender import Sender, missing
 from recommender.kafka import admin
 from recommender.kafka.clients import close_consumer, open_consumer, open_producer
 from recommender.kafka.topics import Topics
+from recommender.messages.contract import KNOWN_SCALE
 from recommender.messages.responses import Recommended, Response
 
 __all__ = [
@@ -71,9 +73,17 @@ class Client:
         ``recommendation-responses``, which all clients share.
     connect_timeout : float
         Seconds to wait for a broker; 0 makes one attempt.
+    rating_scale : (float, float) or None
+        The lowest and the highest rating that `rate` sends: what the worker takes. It is told so by its
+        settings ``RECOMMENDER_FEEDBACK``, ``RECOMMENDER_RATING_MIN`` and ``RECOMMENDER_RATING_MAX``, which
+        the client cannot see. By default from -1 to 5, which holds the scale of every feedback policy whose
+        bounds are not set, (-1, 1) or (0.5, 5); None checks nothing.
 
     Raises
     ------
+    TypeError, ValueError
+        An argument is not what it should be; here and in all methods the text names the argument, its value
+        and what was expected.
     BrokerUnreachable
         No broker answers there.
     TopicMissing
@@ -83,7 +93,7 @@ class Client:
     --------
     >>> with Client("localhost:9092") as client:                       # doctest: +SKIP
     ...     written = client.rate("42", "50", 5)
-    ...     response = client.recommend("42", n=10, after=written.offset)
+    ...     response = client.recommend("42", n=10, after=written)
     ...     print([each.item for each in response.items])
     """
 
@@ -95,16 +105,19 @@ class Client:
         reply_topic: str | None = None,
         *,
         connect_timeout: float = 10.0,
+        rating_scale: tuple[float, float] | None = KNOWN_SCALE,
     ) -> None:
         self._closed = True
-        if not isinstance(bootstrap_servers, str):
-            bootstrap_servers = ",".join(bootstrap_servers)
-        self._servers = bootstrap_servers
-        self._topics = Topics(topic_prefix)
-        self._replies_to = reply_topic or self._topics.responses
+        self._servers = bootstrap_servers = arguments.addresses(bootstrap_servers)
+        self._topics = Topics("" if topic_prefix == "" else arguments.text("topic_prefix", topic_prefix))
+        self._replies_to = (
+            arguments.text("reply_topic", reply_topic) if reply_topic else self._topics.responses
+        )
+        self._rating_scale = arguments.scale(rating_scale)
         self._process = os.getpid()
+        seconds = arguments.seconds("connect_timeout", connect_timeout, or_none=True)
         try:
-            self._open(connect_timeout, security or {})
+            self._open(seconds, security or {})
         except admin.BrokerUnreachableError as error:
             raise BrokerUnreachable(str(error)) from None
         except KafkaError as error:
@@ -116,9 +129,9 @@ class Client:
         user: str | int | None = None,
         n: int = 10,
         items: Iterable[str | int] | None = None,
-        exclude: Iterable[str | int] = (),
+        exclude: Iterable[str | int] | None = (),
         include_rated: bool = False,
-        after: int | None = None,
+        after: After | None = None,
         arm: str | None = None,
         timeout: float = 5.0,
         *,
@@ -131,15 +144,17 @@ class Client:
         Parameters
         ----------
         user : str or int, optional
+            An id: an integer, also NumPy's, means its decimal text.
         n : int
-            At most this many items.
+            At most this many items, 1 to 1,000.
         items : iterable of str or int, optional
-            The candidates; by default every item.
+            The candidates, at most 10,000; by default every item.
         exclude : iterable of str or int
             Never recommend these.
         include_rated : bool
-        after : int, optional
-            Answer only once the user's rating at this offset is learned; `rate` returns it.
+        after : Written, int or mapping, optional
+            Answer only once this is learned: what `rate` has returned, an offset of the user's partition of
+            the ratings, or ``{"journal": offset}`` with an offset of the journal, as a response names it.
         arm : str, optional
             Answer with this arm of an experiment, whatever the user's own is.
         timeout : float
@@ -154,6 +169,8 @@ class Client:
 
         Raises
         ------
+        TypeError, ValueError
+            An argument is not what it should be.
         RecommendTimeout
             No answer came in time.
         RequestFailed, BadReply
@@ -165,8 +182,8 @@ class Client:
         """
         given = user, n, items, exclude, include_rated, after, arm
         request = encode_request(*given, similar_to=similar_to, explain=explain, explore=explore)
-        key = user if user is not None else similar_to
-        return decode_reply(self.request("" if key is None else key, request, timeout))
+        key: Any = user if user is not None else similar_to
+        return decode_reply(self.request(key, request, timeout))
 
     def request(self, user: str | int, value: bytes, timeout: float = 5.0) -> bytes | None:
         """Send a request that is encoded already; the reply as received, also where it is a failure.
@@ -174,7 +191,7 @@ class Client:
         Parameters
         ----------
         user : str or int
-            The key of the request.
+            The key of the request; it may be empty.
         value : bytes
             As `encode_request` makes it.
         timeout : float
@@ -185,8 +202,10 @@ class Client:
         RecommendTimeout, ConnectionBroken, ClientClosed
             As for `recommend`.
         """
-        if not 0 < timeout < math.inf:
-            raise ValueError(f"timeout must be a positive number of seconds, got {timeout!r}")
+        timeout = arguments.seconds("timeout", timeout)
+        user = "" if user == "" else arguments.identifier("user", user)
+        if not isinstance(value, bytes):
+            raise TypeError(f"value must be bytes, as encode_request makes them, got {type(value).__name__}")
         self._check_process()
         give_up_at = time.monotonic() + timeout
         correlation = uuid.uuid4().bytes
@@ -203,7 +222,7 @@ class Client:
         except TimeoutError:
             where = "and no worker answered" if sent.succeeded() else "and did not reach Kafka"
             raise RecommendTimeout(
-                f"No recommendations for user {str(user)!r} within {timeout:g} s: "
+                f"No recommendations for user {user!r} within {timeout:g} s: "
                 f"the request was sent to {self._topics.requests} {where}"
             ) from None
         finally:
@@ -214,7 +233,7 @@ class Client:
         user: str | int,
         item: str | int,
         rating: float | None,
-        timestamp: float | None = None,
+        timestamp: float | datetime | None = None,
         timeout: float = 10.0,
     ) -> Written:
         """Send a rating and wait until Kafka has it.
@@ -222,10 +241,11 @@ class Client:
         Parameters
         ----------
         user, item : str or int
+            Ids: an integer, also NumPy's, means its decimal text.
         rating : float or None
-            None withdraws an earlier rating.
-        timestamp : float, optional
-            When it was given, in seconds since 1970.
+            On the client's `rating_scale`; None withdraws an earlier rating.
+        timestamp : float or datetime, optional
+            When it was given: in seconds since 1970, or a `datetime` with a time zone.
         timeout : float
             Seconds to wait for Kafka.
 
@@ -236,6 +256,8 @@ class Client:
 
         Raises
         ------
+        TypeError, ValueError
+            An argument is not what the worker would take; nothing is sent.
         RatingUnconfirmed
             Kafka did not confirm it in time. It may still be written, but not twice.
         ConnectionBroken
@@ -243,9 +265,9 @@ class Client:
         TopicMissing, ClientError
             It cannot be written.
         """
-        if not 0 < timeout < math.inf:
-            raise ValueError(f"timeout must be a positive number of seconds, got {timeout!r}")
-        value = encode_rating(user, item, rating, timestamp)
+        timeout = arguments.seconds("timeout", timeout)
+        user = arguments.identifier("user", user)
+        value = encode_rating(user, item, rating, timestamp, self._rating_scale)
         self._check_process()
         self._replies.check_connected(timeout)
         sent = self._sender.send(self._topics.ratings, user, value, [])
@@ -253,7 +275,7 @@ class Client:
             metadata = sent.get(timeout)
         except KafkaTimeoutError:
             raise RatingUnconfirmed(
-                f"Kafka did not confirm the rating of {str(item)!r} by {str(user)!r} within {timeout:g} s"
+                f"Kafka did not confirm the rating of {str(item)!r} by {user!r} within {timeout:g} s"
             ) from None
         except KafkaError as error:
             raise self._sender.explain(error) from error

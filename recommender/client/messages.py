@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import msgspec
 import orjson
 
+from recommender.client import arguments
 from recommender.client.errors import BadReply, RequestFailed
-from recommender.messages.ratings import BadMessage
+from recommender.messages.contract import KNOWN_SCALE
+from recommender.messages.nesting import json_is_too_deep
+from recommender.messages.ratings import MAX_TIMESTAMP, SURE_CHARACTERS, BadMessage
 from recommender.messages.responses import Failure, Reason, Recommended, Response
+
+_NUMBERS = (float, int)
 
 
 class Written(NamedTuple):
-    """Where a rating is in the ratings topic; `offset` is what ``after=`` takes."""
+    """Where a rating is in the ratings topic: what ``after=`` takes."""
 
     partition: int
     offset: int
+
+
+#: What an answer must know of: a rating that was written, an offset of the user's partition of the ratings,
+#: or one of the journal as ``{"journal": offset}``.
+After = int | Written | Mapping[str, int]
 
 
 class _Reason(msgspec.Struct, frozen=True, gc=False):
@@ -38,6 +48,7 @@ class _Item(msgspec.Struct, frozen=True, gc=False):
 class _AsOf(msgspec.Struct, frozen=True, gc=False):
     partition: int
     offset: int
+    journal: int = -1
 
 
 class _Error(msgspec.Struct, frozen=True, gc=False):
@@ -64,6 +75,7 @@ class _Answered(msgspec.Struct, frozen=True, gc=False):
     cold_start: bool
     as_of: _AsOf
     forced: bool = False
+    explained: bool = True
 
 
 _outcome = msgspec.json.Decoder(_Outcome).decode
@@ -75,9 +87,9 @@ def encode_request(
     user: str | int | None,
     n: int = 10,
     items: Iterable[str | int] | None = None,
-    exclude: Iterable[str | int] = (),
+    exclude: Iterable[str | int] | None = (),
     include_rated: bool = False,
-    after: int | None = None,
+    after: After | None = None,
     arm: str | None = None,
     similar_to: str | int | None = None,
     explain: bool = False,
@@ -87,49 +99,80 @@ def encode_request(
 
     Raises
     ------
-    ValueError
-        `explore` is not a finite number. In JSON it would be null, which leaves exploration to the worker.
+    TypeError, ValueError
+        An argument is not what the contract allows; the text names it, its value and what was expected.
     """
-    if explore is not None and not math.isfinite(explore):
-        raise ValueError(f"explore must be between 0 and 1, got {explore!r}")
-    request: dict[str, Any] = {"n": n}
+    request: dict[str, Any] = {"n": arguments.count(n)}
     if user is not None:
-        request["user"] = str(user)
+        request["user"] = arguments.identifier("user", user)
     if similar_to is not None:
-        request["similar_to"] = str(similar_to)
-    if explain:
+        request["similar_to"] = arguments.identifier("similar_to", similar_to)
+    if arguments.flag("explain", explain):
         request["explain"] = True
     if items is not None:
-        request["items"] = [str(each) for each in items]
-    if excluded := [str(each) for each in exclude]:
+        request["items"] = arguments.identifiers("items", items)
+    if exclude is not None and (excluded := arguments.identifiers("exclude", exclude)):
         request["exclude"] = excluded
-    if include_rated:
+    if arguments.flag("include_rated", include_rated):
         request["include_rated"] = True
     if after is not None:
-        request["after"] = after
+        request["after"] = arguments.after(after)
     if arm is not None:
-        request["arm"] = arm
+        request["arm"] = arguments.text("arm", arm)
     if explore is not None:
-        request["explore"] = explore
+        request["explore"] = arguments.share("explore", explore)
+    _check_subject(request)
     return orjson.dumps(request)
 
 
+def _check_subject(request: dict[str, Any]) -> None:
+    """Refuse a request that is about nobody, about two, or asks for what a user alone has."""
+    if ("user" in request) is ("similar_to" in request):
+        got = "both" if "user" in request else "neither"
+        raise ValueError(f"expected either user or similar_to, got {got}")
+    for name in ("explain", "explore"):
+        if request.get(name) and "user" not in request:
+            raise ValueError(f"{name} is about a user: expected it with user, got it with similar_to")
+
+
 def encode_rating(
-    user: str | int, item: str | int, rating: float | None, timestamp: float | None = None
+    user: str | int,
+    item: str | int,
+    rating: float | None,
+    timestamp: float | datetime | None = None,
+    scale: tuple[float, float] | None = KNOWN_SCALE,
 ) -> bytes:
-    """A rating as it goes out; the parameters are those of `Client.rate`.
+    """A rating as it goes out; the parameters are those of `Client.rate`, and the scale of ratings.
 
     Raises
     ------
-    ValueError
-        The rating is not a finite number. In JSON it would be null, which withdraws the rating.
+    TypeError, ValueError
+        As for `encode_request`.
     """
-    if rating is not None and not math.isfinite(rating):
-        raise ValueError(f"rating must be a finite number or None, got {rating!r}")
-    message: dict[str, Any] = {"user": str(user), "item": str(item), "rating": rating}
+    message: dict[str, Any] = {"user": user, "item": item, "rating": rating}
     if timestamp is not None:
         message["timestamp"] = timestamp
+    if _is_plain(user, item, rating, timestamp, scale):
+        try:
+            return orjson.dumps(message)
+        except orjson.JSONEncodeError:
+            pass  # half a character in one of the ids
+    message["user"], message["item"] = arguments.identifier("user", user), arguments.identifier("item", item)
+    message["rating"] = arguments.rating(rating, scale)
+    if timestamp is not None:
+        message["timestamp"] = arguments.timestamp(timestamp)
     return orjson.dumps(message)
+
+
+def _is_plain(user: Any, item: Any, rating: Any, timestamp: Any, scale: tuple[float, float] | None) -> bool:
+    """A rating as most are: to look closer would take longer than to encode it."""
+    if user.__class__ is not str or item.__class__ is not str or scale is None:
+        return False
+    if not (0 < len(user) <= SURE_CHARACTERS and 0 < len(item) <= SURE_CHARACTERS):
+        return False
+    if rating.__class__ not in _NUMBERS or not scale[0] <= rating <= scale[1]:
+        return False
+    return timestamp is None or (timestamp.__class__ in _NUMBERS and 0 <= timestamp <= MAX_TIMESTAMP)
 
 
 def decode_response(value: bytes | None) -> Response:
@@ -144,6 +187,8 @@ def decode_response(value: bytes | None) -> Response:
     """
     if value is None:
         raise BadMessage("the reply is null: expected a response")
+    if json_is_too_deep(value):
+        raise BadMessage("the reply is nested too deeply")
     try:
         if not _outcome(value).ok:
             failed = _failed(value).error
@@ -159,7 +204,9 @@ def decode_response(value: bytes | None) -> Response:
         cold_start=wire.cold_start,
         partition=wire.as_of.partition,
         offset=wire.as_of.offset,
+        journal=wire.as_of.journal,
         forced=wire.forced,
+        explained=wire.explained,
     )
 
 

@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 from kafka import KafkaProducer
 from kafka.errors import KafkaError, MessageSizeTooLargeError
 
-from recommender.client.wire import DELIVERY_SECONDS, HEADERS, Format, encode, open_producer
-from recommender.evaluation.datasets.formats import SourceError
+from recommender.client.wire import DELIVERY_SECONDS, HEADERS, Format, checked, encode, open_producer
+from recommender.errors import SourceError
 from recommender.kafka.topics import TopicsError
+from recommender.messages import contract
 from recommender.messages.ratings import Rating
 
 #: Ratings on their way: what bounds the memory, as kafka-python's own buffer has no bound.
@@ -80,13 +81,15 @@ def replay(
     message_format: Format = "json",
     delivery_seconds: float = DELIVERY_SECONDS,
     security: Mapping[str, Any] | None = None,
+    scale: tuple[float, float] = contract.KNOWN_SCALE,
     progress: Callable[[Progress], None] | None = None,
     stop: threading.Event | None = None,
 ) -> Result:
     """Send ratings in the order given, keyed by user, and wait until the broker has them.
 
     A rating that is too large for the topic is counted as failed and the replay goes on. After any
-    other failure nothing more is sent, so that no later rating of a user overtakes a lost one.
+    other failure nothing more is sent, so that no later rating of a user overtakes a lost one. One that the
+    worker would refuse is not sent, and ends the replay.
 
     Parameters
     ----------
@@ -104,6 +107,8 @@ def replay(
         How long the broker may be away. Only where `broker` is an address, as the next one.
     security : mapping, optional
         kafka-python's own options: ``security_protocol``, ``sasl_mechanism``, ...
+    scale : (float, float)
+        Of ratings, as the worker has it; by default wide enough for every feedback policy.
     progress : callable, optional
         Called about ten times a second, and at the end.
     stop : threading.Event, optional
@@ -114,8 +119,10 @@ def replay(
     BrokerUnreachableError, TopicsError
         There is no broker, or no such topic.
     SourceError
-        `speed` is given but the first rating has no timestamp.
+        `speed` is given but the first rating has no timestamp; or the worker would refuse a rating, what
+        came before which is sent.
     """
+    ratings = checked(ratings, scale)
     if isinstance(broker, str):
         with open_producer(broker, topic, delivery_seconds, security) as producer:
             return _Replay(producer, topic, message_format, progress, stop).run(ratings, rate, speed)

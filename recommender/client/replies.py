@@ -12,10 +12,11 @@ from typing import Any
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
-from recommender.client.errors import ClientClosed, ClientError, ConnectionBroken
+from recommender.client.errors import BadReply, ClientClosed, ClientError, ConnectionBroken
 from recommender.kafka.clients import close_consumer
 from recommender.kafka.network import Network
 from recommender.messages.ratings import header
+from recommender.messages.unreadable import Unreadable
 
 log = logging.getLogger(__name__)
 
@@ -154,7 +155,11 @@ class Replies:
 
     def _deliver(self, record: Any) -> None:
         future = self._take(header(record.headers, *CORRELATION))
-        if future is not None:
+        if isinstance(record, Unreadable):
+            log.warning("%s; it is passed over", record)
+            if future is not None:
+                future.set_exception(BadReply(f"The reply cannot be read: {record}"))
+        elif future is not None:
             future.set_result(record.value)
 
     def _follow_new_partitions(self) -> None:

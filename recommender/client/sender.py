@@ -25,7 +25,7 @@ class Sender:
         self._producer = producer
         self._servers = servers
 
-    def send(self, topic: str, user: str | int, value: bytes, headers: list[tuple[str, bytes]]) -> Any:
+    def send(self, topic: str, user: str, value: bytes, headers: list[tuple[str, bytes]]) -> Any:
         """Hand over one record, keyed by its user; kafka-python's future of its metadata.
 
         Raises
@@ -36,7 +36,7 @@ class Sender:
             The record cannot be sent.
         """
         try:
-            return self._producer.send(topic, value, str(user).encode(), headers)
+            return self._producer.send(topic, value, user.encode(), headers)
         except KafkaTimeoutError:
             raise missing(topic, self._servers) from None
         except KafkaError as error:

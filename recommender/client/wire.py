@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -11,11 +11,13 @@ import orjson
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
+from recommender.errors import SourceError
 from recommender.kafka.admin import BrokerUnreachableError, open_admin
 from recommender.kafka.clients import close_producer
 from recommender.kafka.network import open_client
 from recommender.kafka.topic_configs import read_configs
 from recommender.kafka.topics import TopicsError
+from recommender.messages import contract
 from recommender.messages.ratings import Rating
 
 Format = Literal["json", "msgpack"]
@@ -86,6 +88,20 @@ def open_producer(
         yield producer
     finally:
         close_producer(producer, 1.0)
+
+
+def checked(ratings: Iterable[Rating], scale: tuple[float, float]) -> Iterator[Rating]:
+    """The ratings, up to one that a worker would refuse.
+
+    Raises
+    ------
+    SourceError
+        The text says which it is, and what is wrong with it.
+    """
+    for number, rating in enumerate(ratings, 1):
+        if not contract.is_plain(rating, scale) and (fault := contract.fault(rating, scale)):
+            raise SourceError(f"Rating {number} would be refused: {fault}")
+        yield rating
 
 
 def encode(rating: Rating, message_format: Format = "json") -> bytes:

@@ -1,53 +1,46 @@
-"""The ratings log and the recommendations log, joined partition by partition while they are read.
+"""The journal and the recommendations log, joined while they are read.
 
-A user's ratings and recommendations are in partitions of one number, so each pair of partitions has a join
-of its own. What is read may be out of order by event time, but not by more than `lateness`: a record that
-lies further behind the newest before it in its partition is late, and left out. So what counts is a function
-of the two logs alone, however reading was cut and interleaved; and what lies so far back is settled.
+Ratings come from the journal by its rule, so each counts once, however often it was written. A user's ratings
+and recommendations meet wherever they stand, so both logs may have any number of partitions.
 
-A partition that stands still while the other goes on would hold everything back for ever. When both were
-read to their ends, it is taken to lag at most 30 days behind. Only what comes after that, and is older still,
-depends on when somebody read; it is told as late.
+What is read may be out of order by event time, but within a partition of the log, and within what the journal
+has of one source, not by more than `lateness`: what lies further behind the newest before it there is late,
+and left out. So what counts is a function of the logs alone, however reading was cut and interleaved; and
+what lies so far behind whoever is furthest behind is settled.
+
+What stands still while others go on would hold everything back for ever. A source that gave nothing for 30
+days is taken to lag at most as much behind the others, and so is a partition that was read to its end. Only
+what comes after that, or from a source that was not there before, and is older than what is settled, depends
+on when somebody read; it is told as late.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from recommender.experiments import log_progress
 from recommender.experiments.attribution import WINDOW, Arrays, Attribution
-from recommender.experiments.attribution_counts import Counts, merged
-from recommender.experiments.log_progress import Progress
+from recommender.experiments.attribution_counts import Counts
+from recommender.experiments.log_progress import JournalProgress, Progress
 from recommender.history.id_table import ITEM, USER
-from recommender.ingest.forwarded import Forwarded, source_of
-from recommender.ingest.ingest import Record
+from recommender.ingest.ingest import written_at
+from recommender.journal.block import Source, head_of
+from recommender.journal.rule import Rule
 from recommender.messages import recommendations_log
-from recommender.messages.partitioning import partition_of
-from recommender.messages.ratings import BadMessage, Rating, RatingDecoder
+from recommender.messages.ratings import BadMessage
+from recommender.messages.records import Record
+from recommender.messages.unreadable import Unreadable
 from recommender.shard.feedback import Feedback
+from recommender.shard.state import flat, parted
 
 #: One day, in seconds.
 LATENESS = 86_400.0
-#: How far a log may lag behind the other when both were read to their ends: 30 days, in seconds.
-STANDSTILL = 30 * 86_400.0
 #: So many more rows than were left last time are collected before they are settled.
 SETTLE_ROWS = 100_000
-
-
-@dataclass(slots=True)
-class _Pair:
-    """A partition of both logs."""
-
-    attribution: Attribution
-    ratings: Progress = field(default_factory=Progress)
-    recommendations: Progress = field(default_factory=Progress)
-    forwarded: Forwarded = field(default_factory=Forwarded)
-    settled_rows: int = 0
 
 
 class JoinedLogs:
@@ -55,18 +48,26 @@ class JoinedLogs:
 
     Parameters
     ----------
+    rules : sequence of Rule
+        Of each partition of the journal.
     partitions : int
-        How many each topic has.
+        Of the recommendations log.
     feedback : Feedback
         What is a positive rating, and the scale.
     window : float
         As in `Attribution`, as `since` and `until`.
     lateness : float
         How far out of order event times may be, in seconds.
+
+    Attributes
+    ----------
+    journal, recommendations : list of Progress
+        How far each partition was read. The journal's records are its ratings that count.
     """
 
     def __init__(
         self,
+        rules: Sequence[Rule],
         partitions: int,
         feedback: Feedback,
         window: float = WINDOW,
@@ -74,166 +75,138 @@ class JoinedLogs:
         since: float = -math.inf,
         until: float = math.inf,
     ) -> None:
-        self.partitions = partitions
-        self.window = window
-        self._lateness = lateness
+        self.journal = [JournalProgress(offset=rule.position) for rule in rules]
+        self.recommendations = [Progress() for _ in range(partitions)]
+        self._rules = rules
         self._feedback = feedback
-        self._decoder = RatingDecoder(feedback.low, feedback.high, skips=feedback.skips)
-        self._pairs = [_Pair(Attribution(window, since, until)) for _ in range(partitions)]
-        self._owner = lru_cache(maxsize=1 << 16)(partition_of)
-
-    @property
-    def ratings(self) -> list[Progress]:
-        """How far each partition of the ratings was read."""
-        return [pair.ratings for pair in self._pairs]
-
-    @property
-    def recommendations(self) -> list[Progress]:
-        """How far each partition of the recommendations log was read."""
-        return [pair.recommendations for pair in self._pairs]
+        self._lateness = lateness
+        self._attribution = Attribution(window, since, until)
+        self._settled_rows = 0
 
     def __len__(self) -> int:
         """Places and ratings that are not settled yet."""
-        return sum(len(pair.attribution) for pair in self._pairs)
+        return len(self._attribution)
 
-    def take_ratings(self, partition: int, records: Sequence[Record]) -> None:
-        """Take consecutive records of a partition of the ratings, but for those taken before."""
-        pair = self._pairs[partition]
-        records = _new(pair.ratings, records)
-        if not records:
-            return
-        rows = self._decoder.read(records)
-        users, items = rows.ids(USER), rows.ids(ITEM)
-        for place in np.flatnonzero(~rows.plain).tolist():
-            rating = self._look_closely(partition, records[place])
-            if rating is not None:
-                rows.plain[place] = True
-                users[place], items[place] = rating.user, rating.item
-                rows.ratings[place] = np.nan if rating.rating is None else rating.rating
-                rows.times[place] = np.nan if rating.timestamp is None else rating.timestamp
-        ours = np.flatnonzero(rows.plain & self._owned(partition, users))
-        written = np.array([records[place].timestamp for place in ours.tolist()], np.float64) / 1000
-        times = np.where(np.isnan(rows.times[ours]), written, rows.times[ours])
-        in_time = pair.ratings.reached(times, written, self._lateness)
-        signs = signs_of(self._feedback, rows.ratings[ours])
+    def skip_journal(self, partition: int, offset: int) -> None:
+        """Go on at an offset of the journal, because it has lost what comes before; if it has."""
+        rule = self._rules[partition]
+        if offset > rule.position:
+            rule.skip_to(offset)
+            self.journal[partition].offset = offset
+
+    def take_blocks(self, partition: int, records: Sequence[Record]) -> None:
+        """Take consecutive records of a partition of the journal, but for those taken before.
+
+        Raises
+        ------
+        BlockError
+            One is not a block that this version can read; what comes before it was taken.
+        """
+        rule, progress = self._rules[partition], self.journal[partition]
+        before = rule.counts.rows
+        followed = rule.follow(records)
+        rows = followed.rows
+        progress.offset = rule.position
+        progress.records += len(rows.times)
+        counts = followed.taken.tolist()  # shorter where a block cannot be read
+        written = np.repeat(written_at(records[: len(counts)]), counts)
+        sources: list[Source] = []
+        for record, count in zip(records, counts, strict=False):
+            sources += [head_of(record.value or b"").source] * count
+        in_time = progress.reached_by(rows.times, written, self._lateness, sources)
+        signs = signs_of(self._feedback, rows.ratings)
         wanted = np.flatnonzero(in_time & (signs != 0))
-        places = ours[wanted].tolist()
-        pair.attribution.rated_all(
+        users, items = rows.ids(USER), rows.ids(ITEM)
+        places = wanted.tolist()
+        self._attribution.rated_all(
             [users[place] for place in places],
             [items[place] for place in places],
             signs[wanted],
-            times[wanted],
-            np.array([records[place].offset for place in places], np.int64),
+            rows.times[wanted],
+            before + wanted,
         )
-
-    def _owned(self, partition: int, users: Sequence[str]) -> NDArray[np.bool_]:
-        """Which users' ratings count in a partition.
-
-        One in another partition than its user's is forwarded by the worker: the copy counts, once.
-        """
-        owned = {user for user in set(users) if self._owns(partition, user)}
-        return np.fromiter((user in owned for user in users), np.bool_, len(users))
-
-    def _owns(self, partition: int, user: str) -> bool:
-        return self.partitions == 1 or self._owner(user, self.partitions) == partition
-
-    def _look_closely(self, partition: int, record: Record) -> Rating | None:
-        """The rating in a record that is not plain, if it counts in this partition."""
-        pair = self._pairs[partition]
-        try:
-            rating = self._decoder.decode(record.value, record.headers)
-        except BadMessage as error:
-            pair.ratings.is_bad(record, str(error))
-            return None
-        if not self._owns(partition, rating.user):
-            return None
-        source = source_of(record.headers, self.partitions)
-        return rating if source is None or pair.forwarded.is_first(*source) else None
+        if followed.error is not None:
+            raise followed.error
 
     def take_recommendations(self, partition: int, records: Sequence[Record]) -> None:
-        """Take consecutive records of a partition of the recommendations log, as `take_ratings` does."""
-        pair = self._pairs[partition]
-        progress = pair.recommendations
+        """Take consecutive records of a partition of the recommendations log, but for those taken before."""
+        progress = self.recommendations[partition]
         found, written = [], []
         for record in _new(progress, records):
+            if isinstance(record, Unreadable):
+                progress.is_bad(record, record.cause)
+                continue
             try:
-                logged = recommendations_log.decode(record.value)
+                found.append(recommendations_log.decode(record.value))
             except BadMessage as error:
                 progress.is_bad(record, str(error))
                 continue
-            if not self._owns(partition, logged.user):
-                owner = self._owner(logged.user, self.partitions)
-                progress.is_bad(record, f"user {logged.user!r} belongs to partition {owner}")
-                continue
-            found.append(logged)
-            written.append(record.timestamp / 1000)
+            written.append(record)
         times = np.array([logged.timestamp for logged in found], np.float64)
-        in_time = progress.reached(times, np.array(written, np.float64), self._lateness)
+        in_time = progress.reached(times, written_at(written), self._lateness)
         for logged, counts in zip(found, in_time.tolist(), strict=True):
             if counts:
                 places = [(place.item, place.source, place.position) for place in logged.items]
                 shown = logged.user, logged.request, logged.experiment, logged.arm, logged.timestamp
-                pair.attribution.recommended(*shown, places, forced=logged.forced)
+                self._attribution.recommended(*shown, places, forced=logged.forced)
 
-    def ahead(self, partition: int) -> float:
-        """How far the ratings of a partition are ahead of its recommendations, in seconds of event time."""
-        pair = self._pairs[partition]
-        if pair.ratings.frontier == pair.recommendations.frontier:
-            return 0.0
-        return pair.ratings.frontier - pair.recommendations.frontier
+    @property
+    def has_grown(self) -> bool:
+        """Whether enough has come together for settling to be worth while."""
+        return len(self) >= 2 * self._settled_rows + SETTLE_ROWS
 
-    def settle(self) -> None:
-        """Fold what is certain into counts, where enough has come together for that to be worth while."""
-        for pair in self._pairs:
-            if len(pair.attribution) >= 2 * pair.settled_rows + SETTLE_ROWS:
-                self._settle(pair)
+    def settle(self, ended: Iterable[Progress] = ()) -> None:
+        """Fold what is certain into counts.
+
+        Parameters
+        ----------
+        ended : iterable of Progress
+            Partitions that were read to their ends: they lag at most 30 days behind the newest.
+        """
+        logs = [*self.journal, *self.recommendations]
+        newest = max(each.frontier for each in logs)
+        for each in ended:
+            each.lift(newest - log_progress.STANDSTILL)
+        least = min(each.frontier for each in logs)
+        for each in logs:
+            each.lift(least)
+        self._attribution.settle(least - self._lateness)
+        self._settled_rows = len(self)
 
     def settle_at_ends(self) -> None:
-        """Fold what is certain into counts; both logs were read to the ends that they had at one moment."""
-        for pair in self._pairs:
-            newest = max(pair.ratings.frontier, pair.recommendations.frontier)
-            for progress in (pair.ratings, pair.recommendations):
-                progress.frontier = max(progress.frontier, newest - STANDSTILL)
-            self._settle(pair)
-
-    def _settle(self, pair: _Pair) -> None:
-        pair.attribution.settle(min(pair.ratings.frontier, pair.recommendations.frontier) - self._lateness)
-        pair.settled_rows = len(pair.attribution)
+        """Fold what is certain into counts; all was read to the ends that it had at one moment."""
+        self.settle([*self.journal, *self.recommendations])
 
     def counts(self) -> Counts:
         """What all that was read comes to."""
-        return merged(pair.attribution.counts() for pair in self._pairs)
+        return self._attribution.counts()
 
     def state(self) -> Arrays:
         """All of it as named arrays; `restore` of it goes on as if there had been no break."""
-        state: Arrays = {}
-        for partition, pair in enumerate(self._pairs):
-            parts: dict[str, Arrays] = {
-                "attribution": pair.attribution.state(),
-                "ratings": pair.ratings.state(),
-                "recommendations": pair.recommendations.state(),
-                "forwarded": {"offsets": pair.forwarded.state()},
-            }
-            for part, arrays in parts.items():
-                state |= {f"{partition}/{part}/{name}": array for name, array in arrays.items()}
-        return state
+        parts: dict[str, Arrays] = {"attribution": self._attribution.state()}
+        for name, logs in (("journal", self.journal), ("recommendations", self.recommendations)):
+            parts |= {f"{name}-{partition}": each.state() for partition, each in enumerate(logs)}
+        parts |= {f"rule-{partition}": rule.state() for partition, rule in enumerate(self._rules)}
+        return flat(parts)
 
     def restore(self, state: Arrays) -> None:
-        """Take over what `state` gave, with the same parameters."""
-        for partition, pair in enumerate(self._pairs):
+        """Take over what `state` gave, with the same parameters; the log may have got more partitions."""
+        parts = parted(state)
+        self._attribution.restore(parts["attribution"])
+        self._settled_rows = len(self)
+        for partition, (rule, progress) in enumerate(zip(self._rules, self.journal, strict=True)):
+            rule.restore(parts[f"rule-{partition}"])
+            progress.restore(parts[f"journal-{partition}"])
+        known = [name for name in parts if name.startswith("recommendations-")]
+        for partition, each in enumerate(self.recommendations[: len(known)]):
+            each.restore(parts[f"recommendations-{partition}"])
+        # Nothing in a new partition may be older than what is settled.
+        least = min(each.frontier for each in [*self.journal, *self.recommendations[: len(known)]])
+        for each in self.recommendations[len(known) :]:
+            each.lift(least)
 
-            def part(name: str, partition: int = partition) -> Arrays:
-                start = f"{partition}/{name}/"
-                return {key[len(start) :]: array for key, array in state.items() if key.startswith(start)}
 
-            pair.attribution.restore(part("attribution"))
-            pair.ratings.restore(part("ratings"))
-            pair.recommendations.restore(part("recommendations"))
-            pair.forwarded.restore(part("forwarded")["offsets"])
-            pair.settled_rows = len(pair.attribution)
-
-
-def signs_of(feedback: Feedback, ratings: NDArray[np.float64]) -> NDArray[np.int8]:
+def signs_of(feedback: Feedback, ratings: NDArray[np.floating]) -> NDArray[np.int8]:
     """1 for each positive rating, -1 for each negative one, 0 for what is neither.
 
     Of signed ratings the sign counts; else those of at least the threshold are positive and all others

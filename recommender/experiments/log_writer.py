@@ -8,12 +8,15 @@ import logging
 import time
 from collections.abc import Callable
 
-from recommender.ingest.ingest import Outgoing, Record
+from aiokafka.errors import InvalidTimestampError
+
+from recommender.kafka.refusals import passes
 from recommender.messages import recommendations_log
+from recommender.messages.ratings import MAX_TIMESTAMP
 from recommender.messages.recommendations_log import LoggedPlace, LoggedRecommendation
-from recommender.messages.request_headers import identity, place
+from recommender.messages.records import Outgoing, Record, Send
+from recommender.messages.request_headers import place
 from recommender.messages.responses import Response
-from recommender.worker.delivery import Send
 
 logger = logging.getLogger(__name__)
 
@@ -54,14 +57,23 @@ class LogWriter:
         self._waiting = 0
         self._failing = False
 
-    async def write(self, record: Record, response: Response) -> None:
-        """Log a response to a user, until Kafka has it or it is given up; never raises."""
+    async def write(self, record: Record, identity: bytes, response: Response) -> None:
+        """Log a response to a user, until Kafka has it or it is given up; never raises.
+
+        Parameters
+        ----------
+        record : Record
+            The request's.
+        identity : bytes
+            What tells the request from others.
+        response : Response
+        """
         if self._waiting >= MAX_WAITING:
             self._give_up(record, f"{MAX_WAITING} others wait already")
             return
         self._waiting += 1
         try:
-            await self._until_taken(self._outgoing(record, response))
+            await self._until_taken(self._outgoing(record, identity, response))
         except Exception as error:
             self._give_up(record, f"{type(error).__name__}: {error}")
         else:
@@ -73,24 +85,30 @@ class LogWriter:
             self._waiting -= 1
 
     async def _until_taken(self, outgoing: Outgoing) -> None:
-        started = time.monotonic()
+        # Once it was waited for in vain, one attempt shows whether it is mended: a request is open so long.
+        until = time.monotonic() + (0.0 if self._failing else PATIENCE_SECONDS)
         while True:
             try:
                 await (await self._send(self._topic, outgoing))
                 return
-            except Exception as error:
-                passes = getattr(error, "retriable", False)
-                if not passes or time.monotonic() - started > PATIENCE_SECONDS:
+            except InvalidTimestampError:
+                if outgoing.timestamp < 0:
                     raise
-            await asyncio.sleep(RETRY_SECONDS)
+                # The log takes no record of that time. The entry tells it all the same.
+                outgoing = outgoing._replace(timestamp=-1)
+            except Exception as error:
+                if not passes(error) or time.monotonic() >= until:
+                    raise
+                await asyncio.sleep(RETRY_SECONDS)
 
-    def _outgoing(self, record: Record, response: Response) -> Outgoing:
+    def _outgoing(self, record: Record, identity: bytes, response: Response) -> Outgoing:
         assert response.user is not None
-        # The request's own time, so that an answer that is given again is logged the same.
-        milliseconds = max(record.timestamp, 0)
+        # The request's own time, so that an answer that is given again is logged the same; if it has one.
+        said = 0 <= record.timestamp <= MAX_TIMESTAMP * 1000
+        milliseconds = record.timestamp if said else int(time.time() * 1000)
         entry = LoggedRecommendation(
             user=response.user,
-            request=request_name(identity(record)),
+            request=request_name(identity),
             experiment=self._experiment,
             arm=response.arm,
             model=response.model,
@@ -100,8 +118,8 @@ class LogWriter:
             ],
             forced=response.forced,
         )
-        # The partition of the user's ratings, whatever key the request had.
-        return Outgoing(record.partition, response.user.encode(), entry.encode(), milliseconds, [])
+        # By its key it goes to the user's own partition, wherever the request was.
+        return Outgoing(None, response.user.encode(), entry.encode(), milliseconds, [])
 
     def _give_up(self, record: Record, why: str) -> None:
         if not self._failing:

@@ -1,22 +1,22 @@
-"""Reads the ratings and the recommendations log from where a join has got to, up to where they end now."""
+"""Reads the journal and the recommendations log from where a join has got to, up to where they end now."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from recommender.errors import RecommenderError
 from recommender.experiments.log_join import JoinedLogs
 from recommender.experiments.log_progress import Progress
-from recommender.ingest.ingest import Record
 from recommender.kafka.admin import open_admin, security_options
-from recommender.kafka.topics import Topics, identify
-from recommender.retraining.log_replay import PATIENCE, POLL_MILLISECONDS, POLL_RECORDS, reading
+from recommender.kafka.log_reader import LogReader, Span, reading_logs
+from recommender.kafka.topics import Finding, Topics, identify
+from recommender.messages.records import Record
 from recommender.settings import Settings
+
+POLL_RECORDS = 2_000
 
 #: Told how many records of how many were read.
 Advance = Callable[[int, int], None]
@@ -28,13 +28,10 @@ class ReadingError(RecommenderError):
 
 @dataclass(frozen=True, slots=True)
 class Logs:
-    """The two topics as they are: their names, their ids and how many partitions each has."""
+    """The two topics as they are."""
 
-    ratings: str
-    recommendations: str
-    ratings_id: str
-    recommendations_id: str
-    partitions: int
+    journal: Finding
+    recommendations: Finding
 
 
 def find(settings: Settings) -> Logs:
@@ -45,7 +42,7 @@ def find(settings: Settings) -> Logs:
     BrokerUnreachableError
         No broker answers.
     ReadingError
-        One of them does not exist, or their numbers of partitions differ.
+        One of them does not exist.
     """
     names, security = Topics(settings.topic_prefix), security_options(settings)
     with open_admin(settings.broker, 0.0, security) as admin:
@@ -53,32 +50,26 @@ def find(settings: Settings) -> Logs:
             present = set(admin.list_topics())
         except KafkaError as error:
             raise ReadingError(f"Kafka at {settings.broker} does not list its topics: {error}") from None
-    if names.ratings not in present:
-        raise ReadingError(f"There is no topic {names.ratings} at {settings.broker}: nothing was rated yet")
-    if names.recommendations not in present:
-        raise ReadingError(
-            f"There is no topic {names.recommendations} at {settings.broker}: `recommender topics` creates "
-            "it, and a worker with two or more RECOMMENDER_ARMS writes to it"
-        )
-    ratings, recommendations = (
-        identify(settings.broker, name, 0.0, security) for name in (names.ratings, names.recommendations)
-    )
-    if ratings.partitions != recommendations.partitions:
-        raise ReadingError(
-            f"{ratings.topic} has {ratings.partitions} partitions and {recommendations.topic} has "
-            f"{recommendations.partitions}: expected equal numbers, since both are keyed by user"
-        )
-    return Logs(
-        ratings.topic,
-        recommendations.topic,
-        ratings.topic_id,
-        recommendations.topic_id,
-        ratings.partitions,
-    )
+    for name, writes in (
+        (names.journal, "workers write the ratings to it"),
+        (names.recommendations, "a worker with two or more RECOMMENDER_ARMS writes to it"),
+    ):
+        if name not in present:
+            raise ReadingError(
+                f"There is no topic {name} at {settings.broker}: `recommender topics` creates it, and "
+                f"{writes}"
+            )
+    found = [
+        identify(settings.broker, name, 0.0, security) for name in (names.journal, names.recommendations)
+    ]
+    return Logs(*found)
 
 
 def read(settings: Settings, logs: Logs, joined: JoinedLogs, advance: Advance) -> list[str]:
     """Read both topics from where `joined` has got to, up to the ends that they have now.
+
+    Always the partition that is furthest behind by event time is read on, so what has to be held in memory is
+    bounded.
 
     Parameters
     ----------
@@ -96,119 +87,86 @@ def read(settings: Settings, logs: Logs, joined: JoinedLogs, advance: Advance) -
     Raises
     ------
     ReadingError
-        The broker stops answering, or a topic ends before what was read of it.
+        A topic ends before what was read of it.
+    LogReadError
+        The broker stops answering, or retention overtakes the reading.
+    BlockError
+        A record of the journal is not a block that this version can read.
     """
-    with reading(settings) as ratings, reading(settings) as recommendations:
-        both = (
-            _Log(ratings, logs.ratings, joined.ratings, joined.take_ratings),
-            _Log(recommendations, logs.recommendations, joined.recommendations, joined.take_recommendations),
+    security = security_options(settings)
+    with (
+        reading_logs(settings.broker, security) as journal,
+        reading_logs(settings.broker, security) as recommendations,
+    ):
+        # All at one moment, and before anything is read.
+        parts = _parts(journal, logs.journal.topic, joined.journal, joined.take_blocks)
+        blocks = len(parts)
+        parts += _parts(
+            recommendations, logs.recommendations.topic, joined.recommendations, joined.take_recommendations
         )
-        # Both at one moment, and before anything is read.
-        ranges = [_ranges(log, settings.broker) for log in both]
-        gaps = [gap for log, known in zip(both, ranges, strict=True) for gap in _gaps(log, known)]
-        lengths = [sum(each.left for each in known) for known in ranges]
-        for partition in range(logs.partitions):
-            pair = [(log, known[partition]) for log, known in zip(both, ranges, strict=True)]
-            _read_pair(pair, partition, joined, lambda: advance(sum(lengths) - _left(ranges), sum(lengths)))
+        gaps = [gap for part in parts if (gap := part.gap())]
+        for part in parts[:blocks]:
+            joined.skip_journal(part.partition, part.offset)
+        total = sum(part.left for part in parts)
+        while unread := [part for part in parts if part.left]:
+            min(unread, key=lambda part: part.progress.frontier).read()
+            if joined.has_grown:
+                joined.settle(part.progress for part in parts if not part.left)
+            advance(total - sum(part.left for part in parts), total)
     joined.settle_at_ends()
     return gaps
 
 
-@dataclass(frozen=True, slots=True)
-class _Log:
-    """One of the topics and what its records are given to."""
-
-    consumer: KafkaConsumer
-    topic: str
-    progress: list[Progress]
-    take: Callable[[int, list[Record]], None]
-
-
 @dataclass(slots=True)
-class _Range:
-    """What is to be read of one partition."""
+class _Part:
+    """A partition of one of the topics, and what its records are given to."""
 
-    first: int
+    reader: LogReader
+    topic: str
+    partition: int
+    span: Span
+    progress: Progress
+    take: Callable[[int, Sequence[Record]], None]
     offset: int
-    end: int
 
     @property
     def left(self) -> int:
-        return max(0, self.end - self.offset)
+        """How many offsets are still to be read."""
+        return max(0, self.span.ends - self.offset)
+
+    def gap(self) -> str:
+        """In words, what was not read before it expired; empty if that is nothing."""
+        begins, written, reached = self.span.begins, self.span.written, self.progress.offset
+        place = f"{self.topic}[{self.partition}]"
+        if reached > written:
+            raise ReadingError(
+                f"{place} ends at offset {written}, but was read up to offset {reached} before: records are "
+                "gone; another --state starts over"
+            )
+        if 0 < reached < begins:
+            return f"{place}: offsets {reached} to {begins - 1} expired before they were read"
+        return ""
+
+    def read(self) -> None:
+        """Read on."""
+        self.reader.turn_to(self.topic, self.partition, self.offset)
+        records = self.reader.read(POLL_RECORDS)
+        # Also past what is no record, as the marks of transactions.
+        self.offset = self.reader.position
+        # What came after the look at the ends is for the next time: all end at one moment.
+        records = [record for record in records if record.offset < self.span.ends]
+        if records:
+            self.take(self.partition, records)
 
 
-def _left(ranges: list[list[_Range]]) -> int:
-    return sum(each.left for known in ranges for each in known)
-
-
-def _ranges(log: _Log, broker: str) -> list[_Range]:
-    """What is to be read of each partition as of this moment."""
-    partitions = [TopicPartition(log.topic, number) for number in range(len(log.progress))]
-    try:
-        starts, ends = log.consumer.beginning_offsets(partitions), log.consumer.end_offsets(partitions)
-    except KafkaError as error:
-        raise ReadingError(f"Kafka at {broker} does not say where {log.topic} ends: {error}") from None
+def _parts(
+    reader: LogReader,
+    topic: str,
+    progress: Sequence[Progress],
+    take: Callable[[int, Sequence[Record]], None],
+) -> list[_Part]:
+    spans = reader.spans(topic, range(len(progress)))
     return [
-        _Range(starts[tp], max(starts[tp], each.offset), ends[tp])
-        for tp, each in zip(partitions, log.progress, strict=True)
+        _Part(reader, topic, partition, span, each, take, max(span.begins, each.offset))
+        for partition, (span, each) in enumerate(zip(spans, progress, strict=True))
     ]
-
-
-def _gaps(log: _Log, ranges: list[_Range]) -> list[str]:
-    """In words, what was not read before it expired."""
-    gaps = []
-    for number, (progress, known) in enumerate(zip(log.progress, ranges, strict=True)):
-        place = f"{log.topic}[{number}]"
-        if progress.offset > known.end:
-            raise ReadingError(
-                f"{place} ends at offset {known.end}, but was read up to offset {progress.offset} before: "
-                "records are gone; another --state starts over"
-            )
-        if 0 < progress.offset < known.first:
-            gaps.append(
-                f"{place}: offsets {progress.offset} to {known.first - 1} expired before they were read"
-            )
-    return gaps
-
-
-def _read_pair(
-    pair: list[tuple[_Log, _Range]], partition: int, joined: JoinedLogs, advance: Callable[[], None]
-) -> None:
-    """Read one partition of both topics, always of the one that is behind by event time.
-
-    So what has to be held in memory is bounded. A consumer for each, since one that pauses partitions may
-    never go on with them (seen with kafka-python 3.0.12).
-    """
-    for log, known in pair:
-        tp = TopicPartition(log.topic, partition)
-        log.consumer.assign([tp])
-        log.consumer.seek(tp, known.offset)
-    (ratings, of_ratings), (recommendations, of_recommendations) = pair
-    while of_ratings.left or of_recommendations.left:
-        behind = joined.ahead(partition) > 0
-        if of_recommendations.left and (behind or not of_ratings.left):
-            _poll(recommendations, partition, of_recommendations)
-        else:
-            _poll(ratings, partition, of_ratings)
-        joined.settle()
-        advance()
-
-
-def _poll(log: _Log, partition: int, known: _Range) -> None:
-    """Read on in one partition."""
-    tp = TopicPartition(log.topic, partition)
-    begun = time.monotonic()
-    while True:
-        records = log.consumer.poll(timeout_ms=POLL_MILLISECONDS, max_records=POLL_RECORDS).get(tp, [])
-        # Also moves past what is no record, as the marks of transactions.
-        position = log.consumer.position(tp)
-        if position > known.offset:
-            break
-        if time.monotonic() - begun > PATIENCE:
-            raise ReadingError(
-                f"Kafka has sent nothing for {PATIENCE:.0f} s, while reading {log.topic}[{partition}] at "
-                f"offset {position} of {known.end}"
-            )
-    # What came after the look at the ends is for the next time: both logs end at one moment.
-    log.take(partition, [record for record in records if record.offset < known.end])
-    known.offset = position

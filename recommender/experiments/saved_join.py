@@ -16,7 +16,7 @@ from recommender.experiments.attribution import Arrays
 from recommender.experiments.log_join import JoinedLogs
 from recommender.shard.state import digest
 
-FORMAT = 2
+FORMAT = 3
 
 
 class StateError(RecommenderError):
@@ -72,7 +72,7 @@ def load(location: str, identity: dict[str, Any], joined: JoinedLogs) -> bool:
         with place.fetch(name) as file, file_format.opened(file) as arrays:
             header = file_format.header_of(arrays)
             state: Arrays = {each: arrays[each] for each in arrays.files if each != file_format.HEADER}
-        expected, theirs = header["digest"], {"format": header["format"], **header["identity"]}
+        expected, format_, theirs = header["digest"], header["format"], dict(header["identity"])
     except FileNotFoundError:
         return False
     except StorageError:
@@ -80,13 +80,16 @@ def load(location: str, identity: dict[str, Any], joined: JoinedLogs) -> bool:
     except Exception as error:  # a damaged archive raises whatever its bytes happen to ask for
         why = str(error) or type(error).__name__
         raise StateError(f"{location} is no saved state, or damaged: {why}. {_AGAIN}") from None
+    if format_ != FORMAT:
+        raise StateError(
+            f"{location} was saved by another version: its format is {format_}, expected {FORMAT}. {_AGAIN}"
+        )
     if digest(state) != expected:
         raise StateError(f"{location} is damaged: its digest is not the one it was saved with. {_AGAIN}")
-    mine = {"format": FORMAT, **identity}
     differences = [
-        f"{name} was {theirs.get(name)}, now {mine.get(name)}"
-        for name in sorted({*mine, *theirs})
-        if mine.get(name) != theirs.get(name)
+        f"{name} was {theirs.get(name)}, now {identity.get(name)}"
+        for name in sorted({*identity, *theirs})
+        if identity.get(name) != theirs.get(name)
     ]
     if differences:
         raise StateError(f"{location} does not fit: {'; '.join(differences)}. {_AGAIN}")

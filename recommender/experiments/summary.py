@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 
-from recommender import settings
 from recommender.errors import RecommenderError
 from recommender.experiments import report as experiment
 from recommender.experiments.log_join import JoinedLogs
@@ -18,6 +18,7 @@ from recommender.experiments.reading import Logs
 from recommender.experiments.report import Report
 from recommender.experiments.statistics import CONFIDENCE, RESAMPLES
 from recommender.settings import Settings
+from recommender.shard.options import arms_of
 
 
 class SummaryError(RecommenderError):
@@ -26,7 +27,10 @@ class SummaryError(RecommenderError):
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """What was read of one topic; times in seconds since 1970, None if there was no record."""
+    """What was read of one topic; times in seconds since 1970, None if there was nothing.
+
+    Of the journal, records are its ratings that count.
+    """
 
     topic: str
     records: int
@@ -36,9 +40,10 @@ class Read:
     last: float | None
     offsets: list[int]
     note: str
+    unit: str
 
     @classmethod
-    def of(cls, topic: str, progress: list[Progress]) -> Read:
+    def of(cls, topic: str, progress: Sequence[Progress], unit: str) -> Read:
         """Sum up all partitions."""
         first, last = min(each.first for each in progress), max(each.last for each in progress)
         known = math.isfinite(first)
@@ -51,6 +56,7 @@ class Read:
             last if known else None,
             [each.offset for each in progress],
             next((each.note for each in progress if each.note), ""),
+            unit,
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -127,18 +133,13 @@ def summary(
     SummaryError
         The log is empty or has no such experiment or arm.
     """
-    ratings, recommendations = (
-        Read.of(topic, progress)
-        for topic, progress in (
-            (logs.ratings, joined.ratings),
-            (logs.recommendations, joined.recommendations),
-        )
-    )
+    ratings = Read.of(logs.journal.topic, joined.journal, "rating")
+    recommendations = Read.of(logs.recommendations.topic, joined.recommendations, "record")
     if recommendations.first is None:
         raise SummaryError(_nothing(recommendations))
     counts = joined.counts()
     known = [counts.names["experiment"][number] for number in np.unique(counts.rows["experiment"])]
-    chosen = _chosen(known, name, config.experiment, logs.recommendations)
+    chosen = _chosen(known, name, config.experiment, logs.recommendations.topic)
     mine = counts.of(chosen)
     # An arm that was only shown to who named it is none of those that are compared, unless there is no other.
     given = mine.rows[mine.rows["forced"] == 0]
@@ -175,7 +176,7 @@ def _order(config: Settings, chosen: str, shown: list[str], base: str | None) ->
     """The arms that were shown: the base first, then as the settings have them, then by name."""
     if base is not None and base not in shown:
         raise SummaryError(f"experiment {chosen!r} has no arm {base!r}; it has {', '.join(shown)}")
-    own = settings.arms_of(config).names if config.experiment == chosen else ()
+    own = arms_of(config).names if config.experiment == chosen else ()
     first = {name: place for place, name in enumerate(own)}
     return tuple(sorted(shown, key=lambda name: (name != base, first.get(name, len(first)), name)))
 
@@ -184,11 +185,13 @@ def _warnings(told: Report, ratings: Read, recommendations: Read, others: list[s
     found = []
     for log in (ratings, recommendations):
         if log.bad:
-            found.append(f"{_records(log.bad)} of {log.topic} could not be used; the first: {log.note}")
+            found.append(
+                f"{_count(log.bad, log.unit)} of {log.topic} could not be used; the first: {log.note}"
+            )
         if log.late:
             found.append(
-                f"{_records(log.late)} of {log.topic} left out: further behind the newest before them than "
-                "--lateness allows"
+                f"{_count(log.late, log.unit)} of {log.topic} left out: further behind the newest before "
+                "them than --lateness allows"
             )
     if len(told.arms) == 1:
         found.append(f"only arm {told.arms[0].name!r} was shown: there is nothing to compare it with")
@@ -203,8 +206,8 @@ def _warnings(told: Report, ratings: Read, recommendations: Read, others: list[s
     return found
 
 
-def _records(count: int) -> str:
-    return "1 record" if count == 1 else f"{count:,} records"
+def _count(count: int, unit: str) -> str:
+    return f"1 {unit}" if count == 1 else f"{count:,} {unit}s"
 
 
 def span(log: Read) -> str:

@@ -36,7 +36,7 @@ class HistoryError(RecommenderError):
 
 def powers_of_two(sizes: NDArray[Any]) -> NDArray[np.int64]:
     """The next power of two of each size >= 1."""
-    return np.int64(1) << np.ceil(np.log2(np.maximum(sizes, 1))).astype(np.int64)
+    return np.int64(1) << np.frexp(np.maximum(sizes, 1) - 1)[1].astype(np.int64)
 
 
 def check(state: State, raters_per_item: int) -> None:

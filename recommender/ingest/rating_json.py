@@ -2,153 +2,162 @@
 # numba types the kernels by what they are called with.
 """Reads the plain ones of many ratings in JSON in one pass over their bytes, without an object for each.
 
-Plain is what producers of ratings write: the known fields once each, ids of ASCII without escapes or as
-integers, numbers without exponents. Of these it gives exactly what msgspec does. Everything else - what is
-wrong, what has further fields - is left to `RatingDecoder.decode`, which alone says what is wrong with it.
+Plain is what producers of ratings write: the known fields once each, by names without escapes; others are
+passed over. Of these it gives exactly what msgspec does. Everything else - what is wrong, what is rare - is
+left to `RatingDecoder.decode`, which alone says what is wrong with it.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from recommender.compiled import kernel
+from recommender.compiled import inlined_kernel, kernel
+from recommender.ingest.json_scan import (
+    CLOSE,
+    COLON,
+    COMMA,
+    MINUS,
+    OPEN,
+    PLUS,
+    POINT,
+    SMALL,
+    ZERO,
+    E,
+    past_digits,
+    skip,
+    space,
+    starts,
+    word,
+)
+from recommender.ingest.json_strings import QUOTE, string, unescape
 
 #: Powers of ten that a float64 holds exactly.
-_TENS = 10.0 ** np.arange(23)
+_TENS = np.array([float(f"1e{power}") for power in range(23)])
+_WHOLE_TENS = 10 ** np.arange(19)
+_LARGEST_POWER = len(_TENS) - 1
 #: More digits than these may not fit an int64.
 _MOST_DIGITS = 18
-#: Numbers of so many digits, point or no point, are exact as float64 without the point.
-_SURE_DIGITS = 15
+#: An exponent has no more of them.
+_EXPONENT_DIGITS = 3
 _EXACT = 2**53
 #: More than the error of a fraction below one.
 _DOUBT = 2.0**-50
 
-_QUOTE, _BACKSLASH, _OPEN, _CLOSE, _COLON, _COMMA = (ord(each) for each in '"\\{}:,')
-_MINUS, _POINT, _ZERO, _NINE, _SPACE, _DELETE = (ord(each) for each in "-.09 \x7f")
 _USER, _ITEM, _RATING, _TIMESTAMP, _OTHER = 1, 2, 4, 8, 0
 _NEEDED = _USER | _ITEM | _RATING
 
-
-def _word(text: str) -> NDArray[np.uint8]:
-    return np.frombuffer(text.encode(), np.uint8)
-
-
-_NAME_USER, _NAME_ITEM, _NAME_RATING, _NAME_TIMESTAMP = map(_word, ("user", "item", "rating", "timestamp"))
-_NULL, _SKIP = _word("null"), _word('"skip"')
+_NAME_USER, _NAME_ITEM, _NAME_RATING, _NAME_TIMESTAMP = map(word, ("user", "item", "rating", "timestamp"))
+_NULL, _SKIP = word("null"), word('"skip"')
 
 
-@kernel
-def _space(text, at, end):
-    while at < end and (text[at] == 32 or text[at] == 10 or text[at] == 13 or text[at] == 9):
-        at += 1
-    return at
-
-
-@kernel
-def _is(text, at, end, word):
-    if end - at < word.size:
-        return False
-    for k in range(word.size):  # noqa: SIM110 - a generator cannot be compiled
-        if text[at + k] != word[k]:
-            return False
-    return True
-
-
-@kernel
-def _string(text, at, end):
-    """Past the closing quote of a plain string whose first character is at `at`; -1 if it is not plain."""
-    while at < end:
-        byte = text[at]
-        if byte == _QUOTE:
-            return at + 1
-        if byte < _SPACE or byte > _DELETE or byte == _BACKSLASH:
-            return -1
-        at += 1
-    return -1
-
-
-@kernel
-def _digits(text, at, end):
-    while at < end and text[at] >= _ZERO and text[at] <= _NINE:
-        at += 1
-    return at
-
-
-@kernel
+@inlined_kernel
 def _integer(text, at, end):
     """Past an integer whose text is its own decimal form; -1 if there is none."""
     first = at
-    if at < end and text[at] == _MINUS:
+    if at < end and text[at] == MINUS:
         first += 1
-    last = _digits(text, first, end)
-    if last == first or last - first > _MOST_DIGITS:
+    last = past_digits(text, first, end)
+    if last == first:
         return -1
-    if text[first] == _ZERO and (last - first > 1 or first > at):
+    if text[first] == ZERO and (last - first > 1 or first > at):
         return -1
     return last
 
 
-@kernel
+@inlined_kernel
 def _number(text, at, end):
     """A number's value, correctly rounded, and where it ends; -1 if it takes more than this."""
-    negative = at < end and text[at] == _MINUS
+    negative = at < end and text[at] == MINUS
     if negative:
         at += 1
-    point = _digits(text, at, end)
-    if point == at or (text[at] == _ZERO and point - at > 1):
+    digits, point = _digits(text, at, end, np.int64(0))
+    if point == at or (text[at] == ZERO and point - at > 1):
         return 0.0, -1
-    last = point
-    if point < end and text[point] == _POINT:
-        last = _digits(text, point + 1, end)
-        if last == point + 1:
+    whole, past, decimals = digits, point, 0
+    if point < end and text[point] == POINT:
+        digits, past = _digits(text, point + 1, end, digits)
+        decimals = past - point - 1
+        if decimals == 0:
             return 0.0, -1
-    decimals = max(last - point - 1, 0)
-    if point - at + decimals > _MOST_DIGITS or decimals > 15:
+    if point - at + decimals > _MOST_DIGITS or (negative and digits == 0):
         return 0.0, -1
-    whole, part = np.int64(0), np.int64(0)
-    for k in range(at, point):
-        whole = whole * 10 + (text[k] - _ZERO)
-    for k in range(point + 1, last):
-        part = part * 10 + (text[k] - _ZERO)
-    if whole >= _EXACT or (negative and whole == 0 and part == 0):
-        return 0.0, -1
-    if point - at + decimals <= _SURE_DIGITS:
-        # Both are exact, so their quotient is rounded once (Clinger, 1990).
-        value = (np.float64(whole) * _TENS[decimals] + np.float64(part)) / _TENS[decimals]
+    if past < end and text[past] | SMALL == E:
+        power, past = _exponent(text, past + 1, end)
+        power -= decimals
+        if past < 0 or digits >= _EXACT or abs(power) > _LARGEST_POWER:
+            return 0.0, -1
+        # The digits as one number are exact, and so is the power: one rounding (Clinger, 1990).
+        value = np.float64(digits)
+        value = value / _TENS[-power] if power < 0 else value * _TENS[power]
+    elif digits < _EXACT:
+        value = np.float64(digits) / _TENS[decimals] if decimals > 0 else np.float64(digits)
     else:
-        fraction = np.float64(part) / _TENS[decimals]
-        value = np.float64(whole) + fraction
-        # Rounded twice. That is right unless what was cut off is as good as half a step between two floats.
-        cut = abs(fraction - (value - np.float64(whole)))
-        half = (np.nextafter(value, np.inf) - value) / 2.0
-        if whole == 0 or abs(cut - half) <= _DOUBT or abs(cut - half / 2.0) <= _DOUBT:
-            return 0.0, -1
-    return (-value if negative else value), last
+        value = _sum(whole, digits - whole * _WHOLE_TENS[decimals], decimals)
+    return (-value if negative else value), (past if value >= 0.0 else -1)
+
+
+@inlined_kernel
+def _digits(text, at, end, number):
+    """A number with the digits from `at` on appended, and past them; nonsense if they do not fit an int64."""
+    while at < end:
+        digit = np.int64(text[at]) - ZERO
+        if digit < 0 or digit > 9:
+            break
+        number = number * 10 + digit
+        at += 1
+    return number, at
 
 
 @kernel
+def _exponent(text, at, end):
+    """The number after an ``e``, and past it; -1 if it takes more than this."""
+    negative = at < end and text[at] == MINUS
+    if negative or (at < end and text[at] == PLUS):
+        at += 1
+    number, past = _digits(text, at, end, np.int64(0))
+    if past == at or past - at > _EXPONENT_DIGITS:
+        return number, -1
+    return (-number if negative else number), past
+
+
+@kernel
+def _sum(whole, part, decimals):
+    """The float64 next to whole + part / 10^decimals; -1 where that is not sure."""
+    if whole == 0 or whole >= _EXACT or part >= _EXACT:
+        return -1.0
+    fraction = np.float64(part) / _TENS[decimals]
+    value = np.float64(whole) + fraction
+    # Rounded twice. That is right unless what was cut off is as good as half a step between two floats.
+    cut = abs(fraction - (value - np.float64(whole)))
+    half = (np.nextafter(value, np.inf) - value) / 2.0
+    if abs(cut - half) <= _DOUBT or abs(cut - half / 2.0) <= _DOUBT:
+        return -1.0
+    return value
+
+
+@inlined_kernel
 def _name(text, at, end):
     """Which field a name is, and where it ends."""
     size = end - 1 - at
     if size == 4:
-        if _is(text, at, end, _NAME_USER):
+        if starts(text, at, end, _NAME_USER):
             return _USER
-        if _is(text, at, end, _NAME_ITEM):
+        if starts(text, at, end, _NAME_ITEM):
             return _ITEM
-    elif size == 6 and _is(text, at, end, _NAME_RATING):
+    elif size == 6 and starts(text, at, end, _NAME_RATING):
         return _RATING
-    elif size == 9 and _is(text, at, end, _NAME_TIMESTAMP):
+    elif size == 9 and starts(text, at, end, _NAME_TIMESTAMP):
         return _TIMESTAMP
     return _OTHER
 
 
-@kernel
+@inlined_kernel
 def _id(text, at, end, longest, spans, e, column):
-    """Note where an id is; past it, or -1."""
-    if at < end and text[at] == _QUOTE:
-        past = _string(text, at + 1, end)
-        spans[e, column], spans[e, column + 1] = at + 1, past - 1
+    """Note where an id is, without its escapes; past it, or -1."""
+    if at < end and text[at] == QUOTE:
+        past, escapes = string(text, at + 1, end)
+        last = unescape(text, at + 1, past - 1) if escapes else past - 1
+        spans[e, column], spans[e, column + 1] = at + 1, last
     else:
         past = _integer(text, at, end)
         spans[e, column], spans[e, column + 1] = at, past
@@ -156,62 +165,66 @@ def _id(text, at, end, longest, spans, e, column):
     return past if past >= 0 and size >= 1 and size <= longest else -1
 
 
-@kernel
+@inlined_kernel
 def _rating(text, at, end, low, high, skips):
-    if _is(text, at, end, _NULL):
+    if starts(text, at, end, _NULL):
         return np.nan, at + 4
-    if skips and _is(text, at, end, _SKIP):
+    if skips and starts(text, at, end, _SKIP):
         return 0.0, at + 6
     value, past = _number(text, at, end)
     return value, (past if past >= 0 and value >= low and value <= high else -1)
 
 
-@kernel
+@inlined_kernel
 def _timestamp(text, at, end, latest):
-    if _is(text, at, end, _NULL):
+    if starts(text, at, end, _NULL):
         return np.nan, at + 4
     value, past = _number(text, at, end)
     return value, (past if past >= 0 and value >= 0.0 and value <= latest else -1)
 
 
-@kernel
+@inlined_kernel
 def _read(text, at, end, low, high, skips, latest, longest, spans, ratings, times, e):
     """Read one rating; whether it is plain."""
     seen = 0
-    at = _space(text, at, end)
-    if at >= end or text[at] != _OPEN:
+    at = space(text, at, end)
+    if at >= end or text[at] != OPEN:
         return False
     while True:
-        at = _space(text, at + 1, end)
-        if at >= end or text[at] != _QUOTE:
+        at = space(text, at + 1, end)
+        if at >= end or text[at] != QUOTE:
             return False
-        past = _string(text, at + 1, end)
-        if past < 0:
+        past, escapes = string(text, at + 1, end)
+        if past < 0 or escapes:
             return False
         field = _name(text, at + 1, past)
-        if field == _OTHER or seen & field:
+        if seen & field:
             return False
         seen |= field
-        at = _space(text, past, end)
-        if at >= end or text[at] != _COLON:
+        at = space(text, past, end)
+        if at >= end or text[at] != COLON:
             return False
-        at = _space(text, at + 1, end)
+        at = space(text, at + 1, end)
         if field == _USER:
             at = _id(text, at, end, longest, spans, e, 0)
         elif field == _ITEM:
             at = _id(text, at, end, longest, spans, e, 2)
         elif field == _RATING:
             ratings[e], at = _rating(text, at, end, low, high, skips)
-        else:
+        elif field == _TIMESTAMP:
             times[e], at = _timestamp(text, at, end, latest)
+        elif at < end and text[at] == QUOTE:
+            at = string(text, at + 1, end)[0]
+        else:
+            at = skip(text, at, end)
         if at < 0:
             return False
-        at = _space(text, at, end)
-        if at < end and text[at] == _COMMA:
+        at = space(text, at, end)
+        if at < end and text[at] == COMMA:
             continue
-        if at >= end or text[at] != _CLOSE:
+        if at >= end or text[at] != CLOSE:
             return False
-        return _space(text, at + 1, end) == end and seen & _NEEDED == _NEEDED
+        return space(text, at + 1, end) == end and seen & _NEEDED == _NEEDED
 
 
 @kernel
@@ -221,6 +234,7 @@ def read_all(text, ends, low, high, skips, latest, longest, spans, ratings, time
     Parameters
     ----------
     text : uint8 array
+        Written: ids in it without their escapes.
     ends : int64 array, shape (ratings,)
         Where each ends in the text.
     low, high : float
@@ -230,7 +244,7 @@ def read_all(text, ends, low, high, skips, latest, longest, spans, ratings, time
     latest : float
         The largest timestamp.
     longest : int
-        The largest length of an id.
+        The largest length of an id, in bytes.
     spans : int64 array, shape (ratings, 4)
         Written: where in the text the user and the item begin and end.
     ratings, times : float64 arrays
@@ -252,6 +266,6 @@ def read_all(text, ends, low, high, skips, latest, longest, spans, ratings, time
 
 def warm() -> None:
     """Compile or load the kernels."""
-    text = _word('{"user": "a", "item": 1, "rating": 1.5, "timestamp": 0}')
+    text = word('{"user": "a", "item": 1, "rating": 1.5, "timestamp": 0}').copy()
     arrays = np.zeros((1, 4), np.int64), np.zeros(1), np.zeros(1), np.ones(1, np.bool_)
     read_all(text, np.array([len(text)]), 1.0, 5.0, False, 1e9, 64, *arrays)

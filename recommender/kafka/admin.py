@@ -17,6 +17,8 @@ from recommender.errors import RecommenderError
 from recommender.kafka.network import open_client
 from recommender.settings import Settings
 
+Tell = Callable[[str], None]
+
 #: When somebody who waits for a broker is first told, and how often then.
 FIRST_SECONDS = 1.0
 TELL_SECONDS = 5.0
@@ -42,7 +44,7 @@ def open_admin(
     bootstrap_servers: str,
     wait_seconds: float = 0.0,
     security: Mapping[str, Any] | None = None,
-    tell: Callable[[str], None] | None = None,
+    tell: Tell | None = None,
 ) -> Iterator[KafkaAdminClient]:
     """An administration client to a broker, waiting for one that is not there yet.
 
@@ -76,7 +78,7 @@ def _wait(
     addresses: list[tuple[str, int]],
     wait_seconds: float,
     security: Mapping[str, Any],
-    tell: Callable[[str], None] | None,
+    tell: Tell | None,
 ) -> KafkaAdminClient:
     begun = time.monotonic()
     told = begun + FIRST_SECONDS - TELL_SECONDS

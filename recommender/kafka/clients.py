@@ -6,9 +6,11 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from kafka import KafkaConsumer, KafkaProducer
+from kafka import KafkaConsumer, KafkaProducer, codec
 from kafka.errors import KafkaError, KafkaTimeoutError
 
+from recommender.kafka import codecs
+from recommender.kafka.kafka_python_records import read_past_errors
 from recommender.kafka.network import Network, open_client
 
 log = logging.getLogger(__name__)
@@ -45,8 +47,15 @@ def open_producer(servers: str, seconds: float, security: Mapping[str, Any]) -> 
 
 
 def open_consumer(servers: str, seconds: float, security: Mapping[str, Any]) -> tuple[KafkaConsumer, Network]:
-    """A consumer without a group, and its network."""
-    return open_client(
+    """A consumer of replies, without a group, and its network.
+
+    Raises
+    ------
+    CodecMissing
+        Replies that are compressed could not be read.
+    """
+    codecs.require(codec, codecs.OF_KAFKA_PYTHON)
+    consumer, network = open_client(
         KafkaConsumer,
         bootstrap_servers=[each.strip() for each in servers.split(",")],
         bootstrap_timeout_ms=int(seconds * 1000),
@@ -54,11 +63,13 @@ def open_consumer(servers: str, seconds: float, security: Mapping[str, Any]) -> 
         enable_auto_commit=False,
         # Only met when a topic was made anew: no reply in it is too old.
         auto_offset_reset="earliest",
-        # In pure Python a checksum takes longer than the rest, and a reply is checked when it is decoded.
-        check_crcs=False,
+        check_crcs=True,
+        isolation_level="read_committed",
         metadata_max_age_ms=METADATA_MILLISECONDS,
         **{**COMMON, **security},
     )
+    read_past_errors(consumer)
+    return consumer, network
 
 
 def close_producer(producer: KafkaProducer, seconds: float) -> None:

@@ -11,6 +11,21 @@ FOREVER = "-1"
 #: What a dead letter may need above its record: the headers that tell its cause.
 DEAD_LETTER_ROOM = 65_536
 
+#: The largest batch of blocks that the journal takes, in bytes: what Kafka takes by default. A block has at
+#: most 532 kB, and those that are written together have 900 kB.
+JOURNAL_BATCH_BYTES = 1_048_588
+LEAST_JOURNAL_BATCH_BYTES = 1_000_000
+BROKERS_TIME = "LogAppendTime"
+#: The settings that matter here.
+READ = (
+    "cleanup.policy",
+    "retention.ms",
+    "retention.bytes",
+    "max.message.bytes",
+    "message.timestamp.type",
+    "min.insync.replicas",
+)
+
 Configs = dict[str, str]
 
 
@@ -20,6 +35,20 @@ FOR_RATINGS: Configs = {"cleanup.policy": "delete", "retention.ms": FOREVER, "re
 
 #: What the recommendations log is created with: longer than an experiment takes.
 FOR_RECOMMENDATIONS: Configs = {"cleanup.policy": "delete", "retention.ms": str(180 * DAY_MS)}
+
+
+def for_journal(ratings: Configs) -> Configs:
+    """What the journal is created with, given what the ratings topic has."""
+    insync = ratings.get("min.insync.replicas")
+    return {
+        "cleanup.policy": "delete",
+        "retention.ms": FOREVER,
+        "retention.bytes": FOREVER,
+        "max.message.bytes": str(JOURNAL_BATCH_BYTES),
+        # The age of a checkpoint is told by one clock, whichever worker has written the last block.
+        "message.timestamp.type": BROKERS_TIME,
+        **({} if insync is None else {"min.insync.replicas": insync}),
+    }
 
 
 def for_dead_letters(ratings: Configs) -> Configs:
@@ -35,7 +64,7 @@ def for_dead_letters(ratings: Configs) -> Configs:
 
 def read_configs(admin: KafkaAdminClient, names: list[str]) -> dict[str, Configs]:
     """The settings of `names` that matter here; empty where this client may not read them."""
-    keys = dict.fromkeys(("cleanup.policy", "retention.ms", "retention.bytes", "max.message.bytes"))
+    keys = dict.fromkeys(READ)
     resources = [ConfigResource(ConfigResourceType.TOPIC, name, dict(keys)) for name in names]
     try:
         described = admin.describe_configs(resources, config_filter="all").get("topic", {})
@@ -46,17 +75,12 @@ def read_configs(admin: KafkaAdminClient, names: list[str]) -> dict[str, Configs
     }
 
 
-def log_warnings(configs: Configs) -> list[str]:
-    """What is wrong with a ratings topic from which everything may have to be learned again."""
-    if not configs:
-        return ["its settings could not be read: make sure that it is neither compacted nor expires"]
+def _losses(configs: Configs, compaction: str) -> list[str]:
+    """By what a topic loses records."""
     found = []
     policies = [each.strip() for each in configs["cleanup.policy"].split(",")]
     if "compact" in policies:
-        found.append(
-            f"cleanup.policy is {configs['cleanup.policy']}, expected delete: compaction keeps only the "
-            "newest rating of each user"
-        )
+        found.append(f"cleanup.policy is {configs['cleanup.policy']}, expected delete: {compaction}")
     if "delete" in policies:
         milliseconds, size = configs["retention.ms"], configs["retention.bytes"]
         if milliseconds != FOREVER:
@@ -69,16 +93,61 @@ def log_warnings(configs: Configs) -> list[str]:
     return found
 
 
+def journal_faults(configs: Configs) -> list[str]:
+    """What must not be of a journal: it alone says what was learned, and in which order."""
+    if not configs:
+        return []
+    found = _losses(configs, "compaction drops what has no key, as blocks have none")
+    largest = largest_batch(configs)
+    if largest is not None and largest < LEAST_JOURNAL_BATCH_BYTES:
+        found.append(
+            f"max.message.bytes is {largest}, expected at least {LEAST_JOURNAL_BATCH_BYTES}: the largest "
+            "blocks do not fit"
+        )
+    return found
+
+
+def journal_warnings(configs: Configs, ratings: Configs) -> list[str]:
+    """What a user should know of a journal, given what the ratings topic has."""
+    if not configs:
+        return ["its settings could not be read: make sure that it is neither compacted nor expires"]
+    found = []
+    clock = configs["message.timestamp.type"]
+    if clock != BROKERS_TIME:
+        found.append(
+            f"message.timestamp.type is {clock}, expected {BROKERS_TIME}: the age of checkpoints is told by "
+            "the workers' clocks"
+        )
+    insync, expected = (each.get("min.insync.replicas", "1") for each in (configs, ratings))
+    if int(insync) < int(expected):
+        found.append(
+            f"min.insync.replicas is {insync}, expected at least {expected}, as the ratings topic has"
+        )
+    return found
+
+
 def largest_batch(configs: Configs) -> int | None:
     """The largest batch of records that a topic takes, in bytes; None if it could not be read."""
     said = configs.get("max.message.bytes")
     return None if said is None else int(said)
 
 
-def room_warnings(ratings: Configs, dead_letters: Configs) -> list[str]:
-    """Whether every record of the ratings topic fits into the dead letters, with its headers."""
+def dead_letter_warnings(ratings: Configs, dead_letters: Configs) -> list[str]:
+    """What keeps a topic of dead letters from holding every record of the ratings topic as it came."""
+    if not dead_letters:
+        return ["its settings could not be read: make sure that it is not compacted and takes large records"]
+    found = []
+    policy = dead_letters["cleanup.policy"]
+    if "compact" in [each.strip() for each in policy.split(",")]:
+        found.append(
+            f"cleanup.policy is {policy}, expected delete: compaction keeps only the newest dead letter of "
+            "each key, and one without a key is written with its place for a key"
+        )
     largest, taken = largest_batch(ratings), largest_batch(dead_letters)
-    if largest is None or taken is None or taken >= largest + DEAD_LETTER_ROOM:
-        return []
-    needed = largest + DEAD_LETTER_ROOM
-    return [f"max.message.bytes is {taken}, expected at least {needed}: the largest bad ratings do not fit"]
+    if largest is not None and taken is not None and taken < largest + DEAD_LETTER_ROOM:
+        needed = largest + DEAD_LETTER_ROOM
+        found.append(
+            f"max.message.bytes is {taken}, expected at least {needed}: the largest bad ratings do not fit, "
+            "and are written without their value"
+        )
+    return found

@@ -2,87 +2,31 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+import time
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from kafka import KafkaAdminClient
-from kafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
+from kafka.errors import KafkaError, UnknownTopicOrPartitionError, for_code
 
-from recommender.errors import RecommenderError
-from recommender.kafka.admin import open_admin
+from recommender.kafka.admin import Tell, open_admin
 from recommender.kafka.topic_configs import (
     FOR_RATINGS,
     FOR_RECOMMENDATIONS,
     Configs,
+    dead_letter_warnings,
     for_dead_letters,
+    for_journal,
+    journal_faults,
+    journal_warnings,
     largest_batch,
-    log_warnings,
     read_configs,
-    room_warnings,
 )
+from recommender.kafka.topic_creation import Patience, create_topics, reason_of
+from recommender.kafka.topic_names import Topics, TopicsError
 
-Tell = Callable[[str], None]
-
-
-class TopicsError(RecommenderError):
-    """A topic is missing, cannot be created, or has another number of partitions than its partners."""
-
-
-@dataclass(frozen=True, slots=True)
-class Topics:
-    """The names of the topics.
-
-    Attributes
-    ----------
-    prefix : str
-        Put in front of each name, so that several installations can share one Kafka.
-    """
-
-    prefix: str = ""
-
-    def __post_init__(self) -> None:
-        if not re.fullmatch(r"[a-zA-Z0-9._-]{0,200}", self.prefix):
-            raise TopicsError(
-                f"The topic prefix has value {self.prefix!r}: expected letters, digits, '.', '_' and '-', "
-                "at most 200"
-            )
-
-    @property
-    def ratings(self) -> str:
-        """Ratings, keyed by user: the log that is learned."""
-        return self.prefix + "ratings"
-
-    @property
-    def requests(self) -> str:
-        """Requests for recommendations, keyed by user."""
-        return self.prefix + "recommendation-requests"
-
-    @property
-    def responses(self) -> str:
-        """Replies to requests that name no reply topic of their own."""
-        return self.prefix + "recommendation-responses"
-
-    @property
-    def dead_letters(self) -> str:
-        """Ratings that could not be understood, as they came."""
-        return self.prefix + "ratings-dlt"
-
-    @property
-    def recommendations(self) -> str:
-        """What was recommended to whom, keyed by user: see `recommender.messages.recommendations_log`."""
-        return self.prefix + "recommendations-log"
-
-    @property
-    def partitioned_alike(self) -> tuple[str, ...]:
-        """Those whose partitions of one number belong together."""
-        return self.ratings, self.requests, self.dead_letters, self.recommendations
-
-    @property
-    def all(self) -> tuple[str, ...]:
-        """Every topic, ratings first."""
-        return self.ratings, self.requests, self.responses, self.dead_letters, self.recommendations
+__all__ = ["Finding", "Topics", "TopicsError", "check", "ensure", "identify"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +45,8 @@ class Finding:
         What a user should know before relying on it.
     max_message_bytes : int or None
         The largest batch of records that it takes, where that was read.
+    allowed : tuple of str
+        What this client may do with it, in Kafka's words; empty where the broker does not tell.
     """
 
     topic: str
@@ -109,6 +55,7 @@ class Finding:
     created: bool = False
     warnings: tuple[str, ...] = ()
     max_message_bytes: int | None = None
+    allowed: tuple[str, ...] = ()
 
 
 def ensure(
@@ -120,6 +67,7 @@ def ensure(
     security: Mapping[str, Any] | None = None,
     *,
     exact: bool = False,
+    journal_partitions: int | None = None,
     tell: Tell | None = None,
 ) -> list[Finding]:
     """Create the topics that are missing, and check all of them.
@@ -130,14 +78,18 @@ def ensure(
         Addresses HOST:PORT, separated by commas.
     topics : Topics
     partitions : int
-        Partitions of new topics, as long as none exists: then new ones get as many as the old ones have.
+        Partitions of new topics. Their numbers need not be equal.
     replication : int
     wait_seconds : float
-        How long to wait for a broker that is not there yet.
+        How long to wait for a broker that is not there yet, or for one that may hold partitions: a controller
+        fences those that it has not heard of for some seconds.
     security : mapping, optional
         kafka-python's own options.
     exact : bool
-        Whether existing topics must have `partitions` partitions, too.
+        Whether ratings and requests must have that many partitions if they exist.
+    journal_partitions : int, optional
+        Partitions that the journal must have. By default a new one gets one. Their number is fixed for good:
+        another one needs a new journal.
     tell : callable, optional
         Called with a line every few seconds while waiting.
 
@@ -151,18 +103,24 @@ def ensure(
     BrokerUnreachableError
         No broker answered in time.
     TopicsError
-        Partition counts differ, or the broker refused to create a topic; says which and why.
+        A topic has too few partitions, the broker refused to create one, or the journal would lose what is
+        written to it; says which and why.
     """
+    until = time.monotonic() + wait_seconds
     with open_admin(bootstrap_servers, wait_seconds, security, tell) as admin:
         present = _describe(admin, topics.all)
-        counts = [present[name].partitions for name in topics.partitioned_alike if name in present]
-        if exact or not counts:
-            counts = [partitions]
-        _require_equal(topics, present, counts[0])
-        created = _create(admin, topics, present, counts[0], replication)
+        if exact:
+            _require_at_least(topics, present, partitions)
+        sizes = dict.fromkeys(topics.all, partitions) | {topics.journal: journal_partitions or 1}
+        created = _create(admin, topics, present, sizes, replication, Patience(until, tell))
         found = _describe(admin, topics.all)
-        # Somebody else may have created one between the two looks.
-        _require_equal(topics, found, counts[0])
+        actual = found[topics.journal].partitions
+        if actual != (journal_partitions or actual):
+            raise TopicsError(
+                f"Topic {topics.journal!r} has {actual} partitions, expected {journal_partitions}: another "
+                "number needs a new journal"
+            )
+        _require_multiple(topics, found)
         return _findings(admin, topics, found, created)
 
 
@@ -182,7 +140,7 @@ def check(
     BrokerUnreachableError
         No broker answered in time.
     TopicsError
-        A topic is missing or partition counts differ.
+        A topic is missing, numbers of partitions do not fit, or the journal would lose what is written to it.
     """
     with open_admin(bootstrap_servers, wait_seconds, security, tell) as admin:
         wanted = [name for name in topics.all if name not in unused]
@@ -193,7 +151,7 @@ def check(
                 f"Missing at {bootstrap_servers}: topic {', '.join(missing)}; "
                 "`recommender topics` creates what is missing"
             )
-        _require_equal(topics, present, present[topics.ratings].partitions)
+        _require_multiple(topics, present)
         return _findings(admin, topics, present, created=set())
 
 
@@ -231,71 +189,83 @@ def _describe(admin: KafkaAdminClient, names: Iterable[str]) -> dict[str, Findin
         if error_type is UnknownTopicOrPartitionError:
             continue
         if each["error_code"]:
-            raise TopicsError(f"The broker does not show topic {each['name']}: {_reason(error_type, None)}")
-        found[each["name"]] = Finding(each["name"], len(each["partitions"]), str(each["topic_id"]))
+            raise TopicsError(f"The broker does not show topic {each['name']}: {reason_of(error_type, None)}")
+        allowed = tuple(each.get("authorized_operations") or ())
+        found[each["name"]] = Finding(
+            each["name"], len(each["partitions"]), str(each["topic_id"]), allowed=allowed
+        )
     return found
 
 
-def _require_equal(topics: Topics, present: Mapping[str, Finding], expected: int) -> None:
-    actual = {name: present[name].partitions for name in topics.partitioned_alike if name in present}
-    if any(count != expected for count in actual.values()):
-        counts = ", ".join(f"{name} has {count}" for name, count in actual.items())
+def _require_at_least(topics: Topics, present: Mapping[str, Finding], partitions: int) -> None:
+    """Refuse to say that topics have more partitions than they have; Kafka's own tools can add some."""
+    for name in (topics.ratings, topics.requests):
+        if name in present and present[name].partitions < partitions:
+            raise TopicsError(
+                f"Topic {name!r} has {present[name].partitions} partitions, expected {partitions}: add the "
+                "others with Kafka's kafka-topics.sh --alter, also while workers run"
+            )
+
+
+def _require_multiple(topics: Topics, found: Mapping[str, Finding]) -> None:
+    """Make sure that each partition of the journal has its share of the requests' partitions."""
+    journal, requests = found[topics.journal].partitions, found[topics.requests].partitions
+    if requests % journal:
         raise TopicsError(
-            f"Ratings, requests, dead letters and the recommendations log must have equal numbers of "
-            f"partitions: expected {expected}, but {counts}"
+            f"Topic {topics.requests!r} has {requests} partitions and {topics.journal!r} has {journal}: "
+            f"expected a multiple of {journal}"
         )
 
 
 def _create(
-    admin: KafkaAdminClient, topics: Topics, present: Mapping[str, Finding], partitions: int, replication: int
+    admin: KafkaAdminClient,
+    topics: Topics,
+    present: Mapping[str, Finding],
+    partitions: Mapping[str, int],
+    replication: int,
+    patience: Patience,
 ) -> set[str]:
     """Create what is missing; the names of those that were created here."""
     missing = [name for name in topics.all if name not in present]
     created: set[str] = set()
 
     def create(names: list[str], configs: Mapping[str, Configs]) -> None:
-        size = {"num_partitions": partitions, "replication_factor": replication}
-        wanted = {name: size | {"configs": configs.get(name, {})} for name in names}
-        created.update(_request(admin, wanted) if wanted else ())
+        wanted = {
+            name: {
+                "num_partitions": partitions[name],
+                "replication_factor": replication,
+                "configs": configs.get(name, {}),
+            }
+            for name in names
+        }
+        created.update(create_topics(admin, wanted, patience) if wanted else ())
 
-    # Ratings come first: what a dead letter may weigh depends on what a rating may.
+    # Ratings come first: what a dead letter may weigh depends on what a rating may, and the journal must be
+    # as safe as they are.
     create([name for name in missing if name == topics.ratings], {topics.ratings: FOR_RATINGS})
     ratings = read_configs(admin, [topics.ratings])[topics.ratings]
     rest = [name for name in missing if name != topics.ratings]
     create(
-        rest, {topics.dead_letters: for_dead_letters(ratings), topics.recommendations: FOR_RECOMMENDATIONS}
+        rest,
+        {
+            topics.journal: for_journal(ratings),
+            topics.dead_letters: for_dead_letters(ratings),
+            topics.recommendations: FOR_RECOMMENDATIONS,
+        },
     )
     return created
-
-
-def _request(admin: KafkaAdminClient, wanted: dict[str, dict[str, Any]]) -> set[str]:
-    try:
-        response = admin.create_topics(wanted, raise_errors=False)
-        created = set()
-        for each in response["topics"]:
-            error_type = for_code(each["error_code"])
-            if each["error_code"] == 0:
-                created.add(each["name"])
-            elif error_type is not TopicAlreadyExistsError:  # else another worker was faster
-                reason = _reason(error_type, each.get("error_message"))
-                raise TopicsError(f"The broker did not create topic {each['name']}: {reason}")
-        admin.wait_for_topics(list(wanted), timeout_ms=30_000)
-    except KafkaError as error:
-        raise TopicsError(f"The broker did not create topic {', '.join(wanted)}: {error}") from error
-    return created
-
-
-def _reason(error_type: type[KafkaError], message: str | None) -> str:
-    return (message or str(getattr(error_type, "description", "")) or error_type.__name__).rstrip(".")
 
 
 def _findings(
     admin: KafkaAdminClient, topics: Topics, found: Mapping[str, Finding], created: set[str]
 ) -> list[Finding]:
-    configs = read_configs(admin, [topics.ratings, topics.dead_letters])
+    configs = read_configs(admin, [topics.ratings, topics.journal, topics.dead_letters])
+    faults = journal_faults(configs[topics.journal])
+    if faults:
+        raise TopicsError(f"Topic {topics.journal!r} would not keep the journal: {'; '.join(faults)}")
     warnings = {
-        topics.ratings: log_warnings(configs[topics.ratings]),
-        topics.dead_letters: room_warnings(configs[topics.ratings], configs[topics.dead_letters]),
+        topics.journal: journal_warnings(configs[topics.journal], configs[topics.ratings]),
+        topics.dead_letters: dead_letter_warnings(configs[topics.ratings], configs[topics.dead_letters]),
     }
     return [
         replace(

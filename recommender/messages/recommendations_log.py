@@ -12,7 +12,7 @@ from typing import Annotated
 
 import msgspec
 
-from recommender.messages.ratings import MAX_ID_BYTES, MAX_TIMESTAMP, BadMessage
+from recommender.messages.ratings import MAX_ID_BYTES, MAX_TIMESTAMP, BadMessage, refuse_depth
 from recommender.messages.requests import MAX_N
 
 #: Names of requests, experiments, arms and models may be made of several ids.
@@ -82,6 +82,7 @@ def decode(value: bytes | None) -> LoggedRecommendation:
     """
     if value is None:
         raise BadMessage("the value is null: expected a logged recommendation")
+    refuse_depth(value)
     try:
         return _decoder.decode(value)
     except UnicodeDecodeError as error:

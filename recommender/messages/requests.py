@@ -2,27 +2,51 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import msgspec
 
+from recommender.messages import lookalikes
+from recommender.messages.content_types import content_type, is_msgpack
 from recommender.messages.ratings import (
     MAX_ID_BYTES,
     BadMessage,
     Headers,
     Identifier,
     decoder_for,
-    explain,
     identifier,
+    refuse_depth,
 )
+from recommender.messages.refusals import Kind, refused
 
 #: The largest value of a request, in bytes.
 MAX_REQUEST_BYTES = 512 * 1024
 #: The longest list of candidates or exclusions in one request.
 MAX_REQUEST_ITEMS = 10_000
 MAX_N = 1000
+DEFAULT_N = 10
 
 Items = Annotated[list[Identifier | int], msgspec.Meta(max_length=MAX_REQUEST_ITEMS)]
+
+
+Offset = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class After(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    """A rating that an answer must know of: where it is in the ratings topic, or in the journal.
+
+    Attributes
+    ----------
+    partition, offset : int or None
+        Of the ratings topic, as `recommender.client.Client.rate` returns them.
+    journal : int or None
+        An offset of the journal, as `as_of` names it; instead of the other two.
+    """
+
+    partition: Annotated[int, msgspec.Meta(ge=0, lt=2**31)] | None = None
+    offset: Offset | None = None
+    journal: Offset | None = None
 
 
 class Request(msgspec.Struct, frozen=True, gc=False):
@@ -38,8 +62,9 @@ class Request(msgspec.Struct, frozen=True, gc=False):
         Never recommend these.
     include_rated : bool
         Also recommend what the user has rated.
-    after : int or None
-        Answer only once the user's shard has learned up to this offset of the ratings topic.
+    after : int or After or None
+        Answer only once this rating is learned; a plain number is an offset of the partition of the user's
+        key.
     arm : str or None
         Answer with this arm, whatever the user's own is.
     similar_to : str or None
@@ -51,20 +76,35 @@ class Request(msgspec.Struct, frozen=True, gc=False):
         worker is set.
     """
 
-    user: Identifier | int | None = None
-    n: Annotated[int, msgspec.Meta(ge=1, le=MAX_N)] = 10
-    items: Items | None = None
-    exclude: Items = []
+    user: str | int | None = None
+    n: int = DEFAULT_N
+    items: list[str | int] | None = None
+    exclude: list[str | int] = []
     include_rated: bool = False
-    after: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    after: int | After | None = None
+    arm: str | None = None
+    similar_to: str | int | None = None
+    explain: bool = False
+    explore: float | None = None
+
+
+class _Wire(msgspec.Struct, gc=False):
+    """A request as it comes: each field may be left out or null, which is the same."""
+
+    user: Identifier | int | None = None
+    n: Annotated[int, msgspec.Meta(ge=1, le=MAX_N)] | None = None
+    items: Items | None = None
+    exclude: Items | None = None
+    include_rated: bool | None = None
+    after: Offset | After | None = None
     arm: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_BYTES)] | None = None
     similar_to: Identifier | int | None = None
-    explain: bool = False
+    explain: bool | None = None
     explore: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
 
 
-_request_json = msgspec.json.Decoder(Request).decode
-_request_msgpack = msgspec.msgpack.Decoder(Request).decode
+_request_json = msgspec.json.Decoder(_Wire).decode
+_request_msgpack = msgspec.msgpack.Decoder(_Wire).decode
 
 
 def decode_request(value: bytes | None, headers: Headers = ()) -> Request:
@@ -77,43 +117,79 @@ def decode_request(value: bytes | None, headers: Headers = ()) -> Request:
     """
     decode = decoder_for(headers, _request_json, _request_msgpack)
     if value is None:
-        raise BadMessage("the value is null: expected a request")
+        raise BadMessage("the value is null: expected a request", Kind.NULL_VALUE)
     if len(value) > MAX_REQUEST_BYTES:
-        raise BadMessage(f"the value has {len(value)} bytes: expected at most {MAX_REQUEST_BYTES}")
+        raise BadMessage(
+            f"the value has {len(value)} bytes: expected at most {MAX_REQUEST_BYTES}", Kind.TOO_LARGE
+        )
+    refuse_depth(value, msgpack=decode is _request_msgpack)
     try:
-        request: Request = decode(value)
+        wire: _Wire = decode(value)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise BadMessage(_explain_request(error, value)) from None
-    user, similar_to, items = request.user, request.similar_to, request.items
+        raise _explained(refused(error, value, headers), value, decode is _request_msgpack) from None
+    user, similar_to = wire.user, wire.similar_to
     if user is None and similar_to is None:
-        raise BadMessage("Object missing required field `user` (or `similar_to`)")
+        raise _without_subject(value, headers)
     if user is not None and similar_to is not None:
-        raise BadMessage("expected either `user` or `similar_to`, got both")
-    if request.explain and user is None:
-        raise BadMessage("`explain` names a user's own items: expected it with `user`")
-    if request.explore and user is None:
-        raise BadMessage("`explore` is for recommendations: expected it with `user`")
-    return msgspec.structs.replace(
-        request,
+        raise BadMessage("expected either `user` or `similar_to`, got both", Kind.BAD_FIELD)
+    if wire.explain and user is None:
+        raise BadMessage("`explain` names a user's own items: expected it with `user`", Kind.BAD_FIELD)
+    if wire.explore and user is None:
+        raise BadMessage("`explore` is for recommendations: expected it with `user`", Kind.BAD_FIELD)
+    return Request(
         user=None if user is None else identifier(user, "$.user"),
+        n=DEFAULT_N if wire.n is None else wire.n,
+        items=None if wire.items is None else _identifiers(wire.items, "$.items"),
+        exclude=_identifiers(wire.exclude or (), "$.exclude"),
+        include_rated=bool(wire.include_rated),
+        after=_checked(wire.after),
+        arm=wire.arm,
         similar_to=None if similar_to is None else identifier(similar_to, "$.similar_to"),
-        items=None if items is None else _identifiers(items, "$.items"),
-        exclude=_identifiers(request.exclude, "$.exclude"),
+        explain=bool(wire.explain),
+        explore=wire.explore,
     )
 
 
-def _identifiers(values: list[str | int], path: str) -> list[str | int]:
+def _checked(after: int | After | None) -> int | After | None:
+    if isinstance(after, After):
+        place = after.partition is not None and after.offset is not None
+        neither = after.partition is None and after.offset is None
+        if not (place and after.journal is None) and not (neither and after.journal is not None):
+            raise BadMessage(
+                "expected `partition` and `offset`, or `journal` alone - at `$.after`", Kind.BAD_FIELD
+            )
+    return after
+
+
+def _identifiers(values: Sequence[str | int], path: str) -> list[str | int]:
     return [identifier(each, f"{path}[{place}]") for place, each in enumerate(values)]
 
 
-def _explain_request(error: Exception, value: bytes) -> str:
+def _without_subject(value: bytes, headers: Headers) -> BadMessage:
+    missing = "Object missing required field `user` (or `similar_to`)"
+    looks = lookalikes.of_document(value, headers, packed=is_msgpack(content_type(headers)))
+    if looks:
+        return BadMessage(f"{missing}: {looks}", Kind.ENVELOPE)
+    return BadMessage(missing, Kind.MISSING_FIELD)
+
+
+def _explained(error: BadMessage, value: bytes, packed: bool) -> BadMessage:
     """What is wrong with a request; for the commonest mistakes in the words of the contract."""
-    text = explain(error)
+    text = str(error)
     for name, bounds in (("n", f"1 and {MAX_N}"), ("explore", "0 and 1")):
         if text.endswith(f"`$.{name}`"):
             try:
-                given = msgspec.json.decode(value).get(name)
-            except (msgspec.MsgspecError, AttributeError, RecursionError, UnicodeDecodeError):
-                return text
-            return f"{name} must be between {bounds}, got {given!r:.64}"
-    return text
+                given = (msgspec.msgpack if packed else msgspec.json).decode(value).get(name)
+            except (msgspec.MsgspecError, AttributeError, RecursionError, ValueError):
+                return error
+            kind = _kind(name, given)
+            return BadMessage(f"{name} must be {kind}between {bounds}, got {given!r:.64}", error.kind)
+    return error
+
+
+def _kind(name: str, given: Any) -> str:
+    """The word that is missing where a value is not even of the right kind."""
+    is_integer = isinstance(given, int) and not isinstance(given, bool)
+    if name == "n":
+        return "" if is_integer else "an integer "
+    return "" if is_integer or isinstance(given, float) else "a number "

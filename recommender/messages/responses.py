@@ -52,9 +52,13 @@ class Response(NamedTuple):
     cold_start : bool
         No rating of the user stands, so these are what anybody new gets: mostly the popular items.
     partition, offset : int
-        The last rating that the answer knows of; offset -1 is before the first.
+        The last rating of the user's partition that the answer knows of; offset -1 is before the first.
+    journal : int
+        The last offset of the journal that was followed.
     forced : bool
         The request named the arm, so it says nothing about whom an experiment gave that arm.
+    explained : bool
+        False where reasons were asked for and the model has none.
     """
 
     user: str | None
@@ -64,7 +68,9 @@ class Response(NamedTuple):
     cold_start: bool
     partition: int
     offset: int
+    journal: int
     forced: bool = False
+    explained: bool = True
 
     def encode(self) -> bytes:
         """The response as it goes out."""
@@ -85,10 +91,12 @@ class Response(NamedTuple):
             "model": self.model,
             "arm": self.arm,
             "cold_start": self.cold_start,
-            "as_of": {"partition": self.partition, "offset": self.offset},
+            "as_of": {"partition": self.partition, "offset": self.offset, "journal": self.journal},
         }
         if self.forced:
             body["forced"] = True
+        if not self.explained:
+            body["explained"] = False
         return orjson.dumps(body)
 
 
@@ -114,5 +122,7 @@ class Failure(Exception):
 
     def encode(self) -> bytes:
         """The failure as it goes out."""
-        error = {"code": self.code, "message": self.message, "retriable": self.retriable}
+        # What an exception says may hold what is no character: half of one, as from a file's name.
+        message = self.message.encode(errors="replace").decode()
+        error = {"code": self.code, "message": message, "retriable": self.retriable}
         return orjson.dumps({"ok": False, "error": error})

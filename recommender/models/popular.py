@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TypeVar
 
 import numpy as np
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from recommender.compiled import njit
 from recommender.history.events import Events
 from recommender.models.base import NEVER, Arrays, FloatArray, IntArray, ModelContext
+from recommender.models.elementary import LOG_2, exp, exponentials
 from recommender.models.options import between
 
 Number = TypeVar("Number", np.int64, np.float64)
@@ -91,7 +91,7 @@ class PopularRecent:
     def __init__(self, context: ModelContext, *, half_life: float = 5000.0) -> None:
         between("popular-recent", "half_life", half_life, 1.0, 1e15)
         self._positive = np.float32(context.positive_weight)
-        self._rate = -math.log(2.0) / half_life
+        self._rate = -LOG_2 / half_life
         self._event = 0
         self._items = 0
         self._counts = np.zeros(0, np.int64)
@@ -123,7 +123,7 @@ class PopularRecent:
     def score(self, user: int, candidates: IntArray) -> FloatArray:
         """Sums as of now; 0 for an item never rated."""
         ages = _gathered(self._event - self._updated, candidates)
-        return _gathered(self._sums, candidates) * np.exp(self._rate * ages)
+        return _gathered(self._sums, candidates) * exponentials(self._rate * ages)
 
     def neighbours(self, user: int, candidates: IntArray) -> IntArray | None:
         """None: every user supports it."""
@@ -171,7 +171,7 @@ def _fade(positive, rate, event, items, ratings, weights, previous_weights, coun
         removed = previous_weights[e] >= positive
         if not added and not removed:
             continue
-        faded = sums[item] * math.exp(rate * np.float64(now - updated[item]))
+        faded = sums[item] * exp(rate * np.float64(now - updated[item]))
         if removed:
             faded *= np.float64(counts[item] - 1) / np.float64(counts[item])
             counts[item] -= 1

@@ -3,7 +3,8 @@
 """Random numbers that are a pure function of a seed and a place: no generator, no order of drawing.
 
 The mixing function is SplitMix64's (Steele, Lea and Flood: Fast Splittable Pseudorandom Number
-Generators, OOPSLA 2014); normal deviates are Box and Muller's.
+Generators, OOPSLA 2014); normal deviates are Box and Muller's, gamma deviates Marsaglia and Tsang's (A simple
+method for generating gamma variables, 2000).
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender.compiled import njit
+from recommender.compiled import inlined_dividing_kernel, kernel, njit
+from recommender.models.elementary import cosine_of_turns, log
 
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)
 _FIRST = np.uint64(0xBF58476D1CE4E5B9)
@@ -43,14 +45,52 @@ def uniforms(seed, row, columns, values):
         values[c] = uniform(mix(key, np.uint64(columns[c])))
 
 
+@inlined_dividing_kernel
+def normal(key, place):
+    """A normal deviate from two of the numbers that `place` and its successors have under `key`."""
+    first = 1.0 - uniform(mix(key, np.uint64(2 * place)))
+    return math.sqrt(-2.0 * log(first)) * cosine_of_turns(uniform(mix(key, np.uint64(2 * place + 1))))
+
+
 @njit(cache=True)
 def _normal_rows(seed, side, begin, columns, scale, rows):
     for r in range(begin, rows.shape[0]):
         key = mix(mix(np.uint64(seed), np.uint64(side)), np.uint64(r))
         for c in range(columns):
-            first = 1.0 - uniform(mix(key, np.uint64(2 * c)))
-            second = uniform(mix(key, np.uint64(2 * c + 1)))
-            rows[r, c] = scale * math.sqrt(-2.0 * math.log(first)) * math.cos(2.0 * math.pi * second)
+            rows[r, c] = scale * normal(key, c)
+
+
+@kernel
+def _gamma(key, shape):
+    """A gamma deviate of a shape of at least 1."""
+    d = shape - 1.0 / 3.0
+    spread = 1.0 / math.sqrt(9.0 * d)
+    place = np.int64(0)
+    while True:
+        x, drawn = normal(key, 2 * place), 1.0 - uniform(mix(key, np.uint64(4 * place + 2)))
+        place += 1
+        root = 1.0 + spread * x
+        if root > 0.0:
+            v = root * root * root
+            if log(drawn) < 0.5 * x * x + d - d * v + d * log(v):
+                return d * v
+
+
+@kernel
+def betas(seed, first, second, values):
+    """Fill `values` with beta deviates of (seed, place); both shapes are 1 more than what is given."""
+    for r in range(values.size):
+        key = mix(np.uint64(seed), np.uint64(r))
+        one = _gamma(mix(key, np.uint64(0)), 1.0 + first[r])
+        other = _gamma(mix(key, np.uint64(1)), 1.0 + second[r])
+        values[r] = one / (one + other)
+
+
+@kernel
+def maxima(uniforms, values):
+    """Add to each value a deviate of the largest of many (Gumbel's), from a uniform deviate each."""
+    for r in range(values.size):
+        values[r] -= log(-log(1.0 - uniforms[r]))
 
 
 def fill_normal(
@@ -58,3 +98,10 @@ def fill_normal(
 ) -> None:
     """Fill rows[begin:, :columns] with normal deviates of (seed, side, row, column), times `scale`."""
     _normal_rows(np.uint64(seed & (2**64 - 1)), side, begin, columns, scale, rows)
+
+
+def warm() -> None:
+    """Compile or load the kernels."""
+    values = np.zeros(1)
+    betas(np.uint64(0), values, values, values)
+    maxima(values, values)

@@ -24,12 +24,20 @@ class Profiling(Protocol):
         """How much evidence there is for each candidate."""
 
 
-def similar_items(model: Profiling, item: int, candidates: IntArray) -> FloatArray:
-    """How near each candidate stands to an item in users' histories; the item itself scores 0.
+@runtime_checkable
+class Comparing(Protocol):
+    """A model that knows which items are alike, though not which of a user's items a score comes from."""
+
+    def alike(self, item: int, candidates: IntArray) -> FloatArray:
+        """How much each candidate is like an item; 0 for what is unknown."""
+
+
+def similar_items(model: Profiling | Comparing, item: int, candidates: IntArray) -> FloatArray:
+    """How near each candidate stands to an item in what the model knows; the item itself scores 0.
 
     Parameters
     ----------
-    model : Profiling
+    model : Profiling or Comparing
     item : int
     candidates : int32 array
 
@@ -38,7 +46,10 @@ def similar_items(model: Profiling, item: int, candidates: IntArray) -> FloatArr
     float array, shape (candidates,)
         Higher is more similar; all 0 for an item that nobody rated.
     """
-    scores = model.score_profile(Profile(-1, np.array([item], np.int32), np.ones(1)), candidates)
+    if isinstance(model, Profiling):
+        scores = model.score_profile(Profile(-1, np.array([item], np.int32), np.ones(1)), candidates)
+    else:
+        scores = model.alike(item, candidates)
     scores[candidates == item] = 0.0
     return scores
 

@@ -19,7 +19,8 @@ from recommender import settings
 from recommender.checkpoints.identity import Identity, canonical
 from recommender.checkpoints.storage import storage
 from recommender.errors import RecommenderError
-from recommender.settings import Settings, logs_recommendations
+from recommender.settings import Settings
+from recommender.shard.options import arms_of, learned_settings, logs_recommendations
 
 FOLDER = "retrained"
 #: New checkpoints are built in the one that the last hand-over did not use.
@@ -50,8 +51,8 @@ class Terms(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, config: Settings) -> Terms:
         """Those that the settings ask for."""
-        arms = settings.arms_of(config).arms
-        return cls(settings.learned(config), ",".join(f"{arm.name}:{arm.share!r}" for arm in arms))
+        arms = arms_of(config).arms
+        return cls(learned_settings(config), ",".join(f"{arm.name}:{arm.share!r}" for arm in arms))
 
     @classmethod
     def in_header(cls, learned: dict[str, Any]) -> Terms:

@@ -1,4 +1,4 @@
-"""Builds new checkpoints from the whole log, beside the workers that run, and compares them with theirs.
+"""Builds new checkpoints from the whole journal, beside the workers that run, and compares them with theirs.
 
 A shard's state is a function of its log and of the settings, so learning the log again under the same
 settings gives the same state: then retraining is a proof that the running checkpoints are right. Under other
@@ -12,17 +12,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from recommender import settings
 from recommender.checkpoints import store as checkpoint
 from recommender.checkpoints.identity import Identity
 from recommender.checkpoints.store import Checkpoint, CheckpointError, CheckpointStore
+from recommender.journal.replica import Replica
 from recommender.kafka.admin import security_options
 from recommender.kafka.topics import Topics, identify
-from recommender.retraining.log_replay import Advance, LogPass, reading
+from recommender.retraining.log_replay import Advance, JournalReplay, reading
 from recommender.retraining.quality import Quality, compared, of_checkpoint, of_shard
 from recommender.retraining.targets import Elsewhere, HandingOver
 from recommender.settings import Settings
-from recommender.shard.shard import Shard, ShardOptions
+from recommender.shard.options import ShardOptions, learned_settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ def retrain(
     repair: bool = False,
     advance: Advance = lambda *_: None,
 ) -> Report:
-    """Learn the ratings topic from its start to its present end, and save one checkpoint for each partition.
+    """Learn the journal from its start to its present end, and save one checkpoint for each partition.
 
     Parameters
     ----------
@@ -109,27 +109,29 @@ def retrain(
     RetrainingError
         `to` cannot be used, or running workers cannot change to these settings.
     LogPassError
-        The log does not begin at its start, or the broker stops answering.
+        The log does not begin at its start.
+    LogReadError
+        The broker stops answering, or retention overtakes the reading.
     RecommenderError
         No broker answers, there is no such topic, or a setting names what does not exist.
     """
     options = ShardOptions.of(config)
     names = Topics(config.topic_prefix)
-    topic = identify(config.broker, names.ratings, config.broker_wait, security_options(config))
-    identity = Identity(topic.topic, topic.topic_id, topic.partitions, settings.learned(config))
+    topic = identify(config.broker, names.journal, config.broker_wait, security_options(config))
+    identity = Identity(topic.topic, topic.topic_id, topic.partitions, learned_settings(config))
     running = CheckpointStore(config.checkpoints, identity)
     target = Elsewhere(config, to, identity) if to is not None else HandingOver(config, identity)
     report = Report()
     try:
-        with reading(config) as consumer:
-            log = LogPass(config, consumer, topic, options, advance, allow_gap=allow_gap)
+        with reading(config) as reader:
+            log = JournalReplay(reader, topic, options, advance, allow_gap=allow_gap)
             for partition in range(topic.partitions):
                 before, warnings = _newest(running, partition)
                 report.notes += warnings
                 target.meets(before)
-                shard, learned = _learn(log, identity, partition, before)
+                replica, learned = _learn(log, identity, partition, before)
                 report.learned.append(learned)
-                target.save(shard)
+                target.save(replica)
         differing = [each.differs for each in report.learned if each.differs]
         (report.notes if repair else report.objections).extend(differing)
         found, notes = compared([(each.quality, each.running) for each in report.learned], tolerance)
@@ -146,37 +148,38 @@ def retrain(
 
 
 def _learn(
-    log: LogPass, identity: Identity, partition: int, before: Checkpoint | None
-) -> tuple[Shard, Learned]:
-    """One partition's shard at the end of the log, compared with the running checkpoint on the way."""
+    log: JournalReplay, identity: Identity, partition: int, before: Checkpoint | None
+) -> tuple[Replica, Learned]:
+    """One partition's replica at the end of the journal, compared with the running checkpoint on the way."""
     differs: list[str] = []
     qualities: list[Quality] = []
 
-    def look(shard: Shard) -> None:
+    def look(replica: Replica) -> None:
         """At the running checkpoint's offset."""
         assert before is not None
-        qualities[:] = [of_shard(shard)]
+        qualities[:] = [of_shard(replica.shard)]
         differs.clear()
-        if not identity.differences(before.header) and shard.digest() != before.header["digest"]:
+        if not identity.differences(before.header) and replica.digest() != before.header["digest"]:
             differs.append(
-                f"{before.path} is not what the log and its settings give: its digest is "
-                f"{before.header['digest']}, expected {shard.digest()}. It was made by another version, or "
-                "the log was changed"
+                f"{before.path} is not what the journal and its settings give: its digest is "
+                f"{before.header['digest']}, expected {replica.digest()}. It was made by another version, or "
+                "the journal was changed"
             )
 
-    shard = log.learn(partition, before.offset if before else -1, look)
+    replica = log.learn(partition, before.offset if before else -1, look)
+    shard = replica.shard
     learned = Learned(
         partition,
-        shard.offset,
+        replica.position,
         len(shard.users),
         len(shard.items),
         shard.events,
-        shard.digest(),
+        replica.digest(),
         qualities[0] if qualities else of_shard(shard),
         of_checkpoint(before) if before and qualities else None,
         "".join(differs),
     )
-    return shard, learned
+    return replica, learned
 
 
 def _newest(store: CheckpointStore, partition: int) -> tuple[Checkpoint | None, list[str]]:

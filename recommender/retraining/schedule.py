@@ -1,34 +1,36 @@
-"""When to retrain: whenever so many more ratings were written to the log."""
+"""When to retrain: whenever so many more ratings are in the journal."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-
-from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError
+from collections.abc import Callable, Mapping
 
 from recommender.errors import RecommenderError
+from recommender.journal.block import head_of
+from recommender.journal.block_kernels import HEADER_BYTES
 from recommender.kafka.admin import security_options
+from recommender.kafka.log_reader import LogReader
 from recommender.kafka.topics import Finding, Topics, identify
 from recommender.retraining import handover
 from recommender.retraining.handover import Terms
-from recommender.retraining.log_replay import LogPassError, reading
+from recommender.retraining.log_replay import reading
 from recommender.settings import Settings
 
-#: How often the end of the log is looked at, in seconds.
+#: How often the end of the journal is looked at, in seconds.
 LOOK_INTERVAL = 1.0
 #: After a run that failed, as without a broker, so many seconds are waited.
 RETRY_INTERVAL = 10.0
+POLL_RECORDS = 500
 
 
 def run(
     config: Settings, every: int, retrain: Callable[[], bool], tell: Callable[[str], object] = lambda _: None
 ) -> None:
-    """Retrain now and whenever `every` more ratings were written; never returns.
+    """Retrain now and whenever `every` more ratings are in the journal; never returns.
 
-    Ratings are counted by the log's offsets since the last hand-over with these settings, so a schedule that
-    was stopped and started again goes on counting where it was.
+    Ratings are counted from where the last hand-over with these settings ended, so a schedule that was
+    stopped and started again continues to count where it was. Those that the journal has twice, as after a
+    worker died, count twice.
 
     Parameters
     ----------
@@ -46,13 +48,13 @@ def run(
         The first look or the first run failed. Later ones are told, and tried again.
     """
     topic = identify(
-        config.broker, Topics(config.topic_prefix).ratings, config.broker_wait, security_options(config)
+        config.broker, Topics(config.topic_prefix).journal, config.broker_wait, security_options(config)
     )
     reached = handed_over(config, topic)
     first = True
     while True:
         try:
-            end = _wait(config, topic, 0 if reached is None else reached + every)
+            end = _wait(config, topic, reached, every)
             if retrain():
                 reached = handed_over(config, topic)
             else:
@@ -66,27 +68,41 @@ def run(
             time.sleep(RETRY_INTERVAL)
 
 
-def handed_over(config: Settings, topic: Finding) -> int | None:
-    """How many offsets the last hand-over with these settings has learned; None if there was none."""
+def handed_over(config: Settings, topic: Finding) -> dict[int, int] | None:
+    """By partition of the journal, where the last hand-over with these settings ended; None without one."""
     last = handover.read(config.checkpoints, topic.topic)
     if last is None or last.topic_id != topic.topic_id or not last.terms.same(Terms.of(config)):
         return None
-    return sum(offer.offset for offer in last.offers.values())
+    return {int(partition): offer.offset for partition, offer in last.offers.items()}
 
 
-def _wait(config: Settings, topic: Finding, count: int) -> int:
-    """Wait until the log's partitions together end at so many offsets; where they end then."""
-    with reading(config) as consumer:
-        while (end := _end(config, consumer, topic)) < count:
+def _wait(config: Settings, topic: Finding, reached: Mapping[int, int] | None, every: int) -> dict[int, int]:
+    """Wait until the journal has so many ratings beyond these offsets; up to where they were counted."""
+    partitions = range(topic.partitions)
+    with reading(config) as reader:
+        if reached is None:
+            return dict(
+                zip(partitions, (each.ends for each in reader.spans(topic.topic, partitions)), strict=True)
+            )
+        positions, count = dict(reached), 0
+        while True:
+            for partition, span in zip(partitions, reader.spans(topic.topic, partitions), strict=True):
+                begin = max(positions.get(partition, 0), span.begins)
+                count += _ratings(reader, topic.topic, partition, begin, span.ends)
+                positions[partition] = span.ends
+            if count >= every:
+                return positions
             time.sleep(LOOK_INTERVAL)
-    return end
 
 
-def _end(config: Settings, consumer: KafkaConsumer, topic: Finding) -> int:
-    partitions = [TopicPartition(topic.topic, number) for number in range(topic.partitions)]
-    try:
-        return sum(consumer.end_offsets(partitions).values())
-    except KafkaError as error:
-        raise LogPassError(
-            f"Kafka at {config.broker} does not say where {topic.topic} ends: {error}"
-        ) from None
+def _ratings(reader: LogReader, topic: str, partition: int, begin: int, end: int) -> int:
+    """How many ratings the blocks from one offset up to another have."""
+    if begin >= end:
+        return 0
+    reader.start(topic, partition, begin)
+    count = 0
+    while reader.position < end:
+        records = [record for record in reader.read(POLL_RECORDS) if record.offset < end]
+        values = [record.value or b"" for record in records]
+        count += sum(head_of(value).rows for value in values if len(value) >= HEADER_BYTES)
+    return count

@@ -9,10 +9,10 @@ from recommender.checkpoints import store as checkpoint
 from recommender.checkpoints.identity import Identity
 from recommender.checkpoints.store import Checkpoint, CheckpointStore
 from recommender.errors import RecommenderError
+from recommender.journal.replica import Replica
 from recommender.retraining import handover
 from recommender.retraining.handover import Handover, Offer, Terms
 from recommender.settings import Settings
-from recommender.shard.shard import Shard
 
 
 class RetrainingError(RecommenderError):
@@ -35,10 +35,10 @@ class Elsewhere:
     def meets(self, before: Checkpoint | None) -> None:
         """Nothing: whoever restarts a worker may change everything."""
 
-    def save(self, shard: Shard) -> None:
-        """Save a shard, if it has learned anything, and read it back."""
-        if shard.offset:
-            _save(self._store, shard)
+    def save(self, replica: Replica) -> None:
+        """Save a replica, if it has learned anything, and read it back."""
+        if replica.position:
+            _save(self._store, replica)
 
     def finish(self) -> None:
         """Nothing more to do."""
@@ -87,13 +87,13 @@ class HandingOver:
             )
         self._replaced.append(terms)
 
-    def save(self, shard: Shard) -> None:
-        """Save a shard, if it has learned anything, and read it back."""
-        offer = Offer(shard.offset)
-        if shard.offset:
-            _save(self._store, shard)
-            offer = Offer(shard.offset, self._store.names(shard.partition)[0])
-        self._offers[str(shard.partition)] = offer
+    def save(self, replica: Replica) -> None:
+        """Save a replica, if it has learned anything, and read it back."""
+        offer = Offer(replica.position)
+        if replica.position:
+            _save(self._store, replica)
+            offer = Offer(replica.position, self._store.names(replica.partition)[0])
+        self._offers[str(replica.partition)] = offer
 
     def finish(self) -> None:
         """Let the workers find it, and delete what was handed over before."""
@@ -124,8 +124,8 @@ class HandingOver:
             _delete(self._store)
 
 
-def _save(store: CheckpointStore, shard: Shard) -> None:
-    place = store.save(shard.partition, shard.offset, shard.state())
+def _save(store: CheckpointStore, replica: Replica) -> None:
+    place = store.save(replica.partition, replica.position, replica.state())
     checkpoint.read(place)  # raises if what was written is not what was learned
 
 

@@ -113,6 +113,9 @@ class Experiment:
         return forced
 
     def _weight(self, arm: Arm, user: str) -> float:
+        # What reads settings knows this module, and needs nothing compiled.
+        from recommender.models.elementary import logarithm
+
         if arm.share == 0.0:
             return -1.0
         key = hashlib.blake2b(self.name.encode(), digest_size=32).digest()
@@ -120,4 +123,4 @@ class Experiment:
         message = len(name).to_bytes(4, "big") + name + user.encode()
         drawn = int.from_bytes(hashlib.blake2b(message, digest_size=8, key=key).digest(), "big")
         # 53 bits, the middle of a cell: a float strictly between 0 and 1.
-        return -arm.share / math.log(((drawn >> 11) + 0.5) / 2**53)
+        return -arm.share / float(logarithm(((drawn >> 11) + 0.5) / 2**53))

@@ -167,6 +167,9 @@ def mix(
     ValueError
         n is negative, `ranked` is too short, or ``thompson`` lacks its counts.
     """
+    # What reads settings knows this module, and needs nothing compiled.
+    from recommender.models import randomness
+
     count = len(scores)
     size = min(n, count)
     if n < 0 or len(ranked) < size:
@@ -179,11 +182,14 @@ def mix(
         return _epsilon(ranked, pool, size, exploration.parameter, draws)
     if exploration.kind == "softmax":
         # The highest of score / T + Gumbel noise are a sample without replacement of exp(score / T).
-        values = scores / exploration.parameter - np.log(-np.log1p(-draws.random(count)))
+        values = scores / exploration.parameter
+        randomness.maxima(draws.random(count), values)
     elif positives is None or negatives is None:
         raise ValueError("thompson needs how many positive and negative ratings each candidate has")
     else:
-        values = draws.beta(1.0 + positives, 1.0 + negatives)
+        values = np.empty(count)
+        shapes = np.asarray(positives, np.float64), np.asarray(negatives, np.float64)
+        randomness.betas(np.uint64(seed), *shapes, values)
     return _labelled(np.argsort(-values, kind="stable")[:size], ranked)
 
 

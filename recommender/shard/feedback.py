@@ -30,6 +30,10 @@ FloatArray = NDArray[np.float32]
 GRADES = (0.3, 0.5, 0.8, 1.0, 1.2)
 
 
+_GRADES = np.array(GRADES)
+_STEPS = np.diff(_GRADES)
+
+
 class FeedbackError(RecommenderError):
     """The feedback policy is not one that exists."""
 
@@ -108,7 +112,7 @@ class Feedback:
     def weights(self, ratings: FloatArray) -> FloatArray:
         """How strongly each rating teaches, shape as `ratings`; a withdrawal (NaN) has weight 0."""
         if self.kind == "graded":
-            weights = np.interp(ratings * (5.0 / self.high), (1, 2, 3, 4, 5), GRADES)
+            weights = _between_grades(ratings * (5.0 / self.high))
         elif self.kind == "positive":
             weights = np.ones(len(ratings))
         else:
@@ -137,3 +141,11 @@ class Feedback:
             values[values < np.float32(self.threshold)] = np.nan
         used = values != 0 if self.kind == "signed" else np.ones(len(values), dtype=np.bool_)
         return values, used
+
+
+def _between_grades(stars: FloatArray) -> NDArray[np.float64]:
+    """`GRADES` for 1 to 5, linearly in between; as np.interp, which on some processors rounds once less."""
+    inside = np.clip(np.nan_to_num(stars).astype(np.float64), 1.0, 5.0)
+    below = np.minimum(inside.astype(np.int64), len(_STEPS)) - 1
+    graded: NDArray[np.float64] = _STEPS[below] * (inside - (below + 1)) + _GRADES[below]
+    return graded

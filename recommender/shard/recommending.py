@@ -14,7 +14,7 @@ from recommender.history.history import History
 from recommender.messages.requests import Request
 from recommender.messages.responses import Failure, Reason, Recommended, Response
 from recommender.models.base import IntArray, Model
-from recommender.models.reasons import Profiling, explain, similar_items
+from recommender.models.reasons import Comparing, Profiling, explain, similar_items
 from recommender.models.topk import all_but, best, contenders
 from recommender.shard.arms import ArmError, Experiment
 from recommender.shard.exploration import Exploration, mix, request_seed
@@ -24,10 +24,24 @@ POPULAR = "popular"
 
 
 class AsOf(NamedTuple):
-    """The last rating that an answer knows of."""
+    """The last rating that an answer knows of.
+
+    Attributes
+    ----------
+    partition, offset : int
+        In the ratings topic: the partition of the user's key, and the last offset of it that was learned.
+        Offset -1 is before the first.
+    journal : int
+        The last offset of the journal that was followed.
+    """
 
     partition: int
     offset: int
+    journal: int
+
+
+#: Before the first rating.
+NOTHING = AsOf(0, -1, -1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +105,7 @@ class Recommender:
         Raises
         ------
         Failure
-            The request names an arm that there is none of, or asks the model for what it cannot do.
+            The request names an arm that there is none of.
         """
         if request.similar_to is not None:
             return self._recommend_similar(request, as_of)
@@ -104,10 +118,12 @@ class Recommender:
         exploration = self._exploration_of(request, arm, model)
         seed = request_seed(str(request.user), identity, self._seed) if exploration.kind != "none" else 0
         items = self._list(request, index, model, candidates, rated, exploration, seed)
-        if request.explain:
+        explained = not request.explain or isinstance(self._models[arm], Profiling)
+        if request.explain and explained:
             items = self._explained(arm, index, items)
         name = arm if model is self._models[arm] else POPULAR
-        return Response(str(request.user), items, name, arm, not len(rated), *as_of, request.arm is not None)
+        forced = request.arm is not None
+        return Response(str(request.user), items, name, arm, not len(rated), *as_of, forced, explained)
 
     def model_for(self, arm: str, rated: IntArray) -> Model:
         """An arm's model, or where it knows nothing of a user the popular items."""
@@ -199,7 +215,8 @@ class Recommender:
 
     def _explained(self, arm: str, user: int, items: list[Recommended]) -> list[Recommended]:
         """The list with reasons; an item that nobody has rated has none."""
-        model, known = self._profiling(arm), [self._items.find(each.item) for each in items]
+        model, known = self._models[arm], [self._items.find(each.item) for each in items]
+        assert isinstance(model, Profiling)
         indices = np.array([self._history.item_count if each is None else each for each in known], np.int32)
         reasons = explain(model, user, indices)
         return [
@@ -208,37 +225,25 @@ class Recommender:
         ]
 
     def _recommend_similar(self, request: Request, as_of: AsOf) -> Response:
-        """The most similar items; the popular ones where the item is unknown."""
+        """The most similar items; the popular ones where the item is unknown or the model knows none."""
         arm = self._arm(request.arm, self._knowing)
         item = self._items.find(str(request.similar_to))
         known = np.array([] if item is None else [item], dtype=np.int32)
         candidates = self._candidates(request, known, self._popular)
-        if item is None:
-            scores = self._popular.score(self._history.user_count, candidates.indices)
+        model = self._models[arm]
+        if item is not None and isinstance(model, (Profiling, Comparing)):
+            name, scores = arm, similar_items(model, item, candidates.indices)
         else:
-            scores = similar_items(self._profiling(arm), item, candidates.indices)
+            name, scores = POPULAR, self._popular.score(self._history.user_count, candidates.indices)
         chosen = best(scores, self._history.counts_of(candidates.indices), request.n)
         items = self._places(candidates, chosen, scores[chosen], ["exploit"] * len(chosen), None)
-        name = POPULAR if item is None else arm
         return Response(None, items, name, arm, item is None, *as_of, request.arm is not None)
 
     def _knowing(self) -> str:
         """The first arm whose model knows what is alike, else the first: who asks for no user has no arm."""
         names = self._experiment.names
-        return next((name for name in names if isinstance(self._models[name], Profiling)), names[0])
-
-    def _profiling(self, arm: str) -> Profiling:
-        """An arm's model, if it knows what is alike and why.
-
-        Raises
-        ------
-        Failure
-            It does not.
-        """
-        model = self._models[arm]
-        if not isinstance(model, Profiling):
-            raise Failure("bad_request", f"model {arm!r} knows neither `similar_to` nor `explain`")
-        return model
+        knowing = (name for name in names if isinstance(self._models[name], (Profiling, Comparing)))
+        return next(knowing, names[0])
 
     def _candidates(self, request: Request, rated: IntArray, model: Model) -> Candidates:
         """What may be recommended; ids that nobody has rated only where the model answers for them."""

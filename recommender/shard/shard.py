@@ -1,14 +1,13 @@
-"""One partition's recommender: it learns a log and answers requests. It knows no Kafka.
+"""One recommender: it learns ratings in the order of a log, and answers requests. It knows no Kafka.
 
-The state of a shard is a pure function of the log it has read: the same ratings in the same order give
-the same state to the bit, however they were cut into batches and whatever was saved and restored in
+The state of a shard is a pure function of the ratings that it has learned: the same ratings in the same order
+give the same state to the bit, however they were cut into batches and whatever was saved and restored in
 between.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,90 +16,38 @@ from recommender.history.catalog import Catalog, register_bytes
 from recommender.history.events import Events
 from recommender.history.history import History
 from recommender.history.id_table import joined
-from recommender.ingest.forwarded import Forwarded
-from recommender.messages.ratings import Rating, Rows
+from recommender.history.rows import Rows
+from recommender.messages.ratings import Rating
 from recommender.messages.requests import Request
 from recommender.messages.responses import Response
 from recommender.models import registry
 from recommender.models.base import IntArray, Model, ModelContext
-from recommender.settings import Settings, arms_of, exploration_of
-from recommender.shard.arms import Arm, Experiment
-from recommender.shard.exploration import Exploration
-from recommender.shard.feedback import Feedback
 from recommender.shard.live_metrics import LiveMetrics, rank_of, sample
-from recommender.shard.recommending import POPULAR, AsOf, Recommender
+from recommender.shard.options import ShardOptions
+from recommender.shard.recommending import NOTHING, POPULAR, AsOf, Recommender
 from recommender.shard.state import Arrays, digest, flat, parted
 
 #: Sees an event before it is learned: its user, item and weight.
 Look = Callable[[int, int, float], None]
 
 
-@dataclass(frozen=True, slots=True)
-class ShardOptions:
-    """What decides how a shard learns and answers.
-
-    Attributes
-    ----------
-    model : str
-        The model's name, with options, as the registry reads it; of several the first.
-    feedback : Feedback
-    seed : int
-    test_every : int
-        One in so many positive ratings tests the model before it is learned; 0: none.
-    test_window : int
-        How many tests the live metrics look back.
-    experiment : Experiment, optional
-        The arms, if there are several models. Only which they are decides what is learned.
-    exploration : Exploration
-    """
-
-    model: str = "popular"
-    feedback: Feedback = field(default_factory=lambda: Feedback.parse("graded:4"))
-    seed: int = 0
-    test_every: int = 10
-    test_window: int = 1000
-    experiment: Experiment | None = None
-    exploration: Exploration = field(default_factory=Exploration)
-
-    @classmethod
-    def of(cls, settings: Settings) -> ShardOptions:
-        """The options that `settings` ask for."""
-        feedback = Feedback.parse(settings.feedback, settings.rating_min, settings.rating_max)
-        arms, exploration = arms_of(settings), exploration_of(settings)
-        tests = settings.test_every, settings.test_window
-        return cls(arms.names[0], feedback, settings.seed, *tests, arms, exploration)
-
-    @property
-    def arms(self) -> Experiment:
-        """The experiment; without one the model is its only arm."""
-        return self.experiment or Experiment("default", (Arm(self.model, 1.0),))
-
-
 class Shard:
-    """One partition's users, items, histories and models, and the offset up to which it has learned.
+    """Users, items, histories and models.
 
     Parameters
     ----------
-    partition : int
     options : ShardOptions
 
     Attributes
     ----------
-    offset : int
-        The next offset of the partition; everything before it is in the state.
-    forwarded : Forwarded
-        Which ratings that other partitions forward were here already.
     models : dict of str to Model
         By arm, in the order of the state. They share one history, and all learn from every rating.
     model : Model
         The first arm's.
     """
 
-    def __init__(self, partition: int, options: ShardOptions) -> None:
-        self.partition = partition
+    def __init__(self, options: ShardOptions) -> None:
         self.options = options
-        self.offset = 0
-        self.forwarded = Forwarded()
         self.users = Catalog()
         self.items = Catalog()
         self.history = History()
@@ -219,7 +166,7 @@ class Shard:
         ranks = [rank_of(item, candidates, model.score(user, candidates)) for model in (*asked, self.popular)]
         self.live.add(*ranks)
 
-    def recommend(self, request: Request, identity: bytes = b"") -> Response:
+    def recommend(self, request: Request, identity: bytes = b"", as_of: AsOf = NOTHING) -> Response:
         """The n best items for a user, or the n most similar ones to an item.
 
         Parameters
@@ -227,13 +174,15 @@ class Shard:
         request : Request
         identity : bytes
             What exploration draws by: a request of the same identity is answered the same.
+        as_of : AsOf
+            The last rating that was learned, for the response.
 
         Raises
         ------
         Failure
             The request names an arm that there is none of, or asks the model for what it cannot do.
         """
-        return self._recommender.recommend(request, identity, AsOf(self.partition, self.offset - 1))
+        return self._recommender.recommend(request, identity, as_of)
 
     def state(self) -> Arrays:
         """Everything it has learned, as named arrays; equal states give equal bytes."""
@@ -242,9 +191,8 @@ class Shard:
 
     def state_beside_history(self) -> Arrays:
         """All of the state but the history and the catalogs, which can be copied while they grow."""
-        own: Arrays = {"offset": np.array([self.offset], dtype=np.int64), "forwarded": self.forwarded.state()}
         models = {part: model.state() for part, model in self._parts().items()}
-        return flat({"shard": own, **models, "popular": self.popular.state(), "live": self.live.state()})
+        return flat({**models, "popular": self.popular.state(), "live": self.live.state()})
 
     def _parts(self) -> dict[str, Model]:
         """The models by what their part of the state is called: by number, since a name may have slashes."""
@@ -256,8 +204,6 @@ class Shard:
     def restore(self, state: Arrays) -> None:
         """Take over what `state` gave."""
         parts = parted(state)
-        self.offset = int(parts["shard"]["offset"][0])
-        self.forwarded.restore(parts["shard"]["forwarded"])
         self.users.restore(parts["users"])
         self.items.restore(parts["items"])
         self.history.restore(parts["history"])

@@ -10,8 +10,9 @@ from recommender.shard.state import Arrays, flat
 class Snapshot:
     """A copy in the making.
 
-    Call `step` until it gives an offset, each time while the shard does not learn, for a few milliseconds;
-    then `state`, at leisure. A model's own state, if it is large, is copied by the last step in one go.
+    Call `advance` until it returns False, each time while the shard does not learn, for about a millisecond;
+    then `finish`, at the moment that the copy is to be of; then `state`, at leisure. A model's own state, if
+    it is large, is copied by `finish` in one go.
 
     Parameters
     ----------
@@ -24,14 +25,15 @@ class Snapshot:
         self._beside: Arrays = {}
         self._users = self._items = 0
 
-    def step(self) -> int | None:
-        """Copy a slice; the next offset of the state once all of it is copied, until then None."""
-        if self._history.advance():
-            return None
+    def advance(self) -> bool:
+        """Copy a slice; False when little is left to copy."""
+        return self._history.advance()
+
+    def finish(self) -> None:
+        """Copy the rest."""
         self._history.finish()
         self._beside = self.shard.state_beside_history()
         self._users, self._items = len(self.shard.users), len(self.shard.items)
-        return self.shard.offset
 
     def state(self) -> Arrays:
         """What `Shard.state` gave when this was finished; meanwhile the shard may learn. Once only."""

@@ -7,47 +7,54 @@ Python's work, which threads would not share.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import logging
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from types import ModuleType
 
 from recommender.history import history, id_table, snapshot
-from recommender.ingest import rating_json
-from recommender.models import registry, topk
+from recommender.models import elementary, randomness, registry, topk
 from recommender.shard import live_metrics
 
 logger = logging.getLogger(__name__)
 
-#: What no model needs to be compiled itself, the longest first.
-ROOMS = (history, rating_json, id_table, snapshot, live_metrics)
+#: Modules with kernels of a shard that no model compiles itself, the longest first.
+MODULES = (history, id_table, snapshot, live_metrics, elementary, randomness)
 
 
-def warm(specs: Sequence[str] = ()) -> None:
+def warm(specs: Sequence[str] = (), further: Sequence[ModuleType] = ()) -> None:
     """Compile, or load from the cache, the kernels of learning and answering.
 
     Parameters
     ----------
     specs : sequence of str
         The models, as ``NAME`` or ``NAME/option=value``; all by default.
+    further : sequence of module
+        Modules with further kernels, which a function ``warm`` compiles.
     """
+    modules = (*further, *MODULES)
     topk.warm()
-    with _compiling() if topk.was_compiled() else contextlib.nullcontext():
+    with _compiling(modules) if topk.was_compiled() else contextlib.nullcontext():
         registry.warm(specs)
-    for room in ROOMS:
-        room.warm()
+    for module in modules:
+        module.warm()
 
 
 @contextlib.contextmanager
-def warming(*specs: str) -> Iterator[subprocess.Popen[bytes]]:
+def warming(*specs: str, modules: Sequence[ModuleType] = ()) -> Iterator[subprocess.Popen[bytes]]:
     """Do it in another process, while this one has other things to do; `wait` for it before you need them.
 
     Parameters
     ----------
     *specs : str
-        The models; without any, what every model needs.
+        The models.
+    modules : sequence of module
+        Instead of models, modules whose kernels are compiled.
     """
-    command = [sys.executable, "-m", "recommender.shard.warmup", *specs]
+    names = [module.__name__ for module in modules]
+    command = [sys.executable, "-m", "recommender.shard.warmup", *(names or specs)]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as other:
         try:
             yield other
@@ -56,17 +63,21 @@ def warming(*specs: str) -> Iterator[subprocess.Popen[bytes]]:
 
 
 @contextlib.contextmanager
-def _compiling() -> Iterator[None]:
-    """Say so, and compile the other rooms' kernels meanwhile; whatever comes of it, all is in the end."""
+def _compiling(modules: Sequence[ModuleType]) -> Iterator[None]:
+    """Say so, and compile modules meanwhile; whatever comes of it, all is in the end."""
     logger.info("compiling, which takes half a minute the first time; it is kept in %s", topk.kept_in())
-    with warming() as helper:
+    with warming(modules=modules) as helper:
         yield
         helper.wait()
 
 
+def _main(names: Sequence[str]) -> None:
+    modules = [name for name in names if name.startswith("recommender.")]
+    for name in modules:
+        importlib.import_module(name).warm()
+    if not modules:
+        warm(names)
+
+
 if __name__ == "__main__":
-    if sys.argv[1:]:
-        warm(sys.argv[1:])
-    else:
-        for each in ROOMS:
-            each.warm()
+    _main(sys.argv[1:])

@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import Any, Protocol
 
+from faust.types import AppT
 from faust.web import Request, Response, View
-
-if TYPE_CHECKING:
-    from recommender.worker.app import WorkerApp
+from prometheus_client import CONTENT_TYPE_LATEST
 
 
-def add_pages(app: WorkerApp) -> None:
-    """Add ``/livez``, ``/readyz``, ``/status`` and ``/metrics``."""
+class Reporter(Protocol):
+    """Says how the worker is."""
+
+    def status(self) -> dict[str, Any]:
+        """What the status page shows."""
+
+    def exposition(self) -> bytes:
+        """All metrics in Prometheus' text format."""
+
+
+def add_pages(app: AppT, reporter: Reporter, not_ready: Callable[[], str | None]) -> None:
+    """Add ``/livez``, ``/readyz``, ``/status`` and ``/metrics``.
+
+    Parameters
+    ----------
+    app : faust.App
+    reporter : Reporter
+    not_ready : function
+        In a sentence, why the worker is not ready; None if it is.
+    """
 
     @app.page("/livez")
     async def livez(web: View, request: Request) -> Response:
@@ -19,14 +37,15 @@ def add_pages(app: WorkerApp) -> None:
 
     @app.page("/readyz")
     async def readyz(web: View, request: Request) -> Response:
-        loaded = bool(app.shards.held) and not app.shards.opening
-        ready = loaded and not app.rebalancing and app.flow_control.is_active()
-        return web.text("ready\n" if ready else "not ready\n", status=200 if ready else 503)
+        why = not_ready()
+        return web.text(f"not ready: {why}\n" if why else "ready\n", status=503 if why else 200)
 
     @app.page("/status")
     async def status(web: View, request: Request) -> Response:
-        return web.json(app.metrics.status())
+        why = not_ready()
+        return web.json({"ready": why is None, "not_ready": why, **reporter.status()})
 
     @app.page("/metrics")
     async def metrics(web: View, request: Request) -> Response:
-        return web.bytes(app.metrics.exposition(), content_type="text/plain")
+        kind, _, parameters = CONTENT_TYPE_LATEST.partition("; charset=")
+        return web.bytes(reporter.exposition(), content_type=kind.strip() or parameters)

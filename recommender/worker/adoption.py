@@ -26,17 +26,17 @@ from kafka.errors import KafkaError
 from recommender.checkpoints import store
 from recommender.checkpoints.store import CheckpointStore
 from recommender.errors import RecommenderError
-from recommender.ingest.poison_records import Caution, Poisoned
+from recommender.journal.replica import Poisoned, Replica
+from recommender.journal.rules import rule_of
 from recommender.kafka.topics import Finding
 from recommender.models import registry
 from recommender.retraining import handover
 from recommender.retraining.handover import Handover, Offer, Terms
-from recommender.retraining.log_replay import LogPass, reading
+from recommender.retraining.log_replay import JournalReplay, reading
 from recommender.settings import Settings
 from recommender.shard import warmup
-from recommender.shard.shard import Shard, ShardOptions
-from recommender.worker.held import Held
-from recommender.worker.shards import Shards, Way, whole
+from recommender.shard.options import ShardOptions
+from recommender.worker.replicas import CheckpointSource, HeldReplica, Replicas, finish_despite_cancel
 
 logger = logging.getLogger(__name__)
 
@@ -56,18 +56,18 @@ class Adoption:
     ----------
     config : Settings
         The worker's own.
-    shards : Shards
+    replicas : Replicas
     topic : Finding
-        The ratings topic.
+        The journal.
     """
 
-    def __init__(self, config: Settings, shards: Shards, topic: Finding) -> None:
-        self._config, self._shards, self._topic = config, shards, topic
-        self._own = Way(shards.options, shards.store)
+    def __init__(self, config: Settings, replicas: Replicas, topic: Finding) -> None:
+        self._config, self._replicas, self._topic = config, replicas, topic
+        self._own = CheckpointSource(replicas.options, replicas.store)
         self._said: set[str] = set()
         self._thread = ThreadPoolExecutor(1, "adoption")
 
-    def ways(self) -> list[Way]:
+    def sources(self) -> list[CheckpointSource]:
         """How a checkpoint may be read: by the settings in force, by those they replaced, by one's own.
 
         Raises
@@ -81,15 +81,15 @@ class Adoption:
         if found is None:
             return [self._own]
         terms = [found.terms, *found.replaced]
-        return [*(self._way(each, found.name if each is found.terms else "") for each in terms), self._own]
+        return [*(self._source(each, found.name if each is found.terms else "") for each in terms), self._own]
 
-    def _way(self, terms: Terms, name: str) -> Way:
+    def _source(self, terms: Terms, name: str) -> CheckpointSource:
         config = terms.settings(self._config)
-        options = self._shards.options if config is self._config else ShardOptions.of(config)
+        options = self._replicas.options if config is self._config else ShardOptions.of(config)
         for model in options.arms.names:
             registry.check(model)
         identity = replace(self._own.store.identity, settings=terms.learned, handover=name)
-        return Way(options, CheckpointStore(self._config.checkpoints, identity))
+        return CheckpointSource(options, CheckpointStore(self._config.checkpoints, identity))
 
     def _look(self) -> Handover | None:
         """The hand-over in force; None if there is none for this worker."""
@@ -123,15 +123,15 @@ class Adoption:
             return
         if found is None:
             return
-        for partition, held in list(self._shards.held.items()):
-            offer = found.offers.get(str(partition))
-            if offer is None or self._shards.handover_of(held) == found.name:
+        for held in self._replicas:
+            place = str(held.replica)
+            offer = found.offers.get(str(held.replica.partition))
+            if offer is None or held.store.identity.handover == found.name:
                 continue
-            if held.shard.offset < offer.offset:
+            if held.replica.position < offer.offset:
                 continue  # it still learns what the new checkpoint has learned already
-            place = f"{self._topic.topic}[{partition}]"
             try:
-                await self._adopt(partition, held, found, offer)
+                await self._adopt(held, found, offer)
             except (OSError, RecommenderError, KafkaError) as error:
                 self._say(f"{place}: hand-over {found.name} is not taken over: {error}")
             except Exception:
@@ -140,73 +140,69 @@ class Adoption:
 
     async def _run(self, work: Callable[P, Result], *given: P.args, **named: P.kwargs) -> Result:
         bound = functools.partial(work, *given, **named)
-        return await whole(asyncio.get_running_loop().run_in_executor(self._thread, bound))
+        return await finish_despite_cancel(asyncio.get_running_loop().run_in_executor(self._thread, bound))
 
-    async def _adopt(self, partition: int, held: Held, found: Handover, offer: Offer) -> None:
+    async def _adopt(self, held: HeldReplica, found: Handover, offer: Offer) -> None:
         successor = _Successor(self._config, self._topic, found, offer)
         try:
-            way = await self._run(self._way, found.terms, found.name)
-            await self._run(successor.load, partition, way)
+            source = await self._run(self._source, found.terms, found.name)
+            await self._run(successor.load, held.replica.partition, source)
             for _ in range(ROUNDS):
-                target = held.shard.offset
-                if target - successor.shard.offset <= NEAR:
+                target = held.replica.position
+                if target - successor.replica.position <= NEAR:
                     break
                 await self._run(successor.follow, target)
-            # Not while a checkpoint of the old one is written, and between two records.
-            async with held.saving, held.lock:
-                moved = self._shards.held.get(partition) is not held
-                if moved or held.tainted or held.shard.offset < successor.shard.offset:
-                    return  # at the next look, if it is still here
-                await self._run(successor.follow, held.shard.offset)
-                held.shard, held.store, held.saved = successor.shard, way.store, -1
+            async with held.lock:  # between two records
+                if held.replica.position < successor.replica.position:
+                    return  # at the next look
+                await self._run(successor.follow, held.replica.position)
+                held.exchange(successor.replica, source.store)
         finally:
             await self._run(successor.close)
         logger.info(
-            "%s[%d]: takes over hand-over %s at offset %d, with %s",
-            self._topic.topic,
-            partition,
-            found.name,
-            held.shard.offset,
-            found.terms.arms,
+            "%s: takes over hand-over %s at offset %d, with %s",
+            *(held.replica, found.name, held.replica.position, found.terms.arms),
         )
 
 
 class _Successor:
-    """The new shard of a partition; all of it happens in one thread, which the reader needs."""
+    """The new replica of a partition; all of it happens in one thread, which the reader needs."""
 
     def __init__(self, config: Settings, topic: Finding, found: Handover, offer: Offer) -> None:
         self._config, self._topic = config, topic
         self._file = f"{handover.place(config.checkpoints, found.slot)}/{offer.file}" if offer.file else ""
         self._opened = contextlib.ExitStack()
-        self._log: LogPass | None = None
-        self._caution = Caution()
-        self._way: Way
-        self.shard: Shard
+        self._log: JournalReplay | None = None
+        self._source: CheckpointSource
+        self.replica: Replica
 
-    def load(self, partition: int, way: Way) -> None:
+    def load(self, partition: int, source: CheckpointSource) -> None:
         """From its new checkpoint; without one from the start."""
-        warmup.warm(way.options.arms.names)
-        self._way, self.shard = way, Shard(partition, way.options)
+        warmup.warm(source.options.arms.names)
+        self._source = source
+        self.replica = Replica(rule_of(self._topic, partition, source.options), source.options)
         if not self._file:
             return
         read = store.read(self._file)
-        expected = way.store.identity
+        expected = source.store.identity
         if read.header.get("handover") != expected.handover or expected.differences(read.header):
             raise store.CheckpointMismatch(f"{self._file} is not what was handed over")
-        self.shard.restore(read.state)
+        self.replica.restore(read.state)
 
     def follow(self, stop: int) -> None:
-        """Learn the log up to an offset."""
+        """Learn the journal up to an offset."""
         if self._log is None:
-            consumer = self._opened.enter_context(reading(self._config))
-            self._log = LogPass(self._config, consumer, self._topic, self._way.options)
+            reader = self._opened.enter_context(reading(self._config))
+            self._log = JournalReplay(reader, self._topic, self._source.options)
         while True:
             try:
-                self.shard = self._log.follow(self.shard, stop, self._caution)
+                self._log.follow(self.replica, stop)
                 return
             except Poisoned as error:
                 logger.warning("%s; learning again from the new checkpoint, without it", error)
-                self.load(self.shard.partition, self._way)
+                suspects = self.replica.suspects
+                self.load(self.replica.partition, self._source)
+                self.replica.suspects = suspects
 
     def close(self) -> None:
         """End its reading."""

@@ -1,40 +1,41 @@
-"""The offsets that are committed to Kafka: what is durable, each once, and never at a bad moment."""
+"""The offsets that are committed to Kafka: what is durable, each once, and never during a rebalance."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
-from faust.types import TP
-
 
 class Commits:
-    """Commits offsets.
+    """Commits the offsets of one topic.
 
-    While a group shares its partitions anew, Kafka throws a member that commits out of it, and the others
-    wait until that member's session is over. So none is committed between `stop` and `go_on`.
+    While a group rebalances, Kafka throws a member that commits out of it, and the others wait until that
+    member's session is over. So nothing is committed between `stop` and `resume`.
 
     Parameters
     ----------
     commit : function
-        Commits next offsets; whether Kafka took them.
+        Commits next offsets by partition; whether Kafka took them.
+    least : int
+        Offsets up to this one are not worth committing: -1 where offset 0 tells that the group was here.
     """
 
-    def __init__(self, commit: Callable[[Mapping[TP, int]], Awaitable[bool]]) -> None:
+    def __init__(self, commit: Callable[[Mapping[int, int]], Awaitable[bool]], least: int = 0) -> None:
         self._commit = commit
-        self._committed: dict[TP, int] = {}
+        self._least = least
+        self._committed: dict[int, int] = {}
         self._one_at_a_time = asyncio.Lock()
         self._stopped = False
 
-    async def advance(self, topic: str, offsets: Mapping[int, int]) -> None:
-        """Commit a topic's next offsets by partition, where they are further than before."""
+    async def advance(self, offsets: Mapping[int, int]) -> None:
+        """Commit next offsets by partition, where they are further than before."""
         async with self._one_at_a_time:
             if self._stopped:
                 return
-            wanted = {TP(topic, partition): offset for partition, offset in offsets.items()}
-            new = {tp: offset for tp, offset in wanted.items() if offset > self._committed.get(tp, 0)}
+            known = self._committed
+            new = {each: offset for each, offset in offsets.items() if offset > known.get(each, self._least)}
             if new and await self._commit(new):
-                self._committed.update(new)
+                known.update(new)
 
     async def stop(self) -> None:
         """Commit nothing more, and wait until what was begun is done."""
@@ -42,6 +43,6 @@ class Commits:
             self._stopped = True
         self._committed.clear()
 
-    def go_on(self) -> None:
-        """Commit again: the partitions are shared out."""
+    def resume(self) -> None:
+        """Commit again: the rebalance is over."""
         self._stopped = False

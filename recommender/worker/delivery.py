@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
+from collections.abc import Iterable
+from typing import NamedTuple
 
-from recommender.ingest.ingest import Outgoing, Record
-from recommender.messages.request_headers import place, reply_to
+from aiokafka.errors import InvalidTimestampError
+
+from recommender.kafka.refusals import KEYLESS, PartitionMissingError, has_ended, is_closed, passes
+from recommender.messages.records import Outgoing, Record, Send
+from recommender.messages.request_headers import RequestHeaders, place, reply_to
 from recommender.messages.responses import Failure
 from recommender.worker.reply_topics import ReplyTopics, reason
 
@@ -17,7 +20,16 @@ logger = logging.getLogger(__name__)
 #: A record that Kafka did not take, because it was away, is sent again after so long.
 RETRY_SECONDS = 1.0
 
-Send = Callable[[str, Outgoing], Awaitable[asyncio.Future[Any]]]
+
+class NoReplyError(Exception):
+    """A request cannot have any reply, however often it is tried; the text says why."""
+
+
+class Target(NamedTuple):
+    """Where a reply goes; without a partition its key decides."""
+
+    topic: str
+    partition: int | None = None
 
 
 class Delivery:
@@ -26,7 +38,6 @@ class Delivery:
     Parameters
     ----------
     send : Send
-        Sends a record to a topic.
     requests_topic, responses_topic : str
     reply_topics : iterable of str
         Patterns of the topics that a request may name.
@@ -39,25 +50,69 @@ class Delivery:
         self._requests_topic = requests_topic
         self._responses_topic = responses_topic
         self.reply_topics = ReplyTopics([responses_topic, *reply_topics])
+        self._waiting_for: set[str] = set()
 
-    async def reply(self, record: Record, topic: str, value: bytes, failure: Failure | None) -> str:
-        """Send a reply; the code of what was sent in the end."""
+    async def reply(
+        self, record: Record, asked: RequestHeaders, target: Target, value: bytes, failure: Failure | None
+    ) -> str:
+        """Send a reply, or a failure that says why it cannot be sent; the code of what was sent in the end.
+
+        Raises
+        ------
+        NoReplyError
+            Not even a failure is taken anywhere.
+        Exception
+            Nothing can be sent any more, as the worker ends.
+        """
         code = "ok" if failure is None else failure.code
-        try:
-            self.reply_topics.check(topic)
-            await self._until_taken(topic, reply_to(record, value, failure))
-            self.reply_topics.found(topic)
-        except Exception as error:
-            what = reason(error)
-            if self.reply_topics.failed(topic, error):
-                logger.warning("%s[%d] offset %d: no reply to %s: %s", *place(record), topic, what)
-            if topic == self._responses_topic:
-                missed = Failure("reply_not_accepted", f"Kafka does not take the reply: {what}")
-            else:
-                missed = Failure("reply_topic_unavailable", f"cannot reply to topic {topic!r}: {what}")
-            await self._until_taken(self._responses_topic, reply_to(record, missed.encode(), missed))
-            code = missed.code
+        missed: list[tuple[str, str]] = []
+        while True:
+            try:
+                await self._deliver(record, asked, target, value, failure)
+                break
+            except Exception as error:
+                if has_ended(error):
+                    raise
+                if self.reply_topics.failed(target.topic, error, target.partition):
+                    missed.append((target.topic, reason(error)))
+                instead = self._instead(target, error, code)
+                if instead is None:
+                    raise NoReplyError(reason(error)) from error
+                target, failure = instead
+            value, code = failure.encode(), failure.code
+        for topic, why in missed:
+            logger.warning("%s[%d] offset %d: no reply to %s: %s", *place(record), topic, why)
         return code
+
+    def _instead(self, target: Target, error: Exception, code: str) -> tuple[Target, Failure] | None:
+        """The failure to send, and where, after a reply of this code failed; None if all was tried."""
+        topic, why = target.topic, reason(error)
+        if isinstance(error, PartitionMissingError):
+            text = f"cannot reply to the partition that is asked for: {why}"
+            return Target(topic), Failure("reply_topic_unavailable", text)
+        if code == "ok" and not is_closed(error):
+            # A failure is shorter than a list.
+            return target, Failure("reply_not_accepted", f"Kafka does not take the reply: {why}")
+        if topic != self._responses_topic:
+            text = f"cannot reply to topic {topic!r}: {why}"
+            return Target(self._responses_topic), Failure("reply_topic_unavailable", text)
+        return None
+
+    async def _deliver(
+        self, record: Record, asked: RequestHeaders, target: Target, value: bytes, failure: Failure | None
+    ) -> None:
+        if target.topic != self._responses_topic:
+            self.reply_topics.check(*target)
+        reply: Outgoing | None = reply_to(record, asked, value, failure, target.partition)
+        while reply is not None:
+            try:
+                await self._until_taken(target.topic, reply)
+                break
+            except (*KEYLESS, InvalidTimestampError) as error:
+                reply = _otherwise(reply, error, record, asked)
+                if reply is None:
+                    raise
+        self.reply_topics.found(*target)
 
     async def request(self, outgoing: Outgoing) -> None:
         """Send a request on.
@@ -70,19 +125,39 @@ class Delivery:
         await self._until_taken(self._requests_topic, outgoing)
 
     async def _until_taken(self, topic: str, outgoing: Outgoing) -> None:
-        """Send a record until Kafka has it; to a topic that a request named, once.
+        """Send a record until Kafka has it.
+
+        A topic of ours that is gone or forbidden is waited for, like Kafka itself: that is no fault of the
+        record, and somebody has to mend it.
 
         Raises
         ------
         Exception
-            It was sent once and failed, or it failed in a way that does not pass.
+            It failed in a way that does not pass, or the topic is not ours and is gone or forbidden.
         """
         ours = topic in (self._responses_topic, self._requests_topic)
         while True:
             try:
                 await (await self._send(topic, outgoing))
-                return
             except Exception as error:
-                if not (ours and getattr(error, "retriable", False)):
+                if not passes(error) or (is_closed(error) and not ours):
                     raise
+                if is_closed(error) and topic not in self._waiting_for:
+                    self._waiting_for.add(topic)
+                    logger.error("%s cannot be written: %s; what is for it waits", topic, reason(error))
+            else:
+                if topic in self._waiting_for:
+                    self._waiting_for.discard(topic)
+                    logger.warning("%s can be written again", topic)
+                return
             await asyncio.sleep(RETRY_SECONDS)
+
+
+def _otherwise(reply: Outgoing, error: Exception, record: Record, asked: RequestHeaders) -> Outgoing | None:
+    """A reply as the topic may take it after this error; None if there is no other way to write it."""
+    if isinstance(error, InvalidTimestampError):
+        # Our clock is another than the broker's, which took the request with its own time.
+        known = 0 <= record.timestamp != reply.timestamp
+        return reply._replace(timestamp=record.timestamp) if known else None
+    # A compacted topic takes nothing without a key, and keeps the newest of each.
+    return reply._replace(key=asked.identity) if reply.key is None else None

@@ -1,120 +1,122 @@
-"""The learning side of the worker: batches of ratings into shards, and what they send elsewhere."""
+"""The learning side of the worker: records of the journal into its replicas, a slice at a time."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 
-from recommender.ingest.ingest import Ingest, Outcome, Outgoing, Record
-from recommender.ingest.poison_records import Poisoned
-from recommender.worker.continuity import Continuity, Seek
-from recommender.worker.held import Held
+from recommender.journal.records import Record
+from recommender.journal.replica import Poisoned
+from recommender.journal.rule import Followed, Rule
+from recommender.worker.checkpointing import Checkpointing
 from recommender.worker.pacing import Pace, clock, give_way
-from recommender.worker.shards import Shards
-from recommender.worker.transport.batch import Batch
+from recommender.worker.replicas import HeldReplica, Replicas
 
 logger = logging.getLogger(__name__)
 
-#: At most so many records are applied between two looks at the clock. See also `forwarded.KEPT`.
+#: At most so many ratings are learned between two looks at the clock.
 CHUNK = 1024
-
-#: Sends records to partitions of a topic; returns when the brokers have all of them.
-SendAll = Callable[[str, Sequence[Outgoing]], Awaitable[None]]
+#: At most so many blocks are followed in one pass.
+BLOCKS = 2000
 
 
 class Learner:
-    """Applies batches of ratings to the shards that the worker holds.
+    """Learns records of the journal.
 
     Parameters
     ----------
-    shards : Shards
-    ingest : Ingest
-    send_all : SendAll
-    seek : Seek
-    dead_letter_topic : str
+    replicas : Replicas
+    checkpointing : Checkpointing
     pace : Pace
         How long learning may keep the event loop.
-    learned : function, optional
-        Told of every run: the partition and its outcome.
+    learned : function
+        Called after each pass over records, once they are in the state.
     """
 
     def __init__(
         self,
-        shards: Shards,
-        ingest: Ingest,
-        send_all: SendAll,
-        seek: Seek,
-        *,
-        dead_letter_topic: str,
+        replicas: Replicas,
+        checkpointing: Checkpointing,
         pace: Pace,
-        learned: Callable[[int, Outcome], None] = lambda partition, outcome: None,
+        learned: Callable[[HeldReplica, Followed], Awaitable[None]],
     ) -> None:
-        self._shards = shards
-        self._ingest = ingest
-        self._send_all = send_all
-        self._seek = seek
-        self._dead_letter_topic = dead_letter_topic
-        self._pace = pace
-        self._learned = learned
-        self._continuity = Continuity(ingest.topic, seek, shards.accept_gap)
+        self._replicas, self._checkpointing = replicas, checkpointing
+        self._pace, self._learned = pace, learned
 
-    async def take(self, batch: Batch) -> None:
-        """Learn a partition's records; returns when all that they send elsewhere has arrived.
+    async def take(self, held: HeldReplica, records: Sequence[Record]) -> bool:
+        """Learn consecutive records, those below the position are passed over.
+
+        Returns
+        -------
+        bool
+            False if the journal has to be read again from where the replica is now.
 
         Raises
         ------
-        LogGap
-            Kafka has deleted ratings before they were learned.
-        Exception
-            A dead letter or a forwarded rating could not be delivered. The worker must stop then: the shard
-            has passed the record, and a checkpoint of it would lose the record.
+        BlockError
+            A record is not a block that this version can read. What comes before it is learned.
         """
-        held = self._shards.get(batch.partition)
-        if held is None:
-            return  # the partition moved away while the batch was on its way
         async with held.lock:
-            if await self._continuity.follows(batch, held.shard.offset):
-                await self._apply(held, batch)
+            await self._checkpointing.prepare(held)
+            left = records[: len(records)]
+            while left:
+                count = min(self._checkpointing.cut(held, left), BLOCKS)
+                if count == 0:
+                    self._checkpointing.save(held)
+                    continue
+                run, left = left[:count], left[count:]
+                try:
+                    await self._learn(held, run)
+                except Poisoned:
+                    logger.exception("%s: learning again from the last checkpoint", held.replica)
+                    await self._replicas.reload(held)
+                    return False
+        return True
 
-    async def _apply(self, held: Held, batch: Batch) -> None:
-        letters: list[Outgoing] = []
-        spoiled = held.tainted
-        held.tainted = True
-        left = batch.records
-        while left:
-            count, started = self._pace.count(CHUNK), clock()
-            records, left = left[:count], left[count:]
-            outcome = self._learn(held, records)
-            took = clock() - started
-            if outcome is None:
-                # What was passed before it comes again, and dead letters with it.
-                await self._seek(batch.partition, held.shard.offset)
-                held.tainted = False
-                return
-            letters += outcome.dead_letters
-            if outcome.forwards:
-                # The next run's must not overtake them, see `recommender.ingest.forwarded`.
-                await self._send_all(self._ingest.topic, outcome.forwards)
-            self._learned(batch.partition, outcome)
-            if self._pace.is_over(len(records), took):
-                held.tainted = spoiled or bool(letters)
+    async def _learn(self, held: HeldReplica, records: Sequence[Record]) -> None:
+        replica = held.replica
+        followed = replica.follow(records)
+        first, count = 0, len(followed.rows.ratings)
+        while first < count:
+            last, started = min(first + self._pace.count(CHUNK), count), clock()
+            replica.learn(followed, first, last)
+            if self._pace.is_over(last - first, clock() - started):
                 await give_way(self._pace.seconds)
-                held.tainted = True
-        if letters:
-            # All at once: while they are on their way nothing is learned.
-            await self._send_all(self._dead_letter_topic, letters)
-        held.tainted = spoiled
+            first = last
+        replica.finish(followed)
+        await self._learned(held, followed)
+        if followed.error is not None:
+            raise followed.error
 
-    def _learn(self, held: Held, records: Sequence[Record]) -> Outcome | None:
-        """Learn a run; None if it raised, and the log has to be read again from where the shard now is.
+    async def rest(self, held: HeldReplica) -> None:
+        """Save a replica for which nothing has come for a while."""
+        async with held.lock:
+            await self._checkpointing.prepare(held)
+            if self._checkpointing.is_quiet(held):
+                self._checkpointing.save(held)
 
-        The shard is then in the middle of a record. It goes back to its last checkpoint and comes here again
-        by the log, and the run is then learned around what raised: see `recommender.ingest.poison_records`.
-        """
-        try:
-            held.shard, outcome = held.caution.learn(self._ingest, held.shard, records)
-        except Poisoned as error:
-            logger.exception("%s; learning again from the last checkpoint, without it", error)
-            self._shards.reload(held)
-            return None
-        return outcome
+
+class LearningTarget:
+    """Gives a held replica what a follower of the journal reads.
+
+    Parameters
+    ----------
+    held : HeldReplica
+    learner : Learner
+    """
+
+    def __init__(self, held: HeldReplica, learner: Learner) -> None:
+        self._held, self._learner = held, learner
+
+    @property
+    def rule(self) -> Rule:
+        """How far the replica has followed."""
+        return self._held.replica.rule
+
+    async def take(self, records: Sequence[Record]) -> bool:
+        """See `Learner.take`."""
+        return await self._learner.take(self._held, records)
+
+    def skip_to(self, offset: int) -> None:
+        """See `Replica.skip_to`."""
+        self._held.replica.skip_to(offset)

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from recommender.ingest.ingest import Outcome
-from recommender.worker.shards import Shards
+from recommender.ingest.ingest import Ingested
+from recommender.journal.rule import Followed
+from recommender.worker.checkpointing import Checkpointing
+from recommender.worker.following import Following
+from recommender.worker.refusal_counts import RefusalCounts
+from recommender.worker.replicas import HeldReplica, Replicas
+
+#: What becomes of blocks, in the order of the numbers in `recommender.journal.rule_kernels`.
+OUTCOMES = ("passed", "applied", "cut", "duplicate", "ahead")
 
 
 class Metrics:
@@ -13,13 +21,24 @@ class Metrics:
 
     Parameters
     ----------
-    shards : Shards
-        Whose offsets and live metrics are shown.
+    replicas : Replicas
+        Whose positions and live metrics are shown.
+    checkpointing : Checkpointing
+
+    Attributes
+    ----------
+    refusals : RefusalCounts
+        The records that became dead letters.
     """
 
-    def __init__(self, shards: Shards) -> None:
-        self._shards = shards
+    def __init__(self, replicas: Replicas, checkpointing: Checkpointing) -> None:
+        self._replicas, self._checkpointing = replicas, checkpointing
+        #: Set once the journal is followed.
+        self.following: Following | None = None
+        #: Kafka's id of the ratings topic.
+        self.topic_id = b""
         self.registry = CollectorRegistry()
+        self.refusals = RefusalCounts(self.registry)
         self.ratings = Counter(
             "recommender_ratings",
             "Records of the ratings topic by what became of them",
@@ -46,17 +65,41 @@ class Metrics:
             ["result"],
             registry=self.registry,
         )
-        self._offset = Gauge(
-            "recommender_offset", "Next offset to learn", ["partition"], registry=self.registry
+        self.blocks = Counter(
+            "recommender_journal_blocks",
+            "Blocks of the journal by what became of them",
+            ["result"],
+            registry=self.registry,
         )
-        self._saved = Gauge(
-            "recommender_saved_offset",
-            "Offset of the newest durable checkpoint",
+        self._position = Gauge(
+            "recommender_journal_position",
+            "Next offset of the journal",
             ["partition"],
             registry=self.registry,
         )
+        self._lag = Gauge(
+            "recommender_journal_lag_records",
+            "Records of the journal that are not followed yet",
+            ["partition"],
+            registry=self.registry,
+        )
+        self._saved = Gauge(
+            "recommender_checkpoint_position",
+            "Offset of the journal of the newest checkpoint that this worker saved or loaded",
+            ["partition"],
+            registry=self.registry,
+        )
+        self._applied = Gauge(
+            "recommender_source_offset",
+            "Next offset of a partition of the ratings topic to learn",
+            ["source_partition"],
+            registry=self.registry,
+        )
         self._sizes = Gauge(
-            "recommender_known", "Users and items of a shard", ["partition", "what"], registry=self.registry
+            "recommender_known",
+            "Users and items that are known",
+            ["partition", "what"],
+            registry=self.registry,
         )
         self._recall = Gauge(
             "recommender_live_recall_at_10",
@@ -68,12 +111,19 @@ class Metrics:
             "recommender_checkpoints_failing", "1 while checkpoints cannot be written", registry=self.registry
         )
 
-    def learned(self, partition: int, outcome: Outcome) -> None:
-        """Count a run of ratings."""
-        self.ratings.labels("learned").inc(outcome.learned)
-        self.ratings.labels("skipped").inc(outcome.skipped)
-        self.ratings.labels("dead_letter").inc(len(outcome.dead_letters))
-        self.ratings.labels("forwarded").inc(len(outcome.forwards))
+    def ingested(self, partition: int, ingested: Ingested) -> None:
+        """Count a run of records that went into the journal."""
+        self.ratings.labels("learned").inc(ingested.learned)
+        self.ratings.labels("skipped").inc(ingested.skipped)
+        self.ratings.labels("dead_letter").inc(len(ingested.dead_letters))
+        self.refusals.take(ingested.refusals)
+
+    def followed(self, followed: Followed) -> None:
+        """Count blocks of the journal."""
+        found = np.bincount(followed.outcomes, minlength=len(OUTCOMES))
+        for name, count in zip(OUTCOMES, found.tolist(), strict=False):
+            if count:
+                self.blocks.labels(name).inc(count)
 
     def answered(self, code: str, seconds: float) -> None:
         """Count a reply."""
@@ -85,38 +135,68 @@ class Metrics:
         self.recommendations.labels("logged" if arrived else "lost").inc()
 
     def status(self) -> dict[str, object]:
-        """The worker's state for people and programs, one entry for each shard."""
-        shards = {}
-        for partition, held in sorted(self._shards.held.items()):
-            shard = held.shard
-            shards[str(partition)] = {
-                "offset": shard.offset,
-                "saved": held.saved,
-                "users": len(shard.users),
-                "items": len(shard.items),
-                "events": shard.events,
-                "live": shard.live.summary(),
-            }
+        """The worker's state for people and programs, one entry for each partition of the journal."""
+        first = next(iter(self._replicas), None)
         # Who took over a hand-over learns with other settings than the worker was started with.
-        first = next(iter(self._shards.held.values()), None)
-        options = first.shard.options if first else self._shards.options
+        options = first.replica.shard.options if first else self._replicas.options
+        errors = self._checkpointing.errors
         return {
             "model": options.model,
             "experiment": options.arms.name,
             "arms": {arm.name: arm.share for arm in options.arms.arms},
             "explore": str(options.exploration),
             "feedback": str(options.feedback),
-            "checkpoint_error": self._shards.save_error,
-            "shards": shards,
+            "checkpoint_error": str(errors[min(errors)]) if errors else None,
+            "differs": list(self._checkpointing.differs.values()),
+            "dead_letters": self.refusals.summary(),
+            "journal": {str(held.replica.partition): self._of(held) for held in self._replicas},
+            "sources": {str(partition): offset for partition, offset in sorted(self._sources().items())},
         }
+
+    def _of(self, held: HeldReplica) -> dict[str, object]:
+        replica, shard = held.replica, held.replica.shard
+        counts = replica.rule.counts
+        return {
+            "position": replica.position,
+            "lag": self._lag_of(replica.partition),
+            "saved": held.saved,
+            "caught_up": held.caught_up,
+            "blocks": {
+                "applied": counts.applied,
+                "cut": counts.cut,
+                "duplicate": counts.duplicate,
+                "ahead": counts.ahead,
+            },
+            "hash": f"{replica.rule.hash:016x}",
+            "users": len(shard.users),
+            "items": len(shard.items),
+            "events": shard.events,
+            "live": shard.live.summary(),
+        }
+
+    def _lag_of(self, partition: int) -> int:
+        follower = self.following.follower(partition) if self.following else None
+        return follower.lag if follower else 0
+
+    def _sources(self) -> dict[int, int]:
+        """Up to which offset each partition of the ratings topic is learned, by the least replica."""
+        found: dict[int, int] = {}
+        for held in self._replicas:
+            for source, offset in held.replica.applied.items():
+                if source.topic_id == self.topic_id:
+                    found[source.partition] = min(offset, found.get(source.partition, offset))
+        return found
 
     def exposition(self) -> bytes:
         """All metrics in Prometheus' text format."""
-        for gauge in (self._offset, self._saved, self._sizes, self._recall):
+        for gauge in (self._position, self._lag, self._saved, self._applied, self._sizes, self._recall):
             gauge.clear()
-        for partition, held in self._shards.held.items():
-            shard, label = held.shard, str(partition)
-            self._offset.labels(label).set(shard.offset)
+        for partition, offset in self._sources().items():
+            self._applied.labels(str(partition)).set(offset)
+        for held in self._replicas:
+            shard, label = held.replica.shard, str(held.replica.partition)
+            self._position.labels(label).set(held.replica.position)
+            self._lag.labels(label).set(self._lag_of(held.replica.partition))
             self._saved.labels(label).set(held.saved)
             self._sizes.labels(label, "users").set(len(shard.users))
             self._sizes.labels(label, "items").set(len(shard.items))
@@ -124,5 +204,5 @@ class Metrics:
             for arm, recall in zip(shard.live.arms, of_arms, strict=True):
                 self._recall.labels(label, "model", arm).set(recall)
             self._recall.labels(label, "popular", "").set(of_popular)
-        self._save_error.set(self._shards.save_error is not None)
+        self._save_error.set(bool(self._checkpointing.errors))
         return generate_latest(self.registry)

@@ -1,4 +1,4 @@
-"""Long work on the event loop that lets all other work go first."""
+"""Slices long-running work, so that it does not starve the event loop."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import asyncio
 import time
 from collections.abc import Sized
 
-from recommender.worker.demand import Demand
-
 # The processor's time, where it is told finely enough: while others have the processor no work is done.
 _coarse = time.get_clock_info("thread_time").resolution > 0.001
 clock = time.perf_counter if _coarse else time.thread_time
-#: Fewer at a stretch are not worth the calls that a stretch takes.
-LEAST = 128
-#: Where nobody asks, a stretch may be so many times as long.
-CALM = 2.0
+#: Fewer records in a slice are not worth the calls that a slice takes.
+MIN_RECORDS = 128
+#: Where no requests come, a slice may be so many times as long.
+IDLE_FACTOR = 2.0
+#: Requests are taken to come as long as one came in so many seconds.
+REQUESTS_SECONDS = 10.0
 
 
 async def give_way(within: float) -> None:
-    """Let everything else run that is ready to run, and what that makes ready in turn.
+    """Let everything else run that is ready, and what that makes ready in turn.
 
-    A reply takes a dozen turns of the event loop. Who lets only one turn pass before the next long stretch of
-    work makes it wait a dozen times.
+    A reply needs about a dozen iterations of the loop; yielding only once between slices would delay it by a
+    dozen slices.
 
     Parameters
     ----------
@@ -38,35 +38,51 @@ async def give_way(within: float) -> None:
             return
 
 
+class RecentRequests:
+    """Remembers whether requests came lately."""
+
+    def __init__(self, seconds: float = REQUESTS_SECONDS) -> None:
+        self._seconds = seconds
+        self._last = -seconds
+
+    def note(self) -> None:
+        """Requests came just now."""
+        self._last = time.monotonic()
+
+    @property
+    def any(self) -> bool:
+        """Return True if requests came lately."""
+        return time.monotonic() - self._last < self._seconds
+
+
 class Pace:
-    """Parts long work into stretches of a given length, by how long the last ones took.
+    """Cuts long work into slices of a given length, by how long the last ones took.
 
     Parameters
     ----------
     seconds : float
-        How long a stretch may be, while somebody asks.
-    demand : Demand
-        Whether anybody does.
+        How long a slice may be, while requests come.
+    requests : RecentRequests
     """
 
-    def __init__(self, seconds: float, demand: Demand) -> None:
+    def __init__(self, seconds: float, requests: RecentRequests) -> None:
         self._while_asked = seconds
-        self._demand = demand
+        self._requests = requests
         self._each = 0.0
         self._spent = 0.0
 
     @property
     def seconds(self) -> float:
-        """How long a stretch may be now."""
-        return self._while_asked * (1.0 if self._demand.lately else CALM)
+        """How long a slice may be now."""
+        return self._while_asked * (1.0 if self._requests.any else IDLE_FACTOR)
 
     def count(self, most: int) -> int:
         """How many to do next, at most `most`."""
         fitting = int(self.seconds / self._each) if self._each else most
-        return min(most, max(LEAST, fitting))
+        return min(most, max(MIN_RECORDS, fitting))
 
     def is_over(self, count: int, took: float) -> bool:
-        """Whether the stretch is over, now that `count` more were done in `took` seconds.
+        """Return True if the slice is over, now that `count` more were done in `took` seconds.
 
         It ends before it is too long, not after: as many again must still fit in.
         """

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import gc
 
-from recommender.settings import Settings, arms_of
+from recommender.ingest import rating_json
+from recommender.journal import block, rule
+from recommender.settings import Settings
 from recommender.shard import warmup
+from recommender.shard.options import arms_of
 
 #: So many objects are made between two collections: the records of some fetches.
 COLLECT_AFTER = 100_000
@@ -22,7 +25,7 @@ def prepare(config: Settings) -> None:
     config : Settings
         Names the models.
     """
-    warmup.warm(arms_of(config).names)
+    warmup.warm(arms_of(config).names, (rule, block, rating_json))
     gc.collect()
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER, 10, 10)

@@ -1,19 +1,24 @@
-"""The reply topics that requests name: which are allowed, and which were not there when last tried."""
+"""The reply topics that requests name: which are allowed, and which were closed to us when last tried."""
 
 from __future__ import annotations
 
+import copy
 import fnmatch
+import re
 import time
 from collections.abc import Callable, Iterable
 
-from aiokafka.errors import UnknownTopicOrPartitionError
+from aiokafka.errors import TopicAuthorizationFailedError, UnknownTopicOrPartitionError
 
+from recommender.kafka.refusals import PartitionMissingError, is_closed
 from recommender.messages.responses import Failure
 
-#: A topic that did not exist is not asked for again for so long, in seconds: its requests fail at once.
-MISSING_SECONDS = 5.0
-#: More missing topics than this are forgotten and tried again.
-MAX_MISSING = 1000
+#: A topic that could not be written to is not tried again for so long, in seconds: its requests fail at once.
+CLOSED_SECONDS = 5.0
+#: More such topics than this are forgotten and tried again.
+MAX_CLOSED = 1000
+#: What Kafka takes for a topic's name, but for two that are all dots.
+LEGAL = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 
 
 class ReplyTopics:
@@ -30,7 +35,8 @@ class ReplyTopics:
     def __init__(self, patterns: Iterable[str], clock: Callable[[], float] = time.monotonic) -> None:
         self._patterns = list(patterns)
         self._clock = clock
-        self._missing: dict[str, float] = {}
+        #: By topic and partition: until when it is left alone, and why.
+        self._closed: dict[tuple[str, int | None], tuple[float, Exception]] = {}
 
     def allowed(self, named: bytes) -> str:
         """The reply topic that a request names.
@@ -38,47 +44,58 @@ class ReplyTopics:
         Raises
         ------
         Failure
-            No pattern of the allow-list matches it.
+            It is no topic's name, or no pattern of the allow-list matches it.
         """
         topic = named.decode("utf-8", "replace")
-        if any(fnmatch.fnmatchcase(topic, pattern) for pattern in self._patterns):
+        if LEGAL.fullmatch(topic) and any(fnmatch.fnmatchcase(topic, pattern) for pattern in self._patterns):
             return topic
         allowed = ", ".join(self._patterns)
         raise Failure("reply_topic_not_allowed", f"reply topic {topic[:249]!r} is not one of: {allowed}")
 
-    def check(self, topic: str) -> None:
-        """Raise `UnknownTopicOrPartitionError` if the topic was not there a moment ago.
+    def check(self, topic: str, partition: int | None = None) -> None:
+        """Raise what was said of a topic, or of a partition of it, if it was closed to us a moment ago.
 
-        Once in a while one caller is let through, to see whether it is there by now.
+        Once in a while one caller is let through, to see whether it can be by now.
         """
-        until = self._missing.get(topic)
-        if until is None:
-            return
-        now = self._clock()
-        if now < until:
-            raise UnknownTopicOrPartitionError
-        self._missing[topic] = now + MISSING_SECONDS
+        for place in {(topic, None), (topic, partition)}:
+            until, error = self._closed.get(place, (None, None))
+            if until is None or error is None:
+                continue
+            now = self._clock()
+            if now < until:
+                raise copy.copy(error)
+            self._closed[place] = now + CLOSED_SECONDS, error
 
-    def failed(self, topic: str, error: Exception) -> bool:
+    def failed(self, topic: str, error: Exception, partition: int | None = None) -> bool:
         """Note why a reply did not go out; whether that is news."""
-        if not isinstance(error, UnknownTopicOrPartitionError):
+        if isinstance(error, PartitionMissingError):
+            place = topic, partition
+        elif is_closed(error):
+            place = topic, None
+        else:
             return True
-        news = topic not in self._missing
-        if news and len(self._missing) >= MAX_MISSING:
-            self._missing.clear()
-        self._missing.setdefault(topic, self._clock() + MISSING_SECONDS)
+        news = place not in self._closed
+        if news and len(self._closed) >= MAX_CLOSED:
+            self._closed.clear()
+        self._closed.setdefault(place, (self._clock() + CLOSED_SECONDS, error))
         return news
 
-    def found(self, topic: str) -> None:
+    def found(self, topic: str, partition: int | None = None) -> None:
         """A reply has arrived there."""
-        self._missing.pop(topic, None)
+        if self._closed:
+            self._closed.pop((topic, None), None)
+            self._closed.pop((topic, partition), None)
 
 
 def reason(error: Exception) -> str:
     """Why a reply did not go out, in words. Kafka's errors mostly name themselves."""
     if isinstance(error, UnknownTopicOrPartitionError):
         return "there is no such topic"
+    if isinstance(error, TopicAuthorizationFailedError):
+        return "writing to it is not allowed"
     name, text = type(error).__name__, str(error)
+    if isinstance(error, PartitionMissingError):
+        return text.removeprefix(f"{name}: ")
     if name in text:
         return text
     return f"{name}: {text}" if text else name

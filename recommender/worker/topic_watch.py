@@ -1,4 +1,4 @@
-"""Notices that the ratings topic was made again, or shared out anew, under a running worker."""
+"""Notices that the ratings topic was created again, or got more partitions, under a running worker."""
 
 from __future__ import annotations
 
@@ -31,13 +31,18 @@ class TopicWatch:
         self._identify = identify
         self._missing = False
 
+    @property
+    def partitions(self) -> int:
+        """How many the topic has, as of the last look."""
+        return self._found.partitions
+
     async def look(self) -> None:
-        """Look once; says once that the topic is missing, and once that it is there again.
+        """Look once; says once that the topic is missing, and once that it is back.
 
         Raises
         ------
         TopicsError
-            It is another topic now, or has another number of partitions.
+            It is another topic now.
         """
         name = self._found.topic
         try:
@@ -51,15 +56,12 @@ class TopicWatch:
             return
         if now.topic_id != self._found.topic_id:
             raise TopicsError(
-                f"Topic {name!r} was deleted and made again under this worker. "
-                "`recommender worker --rebuild` learns what the new one has"
+                f"Topic {name!r} was deleted and created again under this worker: start it again, and it "
+                "learns what the new one has as well"
             )
-        if now.partitions != self._found.partitions:
-            raise TopicsError(
-                f"Topic {name!r} has {now.partitions} partitions now and had {self._found.partitions} when "
-                "this worker started: users are in other partitions. `recommender worker --rebuild` learns "
-                "all anew"
-            )
+        if now.partitions > self._found.partitions:
+            logger.info("topic %r has %d partitions now", name, now.partitions)
+        self._found = now
         if self._missing:
             logger.warning("topic %r is there again", name)
         self._missing = False

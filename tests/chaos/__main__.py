@@ -21,7 +21,17 @@ from tests.chaos.run import run
 @click.option(
     "--soak", type=float, help="Instead: so many minutes at 5,000 ratings and 50 requests a second."
 )
-@click.option("--fuzz", type=int, help="Instead: so many mutated ratings, and a tenth as many requests.")
+@click.option("--fuzz", type=int, help="Instead: so many records of all kinds, and requests meanwhile.")
+@click.option(
+    "--decode",
+    type=int,
+    help="Instead: so many mutated ratings and a tenth as many requests, without a broker.",
+)
+@click.option(
+    "--kafka",
+    envvar="KAFKA_BOOTSTRAP_SERVERS",
+    help="Bootstrap servers for --fuzz; by default a broker is started.",
+)
 @click.option(
     "--full-disk",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -35,16 +45,18 @@ def main(
     keep: Path | None,
     soak: float | None,
     fuzz: int | None,
+    decode: int | None,
+    kafka: str | None,
     full_disk: Path | None,
 ) -> None:
     """Chaos for the workers; exit code 1 if anything was lost, double or hung."""
     seed = time.time_ns() % 1_000_000 if seed is None else seed
-    if fuzz is not None:
+    if decode is not None:
         from tests.chaos.fuzz import fuzz_ratings, fuzz_requests
 
         click.echo(f"seed {seed}")
-        click.echo(fuzz_ratings(fuzz, seed))
-        click.echo(fuzz_requests(fuzz // 10, seed))
+        click.echo(fuzz_ratings(decode, seed))
+        click.echo(fuzz_requests(decode // 10, seed))
         return
     if full_disk is not None:
         from tests.chaos.disk import full_disk as run_full_disk
@@ -52,7 +64,11 @@ def main(
         run_full_disk(full_disk, seed, click.echo)
         return
     with tempfile.TemporaryDirectory(prefix="chaos-", ignore_cleanup_errors=True) as directory:
-        if soak is not None:
+        if fuzz is not None:
+            from tests.chaos.fuzz_run import fuzz_anywhere
+
+            violations = fuzz_anywhere(kafka, keep or Path(directory), fuzz, seed, click.echo)
+        elif soak is not None:
             from tests.chaos.soak import soak as run_soak
 
             violations = run_soak(keep or Path(directory), soak, seed, click.echo)

@@ -7,16 +7,20 @@ import json
 import logging
 import random
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
+import numpy as np
 
-from recommender.ingest.forwarded import SOURCE
-from recommender.ingest.ingest import Ingest, Outcome
-from recommender.messages.partitioning import partition_of
-from recommender.messages.ratings import BadMessage, RatingDecoder
-from recommender.shard.shard import Shard, ShardOptions
+from recommender.ingest.batch_decoder import BatchDecoder
+from recommender.ingest.ingest import Ingest, Ingested
+from recommender.journal.block import Packer, Source
+from recommender.journal.replica import Replica
+from recommender.journal.rule import Rule
+from recommender.messages.ratings import BadMessage
+from recommender.shard.options import ShardOptions
+from recommender.shard.state import digest
 from tests.support.answering_setup import REQUESTS, RESPONSES, Desk
 from tests.support.doubles import FakeRecord, until
 
@@ -69,7 +73,6 @@ HEADERS: list[tuple[str, bytes]] = [
         ("content-type", value)
         for value in (b"application/json", b"application/msgpack", b"text/csv", b"\xff")
     ),
-    *((SOURCE, value) for value in (b"1:5", b"2:900", b"0:-1", b"x", b"9:9", b"1:" + b"9" * 40)),
     *(("kafka_replyTopic", value) for value in (b"a-replies", b"secret", b"\xff", b"")),
     *(("deadline-ms", value) for value in (b"1", b"99999999999999", b"soon", b"9" * 400)),
     ("recommender-forwarded", b"0:1"),
@@ -107,10 +110,9 @@ def some_headers(draw: random.Random) -> Headers:
 
 
 def rating_records(count: int, draw: random.Random) -> Iterable[FakeRecord]:
-    """Ratings of users of partition 0, half of them mutated."""
-    users = [each for each in map(str, range(600)) if partition_of(each, PARTITIONS) == 0]
+    """Ratings, half of them mutated."""
     for offset in range(count):
-        body: dict[str, Any] = {"user": draw.choice(users), "item": f"i{draw.randrange(500)}"}
+        body: dict[str, Any] = {"user": str(draw.randrange(200)), "item": f"i{draw.randrange(500)}"}
         body |= {"rating": draw.choice([1, 2.5, 5, 5, None]), "timestamp": 1_000_000_000 + offset}
         headers = some_headers(draw) if draw.random() < 0.5 else ()
         packed = dict(headers).get("content-type") == b"application/msgpack" and draw.random() < 0.8
@@ -120,8 +122,31 @@ def rating_records(count: int, draw: random.Random) -> Iterable[FakeRecord]:
         yield FakeRecord(offset, value, b"key", offset, headers)
 
 
+class _Learner:
+    """What ratings go through from their topic to a state: decoded, packed into blocks, followed, learned."""
+
+    def __init__(self) -> None:
+        options = ShardOptions("sequence-knn")
+        feedback = options.feedback
+        self._ingest = Ingest("ratings", BatchDecoder(feedback.low, feedback.high))
+        self._packer = Packer(Source(bytes(16), 0))
+        self.replica = Replica(Rule("journal"), options)
+
+    def take(self, records: Sequence[FakeRecord]) -> Ingested:
+        """Learn records whose offsets ascend."""
+        ingested = self._ingest.read(0, records)
+        offsets = np.array([each.offset for each in records])
+        begin, end = self.replica.applied.get(self._packer.source, 0), int(offsets[-1]) + 1
+        for _, (block,) in self._packer.pack_range(begin, end, ingested.rows, offsets):
+            self.replica.apply([FakeRecord(self.replica.position, block)])
+        return ingested
+
+    def digest(self) -> str:
+        return digest(self.replica.shard.state())
+
+
 def fuzz_ratings(count: int, seed: int) -> str:
-    """Feed mutated ratings to a shard in runs of random length; what became of them, in words.
+    """Learn mutated ratings in runs of random length; what became of them, in words.
 
     The reference decodes one record at a time and learns only those that decode, in other runs.
 
@@ -131,25 +156,23 @@ def fuzz_ratings(count: int, seed: int) -> str:
         A record was lost, learned although it is bad, or a dead letter although it is good.
     """
     draw = random.Random(seed)
-    ingest, decoder = Ingest("ratings", PARTITIONS, RatingDecoder(0.5, 5.0)), RatingDecoder(0.5, 5.0)
-    shard, reference = Shard(0, ShardOptions("sequence-knn")), Shard(0, ShardOptions("sequence-knn"))
+    learner, reference, decoder = _Learner(), _Learner(), BatchDecoder(0.5, 5.0)
     total: Counter[str] = Counter()
-    run: list[Any] = []
-    good: list[Any] = []
+    run: list[FakeRecord] = []
+    good: list[FakeRecord] = []
     length = 1
     for record in rating_records(count, draw):
         run.append(record)
         if len(run) < length and record.offset < count - 1:
             continue
-        outcome = ingest.apply(shard, run)
-        good += _check(outcome, run, decoder, total)
-        if len(good) > 5 * RUN or record.offset == count - 1:
-            ingest.apply(reference, good)
+        good += _check(learner.take(run), run, decoder, total)
+        if good and (len(good) > 5 * RUN or record.offset == count - 1):
+            reference.take(good)
             good = []
         run, length = [], draw.randint(1, RUN)
-    reference.offset = shard.offset
-    assert shard.offset == count
-    assert shard.digest() == reference.digest(), "the state depends on what is no rating"
+    shard = learner.replica.shard
+    assert list(learner.replica.applied.values()) == [count]
+    assert learner.digest() == reference.digest(), "the state depends on what is no rating"
     told = ", ".join(f"{number} {what}" for what, number in sorted(total.items()))
     return (
         f"{count} ratings, half of them mutated: {told}; {len(shard.users)} users, {len(shard.items)} items"
@@ -157,7 +180,7 @@ def fuzz_ratings(count: int, seed: int) -> str:
 
 
 def _check(
-    outcome: Outcome, run: list[FakeRecord], decoder: RatingDecoder, total: Counter[str]
+    ingested: Ingested, run: list[FakeRecord], decoder: BatchDecoder, total: Counter[str]
 ) -> list[FakeRecord]:
     """Compare what became of a run with what each record is by itself; those that decode."""
     expected, good = set(), []
@@ -167,20 +190,13 @@ def _check(
             good.append(record)
         except BadMessage:
             expected.add(record.offset)
-    letters = [dict(each.headers) for each in outcome.dead_letters]
-    stages = Counter(each["__connect.errors.stage"].decode() for each in letters)
-    decode = {
-        int(each["__connect.errors.offset"])
-        for each in letters
-        if each["__connect.errors.stage"] == b"decode"
-    }
-    assert decode == expected, f"wrongly dead letters: {decode - expected}; not: {expected - decode}"
-    assert len(letters) == len({each["__connect.errors.offset"] for each in letters})
-    rest = len(run) - outcome.learned - len(letters) - len(outcome.forwards)
-    repeated = sum(any(name == SOURCE for name, _ in record.headers) for record in good)
-    assert 0 <= rest <= repeated, f"{rest} records of a run of {len(run)} are nowhere"
-    total.update({"learned": outcome.learned, "forwarded": len(outcome.forwards), "here before": rest})
-    total.update({f"dead letters ({stage})": number for stage, number in stages.items()})
+    letters = [dict(each.headers) for each in ingested.dead_letters]
+    found = {int(each["__connect.errors.offset"]) for each in letters}
+    assert {each["__connect.errors.stage"] for each in letters} <= {b"decode"}
+    assert found == expected, f"wrongly dead letters: {found - expected}; not: {expected - found}"
+    assert len(letters) == len(found)
+    assert ingested.learned == len(good)
+    total.update({"learned": ingested.learned, "dead letters": len(letters)})
     return good
 
 
@@ -212,15 +228,13 @@ def fuzz_requests(count: int, seed: int) -> str:
         logger.removeHandler(heard)
     assert not heard.records, heard.records[0].getMessage()
     replies = [each for topic, each in desk.sent.all if topic != REQUESTS]
-    forwarded = [dict(each.headers)["recommender-forwarded"] for each in desk.sent.to(REQUESTS)]
-    places = [int(each.partition(b":")[2]) for each in forwarded]
-    answered = [int(each.key or b"") for each in replies]
-    assert sorted(answered + places) == list(range(count)), "a request has no reply, or two"
+    answered = sorted(int(each.key or b"") for each in replies)
+    assert answered == list(range(count)), "a request has no reply, or two"
     codes = Counter(json.loads(each.value or b"").get("error", {"code": "ok"})["code"] for each in replies)
     assert codes["internal_error"] == 0
     told = ", ".join(f"{number} {code}" for code, number in sorted(codes.items()))
     elsewhere = sum(topic not in (REQUESTS, RESPONSES) for topic, _ in desk.sent.all)
-    return f"{count} requests: {told}, {len(places)} forwarded; {elsewhere} replies on topics that were named"
+    return f"{count} requests: {told}; {elsewhere} replies on topics that were named"
 
 
 async def _ask_all(count: int, draw: random.Random) -> Desk:

@@ -8,9 +8,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from recommender.journal.block import HEADER, MAGIC, head_of
+from recommender.journal.block_kernels import OFFSETS
+from recommender.kafka.admin import open_admin
 from recommender.kafka.local.broker import LocalBroker
 from tests.chaos.recovery import Events, Log
-from tests.support.kafka import wait_until
+from tests.support.kafka import consume_all, produce, wait_until
 from tests.support.workers import STOP_SECONDS, Installation, Worker
 
 #: Nobody may take longer to recover: then something hangs.
@@ -18,13 +21,17 @@ HUNG_SECONDS = 90.0
 SESSION_SECONDS = 6.0
 LOOK_SECONDS = 0.1
 #: How often each is done, for each kill.
-OTHERS = {"stop": 0.15, "pause": 0.05, "join": 0.05}
+OTHERS = {"stop": 0.15, "pause": 0.05, "join": 0.05, "zombie": 0.1, "ahead": 0.05}
+#: A zombie writes so many blocks of the journal once more.
+STALE_BLOCKS = 50
 #: How often two workers are killed at once, and how often nobody waits for the recovery before going on.
 TWO, RESTLESS = 0.2, 0.3
 
 
 class Monkey:
     """Kills, stops, pauses and adds workers until the wanted number of kills is reached.
+
+    It also writes into the journal what must not count, adds a partition and restarts the broker.
 
     Parameters
     ----------
@@ -57,13 +64,16 @@ class Monkey:
         self._installation = installation
         self._draw = random.Random(seed)
         self._say = say
-        self._log = self._open_log()
+        self._log = Log(installation)
         self._running = [installation.worker(session_timeout=SESSION_SECONDS) for _ in range(workers)]
         self._actions = {
             "kill": self._kill,
             "stop": self._stop,
             "pause": self._pause,
             "join": self._join,
+            "zombie": self._write_again,
+            "ahead": self._write_ahead,
+            "grow": self._add_partition,
             "broker": self._restart_broker,
         }
         for each in self._running:
@@ -98,14 +108,19 @@ class Monkey:
 
     def settle(self, seconds: float) -> None:
         """Wait until all is learned, saved, answered and committed."""
-        topics = self._installation.topics
         deadline = time.monotonic() + seconds
-        while not self._is_settled(topics.ratings, topics.requests):
+        while not self._is_settled():
             self._look_for_deaths()
             if time.monotonic() > deadline:
-                self.violations.append(f"not settled after {seconds:g} s: {self._offsets(True)}")
+                told = [(each.journal, each.sources) for each in self._running]
+                self.violations.append(f"not settled after {seconds:g} s: {told}")
                 return
             time.sleep(LOOK_SECONDS)
+
+    @property
+    def workers(self) -> list[Worker]:
+        """Those that run."""
+        return list(self._running)
 
     def logs(self) -> list[Path]:
         """The logs of all workers."""
@@ -115,21 +130,18 @@ class Monkey:
         """Where the partitions of the ratings end."""
         return self._log.ends(self._installation.topics.ratings)
 
-    def _open_log(self) -> Log:
-        return Log(self._broker.address, self._installation.group, self._installation.partitions)
-
     def _plan(self, kills: int) -> list[str]:
         plan = ["kill"] * kills
         for kind, share in OTHERS.items():
             plan += [kind] * max(1, round(kills * share))
         self._draw.shuffle(plan)
-        return [*plan[: len(plan) // 2], "broker", *plan[len(plan) // 2 :]]
+        return [*plan[: len(plan) // 2], "broker", "grow", *plan[len(plan) // 2 :]]
 
-    def _is_settled(self, ratings: str, requests: str) -> bool:
-        ends = self._log.ends(ratings)
-        return self._offsets(saved=True) == self._offsets() == ends == self._log.committed(
-            ratings
-        ) and self._log.ends(requests) == self._log.committed(requests)
+    def _is_settled(self) -> bool:
+        topics = self._installation.topics
+        ends, journal = self._ends(), self._log.ends(topics.journal)
+        followed = all(each.is_settled(journal) and each.sources == ends for each in self._running)
+        return followed and not any(self._log.lag(each) for each in (topics.ratings, topics.requests))
 
     def _kill(self) -> None:
         victims = self._draw.sample(self._running, k=2 if self._draw.random() < TWO else 1)
@@ -170,7 +182,7 @@ class Monkey:
         victim.send_signal(signal.SIGCONT)
         self._running.append(victim)
         # Until it hears that it is out of its group it answers beside those who have its partitions now.
-        self._wait_until(self._is_shared_out, "the partitions are not shared out")
+        self._wait_until(self._is_shared_out, "the requests are not shared out")
         self._wait_until_learning(self._ends())
 
     def _join(self) -> None:
@@ -187,6 +199,32 @@ class Monkey:
         self._running.remove(more)
         self._stop_worker(more)
 
+    def _write_again(self) -> None:
+        """As a worker does that was thought dead: what it writes is there already, and does not count."""
+        blocks = consume_all(self._broker.address, self._installation.topics.journal)[-STALE_BLOCKS:]
+        produce(self._broker.address, self._installation.topics.journal, [each.value for each in blocks])
+        self._wait_until_learning(self._ends())
+
+    def _write_ahead(self) -> None:
+        """A block before which one was lost: it must not count, nor keep its source from being learned."""
+        blocks = consume_all(self._broker.address, self._installation.topics.journal)
+        head = head_of(self._draw.choice(blocks).value)
+        (topic_id, partition), begin = head.source, head.end + 1_000_000
+        ahead = HEADER.pack(MAGIC, OFFSETS, 0, partition, 0, begin, begin + 1, 0, 0, topic_id, head.decoder)
+        produce(self._broker.address, self._installation.topics.journal, [ahead])
+        self._wait_until_learning(self._ends())
+
+    def _add_partition(self) -> None:
+        """The ratings get one partition more."""
+        topic = self._installation.topics.ratings
+        with open_admin(self._broker.address) as admin:
+            admin.create_partitions({topic: len(self._ends()) + 1})
+        # Records without a key go there once the producer has seen it.
+        self._wait_until(
+            lambda: min(self._ends().values()) > 0, "nothing is written to a partition that was added"
+        )
+        self._wait_until_learning(self._ends())
+
     def _restart_broker(self) -> None:
         event = self.events.begin("broker", self._all_ready())
         # A consumer that knocks at a dead broker leaves sockets open.
@@ -195,7 +233,7 @@ class Monkey:
         time.sleep(self._draw.uniform(2.0, 8.0))
         self._broker.restart()
         event.mended = time.time()
-        self._log = self._open_log()
+        self._log = Log(self._installation)
         self._wait_until_learning(self._ends())
 
     def _stop_worker(self, worker: Worker) -> None:
@@ -243,9 +281,9 @@ class Monkey:
         return all(each.page("readyz")[0] == 200 for each in self._running)
 
     def _is_shared_out(self) -> bool:
-        """Whether all workers are ready, and each partition is held by one."""
-        held = sorted(partition for each in self._running for partition in each.shards)
-        return held == list(range(self._installation.partitions)) and self._all_ready()
+        """Whether all workers are ready and in the group that answers requests."""
+        members = self._installation.members(self._installation.topics.requests)
+        return len(members) == len(self._running) and self._all_ready()
 
     def _wait_until_all_ready(self) -> None:
         self._wait_until(self._all_ready, "not all workers are ready")
@@ -259,13 +297,13 @@ class Monkey:
             time.sleep(LOOK_SECONDS)
             self._look_for_deaths()
 
-    def _offsets(self, saved: bool = False) -> dict[int, int]:
-        """How far each partition is learned, or saved, as those workers say that are ready."""
+    def _offsets(self) -> dict[int, int]:
+        """How far each partition is learned by the least of the workers that are ready."""
         found: dict[int, int] = {}
         for each in self._running:
             if each.page("readyz")[0] == 200:
-                for partition, shard in each.shards.items():
-                    found[partition] = shard["saved" if saved else "offset"]
+                for partition, offset in each.sources.items():
+                    found[partition] = min(offset, found.get(partition, offset))
         return found
 
     def _look_for_deaths(self) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from kafka import KafkaConsumer, TopicPartition
 
 from recommender.kafka.network import Network
+from tests.support.workers import Installation
 
 
 @dataclass
@@ -91,26 +92,43 @@ class Events:
 
 
 class Log:
-    """Where the partitions of a topic end, and what a group has committed for them."""
+    """Where the partitions of a topic end, and what the group that reads it has committed for them."""
 
-    def __init__(self, kafka: str, group: str, partitions: int) -> None:
-        self._consumer = KafkaConsumer(
-            kafka_client=Network, bootstrap_servers=kafka, group_id=group, enable_auto_commit=False
-        )
-        self._partitions = partitions
+    def __init__(self, installation: Installation) -> None:
+        self._installation = installation
+        self._consumers: dict[str, KafkaConsumer] = {}
 
     def ends(self, topic: str) -> dict[int, int]:
         """The next offset of each partition."""
-        ends = self._consumer.end_offsets(self._of(topic))
+        ends = self._of(topic).end_offsets(self._partitions(topic))
         return {each.partition: offset for each, offset in ends.items()}
 
     def committed(self, topic: str) -> dict[int, int]:
         """The committed offset of each partition."""
-        return {each.partition: self._consumer.committed(each) or 0 for each in self._of(topic)}
+        consumer = self._of(topic)
+        return {each.partition: consumer.committed(each) or 0 for each in self._partitions(topic)}
+
+    def lag(self, topic: str) -> int:
+        """How many offsets lie behind what is committed."""
+        return sum(self.ends(topic).values()) - sum(self.committed(topic).values())
 
     def close(self) -> None:
         """Let go."""
-        self._consumer.close()
+        for each in self._consumers.values():
+            each.close()
 
-    def _of(self, topic: str) -> list[TopicPartition]:
-        return [TopicPartition(topic, partition) for partition in range(self._partitions)]
+    def _of(self, topic: str) -> KafkaConsumer:
+        group = self._installation.group_of(topic)
+        if group not in self._consumers:
+            self._consumers[group] = KafkaConsumer(
+                kafka_client=Network,
+                bootstrap_servers=self._installation.kafka,
+                group_id=group,
+                enable_auto_commit=False,
+            )
+        return self._consumers[group]
+
+    def _partitions(self, topic: str) -> list[TopicPartition]:
+        self._of(topic).topics()  # so that it asks: partitions may have been added
+        partitions = self._of(topic).partitions_for_topic(topic) or ()
+        return [TopicPartition(topic, partition) for partition in sorted(partitions)]

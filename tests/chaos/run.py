@@ -11,6 +11,7 @@ from tests.chaos import verdict
 from tests.chaos.monkey import Monkey
 from tests.chaos.traffic import Traffic
 from tests.support.brokers import TEST_PROPERTIES
+from tests.support.worker_logs import Oracle
 from tests.support.workers import installed
 
 PARTITIONS = 6
@@ -52,8 +53,8 @@ def run(
         monkey.run(kills)
         sent = traffic.stop()
         monkey.settle(SETTLE_SECONDS)
+        learned, learned_summary = verdict.ratings(Oracle(installation), sent, *monkey.workers)
         monkey.stop()
-        learned, learned_summary = verdict.ratings(installation, sent)
         answered, answered_summary = verdict.requests(installation, sent, monkey.events)
     for kind in ("kill", "stop", "pause", "join", "broker"):
         say(monkey.events.summary(kind))

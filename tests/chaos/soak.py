@@ -15,6 +15,7 @@ from tests.chaos.recovery import Events, Log
 from tests.chaos.traffic import Traffic
 from tests.support.brokers import TEST_PROPERTIES
 from tests.support.kafka import wait_until
+from tests.support.worker_logs import Oracle
 from tests.support.workers import Worker, installed
 
 RATINGS, REQUESTS = 5000.0, 50.0
@@ -52,7 +53,7 @@ def soak(directory: Path, minutes: float, seed: int, say: Callable[[str], None])
         installed(broker.address, directory, "soak", PARTITIONS) as installation,
     ):
         worker = installation.worker(checkpoint_interval=5).start().ready()
-        log = Log(broker.address, installation.group, PARTITIONS)
+        log = Log(installation)
         traffic = Traffic(
             broker.address, installation.topics, PARTITIONS, seed, RATINGS, REQUESTS, LOOSE_ITEMS
         )
@@ -64,11 +65,10 @@ def soak(directory: Path, minutes: float, seed: int, say: Callable[[str], None])
             samples.append(Sample(_resident(worker), _open_files(worker)))
             say(_told(worker, log, installation.topics.ratings, samples[-1]))
         sent = traffic.stop()
-        # The worker itself adds to the log, for it forwards ratings.
         wait_until(lambda: _is_settled(worker, log, installation.topics), SETTLE_SECONDS, worker.log)
         log.close()
+        learned, learned_summary = verdict.ratings(Oracle(installation), sent, worker)
         worker.stop()
-        learned, learned_summary = verdict.ratings(installation, sent)
         answered, answered_summary = verdict.requests(installation, sent, Events())
     say(learned_summary)
     say(answered_summary)
@@ -103,13 +103,13 @@ def growth(samples: list[Sample]) -> list[str]:
 
 
 def _is_settled(worker: Worker, log: Log, topics: Topics) -> bool:
-    saved = {partition: shard["saved"] for partition, shard in worker.shards.items()}
-    return saved == log.ends(topics.ratings) and log.committed(topics.requests) == log.ends(topics.requests)
+    learned = worker.sources == log.ends(topics.ratings) and worker.is_settled(log.ends(topics.journal))
+    return learned and not log.lag(topics.requests)
 
 
 def _told(worker: Worker, log: Log, topic: str, sample: Sample) -> str:
-    shards, ends = worker.shards, log.ends(topic)
-    lag = sum(end - shards[partition]["offset"] for partition, end in ends.items())
+    sources, ends = worker.sources, log.ends(topic)
+    lag = sum(end - sources.get(partition, 0) for partition, end in ends.items())
     replies = worker.metric("recommender_reply_seconds_count")
     slow = replies - worker.metric("recommender_reply_seconds_bucket", le="0.05")
     return (

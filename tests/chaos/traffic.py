@@ -28,6 +28,8 @@ PRODUCER = {
     "delivery.timeout.ms": 600_000,
     "reconnect.backoff.max.ms": 500,
     "linger.ms": 5,
+    # So that partitions that were added are found.
+    "topic.metadata.refresh.interval.ms": 2000,
     "log_level": 0,
 }
 USERS = 300
@@ -63,9 +65,9 @@ class Sent:
 class Traffic:
     """Two threads that send ratings and requests until they are stopped.
 
-    Users are of two kinds. The ratings of ``u...`` are keyed, so they stay in order: they are changed and
-    withdrawn too. Those of ``loose...`` have no key, or another, so their order may change on the way: a user
-    and an item of theirs always have the same rating.
+    Users are of two kinds. The ratings of ``u...`` are on one partition each, so they stay in order: they are
+    changed and withdrawn too. Those of ``loose...`` have no key, or another, so their order may change on the
+    way: a user and an item of theirs always have the same rating. Partitions may be added meanwhile.
 
     Parameters
     ----------
@@ -96,7 +98,8 @@ class Traffic:
         self._partitions = partitions
         self._loose_items = loose_items
         self._stopping = threading.Event()
-        self._offsets = [0] * partitions
+        #: Where each user's newest rating is.
+        self._written: dict[str, tuple[int, int]] = {}
         self._numbers = itertools.count()
         self._threads = [
             threading.Thread(
@@ -155,9 +158,12 @@ class Traffic:
             if error is not None:
                 self.sent.refused.append(f"rating of {user}: {error}")
                 return
-            self._offsets[message.partition()] = message.offset()
+            self._written[user] = message.partition(), message.offset()
 
-        producer.produce(self._topics.ratings, json.dumps(body).encode(), key, on_delivery=arrived)
+        where = (
+            {} if key is None or key != user.encode() else {"partition": partition_of(user, self._partitions)}
+        )
+        producer.produce(self._topics.ratings, json.dumps(body).encode(), key, on_delivery=arrived, **where)
 
     def _send_bad(self, producer: Producer, draw: random.Random) -> None:
         def arrived(error: Any, message: Any) -> None:
@@ -172,9 +178,12 @@ class Traffic:
     def _request(self, producer: Producer, draw: random.Random) -> None:
         user = f"u{draw.randrange(USERS + 10)}"
         body: dict[str, Any] = {"user": user, "n": draw.choice([0, 1, 5, 10, 10, 10])}
-        if draw.random() < 0.2:
-            body["after"] = self._offsets[partition_of(user, self._partitions)]
-        key = user if draw.random() < 0.8 else f"u{draw.randrange(USERS)}"
+        written = self._written.get(user)
+        if written is not None and draw.random() < 0.2:
+            body["after"] = {"partition": written[0], "offset": written[1]}
+        elif draw.random() < 0.1:
+            body["after"] = {"journal": 0}
+        key = draw.choice([user, f"u{draw.randrange(USERS)}", None])
         correlation = b"%d" % next(self._numbers)
 
         def arrived(error: Any, message: Any) -> None:
@@ -184,4 +193,4 @@ class Traffic:
         self.sent.requests[correlation] = time.time()
         headers = [(CORRELATION, correlation)]
         value = json.dumps(body).encode()
-        producer.produce(self._topics.requests, value, key.encode(), headers=headers, on_delivery=arrived)
+        producer.produce(self._topics.requests, value, key, headers=headers, on_delivery=arrived)

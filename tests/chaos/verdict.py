@@ -8,15 +8,15 @@ from recommender.shard.shard import Shard
 from tests.chaos.recovery import Events
 from tests.chaos.traffic import Sent
 from tests.support.kafka import consume_all
-from tests.support.worker_logs import Oracle, newest_checkpoint
-from tests.support.workers import Installation
+from tests.support.worker_logs import Oracle
+from tests.support.workers import Installation, Worker
 
 #: A reply's offset is committed each second: what was answered so long before a death may be answered again.
 COMMIT_SECONDS = 3.0
 
 
-def ratings(installation: Installation, sent: Sent) -> tuple[list[str], str]:
-    """Compare checkpoints with a single pass over the log, and that with what was sent.
+def ratings(oracle: Oracle, sent: Sent, *workers: Worker) -> tuple[list[str], str]:
+    """Compare workers with a single pass over the journal, that with the topic, and that with what was sent.
 
     Returns
     -------
@@ -24,28 +24,21 @@ def ratings(installation: Installation, sent: Sent) -> tuple[list[str], str]:
     summary : str
     """
     violations = [f"Kafka did not take a {each}" for each in sent.refused]
-    equal = 0
-    shards = Oracle(installation).look()
-    for partition, shard in shards.items():
-        saved = newest_checkpoint(installation.checkpoints, installation.topics, partition)
-        found, expected = (saved.offset, saved.header["digest"]), (shard.offset, shard.digest())
-        equal += found == expected
-        if found != expected:
-            violations.append(f"partition {partition}: checkpoint {found}, a single pass {expected}")
-    events = sum(shard.events for shard in shards.values())
-    if events != sent.ratings:
-        violations.append(f"{sent.ratings} ratings were sent, {events} count")
-    found_ratings = {key: rating for shard in shards.values() for key, rating in standing(shard).items()}
-    expected_ratings = {key: rating for key, rating in sent.standing.items() if rating is not None}
-    if found_ratings != expected_ratings:
-        wrong = sorted(found_ratings.items() ^ expected_ratings.items())
+    try:
+        oracle.assert_agrees(*workers)
+    except AssertionError as error:
+        violations.append(f"workers, journal and topic disagree: {str(error)[:5000]}")
+    shard, counts = oracle.replica.shard, oracle.replica.rule.counts
+    if counts.rows != sent.ratings:
+        violations.append(f"{sent.ratings} ratings were sent, {counts.rows} count")
+    found, expected = standing(shard), {key: each for key, each in sent.standing.items() if each is not None}
+    if found != expected:
+        wrong = sorted(found.items() ^ expected.items())
         violations.append(f"{len(wrong)} ratings differ from what was sent, such as {wrong[:5]}")
-    violations += dead_letters(installation, sent)
-    forwarded = sum(shard.offset for shard in shards.values()) - events - len(sent.bad)
-    told = (
-        f"ratings: {sent.ratings} sent, {events} count; {equal} of {len(shards)} partitions have the digest "
-    )
-    told += f"of a single pass over the log; {len(sent.bad)} bad records, {forwarded} forwarded"
+    violations += dead_letters(oracle.installation, sent)
+    told = f"ratings: {sent.ratings} sent, {counts.rows} count; {len(sent.bad)} bad records; blocks of the "
+    told += f"journal: {counts.applied} applied, {counts.cut} of them in part, {counts.duplicate} duplicate, "
+    told += f"{counts.ahead} ahead; {len(workers)} workers compared with a single pass"
     return violations, told
 
 

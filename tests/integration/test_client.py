@@ -7,7 +7,10 @@ import random
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta, timezone
+from typing import Any
 
+import numpy as np
 import pytest
 
 from recommender.client.client import (
@@ -207,6 +210,61 @@ def test_ratings_are_written_and_their_offsets_returned(kafka: str, make_topics:
     assert [records[each].key for each in written] == [b"42", b"42", b"42", b"7"]
     assert [each.offset for each in written[:3]] == [0, 1, 2]
     assert len(records) == 4
+
+
+def test_numpys_numbers_and_times_with_a_zone_are_sent_as_what_they_mean(
+    kafka: str, make_topics: MakeTopics
+) -> None:
+    topics = make_topics()
+    user: Any = np.int64(42)
+    when = datetime(1997, 12, 4, 17, 55, 49, tzinfo=timezone(timedelta(hours=2)))
+    with responding(kafka, topics, answer) as responder, Client(kafka, topics.prefix) as client:
+        client.rate(user, user, float(np.float32(4.5)), when)
+        client.recommend(
+            user, n=int(np.int64(3)), items=(each for each in list[Any](np.arange(2))), timeout=20
+        )
+        assert responder.asked[0].value == {"user": "42", "n": 3, "items": ["0", "1"]}
+        assert responder.asked[0].key == b"42"
+    (record,) = consume_all(kafka, topics.ratings)
+    assert record.key == b"42"
+    assert json.loads(record.value) == {"user": "42", "item": "42", "rating": 4.5, "timestamp": 881250949}
+
+
+def test_what_the_worker_would_not_take_is_refused_and_not_written(
+    kafka: str, make_topics: MakeTopics
+) -> None:
+    topics = make_topics()
+    with Client(kafka, topics.prefix) as client:
+        rate: Any = client.rate
+        ask: Any = client.recommend
+        wrong: list[tuple[type[Exception], str, Callable[[], object]]] = [
+            (TypeError, "^user must be a str or an int, got None", lambda: rate(None, "x", 4)),
+            (TypeError, "^user must be a str or an int, got b'42'", lambda: rate(b"42", "x", 4)),
+            (TypeError, "^user must be a str or an int, got 42.0", lambda: rate(42.0, "x", 4)),
+            (ValueError, "^user is empty", lambda: rate("", "x", 4)),
+            (TypeError, "^item must be a str or an int, got None", lambda: rate("u", None, 4)),
+            (ValueError, "^rating must be between -1 and 5, got 7", lambda: rate("u", "x", 7)),
+            (ValueError, "which looks like milliseconds", lambda: rate("u", "x", 4, 881250949000)),
+            (ValueError, "^timestamp must have a time zone", lambda: rate("u", "x", 4, datetime(2024, 5, 1))),
+            (TypeError, "^timeout must be", lambda: rate("u", "x", 4, timeout="5")),
+            (ValueError, "expected either user or similar_to, got neither", lambda: ask(None)),
+            (TypeError, "^items must be a list of ids, got '50'", lambda: ask("u", items="50")),
+            (TypeError, "^exclude must be a list of ids", lambda: ask("u", exclude=50)),
+            (TypeError, "^n must be an integer", lambda: ask("u", 10.0)),
+            (TypeError, "^user must be a str or an int", lambda: client.request(user_of_no_kind, b"{}")),
+            (TypeError, "^value must be bytes", lambda: client.request("u", text_for_bytes)),
+        ]
+        user_of_no_kind: Any = 1.5
+        text_for_bytes: Any = "{}"
+        for error, told, call in wrong:
+            with pytest.raises(error, match=told):
+                call()
+        with Client(kafka, topics.prefix, rating_scale=(1, 10)) as other:
+            other.rate("u", "x", 9)
+            with pytest.raises(ValueError, match="between 1 and 10, got 0"):
+                other.rate("u", "x", 0)
+    assert [json.loads(each.value)["rating"] for each in consume_all(kafka, topics.ratings)] == [9]
+    assert consume_all(kafka, topics.requests) == []
 
 
 @pytest.mark.parametrize("timeout", [0, -1, float("nan"), float("inf")])

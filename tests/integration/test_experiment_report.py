@@ -7,38 +7,55 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
+from kafka import TopicPartition
 
-from recommender.ingest.forwarded import SOURCE
+from recommender.journal.block import Packer, Source
+from recommender.journal.fingerprint import fingerprint
 from recommender.kafka.admin import open_admin
 from recommender.kafka.local.ports import free_port
-from recommender.kafka.topics import Topics
-from recommender.messages.partitioning import partition_of
+from recommender.kafka.topics import Topics, ensure, identify
 from recommender.messages.recommendations_log import LoggedPlace, LoggedRecommendation
 from recommender.shard.arms import Experiment
-from tests.support.kafka import Record, delete_topics, produce
+from tests.support.kafka import Record, create_topics, delete_topics, produce, wait_until
+from tests.unit.journal.blocks import TOPIC, Row, columns
 
 ROOT = Path(__file__).parents[2]
 START = 1_700_000_000
 DAY = 86_400
-MakeTopics = Callable[..., Topics]
+Rated = tuple[str, str, float | None, float]
+Rate = Callable[[Sequence[Rated]], None]
 Report = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def topics(kafka: str, make_topics: MakeTopics) -> Topics:
-    """Topics of two partitions."""
-    made = make_topics(partitions=2)
-    with open_admin(kafka) as admin:
-        if made.recommendations not in admin.list_topics():
-            size = {"num_partitions": 2, "replication_factor": 1}
-            admin.create_topics({made.recommendations: size})
-            admin.wait_for_topics([made.recommendations])
+def topics(kafka: str, topic_prefix: str) -> Topics:
+    """A journal of two partitions, and a recommendations log of three."""
+    made = Topics(topic_prefix)
+    create_topics(kafka, made.recommendations, partitions=3)
+    ensure(kafka, made, 2, journal_partitions=2)
     return made
+
+
+@pytest.fixture
+def rate(kafka: str, topics: Topics) -> Rate:
+    """Write ratings into the journal as workers do, some blocks twice."""
+    offset = 0
+    packer = Packer(Source(TOPIC, 0), fingerprint(0.5, 5.0, skips=False), 2)
+
+    def write(ratings: Sequence[Rated]) -> None:
+        nonlocal offset
+        rows, offsets = columns([Row(place, *each) for place, each in enumerate(ratings, offset)])
+        blocks: list[Record] = []
+        for _, values in packer.pack_range(offset, offset + len(ratings), rows, offsets):
+            blocks += [Record(value, partition=partition) for partition, value in enumerate(values)]
+        offset += len(ratings)
+        produce(kafka, topics.journal, blocks + blocks[-2:])
+
+    return write
 
 
 @pytest.fixture
@@ -64,11 +81,6 @@ def run(kafka: str, topic_prefix: str) -> Report:
     return run
 
 
-def rating(user: str, item: str, value: float | None, time: float, **more: Any) -> Record:
-    body = {"user": user, "item": item, "rating": value, "timestamp": time}
-    return Record(json.dumps(body).encode(), user.encode(), **more)
-
-
 def shown(
     user: str,
     request: str,
@@ -84,16 +96,17 @@ def shown(
         for position, (item, source) in enumerate(zip(items, sources, strict=False))
     ]
     logged = LoggedRecommendation(user, request, name, arm, f"{arm}-model", time, places, forced)
-    return Record(logged.encode(), user.encode())
+    return Record(logged.encode())
 
 
-def simulated(days: range, seed: int = 1) -> tuple[list[Record], list[Record], dict[str, list[int]]]:
+def simulated(days: range, seed: int = 1) -> tuple[list[Record], list[Rated], dict[str, list[int]]]:
     """Recommendations, ratings, and by arm how many were rated and how many of those positively.
 
     Each user sees a list a day and rates its items within two hours; arm b pleases more often.
     """
     draw, arms = random.Random(f"{seed} {days}"), Experiment.parse("a:1,b:1")
-    lists, ratings = [], []
+    lists: list[Record] = []
+    ratings: list[Rated] = []
     expected = {"a": [0, 0], "b": [0, 0]}
     for day in days:
         for user in (f"u{number}" for number in range(60)):
@@ -102,17 +115,17 @@ def simulated(days: range, seed: int = 1) -> tuple[list[Record], list[Record], d
             lists.append(shown(user, f"{user}-{day}", arm, time, items))
             for item in items:
                 liked = draw.random() < (0.8 if arm == "b" else 0.4)
-                ratings.append(rating(user, item, 5 if liked else 2, time + draw.randrange(1, 7200)))
+                ratings.append((user, item, 5.0 if liked else 2.0, time + draw.randrange(1, 7200)))
                 expected[arm][0] += 1
                 expected[arm][1] += liked
     return lists, ratings, expected
 
 
-def test_the_report(kafka: str, topics: Topics, run: Report, tmp_path: Path) -> None:
+def test_the_report(kafka: str, topics: Topics, rate: Rate, run: Report, tmp_path: Path) -> None:
     lists, ratings, expected = simulated(range(5))
     # Who names an arm was not given it.
     named = [shown("u0", "named", "b", START, ["x", "y"], forced=True)]
-    produce(kafka, topics.ratings, [rating("u0", "x", 5, START + 60), *ratings])
+    rate([("u0", "x", 5.0, START + 60), *ratings])
     produce(kafka, topics.recommendations, named + lists + lists[-20:])
     plot = tmp_path / "rates.svg"
     code, out, err = run("--json", "-", "--plot", plot, "--state", tmp_path / "state.npz")
@@ -145,7 +158,7 @@ def test_the_report(kafka: str, topics: Topics, run: Report, tmp_path: Path) -> 
 
 
 def test_a_daily_report_reads_only_what_is_new(
-    kafka: str, topics: Topics, run: Report, tmp_path: Path
+    kafka: str, topics: Topics, rate: Rate, run: Report, tmp_path: Path
 ) -> None:
     state, told = tmp_path / "state.npz", tmp_path / "report.json"
     for days in (range(4), range(4, 40, 12), range(40, 43)):
@@ -153,7 +166,7 @@ def test_a_daily_report_reads_only_what_is_new(
         # One log is written before the other, and read before the other is.
         produce(kafka, topics.recommendations, lists)
         assert run("--json", told, "--state", state)[0] == 0
-        produce(kafka, topics.ratings, ratings)
+        rate(ratings)
         code, out, err = run("--json", told, "--state", state)
         assert (code, err) == (0, "")
         assert "Experiment default" in out
@@ -167,11 +180,11 @@ def test_a_daily_report_reads_only_what_is_new(
     assert sum(each["attributed"] for each in anew["arms"]) == 60 * 3 * (4 + 3 + 3)
 
 
-def test_arms_base_and_experiment_can_be_chosen(kafka: str, topics: Topics, run: Report) -> None:
+def test_arms_base_and_experiment_can_be_chosen(kafka: str, topics: Topics, rate: Rate, run: Report) -> None:
     lists, ratings, _ = simulated(range(1))
     other = [shown("u1", "r", "c", START + 1e6, ["x"], "other")]
     produce(kafka, topics.recommendations, lists + other)
-    produce(kafka, topics.ratings, ratings)
+    rate(ratings)
 
     def arms(*arguments: str, **environment: str) -> list[str]:
         code, out, _ = run("--json", "-", *arguments, **environment)
@@ -202,30 +215,39 @@ def test_arms_base_and_experiment_can_be_chosen(kafka: str, topics: Topics, run:
     assert "several experiments: choose one of 'default', 'other' with --experiment" in err
 
 
-def test_forwarded_ratings_and_bad_records(kafka: str, topics: Topics, run: Report) -> None:
-    user = next(f"u{number}" for number in range(9) if partition_of(f"u{number}", 2) == 1)
-    lists = [shown(user, "r", "a", START, ["x", "y"]), shown(user, "s", "b", START + 1, ["z"])]
-    produce(kafka, topics.recommendations, [*lists, b"nonsense", Record(None, user.encode())])
-    ((_, offset),) = produce(kafka, topics.ratings, [rating(user, "x", 5, START + 2, partition=0)])
-    header = [(SOURCE, f"0:{offset}".encode())]
-    copies = [rating(user, "x", 5, START + 2, partition=1, headers=header) for _ in range(2)]
-    bad = [Record(b'{"user": "u"}', partition=1), rating(user, "y", None, START + 3, partition=1)]
-    produce(kafka, topics.ratings, [*copies, *bad, rating(user, "z", 1, START + 4, partition=1)])
+def test_bad_records_and_late_ratings(kafka: str, topics: Topics, rate: Rate, run: Report) -> None:
+    lists = [shown("u", "r", "a", START, ["x", "y"]), shown("u", "s", "b", START + 1, ["z"])]
+    produce(kafka, topics.recommendations, [*lists, b"nonsense", Record(None, b"u")])
+    rate([("u", "x", 5.0, START + 2), ("u", "y", None, START + 3), ("u", "z", 1.0, START + 2 * DAY)])
+    rate([("u", "y", 5.0, START + 3)])
     code, out, err = run("--json", "-")
     assert code == 0
     counts = {each["name"]: (each["attributed"], each["positive"]) for each in json.loads(out)["arms"]}
     assert counts == {"a": (1, 1), "b": (1, 0)}
-    assert (
-        f"2 records of {topics.recommendations} could not be used; the first: {topics.recommendations}["
-        in err
-    )
-    assert f"1 record of {topics.ratings} could not be used; the first: {topics.ratings}[1] offset 2: " in err
+    name = topics.recommendations
+    assert f"2 records of {name} could not be used; the first: {name}[" in err
+    assert f"1 rating of {topics.journal} left out: further behind the newest before them" in err
 
 
-def test_a_state_that_does_not_fit(kafka: str, topics: Topics, run: Report, tmp_path: Path) -> None:
+def test_what_is_no_block_is_an_error(kafka: str, topics: Topics, rate: Rate, run: Report) -> None:
     lists, ratings, _ = simulated(range(1))
     produce(kafka, topics.recommendations, lists)
-    produce(kafka, topics.ratings, ratings)
+    rate(ratings)
+    code, _, err = run(RECOMMENDER_RATING_MAX="10")
+    assert code == 2
+    assert "they are of another scale or format" in err
+    ((_, offset),) = produce(kafka, topics.journal, [Record(b"nonsense", partition=1)])
+    code, out, err = run()
+    assert (code, out) == (2, "")
+    assert f"Error: {topics.journal}[1] offset {offset}: the record has 8 bytes" in err
+
+
+def test_a_state_that_does_not_fit(
+    kafka: str, topics: Topics, rate: Rate, run: Report, tmp_path: Path
+) -> None:
+    lists, ratings, _ = simulated(range(1))
+    produce(kafka, topics.recommendations, lists)
+    rate(ratings)
     state = tmp_path / "state.npz"
     assert run("--state", state)[0] == 0
     whole = state.read_bytes()
@@ -245,17 +267,50 @@ def test_a_state_that_does_not_fit(kafka: str, topics: Topics, run: Report, tmp_
         assert err.count("\n") == 1
         assert state.read_bytes() == broken
     state.write_bytes(whole)
-    with open_admin(kafka) as admin:
-        admin.delete_records({_partition(topics.ratings, 0): -1, _partition(topics.ratings, 1): -1})
-    produce(kafka, topics.ratings, [rating(f"u{number}", "x", 5, START) for number in range(9)])
+    delete_topics(kafka, topics.journal)
+    create_topics(kafka, topics.journal, partitions=2)
     code, _, err = run("--state", state)
-    assert (code, err) == (0, "")
+    assert code == 2
+    assert "does not fit: topics was [" in err
 
 
-def _partition(topic: str, number: int) -> Any:
-    from kafka import TopicPartition
+def test_a_journal_that_has_lost_its_beginning(
+    kafka: str, topics: Topics, rate: Rate, run: Report, tmp_path: Path
+) -> None:
+    """What is left counts, and so does what comes then."""
+    lists, ratings, expected = simulated(range(1))
+    produce(kafka, topics.recommendations, lists)
+    rate([("before", "x", 5.0, START)])
+    with open_admin(kafka) as admin:
+        admin.delete_records({TopicPartition(topics.journal, partition): -1 for partition in range(2)})
+    for state in (tmp_path / "state.npz", tmp_path / "state.npz", tmp_path / "other.npz"):
+        some, ratings = ratings[:90], ratings[90:]
+        if some:
+            rate(some)
+        code, out, err = run("--state", state, "--json", "-")
+        assert (code, err) == (0, "")
+    counted = {each["name"]: [each["attributed"], each["positive"]] for each in json.loads(out)["arms"]}
+    assert counted == expected
 
-    return TopicPartition(topic, number)
+
+def test_the_log_may_get_partitions(
+    kafka: str, topics: Topics, rate: Rate, run: Report, tmp_path: Path
+) -> None:
+    state = tmp_path / "state.npz"
+    for days in (range(2), range(2, 4)):
+        if days.start:
+            with open_admin(kafka) as admin:
+                admin.create_partitions({topics.recommendations: 5})
+            wait_until(lambda: identify(kafka, topics.recommendations).partitions == 5)
+        lists, ratings, _ = simulated(days)
+        produce(kafka, topics.recommendations, lists)
+        rate(ratings)
+        code, out, err = run("--state", state, "--json", "-")
+        assert (code, err) == (0, "")
+    told = json.loads(out)
+    assert len(told["read"]["recommendations"]["offsets"]) == 5
+    assert sum(each["attributed"] for each in told["arms"]) == 60 * 3 * 4
+    assert json.loads(run("--json", "-")[1]) == told
 
 
 def test_records_that_expired_unread_are_told(
@@ -267,7 +322,7 @@ def test_records_that_expired_unread_are_told(
     written = produce(kafka, topics.recommendations, lists)
     last = max(offset for partition, offset in written if partition == 0)
     with open_admin(kafka) as admin:
-        admin.delete_records({_partition(topics.recommendations, 0): last})
+        admin.delete_records({TopicPartition(topics.recommendations, 0): last})
     code, _, err = run("--state", tmp_path / "state.npz")
     assert code == 0
     assert f"Note: {topics.recommendations}[0]: offsets " in err
@@ -279,7 +334,7 @@ def test_what_cannot_be_reported_is_one_sentence_and_exit_2(kafka: str, topics: 
     cases: list[tuple[list[object], dict[str, str], str]] = [
         ([], {}, f"Error: {topics.recommendations} has no records: nothing was recommended yet"),
         ([], {"broker": nowhere}, f"Error: No Kafka broker answers at {nowhere}"),
-        ([], {"RECOMMENDER_TOPIC_PREFIX": "none-"}, f"There is no topic none-ratings at {kafka}"),
+        ([], {"RECOMMENDER_TOPIC_PREFIX": "none-"}, f"There is no topic none-ratings-journal at {kafka}"),
         (["--plot", "x.gif"], {}, "expected a name that ends in .svg or .png"),
         (["--window", "0d"], {}, "'0d': expected a number above 0 and one of s, m, h, d, w, as in 7d"),
         (["--since", "yesterday"], {}, "'yesterday': expected a date as 2026-01-31"),

@@ -11,9 +11,8 @@ from click.testing import CliRunner, Result
 
 from recommender.checkpoints import store
 from recommender.cli.retrain import retrain
-from recommender.messages.partitioning import partition_of
 from recommender.retraining import handover
-from tests.integration.test_retrain import asked_meanwhile, everywhere
+from tests.integration.test_retrain import asked_meanwhile
 from tests.support.asking import Asker, asking
 from tests.support.kafka import produce, wait_until
 from tests.support.worker_logs import Oracle, generated, newest_checkpoint
@@ -22,7 +21,6 @@ from tests.support.workers import PATIENCE, Installation, Worker, installed
 PARTITIONS = 2
 SETTINGS = {"model": "popular", "test_every": "3"}
 OTHER = "item-knn"
-USERS = {partition_of(f"u{number}", PARTITIONS): f"u{number}" for number in range(20)}
 
 
 class Running(NamedTuple):
@@ -54,11 +52,11 @@ class Running(NamedTuple):
         produce(self.installation.kafka, self.installation.topics.ratings, records)
 
     def assert_learned(self, *workers: Worker, **given: str) -> None:
-        """Compare the workers' digests with those of one pass over the log."""
+        """Compare the workers' digests with that of one pass over the journal."""
         Oracle(self.installation, **{**SETTINGS, **given}).assert_agrees(*workers or (self.worker,))
 
     def taken_over(self, times: int, *workers: Worker) -> None:
-        """Wait until partitions were taken over so often altogether."""
+        """Wait until it was taken over so often, by all of these workers together."""
 
         def count() -> int:
             return sum(each.log.count("takes over hand-over") for each in workers or (self.worker,))
@@ -67,8 +65,8 @@ class Running(NamedTuple):
         assert count() == times, self.worker.log
 
     def models(self, asker: Asker) -> set[str]:
-        """Who answers in each partition."""
-        return {asker.ask({"user": user, "n": 3}).body["model"] for user in USERS.values()}
+        """Who answers in each partition of the requests."""
+        return {asker.ask({"user": "u1", "n": 3}, partition=each).body["model"] for each in range(PARTITIONS)}
 
 
 @pytest.fixture
@@ -94,7 +92,7 @@ def test_a_running_worker_changes_its_model_without_a_pause(running: Running) ->
             # What came since the new checkpoints, and what comes while they are taken over.
             for seed in range(4, 12):
                 running.rate(500, seed=seed)
-            running.taken_over(PARTITIONS)
+            running.taken_over(1)
         assert running.models(asker) == {OTHER}
         asker.assert_one_reply_each()
         assert all(each[0].body["ok"] for each in asker.replies().values())
@@ -109,38 +107,35 @@ def test_a_running_worker_changes_its_model_without_a_pause(running: Running) ->
     assert "is in force" in worker.log
     running.rate(300, seed=21)
     running.assert_learned(model=OTHER)
-    running.taken_over(PARTITIONS)
+    running.taken_over(1)
 
 
 def assert_never_older(asker: Asker) -> None:
-    """The answers of a partition know of ever more ratings."""
-    reached = dict.fromkeys(range(PARTITIONS), -1)
-    replies = asker.replies()
+    """The answers know of ever more ratings."""
+    reached, replies = -1, asker.replies()
     for identifier in asker.sent:
         as_of = replies[identifier][0].body["as_of"]
-        assert as_of["offset"] >= reached[as_of["partition"]]
-        reached[as_of["partition"]] = as_of["offset"]
+        assert as_of["journal"] >= reached
+        reached = as_of["journal"]
 
 
-def test_whoever_holds_a_partition_takes_it_over(running: Running) -> None:
-    """Handed over while nobody runs; then a second worker comes, and goes, and the first dies."""
+def test_each_worker_takes_it_over(running: Running) -> None:
+    """Handed over while nobody runs; then a second worker comes, and the first dies."""
     here, worker = running.installation, running.worker
     worker.stop()
     assert running.retrain("--tolerance", "0.1", model=OTHER).exit_code == 0
     running.rate(700, seed=5)
     worker.start().ready()
-    running.taken_over(PARTITIONS)
+    running.taken_over(1)
     other = here.worker(**SETTINGS).start().ready()
-    everywhere(worker, other)
     running.rate(700, seed=6)
     running.assert_learned(worker, other, model=OTHER)
     worker.kill()
-    everywhere(other)
     running.rate(700, seed=7)
     running.assert_learned(other, model=OTHER)
     # Back again, by the settings that all have.
     assert running.retrain("--tolerance", "1").exit_code == 0
-    running.taken_over(2 * PARTITIONS, worker, other)
+    running.taken_over(other.log.count("takes over hand-over") + 1, other)
     running.rate(700, seed=8)
     running.assert_learned(other)
 
@@ -154,7 +149,7 @@ def test_arms_are_handed_over_with_their_shares(running: Running) -> None:
     logging = here.worker(**SETTINGS, recommendations_log="on").start().ready()
     result = running.retrain("--arms", arms, "--tolerance", "1", recommendations_log="on")
     assert result.exit_code == 0, result.output
-    running.taken_over(PARTITIONS, logging)
+    running.taken_over(1, logging)
     assert logging.status()["arms"] == {"popular": 0.0, "item-knn": 1.0}
     with asking(here.kafka, here.topics) as asker:
         assert running.models(asker) == {"item-knn"}
@@ -169,7 +164,7 @@ def test_what_a_worker_cannot_change_while_it_runs_is_refused(running: Running) 
     assert refused.exit_code == 1
     assert "nothing was handed over" in refused.stderr
     here = running.installation
-    assert handover.read(here.checkpoints, here.topics.ratings) is None
+    assert handover.read(here.checkpoints, here.topics.journal) is None
     assert list((here.checkpoints / handover.FOLDER).rglob("*.npz")) == []
 
 
@@ -185,10 +180,10 @@ def test_a_checkpoint_that_the_log_does_not_give_is_replaced_only_when_asked(run
     worker.start().ready()
     refused = running.retrain()
     assert refused.exit_code == 1
-    assert "is not what the log and its settings give" in refused.stderr
+    assert "is not what the journal and its settings give" in refused.stderr
     repaired = running.retrain("--repair")
     assert repaired.exit_code == 0, repaired.output
-    running.taken_over(PARTITIONS)
+    running.taken_over(1)
     running.rate(300, seed=5)
     running.assert_learned()
 
@@ -203,7 +198,7 @@ def test_a_schedule_counts_ratings_and_stops_when_asked(running: Running) -> Non
 
     schedule.start("--every", "500", command=command)
     wait_until(lambda: handed_over() == 1, PATIENCE, schedule.log)
-    running.taken_over(PARTITIONS)
+    running.taken_over(1)
     running.rate(300, seed=5)
     running.assert_learned()
     assert handed_over() == 1, schedule.log
@@ -215,5 +210,5 @@ def test_a_schedule_counts_ratings_and_stops_when_asked(running: Running) -> Non
     wait_until(lambda: handed_over() == 2, PATIENCE, schedule.log)
     schedule.stop()
     assert "Traceback" not in schedule.log
-    running.taken_over(2 * PARTITIONS)
+    running.taken_over(2)
     running.assert_learned()

@@ -8,9 +8,9 @@ from typing import Any
 
 import faust
 
-from recommender.ingest.ingest import Outgoing
 from recommender.kafka.local.broker import LocalBroker
 from recommender.kafka.topics import Topics, ensure
+from recommender.messages.records import Outgoing
 from recommender.settings import Settings
 from recommender.worker.transport import faust_transport
 from recommender.worker.transport.faust_options import faust_options
@@ -22,11 +22,8 @@ OUTAGE_SECONDS = faust_options(Settings())["producer_request_timeout"] + 2.0
 
 
 def producer_of(address: str) -> Any:
-    async def positions(assigned: Any) -> Any:
-        return {}
-
     app = faust.App("outage", **faust_options(Settings(broker=address)))
-    faust_transport.set_transport(app, address, positions)
+    faust_transport.set_transport(app, address, "ratings")
     return app.transport.create_producer()
 
 

@@ -12,6 +12,7 @@ import pytest
 from kafka import KafkaProducer
 
 from recommender.client.replay import Progress, Result, replay
+from recommender.errors import SourceError
 from recommender.kafka.admin import BrokerUnreachableError, open_admin
 from recommender.kafka.local.ports import free_port
 from recommender.kafka.network import Network
@@ -138,14 +139,46 @@ def test_stopping_sends_no_more_and_waits_for_what_was_sent(kafka: str, make_top
 
 def test_a_rating_too_large_for_the_topic_fails_alone(kafka: str, unique: str) -> None:
     with open_admin(kafka) as admin:
-        size = {"num_partitions": 2, "replication_factor": 1, "configs": {"max.message.bytes": "1000"}}
+        size = {"num_partitions": 2, "replication_factor": 1, "configs": {"max.message.bytes": "500"}}
         admin.create_topics({unique: size})
         admin.wait_for_topics([unique])
-    large = Rating("x" * 1500, "1", 3.0, None)
+    large = Rating("x" * 250, "1", 3.0, None)
     result = replay([*RATINGS[:500], large, *RATINGS[500:], large], kafka, unique)
     assert result._replace(cause="") == Result(len(RATINGS), 2, len(RATINGS) + 2, "", True)
     assert "MessageSizeTooLargeError" in result.cause
     assert len(consume_all(kafka, unique)) == len(RATINGS)
+
+
+@pytest.mark.parametrize(
+    ("bad", "told"),
+    [
+        (Rating("", "1", 3.0, None), "user is empty"),
+        (Rating("x" * 257, "1", 3.0, None), "user has 257 bytes: expected at most 256"),
+        (Rating("1", "\ud800", 3.0, None), "item holds half a character"),
+        (Rating("1", "2", 7.0, None), "rating must be between -1 and 5, got 7"),
+        (Rating("1", "2", float("nan"), None), "rating must be a finite number"),
+        (Rating("1", "2", 3.0, 881250949000.0), "which looks like milliseconds"),
+        (Rating("1", "2", 3.0, float("inf")), "timestamp must be a finite number"),
+    ],
+    ids=lambda each: "",
+)
+def test_what_the_worker_would_refuse_is_not_sent(
+    kafka: str, make_topics: MakeTopics, bad: Rating, told: str
+) -> None:
+    topic = make_topics().ratings
+    with pytest.raises(SourceError, match=f"^Rating 6 would be refused: .*{told}"):
+        replay([*RATINGS[:5], bad, *RATINGS[5:]], kafka, topic)
+    assert len(consume_all(kafka, topic)) == 5
+
+
+def test_the_scale_is_the_workers(kafka: str, make_topics: MakeTopics) -> None:
+    topic = make_topics().ratings
+    ratings = [Rating("u", "i", 9.0, None), Rating("u", "j", 0.0, None)]
+    with pytest.raises(
+        SourceError, match="Rating 2 would be refused: rating must be between 1 and 10, got 0"
+    ):
+        replay(ratings, kafka, topic, scale=(1, 10))
+    assert len(consume_all(kafka, topic)) == 1
 
 
 def test_no_broker_and_no_topic_are_different_errors(kafka: str, unique: str) -> None:

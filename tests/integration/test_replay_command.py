@@ -18,6 +18,7 @@ from recommender.kafka.admin import open_admin
 from recommender.kafka.local.broker import LocalBroker
 from recommender.kafka.local.ports import free_port
 from recommender.kafka.topics import Topics, ensure
+from recommender.messages.ratings import RatingDecoder
 from tests.support.kafka import consume_all, wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -37,8 +38,9 @@ def source(tmp_path: Path) -> Path:
 class Command:
     """``python -m producers.replay`` as a process of its own."""
 
-    def __init__(self, *arguments: object) -> None:
+    def __init__(self, *arguments: object, **settings: str) -> None:
         environment = {key: value for key, value in os.environ.items() if not key.startswith("RECOMMENDER_")}
+        environment |= {f"RECOMMENDER_{name.upper()}": value for name, value in settings.items()}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "producers.replay", *map(str, arguments)],
             cwd=ROOT,
@@ -60,8 +62,8 @@ def run() -> Iterator[Callable[..., Command]]:
     """Start the command; whatever is left of it ends with the test."""
     started: list[Command] = []
 
-    def start(*arguments: object) -> Command:
-        started.append(Command(*arguments))
+    def start(*arguments: object, **settings: str) -> Command:
+        started.append(Command(*arguments, **settings))
         return started[-1]
 
     yield start
@@ -114,11 +116,11 @@ def test_failed_ratings_are_counted_and_exit_1(
     kafka: str, unique: str, tmp_path: Path, run: Callable[..., Command]
 ) -> None:
     with open_admin(kafka) as admin:
-        size = {"num_partitions": 1, "replication_factor": 1, "configs": {"max.message.bytes": "500"}}
+        size = {"num_partitions": 1, "replication_factor": 1, "configs": {"max.message.bytes": "400"}}
         admin.create_topics({unique: size})
         admin.wait_for_topics([unique])
     path = tmp_path / "u.data"
-    path.write_text("a\t1\t3\t1\n" + "b" * 600 + "\t2\t3\t2\nc\t3\t3\t3\n")
+    path.write_text("a\t1\t3\t1\n" + "b" * 250 + "\t2\t3\t2\nc\t3\t3\t3\n")
     code, out, _ = run(path, "--broker", kafka, "--topic", unique).end()
     assert code == 1
     assert "2 delivered" in out
@@ -164,6 +166,85 @@ def test_a_bad_line_is_named_with_what_was_delivered(
     # In time order nothing is sent before the whole file was read.
     assert ("Delivered before that: 1." in err) == (order == "file")
     assert len(consume_all(kafka, topic)) == (order == "file")
+
+
+@pytest.mark.parametrize("order", ["time", "file"])
+def test_a_file_in_milliseconds_is_refused_with_its_line(
+    kafka: str, make_topics: MakeTopics, tmp_path: Path, run: Callable[..., Command], order: str
+) -> None:
+    topic = make_topics().ratings
+    path = tmp_path / "f.csv"
+    rows = [f"{n % 9},{n},3,{881250949000 + n}\n" for n in range(60)]
+    path.write_text("user,item,rating,timestamp\n" + "".join(rows))
+    options = ["--broker", kafka, "--topic", topic, "--order", order]
+    code, out, err = run(path, *options).end()
+    assert (code, out) == (2, "")
+    assert err.startswith(
+        f"Error: {path} line 2: timestamp must be in seconds since 1970, at most 32503680000"
+    )
+    assert "got 881250949000, which looks like milliseconds; --time-unit ms reads them" in err
+    assert consume_all(kafka, topic) == []
+    code, out, _ = run(path, *options, "--time-unit", "ms").end()
+    assert code == 0
+    assert "60 delivered" in out
+    decode = RatingDecoder(0.5, 5).decode
+    times = [decode(each.value).timestamp for each in consume_all(kafka, topic)]
+    assert times == [(881250949000 + n) / 1000 for n in range(60)]
+
+
+def test_what_the_worker_would_refuse_ends_the_replay_where_it_stands(
+    kafka: str, make_topics: MakeTopics, tmp_path: Path, run: Callable[..., Command]
+) -> None:
+    topic = make_topics().ratings
+    path = tmp_path / "u.data"
+    path.write_text("a\t1\t3\t1\nb\t2\t1\t2\nc\t3\t7\t3\n")
+    options = ["--broker", kafka, "--topic", topic, "--order", "file"]
+    code, out, err = run(path, *options).end()
+    assert (code, out) == (2, "")
+    assert f"{path} line 3: rating must be between -1 and 5, got 7; RECOMMENDER_FEEDBACK" in err
+    assert "Delivered before that: 2." in err
+    code, _, err = run(path, *options, "--skip", 2, feedback="signed").end()
+    assert code == 2
+    assert f"{path} line 1: rating must be between -1 and 1, got 3" in err
+    code, out, _ = run(path, *options, "--skip", 2, rating_max="10").end()
+    assert (code, "1 delivered" in out) == (0, True)
+    assert _items(kafka, topic) == [1, 2, 3]
+
+
+def test_lines_of_the_ratings_topic_are_replayed_as_they_were(
+    kafka: str, make_topics: MakeTopics, tmp_path: Path, run: Callable[..., Command]
+) -> None:
+    topic = make_topics().ratings
+    lines = [
+        {"user": "a\rb", "item": "1", "rating": 5, "timestamp": 7},
+        {"user": "é", "item": 'a\n\n"b"', "rating": 3.5, "timestamp": 8},
+        {"user": "a\rb", "item": "1", "rating": None, "timestamp": 9},
+    ]
+    path = tmp_path / "ratings.jsonl"
+    path.write_text("".join(json.dumps(each) + "\n" for each in lines))
+    code, out, _ = run(path, "--broker", kafka, "--topic", topic).end()
+    assert (code, "3 delivered" in out) == (0, True)
+    assert [json.loads(each.value) for each in consume_all(kafka, topic)] == lines
+
+
+def test_line_ends_of_old_macs_and_a_file_without_ratings(
+    kafka: str, make_topics: MakeTopics, tmp_path: Path, run: Callable[..., Command]
+) -> None:
+    topic = make_topics().ratings
+    path = tmp_path / "f.csv"
+    path.write_bytes(b"user,item,weight\r1,2,17\r3,4,5\r")
+    code, out, err = run(path, "--broker", kafka, "--topic", topic).end()
+    assert (code, "2 delivered" in out) == (0, True)
+    assert f"{path} has no column of ratings: each line counts as 1" in err
+    assert _items(kafka, topic) == [2, 4]
+
+
+def test_help_shows_no_marks_of_its_own(run: Callable[..., Command]) -> None:
+    code, out, _ = run("--help").end()
+    assert code == 0
+    assert "\\" not in out
+    assert "\b" not in out
+    assert "Exit codes: 0 all delivered, 1 some were not" in out
 
 
 def test_what_cannot_be_done_is_one_sentence_and_exit_2(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.support.asking import Asker, asking
@@ -13,6 +14,7 @@ from tests.support.worker_logs import Running, generated, running_worker
 
 MSGPACK: Header = ("content-type", b"application/msgpack")
 BETWEEN = "n must be between 1 and 1000, got "
+INTEGER = "n must be an integer between 1 and 1000, got "
 
 #: The request, and what the message of its failure must say.
 BAD: list[tuple[dict[str, Any] | bytes | None, list[Header], str]] = [
@@ -26,16 +28,17 @@ BAD: list[tuple[dict[str, Any] | bytes | None, list[Header], str]] = [
     ({"user": "1", "n": 0}, [], BETWEEN + "0"),
     ({"user": "1", "n": 1001}, [], BETWEEN + "1001"),
     ({"user": "1", "n": -1}, [], BETWEEN + "-1"),
-    ({"user": "1", "n": "ten"}, [], BETWEEN + "'ten'"),
-    ({"user": "1", "n": 2.5}, [], BETWEEN + "2.5"),
-    ({"user": "1", "n": None}, [], BETWEEN + "None"),
+    ({"user": "1", "n": "ten"}, [], INTEGER + "'ten'"),
+    ({"user": "1", "n": 2.5}, [], INTEGER + "2.5"),
+    ({"user": "1", "n": 10.0}, [], INTEGER + "10.0"),
+    ({"user": "1", "n": True}, [], INTEGER + "True"),
+    ({"user": "1", "explore": "0.5"}, [], "explore must be a number between 0 and 1, got '0.5'"),
     ({"user": "1", "items": "50"}, [], "$.items"),
     ({"user": "1", "items": {"50": 1}}, [], "$.items"),
     ({"user": "1", "items": ["50", None]}, [], "$.items"),
     ({"user": "1", "items": ["50", ""]}, [], "$.items"),
     ({"user": "1", "items": ["é" * 129]}, [], "$.items"),
     ({"user": "1", "items": ["1"] * 10_001}, [], "$.items"),
-    ({"user": "1", "exclude": None}, [], "$.exclude"),
     ({"user": "1", "exclude": [1.5]}, [], "$.exclude"),
     ({"user": "1", "include_rated": "yes"}, [], "$.include_rated"),
     ({"user": "1", "include_rated": 1}, [], "$.include_rated"),
@@ -57,7 +60,9 @@ BAD: list[tuple[dict[str, Any] | bytes | None, list[Header], str]] = [
     (b'{"x": ' * 5000 + b"1" + b"}" * 5000, [], "nested too deeply"),
     (b'{"user": "1", "note": "' + b"x" * 600_000 + b'"}', [], "expected at most 524288"),
     (None, [], "the value is null"),
-    ({"user": "1"}, [("content-type", b"text/csv")], "content-type is 'text/csv'"),
+    (b"user=1&n=10", [("content-type", b"application/x-www-form-urlencoded")], "looks like a form"),
+    (b"\0\0\0\0\x11\x0442", [], "Avro or Protobuf of a schema registry"),
+    ({"schema": {}, "payload": {"user": "1"}}, [], "an envelope of Kafka Connect"),
     ({"user": "1"}, [MSGPACK], "Expected `object`"),
     ({"user": "1"}, [("deadline-ms", b"soon")], "header deadline-ms has value 'soon'"),
     ({"user": "1"}, [("deadline-ms", b"")], "header deadline-ms has value ''"),
@@ -90,6 +95,27 @@ def test_the_failure_names_what_is_wrong(asker: Asker, number: int) -> None:
     assert BAD[number][2] in reply.error["message"]
     assert len(reply.error["message"]) < 300
     assert reply.key == b"1"
+
+
+OPTIONAL = ["n", "items", "exclude", "include_rated", "after", "arm", "similar_to", "explain", "explore"]
+
+
+def test_null_is_the_same_as_leaving_a_field_out(asker: Asker) -> None:
+    plain = asker.ask({"user": "new"}).body
+    assert plain["ok"]
+    assert len(plain["items"]) == 10
+    for name in OPTIONAL:
+        assert asker.ask({"user": "new", name: None}).body == plain
+    assert asker.ask({"user": "new", **dict.fromkeys(OPTIONAL)}).body == plain
+    assert asker.ask({"user": None, "similar_to": "i1", "n": None}).body["ok"]
+
+
+def test_what_is_json_is_answered_whatever_its_content_type(asker: Asker) -> None:
+    plain = asker.ask({"user": "new"}).body
+    for name, kind in (("content-type", b"text/plain"), ("Content-Type", b"text/csv"), ("content-type", b"")):
+        assert asker.ask({"user": "new"}, (name, kind)).body == plain
+    packed = msgspec.msgpack.encode({"user": "new", "n": None})
+    assert asker.ask(packed, ("Content-Type", b"application/msgpack"), key=b"new").body == plain
 
 
 def test_there_is_one_failure_for_each_and_the_worker_lives(running: Running, asker: Asker) -> None:

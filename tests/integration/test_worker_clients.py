@@ -62,7 +62,7 @@ def by_kafka_python(kafka: str, topic: str, requests: Requests) -> None:
 
 
 def by_confluent_kafka(kafka: str, topic: str, requests: Requests) -> None:
-    # Its own default partitioner is another hash than Kafka's: such requests are forwarded.
+    # Its own default partitioner is another hash than Kafka's, which makes no difference.
     producer = Producer({"bootstrap.servers": kafka})
     for key, value, correlation in requests:
         producer.produce(topic, value, key, headers=[("kafka_correlationId", correlation)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -36,6 +37,8 @@ def key_of(number: int, value: bytes | None) -> bytes | None:
     """Half of the bad ratings have no key; kafka-python refuses to send a record that is null in both."""
     return None if number % 2 and value is not None else b"\x00key\xff"
 
+
+CHANGE = {"before": None, "after": {"user": GOOD, "item": "1", "rating": 4}, "op": "c"}
 
 #: What is wrong, the value, its headers, and what the dead letter must say.
 BAD: list[tuple[str, bytes | None, list[Header], str]] = [
@@ -82,9 +85,16 @@ BAD: list[tuple[str, bytes | None, list[Header], str]] = [
     ("nested", b'{"x": ' * 5000 + b"1" + b"}" * 5000, [], "nested too deeply"),
     ("a megabyte", body(note="x" * 1_000_000), [], "expected at most 65536"),
     ("null", None, [], "the value is null"),
-    ("wrong content type", body(), [("content-type", b"text/csv")], "content-type is 'text/csv'"),
+    ("wrong content type", b"1,2,3", [("content-type", b"text/csv")], "content-type is 'text/csv'"),
     ("JSON said to be MessagePack", body(), [MSGPACK], "Expected `object`"),
     ("cut-off MessagePack", msgspec.msgpack.encode({"user": GOOD})[:-1], [MSGPACK], "truncated"),
+    ("MessagePack without its header", msgspec.msgpack.encode({"user": GOOD}), [], "looks like MessagePack"),
+    ("Avro of a schema registry", b"\0\0\0\0\x11\x0442\x0450", [], "Avro or Protobuf of a schema registry"),
+    ("Debezium", json.dumps(CHANGE).encode(), [], "an envelope of Debezium"),
+    ("Kafka Connect", json.dumps({"schema": {}, "payload": {}}).encode(), [], "an envelope of Kafka Connect"),
+    ("CloudEvents", json.dumps({"specversion": "1.0", "data": {}}).encode(), [], "a CloudEvent"),
+    ("gzip", gzip.compress(body()), [], "looks like gzip"),
+    ("UTF-16", body().decode().encode("utf-16"), [], "text in UTF-16"),
 ]
 NAMES = [name for name, *_ in BAD]
 
@@ -134,21 +144,58 @@ def test_it_is_untouched_and_says_why(
         "__connect.errors.topic": running.topics.ratings,
         "__connect.errors.partition": str(HERE),
         "__connect.errors.offset": str(2 * number + 1),
-        "__connect.errors.exception.class.name": "recommender.messages.ratings.BadMessage",
+        "__connect.errors.exception.class.name": "recommender.BadMessage",
         "__connect.errors.stage": "decode",
     }
 
 
 def test_the_good_neighbours_are_learned_and_the_worker_lives(running: Running) -> None:
-    shard = running.oracle.shards[HERE]
+    shard = running.oracle.replica.shard
     items = {shard.items.id_of(index) for index in range(len(shard.items))}
     assert items == {"before", *(f"after {name}" for name in NAMES)}
     assert running.worker.metric("recommender_ratings_total", result="dead_letter") == len(BAD)
     assert running.worker.metric("recommender_ratings_total", result="learned") == len(BAD) + 1
     produce(running.kafka, running.topics.ratings, [Record(rating(GOOD, "one more"), GOOD.encode())])
-    assert running.oracle.assert_agrees(running.worker)[HERE].items.find("one more") is not None
+    assert running.oracle.assert_agrees(running.worker).shard.items.find("one more") is not None
     assert running.worker.page("readyz")[0] == 200
     assert "Traceback" not in running.worker.log
+
+
+def test_they_are_told_of_by_reason(running: Running) -> None:
+    """The log names the first at once; the status page and the metrics count them by kinds of reasons."""
+    name, _, _, said = BAD[0]
+    where = f"{running.topics.ratings}[{HERE}] offset 1"
+    told = [line for line in running.worker.log.splitlines() if "dead letter" in line]
+    assert any(where in line and said in line for line in told), name
+    assert len(told) < len(BAD) / 2, "one line each"
+    status = running.worker.status()["dead_letters"]
+    assert status["total"] == sum(status["reasons"].values()) >= len(BAD)
+    assert status["reasons"]["missing_field"] == 3
+    assert status["reasons"]["bad_timestamp"] == 3
+    assert status["reasons"]["envelope"] == 3
+    assert status["newest"].startswith(f"{running.topics.ratings}[{HERE}] offset ")
+    for reason, count in status["reasons"].items():
+        assert running.worker.metric("recommender_dead_letters_total", reason=reason) == count
+    assert running.worker.metric("recommender_dead_letters_total", reason="learn_failed") == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("content-type", b"text/plain"), ("Content-Type", b"text/json"), ("content-type", b"")]
+)
+def test_what_is_json_is_learned_whatever_its_content_type(running: Running, name: str, kind: bytes) -> None:
+    item = f"typed {name} {kind!r}"
+    produce(running.kafka, running.topics.ratings, [Record(rating(GOOD, item), None, [(name, kind)], HERE)])
+    assert running.oracle.assert_agrees(running.worker).shard.items.find(item) is not None
+
+
+def test_messagepack_whose_header_is_written_as_in_http_is_learned(running: Running) -> None:
+    packed = msgspec.msgpack.encode({"user": GOOD, "item": "packed", "rating": 4, "timestamp": None})
+    produce(
+        running.kafka,
+        running.topics.ratings,
+        [Record(packed, None, [("Content-Type", b"application/msgpack")], HERE)],
+    )
+    assert running.oracle.assert_agrees(running.worker).shard.items.find("packed") is not None
 
 
 def test_a_record_that_is_null_in_key_and_value(running: Running) -> None:
@@ -162,11 +209,3 @@ def test_a_record_that_is_null_in_key_and_value(running: Running) -> None:
     letter = consume_all(running.kafka, running.topics.dead_letters)[-1]
     assert dict(letter.headers)["name"] == b"nothing"
     assert (letter.key, letter.value, letter.headers[1]) == (b"", None, ("null", None))
-
-
-@pytest.mark.parametrize("source", [b"0:99999999999999999999", b"7:1", b"-1:5", b"", b"\xff", b"0:1:2"])
-def test_a_header_of_our_name_that_is_not_ours(running: Running, source: bytes) -> None:
-    item = f"source {source!r}"
-    mine = Record(rating(GOOD, item), headers=[("recommender-source", source)], partition=HERE)
-    produce(running.kafka, running.topics.ratings, [mine])
-    assert running.oracle.assert_agrees(running.worker)[HERE].items.find(item) is not None

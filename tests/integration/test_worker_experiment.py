@@ -5,17 +5,14 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from recommender.messages.partitioning import partition_of
 from recommender.messages.recommendations_log import decode
 from recommender.messages.requests import Request
-from recommender.messages.responses import Response
 from recommender.shard.arms import Experiment
-from recommender.shard.shard import Shard
-from tests.support.asking import Asker, Reply, asking
+from tests.support.asking import Asker, asking
 from tests.support.kafka import Record, consume, consume_all, produce, wait_until
 from tests.support.worker_logs import Oracle, Running
 from tests.support.workers import installed
@@ -44,13 +41,17 @@ def running(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ru
         produce(kafka, installation.topics.ratings, signed_history(3000))
         worker = installation.worker(arms=ARMS, feedback="signed")
         oracle = Oracle(installation, arms=ARMS, feedback="signed")
-        yield Running(installation, worker.start().ready(), oracle)
+        running = Running(installation, worker.start().ready(), oracle)
+        # It is ready before it has learned what no journal had yet.
+        oracle.assert_agrees(running.worker)
+        yield running
 
 
 @pytest.fixture
-def shards(running: Running) -> dict[int, Shard]:
-    """What a shard knows that read the log; the worker has saved the same."""
-    return running.oracle.assert_agrees(running.worker)
+def oracle(running: Running) -> Oracle:
+    """What a shard knows that read the journal; the worker has saved the same."""
+    running.oracle.assert_agrees(running.worker)
+    return running.oracle
 
 
 @pytest.fixture
@@ -60,18 +61,12 @@ def asker(running: Running) -> Iterator[Asker]:
         yield asker
 
 
-def expected(shards: dict[int, Shard], reply: Reply, identity: bytes, **fields: Any) -> Response:
-    """The oracle's answer."""
-    shard = shards[reply.body["as_of"]["partition"]]
-    return shard.recommend(Request(reply.body["user"], **fields), identity)
-
-
-def test_both_arms_answer_as_shards_that_read_the_log(shards: dict[int, Shard], asker: Asker) -> None:
+def test_both_arms_answer_as_a_shard_that_read_the_journal(oracle: Oracle, asker: Asker) -> None:
     for user in [*USERS[:5], "new"]:
         for arm in ("cooc", "knn-baseline"):
             sent = asker.send({"user": user, "arm": arm, "n": 7})
             reply = asker.reply(sent)
-            assert reply.body == json.loads(expected(shards, reply, sent, arm=arm, n=7).encode())
+            assert reply.body == json.loads(oracle.recommend(Request(user, arm=arm, n=7), sent).encode())
             assert (reply.body["arm"], reply.body["cold_start"]) == (arm, user == "new")
     error = asker.ask({"user": "u1", "arm": "item-knn"}).error
     assert error["message"] == "arm 'item-knn' does not exist: expected 'cooc' or 'knn-baseline'"
@@ -133,17 +128,16 @@ def test_what_was_shown_is_in_the_log(running: Running, asker: Asker) -> None:
     assert len({(decode(each.value).user, decode(each.value).request) for each in records}) < len(records)
 
 
-def test_the_pages_tell_of_each_arm(running: Running, shards: dict[int, Shard]) -> None:
+def test_the_pages_tell_of_each_arm(running: Running, oracle: Oracle) -> None:
     status = running.worker.status()
     assert (status["arms"], status["experiment"]) == ({"cooc": 1.0, "knn-baseline": 1.0}, "default")
-    for partition, shard in shards.items():
-        live = status["shards"][str(partition)]["live"]
-        assert live == shard.live.summary()
-        assert set(live["arms"]) == {"cooc", "knn-baseline"}
-        for arm in live["arms"]:
-            labels = {"partition": str(partition), "model": "model", "arm": arm}
-            found = running.worker.metric("recommender_live_recall_at_10", **labels)
-            assert found == pytest.approx(live["arms"][arm]["recall@10"])
+    live = status["journal"]["0"]["live"]
+    assert live == oracle.replica.shard.live.summary()
+    assert set(live["arms"]) == {"cooc", "knn-baseline"}
+    for arm in live["arms"]:
+        labels = {"partition": "0", "model": "model", "arm": arm}
+        found = running.worker.metric("recommender_live_recall_at_10", **labels)
+        assert found == pytest.approx(live["arms"][arm]["recall@10"])
     assert running.worker.metric("recommender_recommendations_total", result="logged") > 0
     assert running.worker.metric("recommender_recommendations_total", result="lost") == 0
 

@@ -25,15 +25,15 @@ def running(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ru
 
 
 def test_an_agent_gets_many_records_at_once(running: Running) -> None:
-    running.worker.settled({0: COUNT})
+    running.worker.learned({0: COUNT})
     assert running.worker.metric("recommender_ratings_total", result="learned") == COUNT
     batches = running.worker.metric("recommender_batches_total")
     assert 1 <= batches < COUNT / 100
 
 
 def test_a_backlog_is_learned_exactly(running: Running) -> None:
-    (shard,) = running.oracle.assert_agrees(running.worker).values()
-    status = running.worker.shards[0]
+    shard = running.oracle.assert_agrees(running.worker).shard
+    status = running.worker.journal[0]
     assert (status["users"], status["items"]) == (len(shard.users), len(shard.items))
     assert status["events"] == shard.events
     assert status["live"] == shard.live.summary()
@@ -52,10 +52,10 @@ def test_messagepack_and_json_teach_alike(running: Running) -> None:
     ]
     as_json = json.dumps({**fields, "item": "i3"}).encode()
     records.append(Record(as_json, headers=[("content-type", b"application/json; charset=utf-8")]))
-    running.worker.settled({0: COUNT})
+    running.worker.learned({0: COUNT})
     before = running.worker.metric("recommender_ratings_total", result="learned")
     produce(running.kafka, running.topics.ratings, records)
-    (shard,) = running.oracle.assert_agrees(running.worker).values()
+    shard = running.oracle.assert_agrees(running.worker).shard
     assert running.worker.metric("recommender_ratings_total", result="learned") == before + 4
     user = shard.users.find("packed")
     assert user is not None

@@ -1,20 +1,22 @@
-"""A real worker on four partitions: users' ratings and requests find their partition, and count once."""
+"""A real worker on four partitions: any key and any partitioner will do, and partitions may be added."""
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 
+import confluent_kafka
 import pytest
 from kafka import KafkaProducer
 
+from recommender.kafka.admin import open_admin
 from recommender.kafka.network import Network
 from recommender.messages.partitioning import partition_of
-from recommender.shard.shard import Shard
 from tests.support.asking import Asker, asking
-from tests.support.kafka import Record, consume_all, produce, wait_until
+from tests.support.kafka import Record, produce, wait_until
 from tests.support.worker_logs import Running, generated, rating, running_worker
-from tests.support.workers import PATIENCE, Worker
+from tests.support.workers import PATIENCE
 
 COUNT = 20_000
 
@@ -32,32 +34,20 @@ def asker(running: Running) -> Iterator[Asker]:
         yield asker
 
 
-def events(worker: Worker) -> int:
-    """How many ratings its shards have learned."""
-    return sum(shard["events"] for shard in worker.shards.values())
-
-
-def settled(running: Running, count: int) -> dict[int, Shard]:
-    """Wait until so many ratings have reached their users' partitions; each is there, once, and saved."""
-    wait_until(lambda: events(running.worker) >= count, PATIENCE, f"{count} events\n{running.worker.log}")
-    shards = running.oracle.assert_agrees(running.worker)
-    assert sum(shard.events for shard in shards.values()) == count
-    for partition, shard in shards.items():
-        users = [shard.users.id_of(index) for index in range(len(shard.users))]
-        assert {partition_of(user, 4) for user in users} <= {partition}
-    return shards
+def learned(running: Running, count: int) -> None:
+    """So many ratings more are learned and saved, each once, since this was asked last."""
+    before = running.oracle.replica.shard.events
+    assert running.oracle.assert_agrees(running.worker).shard.events == before + count
 
 
 def test_partitions_are_learned_exactly_as_they_fill(running: Running) -> None:
     written = produce(running.kafka, running.topics.ratings, generated(COUNT, seed=2))
     assert len({partition for partition, _ in written}) == 4
-    shards = running.oracle.assert_agrees(running.worker)
-    assert sum(len(shard.users) for shard in shards.values()) == 500
-    assert running.worker.metric("recommender_ratings_total", result="forwarded") == 0
+    assert len(running.oracle.assert_agrees(running.worker).shard.users) == 500
 
 
 def test_an_article_style_producer_feeds_it(running: Running) -> None:
-    before = events(running.worker)
+    """It has no key, so a user's ratings are on all partitions."""
     ratings = [(f"article-{number % 30}", f"i{number}", 1 + number % 5) for number in range(300)]
     producer = KafkaProducer(kafka_client=Network, bootstrap_servers=[running.kafka])
     try:
@@ -67,82 +57,81 @@ def test_an_article_style_producer_feeds_it(running: Running) -> None:
             future.get(timeout=PATIENCE)
     finally:
         producer.close()
-    settled(running, before + len(ratings))
-    assert running.worker.metric("recommender_ratings_total", result="forwarded") > 0
+    learned(running, len(ratings))
     running.worker.stop()
     running.worker.start().ready()
-    settled(running, before + len(ratings))
-    assert events(running.worker) == before + len(ratings)
+    learned(running, 0)
 
 
-def test_ratings_keyed_by_something_else_find_their_user(running: Running) -> None:
-    before = events(running.worker)
-    records = [
-        Record(
-            rating(f"keyed-{number}", "i1"),
-            key=b"the same",
-            headers=[("trace", bytes([0, number]))],
-            timestamp_ms=1_234_567_890_123 + number,
-        )
-        for number in range(40)
-    ]
+@pytest.mark.parametrize("partitioner", ["random", "consistent_random", "murmur2_random", "fnv1a"])
+def test_any_partitioner_will_do(running: Running, asker: Asker, partitioner: str) -> None:
+    settings = {"bootstrap.servers": running.kafka, "partitioner": partitioner}
+    producer = confluent_kafka.Producer(settings)
+    items = [f"{partitioner} {number}" for number in range(40)]
+    for item in items:
+        producer.produce(running.topics.ratings, rating(partitioner, item), f"key of {item}".encode())
+    assert producer.flush(PATIENCE) == 0
+    learned(running, len(items))
+    found = asker.ask({"user": partitioner, "n": 1000, "include_rated": True}).items
+    assert set(items) <= set(found)
+    assert not set(items) & set(asker.ask({"user": partitioner, "n": 1000}).items)
+
+
+def test_ratings_keyed_by_something_else_reach_their_user(running: Running, asker: Asker) -> None:
+    records = [Record(rating("somebody", f"keyed {number}"), key=b"the same") for number in range(40)]
     produce(running.kafka, running.topics.ratings, records)
-    settled(running, before + len(records))
-    log = consume_all(running.kafka, running.topics.ratings)
-    forwarded = [record for record in log if record.key and record.key.startswith(b"keyed-")]
-    elsewhere = {
-        number for number in range(40) if partition_of(f"keyed-{number}", 4) != partition_of("the same", 4)
-    }
-    assert len(forwarded) == len(elsewhere) > 0
-    for record in forwarded:
-        number = int(record.key.removeprefix(b"keyed-"))
-        assert number in elsewhere
-        assert record.value == records[number].value
-        assert record.timestamp == records[number].timestamp_ms
-        assert record.partition == partition_of(f"keyed-{number}", 4)
-        assert dict(record.headers)["trace"] == bytes([0, number])
-        source = f"{partition_of('the same', 4)}:"
-        assert dict(record.headers)["recommender-source"].decode().startswith(source)
+    learned(running, len(records))
+    assert asker.ask({"user": "somebody"}).body["cold_start"] is False
 
 
-def test_a_request_on_another_partition_is_answered_from_its_users(running: Running, asker: Asker) -> None:
-    before = running.worker.metric("recommender_replies_total", code="forwarded")
-    (home, offset) = produce(running.kafka, running.topics.ratings, [Record(rating("asks", "i3"), b"asks")])[
-        0
-    ]
-    correlations = {
-        partition: asker.send({"user": "asks", "n": 3, "after": offset}, key=b"other", partition=partition)
-        for partition in range(4)
-    }
-    for partition, correlation in correlations.items():
-        reply = asker.reply(correlation)
+def test_any_partition_of_the_requests_will_do(running: Running, asker: Asker) -> None:
+    (home, offset) = produce(running.kafka, running.topics.ratings, [rating("asks", "i3")])[0]
+    after = {"partition": home, "offset": offset}
+    for partition, key in itertools.product(range(4), (b"asks", b"other", b"")):
+        reply = asker.ask({"user": "asks", "n": 3, "after": after}, key=key, partition=partition)
         assert reply.body["ok"], reply.body
         assert reply.body["cold_start"] is False
-        assert reply.body["as_of"]["partition"] == home, partition
-        assert reply.body["as_of"]["offset"] >= offset
-    assert running.worker.metric("recommender_replies_total", code="forwarded") == before + 3
-    unkeyed = asker.send({"user": "asks", "n": 1}, key=b"", partition=(home + 1) % 4)
-    assert asker.reply(unkeyed).body["as_of"]["partition"] == home
-    assert all(len(replies) == 1 for replies in asker.replies().values())
+    assert all(len(asker.replies()[each]) == 1 for each in asker.sent)
+    assert running.worker.metric("recommender_replies_total", code="forwarded") == 0
 
 
-def test_a_request_is_forwarded_only_once(running: Running, asker: Asker) -> None:
-    away = (partition_of("lost", 4) + 1) % 4
-    headers = [("recommender-forwarded", b"0:0")]
-    error = asker.ask({"user": "lost"}, *headers, partition=away).error
-    assert (error["code"], error["retriable"]) == ("wrong_partition", False)
-    assert f"belongs to partition {partition_of('lost', 4)} of 4" in error["message"]
-    assert f"forwarded to partition {away}" in error["message"]
-
-
-def test_a_rating_is_forwarded_only_once(running: Running) -> None:
-    away = (partition_of("lost", 4) + 1) % 4
-    before = len(consume_all(running.kafka, running.topics.dead_letters))
-    lost = Record(rating("lost", "i1"), headers=[("recommender-source", b"2:7")], partition=away)
-    produce(running.kafka, running.topics.ratings, [lost])
+def test_after_in_its_three_forms(running: Running, asker: Asker) -> None:
+    """The partition of the user's key, a partition and its offset, an offset of the journal."""
+    home = partition_of("reads own writes", 4)
     running.oracle.assert_agrees(running.worker)
-    letters = consume_all(running.kafka, running.topics.dead_letters)
-    assert len(letters) == before + 1
-    headers = dict(letters[-1].headers)
-    assert headers["__connect.errors.stage"] == b"route"
-    assert b"did the number of partitions change?" in headers["__connect.errors.exception.message"]
+    end, journal = running.oracle.learned[home], running.oracle.replica.position
+    forms = [end, {"partition": home, "offset": end}, {"journal": journal}]
+    sent = [asker.send({"user": "reads own writes", "after": form}) for form in forms]
+    assert asker.ask({"user": "reads own writes"}).body["cold_start"] is True
+    assert not any(asker.has_reply(each) for each in sent)
+    record = Record(rating("reads own writes", "i1"), b"reads own writes")
+    assert produce(running.kafka, running.topics.ratings, [record]) == [(home, end)]
+    for each in sent:
+        body = asker.reply(each).body
+        assert body["ok"], body
+        assert body["cold_start"] is False
+        as_of = body["as_of"]
+        assert (as_of["partition"], as_of["offset"]) == (home, end)
+        assert as_of["journal"] >= journal
+
+
+def test_partitions_added_while_the_worker_runs_are_learned(running: Running, asker: Asker) -> None:
+    worker, pid = running.worker, running.worker.pid
+    with open_admin(running.kafka, 10) as admin:
+        admin.create_partitions({running.topics.ratings: 7})
+    records = [Record(rating("grown", f"grown {each}"), partition=each) for each in range(7)]
+
+    def written() -> object:
+        try:
+            return produce(running.kafka, running.topics.ratings, records)
+        except Exception:  # the broker does not have them yet
+            return None
+
+    wait_until(written, PATIENCE)
+    worker.learned(dict.fromkeys(range(7), 1))
+    produce(running.kafka, running.topics.ratings, generated(COUNT, seed=9))
+    running.oracle.assert_agrees(worker)
+    assert set(worker.sources) == set(range(7))
+    assert asker.ask({"user": "grown"}).body["cold_start"] is False
+    assert worker.pid == pid
+    assert "Traceback" not in worker.log

@@ -49,7 +49,7 @@ def asker(running: Running) -> Iterator[Asker]:
 @pytest.fixture(scope="module")
 def rated(running: Running) -> set[str]:
     """What the user has rated."""
-    shard = running.oracle.shards[0]
+    shard = running.oracle.replica.shard
     user = shard.users.find(USER)
     assert user is not None
     items = {shard.items.id_of(int(item)) for item in shard.history.rated(user)[0]}
@@ -81,9 +81,9 @@ def test_a_reply_is_what_the_shard_recommends(
     running: Running, asker: Asker, options: dict[str, Any]
 ) -> None:
     value = {"user": USER, **options}
-    (shard,) = running.oracle.look().values()
+    running.oracle.look()
     known = {name: option for name, option in value.items() if name != "future"}
-    expected = shard.recommend(Request(**known)).encode()
+    expected = running.oracle.recommend(Request(**known)).encode()
     reply = asker.ask(value)
     assert reply.body == msgspec.json.decode(expected)
     assert reply.topic == running.topics.responses
@@ -124,7 +124,8 @@ def test_a_request_in_messagepack(asker: Asker) -> None:
 
 
 def test_after_waits_for_the_clients_own_rating(running: Running, asker: Asker) -> None:
-    ends = running.oracle.look()[0].offset
+    running.oracle.look()
+    ends = running.oracle.learned[0]
     early = asker.send({"user": "reads own writes", "include_rated": True, "n": 1000, "after": ends})
     # Requests do not wait for each other: this one was sent later and is answered now.
     assert asker.ask({"user": "reads own writes"}).body["cold_start"] is True

@@ -13,7 +13,6 @@ from recommender.client.client import Client
 from recommender.client.replay import replay
 from recommender.kafka.admin import open_admin, security_options
 from recommender.messages.ratings import Rating
-from tests.support.kafka import wait_until
 from tests.support.secured import PASSWORD, USER, Secured, secured_broker
 from tests.support.workers import PATIENCE, Worker, installed
 
@@ -65,7 +64,7 @@ def test_from_a_rating_to_a_reply(secured: Secured, tmp_path: Path, way: str) ->
         sent = replay(ratings, config.broker, installation.topics.ratings, security=security)
         assert (sent.delivered, sent.failed) == (COUNT, 0)
         worker.ready()
-        wait_until(lambda: worker.shards.get(0, {}).get("offset") == COUNT, PATIENCE, worker.log)
+        worker.learned({0: COUNT})
         with Client(config.broker, installation.topics.prefix, security) as client:
             assert client.recommend("new", n=3, timeout=PATIENCE).items
         worker.stop()

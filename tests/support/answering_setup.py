@@ -1,28 +1,42 @@
-"""An answerer with one shard, for the tests of answering."""
+"""An answerer with one replica, for the tests of answering."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from recommender.checkpoints.store import CheckpointStore, Identity
 from recommender.experiments.log_writer import LogWriter
-from recommender.ingest.ingest import Outgoing
+from recommender.journal.block import Source
+from recommender.journal.replica import Replica
+from recommender.journal.rule import Rule
 from recommender.messages.ratings import Rating
-from recommender.shard.shard import Shard, ShardOptions
+from recommender.messages.records import Outgoing
+from recommender.messages.unreadable import Unreadable
+from recommender.shard.options import ShardOptions
+from recommender.shard.shard import Shard
 from recommender.worker.answering import Answerer
-from recommender.worker.held import Held
-from recommender.worker.shards import Shards
-from recommender.worker.transport.batch import Batch
+from recommender.worker.answers import Answers
+from recommender.worker.replicas import HeldReplica, Replicas
 from tests.support.doubles import FakeRecord, Sent, until
+from tests.support.journals import SOURCE, Journal
 
 REQUESTS, RESPONSES = "recommendation-requests", "recommendation-responses"
 LOG = "recommendations-log"
 
 
 class Desk:
-    """An answerer whose only shard, of partition 0, knows three ratings; and what it did."""
+    """An answerer whose only replica knows three ratings; and what it did.
+
+    Parameters
+    ----------
+    partitions : int
+        Of the ratings topic.
+    replicas : int
+        Partitions of the journal, of which the first one is here.
+    """
 
     def __init__(
         self,
@@ -30,50 +44,76 @@ class Desk:
         request_wait: float = 600.0,
         options: ShardOptions | None = None,
         logs: bool = False,
+        replicas: int = 1,
     ) -> None:
-        store = CheckpointStore(Path("never"), Identity("ratings", "id", partitions))
-        self.shards = Shards(options or ShardOptions(), store)
-        self.shard = Shard(0, self.shards.options)
+        options = options or ShardOptions()
+        store = CheckpointStore(Path("never"), Identity("ratings-journal", "id", replicas))
+        rule = Rule("ratings-journal", 0, replicas)
+        self.journal = Journal(options.feedback)
+        self.replicas = Replicas(options, store, lambda partition: rule, replicas)
+        self.held = HeldReplica(Replica(rule, options), store, caught_up=True)
+        self.replicas._held[0] = self.held
+        self.rated = 0
         self.learn(3)
-        self.shards.held[0] = Held(self.shard)
         self.sent = Sent()
         self.codes: list[str] = []
         self.logged: list[bool] = []
-        self.sought: list[tuple[int, int]] = []
+        self.buried: list[Unreadable] = []
+        self.answers = Answers(self.replicas, SOURCE.topic_id, lambda: partitions)
         self.answerer = Answerer(
-            self.shards,
+            self.answers,
             self.sent,
-            self._seek,
             requests_topic=REQUESTS,
             responses_topic=RESPONSES,
-            partitions=partitions,
             reply_topics=["*-replies"],
             request_wait=request_wait,
             answered=lambda code, seconds: self.codes.append(code),
+            bury=self._bury,
             log=LogWriter(self.sent, LOG, "default", self.logged.append) if logs else None,
         )
-        self.answerer.start_at(0, 0)
+        self.start_at(0, 0)
 
-    async def _seek(self, partition: int, offset: int) -> None:
-        self.sought.append((partition, offset))
+    async def _bury(self, record: Unreadable) -> None:
+        self.buried.append(record)
 
-    def learn(self, count: int) -> None:
-        """Learn so many ratings more."""
-        ratings = [
-            Rating("rater", f"i{each}", 5, None)
-            for each in range(self.shard.offset, self.shard.offset + count)
-        ]
-        self.shard.learn(ratings, map(float, range(count)))
-        self.shard.offset += count
+    @property
+    def shard(self) -> Shard:
+        """What answers."""
+        return self.held.replica.shard
 
-    async def take(self, *records: FakeRecord) -> None:
-        """Hand a batch over, without waiting for its replies."""
-        fetched: list[Any] = list(records)
-        # These records are all that the log has.
-        await self.answerer.take(Batch(REQUESTS, records[0].partition, fetched, position=0))
+    def start_at(
+        self,
+        partition: int,
+        committed: int | None,
+        begins: int = 0,
+        ends: int | None = None,
+        *young: int | None,
+    ) -> int:
+        """Where to read a partition's requests from."""
+        return self.answerer.progress.start_at(partition, committed, begins, ends, *(young or (None,)))
 
-    async def ask(self, *records: FakeRecord) -> list[Outgoing]:
-        """Hand a batch over and wait until each request is done with; what went to the response topic."""
+    def done(self) -> dict[int, int]:
+        """What may be committed."""
+        return self.answerer.progress.done()
+
+    def keep_only(self, partitions: set[int]) -> None:
+        """Have no other partitions of the request topic any more."""
+        self.answerer.progress.keep_only(partitions)
+
+    def learn(self, count: int, partition: int = 0) -> None:
+        """Learn so many ratings more of a partition of the ratings topic."""
+        items = range(self.rated, self.rated + count)
+        self.rated += count
+        ratings = [Rating("rater", f"i{each}", 5, float(each)) for each in items]
+        self.held.replica.apply([self.journal.add(ratings, Source(SOURCE.topic_id, partition))])
+
+    async def take(self, *records: Any) -> None:
+        """Hand records over, without waiting for their replies."""
+        fetched: Sequence[Any] = records
+        await self.answerer.take(records[0].partition, fetched)
+
+    async def ask(self, *records: Any) -> list[Outgoing]:
+        """Hand records over and wait until each request is done with; what went to the response topic."""
         before = len(self.codes)
         await self.take(*records)
         await until(lambda: len(self.codes) >= before + len(records))

@@ -28,6 +28,7 @@ class Reply:
     headers: dict[str, bytes]
     topic: str
     key: bytes | None
+    partition: int
 
     @property
     def items(self) -> list[str]:
@@ -64,6 +65,7 @@ class Asker:
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
+            isolation_level="read_committed",
         )
         self._consumer.assign(
             [
@@ -82,6 +84,7 @@ class Asker:
         partition: int | None = None,
         correlation: bytes | None = None,
         name: str = CORRELATION,
+        timestamp_ms: int | None = None,
     ) -> bytes:
         """Send a request, by default keyed by its user; the correlation id to wait for."""
         correlation = uuid.uuid4().bytes if correlation is None else correlation
@@ -89,7 +92,12 @@ class Asker:
             key = str(value.get("user")).encode() if key is None else key
             value = json.dumps(value).encode()
         self._producer.send(
-            self.topics.requests, value, key=key, headers=[*headers, (name, correlation)], partition=partition
+            self.topics.requests,
+            value,
+            key=key,
+            headers=[*headers, (name, correlation)],
+            partition=partition,
+            timestamp_ms=timestamp_ms,
         ).get(timeout=PATIENCE)
         self.sent.append(correlation)
         return correlation
@@ -135,7 +143,8 @@ class Asker:
             for record in records:
                 headers = dict(record.headers)
                 correlation = headers.get(CORRELATION) or headers.get("correlation_id") or b""
-                reply = Reply(json.loads(record.value), headers, record.topic, record.key)
+                place = record.topic, record.key, record.partition
+                reply = Reply(json.loads(record.value), headers, *place)
                 self._replies.setdefault(correlation, []).append(reply)
 
 

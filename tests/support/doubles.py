@@ -12,9 +12,9 @@ from typing import Any
 
 from hypothesis import settings
 
-from recommender.ingest.ingest import Outgoing
 from recommender.messages.partitioning import partition_of
 from recommender.messages.ratings import Headers, Rating
+from recommender.messages.records import Outgoing
 
 #: Few examples: the suite must stay quick.
 few = settings(max_examples=50)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,16 +26,29 @@ class Record:
     timestamp_ms: int | None = None
 
 
-def wait_until(condition: Callable[[], Any], seconds: float = 30.0, message: str = "") -> Any:
-    """The first true value of `condition`; an `AssertionError` if there is none in time."""
+def wait_until(
+    condition: Callable[[], Any], seconds: float = 30.0, message: str | Callable[[], str] = ""
+) -> Any:
+    """The first true value of `condition`; an `AssertionError` with the message if there is none in time."""
     deadline = time.monotonic() + seconds
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() >= deadline:
-            raise AssertionError(f"not within {seconds:g} s: {message or condition}")
+            told = message() if callable(message) else message
+            raise AssertionError(f"not within {seconds:g} s: {told or condition}")
         time.sleep(0.05)
+
+
+def create_topics(
+    kafka: str, *names: str, partitions: int = 1, configs: Mapping[str, str] | None = None
+) -> None:
+    """Create topics with these settings, and return when they are there."""
+    with open_admin(kafka, 10) as admin:
+        size = {"num_partitions": partitions, "replication_factor": 1}
+        admin.create_topics({name: {**size, "configs": dict(configs or {})} for name in names})
+        admin.wait_for_topics(list(names))
 
 
 def delete_topics(kafka: str, *names: str) -> None:
@@ -115,6 +128,7 @@ def _read(
         group_id=None,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
+        isolation_level="read_committed",
     )
     records: list[Any] = []
     deadline = time.monotonic() + seconds

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from recommender.models.elementary import half_powers, powered
+
 RUN_LIMIT = 64
 
 
@@ -92,7 +94,11 @@ def naive_sequence_knn(
     walked: int = 500,
     effort: int = 200_000,
 ) -> tuple[list[float], list[int]]:
-    """Scores and numbers of neighbours, by the formula and in its order of summation."""
+    """Scores and numbers of neighbours, by the formula and in its order of summation.
+
+    Powers are the project's own: the library's have other last bits.
+    """
+    decays, closeness = half_powers(decay, 8 * entries + 1), half_powers(window_decay, 2 * window + 1)
     strengths: dict[int, float] = {}
     near: dict[int, dict[int, float]] = defaultdict(lambda: defaultdict(float))  # neighbour: event number: m
     met: list[int] = []
@@ -105,10 +111,10 @@ def naive_sequence_knn(
     for entry in reversed(looked_at):
         if entry.weight > 0 and len(strengths) < entries:
             lag = lags[entry.position] - lags[looked_at[-1].position]
-            strengths[entry.item] = decay ** (lag / 2) * float(np.float32(entry.weight))
+            strengths[entry.item] = float(decays[lag]) * float(np.float32(entry.weight))
     for k, (item, strength) in enumerate(strengths.items()):
         newest = max(math.floor(raters * raters_decay**k), min(raters, 8))
-        c = strength / (history.count(item) + 20.0) ** 0.6
+        c = strength / powered(history.count(item) + 20.0, 0.6)
         for v, shared in reversed(history.ring(item)[-newest:]):
             if v == user or shared is None or shared.weight <= 0:
                 continue
@@ -120,7 +126,7 @@ def naive_sequence_knn(
             for x in history.users[v].entries:
                 distance = abs(x.position - shared.position) / 2
                 if distance <= window:
-                    near[v][x.number] += c * window_decay ** max(distance - 1, 0.0)
+                    near[v][x.number] += c * closeness[max(round(2 * distance) - 2, 0)]
     walked = min(walked, effort // max(1, len(met)))
     sums: dict[int, float] = defaultdict(float)
     counts: dict[int, int] = defaultdict(int)
@@ -140,4 +146,4 @@ def naive_sequence_knn(
 
 
 def _raised(value: float, power: float) -> float:
-    return float(value * math.sqrt(value)) if power == 1.5 else float(value**power)
+    return float(value * math.sqrt(value)) if power == 1.5 else float(powered(value, power))

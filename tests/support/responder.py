@@ -78,16 +78,21 @@ Script = Callable[[Responder, Asked], None]
 def answer_for(user: str) -> Response:
     """A response that says whose it is."""
     items = [Recommended(f"for-{user}", 0.5, neighbours=3), Recommended("2", 0.25, "explore")]
-    return Response(user, items, "popular", "main", False, 0, 7)
+    return Response(user, items, "popular", "main", False, 0, 7, 3)
 
 
 @contextmanager
-def responding(kafka: str, topics: Topics, script: Script) -> Iterator[Responder]:
-    """Run a script on every request from now on. What it raises is raised here at the end."""
+def responding(kafka: str, topics: Topics, script: Script, **options: Any) -> Iterator[Responder]:
+    """Run a script on every request from now on. What it raises is raised here at the end.
+
+    Options are the producer's.
+    """
     consumer = KafkaConsumer(
         kafka_client=Network, bootstrap_servers=kafka, group_id=None, enable_auto_commit=False
     )
-    producer = KafkaProducer(kafka_client=Network, bootstrap_servers=kafka, metadata_max_age_ms=500)
+    producer = KafkaProducer(
+        kafka_client=Network, bootstrap_servers=kafka, metadata_max_age_ms=500, **options
+    )
     responder = Responder(producer)
     stop = threading.Event()
     failed: list[BaseException] = []

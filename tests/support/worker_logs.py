@@ -9,20 +9,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from kafka import KafkaConsumer, TopicPartition
-
 from recommender import settings
 from recommender.checkpoints import store
-from recommender.ingest.ingest import Ingest
-from recommender.kafka.network import Network
-from recommender.kafka.topics import Topics
-from recommender.messages.ratings import RatingDecoder
-from recommender.shard.shard import Shard, ShardOptions
-from tests.support.kafka import Record, produce
-from tests.support.workers import Installation, Worker, installed
-
-#: The oracle learns in runs of another length than the worker's: the state must not depend on it.
-RUN = 777
+from recommender.ingest.batch_decoder import BatchDecoder
+from recommender.journal.block import Source
+from recommender.journal.identity import topic_id
+from recommender.journal.replica import Replica
+from recommender.journal.rules import rule_of
+from recommender.kafka.topics import Topics, identify
+from recommender.messages.partitioning import partition_of
+from recommender.messages.requests import Request
+from recommender.messages.responses import Response
+from recommender.shard.options import ShardOptions
+from tests.support.journal_log import NaiveRule, SourceLog, Written, following, reading
+from tests.support.kafka import Record, produce, wait_until
+from tests.support.workers import PATIENCE, Installation, Worker, installed
 
 
 def rating(user: object, item: object, value: object = 5) -> bytes:
@@ -44,52 +45,161 @@ def generated(count: int, seed: int = 1, users: int = 500, items: int = 800) -> 
 
 
 class Oracle:
-    """Learns an installation's ratings topic without a worker, without a stop, from its first record on.
+    """Learns an installation's journal without a worker, without a stop, from its first block on.
+
+    And it compares the journal with the ratings topic: each valid rating must be there once, in order.
 
     Attributes
     ----------
-    shards : dict of int to Shard
-        The state of each partition as of the last look.
+    installation : Installation
+    replicas : list of Replica
+        The state of each partition of the journal as of the last look.
+    source : SourceLog
+        The ratings topic as of the last comparison.
     """
 
     def __init__(self, installation: Installation, **given: str) -> None:
-        options = ShardOptions.of(settings.load({}, **given))
-        decoder = RatingDecoder(options.feedback.low, options.feedback.high, skips=options.feedback.skips)
-        self._installation = installation
-        self._ingest = Ingest(installation.topics.ratings, installation.partitions, decoder)
-        self.shards = {partition: Shard(partition, options) for partition in range(installation.partitions)}
+        self.installation, topics = installation, installation.topics
+        self._options = ShardOptions.of(settings.load({}, **given))
+        self._journal = identify(installation.kafka, topics.journal)
+        partitions = range(self._journal.partitions)
+        self.replicas = [
+            Replica(rule_of(self._journal, each, self._options), self._options) for each in partitions
+        ]
+        self._naive = [NaiveRule(topics.journal, each) for each in partitions]
+        self._begin_source()
 
-    def look(self) -> dict[int, Shard]:
-        """Learn all that the log has at this moment."""
-        topic = self._installation.topics.ratings
-        with _reading(self._installation.kafka) as consumer:
-            partitions = {TopicPartition(topic, number): shard for number, shard in self.shards.items()}
-            consumer.assign(list(partitions))
-            for partition, shard in partitions.items():
-                consumer.seek(partition, shard.offset)
-            ends = consumer.end_offsets(list(partitions))
-            while any(partitions[partition].offset < end for partition, end in ends.items()):
-                for partition, records in consumer.poll(timeout_ms=200, max_records=RUN).items():
-                    self._ingest.apply(partitions[partition], records)
-        return self.shards
+    def _begin_source(self) -> None:
+        feedback = self._options.feedback
+        decoder = BatchDecoder(feedback.low, feedback.high, skips=feedback.skips)
+        self._source_id = topic_id(identify(self.installation.kafka, self.installation.topics.ratings))
+        self.source = SourceLog(self.installation.kafka, self.installation.topics.ratings, decoder)
 
-    def assert_agrees(self, *workers: Worker, checkpoints: Path | None = None) -> dict[int, Shard]:
-        """Wait until the workers have saved all of the log, and compare each checkpoint's digest.
+    @property
+    def replica(self) -> Replica:
+        """The state of the first partition of the journal, which mostly is all there is."""
+        return self.replicas[0]
+
+    @property
+    def learned(self) -> dict[int, int]:
+        """By partition of the ratings topic, the next offset to learn as of the last look."""
+        sources = {source for rule in self._naive for source in rule.applied}
+        return {
+            source.partition: min(rule.applied.get(source, 0) for rule in self._naive)
+            for source in sorted(sources)
+            if source.topic_id == self._source_id
+        }
+
+    @property
+    def counted(self) -> dict[int, list[list[Written]]]:
+        """What counts of each partition of the ratings topic, by partition of the journal."""
+        found: dict[int, list[list[Written]]] = {}
+        for rule in self._naive:
+            for source, ratings in rule.counted.items():
+                if source.topic_id == self._source_id:
+                    found.setdefault(source.partition, []).append(ratings)
+        return found
+
+    def look(self) -> Replica:
+        """Learn all that the journal has at this moment."""
+        positions = self._positions
+        with reading(self.installation.kafka) as consumer:
+            for partition, records in following(consumer, self._journal.topic, positions):
+                for record in records:
+                    self._naive[partition].follow(record)
+                self.replicas[partition].apply(records)
+        return self.replica
+
+    def recommend(self, request: Request, identity: bytes = b"") -> Response:
+        """What a worker answers that has followed the journal as far as the last look."""
+        place = partition_of(str(request.user), len(self.source.ends) or self.installation.partitions)
+        as_of = self.replica.as_of(Source(self._source_id, place))
+        return self.replica.shard.recommend(request, identity, as_of)
+
+    def wait(self, seconds: float = PATIENCE) -> Replica:
+        """Wait until the journal has all that the ratings topic has now: each rating once, in order."""
+        if topic_id(identify(self.installation.kafka, self.installation.topics.ratings)) != self._source_id:
+            self._begin_source()  # it was deleted and created again
+        self.source.read()
+
+        def is_there() -> bool:
+            self.look()
+            learned = self.learned
+            return all(learned.get(partition, 0) >= end for partition, end in self.source.ends.items())
+
+        wait_until(
+            is_there, seconds, lambda: f"the topic ends at {self.source.ends}, in the journal: {self.learned}"
+        )
+        self._compare()
+        return self.replica
+
+    def _compare(self) -> None:
+        for partition, expected in self.source.ratings.items():
+            parts = [rule.counted.get(Source(self._source_id, partition), []) for rule in self._naive]
+            for part in parts:
+                offsets = [each.offset for each in part]
+                assert offsets == sorted(set(offsets)), f"partition {partition} is not in order"
+            found = [each for part in parts for each in part if each.offset < self.source.ends[partition]]
+            gone = self.source.gone[partition]
+            known = [each for each in found if not any(each.offset in span for span in gone)]
+            found = sorted(known, key=lambda each: each.offset)
+            assert [each.offset for each in found] == [each.offset for each in expected], partition
+            wrong = [pair for pair in zip(found, expected, strict=True) if not pair[0].is_like(pair[1])]
+            assert not wrong, f"partition {partition}: {wrong[:5]}"
+
+    def assert_agrees(self, *workers: Worker, checkpoints: Path | None = None) -> Replica:
+        """Wait until the workers have learned and saved all ratings, and compare each one's state.
 
         Returns
         -------
-        dict of int to Shard
+        Replica
             What was expected.
         """
-        here = self._installation
-        shards = self.look()
+        self.wait()
+        return self.assert_followed(*workers, checkpoints=checkpoints)
+
+    def assert_followed(self, *workers: Worker, checkpoints: Path | None = None) -> Replica:
+        """Wait until the workers have followed and saved all of the journal, and compare each one's state.
+
+        A worker that finds a checkpoint of its position compares its own state with that, so equal digests
+        and nobody who differs mean that all are equal.
+
+        Returns
+        -------
+        Replica
+            What was expected.
+        """
+
+        def are_settled() -> bool:
+            # Somebody may still write what is there already.
+            self.look()
+            return all(worker.is_settled(self._positions) for worker in workers)
+
+        wait_until(are_settled, PATIENCE, lambda: self._unlike(workers))
         for worker in workers:
-            worker.settled({partition: shards[partition].offset for partition in worker.shards})
-        for partition, shard in shards.items():
-            if shard.offset:
-                found = newest_checkpoint(checkpoints or here.checkpoints, here.topics, partition)
-                assert (found.offset, found.header["digest"]) == (shard.offset, shard.digest()), partition
-        return shards
+            for partition, status in worker.journal.items():
+                replica = self.replicas[partition]
+                assert status["hash"] == f"{replica.rule.hash:016x}", worker.log
+                known = len(replica.shard.users), len(replica.shard.items), replica.shard.events
+                assert (status["users"], status["items"], status["events"]) == known, worker.log
+            assert worker.status()["differs"] == [], worker.log
+        for partition, position in self._positions.items():
+            if position:
+                found = newest_checkpoint(
+                    checkpoints or self.installation.checkpoints, self.installation.topics, partition
+                )
+                said = found.offset, found.header["digest"]
+                expected = position, self.replicas[partition].digest()
+                assert said == expected, f"{said} is the newest checkpoint, expected {expected}"
+        return self.replica
+
+    @property
+    def _positions(self) -> dict[int, int]:
+        return {each.partition: each.position for each in self.replicas}
+
+    def _unlike(self, workers: Sequence[Worker]) -> str:
+        told = [f"{self._positions}, but {worker.journal}\n{worker.log}" for worker in workers]
+        return "\n\n".join(told)
 
 
 class Running(NamedTuple):
@@ -128,16 +238,5 @@ def running_worker(
 
 
 def newest_checkpoint(directory: Path, topics: Topics, partition: int) -> store.Checkpoint:
-    """A partition's newest checkpoint, read and verified."""
-    return store.read(max((directory / f"{topics.ratings}-{partition}").glob("*.npz")))
-
-
-@contextmanager
-def _reading(kafka: str) -> Iterator[KafkaConsumer]:
-    consumer = KafkaConsumer(
-        kafka_client=Network, bootstrap_servers=kafka, group_id=None, enable_auto_commit=False
-    )
-    try:
-        yield consumer
-    finally:
-        consumer.close()
+    """The newest checkpoint of a partition of the journal, read and verified."""
+    return store.read(max((directory / f"{topics.journal}-{partition}").glob("*.npz")))

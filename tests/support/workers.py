@@ -9,13 +9,14 @@ import sys
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from recommender.kafka.admin import open_admin
 from recommender.kafka.local.guarded import Guarded
 from recommender.kafka.local.ports import HOST, free_port
 from recommender.kafka.topics import Topics, ensure
@@ -73,7 +74,7 @@ class Worker:
                 raise AssertionError(f"ended with exit code {code}:\n{self.log}")
             return self.page("readyz")[0] == 200
 
-        wait_until(answers, seconds, f"not ready:\n{self.log}")
+        wait_until(answers, seconds, lambda: f"not ready: {self.page('readyz')}\n{self.log}")
         return self
 
     def page(self, path: str) -> tuple[int, bytes]:
@@ -95,12 +96,19 @@ class Worker:
         return status
 
     @property
-    def shards(self) -> dict[int, dict[str, Any]]:
-        """The status of each shard that it holds, by partition; none while nobody listens."""
+    def journal(self) -> dict[int, dict[str, Any]]:
+        """The status of its replicas, by partition of the journal; none while nobody listens."""
+        return _numbered(self._told("journal"))
+
+    @property
+    def sources(self) -> dict[int, int]:
+        """The next offset to learn of each partition of the ratings topic; none while nobody listens."""
+        return _numbered(self._told("sources"))
+
+    def _told(self, what: str) -> dict[str, Any]:
         code, text = self.page("status")
-        if code != 200:
-            return {}
-        return {int(partition): shard for partition, shard in json.loads(text)["shards"].items()}
+        told: dict[str, Any] = json.loads(text)[what] if code == 200 else {}
+        return told
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric's samples that have these labels; 0 if there are none."""
@@ -110,20 +118,22 @@ class Worker:
             each.value for each in samples if each.name == name and labels.items() <= each.labels.items()
         )
 
-    def settled(self, offsets: dict[int, int], seconds: float = PATIENCE) -> dict[int, dict[str, Any]]:
-        """Wait until these offsets are learned and saved; the status of its shards then."""
+    def learned(self, offsets: Mapping[int, int], seconds: float = PATIENCE) -> None:
+        """Wait until partitions of the ratings topic are learned up to these offsets."""
 
-        def reached() -> Any:
-            shards = self.shards
-            there = all(
-                shards.get(partition, {}).get("offset") == offset and shards[partition]["saved"] == offset
-                for partition, offset in offsets.items()
-                if offset
-            )
-            return shards if shards and there else None
+        def reached() -> bool:
+            found = self.sources
+            return all(found.get(partition, 0) >= offset for partition, offset in offsets.items())
 
-        shards: dict[int, dict[str, Any]] = wait_until(reached, seconds, f"{offsets}\n{self.log}")
-        return shards
+        wait_until(reached, seconds, lambda: f"{dict(offsets)}, but {self.sources}\n{self.log}")
+
+    def is_settled(self, positions: Mapping[int, int]) -> bool:
+        """Return True if all that it follows of the journal is followed up to there, and saved."""
+        found = self.journal
+        return bool(found) and all(
+            each["position"] == max(each["saved"], 0) == positions[partition]
+            for partition, each in found.items()
+        )
 
     @property
     def log(self) -> str:
@@ -179,12 +189,25 @@ class Installation:
         self.kafka = kafka
         self.directory = directory
         self.group = unique
-        self.partitions = partitions
         self.topics = Topics(unique + "-")
         self.checkpoints = directory / "checkpoints"
         self._workers: list[Worker] = []
+        self.partitions = partitions
         if partitions:
             ensure(kafka, self.topics, partitions)
+
+    def group_of(self, topic: str) -> str:
+        """The consumer group in which a topic is read."""
+        return f"{self.group}-requests" if topic == self.topics.requests else self.group
+
+    def members(self, topic: str) -> dict[str, int]:
+        """How many partitions of a topic each member of its group has, as the broker says."""
+        group = self.group_of(topic)
+        with open_admin(self.kafka, 10) as admin:
+            described = admin.describe_groups([group])[group]
+        if described["group_state"] != "Stable":
+            return {}
+        return {each["member_id"]: _partitions_of(each, topic) for each in described["members"]}
 
     def worker(self, **settings: object) -> Worker:
         """A worker that is not started yet."""
@@ -203,6 +226,15 @@ class Installation:
         """End all workers."""
         for each in self._workers:
             each.close()
+
+
+def _numbered(told: Mapping[str, Any]) -> dict[int, Any]:
+    return {int(partition): each for partition, each in told.items()}
+
+
+def _partitions_of(member: Mapping[str, Any], topic: str) -> int:
+    assigned = member["member_assignment"]["assigned_partitions"]
+    return sum(len(each["partitions"]) for each in assigned if each["topic"] == topic)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Settings: types, bounds, names, where values come from, and that the README lists them all."""
+"""Settings: types, bounds, names, where values come from, and that their page is up to date."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from recommender import settings
+from recommender.cli.settings import page
 from recommender.errors import RecommenderError
 from recommender.settings import Settings, SettingsError, load
 from recommender.shard.arms import ArmError, Experiment
-from recommender.shard.shard import ShardOptions
+from recommender.shard.options import ShardOptions, arms_of, learned_settings, logs_recommendations
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
 NUMBERS = [each for each in settings.describe() if each.kind in ("integer", "number")]
 
 
@@ -161,23 +162,23 @@ def test_learned_holds_what_decides_what_is_learned() -> None:
         "test_window": "50",
     }
     environment = {settings.variable(name): value for name, value in values.items() if value}
-    assert settings.learned(load({**environment, "RECOMMENDER_GROUP": "other"})) == values
+    assert learned_settings(load({**environment, "RECOMMENDER_GROUP": "other"})) == values
 
 
 def test_of_arms_only_the_models_are_learned() -> None:
     def of(arms: str, **more: str) -> object:
-        return settings.learned(load({}, arms=arms, **more))
+        return learned_settings(load({}, arms=arms, **more))
 
-    learned = settings.learned(load({}, arms="mf:1,cooc:1"))
-    assert learned == settings.learned(load({})) | {"model": "cooc, mf"}
+    learned = learned_settings(load({}, arms="mf:1,cooc:1"))
+    assert learned == learned_settings(load({})) | {"model": "cooc, mf"}
     assert learned == of("cooc:3,mf:0.5") == of("mf:1,cooc:0", experiment="two", explore="thompson")
     assert learned != of("mf:1,cooc/memory=5:1")
-    assert of("mf:1") == settings.learned(load({}, model="mf"))
+    assert of("mf:1") == learned_settings(load({}, model="mf"))
 
 
 def test_arms_take_the_place_of_the_model() -> None:
-    assert settings.arms_of(load({}, model="mf", experiment="x")) == Experiment.parse("mf:1", "x")
-    assert settings.arms_of(load({}, arms="mf:1,cooc:2")) == Experiment.parse("mf:1,cooc:2")
+    assert arms_of(load({}, model="mf", experiment="x")) == Experiment.parse("mf:1", "x")
+    assert arms_of(load({}, arms="mf:1,cooc:2")) == Experiment.parse("mf:1,cooc:2")
     assert load({"RECOMMENDER_ARMS": "", "RECOMMENDER_MODEL": "mf"}).model == "mf"
     expected = (
         "RECOMMENDER_MODEL has value 'mf' and RECOMMENDER_ARMS has value 'mf:1': expected only one of them"
@@ -206,7 +207,7 @@ def test_arms_and_exploration_that_cannot_be_are_named(name: str, text: str, tol
 
 def test_an_experiment_has_a_name() -> None:
     with pytest.raises(ArmError, match="name is empty"):
-        settings.arms_of(load({"RECOMMENDER_EXPERIMENT": ""}))
+        arms_of(load({"RECOMMENDER_EXPERIMENT": ""}))
 
 
 @pytest.mark.parametrize(
@@ -215,17 +216,17 @@ def test_an_experiment_has_a_name() -> None:
      ("off", "mf:1,cooc:1", False)],
 )  # fmt: skip
 def test_recommendations_are_logged_where_there_are_arms(log: str, arms: str, logs: bool) -> None:
-    assert settings.logs_recommendations(load({}, recommendations_log=log, arms=arms)) is logs
+    assert logs_recommendations(load({}, recommendations_log=log, arms=arms)) is logs
 
 
 def test_learned_tells_nearly_equal_numbers_apart() -> None:
     one, other = Settings(rating_max=1234567.0), Settings(rating_max=1234568.0)
-    assert settings.learned(one) != settings.learned(other)
+    assert learned_settings(one) != learned_settings(other)
 
 
 def test_every_option_of_a_shard_is_learned() -> None:
     names = {each.name for each in fields(ShardOptions)} | {"rating_min", "rating_max"}
-    assert set(settings.learned(load({}))) == names - {"experiment", "exploration"}
+    assert set(learned_settings(load({}))) == names - {"experiment", "exploration"}
 
 
 def test_every_setting_is_described() -> None:
@@ -235,12 +236,13 @@ def test_every_setting_is_described() -> None:
     by_name = {each.name: each for each in described}
     assert by_name["partitions"].kind == "integer"
     assert by_name["checkpoint_interval"].unit == "seconds"
-    assert by_name["checkpoint_interval"].default == "5"
+    assert by_name["checkpoint_interval"].default == "60"
     assert by_name["model"].learned
     assert not by_name["broker"].learned
 
 
-def test_the_readme_lists_every_setting() -> None:
-    rows = re.findall(r"^\| `(RECOMMENDER_\w+)`", README.read_text("utf-8"), re.MULTILINE)
-    assert len(rows) == len(set(rows))
-    assert set(rows) == {each.variable for each in settings.describe()}
+def test_the_page_of_the_settings_is_up_to_date() -> None:
+    written = PAGE.read_text("utf-8")
+    assert written == page(), "`recommender settings --markdown > docs/settings.md` writes it"
+    rows = re.findall(r"^\| `(RECOMMENDER_\w+)`", written, re.MULTILINE)
+    assert rows == [each.variable for each in settings.describe()]

@@ -25,6 +25,7 @@ class RatingArrays(NamedTuple):
     users, items : array of object
         Ids, each a str.
     ratings : array of float64
+        NaN withdraws an earlier one.
     timestamps : array of float64
         Seconds since 1970; NaN where the file has none.
     """
@@ -80,8 +81,13 @@ class Columns:
                 self._timestamps[part].tolist(),
                 strict=True,
             ):
-                # Only NaN differs from itself.
-                yield Rating(user, item, value, timestamp if timestamp == timestamp else None)
+                # Only NaN differs from itself: there is no time, or the rating withdraws another one.
+                yield Rating(
+                    user,
+                    item,
+                    value if value == value else None,
+                    timestamp if timestamp == timestamp else None,
+                )
 
     def sort_by_time(self) -> None:
         """Sort by timestamp; equal ones keep their order, one without follows the rating before it."""

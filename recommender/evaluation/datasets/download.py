@@ -16,7 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from recommender.evaluation.datasets.formats import SourceError
+from recommender.errors import SourceError
+from recommender.kafka import system_trust
 
 ZIP_URL = "https://files.grouplens.org/datasets/movielens/ml-100k.zip"
 #: As GroupLens publishes it beside the archive.
@@ -77,6 +78,8 @@ def from_recbole() -> Download:
     with tempfile.TemporaryDirectory(prefix="faust-recommender-") as directory:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
         command += ["--disable-pip-version-check", "--no-input", "--retries=1", "--timeout=10"]
+        # pip does so by itself since 24.2.
+        command += ["--use-feature=truststore"]
         try:
             done = subprocess.run(
                 [*command, "--dest", directory, WHEEL],
@@ -115,7 +118,8 @@ def _get(url: str) -> bytes:
 
     def connect() -> None:
         try:
-            result.append(urllib.request.urlopen(url, timeout=CONNECT_SECONDS))
+            trusted = system_trust.context()
+            result.append(urllib.request.urlopen(url, timeout=CONNECT_SECONDS, context=trusted))
         except (OSError, http.client.HTTPException) as error:
             result.append(error)
 

@@ -1,41 +1,38 @@
-"""Reads rating files: ``u.data``, ``ratings.csv``, ``ratings.dat`` and RecBole's ``.inter``, also gzipped.
+"""Reads rating files: ``u.data``, ``ratings.csv``, ``ratings.dat``, RecBole's ``.inter`` and JSON lines.
 
-The format is recognised from the name and the first line, and files are read as a stream. Ids are
-text, whatever they look like.
+The format is recognised from the name and the first line, and files are read as a stream, also gzipped. Ids
+are text, whatever they look like.
 """
 
 from __future__ import annotations
 
 import csv
-import gzip
 import math
-import re
-import zlib
-from collections.abc import Iterable, Iterator, Sequence
-from io import BufferedReader
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from recommender.errors import RecommenderError
+from recommender.errors import SourceError
+from recommender.evaluation.datasets import json_lines, names
+from recommender.evaluation.datasets.lines import opened
+from recommender.evaluation.datasets.names import Columns
+from recommender.evaluation.datasets.values import IMPLICIT_RATING, Bounds, Unit, wrong_number
 from recommender.messages.ratings import Rating
 
-#: The value of a rating where the file has no such column: the interaction itself.
-IMPLICIT_RATING = 1.0
+__all__ = ["IMPLICIT_RATING", "Layout", "SourceError", "read", "recognise"]
 
 _EXPECTED = (
     "expected tab-separated user, item, rating and timestamp as in u.data, the same with '::' as in "
-    "ratings.dat, a ratings.csv with a header, or RecBole's .inter"
+    "ratings.dat, a ratings.csv with a header, RecBole's .inter, or the ratings topic's own lines of JSON"
 )
-# What columns are called, in lower case and without anything but letters.
-_USER = ("user", "userid", "uid", "username", "reviewerid")
-_ITEM = ("item", "itemid", "iid", "movie", "movieid", "product", "productid", "asin", "isbn")
-_RATING = ("rating", "score", "stars", "overall")
-_TIMESTAMP = ("timestamp", "time", "ts", "unixtime", "unixreviewtime")
-_TYPED = re.compile(r"[^\t:]+:(token|token_seq|float|float_seq)$")
-
-
-class SourceError(RecommenderError):
-    """A data set cannot be found, fetched or read; the text names it and says what is wrong."""
+_CSV_ERRORS = {
+    "unexpected end of data": "the quote that is opened here is not closed before the file ends",
+    "field larger than field limit": "a field of more than 131,072 characters: is a quote not closed?",
+}
+Say = Callable[[str], None]
+Numbered = Iterator[tuple[int, str]]
+Rows = Iterator[tuple[int, Sequence[str]]]
 
 
 class Layout(NamedTuple):
@@ -50,17 +47,18 @@ class Layout(NamedTuple):
     header : bool
         The first line names the columns.
     quoted : bool
-        Fields may be quoted as in CSV.
-    columns : tuple of int
-        The positions of user, item, rating and timestamp; -1 where the file has none. The user's and
-        the item's are always there.
+        The file is CSV: a quoted field may hold separators and line ends.
+    columns : Columns
+    spaced : bool
+        Each separator has a space after it, which is no part of the field.
     """
 
     name: str
     separator: str
     header: bool
     quoted: bool
-    columns: tuple[int, int, int, int]
+    columns: Columns
+    spaced: bool = False
 
 
 def recognise(path: Path, first_line: str) -> Layout:
@@ -76,28 +74,44 @@ def recognise(path: Path, first_line: str) -> Layout:
     if "::" in line and (suffix == ".dat" or "\t" not in line):
         return Layout("ratings.dat", "::", False, False, _positions(line.count("::") + 1))
     if "\t" in line and not (suffix == ".csv" and "," in line):
-        fields = line.split("\t")
-        typed = all(_TYPED.match(field) for field in fields)
-        if typed or _is_header(fields):
-            names = [field.rpartition(":")[0] if typed else field for field in fields]
-            return Layout(".inter" if typed else "tsv", "\t", True, False, _named(path, names))
+        fields = _cleaned(line.split("\t"))
+        typed = all(field.rpartition(":")[2] in _TYPES for field in fields)
+        if typed or names.is_header(fields):
+            plain = [field.rpartition(":")[0] if typed else field for field in fields]
+            columns = names.columns(path, plain, _EXPECTED)
+            return Layout(".inter" if typed else "tsv", "\t", True, False, columns)
         return Layout("u.data", "\t", False, False, _positions(len(fields)))
     for separator in (",", ";"):
-        fields = next(csv.reader([line], delimiter=separator), [])
+        fields = _split(path, line, separator)
         if len(fields) > 1:
-            if _is_header(fields) or len(fields) < 3 or not _is_number(fields[2]):
-                return Layout("ratings.csv", separator, True, True, _named(path, fields))
-            return Layout("ratings.csv", separator, False, True, _positions(len(fields)))
+            spaced = all(field.startswith(" ") for field in fields[1:])
+            if names.is_header(fields) or len(fields) < 3 or not _is_number(fields[2]):
+                columns = names.columns(path, fields, _EXPECTED)
+                return Layout("ratings.csv", separator, True, True, columns, spaced)
+            return Layout("ratings.csv", separator, False, True, _positions(len(fields)), spaced)
     raise SourceError(f"{path} line 1: {line[:80]!r} is not a rating; {_EXPECTED}")
 
 
-def read(path: str | Path) -> Iterator[Rating]:
+def read(
+    path: str | Path,
+    *,
+    unit: Unit = "s",
+    scale: tuple[float, float] | None = None,
+    say: Say = lambda _: None,
+) -> Iterator[Rating]:
     """The ratings of a file, in the order of its lines.
 
     Parameters
     ----------
     path : str or Path
         A file of any known format; ``.gz`` is read through gzip.
+    unit : "s", "ms", "us" or "ns"
+        What the numbers of a column of times count; dates as ISO 8601 writes them are read too, those without
+        a zone as UTC.
+    scale : (float, float), optional
+        Refuse what a worker with this scale of ratings would refuse. By default everything is taken.
+    say : callable, optional
+        Told in one sentence what a person should know of the file.
 
     Yields
     ------
@@ -111,127 +125,116 @@ def read(path: str | Path) -> Iterator[Rating]:
         The file cannot be read, or a line is not a rating; the text names file and line.
     """
     path = Path(path)
-    try:
-        with _open(path) as file:
-            yield from _ratings(path, file)
-    except EOFError:
-        raise SourceError(f"{path} ends in the middle: the gzip file is incomplete") from None
-    except (gzip.BadGzipFile, zlib.error) as error:
-        raise SourceError(f"{path} is not a sound gzip file: {error}") from None
-    except OSError as error:
-        raise SourceError(f"{path} cannot be read: {error.strerror or error}") from None
+    bounds = Bounds(path, unit, scale)
+    with opened(path) as lines:
+        numbered = iter(lines)
+        first = next(((number, text) for number, text in numbered if text.strip("\r\n")), None)
+        if first is None:
+            raise SourceError(f"{path} is empty: {_EXPECTED}")
+        numbered = chain([first], numbered)
+        if json_lines.recognised(first[1]):
+            yield from json_lines.ratings(numbered, first[1], _EXPECTED, bounds, say)
+            return
+        try:
+            layout = recognise(path, first[1])
+        except SourceError as error:
+            raise SourceError(f"{error}{lines.looks()}") from None
+        if layout.columns.rating < 0:
+            say(f"{path} has no column of ratings: each line counts as {IMPLICIT_RATING:g}")
+        rows = _quoted(path, layout, numbered) if layout.quoted else _plain(layout, numbered)
+        yield from _ratings(layout, rows, bounds)
 
 
-def _open(path: Path) -> gzip.GzipFile | BufferedReader:
-    return gzip.open(path) if path.suffix == ".gz" else path.open("rb")
-
-
-def _ratings(path: Path, file: Iterable[bytes]) -> Iterator[Rating]:
-    """Parse every line; the loop is flat because data sets have millions of them."""
-    lines = _lines(path, file)
-    number, first = next(lines, (0, ""))
-    if not number:
-        raise SourceError(f"{path} is empty: {_EXPECTED}")
-    layout = recognise(path, first)
-    rows = (
-        _quoted(path, layout, lines, (number, first))
-        if layout.quoted
-        else _plain(layout, lines, (number, first))
-    )
+def _ratings(layout: Layout, rows: Rows, bounds: Bounds) -> Iterator[Rating]:
+    """Parse every row; the loop is flat because data sets have millions of them."""
     width = len(next(rows)[1]) if layout.header else max(layout.columns) + 1
     user_at, item_at, rating_at, timestamp_at = layout.columns
+    path, per_second = bounds.path, bounds.per_second
+    low, high, earliest, latest, longest = bounds.limits
     for number, row in rows:
         if len(row) != width:
             _wrong_width(path, number, layout, width, row)
         user, item = row[user_at], row[item_at]
         if not user or not item:
             raise SourceError(f"{path} line {number}: the {'item' if user else 'user'} is empty")
+        timestamp: float | None = None
         try:
             rating = float(row[rating_at]) if rating_at >= 0 else IMPLICIT_RATING
-            timestamp = float(row[timestamp_at]) if timestamp_at >= 0 and row[timestamp_at] else None
+            if timestamp_at >= 0 and row[timestamp_at]:
+                timestamp = float(row[timestamp_at]) / per_second
             # NaN and the infinities are the only floats whose difference from themselves is not zero.
             if rating - rating or (timestamp is not None and timestamp - timestamp):
                 raise ValueError
         except ValueError:
-            _wrong_number(path, number, row, rating_at, timestamp_at)
+            rating, timestamp = wrong_number(path, number, row, rating_at, timestamp_at)
+        if (
+            not low <= rating <= high
+            or (timestamp is not None and not earliest <= timestamp <= latest)
+            or len(user) > longest
+            or len(item) > longest
+        ):
+            bounds.check(number, Rating(user, item, rating, timestamp))
         yield Rating(user, item, rating, timestamp)
 
 
-def _lines(path: Path, file: Iterable[bytes]) -> Iterator[tuple[int, str]]:
-    """The numbered lines of a file as text, without those that are blank."""
-    for number, raw in enumerate(file, 1):
-        try:
-            text = raw.decode()
-        except UnicodeDecodeError as error:
-            raise SourceError(f"{path} line {number}: not UTF-8 text at byte {error.start}") from None
-        if number == 1:
-            text = text.removeprefix("\ufeff")
-        text = text.rstrip("\r\n")
-        if text:
-            yield number, text
-
-
-def _plain(
-    layout: Layout, lines: Iterator[tuple[int, str]], first: tuple[int, str]
-) -> Iterator[tuple[int, Sequence[str]]]:
+def _plain(layout: Layout, numbered: Numbered) -> Rows:
+    """Rows without the spaces and the quotes around a field, which some programs write."""
     separator = layout.separator
-    yield first[0], first[1].split(separator)
-    for number, text in lines:
-        yield number, text.split(separator)
+    for number, text in numbered:
+        if not (text := text.rstrip("\r\n")):
+            continue
+        row = text.split(separator)
+        yield number, _cleaned(row) if '"' in text or " " in text else row
 
 
-def _quoted(
-    path: Path, layout: Layout, lines: Iterator[tuple[int, str]], first: tuple[int, str]
-) -> Iterator[tuple[int, Sequence[str]]]:
-    """Rows of CSV, each with the number of the line that it ends on."""
-    number = first[0]
+def _cleaned(row: list[str]) -> list[str]:
+    return [
+        field[1:-1].replace('""', '"') if len(field) > 1 and field[0] == field[-1] == '"' else field
+        for field in (each.strip(" ") for each in row)
+    ]
+
+
+def _quoted(path: Path, layout: Layout, numbered: Numbered) -> Rows:
+    """Rows of CSV, each with the number of the line that it begins on."""
+    last = 0
 
     def texts() -> Iterator[str]:
-        nonlocal number
-        yield first[1] + "\n"
-        for at, text in lines:
-            number = at
-            yield text + "\n"
+        nonlocal last
+        for number, text in numbered:
+            last = number
+            yield text
 
-    rows = csv.reader(texts(), delimiter=layout.separator, strict=True)
+    rows = csv.reader(texts(), delimiter=layout.separator, strict=True, skipinitialspace=layout.spaced)
     while True:
+        begins = last + 1
         try:
             row = next(rows)
         except StopIteration:
             return
         except csv.Error as error:
-            raise SourceError(f"{path} line {number}: {error}") from None
-        yield number, row
+            raise SourceError(f"{path} line {begins}: {_csv_error(error)}") from None
+        if row:
+            yield begins, row
 
 
-def _positions(width: int) -> tuple[int, int, int, int]:
+def _split(path: Path, line: str, separator: str) -> list[str]:
+    try:
+        return next(csv.reader([line], delimiter=separator), [])
+    except csv.Error as error:
+        raise SourceError(f"{path} line 1: {_csv_error(error)}") from None
+
+
+def _csv_error(error: csv.Error) -> str:
+    text = str(error)
+    return next((said for start, said in _CSV_ERRORS.items() if text.startswith(start)), text)
+
+
+_TYPES = ("token", "token_seq", "float", "float_seq")
+
+
+def _positions(width: int) -> Columns:
     """The columns of a file without a header: user, item, rating and, if there, timestamp."""
-    return (0, 1, 2, 3 if width > 3 else -1)
-
-
-def _named(path: Path, names: Sequence[str]) -> tuple[int, int, int, int]:
-    """The columns of a file whose header has these names."""
-    plain = [_letters(name) for name in names]
-
-    def find(known: Sequence[str]) -> int:
-        # Book-Rating and review_timestamp are what their endings say.
-        alike = [name for name in plain if name.endswith(known[0]) and known in (_RATING, _TIMESTAMP)]
-        return next((plain.index(name) for name in (*known, *alike) if name in plain), -1)
-
-    for what, known in (("user", _USER), ("item", _ITEM)):
-        if find(known) < 0:
-            listed = ", ".join(names)
-            raise SourceError(f"{path} line 1: no column for the {what} among {listed[:200]}; {_EXPECTED}")
-    return find(_USER), find(_ITEM), find(_RATING), find(_TIMESTAMP)
-
-
-def _letters(name: str) -> str:
-    return re.sub("[^a-z]", "", name.lower())
-
-
-def _is_header(fields: Sequence[str]) -> bool:
-    plain = {_letters(field) for field in fields}
-    return not plain.isdisjoint(_USER) and not plain.isdisjoint(_ITEM)
+    return Columns(0, 1, 2, 3 if width > 3 else -1)
 
 
 def _is_number(text: str) -> bool:
@@ -246,17 +249,3 @@ def _wrong_width(path: Path, number: int, layout: Layout, width: int, row: Seque
     raise SourceError(
         f"{path} line {number}: expected {width} fields separated by {separator}, got {len(row)}"
     )
-
-
-def _wrong_number(path: Path, number: int, row: Sequence[str], rating_at: int, timestamp_at: int) -> NoReturn:
-    """Say which of a row's numbers is none."""
-    for name, at in (("rating", rating_at), ("timestamp", timestamp_at)):
-        text = row[at]
-        if at < 0 or _is_number(text):
-            continue
-        try:
-            float(text)
-        except ValueError:
-            raise SourceError(f"{path} line {number}: {name} {text[:80]!r} is not a number") from None
-        raise SourceError(f"{path} line {number}: {name} {text[:80]!r} is not finite")
-    raise AssertionError("unreachable: some number was wrong")

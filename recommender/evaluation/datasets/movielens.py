@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from recommender.errors import SourceError
 from recommender.evaluation.datasets.columns import RatingArrays, load_arrays
 from recommender.evaluation.datasets.download import SOURCES, Download
-from recommender.evaluation.datasets.formats import SourceError, read
+from recommender.evaluation.datasets.formats import read
 from recommender.messages.ratings import Rating
 
 __all__ = ["Rating", "RatingArrays", "SourceError", "load_arrays", "locate", "read", "titles"]
@@ -98,7 +100,7 @@ def titles(source: str | Path, say: Say = lambda _: None) -> dict[str, str]:
         if beside.is_file():
             try:
                 return parse(beside.read_bytes())
-            except (ValueError, KeyError, csv.Error) as error:
+            except (ValueError, LookupError, csv.Error) as error:
                 raise SourceError(f"{beside} is not a list of titles: {error}") from None
             except OSError as error:
                 raise SourceError(f"{beside} cannot be read: {error.strerror}") from None
@@ -204,8 +206,9 @@ def _recbole(content: bytes) -> dict[str, str]:
 
 def _csv(content: bytes) -> dict[str, str]:
     """MovieLens' movies.csv: movieId,title,genres."""
-    rows = csv.DictReader(content.decode("utf-8-sig").splitlines())
-    return {row["movieId"]: row["title"] for row in rows}
+    # Lines keep what ends them, since a title in quotes may hold it.
+    rows = csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""))
+    return {row["movieId"]: row["title"] for row in rows if row["title"] is not None}
 
 
 def _tabs(content: bytes) -> dict[str, str]:

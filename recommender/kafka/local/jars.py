@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from recommender.errors import RecommenderError
+from recommender.kafka import system_trust
 from recommender.kafka.local.release import KAFKA_VERSION, Jar, pinned_jars
 
 #: What to do instead, at the end of each error about a broker that cannot be had here.
@@ -93,7 +94,11 @@ def _fetch_missing(jars: list[Jar], directory: Path, console: Console) -> None:
     staging = directory / "partial"
     shutil.rmtree(staging, ignore_errors=True)
     try:
-        with _progress(jars, directory, console) as advance, ThreadPoolExecutor(PARALLEL) as pool:
+        with (
+            system_trust.everywhere(),
+            _progress(jars, directory, console) as advance,
+            ThreadPoolExecutor(PARALLEL) as pool,
+        ):
             download = _downloader(staging, advance)
             downloads = [pool.submit(_fetch_one, jar, download, directory) for jar in jars]
             try:

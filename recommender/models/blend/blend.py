@@ -13,8 +13,6 @@ its own, drawn towards the common ones.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,6 +26,7 @@ from recommender.models.blend.evidence import evidence
 from recommender.models.blend.ranking import ListwiseRanker
 from recommender.models.blend.sample import FEW_ITEMS, contestants, next_sampled
 from recommender.models.blend.trials import Trials
+from recommender.models.elementary import half_powers, logarithm, powers
 from recommender.models.options import between
 from recommender.models.sequence.kernels import LOOK_BACK, Scratch, newest
 from recommender.models.sequence.sequence_knn import Profile, fading_raters
@@ -105,7 +104,7 @@ class Blend:
         raters = min(raters, context.history.raters_per_item)
         self._raters = np.maximum(fading_raters(raters, RATERS_DECAY, entries), min(raters, FEWEST_RATERS))
         self._touches = int(self._raters.sum())
-        self._decays = np.array([0.8 ** (k / 2) for k in range(2 * LOOK_BACK * entries + 1)])
+        self._decays = half_powers(0.8, 2 * LOOK_BACK * entries + 1)
         self._scratch = Scratch(NEIGHBOURS)
         self._ranker = ListwiseRanker(PRIOR, PRECISION, contexts=2, firmness=2.0, memory=memory)
         self._trials = Trials(*kernels.POPULARITY)
@@ -192,7 +191,7 @@ class Blend:
                 profile.user,
                 profile.items,
                 profile.strengths,
-                profile.strengths ** (LASTING - 1.0),
+                powers(profile.strengths, LASTING - 1.0),
                 self._raters,
                 NEAR,
                 self._walked,
@@ -254,7 +253,7 @@ class Blend:
         event = self._event
         # In a large catalogue each observation costs more, and fewer of them have to do.
         share = min(1.0, FEW_ITEMS / max(self._items, 1))
-        budget = self._observations * (1.0 + math.log(1.0 + event / 200.0)) + share * event / 2000.0
+        budget = self._observations * (1.0 + logarithm(1.0 + event / 200.0)) + share * event / 2000.0
         return bool(weight >= self._positive and 0 <= item < self._items and self._observed < budget)
 
     def state(self) -> Arrays:

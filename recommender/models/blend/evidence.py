@@ -10,10 +10,11 @@ import numpy as np
 
 from recommender.compiled import background_kernel, kernel
 from recommender.models.blend.prefetch import LINE, prefetch
+from recommender.models.elementary import half_powers, powered
 from recommender.models.sequence.kernels import first_walked, meet, raised
 
 #: How much an entry counts so many half events from a shared item; the last is of all that are farther.
-CLOSENESS = np.array([*(0.95 ** max(d / 2 - 1, 0.0) for d in range(41)), 0.0])
+CLOSENESS = np.concatenate([[1.0, 1.0], half_powers(0.95, 39), [0.0]])
 _FAR = np.int64(len(CLOSENESS) - 1)
 _REACH = _FAR - 1
 #: So many neighbours ahead their entries are fetched, but no more than so many of each.
@@ -33,7 +34,7 @@ def evidence(h, own_user, items, strengths, lasting, raters, near, walked, effor
     met, touches = np.int64(0), np.int64(0)
     for k in range(items.size):
         first_touch = touches
-        share = strengths[k] / (np.float64(h.items[items[k]].count) + 20.0) ** 0.6
+        share = strengths[k] / powered(np.float64(h.items[items[k]].count) + 20.0, 0.6)
         met, touches = meet(
             users, h.items, h.ring_users, h.ring_entries, weights,
             own_user, items[k], share, raters[k], t, met, touches,

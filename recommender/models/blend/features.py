@@ -13,9 +13,10 @@ import math
 
 import numpy as np
 
-from recommender.compiled import background_kernel, dividing_kernel, kernel
+from recommender.compiled import background_kernel, dividing_kernel, inlined_dividing_kernel, kernel
 from recommender.models.base import FloatArray
 from recommender.models.blend.blocks import BLOCK, exponentials, logarithms
+from recommender.models.elementary import LOG_2, exp, log_of_normal
 
 #: The columns of a row of features, in order.
 FEATURES = (
@@ -37,12 +38,12 @@ POPULARITY = (4, 11)
 #: Half-lives of the fading counts, in events.
 HALF_LIVES = np.array([200.0, 1000.0, 5000.0, 30000.0])
 
-_RATES = math.log(2.0) / HALF_LIVES
+_RATES = LOG_2 / HALF_LIVES
 #: What a relative score counts at least, so that its logarithm is finite.
 _FLOOR = 1e-3
 #: Logarithm of the smallest fading count that is told from none, and of the positive share of an unrated
 #: item.
-_FAINT, _UNKNOWN = math.log(0.1), -math.log(2.0)
+_FAINT, _UNKNOWN = -2.302585092994046, -LOG_2
 #: Added to the age of an item, and the age of one that is yet to come.
 _NEW = 10.0
 
@@ -70,6 +71,17 @@ def empty_table(items: int) -> FloatArray:
     return table
 
 
+@inlined_dividing_kernel
+def _left(slowest):
+    """What is left of each fading count where so much of the slowest one is: its rate divides all others."""
+    slower = slowest * slowest * slowest
+    slower *= slower
+    slow = slower * slower
+    slow *= slow * slower
+    fast = slow * slow
+    return fast * fast * slow, slow, slower, slowest
+
+
 @kernel
 def count_events(positive, event, items, ratings, weights, previous_weights, table):
     """Let each event's item fade until now, then count what was added and what was taken away.
@@ -85,18 +97,25 @@ def count_events(positive, event, items, ratings, weights, previous_weights, tab
         added = not np.isnan(ratings[e]) and weights[e] > 0.0
         row[POSITIVES] -= np.float64(previous_weights[e] >= positive)
         row[POSITIVES] += np.float64(not np.isnan(ratings[e]) and weights[e] >= positive)
-        for b in range(_RATES.size):
-            faded = row[FADING + b] * math.exp(-_RATES[b] * passed)
-            if removed:
-                faded *= (row[COUNT] - 1.0) / row[COUNT]
-            faded += np.float64(added)
-            row[FADING + b] = faded
-            row[LOG_FADING + b] = math.log(max(faded, 1e-30))
+        kept = (row[COUNT] - 1.0) / row[COUNT] if removed else 1.0
+        fast, slow, slower, slowest = _left(exp(-_RATES[3] * passed))
+        more = np.float64(added)
+        # First all of them, then where they go: so they are made together.
+        a = row[FADING] * fast * kept + more
+        b = row[FADING + 1] * slow * kept + more
+        c = row[FADING + 2] * slower * kept + more
+        d = row[FADING + 3] * slowest * kept + more
+        count = row[COUNT] + more - np.float64(removed)
+        positives = row[POSITIVES]
+        log_a, log_b = log_of_normal(max(a, 1e-30)), log_of_normal(max(b, 1e-30))
+        log_c, log_d = log_of_normal(max(c, 1e-30)), log_of_normal(max(d, 1e-30))
+        log_count, log_share = log_of_normal(count + 1.0), log_of_normal((positives + 1.0) / (count + 2.0))
+        root = math.sqrt(count + 10.0)
+        row[FADING], row[FADING + 1], row[FADING + 2], row[FADING + 3] = a, b, c, d
+        row[LOG_FADING], row[LOG_FADING + 1] = log_a, log_b
+        row[LOG_FADING + 2], row[LOG_FADING + 3] = log_c, log_d
         row[UPDATED] = np.float64(event + e)
-        row[COUNT] += np.float64(added) - np.float64(removed)
-        row[LOG_COUNT] = math.log(row[COUNT] + 1.0)
-        row[LOG_SHARE] = math.log((row[POSITIVES] + 1.0) / (row[COUNT] + 2.0))
-        row[ROOT] = math.sqrt(row[COUNT] + 10.0)
+        row[COUNT], row[LOG_COUNT], row[LOG_SHARE], row[ROOT] = count, log_count, log_share, root
 
 
 @background_kernel
@@ -165,12 +184,7 @@ def _view(table, now, candidates, sums, block, bits, begin, count, views):
     exponentials(block, bits, 6, 7, count)
     for k in range(count):
         c = np.uint64(begin + k)
-        # Each rate is a multiple of the slowest, so one exponential serves all.
-        slowest = block[6, k]
-        slower = slowest * slowest * slowest
-        slower *= slower
-        slow = slower * slower
-        slow *= slow * slower
+        _, slow, slower, slowest = _left(block[6, k])
         views[0, c], views[1, c] = block[0, k] / block[5, k], block[1, k] / block[5, k]
         views[2, c] = block[2, k] * slow
         views[3, c] = block[3, k] * slower

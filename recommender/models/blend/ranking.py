@@ -21,6 +21,7 @@ import numpy as np
 
 from recommender.compiled import njit
 from recommender.models.base import Arrays, FloatArray
+from recommender.models.elementary import exp
 
 #: So many of the candidates that score best are all looked at.
 TOP = 100
@@ -128,7 +129,7 @@ def _learn(features, stands_for, chosen, context, own, weights, precision, prior
     for row in range(rows):
         if scores[row] >= threshold or row % STRIDE == 0:
             fellows = stands_for[row] if scores[row] >= threshold else STRIDE * stands_for[row]
-            shares[row] = fellows * math.exp(scores[row] - highest)
+            shares[row] = fellows * exp(scores[row] - highest)
             mass += shares[row]
     mean, curvature = np.zeros(size), np.zeros((size, size))
     for row in range(rows):

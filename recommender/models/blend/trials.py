@@ -11,12 +11,11 @@ Cesa-Bianchi and Lugosi: Prediction, Learning, and Games, 2006.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from recommender.compiled import njit
 from recommender.models.base import Arrays, FloatArray
+from recommender.models.elementary import LOG_2, log
 
 #: The factors that are tried; of equally good ones the first is used.
 FACTORS = np.array([0.375, 0.625, 0.25, 1.0, 0.0])
@@ -82,4 +81,4 @@ def judge(fixed, scaled, stands_for, chosen, keep, gains):
     for k in range(gains.size):
         gains[k] *= keep
         if ranks[k] < DEPTH:
-            gains[k] += 1.0 / math.log2(ranks[k] + 2.0)
+            gains[k] += LOG_2 / log(ranks[k] + 2.0)

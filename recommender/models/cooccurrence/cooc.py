@@ -13,6 +13,7 @@ from recommender.models import rating_rows
 from recommender.models.base import NEVER, Arrays, FloatArray, IntArray, ModelContext
 from recommender.models.options import ModelError, between
 from recommender.models.pairs import enlarged, pair_count, pair_index
+from recommender.models.sequence.sequence_knn import Profile
 
 
 class Cooc:
@@ -115,6 +116,29 @@ class Cooc:
         """How many of the items that the user likes were liked together with each candidate."""
         return self._counts(user, candidates)[1]
 
+    def profile(self, user: int) -> Profile:
+        """All items that the user likes, the newest first and each as strong as any other."""
+        liked = np.empty(0, np.int32)
+        if 0 <= user < self._user_count:
+            begin = self._users.start[user]
+            liked = self._users.others[begin : begin + self._users.length[user]][::-1].copy()
+        return Profile(user, liked, np.ones(len(liked)))
+
+    def score_profile(self, profile: Profile, candidates: IntArray) -> FloatArray:
+        """How often the candidates were liked together with the profile's items, by their strengths."""
+        scores = np.zeros(len(candidates))
+        inside = (candidates >= 0) & (candidates < self._item_count)
+        asked = candidates[inside]
+        for item, strength in zip(profile.items.tolist(), profile.strengths.tolist(), strict=True):
+            if 0 <= item < self._item_count:
+                both = _liked_with(self._users, self._items, item)
+                scores[inside] += strength * self._relative(item, asked, both[asked])
+        return scores
+
+    def _relative(self, item: int, others: IntArray, both: NDArray[np.int64]) -> FloatArray:
+        """What it says that so many like an item and each of the others."""
+        return both.astype(np.float64)
+
     def next_observation(self, event: int) -> int:
         """Never: nothing is learned from ranking."""
         return NEVER
@@ -204,6 +228,18 @@ def _learn(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
+def _liked_with(users, items, liked):  # type: ignore[no-untyped-def]
+    """How many like `liked` and each other item; 0 for itself."""
+    both = np.zeros(items.start.size, np.int64)
+    for p in range(items.start[liked], items.start[liked] + items.length[liked]):
+        other = items.others[p]
+        for q in range(users.start[other], users.start[other] + users.length[other]):
+            both[users.others[q]] += 1
+    both[liked] = 0
+    return both
+
+
+@njit(cache=True)
 def _add_kept(pairs, item_count, users, user, candidates, scores, neighbours):  # type: ignore[no-untyped-def]
     begin, end = users.start[user], users.start[user] + users.length[user]
     for c in range(candidates.size):
@@ -248,4 +284,5 @@ def warm() -> None:
             history.append([0, 0, 0], [0, 1, 0], [1.0, 1.0, np.nan], [1.0, 1.0, 0.0], [0.0, 1.0, 2.0])
         )
         model.score(0, np.zeros(1, np.int32))
+        model.score_profile(model.profile(0), np.zeros(1, np.int32))
         model.restore(model.state())

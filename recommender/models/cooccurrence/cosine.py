@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recommender.compiled import njit
 from recommender.models.base import FloatArray, IntArray, ModelContext
@@ -47,6 +48,12 @@ class Cosine(Cooc):
             else:
                 _add_found(self._users, self._items, user, candidates, scores)
         return scores
+
+    def _relative(self, item: int, others: IntArray, both: NDArray[np.int64]) -> FloatArray:
+        """The cosine of an item with each of the others."""
+        own, lengths = float(self._items.length[item]), self._items.length[others].astype(np.float64)
+        cosines: FloatArray = both / np.sqrt(np.maximum(own * lengths, 1.0))
+        return cosines
 
 
 @njit(cache=True)

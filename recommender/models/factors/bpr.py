@@ -18,8 +18,6 @@ here.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,6 +25,7 @@ from recommender.compiled import kernel
 from recommender.history.events import Events
 from recommender.history.index import find
 from recommender.models.base import ModelContext
+from recommender.models.elementary import exp
 from recommender.models.factors.kernels import product
 from recommender.models.factors.mf import MF
 from recommender.models.options import between
@@ -57,15 +56,15 @@ class BPR(MF):
         context: ModelContext,
         *,
         k: int = 40,
-        learn_rate: float = 0.05,
-        l2_reg: float = 0.002,
+        learn_rate: float = 0.2,
+        l2_reg: float = 0.01,
         negatives: int = 5,
     ) -> None:
         between("bpr", "k", k, 1, 1024)
         between("bpr", "learn_rate", learn_rate, 0.0, 1.0)
         between("bpr", "l2_reg", l2_reg, 0.0, 1.0)
         between("bpr", "negatives", negatives, 1, 1000)
-        super().__init__(context, k=k, rank="prediction")
+        super().__init__(context, k=k, rank="prediction", rate="constant", negatives=0)
         self._history = context.history
         self._rate, self._shrinkage, self._negatives = learn_rate, l2_reg, negatives
 
@@ -115,8 +114,7 @@ def _rank(user_factors, item_factors, user, item, negatives, rate, shrinkage, ch
         changed[other] = 1
         margin = product(user_factors, user, item_factors, item)
         margin -= product(user_factors, user, item_factors, other)
-        # exp overflows beyond 709, where the gradient is zero anyway.
-        gradient = 1.0 / (1.0 + math.exp(min(margin, 700.0)))
+        gradient = 1.0 / (1.0 + exp(margin))
         for f in range(user_factors.shape[1]):
             p, q, r = user_factors[user, f], item_factors[item, f], item_factors[other, f]
             user_factors[user, f] = p + rate * (gradient * (q - r) - shrinkage * p)

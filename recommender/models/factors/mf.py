@@ -1,31 +1,28 @@
-r"""FluRS' incremental matrix factorization, as a compiled loop over growing arrays.
+r"""Incremental matrix factorization, as a compiled loop over growing arrays.
 
 The method is that of Vinagre, Jorge and Gama: Fast Incremental Matrix Factorization for Recommendation
-with Positive-Only Feedback (UMAP 2014), in the form of `flurs.recommender.MFRecommender`. Each positive event
-of user :math:`u` and item :math:`i` is one step of stochastic gradient descent towards 1:
-
-.. math:: e = 1 - p_u \cdot q_i, \quad p_u' = p_u + 2 \eta (e\, q_i - \lambda p_u), \quad
-          q_i' = q_i + 2 \eta (e\, p_u - \lambda q_i)
-
-From the same initial vectors, the same events give FluRS' factors to 1e-9. Unlike FluRS it needs no
-registration in order, resets no one, knows unseen users and empty catalogues, and leaves the caller's value
-alone.
-
-Two options mend what that rule lacks. Where all targets are 1, a constant is a perfect answer: `negatives`
-draws items towards 0 as well. One step size is too long for those of whom much is known, or too short for the
-others: `rate=adagrad` divides the step of each factor by the length of the gradients that it has met (Duchi,
-Hazan and Singer: Adaptive Subgradient Methods for Online Learning and Stochastic Optimization, JMLR 2011,
-in its diagonal form). With :math:`t` the target, 1 or 0:
+with Positive-Only Feedback (UMAP 2014). Each positive event of user :math:`u` and item :math:`i` is one step
+of stochastic gradient descent towards 1, and each of some items that are drawn with it one towards 0. A step
+is as long for each factor as the gradients that it has met say (Duchi, Hazan and Singer: Adaptive Subgradient
+Methods for Online Learning and Stochastic Optimization, JMLR 2011, in its diagonal form). With :math:`t` the
+target, 1 or 0:
 
 .. math:: g = 2 ((t - p_u \cdot q_i)\, q_i - \lambda p_u), \quad G_u' = G_u + g^2, \quad
           p_u' = p_u + \eta\, g / (\sqrt{G_u'} + 10^{-8})
 
 and the same for :math:`q_i`, from the vectors before the step. All operations are by factor.
 
-On MovieLens 100K with ratings of 5 as positive, `recommender evaluate` finds a recall@10 of .006 for FluRS'
-rule and .125 for plain popularity. Both options together need a longer step than FluRS':
-`mf/rate=adagrad/negatives=20/learn_rate=0.1` reaches .195, `mf/negatives=20/learn_rate=0.2` .161; the
-adaptive rate alone .005.
+`flurs.recommender.MFRecommender` does neither, and ranks by how near a prediction is to 1:
+
+.. math:: e = 1 - p_u \cdot q_i, \quad p_u' = p_u + 2 \eta (e\, q_i - \lambda p_u), \quad
+          q_i' = q_i + 2 \eta (e\, p_u - \lambda q_i)
+
+That is `mf/rate=constant/negatives=0/rank=distance/learn_rate=0.003` here: from the same initial vectors, the
+same events give FluRS' factors to 1e-9. Unlike FluRS it needs no registration in order, resets no one, knows
+unseen users and empty catalogues, and leaves the caller's value alone. FluRS itself is `flurs:mf`. Where all
+targets are 1, a constant is a perfect answer, and the list says nothing: on MovieLens 100K with ratings of 5
+as positive, `recommender evaluate` finds a recall@10 of .006 for that rule, .125 for plain popularity and
+.195 for the defaults; for `mf/rate=constant/learn_rate=0.2` .161.
 """
 
 from __future__ import annotations
@@ -58,14 +55,13 @@ class MF:
     k : int
         Number of factors.
     learn_rate, l2_reg : float
-        The step and the shrinkage above, FluRS' defaults. That step is too short to learn from one pass: with
-        negatives 0.1 is a good one for `rate=adagrad`, 0.2 for `rate=constant`.
+        The step and the shrinkage above. For `rate=constant` 0.2 is a good step.
     rank : str
-        `distance` ranks by how near a prediction is to 1, as FluRS does: the score is -|1 - prediction|.
-        `prediction` ranks by the prediction itself, so that overshooting is no fault.
+        `prediction` ranks by the prediction itself, so that overshooting is no fault. `distance` ranks by how
+        near it is to 1, as FluRS does: the score is -|1 - prediction|.
     rate : str
-        `constant` makes each step as long as `learn_rate` says, as FluRS does; `adagrad` lets each factor's
-        steps shorten with its own gradients. `learn_rate` is then how far the first step moves it.
+        `adagrad` lets each factor's steps shorten with its own gradients; `learn_rate` is how far the first
+        step moves it. `constant` makes each step as long as `learn_rate` says, as FluRS does.
     negatives : int
         Items that are drawn for each positive event, and taught to the user with the target 0. Any item seen
         so far but the event's own is equally likely, those that the user has too. On MovieLens 100K, 20 give
@@ -79,11 +75,11 @@ class MF:
         context: ModelContext,
         *,
         k: int = 40,
-        learn_rate: float = 0.003,
+        learn_rate: float = 0.1,
         l2_reg: float = 0.01,
-        rank: str = "distance",
-        rate: str = "constant",
-        negatives: int = 0,
+        rank: str = "prediction",
+        rate: str = "adagrad",
+        negatives: int = 20,
     ) -> None:
         between("mf", "k", k, 1, 1024)
         between("mf", "learn_rate", learn_rate, 0.0, 1.0)
@@ -179,6 +175,20 @@ class MF:
         known = user if 0 <= user < self._counts[_USERS] else -1
         users, items = self._factors
         score_all(users, known, items, self._counts[_ITEMS], candidates, by_distance, scores)
+        return scores
+
+    def alike(self, item: int, candidates: IntArray) -> FloatArray:
+        """The cosines of an item's vector with those of the candidates; 0 where one is unknown."""
+        scores = np.zeros(len(candidates))
+        known = (candidates >= 0) & (candidates < self._counts[_ITEMS])
+        if 0 <= item < self._counts[_ITEMS]:
+            own, others = self.item_factors[item], self.item_factors[candidates[known]]
+            # Added factor by factor, so that no sum depends on the linear algebra library of the machine.
+            products, squares = (
+                np.add.accumulate(terms, axis=1)[:, -1] for terms in (others * own, others**2)
+            )
+            lengths = np.sqrt(squares * np.add.accumulate(own**2)[-1])
+            scores[known] = np.where(lengths > 0.0, products / np.where(lengths > 0.0, lengths, 1.0), 0.0)
         return scores
 
     def neighbours(self, user: int, candidates: IntArray) -> IntArray | None:

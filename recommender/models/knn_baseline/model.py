@@ -21,6 +21,7 @@ from recommender.models.knn_baseline import (
     similarities,
 )
 from recommender.models.options import ModelError, between, one_of
+from recommender.models.sequence.sequence_knn import Profile
 
 _NAME = learning.NAME
 
@@ -258,6 +259,27 @@ class KNNBaselineModel:
     def neighbours(self, user: int, candidates: IntArray) -> IntArray:
         """How many neighbours each estimate rests on: Surprise's `actual_k`."""
         return self.estimate(user, candidates)[1]
+
+    def profile(self, user: int) -> Profile:
+        """All items that the user rated, the newest first; none where neighbours are users."""
+        rated = found_similarities.items_of(self._users, -1 if self._user_based else user)[::-1].copy()
+        return Profile(user, rated, np.ones(len(rated)))
+
+    def score_profile(self, profile: Profile, candidates: IntArray) -> FloatArray:
+        """How similar the candidates are to the profile's items, added up by their strengths.
+
+        Only similarities above 0 count, as in an estimate; which own items are among the `k` nearest of a
+        candidate is not asked.
+        """
+        known = (profile.items >= 0) & (profile.items < self._item_count)
+        candidates = np.ascontiguousarray(candidates, np.int32)
+        similar = np.zeros((int(known.sum()), len(candidates)))
+        learned = (self._users, self._items, self._baselines, self._estimating)
+        found_similarities.of_items(*learned, profile.items[known], candidates, similar)
+        scores = np.zeros(len(candidates))
+        for row, strength in zip(np.maximum(similar, 0.0), profile.strengths[known], strict=True):
+            scores += strength * row
+        return scores
 
     def baseline_of(self, user: int | None = None, item: int | None = None) -> float:
         """The baseline of a user or an item, without the mean; 0 if unknown."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from recommender.compiled import kernel, njit
 from recommender.history.layout import ITEM_COUNT, LONGEST, USER_COUNT, HistoryArrays
 from recommender.models.base import FloatArray
+from recommender.models.elementary import powered
 
 #: Up to this many entries for each that is wanted are looked through for those of positive weight.
 LOOK_BACK = 4
@@ -112,8 +113,8 @@ def newest(h, user, wanted, decays):
 
 
 @kernel
-def raised(value, power):
-    return value * math.sqrt(value) if power == 1.5 else value**power
+def raised(value, exponent):
+    return value * math.sqrt(value) if exponent == 1.5 else powered(value, exponent)
 
 
 @kernel
@@ -233,7 +234,7 @@ def evidence(
     met, touches = np.int64(0), np.int64(0)
     for k in range(items.size):
         if items[k] < h.meta[ITEM_COUNT]:
-            share = strengths[k] / (np.float64(h.items[items[k]].count) + shrink) ** exponent
+            share = strengths[k] / powered(np.float64(h.items[items[k]].count) + shrink, exponent)
             met, touches = meet(
                 users,
                 h.items,
@@ -298,4 +299,4 @@ def normalise(h, sums, candidates, shrink, exponent, scores):
         scores[c] = 0.0
         if item >= 0 and item < sums.size and sums[item] > 0.0:
             divisor = np.float64(h.items[item].count) + shrink
-            scores[c] = sums[item] / (math.sqrt(divisor) if exponent == 0.5 else divisor**exponent)
+            scores[c] = sums[item] / (math.sqrt(divisor) if exponent == 0.5 else powered(divisor, exponent))

@@ -35,6 +35,7 @@ from numpy.typing import NDArray
 from recommender.history.events import Events
 from recommender.history.history import History
 from recommender.models.base import NEVER, Arrays, FloatArray, IntArray, ModelContext
+from recommender.models.elementary import half_powers
 from recommender.models.options import between
 from recommender.models.sequence import kernels
 
@@ -151,8 +152,10 @@ class SequenceKNN:
         self._own, self._item = (own_shrink, own_power), (item_shrink, item_power)
         self._base, self._power = base, power
         # Lags and distances come in halves, because positions are means of two numbers.
-        self._decays = np.array([decay ** (k / 2) for k in range(2 * kernels.LOOK_BACK * entries + 1)])
-        self._closeness = np.array([window_decay ** max(d / 2 - 1, 0.0) for d in range(2 * window + 1)])
+        self._decays = half_powers(decay, 2 * kernels.LOOK_BACK * entries + 1)
+        self._closeness = np.concatenate([[1.0, 1.0], half_powers(window_decay, 2 * window + 1)])[
+            : 2 * window + 1
+        ]
         self._scratch = kernels.Scratch(neighbours)
         self._remembered: tuple[int, int, Evidence] | None = None
 
@@ -236,7 +239,7 @@ class SequenceKNN:
 
 def fading_raters(raters: int, decay: float, entries: int) -> NDArray[np.int64]:
     """How many raters of each of the user's entries may become neighbours, the newest entry first."""
-    fading = np.floor(raters * decay ** np.arange(entries)).astype(np.int64)
+    fading = np.floor(raters * half_powers(decay, 2 * entries)[::2]).astype(np.int64)
     limits: NDArray[np.int64] = np.maximum(fading, min(raters, LEAST_RATERS))
     return limits
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from recommender.ingest.ingest import Record
+from recommender.messages.records import Record
 
 
 class Batch:
@@ -13,19 +13,12 @@ class Batch:
     topic : str
     partition : int
     records : list of Record
-        At least one, in the order of their offsets.
-    position : int, optional
-        The offset from which they were fetched; by default that of the first, if nothing else is known.
-    begins : int
-        Where the log began when Kafka said that it no longer has what was asked for.
-
-    Attributes
-    ----------
-    position : int
-        Kafka has no records between this offset and the first.
+        In the order of their offsets; none where there was only what is no record, as marks of transactions.
+    begin, end : int
+        From which offset it was fetched, and the offset after all that was.
     """
 
-    __slots__ = ("begins", "offset", "partition", "position", "records", "timestamp", "topic")
+    __slots__ = ("begin", "end", "offset", "partition", "records", "timestamp", "topic")
 
     key = None
     headers: tuple[tuple[str, bytes], ...] = ()
@@ -34,22 +27,14 @@ class Batch:
     serialized_key_size = 0
     serialized_value_size = 0
 
-    def __init__(
-        self, topic: str, partition: int, records: list[Record], position: int | None = None, begins: int = 0
-    ) -> None:
+    def __init__(self, topic: str, partition: int, records: list[Record], begin: int, end: int) -> None:
         self.topic = topic
         self.partition = partition
         self.records = records
-        self.position = self.first_offset if position is None else position
-        self.begins = begins
-        # Faust tells what it has read by the offset, so it must be the last one's.
-        self.offset: int = records[-1].offset
-        self.timestamp: int = records[-1].timestamp
-
-    @property
-    def first_offset(self) -> int:
-        """The offset of the first record."""
-        return int(self.records[0].offset)
+        self.begin = begin
+        self.end = end
+        self.offset = end - 1
+        self.timestamp: int = records[-1].timestamp if records else -1
 
     @property
     def value(self) -> Batch:

@@ -1,8 +1,6 @@
-"""The thread in which aiokafka's consumer lives: it seeks, fetches and commits.
+"""The thread in which aiokafka's consumer of the ratings lives: it fetches and commits.
 
-Each batch that it hands over says from which offset it was fetched. Kafka's protocol has that in the request,
-not in the answer, and aiokafka keeps it to itself. So here is noted, for each partition, what was asked for
-last and what was handed over since then. Nobody but us moves the place where a partition is read.
+Of transactions only those that were committed are read.
 """
 
 from __future__ import annotations
@@ -11,33 +9,21 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from aiokafka import AIOKafkaConsumer
-from aiokafka.coordinator.assignors.range import RangePartitionAssignor
-from aiokafka.errors import (
-    IllegalStateError,
-    KafkaError,
-    NoOffsetForPartitionError,
-    OffsetOutOfRangeError,
-)
+from aiokafka.errors import IllegalStateError, KafkaError
 from aiokafka.structs import TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode import Service
 
 from recommender.errors import RecommenderError
-from recommender.worker.demand import Demand
-from recommender.worker.transport import bootstrap_patch
+from recommender.worker.transport import FAUST_LOGGER, bootstrap_patch
 from recommender.worker.transport.batch import Batch
-from recommender.worker.transport.fetcher_patch import Passing
-from recommender.worker.transport.unwrapped_records import leave_bare
+from recommender.worker.transport.spans import Span, spans_of
 
 logger = logging.getLogger(__name__)
-#: Services log under their class' module; these are Faust's, and its log is quieter than ours.
-FAUST_LOGGER = logging.getLogger("faust.recommender")
 
 #: A commit that takes longer is left to the next one, which commits more.
 COMMIT_SECONDS = 5.0
@@ -49,42 +35,6 @@ class GroupError(RecommenderError):
     """The worker cannot be, or remain, in its group."""
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
-    """What Kafka has of a partition.
-
-    Attributes
-    ----------
-    begins, ends : int
-        The first offset of its log, and the one after the last.
-    committed : int or None
-        What the group has committed, if it has.
-    """
-
-    begins: int
-    ends: int
-    committed: int | None
-
-
-@dataclass(slots=True)
-class Reading:
-    """How far a partition was read without a break, since it was last sought.
-
-    Attributes
-    ----------
-    position : int
-        What Kafka has below it was handed over.
-    sought_after : int
-        How many fetches had begun when it was sought.
-    begins : int
-        Where the log began when Kafka said that it no longer has what was asked for.
-    """
-
-    position: int
-    sought_after: int
-    begins: int = 0
-
-
 class ConsumerThread(driver.AIOKafkaConsumerThread):
     """The thread in which aiokafka's consumer lives."""
 
@@ -92,28 +42,14 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # By aiokafka's own notes of a partition, which each assignment makes anew.
-        self._readings: WeakKeyDictionary[Any, Reading] = WeakKeyDictionary()
-        self._fetches = 0
-        ours: Any = self.consumer
-        self._bare: Collection[str] = ours.bare
-        self._demand: Demand = ours.demand
-        self._few_taken = False
+        #: Up to which offset each partition was handed over.
+        self._ends: dict[TP, int] = {}
 
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
-        # Faust's round robin over all partitions parts ratings from requests of the same users wherever
-        # the partitions do not divide evenly by the workers. Ranges, topic by topic, never do.
-        consumer._partition_assignment_strategy = (RangePartitionAssignor,)
-        # Else aiokafka goes on elsewhere without a word where Kafka has deleted what it asks for.
-        consumer._auto_offset_reset = "none"
+        consumer._isolation_level = "read_committed"
         bootstrap_patch.begin_with_brokers(consumer._client)
         return consumer
-
-    async def on_start(self) -> None:
-        """Connect."""
-        await super().on_start()
-        Passing(self._demand).change(self._ensure_consumer()._fetcher)
 
     @Service.task
     async def _watch_group(self) -> None:
@@ -136,122 +72,34 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         with contextlib.suppress(RuntimeError):  # it has crashed, and its event loop is closed
             super()._stopped_set()
 
-    def look_again(self) -> None:
-        """Let who waits for records find those that were fetched already, for partitions that may go on."""
-        self.thread_loop.call_soon_threadsafe(self._look_again)
-
-    def _look_again(self) -> None:
-        if self._consumer is not None:
-            for waiter in list(self._consumer._fetcher._fetch_waiters):
-                if not waiter.done():
-                    waiter.set_result(None)
-
     async def _fetch_records(
         self, consumer: AIOKafkaConsumer, active_partitions: set[TP], *args: Any, **limits: Any
     ) -> Mapping[TP, list[Batch]]:
         """One batch for each partition of which something came."""
-        self._fetches = number = self._fetches + 1
-        leave_bare(consumer, self._bare)
-        few = self._few_that_wait(consumer, active_partitions)
-        if few:
-            active_partitions, limits = few, {**limits, "timeout": 0.0}
-        try:
-            fetched = await super()._fetch_records(consumer, active_partitions, *args, **limits)
-        except NoOffsetForPartitionError:
-            return {}  # it will be sought
-        except OffsetOutOfRangeError as error:
-            await self._find_again(consumer, error.args[0])
-            return {}
-        except BaseException:
-            # What came of other partitions may be lost with it.
-            self._readings.clear()
-            raise
-        if any(tp.topic not in self._bare for tp in fetched):
-            self._demand.asked()
-        return {
-            tp: [self._batch(consumer, tp, records)]
-            for tp, records in fetched.items()
-            if not self._put_back(consumer, tp, number)
-        }
+        fetched = await super()._fetch_records(consumer, active_partitions, *args, **limits)
+        batches = {}
+        for tp in active_partitions:
+            records = fetched.get(tp, [])
+            end = max(self._position(consumer, tp), records[-1].offset + 1 if records else 0)
+            begin = self._ends.get(tp, records[0].offset if records else end)
+            # Where there was only what is no record, such as marks of transactions, that is no lag.
+            if records or end > begin:
+                batches[tp] = [Batch(tp.topic, tp.partition, records, begin, end)]
+                self._ends[tp] = end
+        return batches
 
-    def _few_that_wait(self, consumer: AIOKafkaConsumer, partitions: set[TP]) -> set[TP]:
-        """The partitions to take alone now, if any: requests go ahead of thousands of ratings.
-
-        Every other time all are taken alike, as requests may never end.
-        """
-        waiting = consumer._fetcher._records
-        few = {tp for tp in partitions if tp.topic not in self._bare and tp in waiting}
-        self._few_taken = bool(few) and not self._few_taken
-        return few if self._few_taken else set()
-
-    def _put_back(self, consumer: AIOKafkaConsumer, tp: TP, number: int) -> bool:
-        """Whether a partition was sought after that fetch began: what it brought is fetched again then.
-
-        Who waited for the fetch may be gone, as after a rebalance. What is lost with them would be missed
-        only when more comes, which in a quiet partition may take hours.
-        """
-        reading = self._reading(consumer, tp)
-        if reading is None or number > reading.sought_after:
-            return False
-        consumer.seek(TopicPartition(*tp), reading.position)
-        return True
-
-    def _batch(self, consumer: AIOKafkaConsumer, tp: TP, records: list[Any]) -> Batch:
-        # aiokafka skips without a word what is no record of ours, such as transaction markers: its own
-        # position says less than where it was sought and what it has handed over since.
-        reading = self._reading(consumer, tp)
-        if reading is None:
-            return Batch(tp.topic, tp.partition, records)
-        batch = Batch(tp.topic, tp.partition, records, reading.position, reading.begins)
-        reading.position = batch.offset + 1
-        return batch
-
-    async def _find_again(self, consumer: AIOKafkaConsumer, lost: Mapping[TopicPartition, int]) -> None:
-        """Go on where the log begins, if Kafka has deleted what comes before that."""
-        for tp, offset in lost.items():
-            try:
-                begins = (await consumer.beginning_offsets([tp]))[tp]
-                ends = (await consumer.end_offsets([tp]))[tp]
-            except (KafkaError, TimeoutError) as error:
-                logger.debug("%s[%d] offset %d is out of range: %r", *tp, offset, error)
-                continue  # Kafka says so again
-            notes = _notes(consumer, tp)
-            if notes is None or not notes.has_valid_position or notes.position != offset:
-                continue  # it moved away or was sought meanwhile
-            if offset < begins:
-                consumer.seek(tp, begins)
-                reading = self._reading(consumer, tp)
-                if reading is not None:
-                    reading.begins = begins
-            elif offset > ends:
-                ours: Any = self.consumer
-                self.parent_loop.call_soon_threadsafe(ours.begin_again, TP(*tp))
-
-    def _reading(self, consumer: AIOKafkaConsumer, tp: TP | TopicPartition) -> Reading | None:
-        notes = _notes(consumer, tp)
-        return None if notes is None else self._readings.get(notes)
-
-    async def _seek_wait(self, consumer: AIOKafkaConsumer, partitions: Mapping[TP, int]) -> None:
-        for tp, offset in partitions.items():
-            self._read_from(consumer, TopicPartition(*tp), offset)
-
-    def _read_from(self, consumer: AIOKafkaConsumer, tp: TopicPartition, offset: int) -> None:
-        consumer.seek(tp, offset)
-        self._readings[_notes(consumer, tp)] = Reading(offset, self._fetches)
+    def _position(self, consumer: AIOKafkaConsumer, tp: TP) -> int:
+        """The offset after all that was fetched of a partition; 0 where it is not known."""
+        assignment = consumer._subscription.subscription.assignment
+        state = None if assignment is None else assignment.state_value(TopicPartition(*tp))
+        return state.position if state is not None and state.has_valid_position else 0
 
     async def spans(self, partitions: Collection[TP]) -> dict[TP, Span]:
-        """What Kafka has of partitions; asked all at once, and unlike Faust's own this does not seek."""
+        """What Kafka has of partitions; asked all at once."""
         return dict(await self.call_thread(self._spans, partitions))
 
     async def _spans(self, partitions: Collection[TP]) -> dict[TP, Span]:
-        consumer, theirs = self._ensure_consumer(), [TopicPartition(*tp) for tp in partitions]
-        begins, ends, *committed = await asyncio.gather(
-            consumer.beginning_offsets(theirs),
-            consumer.end_offsets(theirs),
-            *map(consumer.committed, theirs),
-        )
-        found = zip(partitions, theirs, committed, strict=True)
-        return {tp: Span(begins[their], ends[their], offset) for tp, their, offset in found}
+        return await spans_of(self._ensure_consumer(), partitions, (), 0.0)
 
     async def commit_offsets(self, offsets: Mapping[TP, int]) -> bool:
         """Commit; False where Kafka would not. Faust's own commit ends the worker then."""
@@ -281,10 +129,5 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
     async def _read_again(self, tp: TopicPartition, offset: int) -> None:
         with contextlib.suppress(IllegalStateError):  # it is moving away
-            self._read_from(self._ensure_consumer(), tp, offset)
-
-
-def _notes(consumer: AIOKafkaConsumer, tp: TP | TopicPartition) -> Any:
-    """What aiokafka keeps of a partition as long as it is assigned, else None."""
-    assignment = consumer._subscription.subscription.assignment
-    return None if assignment is None else assignment.state_value(tp)
+            self._ensure_consumer().seek(tp, offset)
+            self._ends[TP(*tp)] = offset

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import ssl
 from typing import Any
 
 import faust
 from mode.supervisors import CrashingSupervisor
 
+from recommender.kafka.plain_clients import ssl_context
 from recommender.settings import Settings
 from recommender.worker.transport import faust_transport
 
 #: Largest record that the worker writes: whatever a topic takes as a rating, and some headers. Kafka has
-#: the last word.
-MAX_RECORD_BYTES = 100 * 1024 * 1024
+#: the last word, but hangs up without one on a request of more than 100 MiB.
+MAX_RECORD_BYTES = 99 * 1024 * 1024
 
 
 def faust_options(config: Settings) -> dict[str, Any]:
@@ -56,11 +56,7 @@ def faust_options(config: Settings) -> dict[str, Any]:
 def _credentials(config: Settings) -> Any:
     if config.security_protocol == "PLAINTEXT":
         return None
-    context = None
-    if config.security_protocol.endswith("SSL"):
-        context = ssl.create_default_context(cafile=config.ssl_cafile or None)
-        if config.ssl_certfile:
-            context.load_cert_chain(config.ssl_certfile, config.ssl_keyfile or None)
+    context = ssl_context(config)
     if config.security_protocol == "SSL":
         return faust.SSLCredentials(context)
     return faust.SASLCredentials(

@@ -1,33 +1,31 @@
-"""Hands an agent a partition's fetched records as one batch, from the offset that we say.
+"""Hands an agent a partition's fetched records as one batch.
 
 A stock Faust agent costs two tasks and some ten scheduled callbacks for every record. Here the records that
-a fetch brought for a partition travel as a single message: the same agents, rebalances, timers and pages,
-at some fifty times the rate. The consumer makes the batches, and asks the worker where reading starts; see
-`recommender.worker.transport.consumer`.
+a fetch brought for a partition travel as a single message: the same agents, rebalances, timers and pages, at
+some fifty times the rate.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any, cast
 
 from faust.transport.drivers import aiokafka as driver
 from faust.types import AppT
 from yarl import URL
 
-from recommender.worker.demand import Demand
-from recommender.worker.transport import consumer
-from recommender.worker.transport.consumer import Positions
+from recommender.kafka import aiokafka_records
+from recommender.worker.transport.consumer import Consumer
 from recommender.worker.transport.producer import Producer
 
 
-def set_transport(
-    app: AppT,
-    broker: str,
-    positions: Positions,
-    bare: Collection[str] = (),
-    demand: Demand | None = None,
-) -> None:
+class Transport(driver.Transport):
+    """Faust's transport, with the consumer and the producer of this package."""
+
+    Consumer = Consumer
+    Producer = Producer
+
+
+def set_transport(app: AppT, broker: str, unwrapped: str) -> None:
     """Give an app the transport that this module describes; before any topic of it is made.
 
     Parameters
@@ -35,26 +33,11 @@ def set_transport(
     app : faust.App
     broker : str
         Bootstrap servers, separated by commas.
-    positions : function
-        Called with the partitions of one number each time reading them starts or restarts.
-    bare : collection of str
-        Topics whose records need not know their topic and partition, see `unwrapped_records`.
-    demand : Demand, optional
-        Told of the records of all other topics.
+    unwrapped : str
+        The topic whose records come as the client's parser makes them, see
+        `recommender.kafka.aiokafka_records`.
     """
-
-    class Consumer(consumer.Consumer):
-        pass
-
-    Consumer.positions = staticmethod(positions)
-    Consumer.bare = bare
-    Consumer.demand = demand or Demand()
-
-    class Transport(driver.Transport):
-        pass
-
-    Transport.Consumer = Consumer
-    Transport.Producer = Producer
+    aiokafka_records.read_past_errors(unwrapped)
     app.transport = cast(Any, Transport)(urls(broker), app)
 
 

@@ -1,5 +1,5 @@
-"""The worker's Kafka producer: a topic that does not exist is said at once, nothing is written twice, and
-what is sent while no broker answers is written when one does.
+"""The worker's Kafka producer: a topic that does not exist is said at once, nothing is written twice, what is
+sent while no broker answers is written when one does, and no record has to answer for its neighbours.
 """
 
 from __future__ import annotations
@@ -11,21 +11,20 @@ from typing import Any, cast
 from aiokafka import AIOKafkaProducer
 from aiokafka.cluster import ClusterMetadata
 from aiokafka.errors import (
-    InvalidTimestampError,
     MessageSizeTooLargeError,
-    PolicyViolationError,
-    RecordListTooLargeError,
     TopicAuthorizationFailedError,
     UnknownTopicOrPartitionError,
 )
-from aiokafka.producer.message_accumulator import BatchBuilder
 from faust.exceptions import ProducerSendError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import AppT
+from mode import Service
 
-from recommender.ingest.ingest import Outgoing
-from recommender.worker.transport import bootstrap_patch
-from recommender.worker.transport.consumer_thread import FAUST_LOGGER
+from recommender.kafka.refusals import KEYLESS, REFUSED, PartitionMissingError, ProducerEndedError
+from recommender.messages.records import Outgoing
+from recommender.worker.transport import FAUST_LOGGER, bootstrap_patch
+from recommender.worker.transport.aiokafka_producer import keep_going
+from recommender.worker.transport.batches import BATCH_BYTES, SURE_BYTES, Filled, Lesser, batches
 
 #: How often, and how many seconds apart, the brokers are asked for a topic before it counts as missing: one
 #: that was made just now is not known to all of them.
@@ -33,22 +32,9 @@ LOOKS = 3
 LOOK_SECONDS = 0.1
 #: How many seconds after no broker answered they are asked again.
 AWAY_SECONDS = 0.5
-#: Records that are sent together are written in batches of so many bytes: several hundred dead letters, which
-#: takes a millisecond.
-BATCH_BYTES = 256 * 1024
-#: A batch of so many bytes is taken to fit where it is not known what a topic takes. aiokafka's are as large.
-SURE_BYTES = 16 * 1024
-#: How long a record waits for the one before it, which waits for a broker: longer than any outage.
-PATIENCE_SECONDS = 7 * 24 * 3600
-_UNCOMPRESSED = 0
-#: What a broker says of records that it has not written and never will.
-REFUSED = (
-    InvalidTimestampError,
-    MessageSizeTooLargeError,
-    PolicyViolationError,
-    RecordListTooLargeError,
-    TopicAuthorizationFailedError,
-)
+#: Milliseconds from here on are no time of anybody's, and as a number of seconds they may not fit any more
+#: into what Kafka writes: a record with such a time is sent with that of now.
+EXACT_MILLISECONDS = 2**52
 
 
 class Producer(driver.Producer):
@@ -62,7 +48,7 @@ class Producer(driver.Producer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._looking: dict[str, asyncio.Task[bool]] = {}
+        self._looking: dict[str, asyncio.Task[int]] = {}
 
     def _settings_extra(self) -> Mapping[str, Any]:
         # Else a record that is sent again because an answer was lost would be there twice.
@@ -70,23 +56,40 @@ class Producer(driver.Producer):
 
     def _new_producer(self, transactional_id: str | None = None) -> AIOKafkaProducer:
         made = super()._new_producer(transactional_id)
-        count_no_refused(made)
-        wait_for_brokers(made)
+        keep_going(made)
         bootstrap_patch.begin_with_brokers(made.client)
         return made
 
-    async def send(self, topic: str, *args: Any, **kwargs: Any) -> Any:
+    @Service.task
+    async def _watch_sender(self) -> None:
+        """End with aiokafka's sending task: without it nothing is written any more, and nobody is told."""
+        sending = self._ensure_producer()._sender.sender_task
+        await asyncio.wait([sending])
+        if not sending.cancelled() and sending.exception() is not None:
+            raise ProducerEndedError("the producer has failed") from sending.exception()
+
+    async def send(
+        self, topic: str, key: Any, value: Any, partition: int | None, *args: Any, **kwargs: Any
+    ) -> Any:
         """Send a record.
 
         Raises
         ------
         UnknownTopicOrPartitionError
             There is no such topic.
+        PartitionMissingError
+            The topic has no such partition.
         """
-        await self._require(topic)
-        return await super().send(topic, *args, **kwargs)
+        await self._require(topic, partition)
+        return await super().send(topic, key, value, partition, *args, **kwargs)
 
-    async def send_all(self, topic: str, records: Sequence[Outgoing], batch_bytes: int = SURE_BYTES) -> None:
+    async def send_all(
+        self,
+        topic: str,
+        records: Sequence[Outgoing],
+        batch_bytes: int = SURE_BYTES,
+        lesser: Lesser = lambda record, error: None,
+    ) -> None:
         """Send records in as few batches as they fit into; returns when the brokers have all of them.
 
         One by one each would cost several times as much, and the records of a partition would be written
@@ -99,6 +102,8 @@ class Producer(driver.Producer):
             Each names its partition. Those of one partition are written in their order.
         batch_bytes : int
             The size of a batch; a larger record has one of its own.
+        lesser : function
+            What to write instead of a record that is refused.
 
         Raises
         ------
@@ -106,45 +111,76 @@ class Producer(driver.Producer):
             There is no such topic.
         MessageSizeTooLargeError
             A record is larger than the producer may send, or the topic takes.
+        KafkaError
+            A record was refused for another reason, or the topic is closed to us.
         """
-        await self._require(topic)
+        await self._require(topic, None)
         runs: dict[int, list[Outgoing]] = {}
         for each in records:
             assert each.partition is not None
             runs.setdefault(each.partition, []).append(each)
-        await asyncio.gather(*(self._send_run(topic, *run, batch_bytes) for run in runs.items()))
+        await asyncio.gather(*(self._send_run(topic, *run, batch_bytes, lesser) for run in runs.items()))
 
     async def _send_run(
-        self, topic: str, partition: int, records: Sequence[Outgoing], batch_bytes: int
+        self, topic: str, partition: int, records: Sequence[Outgoing], batch_bytes: int, lesser: Lesser
     ) -> None:
-        producer = self._ensure_producer()
-        for batch in batches(records, batch_bytes):
-            if batch.size() > self.max_request_size:
-                raise MessageSizeTooLargeError(
-                    f"a record for {topic}[{partition}] takes {batch.size()} bytes: expected at most "
-                    f"{self.max_request_size}"
-                )
-            # aiokafka has one batch at a time on its way to a broker, so nothing is gained by not waiting.
-            await (await producer.send_batch(batch, topic, partition=partition))
+        # aiokafka has one batch at a time on its way to a broker, so nothing is gained by not waiting.
+        for filled in batches(records, batch_bytes):
+            try:
+                await self._send_batch(topic, partition, filled)
+            except REFUSED as error:
+                # Nothing of the batch is written.
+                for left in self._instead(filled.records, error, lesser):
+                    await self._send_run(topic, partition, left, batch_bytes, lesser)
 
-    async def _require(self, topic: str) -> None:
+    def _instead(
+        self, refused: Sequence[Outgoing], error: Exception, lesser: Lesser
+    ) -> Iterator[Sequence[Outgoing]]:
+        """What to send instead of a batch, one after the other; raises the error if there is nothing."""
+        if len(refused) == 1 or isinstance(error, KEYLESS):
+            # A record without a key is refused in whatever company; of another error one is to blame.
+            less = [lesser(each, error) for each in refused]
+            if any(less):
+                yield [new or old for new, old in zip(less, refused, strict=True)]
+                return
+        if len(refused) == 1:
+            raise error
+        middle = len(refused) // 2
+        yield refused[:middle]
+        yield refused[middle:]
+
+    async def _send_batch(self, topic: str, partition: int, filled: Filled) -> None:
+        if filled.batch.size() > self.max_request_size:
+            raise MessageSizeTooLargeError(
+                f"a record for {topic}[{partition}] takes {filled.batch.size()} bytes: expected at most "
+                f"{self.max_request_size}"
+            )
+        await (await self._ensure_producer().send_batch(filled.batch, topic, partition=partition))
+
+    async def _require(self, topic: str, partition: int | None) -> None:
         client = self._ensure_producer().client
         cluster = client.cluster
-        while cluster.partitions_for_topic(topic) is None and topic not in cluster.unauthorized_topics:
-            if await self._is_missing(topic):
+        while topic not in cluster.unauthorized_topics:
+            known = cluster.partitions_for_topic(topic)
+            if known is not None and (partition is None or partition in known):
+                return
+            count = await self._count(topic)
+            if count == 0:
                 raise UnknownTopicOrPartitionError(topic)
+            if partition is not None and not 0 <= partition < count:
+                raise PartitionMissingError(f"{topic} has {count} partitions, none with number {partition}")
             client.add_topic(topic)
             await client.force_metadata_update()
 
-    async def _is_missing(self, topic: str) -> bool:
-        """Whether the brokers say that there is no such topic; all who ask at once ask together."""
+    async def _count(self, topic: str) -> int:
+        """How many partitions the brokers say that a topic has; all who ask at once ask together."""
         looking = self._looking.get(topic)
         if looking is None:
             looking = self._looking[topic] = asyncio.create_task(self._look(topic))
             looking.add_done_callback(lambda _: self._looking.pop(topic, None))
         return await asyncio.shield(looking)
 
-    async def _look(self, topic: str) -> bool:
+    async def _look(self, topic: str) -> int:
         client = self._ensure_producer().client
         looks = 0
         while True:
@@ -153,100 +189,24 @@ class Producer(driver.Producer):
             if not await client._metadata_update(found, [topic]):
                 await asyncio.sleep(AWAY_SECONDS)
                 continue
-            if found.partitions_for_topic(topic) or topic in found.unauthorized_topics:
-                return False
+            partitions = found.partitions_for_topic(topic)
+            if partitions:
+                return len(partitions)
+            if topic in found.unauthorized_topics:
+                raise TopicAuthorizationFailedError(topic)
             looks += 1
             if looks == LOOKS:
-                return True
+                return 0
             await asyncio.sleep(looks * LOOK_SECONDS)
 
 
-def wait_for_brokers(producer: AIOKafkaProducer) -> None:
-    """Let a producer keep what it was given for as long as no broker takes it.
+def sender(app: AppT) -> Callable[[str, Outgoing], Awaitable[Awaitable[object]]]:
+    """Sends records by the app's producer; what it returns is awaited until the broker has the record."""
 
-    aiokafka ends the waiting of a record behind another, and of one whose partition has no leader, after the
-    timeout of a request.
-
-    Parameters
-    ----------
-    producer : AIOKafkaProducer
-        It still gives up records of a topic that the brokers no longer know.
-    """
-    # The client, which sends the requests, has its own.
-    producer._request_timeout_ms = PATIENCE_SECONDS * 1000
-    cluster = producer.client.cluster
-
-    def wait(batch: Any) -> None:
-        expired = batch.expired
-        batch.expired = lambda: cluster.leader_for_partition(batch.tp) is None and expired()
-
-    _change_batches(producer, wait)
-
-
-def count_no_refused(producer: AIOKafkaProducer) -> None:
-    """Let an idempotent producer go on after records that a broker refuses.
-
-    A broker expects a producer's records numbered without a gap. aiokafka counts those that were refused, and
-    every later record of the partition would be refused too, as out of order.
-
-    Parameters
-    ----------
-    producer : AIOKafkaProducer
-        It has one batch of a partition at a time on its way, so nothing behind a refused one has a number.
-    """
-    numbers = producer._txn_manager
-
-    def count(batch: Any) -> None:
-        fail = batch.failure
-
-        def failure(exception: BaseException) -> None:
-            if isinstance(exception, REFUSED):
-                numbers.increment_sequence_number(batch.tp, -batch.record_count)
-            fail(exception)
-
-        batch.failure = failure
-
-    _change_batches(producer, count)
-
-
-def _change_batches(producer: AIOKafkaProducer, change: Callable[[Any], None]) -> None:
-    """Let each batch that a producer begins be changed first."""
-    accumulator = producer._message_accumulator
-    append_batch = accumulator._append_batch
-
-    def append(*args: Any, **kwargs: Any) -> Any:
-        batch = append_batch(*args, **kwargs)
-        change(batch)
-        return batch
-
-    accumulator._append_batch = append
-
-
-def batches(records: Sequence[Outgoing], batch_bytes: int) -> Iterator[BatchBuilder]:
-    """Records in batches of at most so many bytes, or of one record."""
-    batch = BatchBuilder(batch_bytes, _UNCOMPRESSED)
-    for each in records:
-        record: Any = {
-            "timestamp": None if each.timestamp < 0 else each.timestamp,
-            "key": each.key,
-            "value": each.value,
-            "headers": each.headers,
-        }
-        if batch.append(**record) is None:  # it is full
-            yield batch
-            batch = BatchBuilder(batch_bytes, _UNCOMPRESSED)
-            batch.append(**record)
-    if batch.record_count():
-        batch.close()  # else aiokafka would add to it
-        yield batch
-
-
-def sender(app: AppT) -> Callable[[str, Outgoing], Awaitable[asyncio.Future[Any]]]:
-    """Sends records by the app's producer; what it returns is done when the broker has the record."""
-
-    async def send(topic: str, outgoing: Outgoing) -> asyncio.Future[Any]:
+    async def send(topic: str, outgoing: Outgoing) -> Awaitable[object]:
         # Faust turns seconds into whole milliseconds by cutting off: the half keeps them as they were.
-        timestamp = None if outgoing.timestamp < 0 else (outgoing.timestamp + 0.5) / 1000
+        known = 0 <= outgoing.timestamp < EXACT_MILLISECONDS
+        timestamp = (outgoing.timestamp + 0.5) / 1000 if known else None
         producer: Any = app.producer
         try:
             sent = await producer.send(
@@ -254,13 +214,13 @@ def sender(app: AppT) -> Callable[[str, Outgoing], Awaitable[asyncio.Future[Any]
             )
         except ProducerSendError as error:
             raise error.__cause__ or error from None
-        return cast("asyncio.Future[Any]", sent)
+        return cast("Awaitable[object]", sent)
 
     return send
 
 
 def bulk_sender(
-    app: AppT, largest: Mapping[str, int | None]
+    app: AppT, largest: Mapping[str, int | None], lesser: Mapping[str, Lesser] | None = None
 ) -> Callable[[str, Sequence[Outgoing]], Awaitable[None]]:
     """Sends many records by the app's producer; returns when the broker has all of them.
 
@@ -269,10 +229,13 @@ def bulk_sender(
     app : faust.App
     largest : mapping of str to int or None
         How large a batch each topic takes, in bytes; None where that is not known.
+    lesser : mapping of str to function, optional
+        For topics of which a record may be written otherwise than it is, if it is refused: how.
     """
 
     async def send_all(topic: str, records: Sequence[Outgoing]) -> None:
         producer: Any = app.producer
-        await producer.send_all(topic, records, min(BATCH_BYTES, largest[topic] or SURE_BYTES))
+        options = {"lesser": lesser[topic]} if lesser and topic in lesser else {}
+        await producer.send_all(topic, records, min(BATCH_BYTES, largest[topic] or SURE_BYTES), **options)
 
     return send_all

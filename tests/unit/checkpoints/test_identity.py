@@ -9,10 +9,11 @@ import pytest
 
 from recommender import settings
 from recommender.checkpoints.identity import FORMAT, Identity, canonical
+from recommender.shard.options import learned_settings
 
 
 def identity(**given: str) -> Identity:
-    return Identity("ratings", "id", 2, settings.learned(settings.load({}, **given)))
+    return Identity("ratings", "id", 2, learned_settings(settings.load({}, **given)))
 
 
 def differences(was: Identity, now: Identity) -> list[str]:

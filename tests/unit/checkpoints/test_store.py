@@ -19,7 +19,8 @@ from recommender.checkpoints import store as checkpoint
 from recommender.checkpoints.identity import Identity
 from recommender.checkpoints.store import CheckpointError, CheckpointMismatch, CheckpointStore
 from recommender.messages.ratings import Rating
-from recommender.shard.shard import Shard, ShardOptions
+from recommender.shard.options import ShardOptions
+from recommender.shard.shard import Shard
 from recommender.shard.state import digest
 from tests.support.doubles import few
 
@@ -27,10 +28,9 @@ IDENTITY = Identity("ratings", "topic-id-1", 2, {"model": "popular", "seed": "0"
 
 
 def shard_with(count: int) -> Shard:
-    shard = Shard(0, ShardOptions())
+    shard = Shard(ShardOptions())
     ratings = [Rating(f"u{each % 3}", f"i{each}", 5, None) for each in range(count)]
     shard.learn(ratings, map(float, range(count)))
-    shard.offset = count
     return shard
 
 
@@ -67,7 +67,7 @@ def test_what_was_saved_is_loaded(tmp_path: Path, count: int) -> None:
     loaded, warnings = store.load(0)
     assert loaded is not None
     assert (loaded.offset, warnings) == (count, [])
-    restored = Shard(0, ShardOptions())
+    restored = Shard(ShardOptions())
     restored.restore(loaded.state)
     assert restored.digest() == shard_with(count).digest()
     assert names(tmp_path) == [name(count)]
@@ -165,7 +165,7 @@ def test_a_state_that_is_not_what_was_saved_is_noticed(tmp_path: Path) -> None:
     path = saved(tmp_path, 4).directory / "ratings-0" / name(4)
     with np.load(path) as file:
         arrays = {each: file[each] for each in file.files}
-    arrays["shard/offset"] = arrays["shard/offset"] + 1
+    arrays["users/lengths"] = arrays["users/lengths"] + 1
     np.savez(path, **arrays)
     with pytest.raises(
         CheckpointError, match=r"is damaged: its digest is [0-9a-f]{32}, expected [0-9a-f]{32}"
@@ -281,10 +281,20 @@ def test_what_does_not_fit_is_told_and_can_be_set_aside(
     assert store.load(0) == (None, [])
 
 
+def test_what_was_handed_over_supersedes_what_was_before(tmp_path: Path) -> None:
+    before = saved(tmp_path, 5)
+    after = before.of_handover("second")
+    header = before.header_at(0, 5)
+    assert header is not None
+    assert (before.supersedes(header), after.supersedes(header)) == (False, True)
+    assert not after.supersedes({**header, "handover": "second"})
+    assert not after.supersedes({**header, "version": "another"})
+
+
 def test_another_format_does_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = saved(tmp_path, 5)
     monkeypatch.setattr(identity, "FORMAT", identity.FORMAT + 1)
-    with pytest.raises(CheckpointMismatch, match="format was 1, now 2"):
+    with pytest.raises(CheckpointMismatch, match=f"format was {identity.FORMAT - 1}, now {identity.FORMAT}"):
         store.load(0)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from pathlib import Path
 from typing import Any
@@ -11,19 +12,20 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from recommender.checkpoints.storage import StorageError, storage
 from recommender.checkpoints.store import CheckpointError, CheckpointMismatch, CheckpointStore, Identity, read
+from recommender.journal.rule import Rule
 from recommender.messages.ratings import Rating
-from recommender.shard.shard import Shard, ShardOptions
-from recommender.worker.shards import Shards
+from recommender.shard.options import ShardOptions
+from recommender.shard.shard import Shard
+from recommender.worker.replicas import Replicas
 
 IDENTITY = Identity("ratings", "topic-id", 2, {"model": "popular"})
 
 
 def shard_with(count: int) -> Shard:
-    shard = Shard(0, ShardOptions())
+    shard = Shard(ShardOptions())
     shard.learn(
         [Rating(f"u{each % 3}", f"i{each}", 5, None) for each in range(count)], map(float, range(count))
     )
-    shard.offset = count
     return shard
 
 
@@ -48,7 +50,7 @@ def test_a_checkpoint_comes_back_from_any_place(location: str | Path) -> None:
     loaded, warnings = CheckpointStore(location, IDENTITY).load(0)
     assert loaded is not None
     assert (loaded.offset, loaded.path, warnings) == (9, path, [])
-    restored = Shard(0, ShardOptions())
+    restored = Shard(ShardOptions())
     restored.restore(loaded.state)
     assert restored.digest() == shard_with(9).digest() == read(path).header["digest"]
 
@@ -172,6 +174,8 @@ def test_a_place_that_cannot_be_reached_is_no_reason_to_learn_anew(
             with pytest.raises(StorageError, match="connection reset"):
                 store.load(0)
             with pytest.raises(StorageError, match="connection reset"):
-                Shards(ShardOptions(), store)._load(0)
+                asyncio.run(
+                    Replicas(ShardOptions(), store, lambda partition: Rule("journal", partition)).open(0)
+                )
     with pytest.raises(CheckpointError, match="there is no such file"):
         read(f"{remote}/ratings-0/{name(6)}")

@@ -17,7 +17,8 @@ from recommender.checkpoints.store import CheckpointMismatch, CheckpointStore, I
 from recommender.cli.main import recommender
 from recommender.errors import RecommenderError
 from recommender.messages.ratings import Rating, RatingDecoder
-from recommender.shard.shard import Shard, ShardOptions
+from recommender.shard.options import ShardOptions, learned_settings
+from recommender.shard.shard import Shard
 
 RATINGS = [
     Rating("ann, the first", "é", 5, None),
@@ -41,9 +42,8 @@ def save(location: str | Path, partition: int = 0, offsets: tuple[int, ...] = (3
     store = CheckpointStore(location, Identity("ratings", "id", 2, {"model": "popular"}))
     digests = []
     for offset in offsets:
-        shard = Shard(partition, ShardOptions())
+        shard = Shard(ShardOptions())
         shard.learn(RATINGS[:offset], map(float, range(offset)))
-        shard.offset = offset
         store.save(partition, offset, shard.state())
         digests.append(shard.digest())
     return digests
@@ -125,7 +125,7 @@ def test_inspect_tells_what_it_cannot_read(location: str | Path) -> None:
 
 def read_table(path: Path) -> list[dict[str, Any]]:
     if path.suffix == ".jsonl":
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        return [json.loads(line) for line in path.read_bytes().splitlines()]
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
@@ -200,18 +200,18 @@ def test_every_setting_that_changes_what_is_learned_must_fit(tmp_path: Path) -> 
     marked = [each.name for each in dataclasses.fields(settings.Settings) if each.metadata["learned"]]
     config = settings.Settings()
     # Of arms, the models count; they are told as the model is.
-    assert list(settings.learned(config)) == [each for each in marked if each != "arms"]
+    assert list(learned_settings(config)) == [each for each in marked if each != "arms"]
     assert {"model", "feedback", "seed", "rating_min", "rating_max", "test_every"} <= set(marked)
-    shard = Shard(0, ShardOptions())
-    CheckpointStore(tmp_path, Identity("r", "id", 1, settings.learned(config))).save(0, 1, shard.state())
+    shard = Shard(ShardOptions())
+    CheckpointStore(tmp_path, Identity("r", "id", 1, learned_settings(config))).save(0, 1, shard.state())
     for each in marked:
         value = "popular:1,mf:1" if each == "arms" else another(getattr(config, each))
         values: dict[str, Any] = {each: value}
         changed = dataclasses.replace(config, **values)
         with pytest.raises(CheckpointMismatch) as caught:
-            CheckpointStore(tmp_path, Identity("r", "id", 1, settings.learned(changed))).load(0)
+            CheckpointStore(tmp_path, Identity("r", "id", 1, learned_settings(changed))).load(0)
         assert settings.variable("model" if each == "arms" else each) in str(caught.value)
     kept = dataclasses.replace(config, checkpoint_interval=1.0, web_port=0, learn_slice=1.0)
-    loaded, _ = CheckpointStore(tmp_path, Identity("r", "id", 1, settings.learned(kept))).load(0)
+    loaded, _ = CheckpointStore(tmp_path, Identity("r", "id", 1, learned_settings(kept))).load(0)
     assert loaded is not None
     assert set(loaded.header["packages"]) == {"python", "numpy", "numba"}

@@ -111,10 +111,12 @@ def test_models_lists_every_model() -> None:
     result = invoke("models")
     assert result.exit_code == 0
     rows = [tuple(line.split("\t")) for line in result.output.splitlines()]
-    assert rows == registry.describe()
-    assert {"random", "popular", "popular-recent", "mf", "sequence-knn", "flurs:NAME"} <= {
-        name for name, _ in rows
-    }
+    assert [row[:2] for row in rows] == registry.describe()
+    told = {row[0]: row[2:] for row in rows}
+    assert {"random", "popular", "popular-recent", "mf", "sequence-knn", "flurs:NAME"} <= told.keys()
+    assert told["popular"][1] == "1.00"
+    assert float(told["mf"][1]) > 1.0 > float(told["random"][1])
+    assert told["flurs:NAME"] == ("", "")
 
 
 def test_settings_shows_values_and_where_they_come_from(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,7 +127,7 @@ def test_settings_shows_values_and_where_they_come_from(monkeypatch: pytest.Monk
     rows = {line.split("\t")[0]: line.split("\t") for line in result.output.splitlines()}
     assert list(rows) == [each.variable for each in settings.describe()]
     assert rows["RECOMMENDER_PARTITIONS"][1:4] == ["3", "", "set"]
-    assert rows["RECOMMENDER_CHECKPOINT_INTERVAL"][1:4] == ["5", "seconds", "default"]
+    assert rows["RECOMMENDER_CHECKPOINT_INTERVAL"][1:4] == ["60", "seconds", "default"]
     assert rows["RECOMMENDER_SASL_PASSWORD"][1:4] == ["****", "", "set"]
     assert "hunter2" not in result.output
 

@@ -75,7 +75,7 @@ def test_protocols_limits_and_shuffles_change_what_is_tested(source: Path) -> No
     [
         (["--models", "nonesuch"], "unknown model: 'nonesuch'"),
         (["--positive", "6"], "expected 2 or more positive ones"),
-        (["--models", "popular", "--json", "/nonexistent/a.json"], "cannot be written"),
+        (["--models", "popular", "--json", "/dev/null/a.json"], "cannot be written"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_sentence(source: Path, options: list[str], said: str) -> None:

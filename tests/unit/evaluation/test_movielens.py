@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from recommender.errors import SourceError
 from recommender.evaluation.datasets import download, movielens
 from recommender.evaluation.datasets.download import Download
-from recommender.evaluation.datasets.formats import SourceError
 
 RATINGS = b"1\t10\t5\t7\n2\t20\t4\t8\n"
 BARS = "10|Toy Story (1995)|x\n20|Mis\xe9rables, Les (1995)|y\n".encode("latin-1")
@@ -154,6 +154,32 @@ def test_titles_of_another_shape_are_named(tmp_path: Path) -> None:
     (tmp_path / "x.item").write_text("id:token\n1\n")
     with pytest.raises(SourceError, match=r"x\.item is not a list of titles"):
         movielens.titles(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("x.item", "item_id:token\tmovie_title:token_seq\n1\n"),
+        ("movies.csv", "movieId\n1\n"),
+        ("movies.csv", "movieId,title\n1," + "x" * 200_000 + "\n"),
+        ("movies.csv", b"movieId,title\n1,\xff\n"),
+        ("titles.tsv", "1\n"),
+    ],
+)
+def test_titles_that_are_cut_off_are_named(tmp_path: Path, name: str, content: str | bytes) -> None:
+    path = tmp_path / "x.inter"
+    path.touch()
+    (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(SourceError, match=rf"{name} is not a list of titles"):
+        movielens.titles(path)
+
+
+def test_titles_keep_the_line_ends_that_they_have_in_quotes(tmp_path: Path) -> None:
+    path = tmp_path / "ratings.csv"
+    path.touch()
+    content = 'movieId,title,genres\r\n10,"A\r\nB\u2028",x\r\n20\r\n30,C\x85,y\r\n'
+    (tmp_path / "movies.csv").write_bytes(content.encode())
+    assert movielens.titles(path) == {"10": "A\r\nB\u2028", "30": "C\x85"}
 
 
 def test_pip_that_fails_is_quoted(monkeypatch: pytest.MonkeyPatch) -> None:

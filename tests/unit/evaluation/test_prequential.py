@@ -16,7 +16,8 @@ from recommender.evaluation.streams import EvaluationError, Stream, shuffled_tie
 from recommender.messages.ratings import Rating
 from recommender.shard.feedback import Feedback
 from recommender.shard.live_metrics import MISS, TOP
-from recommender.shard.shard import Shard, ShardOptions
+from recommender.shard.options import ShardOptions
+from recommender.shard.shard import Shard
 from tests.support.doubles import few
 
 ranks = st.lists(st.integers(0, 40) | st.just(int(MISS)), max_size=60)
@@ -159,7 +160,7 @@ def test_the_live_metrics_of_a_shard_equal_the_offline_ones() -> None:
     users, items, values, times = ratings(300, 4)
     offline = evaluate(Stream.of(users, items, values, times, 4.0), ["sequence-knn"])[0]
     # Stream.of takes the scale from the ratings, which reach from 1 to 5.
-    shard = Shard(0, ShardOptions("sequence-knn", Feedback.parse("graded:4"), test_every=1, test_window=1000))
+    shard = Shard(ShardOptions("sequence-knn", Feedback.parse("graded:4"), test_every=1, test_window=1000))
     events = [Rating(str(u), str(i), r, t) for u, i, r, t in zip(users, items, values, times, strict=True)]
     half = int(np.flatnonzero(Stream.of(users, items, values, times, 4.0).tested)[0])
     shard.learn(events[:half], times[:half].tolist())

@@ -2,49 +2,53 @@
 
 from __future__ import annotations
 
-import json
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recommender.experiments import log_join
+from recommender.experiments import log_join, log_progress
 from recommender.experiments.log_join import JoinedLogs, signs_of
-from recommender.ingest.forwarded import SOURCE
+from recommender.journal.block import Source
+from recommender.journal.errors import BlockError
+from recommender.journal.rule import Rule
 from recommender.messages.partitioning import partition_of
-from recommender.messages.ratings import Headers
 from recommender.messages.recommendations_log import LoggedPlace, LoggedRecommendation
+from recommender.messages.unreadable import Unreadable
 from recommender.shard.feedback import Feedback
 from tests.support.doubles import FakeRecord
 from tests.unit.experiments.test_attribution import WINDOW, Key, Rated, Shown, naive, plain
+from tests.unit.journal.blocks import OTHER, TOPIC, Block, PlainRule, Row, packed
 
-PARTITIONS = 2
+PARTITIONS, LOG_PARTITIONS = 2, 3
+STANDSTILL = 30.0
+SOURCES = [Source(TOPIC, 0), Source(TOPIC, 1), Source(OTHER, 0)]
 LATENESS = 8.0
 GRADED = Feedback.parse("graded:4")
 USERS = ("u", "v", "w", "x2")
 #: When Kafka got the records: later than any event.
 NOW = 1000.0
+#: A rating in the journal, its source, and when it was written.
+Counted = tuple[Source, Rated, float]
 
 
 def record(
-    topic: str,
-    partition: int,
-    offset: int,
-    value: bytes | None,
-    headers: Headers = (),
-    timestamp: int = int(NOW * 1000),
+    topic: str, partition: int, offset: int, value: bytes | None, timestamp: int = int(NOW * 1000)
 ) -> FakeRecord:
-    return FakeRecord(offset, value, None, timestamp, headers, topic, partition)
+    return FakeRecord(offset, value, None, timestamp, (), topic, partition)
 
 
-def rating(user: str, item: str, value: float | None, time: float | None) -> bytes:
-    return json.dumps({"user": user, "item": item, "rating": value, "timestamp": time}).encode()
+def block(
+    *ratings: tuple[str, str, float | None, float], begin: int = 0, source: Source = SOURCES[0]
+) -> bytes:
+    """Ratings of consecutive offsets of a source."""
+    rows = [Row(offset, *each) for offset, each in enumerate(ratings, begin)]
+    return packed(rows, begin, begin + len(rows), source)
 
 
 def logged(shown: Shown) -> bytes:
@@ -56,18 +60,34 @@ def fetched(topic: str, values: Sequence[bytes | None], partition: int = 0) -> l
     return [record(topic, partition, offset, value) for offset, value in enumerate(values)]
 
 
-def logs_of(*, partitions: int = 1, feedback: Feedback = GRADED, window: float = WINDOW) -> JoinedLogs:
-    return JoinedLogs(partitions, feedback, window, LATENESS)
+def logs_of(
+    *, partitions: int = 1, log_partitions: int = 1, feedback: Feedback = GRADED, window: float = WINDOW
+) -> JoinedLogs:
+    rules = [Rule("rated", partition, partitions) for partition in range(partitions)]
+    return JoinedLogs(rules, log_partitions, feedback, window, LATENESS)
 
 
-def in_time(records: Sequence[Shown] | Sequence[Rated]) -> list[Shown | Rated]:
-    """The records of one partition of one log that are not late."""
-    kept: list[Shown | Rated] = []
+def in_time(records: Sequence[Shown]) -> list[Shown]:
+    """The records of one partition of the log that are not late."""
+    kept: list[Shown] = []
     newest = -math.inf
     for each in records:
         if each.time >= newest - LATENESS:
             kept.append(each)
         newest = max(newest, each.time)
+    return kept
+
+
+def in_time_by_source(counted: Sequence[Counted]) -> list[Rated]:
+    """The ratings of one partition of the journal that are not late."""
+    kept: list[Rated] = []
+    newest, written = dict.fromkeys(SOURCES, -math.inf), dict.fromkeys(SOURCES, NOW)
+    for source, each, now in counted:
+        if now - written[source] > STANDSTILL:
+            newest[source] = max(newest[source], max(newest.values()) - STANDSTILL)
+        if each.time >= newest[source] - LATENESS:
+            kept.append(each)
+        newest[source], written[source] = max(newest[source], each.time), now
     return kept
 
 
@@ -86,45 +106,112 @@ def both_logs(draw: st.DrawFn) -> tuple[list[Shown], list[Rated]]:
             Shown(user, f"r{request}", "e", f"a{request % 2}", time, tuple(chosen))
             for user, time, chosen, request in shown
         ],
-        [Rated(*each, offset) for offset, each in enumerate(rated)],
+        [Rated(*each, 0) for each in rated],
     )
 
 
+def written(rows: dict[Source, list[Row]], random_: random.Random) -> list[bytes]:
+    """A partition of a journal as crashes leave it: blocks that are doubled, overlap, or lack one before.
+
+    It begins with a block of each source.
+    """
+    blocks = [packed(mine[:1], 0, 1, source) for source, mine in rows.items()]
+    ends = {source: mine[-1].offset + 1 for source, mine in rows.items()}
+    applied = dict.fromkeys(ends, 1)
+    while ends:
+        source = random_.choice(list(ends))
+        ahead = random_.random() < 0.1
+        begin = min(
+            ends[source] - 1, max(0, applied[source] + (2 if ahead else -random_.choice([0, 0, 0, 2])))
+        )
+        end = min(ends[source], begin + random_.randint(1, 5))
+        mine = [row for row in rows[source] if begin <= row.offset < end]
+        blocks.append(packed(mine, begin, end, source))
+        if begin <= applied[source]:
+            applied[source] = max(applied[source], end)
+        if applied[source] == ends[source] and random_.random() < 0.8:
+            del ends[source]
+    return blocks
+
+
+def journal_of(
+    rated: Sequence[Rated], random_: random.Random
+) -> tuple[list[list[FakeRecord]], list[list[Counted]]]:
+    """The journal's partitions, and what counts in each by the plain rule.
+
+    Each source has one more rating, of somebody to whom nothing is recommended.
+    """
+    first = Row(0, "nobody", "x", 5.0, 0.0)
+    rows = [{source: [first] for source in SOURCES} for _ in range(PARTITIONS)]
+    for offset, each in enumerate(rated, 1):
+        value = 5.0 if each.sign > 0 else 1.0
+        row = Row(offset, each.user, each.item, value, each.time)
+        rows[partition_of(each.user, PARTITIONS)][random_.choice(SOURCES)].append(row)
+    journal, counted = [], []
+    for partition, mine in enumerate(rows):
+        rule, now = PlainRule(), NOW
+        records: list[FakeRecord] = []
+        found: list[Counted] = []
+        for offset, block_ in enumerate(written(mine, random_)):
+            now += random_.choice([0, 0, 5, 40]) if offset > len(SOURCES) else 0
+            records.append(record("rated", partition, offset, block_, int(now * 1000)))
+            rule.step(Block(offset, block_))
+            for number, each_ in enumerate(rule.out[len(found) :], len(found)):
+                sign = 1 if each_.rating == 5.0 else -1
+                found.append((each_.source, Rated(each_.user, each_.item, sign, each_.time, number), now))
+        journal.append(records)
+        counted.append(found)
+    assert sum(map(len, counted)) == len(rated) + PARTITIONS * len(SOURCES)
+    return journal, counted
+
+
+@pytest.fixture(scope="class")
+def short_standstill() -> Iterator[None]:
+    """What lags further behind is late."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(log_progress, "STANDSTILL", STANDSTILL)
+        yield
+
+
+@pytest.mark.usefixtures("short_standstill")
 @given(logs=both_logs(), seed=st.integers(0, 2**32))
 def test_cuts_interleaving_re_reads_and_restarts_change_nothing(
     logs: tuple[list[Shown], list[Rated]], seed: int
 ) -> None:
-    shown, rated = logs
-    expected: list[Shown | Rated] = []
-    streams: dict[tuple[str, int], list[FakeRecord]] = {}
-    for partition in range(PARTITIONS):
-        mine_shown = [each for each in shown if partition_of(each.user, PARTITIONS) == partition]
-        mine_rated = [each for each in rated if partition_of(each.user, PARTITIONS) == partition]
-        expected += in_time(mine_shown) + in_time(mine_rated)
-        streams["shown", partition] = fetched("shown", [logged(each) for each in mine_shown], partition)
-        values = [rating(each.user, each.item, 5 if each.sign > 0 else 1, each.time) for each in mine_rated]
-        streams["rated", partition] = fetched("rated", values, partition)
     random_ = random.Random(seed)
-    joined = logs_of(partitions=PARTITIONS)
+    shown, rated = logs
+    journal, counted = journal_of(rated, random_)
+    expected: list[Shown | Rated] = [each for mine in counted for each in in_time_by_source(mine)]
+    streams = {("rated", partition): records for partition, records in enumerate(journal)}
+    # Users' recommendations are anywhere.
+    spread: list[list[Shown]] = [[] for _ in range(LOG_PARTITIONS)]
+    for each in shown:
+        random_.choice(spread).append(each)
+    for partition, mine in enumerate(spread):
+        expected += in_time(mine)
+        streams["shown", partition] = fetched("shown", [logged(each) for each in mine], partition)
+    sizes: dict[str, Any] = {"partitions": PARTITIONS, "log_partitions": LOG_PARTITIONS}
+    joined = logs_of(**sizes)
     read = dict.fromkeys(streams, 0)
     while any(read[each] < len(streams[each]) for each in streams):
         name, partition = random_.choice(list(streams))
         # Some records come again.
         start = random_.randint(max(0, read[name, partition] - 3), read[name, partition])
         batch = streams[name, partition][start : start + random_.randint(2, 12)]
-        take = joined.take_ratings if name == "rated" else joined.take_recommendations
-        take(partition, batch)
+        take = joined.take_blocks if name == "rated" else joined.take_recommendations
+        if batch:
+            take(partition, batch)
         read[name, partition] = max(read[name, partition], start + len(batch))
         if random_.random() < 0.3:
-            for pair in joined._pairs:
-                joined._settle(pair)
+            joined.settle()
         if random_.random() < 0.1:
-            state, joined = joined.state(), logs_of(partitions=PARTITIONS)
+            state, joined = joined.state(), logs_of(**sizes)
             joined.restore(state)
             assert digest_of(joined) == {name: array.tobytes() for name, array in state.items()}
     assert plain(joined.counts()) == naive(expected)
-    late = len(shown) + len(rated) - len(expected)
-    assert sum(each.late for each in joined.ratings + joined.recommendations) == late
+    late = len(shown) + sum(map(len, counted)) - len(expected)
+    assert sum(each.late for each in joined.journal + joined.recommendations) == late
+    assert [each.records for each in joined.journal] == [len(mine) for mine in counted]
 
 
 def digest_of(joined: JoinedLogs) -> dict[str, bytes]:
@@ -138,106 +225,102 @@ def one(joined: JoinedLogs) -> tuple[Key, tuple[int, int, int]]:
 
 
 def shown_once(joined: JoinedLogs, user: str = "u", time: float = 10.0) -> None:
-    partition = partition_of(user, joined.partitions)
-    value = logged(Shown(user, "r", "e", "a", time, ("x",)))
-    joined.take_recommendations(partition, fetched("shown", [value], partition))
+    joined.take_recommendations(0, fetched("shown", [logged(Shown(user, "r", "e", "a", time, ("x",)))]))
 
 
-def test_a_forwarded_rating_counts_once_in_its_users_partition() -> None:
-    user = next(user for user in USERS if partition_of(user, 2) == 1)
-    for copies, attributed in [(0, 0), (1, 1), (2, 1)]:
-        joined = logs_of(partitions=2)
-        shown_once(joined, user)
-        value = rating(user, "x", 5, 12.0)
-        joined.take_ratings(0, [record("rated", 0, 7, value)])
-        for offset in range(copies):
-            joined.take_ratings(1, [record("rated", 1, offset, value, [(SOURCE, b"0:7")])])
-        assert one(joined)[1] == (1, attributed, attributed)
-
-
-def test_a_forwarded_copy_that_comes_again_is_dropped_before_it_could_count_for_another_place() -> None:
+def test_a_rating_that_is_in_the_journal_twice_counts_once() -> None:
     joined = logs_of()
     shown_once(joined)
-    copy = rating("u", "x", 5, 12.0), [(SOURCE, b"0:900")]
-    joined.take_ratings(0, [record("rated", 0, 0, *copy), record("rated", 0, 1, *copy)])
-    state, joined = joined.state(), logs_of()
-    joined.restore(state)
-    joined.take_ratings(0, [record("rated", 0, 2, *copy)])
-    ((_, rows),) = [(name, array) for name, array in joined.state().items() if name.endswith("rating/sign")]
-    assert len(rows) == 1
+    # The second one would be the outcome of the second list.
+    joined.take_recommendations(0, [record("shown", 0, 1, logged(Shown("u", "s", "e", "b", 13.0, ("x",))))])
+    value = block(("u", "x", 5, 12.0))
+    joined.take_blocks(0, fetched("rated", [value, value, block(("u", "x", 5, 14.0))]))
+    assert {key[1]: row for key, row in plain(joined.counts()).items()} == {"a": (1, 1, 1), "b": (1, 0, 0)}
+    assert joined.journal[0].records == 1
 
 
-@pytest.mark.parametrize("source", [b"nonsense", b"9:1", b"0:-1", b"0:1:2"])
-def test_a_header_that_is_not_ours_is_none(source: bytes) -> None:
-    joined = logs_of()
+def test_of_a_users_ratings_of_one_time_the_first_in_the_journal_counts() -> None:
+    for values in ((5, 1), (1, 5)):
+        joined = logs_of()
+        shown_once(joined)
+        for offset, value in enumerate(values):
+            joined.take_blocks(0, [record("rated", 0, offset, block(("u", "x", value, 12.0), begin=offset))])
+        assert one(joined)[1] == (1, 1, values[0] == 5)
+
+
+def test_ratings_are_compared_as_the_journal_has_them() -> None:
+    """In 32 bits, as models learn them."""
+    joined = logs_of(feedback=Feedback.parse("graded:3.7"))
     shown_once(joined)
-    for offset, item in enumerate("yx"):
-        value = rating("u", item, 5, 12.0)
-        joined.take_ratings(0, [record("rated", 0, offset, value, [(SOURCE, source)])])
+    joined.take_blocks(0, fetched("rated", [block(("u", "x", 3.7, 12.0))]))
     assert one(joined)[1] == (1, 1, 1)
 
 
-def test_a_rating_without_a_time_has_its_records() -> None:
-    for headers in ((), [("other", b"")]):
-        joined = logs_of(window=1000.0)
-        shown_once(joined)
-        joined.take_ratings(0, [record("rated", 0, 0, rating("u", "x", 5, None), headers, 12_000)])
-        assert joined.ratings[0].first == 12.0
-        assert one(joined)[1] == (1, 1, 1)
-
-
-def test_bad_records_are_counted_and_the_first_is_told() -> None:
-    joined = logs_of(partitions=2)
-    user = next(user for user in USERS if partition_of(user, 2) == 1)
-    good = logged(Shown(user, "r", "e", "a", 10.0, ("x",)))
-    bad = [b"{}", None, b"\xff", b'{"user": 1}', b"[" * 100_000, good]
-    joined.take_recommendations(0, fetched("shown", bad))
+def test_bad_records_of_the_log_are_counted_and_the_first_is_told() -> None:
+    joined = logs_of(log_partitions=2)
+    good = logged(Shown("u", "r", "e", "a", 10.0, ("x",)))
+    lost: list[Any] = [Unreadable("shown", 0, 7, 5, "damaged", None)]
+    bad = [b"{}", None, b"\xff", b'{"user": 1}', b"[" * 100_000]
+    joined.take_recommendations(0, fetched("shown", bad) + lost)
     joined.take_recommendations(1, fetched("shown", [good], 1))
     progress = joined.recommendations[0]
-    assert (progress.records, progress.bad, progress.offset) == (6, 6, 6)
+    assert (progress.records, progress.bad, progress.offset) == (6, 6, 8)
     assert progress.note == "shown[0] offset 0: Object missing required field `user`"
-    joined.take_ratings(
-        1, fetched("rated", [b"x", rating(user, "x", 99, 1.0), rating(user, "x", 5, 12.0)], 1)
-    )
-    assert (joined.ratings[1].bad, joined.ratings[1].records) == (2, 3)
-    assert "malformed" in joined.ratings[1].note
+    joined.take_blocks(0, fetched("rated", [block(("u", "x", 5, 12.0))]))
     assert one(joined)[1] == (1, 1, 1)
-    again = logs_of(partitions=2)
+    again = logs_of(log_partitions=2)
     again.restore(joined.state())
-    assert again.ratings == joined.ratings
-    assert again.recommendations == joined.recommendations
+    assert (again.journal, again.recommendations) == (joined.journal, joined.recommendations)
 
 
-def test_a_recommendation_in_the_wrong_partition_is_told() -> None:
-    joined = logs_of(partitions=2)
-    user = next(user for user in USERS if partition_of(user, 2) == 1)
-    joined.take_recommendations(0, fetched("shown", [logged(Shown(user, "r", "e", "a", 1.0, ("x",)))]))
-    assert joined.recommendations[0].note == f"shown[0] offset 0: user '{user}' belongs to partition 1"
-    assert len(joined.counts()) == 0
+def test_what_is_no_block_ends_the_reading() -> None:
+    joined = logs_of()
+    shown_once(joined)
+    records = fetched("rated", [block(("u", "x", 5, 12.0)), b"nonsense", block(("v", "x", 5, 12.0), begin=1)])
+    for _ in range(2):
+        with pytest.raises(BlockError, match=r"rated\[0\] offset 1: the record has 8 bytes"):
+            joined.take_blocks(0, records)
+        assert (joined.journal[0].offset, joined.journal[0].records) == (1, 1)
+    assert one(joined)[1] == (1, 1, 1)
+
+
+def test_a_journal_that_has_lost_its_beginning_is_read_from_there() -> None:
+    joined = logs_of()
+    shown_once(joined)
+    joined.skip_journal(0, 7)
+    joined.take_blocks(0, [record("rated", 0, 7, block(("u", "x", 5, 12.0), begin=90))])
+    assert (joined.journal[0].offset, one(joined)[1]) == (8, (1, 1, 1))
+    # Nothing is lost: what is ahead stays so.
+    joined.skip_journal(0, 8)
+    joined.take_blocks(0, [record("rated", 0, 8, block(("v", "x", 5, 12.0), begin=95))])
+    assert (joined.journal[0].offset, joined.journal[0].records) == (9, 1)
 
 
 def test_a_clock_that_is_wrong_makes_no_others_late() -> None:
     joined = logs_of()
     shown_once(joined)
-    values = [rating("v", "x", 5, 1e9), rating("u", "x", 5, 12.0)]
-    joined.take_ratings(0, [record("rated", 0, n, value, (), 13_000) for n, value in enumerate(values)])
-    assert joined.ratings[0].late == 0
+    value = block(("v", "x", 5, 1e9), ("u", "x", 5, 12.0))
+    joined.take_blocks(0, [record("rated", 0, 0, value, 13_000)])
+    assert joined.journal[0].late == 0
     assert one(joined)[1] == (1, 1, 1)
 
 
 def test_memory_is_bounded_by_window_and_lateness(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log_join, "SETTLE_ROWS", 20)
-    joined = logs_of()
+    # The second partition of the log has nothing.
+    monkeypatch.setattr(log_progress, "STANDSTILL", LATENESS)
+    joined = logs_of(log_partitions=2)
     held = []
     for number in range(2000):
         time = float(number)
         value = logged(Shown(f"u{number % 7}", f"r{number}", "e", "a", time, ("x",)))
-        joined.take_recommendations(0, [record("shown", 0, number, value, (), int(1e9))])
-        value = rating(f"u{number % 7}", "x", 5, time + 0.5)
-        joined.take_ratings(0, [record("rated", 0, number, value, (), int(1e9))])
-        joined.settle()
+        joined.take_recommendations(0, [record("shown", 0, number, value, int(1e9))])
+        value = block((f"u{number % 7}", "x", 5, time + 0.5), begin=number)
+        joined.take_blocks(0, [record("rated", 0, number, value, int(1e9))])
+        if joined.has_grown:
+            joined.settle(joined.recommendations[1:])
         held.append(len(joined))
-    assert max(held) < 4 * (WINDOW + LATENESS) + 40
+    assert max(held) < 4 * (WINDOW + 2 * LATENESS) + 40
     assert sum(row[1] for row in plain(joined.counts()).values()) == 2000
 
 
@@ -245,24 +328,79 @@ def test_memory_is_bounded_by_window_and_lateness(monkeypatch: pytest.MonkeyPatc
 def test_a_log_that_stands_still_does_not_hold_the_other_in_memory(
     monkeypatch: pytest.MonkeyPatch, silent: str
 ) -> None:
-    monkeypatch.setattr(log_join, "STANDSTILL", 20.0)
+    monkeypatch.setattr(log_progress, "STANDSTILL", 20.0)
     joined = logs_of()
     for number in range(200):
         if silent == "ratings":
             value = logged(Shown("u", f"r{number}", "e", "a", float(number), ("x",)))
             joined.take_recommendations(0, [record("shown", 0, number, value)])
         else:
-            joined.take_ratings(0, [record("rated", 0, number, rating("u", "x", 5, float(number)))])
+            value = block(("u", "x", 5, float(number)), begin=number)
+            joined.take_blocks(0, [record("rated", 0, number, value)])
         joined.settle_at_ends()
         assert len(joined) <= 20 + WINDOW + LATENESS + 2
+    begin = joined.journal[0].records
     # What comes then, from now, counts.
     value = logged(Shown("u", "new", "e", "b", 200.0, ("x",)))
     joined.take_recommendations(0, [record("shown", 0, 500, value)])
-    joined.take_ratings(0, [record("rated", 0, 500, rating("u", "x", 5, 201.0))])
+    joined.take_blocks(0, [record("rated", 0, 500, block(("u", "x", 5, 201.0), begin=begin))])
     assert plain(joined.counts())["e", "b", "exploit", 0, "u"] == (1, 1, 1)
     # What comes from long ago is late: its time was settled.
-    joined.take_ratings(0, [record("rated", 0, 501, rating("u", "x", 5, 100.0))])
-    assert joined.ratings[0].late == 1
+    joined.take_blocks(0, [record("rated", 0, 501, block(("u", "x", 5, 100.0), begin=begin + 1))])
+    assert joined.journal[0].late == 1
+
+
+def test_a_backlog_that_is_written_in_turns_is_not_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much time a turn is of: nobody stood still while the journal was written."""
+    monkeypatch.setattr(log_progress, "STANDSTILL", 20.0)
+    joined = logs_of(window=1000.0)
+    for number in range(4):
+        user = f"u{number}"
+        joined.take_recommendations(
+            0, [record("shown", 0, number, logged(Shown(user, "r", "e", "a", 1.0, ("x",))))]
+        )
+    blocks = [
+        block(
+            (f"u{turn}", "x", 5, 2.0 + 50 * turn),
+            ("v", "x", 5, 50.0 + 50 * turn),
+            begin=2 * turn,
+            source=source,
+        )
+        for turn in range(4)
+        for source in SOURCES
+    ]
+    joined.take_blocks(0, fetched("rated", blocks))
+    assert (joined.journal[0].late, joined.journal[0].frontier) == (0, 200.0)
+    assert len(plain(joined.counts())) == sum(row[1] for row in plain(joined.counts()).values()) == 4
+
+
+def test_of_a_source_that_comes_later_what_is_older_than_what_is_settled_is_late() -> None:
+    joined = logs_of()
+    shown_once(joined, time=100.0)
+    joined.take_blocks(0, fetched("rated", [block(("u", "x", 5, 101.0))]))
+    joined.settle_at_ends()
+    state, joined = joined.state(), logs_of()
+    joined.restore(state)
+    settled = 100.0 - LATENESS
+    times = (settled - 0.5, settled, 100.0)
+    value = block(*(("v", "x", 5.0, time) for time in times), source=SOURCES[2])
+    joined.take_blocks(0, [record("rated", 0, 1, value)])
+    assert (joined.journal[0].late, joined.journal[0].records) == (1, 4)
+
+
+def test_the_log_may_get_partitions_between_two_reports() -> None:
+    joined = logs_of()
+    shown_once(joined, time=100.0)
+    joined.take_blocks(0, fetched("rated", [block(("u", "x", 5, 101.0))]))
+    joined.settle_at_ends()
+    state, joined = joined.state(), logs_of(log_partitions=2)
+    joined.restore(state)
+    settled = 100.0 - LATENESS
+    lists = [Shown("v", f"r{time}", "e", "a", time, ("x",)) for time in (settled - 0.5, settled, 100.0)]
+    joined.take_recommendations(1, fetched("shown", [logged(each) for each in lists], 1))
+    assert (joined.recommendations[1].late, joined.recommendations[1].records) == (1, 3)
+    joined.settle_at_ends()
+    assert sum(row[0] for row in plain(joined.counts()).values()) == 3
 
 
 def signs(feedback: Feedback, *ratings: float | None) -> list[int]:
@@ -275,43 +413,3 @@ def test_signs() -> None:
     assert signs(Feedback.parse("signed"), -1.0, 1.0, 0.0, None, 0.5) == [-1, 1, 0, 0, 1]
     assert signs(GRADED) == []
     assert signs_of(GRADED, np.array([4.0])).dtype == np.int8
-
-
-def test_skips_of_signed_ratings_are_no_outcome() -> None:
-    joined = logs_of(feedback=Feedback.parse("signed"))
-    shown_once(joined)
-    values = [b'{"user": "u", "item": "x", "rating": "skip", "timestamp": 11}', rating("u", "x", -1, 12.0)]
-    joined.take_ratings(0, fetched("rated", values))
-    assert joined.ratings[0].bad == 0
-    assert one(joined)[1] == (1, 1, 0)
-
-
-def test_ratings_written_in_any_way_are_read_in_their_order() -> None:
-    """Plain JSON, JSON that takes a closer look, MessagePack and what is bad, in one batch and one by one."""
-    names = ["u", "\u00fc" * 100, "v", "w"]
-    owned = [name for name in names if partition_of(name, 2) == 1]
-    assert 0 < len(owned) < len(names)
-    records: list[FakeRecord] = []
-    for number in range(60):
-        body: dict[str, Any] = {
-            "user": names[number % 4],
-            "item": f"i{number % 5}",
-            "rating": [5, 1, None][number % 3],
-        }
-        if number % 7:
-            body["timestamp"] = 10.0 + number
-        headers: Headers = ()
-        value = json.dumps(body).encode()
-        if number % 5 == 0:
-            value, headers = msgspec.msgpack.encode(body), [("content-type", b"application/msgpack")]
-        elif number % 11 == 0:
-            value = value[:-2]
-        records.append(record("rated", 1, number, value, headers, 15_000 + number))
-    together, apart = logs_of(partitions=2), logs_of(partitions=2)
-    together.take_ratings(1, records)
-    for each in records:
-        apart.take_ratings(1, [each])
-    assert digest_of(together) == digest_of(apart)
-    assert together.ratings[1].bad == sum(1 for n in range(60) if n % 5 and n % 11 == 0)
-    counted = [n for n in range(60) if names[n % 4] in owned and n % 3 != 2 and (n % 5 == 0 or n % 11)]
-    assert len(together) == len(counted) - together.ratings[1].late

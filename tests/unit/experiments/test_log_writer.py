@@ -12,10 +12,10 @@ import pytest
 from recommender.experiments import log_writer
 from recommender.experiments.log_writer import request_name
 from recommender.messages.recommendations_log import MAX_NAME, decode
-from recommender.messages.request_headers import FORWARDED, RETURNED, identity, returned
+from recommender.messages.request_headers import FORWARDED, RETURNED, RequestHeaders, returned
 from recommender.shard.arms import Experiment
 from recommender.shard.exploration import Exploration
-from recommender.shard.shard import ShardOptions
+from recommender.shard.options import ShardOptions
 from tests.support.answering_setup import LOG, REQUESTS, RESPONSES, Desk, body, request
 from tests.support.doubles import FakeRecord, until, users_of
 from tests.unit.worker.test_answering import TryAgainError
@@ -37,7 +37,7 @@ def test_what_was_shown_is_logged() -> None:
         (reply,) = await desk.ask(asked)
         await until(lambda: desk.logged)
         (entry,) = desk.sent.to(LOG)
-        assert (entry.partition, entry.key, entry.timestamp) == (0, b"rater", 881250949500)
+        assert (entry.partition, entry.key, entry.timestamp) == (None, b"rater", 881250949500)
         shown = [
             {"item": each["item"], "source": each["source"], "position": place}
             for place, each in enumerate(body(reply)["items"])
@@ -56,7 +56,7 @@ def test_what_was_shown_is_logged() -> None:
         assert decode(entry.value).items[0].item == shown[0]["item"]
         assert [topic for topic, _ in desk.sent.all] == [RESPONSES, LOG]
         assert desk.logged == [True]
-        assert desk.answerer.done() == {0: 1}
+        assert desk.done() == {0: 1}
 
     asyncio.run(scenario())
 
@@ -68,7 +68,7 @@ def test_failures_are_not_logged(fields: dict[str, Any]) -> None:
         (reply,) = await desk.ask(request(**fields))
         assert body(reply)["error"]["code"] == "bad_request"
         assert desk.sent.to(LOG) == []
-        assert desk.answerer.done() == {0: 1}
+        assert desk.done() == {0: 1}
 
     asyncio.run(scenario())
 
@@ -95,10 +95,10 @@ def test_a_request_is_done_with_both_its_reply_and_its_log() -> None:
         answers[0].set_result(None)
         await until(lambda: len(answers) == 2)
         assert desk.codes == ["ok"]
-        assert desk.answerer.done() == {0: 0}
+        assert desk.done() == {0: 0}
         answers[1].set_result(None)
         await until(lambda: desk.logged)
-        await until(lambda: desk.answerer.done() == {0: 1})
+        await until(lambda: desk.done() == {0: 1})
 
     asyncio.run(scenario())
 
@@ -114,10 +114,10 @@ def test_a_log_that_is_away_keeps_no_reply_back(monkeypatch: pytest.MonkeyPatch)
         desk.sent.fails = lambda topic: TryAgainError() if topic == LOG and away else None
         assert len(await desk.ask(*(request(each) for each in range(6)))) == 6
         assert desk.logged == [False, False]  # those that found too many waiting
-        assert desk.answerer.done() == {0: 0}
+        assert desk.done() == {0: 0}
         away = False
         await until(lambda: desk.logged.count(True) == 4)
-        await until(lambda: desk.answerer.done() == {0: 6})
+        await until(lambda: desk.done() == {0: 6})
 
     asyncio.run(scenario())
 
@@ -134,7 +134,7 @@ def test_what_cannot_be_logged_is_said_once_until_it_can(
         desk.sent.fails = lambda topic: error if topic == LOG else None
         await desk.ask(request(0), request(1))
         await until(lambda: len(desk.logged) == 2)
-        await until(lambda: desk.answerer.done() == {0: 2})
+        await until(lambda: desk.done() == {0: 2})
         desk.sent.fails = lambda topic: None
         await desk.ask(request(2))
         await until(lambda: len(desk.logged) == 3)
@@ -182,28 +182,28 @@ def test_a_request_that_is_read_again_is_answered_and_logged_the_same() -> None:
 )
 def test_a_request_is_the_same_wherever_it_went(headers: list[tuple[str, bytes]], told: bytes) -> None:
     record = FakeRecord(7, b"{}", headers=headers)
-    assert identity(record) == told
+    assert RequestHeaders.of(record).identity == told
     for offset in (20, 30):
         again = returned(record)
         assert again.headers[: len(headers)] == headers
         record = FakeRecord(offset, again.value, headers=again.headers)
-        assert identity(record) == told
+        assert RequestHeaders.of(record).identity == told
     assert len(record.headers) <= len(headers) + 1
 
 
 def test_a_forwarded_request_is_logged_by_its_first_place() -> None:
     async def scenario() -> None:
         user = users_of(2, 3)[0]
-        first = logging_desk(partitions=3)
+        first = logging_desk(replicas=3)
         await first.ask(request(7, user))
         (forward,) = first.sent.to(REQUESTS)
-        owner = logging_desk(partitions=3)
-        owner.shards.held[2] = owner.shards.held[0]
-        owner.answerer.start_at(2, 0)
+        owner = logging_desk(replicas=3)
+        owner.replicas._held[2] = owner.held
+        owner.start_at(2, 0)
         await owner.ask(FakeRecord(0, forward.value, forward.key, 0, forward.headers, REQUESTS, 2))
         await until(lambda: owner.logged)
         (entry,) = owner.sent.to(LOG)
-        assert entry.partition == 2
+        assert entry.key == user.encode()
         assert json.loads(entry.value or b"")["request"] == "0:7"
 
     asyncio.run(scenario())

@@ -11,9 +11,9 @@ from recommender.experiments import saved_join
 from recommender.experiments.log_join import JoinedLogs
 from recommender.experiments.saved_join import StateError
 from tests.unit.experiments.test_attribution import Shown
-from tests.unit.experiments.test_log_join import digest_of, fetched, logged, logs_of, rating
+from tests.unit.experiments.test_log_join import block, digest_of, fetched, logged, logs_of
 
-IDENTITY: dict[str, Any] = {"topics": ["ratings", "id"], "partitions": 1, "since": None, "window": 10.0}
+IDENTITY: dict[str, Any] = {"topics": ["ratings", "id"], "since": None, "window": 10.0}
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def joined() -> JoinedLogs:
     made = logs_of()
     shown = [Shown("u", f"r{number}", "e", "a", float(number), ("x", "y")) for number in range(40)]
     made.take_recommendations(0, fetched("shown", [logged(each) for each in shown]))
-    made.take_ratings(0, fetched("rated", [rating("u", "x", 5, float(number)) for number in range(40)]))
+    made.take_blocks(0, fetched("rated", [block(*(("u", "x", 5.0, float(number)) for number in range(40)))]))
     made.settle_at_ends()
     return made
 
@@ -72,6 +72,17 @@ def test_what_differs_is_told(tmp_path: Path, joined: JoinedLogs) -> None:
         StateError, match=r"does not fit: since was None, now 5; window was 10\.0, now 20\.0\."
     ):
         saved_join.load(place, IDENTITY | {"window": 20.0, "since": 5}, logs_of())
+
+
+def test_a_state_of_the_former_layout_is_refused(
+    tmp_path: Path, joined: JoinedLogs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = str(tmp_path / "state.npz")
+    with monkeypatch.context() as former:
+        former.setattr(saved_join, "FORMAT", 2)
+        saved_join.save(place, {"topics": ["ratings"], "partitions": 2}, joined)
+    with pytest.raises(StateError, match=r"by another version: its format is 2, expected 3\. Another file"):
+        saved_join.load(place, IDENTITY, logs_of())
 
 
 def test_a_place_that_cannot_be_written(tmp_path: Path, joined: JoinedLogs) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from recommender.history import layout
 from recommender.history.events import Events
 from recommender.history.history import History, HistoryError, State
+from recommender.history.state import powers_of_two
 from tests.support.naive import NaiveHistory
 
 Log = list[tuple[int, int, float, float, float]]
@@ -217,3 +218,9 @@ def test_counts_of_some_items() -> None:
     history.append([0, 1, 0, 1], [2, 2, 0, 2], [1, 2, 3, np.nan], [1, 1, 1, 1], [0, 0, 0, 0])
     assert history.counts_of(np.array([2, 0, 1, 3, 9], np.int32)).tolist() == [1, 1, 0, 0, 0]
     assert history.counts_of(np.array([], np.int32)).tolist() == []
+
+
+def test_sizes_are_rounded_up_to_powers_of_two() -> None:
+    sizes = [0, 1, 2, *(2**power + more for power in range(2, 40) for more in (-1, 0, 1))]
+    expected = [1 << max(size - 1, 0).bit_length() for size in sizes]
+    assert powers_of_two(np.array(sizes)).tolist() == expected

@@ -15,7 +15,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from recommender.history.id_table import ITEM, USER
-from recommender.messages.ratings import MAX_RATING_BYTES, BadMessage, Rating, RatingDecoder
+from recommender.ingest.batch_decoder import BatchDecoder
+from recommender.ingest.json_scan import DEEPEST
+from recommender.messages.ratings import MAX_RATING_BYTES, BadMessage, Rating
 from tests.support.doubles import few, rating_value
 
 LOW, HIGH = -5.0, 5.0
@@ -33,27 +35,83 @@ texts = st.one_of(
     st.text(max_size=70).map(lambda text: json.dumps(text, ensure_ascii=False)),
     st.text("abc019", max_size=66).map(json.dumps),
 )
-values = st.one_of(numbers, texts, st.sampled_from(["null", "true", "[]", "{}", '"skip"', "nul", ""]))
-names = st.sampled_from(["user", "item", "rating", "timestamp", "users", "", "Item", "note"])
+exponents = st.tuples(numbers, st.sampled_from("eE"), st.sampled_from(["", "+", "-"]), st.integers(0, 400))
+numbers = st.one_of(numbers, exponents.map(lambda parts: "".join(map(str, parts))))
+escaped = st.text('\\u/bfnrt"q0189abDdEF\x07é€😀', max_size=24).map(lambda inner: f'"{inner}"')
+texts = st.one_of(texts, escaped)
+words = st.sampled_from(["null", "true", "false", "[]", "{}", '"skip"', "nul", "", "[1,]", '{"a" 1}'])
 spaces = st.text(" \t\r\n", max_size=2)
+names = st.one_of(
+    st.sampled_from(
+        ["user", "item", "rating", "timestamp", "users", "", "Item", "note", r"us\u0065r", "zoé"]
+    ),
+    texts.map(lambda text: text[1:-1]),
+)
+
+
+def nested(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    """Arrays and objects of values."""
+    arrays = st.tuples(spaces, st.lists(inner, max_size=3), spaces).map(
+        lambda parts: f"[{parts[0]}{','.join(parts[1])}{parts[2]}]"
+    )
+    members = st.tuples(texts, spaces, inner).map(lambda parts: f"{parts[0]}{parts[1]}:{parts[1]}{parts[2]}")
+    objects = st.tuples(spaces, st.lists(members, max_size=3)).map(
+        lambda parts: f"{{{parts[0]}{','.join(parts[1])}}}"
+    )
+    return st.one_of(arrays, objects)
+
+
+values = st.recursive(st.one_of(numbers, texts, words), nested, max_leaves=8)
+
+
+def mostly(usual: st.SearchStrategy[str], rare: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    return st.integers(0, 9).flatmap(lambda drawn: usual if drawn else rare)
+
+
+usual_ids = st.one_of(
+    st.text(min_size=1, max_size=40).map(json.dumps),
+    st.text(min_size=1, max_size=40).map(lambda text: json.dumps(text, ensure_ascii=False)),
+    st.integers(-(10**19), 10**19).map(str),
+)
+usual_ratings = st.one_of(
+    st.floats(LOW, HIGH).map(repr),
+    st.integers(-49, 49).map(lambda tenths: f"{tenths}E-1"),
+    st.sampled_from(["1", "4.5", "null", '"skip"']),
+)
+usual_times = st.one_of(
+    st.floats(0, 1e10).map(repr), st.integers(0, 10**10).map(str), st.sampled_from(["null", "1.7e9"])
+)
+usual_values = st.recursive(st.one_of(usual_times, usual_ids), nested, max_leaves=8)
 
 
 @st.composite
 def whole(draw: st.DrawFn) -> bytes:
-    """An object with the known fields, mostly."""
-    fields = {"user": draw(st.one_of(texts, numbers)), "item": draw(st.one_of(texts, numbers))}
-    fields |= {"rating": draw(st.one_of(st.sampled_from(["1", "4.5", "null", '"skip"']), numbers))}
+    """An object with the known fields, mostly, and others."""
+    fields = {
+        "user": draw(mostly(usual_ids, values)),
+        "item": draw(mostly(usual_ids, values)),
+        "rating": draw(mostly(usual_ratings, values)),
+    }
     if draw(st.booleans()):
-        fields["timestamp"] = draw(st.one_of(numbers, st.just("null")))
-    pairs = draw(st.permutations([*fields.items()]))
-    if draw(st.integers(0, 9)) == 0:
-        pairs = [*pairs, (draw(names), draw(values))]
+        fields["timestamp"] = draw(mostly(usual_times, values))
+    pairs = list(draw(st.permutations([*fields.items()])))
+    for _ in range(draw(st.integers(0, 2))):
+        name = draw(mostly(st.sampled_from(["note", "zoé", "", "from"]), names))
+        pairs.insert(draw(st.integers(0, len(pairs))), (name, draw(mostly(usual_values, values))))
     space = draw(spaces)
     inner = f"{space},{space}".join(f'{space}"{name}"{space}:{space}{value}' for name, value in pairs)
-    return f"{space}{{{inner}{space}}}{space}".encode(errors="replace")
+    return f"{space}{{{inner}{space}}}{space}".encode(errors="surrogatepass")
 
 
-def of(decoder: RatingDecoder, *encoded: bytes | None) -> tuple[list[Rating | None], Any]:
+@st.composite
+def damaged(draw: st.DrawFn) -> bytes:
+    """The same with a part of it taken out, or bytes put in."""
+    value = draw(whole())
+    place = draw(st.integers(0, len(value)))
+    return value[:place] + draw(st.binary(max_size=2)) + value[place + draw(st.integers(0, 3)) :]
+
+
+def of(decoder: BatchDecoder, *encoded: bytes | None) -> tuple[list[Rating | None], Any]:
     """What is read of each record; None where it is not plain."""
     rows = decoder.read([SimpleNamespace(value=each, headers=()) for each in encoded])
     columns = zip(rows.ids(USER), rows.ids(ITEM), rows.ratings.tolist(), rows.times.tolist(), strict=True)
@@ -66,13 +124,18 @@ def of(decoder: RatingDecoder, *encoded: bytes | None) -> tuple[list[Rating | No
 
 @pytest.mark.parametrize("skips", [False, True])
 @few
-@given(
-    st.lists(st.one_of(whole(), st.binary(max_size=100), whole().map(lambda value: value[:-3])), max_size=8)
-)
+@given(st.lists(st.one_of(whole(), damaged(), st.binary(max_size=100)), max_size=8))
 @example([b'{"user":"a","item":"b","rating":0.30000000000000004,"timestamp":1700000000.1234567}'])
+@example(
+    [rb'{"user":"\ud83d\ude00","item":"\ude00","rating":1}', rb'{"user":"\u00e9\n","item":"\/","rating":1}']
+)
+@example(
+    [b'{"user":"a","item":"b","rating":1,"x":"\xff"}', b'{"user":"a","item":"b","rating":1,"\xed\xa0\x80":0}']
+)
+@example([b'{"user":"\xc0\x80","item":"b","rating":1}', b'{"user":"\xf4\x90\x80\x80","item":"b","rating":1}'])
 @example([b'{"user":-0,"item":"b","rating":1}', b'{"user":"a","user":"b","item":"c","rating":1}'])
 def test_what_is_plain_is_what_msgspec_makes_of_it(skips: bool, encoded: list[bytes]) -> None:
-    decoder = RatingDecoder(LOW, HIGH, skips=skips)
+    decoder = BatchDecoder(LOW, HIGH, skips=skips)
     for value, found in zip(encoded, of(decoder, *encoded)[0], strict=True):
         if found is not None:
             expected = decoder.decode(value)
@@ -86,22 +149,41 @@ def test_what_is_plain_is_what_msgspec_makes_of_it(skips: bool, encoded: list[by
         {"user": "42", "item": "50", "rating": 5, "timestamp": 881250949},
         {"user": 42, "item": -7, "rating": 4.5},
         {"rating": None, "item": "tea", "user": "ann", "timestamp": None},
-        {"user": "a" * 64, "item": "~!@ /{}", "rating": -5, "timestamp": 1700000000.123456},
+        {"user": "a" * 256, "item": "~!@ /{}", "rating": -5, "timestamp": 1700000000.123456},
         {"user": "a", "item": "b", "rating": 0.1, "timestamp": 1700000000.1234567},
+        {"user": "zoë", "item": "Война и мир", "rating": 3, "note": 'she said "tea\\coffee" 😀\n'},
+        {"user": 2**63, "item": "a/b", "rating": 3, "tags": ["new", 3, -0.5e-7, True, None, [], {}]},
+        {
+            "source": "web",
+            "user": "a",
+            "item": "b",
+            "rating": 3,
+            "device": {"os": {"name": "x", "v": [17, 4]}},
+        },
+        {"user": "a", "item": "b", "rating": 3, "deep": json.loads("[" * DEEPEST + "]" * DEEPEST)},
     ],
+    ids=lambda _: "",
 )
 @pytest.mark.parametrize("indent", [None, 2])
-def test_what_producers_write_is_plain(value: dict[str, Any], indent: int | None) -> None:
-    encoded = json.dumps(value, indent=indent).encode()
-    decoder = RatingDecoder(LOW, HIGH)
-    assert of(decoder, encoded)[0] == [decoder.decode(encoded)]
+@pytest.mark.parametrize("ascii_only", [True, False])
+def test_what_producers_write_is_plain(value: dict[str, Any], indent: int | None, ascii_only: bool) -> None:
+    encoded = json.dumps(value, indent=indent, ensure_ascii=ascii_only).encode()
+    decoder = BatchDecoder(LOW, HIGH)
+    assert of(decoder, encoded, encoded.replace(b"/", rb"\/"))[0] == [decoder.decode(encoded)] * 2
+
+
+@pytest.mark.parametrize("text", ["4e0", "4E+0", "0.4e1", "40e-1", "4.000e00", "1e-22", "0e5"])
+def test_numbers_with_exponents_are_plain(text: str) -> None:
+    decoder = BatchDecoder(LOW, HIGH)
+    encoded = f'{{"user":"a","item":"b","rating":{text},"timestamp":1.7E9}}'.encode()
+    assert of(decoder, encoded)[0] == [Rating("a", "b", float(text), 1.7e9)]
 
 
 @few
 @given(st.integers(0, 10**18 - 1), st.integers(0, 15))
 def test_a_number_is_rounded_once(number: int, decimals: int) -> None:
     text = f"{Decimal(number).scaleb(-decimals):f}"
-    decoder = RatingDecoder(0, 1e18)
+    decoder = BatchDecoder(0, 1e18)
     found = of(decoder, f'{{"user":"a","item":"b","rating":{text}}}'.encode())[0][0]
     assert found is None or found.rating == float(text)
     assert found is not None or len(text) > 15
@@ -140,21 +222,41 @@ def test_a_number_is_rounded_once(number: int, decimals: int) -> None:
     ids=lambda _: "",
 )
 def test_what_is_wrong_is_left_to_the_decoder(value: bytes | None) -> None:
-    decoder = RatingDecoder(LOW, HIGH)
+    decoder = BatchDecoder(LOW, HIGH)
     good = b'{"user":"a","item":"b","rating":1}'
     assert of(decoder, good, value, good)[0] == [decoder.decode(good), None, decoder.decode(good)]
     with pytest.raises(BadMessage):
         decoder.decode(value)
 
 
-def test_a_record_with_headers_is_not_plain() -> None:
+JSON, PACKED = b"application/json", b"application/msgpack"
+headers_of_a_record = st.lists(
+    st.tuples(
+        st.sampled_from(["content-type", "Content-Type", "CONTENT-TYPE", "traceparent", "mark", "Mark", ""]),
+        st.sampled_from([JSON, b" Application/JSON; charset=utf-8", PACKED, b"text/csv", b"", b"\xff", None]),
+    ),
+    max_size=3,
+)
+
+
+@few
+@given(st.lists(st.one_of(st.none(), headers_of_a_record), max_size=5), st.integers(1, 3))
+@example([[("content-type", JSON)], [("content-type", PACKED)]], 1)
+@example([[("content-type", JSON), ("content-type", PACKED)]], 2)
+@example([[("a", b"1"), ("content-type", PACKED)], [("content-type", PACKED), ("a", b"2")]], 1)
+def test_headers_count_as_the_decoder_counts_them(headers: list[Any], times: int) -> None:
+    decoder = BatchDecoder(LOW, HIGH)
     value = b'{"user":"a","item":"b","rating":1}'
-    records = [SimpleNamespace(value=value, headers=each) for each in ((), [("a", b"")], [])]
-    assert RatingDecoder(LOW, HIGH).read(records).plain.tolist() == [True, False, True]
+    records = [SimpleNamespace(value=value, headers=each) for each in headers * times]
+    for record, plain in zip(records, decoder.read(records).plain.tolist(), strict=True):
+        kinds = [text for name, text in record.headers or () if name.lower() == "content-type"]
+        if plain:
+            assert decoder.decode(value, record.headers) == Rating("a", "b", 1.0, None)
+        assert plain == (PACKED not in kinds)
 
 
 def test_messagepack_is_not_plain_and_its_neighbours_are_read() -> None:
-    decoder = RatingDecoder(LOW, HIGH)
+    decoder = BatchDecoder(LOW, HIGH)
     value = rating_value("a", "b", 4, timestamp=7.5)
     packed = msgspec.msgpack.encode({"user": "a", "item": "b", "rating": 5})
     headers = [("content-type", b"application/msgpack")]
@@ -172,6 +274,6 @@ def test_messagepack_is_not_plain_and_its_neighbours_are_read() -> None:
 
 
 def test_nothing_is_read_of_no_records() -> None:
-    rows = RatingDecoder(LOW, HIGH).read([])
+    rows = BatchDecoder(LOW, HIGH).read([])
     assert rows.text.dtype == np.uint8
     assert len(rows.ratings) == len(rows.spans) == 0

@@ -15,7 +15,7 @@ from tests.unit.history.test_history import Log, columns
 
 OWN = [name for name, _ in registry.describe() if not name.startswith("flurs:")]
 FLURS = [f"flurs:{name}" for name in ("mf/k=4", "bprmf/k=4", "user-knn", "fm/k=3", "sketch/buckets=5")]
-OPTIONS = ["mf/rate=adagrad/negatives=3"]
+OPTIONS = ["mf/rate=constant/negatives=0/rank=distance"]
 SPECS = [*OWN, *OPTIONS, *FLURS]
 
 model_specs = pytest.mark.parametrize("spec", SPECS)

@@ -1,4 +1,4 @@
-"""The adaptive rate and the negatives of `mf` equal a naive loop, and do what they are for."""
+"""FluRS' rule, the adaptive rate and the negatives of `mf` equal a naive loop, and do what they are for."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from recommender.models.options import ModelError
 from tests.unit.history.test_history import Log, columns
 from tests.unit.models.test_conformance import random_log
 
+#: FluRS' rule as options; what a test names is put on top.
+FLURS: dict[str, Any] = {"learn_rate": 0.003, "rank": "distance", "rate": "constant", "negatives": 0}
 OPTIONS: list[dict[str, Any]] = [
     {"rate": "adagrad"},
     {"negatives": 4},
@@ -31,7 +33,7 @@ WORD = 2**64
 
 def made(seed: int = 5, **options: Any) -> tuple[MF, History]:
     history = History()
-    return MF(ModelContext(history, seed), **options), history
+    return MF(ModelContext(history, seed), **{**FLURS, **options}), history
 
 
 def learned(log: Log, seed: int = 5, **options: Any) -> MF:
@@ -114,14 +116,20 @@ def test_factors_equal_a_naive_loop(options: dict[str, Any], k: int) -> None:
             np.testing.assert_allclose(squares, np.array(expected)[: len(squares)], rtol=1e-9, atol=1e-9)
 
 
-def test_the_options_are_off_by_default() -> None:
+def test_by_default_it_is_not_flurs_rule() -> None:
     log = random_log(300, seed=22)
     plain, named = learned(log), learned(log, rate="constant", negatives=0)
     assert sorted(plain.state()) == ["items", "users"]
     assert plain.item_factors.tobytes() == named.item_factors.tobytes()
-    assert registry.canonical("mf/rate=constant/negatives=0") == "mf"
     for options in OPTIONS:
         assert plain.item_factors.tobytes() != learned(log, **options).item_factors.tobytes()
+    good: dict[str, Any] = {"rate": "adagrad", "negatives": 20, "learn_rate": 0.1, "rank": "prediction"}
+    spec = "/".join(["mf", *(f"{option}={value}" for option, value in good.items())])
+    assert registry.canonical(spec) == "mf"
+    history = History()
+    model = MF(ModelContext(history, 5))
+    model.learn(history.append(*columns(log)))
+    assert_same(model.state(), learned(log, **good).state())
 
 
 def test_the_first_adaptive_step_is_as_long_as_the_rate() -> None:

@@ -85,7 +85,8 @@ def test_changed_items_and_new_ones_are_rounded_again() -> None:
 
 
 @pytest.mark.parametrize(
-    "spec", ["mf", "mf/rank=prediction/k=11", "mf/rate=adagrad/negatives=3/learn_rate=0.1", "bpr"]
+    "spec",
+    ["mf", "mf/rate=constant/negatives=0/rank=distance", "mf/rate=constant/negatives=0/k=11", "bpr"],
 )
 def test_leading_items_are_those_of_all_scores(spec: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mf, "MANY", 1)

@@ -88,7 +88,7 @@ def test_chance_is_uniform_differs_by_user_and_seed_and_repeats() -> None:
 def test_mf_equals_flurs_from_the_same_vectors() -> None:
     log = [event for event in random_log(600, seed=11) if not math.isnan(event[2])]
     history = History()
-    model = MF(context(history), k=12, learn_rate=0.05)
+    model = MF(context(history), k=12, learn_rate=0.05, rate="constant", negatives=0, rank="distance")
     events = history.append(*columns(log))
     model._register(0, 12)
     model._register(1, 20)

@@ -1,252 +1,239 @@
-"""Handing over without Kafka: what is in force, what may not change, and how two shards change places."""
+"""Handing over without Kafka: what is in force, what may not change, and how two replicas change places."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
+import msgspec
 import pytest
 
 from recommender import settings
 from recommender.checkpoints.identity import Identity
 from recommender.checkpoints.store import CheckpointMismatch, CheckpointStore
-from recommender.ingest.ingest import Ingest, Outcome, Record
-from recommender.ingest.poison_records import Caution
-from recommender.kafka.topics import Finding
-from recommender.messages.ratings import RatingDecoder
+from recommender.history.rows import Rows
+from recommender.journal.replica import Replica
+from recommender.journal.rules import rule_of
+from recommender.messages.ratings import Rating
 from recommender.retraining import handover
 from recommender.retraining.handover import Handover, HandoverError, Offer, Terms, obstacle, replaced_by
 from recommender.retraining.log_replay import LogPassError
 from recommender.settings import Settings
-from recommender.shard.shard import Shard, ShardOptions
+from recommender.shard.options import ShardOptions, learned_settings
+from recommender.shard.shard import Shard
 from recommender.worker import adoption
 from recommender.worker.adoption import Adoption
-from recommender.worker.held import Held
-from recommender.worker.shards import Shards
-from tests.support.doubles import FakeRecord
+from recommender.worker.replicas import HeldReplica, Replicas
+from tests.support.journals import FOUND, Journal
+from tests.unit.journal.blocks import Block
+from tests.unit.journal.test_poison import Reader
 
-TOPIC = Finding("ratings", 1, "id")
-LOG = [
-    FakeRecord(n, json.dumps({"user": f"u{n % 7}", "item": f"i{n * n % 11}", "rating": n % 5 + 1}).encode())
-    for n in range(60)
-]
-INGEST = Ingest("ratings", 1, RatingDecoder(0.5, 5.0))
+TOPIC = FOUND.topic
+
+
+def log() -> list[Block]:
+    """A journal of single ratings."""
+    made = Journal()
+    for each in range(60):
+        made.add([Rating(f"u{each % 7}", f"i{each * each % 11}", each % 5 + 1, float(each))])
+    return made.blocks
+
+
+LOG = log()
 
 
 def config(tmp_path: Path, **given: str) -> Settings:
     return settings.load({}, checkpoints=str(tmp_path), **{"test_every": "2", **given})
 
 
-def learned(config: Settings, stop: int) -> Shard:
-    """One pass over the log."""
-    shard = Shard(0, ShardOptions.of(config))
-    INGEST.apply(shard, LOG[:stop])
-    return shard
+def learned(config: Settings, stop: int) -> Replica:
+    """One pass over the journal."""
+    options = ShardOptions.of(config)
+    replica = Replica(rule_of(FOUND, 0, options), options)
+    if stop:
+        replica.apply(LOG[:stop])
+    return replica
 
 
 def identity(config: Settings, name: str = "") -> Identity:
-    return Identity("ratings", "id", 1, settings.learned(config), name)
+    return Identity(TOPIC, FOUND.topic_id, 1, learned_settings(config), name)
 
 
 def hand_over(config: Settings, *before: Settings, at: int, name: str = "one") -> Handover:
     """What `recommender retrain` with these settings leaves, in the place of the others."""
-    shard = learned(config, at)
     store = CheckpointStore(handover.place(config.checkpoints, "a"), identity(config, name))
-    file = f"ratings-0/{store.save(0, at, shard.state()).name}" if at else ""
+    file = f"{TOPIC}-0/{store.save(0, at, learned(config, at).state()).name}" if at else ""
     terms = Terms.of(config)
     replaced = replaced_by(terms, [Terms.of(each) for each in before])
-    made = Handover(name, "a", "id", 1, terms, replaced, {"0": Offer(at, file)})
-    handover.publish(config.checkpoints, "ratings", made)
+    made = Handover(name, "a", FOUND.topic_id, 1, terms, replaced, {"0": Offer(at, file)})
+    handover.publish(config.checkpoints, TOPIC, made)
     return made
 
 
-class Raising(Ingest):
-    """Its model raises once, in the middle of a run."""
-
-    raised = False
-
-    def apply(self, shard: Shard, records: Sequence[Record]) -> Outcome:
-        if self.raised:
-            return super().apply(shard, records)
-        self.raised = True
-        super().apply(shard, records[: len(records) // 2])
-        raise ZeroDivisionError
-
-
-class FakeLog:
-    """The log, without Kafka, for as far as it goes."""
+class Log(Reader):
+    """The journal, for as far as it goes."""
 
     fails: Exception | None = None
-    ingest = INGEST
 
-    def __init__(self, *_: Any) -> None:
-        pass
-
-    def follow(self, shard: Shard, stop: int, caution: Caution) -> Shard:
-        if FakeLog.fails is not None:
-            raise FakeLog.fails
-        records: Any = LOG[shard.offset : stop]
-        return caution.learn(FakeLog.ingest, shard, records)[0] if records else shard
+    def read(self, most: int) -> list[Block]:
+        if Log.fails is not None:
+            raise Log.fails
+        return super().read(most)
 
 
 @pytest.fixture(autouse=True)
 def _log(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(adoption, "reading", lambda _: contextlib.nullcontext())
-    monkeypatch.setattr(adoption, "LogPass", FakeLog)
+    monkeypatch.setattr(adoption, "reading", lambda _: contextlib.nullcontext(Log(LOG, 7)))
     yield
-    FakeLog.fails, FakeLog.ingest = None, INGEST
+    Log.fails = None
 
 
-def worker(config: Settings, **options: Any) -> tuple[Shards, Adoption]:
-    shards = Shards(ShardOptions.of(config), CheckpointStore(config.checkpoints, identity(config)), **options)
-    adopting = Adoption(config, shards, TOPIC)
-    shards.ways = adopting.ways
-    return shards, adopting
+def worker(config: Settings) -> tuple[Replicas, Adoption]:
+    options = ShardOptions.of(config)
+    store = CheckpointStore(config.checkpoints, identity(config))
+    replicas = Replicas(options, store, lambda partition: rule_of(FOUND, partition, options))
+    adopting = Adoption(config, replicas, FOUND)
+    replicas.sources = adopting.sources
+    return replicas, adopting
 
 
-async def opened(shards: Shards) -> Held:
-    return await shards.open(0, 0, len(LOG), None)
+def saved(held: HeldReplica) -> None:
+    held.store.save(0, held.replica.position, held.replica.state())
 
 
-async def saved(shards: Shards) -> None:
-    async def commit(_: object) -> None:
-        pass
-
-    assert await shards.save_all(commit)
-
-
-def test_a_shard_changes_places_with_its_successor_at_the_same_offset(tmp_path: Path) -> None:
+def test_a_replica_changes_places_with_its_successor_at_the_same_offset(tmp_path: Path) -> None:
     old, new = config(tmp_path, model="popular"), config(tmp_path, model="cooc")
 
     async def scenario() -> None:
-        shards, adopting = worker(old)
-        held = await opened(shards)
-        INGEST.apply(held.shard, LOG[:30])
+        replicas, adopting = worker(old)
+        held = await replicas.open(0)
+        held.replica.apply(LOG[:30])
         await adopting.look()
-        assert shards.handover_of(held) == ""
+        assert held.store.identity.handover == ""
         hand_over(new, old, at=40)
         await adopting.look()  # it has not learned yet what the new checkpoint has
-        assert held.shard.options.model == "popular"
-        INGEST.apply(held.shard, LOG[:50])
-        held.tainted = True
-        await adopting.look()  # something is owed
-        assert held.shard.options.model == "popular"
-        held.tainted = False
+        assert held.replica.shard.options.model == "popular"
+        held.replica.apply(LOG[:50])
+        held.caught_up = True
         await adopting.look()
-        assert (held.shard.offset, held.saved) == (50, -1)
-        assert held.shard.digest() == learned(new, 50).digest()
-        taken = held.shard
+        assert (held.replica.position, held.saved, held.caught_up) == (50, -1, True)
+        assert held.replica.digest() == learned(new, 50).digest()
+        taken = held.replica
         await adopting.look()
-        assert held.shard is taken
-        await saved(shards)
-        INGEST.apply(held.shard, LOG)
-        await saved(shards)
+        assert held.replica is taken
+        saved(held)
+        held.replica.apply(LOG)
+        saved(held)
 
     asyncio.run(scenario())
 
     async def restarted() -> None:
         """With its old settings, or with the new ones."""
         for each in (old, new):
-            shards, adopting = worker(each)
-            held = await opened(shards)
-            assert held.shard.digest() == learned(new, len(LOG)).digest()
-            assert shards.handover_of(held) == "one"
-            before = held.shard
+            replicas, adopting = worker(each)
+            held = await replicas.open(0)
+            assert held.replica.digest() == learned(new, len(LOG)).digest()
+            assert held.store.identity.handover == "one"
+            before = held.replica
             await adopting.look()
-            assert held.shard is before
+            assert held.replica is before
         with pytest.raises(CheckpointMismatch, match="RECOMMENDER_MODEL was 'cooc', now 'item-knn'"):
-            await opened(worker(config(tmp_path, model="item-knn"))[0])
+            await worker(config(tmp_path, model="item-knn"))[0].open(0)
 
     asyncio.run(restarted())
 
 
-def test_who_died_before_it_was_saved_takes_it_over_anew(tmp_path: Path) -> None:
+def test_who_died_before_it_was_saved_takes_it_over_again(tmp_path: Path) -> None:
     old, new = config(tmp_path, model="popular"), config(tmp_path, model="cooc")
 
     async def scenario() -> None:
-        shards, _ = worker(old)
-        held = await opened(shards)
-        INGEST.apply(held.shard, LOG[:30])
-        await saved(shards)
+        replicas, _ = worker(old)
+        held = await replicas.open(0)
+        held.replica.apply(LOG[:30])
+        saved(held)
         hand_over(new, old, at=20)
-        shards, adopting = worker(old)
-        held = await opened(shards)
-        assert (held.shard.options.model, held.saved) == ("popular", 30)
+        replicas, adopting = worker(old)
+        held = await replicas.open(0)
+        assert (held.replica.shard.options.model, held.saved) == ("popular", 30)
         await adopting.look()
-        assert held.shard.digest() == learned(new, 30).digest()
-        # A record that cannot be learned brings the last checkpoint back, which is the old one's.
-        shards.reload(held)
-        assert held.shard.options.model == "popular"
+        assert held.replica.digest() == learned(new, 30).digest()
+        # A rating that cannot be learned brings the last checkpoint back, which is the old one's.
+        await replicas.reload(held)
+        assert held.replica.shard.options.model == "popular"
         await adopting.look()
-        assert held.shard.digest() == learned(new, 30).digest()
+        assert held.replica.digest() == learned(new, 30).digest()
 
     asyncio.run(scenario())
 
 
-def test_a_partition_without_ratings_is_handed_over_too(tmp_path: Path) -> None:
+def test_a_journal_without_ratings_is_handed_over_too(tmp_path: Path) -> None:
     old, new = config(tmp_path, model="popular"), config(tmp_path, model="cooc")
 
     async def scenario() -> None:
-        shards, adopting = worker(old)
-        held = await opened(shards)
+        replicas, adopting = worker(old)
+        held = await replicas.open(0)
         hand_over(new, old, at=0)
         await adopting.look()
-        assert held.shard.digest() == learned(new, 0).digest()
+        assert held.replica.digest() == learned(new, 0).digest()
 
     asyncio.run(scenario())
 
 
-def test_a_successor_that_fails_leaves_the_shard_alone(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+def test_a_successor_that_fails_leaves_the_replica_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old, new = config(tmp_path, model="popular"), config(tmp_path, model="cooc")
 
     async def scenario() -> None:
-        shards, adopting = worker(old)
-        held = await opened(shards)
-        INGEST.apply(held.shard, LOG[:30])
-        before = held.shard
+        replicas, adopting = worker(old)
+        held = await replicas.open(0)
+        held.replica.apply(LOG[:30])
+        before = held.replica
         made = hand_over(new, old, at=20)
-        FakeLog.fails = LogPassError("the log is away")
+        Log.fails = LogPassError("the log is away")
         for _ in range(2):
             await adopting.look()
-        assert held.shard is before
+        assert held.replica is before
         assert caplog.text.count("the log is away") == 1
-        # A model that raises is led around what made it raise.
-        FakeLog.fails, FakeLog.ingest = None, Raising("ratings", 1, RatingDecoder(0.5, 5.0))
-        await adopting.look()
-        assert FakeLog.ingest.raised
-        assert held.shard.digest() == learned(new, 30).digest()
+        # Of a rating that makes it raise it is led around.
+        Log.fails, raised = None, list[int]()
+        learn_rows = Shard.learn_rows
+
+        def raising(shard: Shard, rows: Rows) -> None:
+            learn_rows(shard, rows)
+            if not raised:
+                raised.append(shard.events)
+                raise ZeroDivisionError
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Shard, "learn_rows", raising)
+            await adopting.look()
+        assert raised
+        assert held.replica.digest() == learned(new, 30).digest()
         # Files that are something else are no successors.
-        held.shard, held.store = before, None
-        handover.publish(tmp_path, "ratings", replace_name(made, "two"))
+        held.exchange(before, replicas.store)
+        handover.publish(tmp_path, TOPIC, msgspec.structs.replace(made, name="two"))
         await adopting.look()
-        assert held.shard is before
+        assert held.replica is before
         assert "is not what was handed over" in caplog.text
 
     with caplog.at_level(logging.WARNING):
         asyncio.run(scenario())
 
 
-def replace_name(made: Handover, name: str) -> Handover:
-    return Handover(name, made.slot, made.topic_id, made.partitions, made.terms, made.replaced, made.offers)
-
-
 def test_shares_come_with_the_arms_and_ones_own_win(tmp_path: Path) -> None:
     old = config(tmp_path, arms="popular:1,cooc:1")
     new = config(tmp_path, arms="popular:1,item-knn:3")
     hand_over(new, old, at=20)
-    ours, *_, own = worker(old)[1].ways()
+    ours, *_, own = worker(old)[1].sources()
     assert [(arm.name, arm.share) for arm in ours.options.arms.arms] == [("popular", 1.0), ("item-knn", 3.0)]
     assert own.options.arms.names == ("popular", "cooc")
     changed = config(tmp_path, arms="item-knn:1,popular:0")
-    assert [arm.share for arm in worker(changed)[1].ways()[0].options.arms.arms] == [1.0, 0.0]
+    assert [arm.share for arm in worker(changed)[1].sources()[0].options.arms.arms] == [1.0, 0.0]
 
 
 def test_what_is_not_for_this_worker_is_left_alone(tmp_path: Path) -> None:
@@ -256,7 +243,7 @@ def test_what_is_not_for_this_worker_is_left_alone(tmp_path: Path) -> None:
         assert made.concerns(identity(each), each)
     for each in (config(tmp_path, model="mf"), config(tmp_path, model="popular", seed="5")):
         assert not made.concerns(identity(each), each)
-        assert len(worker(each)[1].ways()) == 1
+        assert len(worker(each)[1].sources()) == 1
     assert not made.concerns(replace(identity(old), topic_id="another"), old)
 
 
@@ -275,12 +262,12 @@ def test_what_a_worker_cannot_change_while_it_runs(tmp_path: Path) -> None:
 
 
 def test_a_damaged_hand_over_is_named(tmp_path: Path) -> None:
-    assert handover.read(tmp_path, "ratings") is None
+    assert handover.read(tmp_path, TOPIC) is None
     made = hand_over(config(tmp_path, model="cooc"), at=10)
-    assert handover.read(tmp_path, "ratings") == made
-    file = tmp_path / handover.FOLDER / "ratings.json"
+    assert handover.read(tmp_path, TOPIC) == made
+    file = tmp_path / handover.FOLDER / f"{TOPIC}.json"
     for content in (b"{", b"[]", b"\xff", b'{"name": 1}'):
         file.write_bytes(content)
         with pytest.raises(HandoverError, match="is no hand-over"):
-            handover.read(tmp_path, "ratings")
+            handover.read(tmp_path, TOPIC)
     assert Terms.in_header({"model": "a, b"}).arms == "a:1,b:1"

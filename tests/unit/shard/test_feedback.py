@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from recommender.errors import RecommenderError
 from recommender.messages.ratings import Rating
-from recommender.shard.feedback import Feedback, FeedbackError
-from recommender.shard.shard import Shard, ShardOptions
+from recommender.shard.feedback import GRADES, Feedback, FeedbackError
+from recommender.shard.options import ShardOptions
+from recommender.shard.shard import Shard
 from tests.support.doubles import few
 
 
@@ -99,6 +100,14 @@ def test_graded_maps_other_scales_to_five() -> None:
     assert weights(policy, 20, 40, 60, 80, 100, 70) == pytest.approx([0.3, 0.5, 0.8, 1.0, 1.2, 0.9])
 
 
+@few
+@given(st.lists(st.one_of(st.floats(-1, 11, width=32), st.integers(-1, 11).map(float)), min_size=1))
+def test_grades_are_interpolated_as_numpy_does(ratings: list[float]) -> None:
+    policy, given_ = Feedback.parse("graded:4", 0.0, 10.0), np.array(ratings, np.float32)
+    expected = np.interp(given_ * 0.5, (1, 2, 3, 4, 5), GRADES).astype(np.float32)
+    assert policy.weights(given_).tolist() == expected.tolist()
+
+
 def test_positive_and_signed_weigh_by_kind() -> None:
     assert weights(Feedback.parse("positive:3"), 3, 4.5, 5) == [1.0, 1.0, 1.0]
     assert weights(Feedback.parse("signed"), 1, -1, 0.5, -0.25) == [1.0, -1.0, 1.0, -1.0]
@@ -136,7 +145,7 @@ def test_what_teaches_by_policy() -> None:
 
 
 def test_a_rating_below_the_threshold_takes_the_earlier_one_back() -> None:
-    shard = Shard(0, ShardOptions(feedback=Feedback.parse("positive:3")))
+    shard = Shard(ShardOptions(feedback=Feedback.parse("positive:3")))
     shard.learn(
         [Rating("u", "a", 5, None), Rating("u", "b", 4, None), Rating("v", "c", 1, None)], [0.0, 1.0, 2.0]
     )

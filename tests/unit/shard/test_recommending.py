@@ -19,8 +19,9 @@ from recommender.shard import recommending
 from recommender.shard.arms import Experiment
 from recommender.shard.exploration import Exploration
 from recommender.shard.feedback import Feedback
+from recommender.shard.options import ShardOptions
 from recommender.shard.recommending import AsOf, Recommender
-from recommender.shard.shard import Shard, ShardOptions
+from recommender.shard.shard import Shard
 from tests.unit.shard.test_shard_learning import stream, times_of
 
 ITEMS = 12
@@ -64,7 +65,7 @@ def recommender(model: Any, exploration: str = "none") -> Recommender:
 
 
 def ask(asked: Recommender, user: str = "one", identity: bytes = b"", **fields: Any) -> Response:
-    return asked.recommend(Request(user, **fields), identity, AsOf(3, 7))
+    return asked.recommend(Request(user, **fields), identity, AsOf(3, 7, 9))
 
 
 def ids(response: Response) -> list[str]:
@@ -142,7 +143,7 @@ def test_thompson_draws_by_each_items_own_ratings(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(recommending, "mix", remember)
     feedback, ratings = Feedback.parse("graded:4"), stream(8, 300)
-    shard = Shard(0, ShardOptions("cooc", feedback, exploration=Exploration("thompson")))
+    shard = Shard(ShardOptions("cooc", feedback, exploration=Exploration("thompson")))
     shard.learn(ratings, times_of(ratings))
     standing = {(each.user, each.item): each.rating for each in ratings}
     shard.recommend(Request("nobody"))
@@ -195,7 +196,7 @@ def test_users_without_ratings_are_a_cold_start_whoever_answers() -> None:
 
 
 def test_who_has_taken_all_back_is_a_cold_start_again() -> None:
-    shard = Shard(0, ShardOptions("cooc", Feedback.parse("signed")))
+    shard = Shard(ShardOptions("cooc", Feedback.parse("signed")))
     shard.learn([Rating("u", "a", 1, None), Rating("v", "b", 1, None)], [0.0, 1.0])
     assert not shard.recommend(Request("u")).cold_start
     shard.learn([Rating("u", "a", None, None)], [2.0])

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recommender.client.messages import decode_response
 from recommender.errors import RecommenderError
 from recommender.messages.ratings import Rating
 from recommender.messages.requests import Request
@@ -18,7 +19,8 @@ from recommender.settings import load
 from recommender.shard.arms import Experiment
 from recommender.shard.exploration import Exploration
 from recommender.shard.feedback import Feedback
-from recommender.shard.shard import Shard, ShardOptions
+from recommender.shard.options import ShardOptions
+from recommender.shard.shard import Shard
 from recommender.shard.snapshot import Snapshot
 from recommender.shard.state import digest, parted
 from recommender.worker.app import create_app
@@ -65,12 +67,12 @@ def test_batches_and_restarts_change_nothing(seed: int, cuts: list[tuple[int, bo
     ratings = stream(seed, 80, "signed")
     times = times_of(ratings, seed)
     whole = learned(arms(), ratings, times)
-    shard, start = Shard(0, arms()), 0
+    shard, start = Shard(arms()), 0
     for stop, restarts in [*sorted(cuts), (len(ratings), True)]:
         shard.learn(ratings[start:stop], times[start:stop])
         start = stop
         if restarts:
-            restored = Shard(0, arms())
+            restored = Shard(arms())
             restored.restore({name: np.array(array) for name, array in shard.state().items()})
             assert restored.digest() == shard.digest()
             shard = restored
@@ -92,7 +94,7 @@ def test_a_state_fits_though_a_default_is_named() -> None:
     ratings = stream(2, 100, "signed")
     named, plain = arms("mf/l2_reg=0.01:1,mf/k=3:1"), arms("mf/k=3:1,mf:1")
     assert registry.canonical("mf/l2_reg=0.01") == "mf"
-    one, other = learned(named, ratings), Shard(0, plain)
+    one, other = learned(named, ratings), Shard(plain)
     other.restore(one.state())
     assert digest(other.models["mf/k=3"].state()) == digest(one.models["mf/k=3"].state())
     assert other.digest() == learned(plain, ratings).digest()
@@ -108,8 +110,9 @@ def test_one_arm_alone_is_the_model_alone() -> None:
 def test_a_copy_that_is_taken_while_it_learns_is_whole() -> None:
     shard = learned(arms(), stream(3, 100, "signed"))
     snapshot = Snapshot(shard)
-    while snapshot.step() is None:
+    while snapshot.advance():
         pass
+    snapshot.finish()
     expected = shard.digest()
     shard.learn(stream(4, 50, "signed"), times_of(stream(4, 50, "signed")))
     assert digest(snapshot.state()) == expected
@@ -143,13 +146,33 @@ def test_a_request_may_force_an_arm_that_there_is() -> None:
 
 
 def test_who_asks_for_similar_items_gets_the_first_arm_that_knows_them() -> None:
-    shard = learned(arms("cooc:1,sequence-knn:1,item-knn:1"), stream(2, 100, "signed"))
+    shard = learned(arms("random:1,sequence-knn:1,item-knn:1"), stream(2, 100, "signed"))
     answer = shard.recommend(Request(similar_to="i1"))
     assert (answer.arm, answer.model) == ("sequence-knn", "sequence-knn")
     assert shard.recommend(Request(similar_to="i1", arm="item-knn")).arm == "item-knn"
-    for request in (Request(similar_to="i1", arm="cooc"), Request("u1", arm="cooc", explain=True)):
-        with pytest.raises(Failure, match="'cooc' knows neither"):
-            shard.recommend(request)
+
+
+def test_who_has_no_reasons_says_so() -> None:
+    shard = learned(arms("random:1,mf:1,cooc:1"), stream(2, 100, "signed"))
+    for arm in ("random", "mf"):
+        plain, asked = (shard.recommend(Request("u1", arm=arm, explain=explain)) for explain in (False, True))
+        assert asked.items == plain.items
+        assert (plain.explained, asked.explained) == (True, False)
+        assert json.loads(asked.encode())["explained"] is False
+        assert "explained" not in json.loads(plain.encode())
+        assert decode_response(asked.encode()) == asked
+    told = [shard.recommend(Request(f"u{user}", arm="cooc", explain=True)) for user in range(20)]
+    assert all(answer.explained for answer in told)
+    assert any(each.because for answer in told for each in answer.items)
+
+
+def test_who_does_not_know_what_is_alike_answers_with_the_popular_items() -> None:
+    shard = learned(arms("random:1,mf:1"), stream(2, 100, "signed"))
+    unknown, known = (shard.recommend(Request(similar_to="i1", arm=arm)) for arm in ("random", "mf"))
+    assert (unknown.arm, unknown.model, unknown.cold_start) == ("random", "popular", False)
+    assert (known.arm, known.model) == ("mf", "mf")
+    assert "i1" not in {each.item for each in (*unknown.items, *known.items)}
+    assert shard.recommend(Request(similar_to="i1")).arm == "mf"
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from recommender.messages.ratings import Rating
 from recommender.messages.requests import Request
 from recommender.shard.feedback import Feedback
-from recommender.shard.shard import Shard, ShardOptions
+from recommender.shard.options import ShardOptions
+from recommender.shard.shard import Shard
 from recommender.shard.state import digest
 from tests.support.doubles import fewer
 
@@ -45,7 +46,7 @@ def times_of(ratings: list[Rating], seed: int = 0) -> list[float]:
 
 
 def learned(shard_options: ShardOptions, ratings: list[Rating], times: list[float] | None = None) -> Shard:
-    shard = Shard(0, shard_options)
+    shard = Shard(shard_options)
     shard.learn(ratings, times_of(ratings) if times is None else times)
     return shard
 
@@ -64,12 +65,12 @@ def test_batches_and_restarts_change_nothing(
     ratings = stream(seed, 120, policy)
     times = times_of(ratings, seed)
     whole = learned(options(model, policy), ratings, times)
-    shard, start = Shard(0, options(model, policy)), 0
+    shard, start = Shard(options(model, policy)), 0
     for stop, restarts in [*sorted(cuts), (len(ratings), True)]:
         shard.learn(ratings[start:stop], times[start:stop])
         start = stop
         if restarts:
-            restored = Shard(0, options(model, policy))
+            restored = Shard(options(model, policy))
             restored.restore({name: np.array(array) for name, array in shard.state().items()})
             assert restored.digest() == shard.digest()
             shard = restored
@@ -85,7 +86,7 @@ def test_batches_and_restarts_change_nothing(
 def test_one_by_one_equals_all_at_once(model: str) -> None:
     ratings = stream(7, 150)
     times = times_of(ratings)
-    single = Shard(0, options(model))
+    single = Shard(options(model))
     for rating, time in zip(ratings, times, strict=True):
         single.learn([rating], [time])
     assert single.digest() == learned(options(model), ratings).digest()
@@ -103,7 +104,7 @@ def test_recommending_changes_nothing(model: str) -> None:
 def test_what_is_ignored_leaves_no_trace() -> None:
     shard = learned(options(policy="signed"), [Rating("u", "a", 0, None), Rating("u", "a", None, None)])
     assert (len(shard.users), len(shard.items), shard.events) == (0, 0, 0)
-    assert shard.digest() == Shard(0, options(policy="signed")).digest()
+    assert shard.digest() == Shard(options(policy="signed")).digest()
 
 
 def test_a_withdrawal_of_what_never_stood_leaves_no_trace() -> None:
@@ -143,8 +144,6 @@ def test_dislikes_are_not_popular_under_signed() -> None:
 
 
 CHANGES: dict[str, Any] = {
-    "offset": lambda shard: setattr(shard, "offset", 1),
-    "forwarded": lambda shard: shard.forwarded.is_first(1, 5),
     "user": lambda shard: shard.users.register("new"),
     "item": lambda shard: shard.items.register("new"),
     "rating": lambda shard: shard.learn([Rating("u0", "i1", 3.0, None)], [5000.0]),
@@ -203,7 +202,7 @@ def test_live_tests_are_a_sample_of_the_positives_that_are_new_to_their_user(eve
     ratings = [
         Rating(f"u{place % 40}", f"i{place}", 5.0 if place % 2 else 1.0, None) for place in range(2000)
     ]
-    shard = Shard(0, ShardOptions(test_every=every))
+    shard = Shard(ShardOptions(test_every=every))
     shard.learn(ratings, times_of(ratings))
     expected = 1000 / every
     assert math.isclose(shard.live.tests, expected, rel_tol=0.0 if every == 1 else 0.2)
@@ -217,7 +216,7 @@ def test_a_rating_again_tests_nothing_and_zero_tests_none() -> None:
 
 def test_the_live_ranks_are_those_of_a_model_that_has_not_seen_the_rating() -> None:
     ratings = [Rating(f"u{each}", "hit", 5.0, None) for each in range(3)] + [Rating("u9", "hit", 5.0, None)]
-    shard = Shard(0, ShardOptions("popular", test_every=1))
+    shard = Shard(ShardOptions("popular", test_every=1))
     shard.learn(ratings, times_of(ratings))
     # The first is a miss, for nobody knew the item; the others find it first.
     assert shard.live.tests == 4

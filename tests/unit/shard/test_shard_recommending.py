@@ -11,14 +11,16 @@ from recommender.messages.ratings import Rating
 from recommender.messages.requests import Request
 from recommender.messages.responses import Failure, Response
 from recommender.settings import load
-from recommender.shard.shard import Shard, ShardOptions
+from recommender.shard.options import ShardOptions
+from recommender.shard.recommending import AsOf
+from recommender.shard.shard import Shard
 
 MODELS = ["popular", "sequence-knn", "mf", "random"]
 
 
 def shard_of(model: str = "popular") -> Shard:
     """Item i is rated well by 10 - i users; user `likes` has rated items 0 and 1."""
-    shard = Shard(0, ShardOptions(model))
+    shard = Shard(ShardOptions(model))
     ratings = [
         Rating(f"user {user}", f"item {item}", 5, None) for item in range(10) for user in range(10 - item)
     ]
@@ -96,31 +98,29 @@ def test_excluded_items_are_left_out(shard: Shard) -> None:
 
 
 def test_an_empty_shard_answers(shard: Shard) -> None:
-    empty = Shard(3, shard.options)
+    empty = Shard(shard.options)
     answer = ask(empty, "anybody", items=None)
-    assert answer == Response("anybody", [], "popular", shard.options.model, True, 3, -1)
+    assert answer == Response("anybody", [], "popular", shard.options.model, True, 0, -1, -1)
     assert ask(empty, "anybody", items=["item 0"]).items == []
 
 
 def test_ids_are_compared_as_text() -> None:
-    shard = Shard(0, ShardOptions())
+    shard = Shard(ShardOptions())
     shard.learn([Rating("7", "50", 5, None), Rating("8", "51", 5, None)], [0.0, 1.0])
-    answer = shard.recommend(Request(7, items=[50, 51]))
+    answer = shard.recommend(Request("7", items=["50", "51"]))
     assert (answer.user, ids(answer), answer.cold_start) == ("7", ["51"], False)
 
 
 def test_equal_scores_are_ordered_by_ratings_and_then_by_age() -> None:
-    shard = Shard(0, ShardOptions())
+    shard = Shard(ShardOptions())
     rows = [("a", "x", 1), ("a", "y", 1), ("b", "y", 1), ("a", "z", 1)]
     shard.learn([Rating(*row, None) for row in rows], map(float, range(4)))
     assert ids(ask(shard, "nobody")) == ["y", "x", "z"]
 
 
 def test_the_answer_tells_what_it_knows_of() -> None:
-    shard = shard_of()
-    shard.offset = 100
-    answer = ask(shard)
-    assert (answer.partition, answer.offset) == (0, 99)
+    answer = shard_of().recommend(Request("likes"), as_of=AsOf(3, 99, 7))
+    assert (answer.partition, answer.offset, answer.journal) == (3, 99, 7)
 
 
 def test_an_arm_that_there_is_none_of_is_refused(shard: Shard) -> None:

@@ -11,12 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recommender.ingest.ingest import Ingest, Outcome
-from recommender.messages.ratings import BadMessage, RatingDecoder
+from recommender.ingest.batch_decoder import BatchDecoder
+from recommender.ingest.ingest import Ingest, Ingested
+from recommender.messages.ratings import BadMessage
 from recommender.messages.requests import Request
 from recommender.models.knn_baseline.knn_baseline import KNNBaseline
 from recommender.shard.feedback import Feedback
-from recommender.shard.shard import Shard, ShardOptions
+from recommender.shard.options import ShardOptions
+from recommender.shard.shard import Shard
 from tests.support.doubles import FakeRecord, few
 
 SIGNED = Feedback.parse("signed")
@@ -43,11 +45,18 @@ def records(of: list[Event], first: int = 0) -> list[FakeRecord]:
 
 
 def ingest(feedback: Feedback = SIGNED) -> Ingest:
-    return Ingest("ratings", 1, RatingDecoder(feedback.low, feedback.high, skips=feedback.skips))
+    return Ingest("ratings", BatchDecoder(feedback.low, feedback.high, skips=feedback.skips))
+
+
+def learn(here: Shard, of: list[FakeRecord]) -> Ingested:
+    """Read records and learn what they hold."""
+    ingested = ingest(here.options.feedback).read(0, of)
+    here.learn_rows(ingested.rows)
+    return ingested
 
 
 def shard(model: str = MODEL, feedback: Feedback = SIGNED) -> Shard:
-    return Shard(0, ShardOptions(model, feedback))
+    return Shard(ShardOptions(model, feedback))
 
 
 @few
@@ -60,7 +69,7 @@ def test_events_of_the_log_give_the_state_that_set_rating_gives(of: list[Event],
     here = shard()
     learned = skipped = 0
     for start in range(0, len(of), run):
-        outcome = ingest().apply(here, records(of[start : start + run], start))
+        outcome = learn(here, records(of[start : start + run], start))
         assert not outcome.dead_letters
         learned, skipped = learned + outcome.learned, skipped + outcome.skipped
     assert skipped == sum(rating in (0, "skip") for *_, rating in of)
@@ -76,7 +85,7 @@ def test_events_of_the_log_give_the_state_that_set_rating_gives(of: list[Event],
 def test_a_skip_leaves_an_earlier_rating_and_teaches_nothing() -> None:
     here = shard()
     given_ = [("ann", "tea", 1), ("bob", "tea", -1), ("ann", "milk", 1)]
-    ingest().apply(here, records(given_))
+    learn(here, records(given_))
     before = here.digest()
     skips: list[Event] = [
         ("ann", "tea", "skip"),
@@ -84,11 +93,10 @@ def test_a_skip_leaves_an_earlier_rating_and_teaches_nothing() -> None:
         ("eve", "gin", "skip"),
         ("eve", "gin", 0),
     ]
-    assert ingest().apply(here, records(skips, first=3)) == Outcome(skipped=4)
-    assert here.offset == 7
-    here.offset = 3
+    outcome = learn(here, records(skips, first=3))
+    assert (outcome.learned, outcome.skipped, outcome.dead_letters) == (0, 4, [])
     assert here.digest() == before
-    assert ingest().apply(here, records([("ann", "tea", None)], first=3)) == Outcome(learned=1)
+    assert learn(here, records([("ann", "tea", None)], first=3)).learned == 1
     assert here.history.rating(0, 0) is None
 
 
@@ -109,7 +117,7 @@ def test_what_is_no_rating_is_a_dead_letter_that_says_why(feedback: str, rating:
     here = shard("popular", policy)
     good = 1 if policy.skips else 5
     given_ = [("ann", "tea", good), ("ann", "milk", rating), ("ann", "rum", good)]
-    outcome = ingest(policy).apply(here, records(given_))
+    outcome = learn(here, records(given_))
     assert (outcome.learned, outcome.skipped) == (2, 0)
     (letter,) = outcome.dead_letters
     message = dict(letter.headers)["__connect.errors.exception.message"].decode()
@@ -119,7 +127,7 @@ def test_what_is_no_rating_is_a_dead_letter_that_says_why(feedback: str, rating:
 
 @pytest.mark.parametrize("rating", [1, -1, 0, 0.5, "skip", None])
 def test_json_and_messagepack_one_by_one_and_together_are_read_alike(rating: Any) -> None:
-    decoder = RatingDecoder(-1.0, 1.0, skips=True)
+    decoder = BatchDecoder(-1.0, 1.0, skips=True)
     wire = {"user": "ann", "item": "tea", "rating": rating}
     expected = 0.0 if rating == "skip" else rating
     assert decoder.decode(json.dumps(wire).encode()).rating == expected
@@ -131,10 +139,10 @@ def test_json_and_messagepack_one_by_one_and_together_are_read_alike(rating: Any
 
 def test_only_signed_ratings_are_skipped() -> None:
     with pytest.raises(BadMessage, match="policy signed"):
-        RatingDecoder(0.0, 5.0).decode(b'{"user":"a","item":"b","rating":"skip"}')
+        BatchDecoder(0.0, 5.0).decode(b'{"user":"a","item":"b","rating":"skip"}')
     # On a scale that has a 0, the rating 0 teaches.
     zero = Feedback.parse("graded:4", 0.0, 5.0)
-    assert ingest(zero).apply(shard("popular", zero), records([("a", "b", 0)])) == Outcome(learned=1)
+    assert learn(shard("popular", zero), records([("a", "b", 0)])).learned == 1
 
 
 def test_equal_estimates_are_ordered_by_neighbours_then_as_ever() -> None:
@@ -143,7 +151,7 @@ def test_equal_estimates_are_ordered_by_neighbours_then_as_ever() -> None:
     given_ = [(user, item, 1) for user in ("f1", "f2") for item in ("p", "q")]
     given_ += [(user, item, 1) for user in ("m1", "m2", "m3") for item in ("p", "r", "s")]
     given_ += [("me", "p", 1), ("me", "r", 1)]
-    ingest().apply(here, records(given_))
+    learn(here, records(given_))
     response = here.recommend(Request(user="me", n=5, items=["unknown", "q", "other", "s", "q"]))
     assert [each.score for each in response.items] == [1.0] * 4
     told = [(each.item, each.neighbours, each.cold_start) for each in response.items]

@@ -8,9 +8,19 @@ import time
 from typing import Any
 
 import pytest
+from aiokafka.errors import (
+    InvalidTimestampError,
+    MessageSizeTooLargeError,
+    ProducerClosed,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
+)
+from faust.exceptions import NotReady
 
+from recommender.kafka.refusals import InvalidRecord, ProducerEndedError
 from recommender.messages.request_headers import FORWARDED
 from recommender.worker import answering, delivery
+from recommender.worker.answering import NO_REPLY
 from tests.support.answering_setup import REQUESTS, RESPONSES, Desk, body, error_of, request
 from tests.support.doubles import FakeRecord, until, users_of
 
@@ -28,11 +38,11 @@ def test_a_request_gets_its_answer() -> None:
         told = body(reply)
         assert told["ok"] is True
         assert [each["item"] for each in told["items"]] == ["i0", "i1"]
-        assert told["as_of"] == {"partition": 0, "offset": 2}
+        assert told["as_of"] == {"partition": 0, "offset": 2, "journal": 0}
         assert (reply.partition, reply.key, reply.headers) == (None, b"rater", [])
         assert abs(reply.timestamp / 1000 - time.time()) < 3600
         assert desk.codes == ["ok"]
-        assert desk.answerer.done() == {0: 1}
+        assert desk.done() == {0: 1}
 
     asyncio.run(scenario())
 
@@ -57,14 +67,18 @@ def test_correlation_ids_come_back_untouched(identifier: bytes, name: str, field
         (request(user=""), "`$.user`"),
         (request(after=-1), "`$.after`"),
         (request(arm="other"), "arm 'other' does not exist"),
-        (request(headers=[("content-type", b"text/csv")]), "content-type is 'text/csv'"),
+        (
+            FakeRecord(0, b"1,10", headers=[("content-type", b"text/csv")], topic=REQUESTS),
+            "content-type is 'text/csv'",
+        ),
         (request(headers=[("deadline-ms", b"soon")]), "header deadline-ms has value 'soon'"),
         (request(headers=[("deadline-ms", b"9" * 400)]), "header deadline-ms has value '9999"),
         (request(headers=[("deadline-ms", b"9" * 5000)]), "header deadline-ms has value '9999"),
         (FakeRecord(0, b"nonsense", topic=REQUESTS), "malformed"),
         (FakeRecord(0, None, topic=REQUESTS), "the value is null"),
         (FakeRecord(0, b"{}", topic=REQUESTS), "missing required field `user`"),
-        (FakeRecord(0, b"[" * 100_000, topic=REQUESTS), "Expected `object`, got `array`"),
+        (FakeRecord(0, b"[]", topic=REQUESTS), "Expected `object`, got `array`"),
+        (FakeRecord(0, b"[" * 100_000, topic=REQUESTS), "the value is nested too deeply"),
         (FakeRecord(0, b'{"user":"' + b"x" * 1_000_000, topic=REQUESTS), "bytes: expected at most"),
     ],
 )
@@ -77,7 +91,7 @@ def test_a_bad_request_is_told_what_is_wrong(record: FakeRecord, told: str) -> N
         assert told in error["message"]
         assert len(error["message"]) < 300
         assert desk.codes == ["bad_request"]
-        assert desk.answerer.done() == {0: 1}
+        assert desk.done() == {0: 1}
 
     asyncio.run(scenario())
 
@@ -152,23 +166,175 @@ def test_a_reply_that_kafka_never_takes_is_replaced_by_a_failure() -> None:
     asyncio.run(scenario())
 
 
-def test_a_request_without_any_reply_holds_the_commit_back(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_request_that_can_have_no_reply_is_told_and_holds_nothing_back(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async def scenario() -> None:
         desk = Desk()
         await desk.ask(request(0))
         desk.sent.fails = lambda topic: ValueError("no")
-        await desk.take(request(1))
-        await desk.answerer.hand_over(60)
-        desk.answerer.keep_only({0})
-        desk.answerer.start_at(0, 1)
+        await desk.ask(request(1), request(2, headers=[("reply_to", b"a-replies")]))
         desk.sent.fails = lambda topic: None
-        await desk.ask(request(2))
-        assert desk.codes == ["ok", "ok"]
-        assert desk.answerer.done() == {0: 1}
+        await desk.ask(request(3))
+        assert desk.codes == ["ok", NO_REPLY, NO_REPLY, "ok"]
+        assert desk.done() == {0: 4}
 
     with caplog.at_level(logging.ERROR):
         asyncio.run(scenario())
-    assert f"{REQUESTS}[0] offset 1 has no reply" in caplog.text
+    for offset in 1, 2:
+        (told,) = (each for each in caplog.messages if f"offset {offset} can have no reply" in each)
+        assert told == f"{REQUESTS}[0] offset {offset} can have no reply: ValueError: no"
+
+
+@pytest.mark.parametrize(
+    "error", [ProducerClosed(), NotReady(), ProducerEndedError("the producer has failed")]
+)
+def test_a_request_that_a_worker_which_ends_cannot_answer_comes_again(error: Exception) -> None:
+    async def scenario() -> None:
+        desk = Desk()
+        await desk.ask(request(0))
+        desk.sent.fails = lambda topic: error
+        await desk.take(request(1), request(2, n=0), request(3, headers=[("reply_to", b"a-replies")]))
+        await desk.answerer.hand_over(60)
+        assert desk.codes == ["ok"]
+        assert desk.done() == {0: 1}
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("error", [TopicAuthorizationFailedError(), UnknownTopicOrPartitionError()])
+def test_a_topic_of_ours_that_is_closed_is_waited_for(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(delivery, "RETRY_SECONDS", 0.0)
+
+    async def scenario() -> None:
+        desk, tries = Desk(), []
+
+        def fails(topic: str) -> Exception | None:
+            tries.append(topic)
+            return error if len(tries) < 10 else None
+
+        desk.sent.fails = fails
+        replies = await desk.ask(request(0), request(1))
+        assert [body(each)["ok"] for each in replies] == [True, True]
+        assert desk.codes == ["ok", "ok"]
+
+    with caplog.at_level(logging.WARNING):
+        asyncio.run(scenario())
+    closed, again = caplog.messages
+    assert closed.startswith(f"{RESPONSES} cannot be written: ")
+    assert again == f"{RESPONSES} can be written again"
+
+
+def test_a_reply_topic_that_takes_no_list_may_take_a_failure() -> None:
+    async def scenario() -> None:
+        desk, errors = Desk(), [MessageSizeTooLargeError("1 MB"), None]
+        desk.sent.fails = lambda topic: errors.pop(0)
+        await desk.ask(request(headers=[("reply_to", b"a-replies"), ("kafka_replyPartition", b"\0\0\0\2")]))
+        (reply,) = desk.sent.to("a-replies")
+        assert (error_of(reply)["code"], reply.partition) == ("reply_not_accepted", 2)
+
+    asyncio.run(scenario())
+
+
+def test_a_reply_topic_that_takes_neither_is_told_on_the_usual_one() -> None:
+    async def scenario() -> None:
+        desk, refused = Desk(), MessageSizeTooLargeError("1 MB")
+        desk.sent.fails = lambda topic: None if topic == RESPONSES else refused
+        (reply,) = await desk.ask(request(headers=[("reply_to", b"a-replies")]))
+        assert error_of(reply)["code"] == "reply_topic_unavailable"
+
+    asyncio.run(scenario())
+
+
+def test_a_request_without_a_key_has_a_reply_without_one_where_that_is_taken() -> None:
+    async def scenario() -> None:
+        desk = Desk()
+        asked = [request(each, headers=[("correlation_id", b"id")]) for each in range(2)]
+        for each in asked:
+            each.key = None
+        await desk.ask(asked[0])
+        errors = [InvalidRecord(), None]
+        desk.sent.fails = lambda topic: errors.pop(0)
+        replies = await desk.ask(asked[1])
+        assert [each.key for each in replies] == [None, b"id"]
+        assert [body(each)["ok"] for each in replies] == [True, True]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("timestamp", [12_345, -1])
+def test_a_reply_whose_time_is_refused_has_the_requests(timestamp: int) -> None:
+    """Where that is known: our clock may be another than the broker's, which took the request."""
+
+    async def scenario() -> None:
+        desk = Desk()
+        asked = request(headers=[("reply_to", b"a-replies")])
+        asked.timestamp = timestamp
+        errors = [InvalidTimestampError(), None, None]
+        desk.sent.fails = lambda topic: errors.pop(0)
+        await desk.ask(asked)
+        replies = desk.sent.to("a-replies")
+        if timestamp >= 0:
+            assert [(each.timestamp, body(each)["ok"]) for each in replies] == [(timestamp, True)]
+        else:
+            assert [error_of(each)["code"] for each in replies] == ["reply_not_accepted"]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("value", "partition"),
+    [
+        (b"\0\0\0\0", 0),
+        (b"\0\0\0\7", 7),
+        (b"\0\1\0\0", 65536),
+        (b"0", 0),
+        (b"12", 12),
+        (b"1234", 1234),
+        (b"\xff\xff\xff\xff", -1),
+    ],
+)
+def test_the_partition_of_the_reply(value: bytes, partition: int) -> None:
+    async def scenario() -> None:
+        headers = [("kafka_replyPartition", value), ("kafka_replyTopic", b"a-replies")]
+        desk = Desk()
+        await desk.ask(request(0, headers=headers), request(1, n=0, headers=headers))
+        assert [each.partition for each in desk.sent.to("a-replies")] == [partition, partition]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("value", [b"", b"first", b"\0\1", b"\0" * 8, b"9" * 11, b"-1"])
+def test_a_partition_that_is_none(value: bytes) -> None:
+    async def scenario() -> None:
+        desk = Desk()
+        await desk.ask(request(headers=[("kafka_replyPartition", value), ("reply_to", b"a-replies")]))
+        (reply,) = desk.sent.to("a-replies")
+        assert "header kafka_replyPartition has value" in error_of(reply)["message"]
+        assert reply.partition is None
+
+    asyncio.run(scenario())
+
+
+def test_of_equal_headers_the_last_counts_and_a_null_one_hides_no_alias() -> None:
+    async def scenario() -> None:
+        desk = Desk()
+        headers: Any = [
+            ("kafka_replyTopic", b"first-replies"),
+            ("reply_to", b"other-replies"),
+            ("kafka_replyTopic", b"last-replies"),
+            ("kafka_correlationId", b"1"),
+            ("kafka_correlationId", b"2"),
+        ]
+        await desk.ask(request(0, headers=headers))
+        (reply,) = desk.sent.to("last-replies")
+        assert reply.headers == headers[3:]
+        await desk.ask(request(1, headers=[*headers, ("kafka_replyTopic", None)]))
+        assert len(desk.sent.to("other-replies")) == 1
+
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize("deadline", ["0", "1", "-5", "lately"])
@@ -213,14 +379,15 @@ def test_a_model_that_fails_is_told_as_an_internal_error(
     assert "offset 0 could not be answered" in caplog.text
 
 
-def test_a_request_on_the_wrong_partition_is_forwarded_once() -> None:
+def test_a_request_whose_replica_is_on_another_worker_is_forwarded_once() -> None:
     async def scenario() -> None:
-        desk, user = Desk(partitions=3), users_of(2, 3)[0]
+        desk, user = Desk(replicas=3), users_of(2, 3)[0]
         original = request(7, user, headers=[("correlation_id", b"\xff"), ("reply_to", b"a-replies")])
         original.key, original.timestamp = None, 12345
         assert await desk.ask(original) == []
         (forward,) = desk.sent.to(REQUESTS)
-        assert (forward.partition, forward.key, forward.value) == (2, user.encode(), original.value)
+        # Its own key, which the reply must have.
+        assert (forward.partition, forward.key, forward.value) == (2, None, original.value)
         assert forward.timestamp == 12345
         assert forward.headers == [*original.headers, (FORWARDED, b"0:7")]
         assert desk.codes == ["forwarded"]
@@ -229,33 +396,36 @@ def test_a_request_on_the_wrong_partition_is_forwarded_once() -> None:
         await desk.ask(again)
         (reply,) = desk.sent.to("a-replies")
         error = error_of(reply)
-        assert error["code"] == "wrong_partition"
-        assert f"user '{user}' belongs to partition 2 of 3" in error["message"]
+        assert (error["code"], error["retriable"]) == ("internal_error", True)
+        assert reply.key is None
+        told = "partition 2 of the journal is not held here, although it was passed on once"
+        assert error["message"] == told
         assert len(desk.sent.all) == 2
+        assert desk.done() == {0: 9}
 
     asyncio.run(scenario())
 
 
-def test_a_request_that_cannot_be_forwarded_is_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_with_one_replica_any_user_is_answered_here() -> None:
     async def scenario() -> None:
-        desk = Desk(partitions=3)
+        desk = Desk(partitions=12)
+        replies = await desk.ask(*(request(each, user) for each, user in enumerate(users_of(7, 12))))
+        assert [body(each)["as_of"] for each in replies] == [{"partition": 7, "offset": -1, "journal": 0}] * 3
+        assert desk.sent.to(REQUESTS) == []
+
+    asyncio.run(scenario())
+
+
+def test_a_request_that_cannot_be_passed_on_is_told() -> None:
+    async def scenario() -> None:
+        desk = Desk(replicas=3)
         desk.sent.fails = lambda topic: ValueError("no") if topic == REQUESTS else None
-        (reply,) = await desk.ask(request(user=users_of(2, 3)[0]))
+        (reply,) = await desk.ask(request(0, users_of(2, 3)[0]))
         assert error_of(reply)["code"] == "internal_error"
-
-    asyncio.run(scenario())
-
-
-def test_a_request_whose_shard_is_not_here_goes_back() -> None:
-    async def scenario() -> None:
-        desk = Desk()
-        desk.shards.keep_only(())
-        record = request(5, headers=[("correlation_id", b"1")])
-        assert await desk.ask(record) == []
-        (again,) = desk.sent.to(REQUESTS)
-        assert (again.partition, again.key, again.value) == (0, record.key, record.value)
-        assert again.headers == list(record.headers)
-        assert desk.answerer.done() == {0: 6}
+        await desk.take(request(1, users_of(0, 3)[0], after=50))
+        await desk.answerer.hand_over(60)
+        assert [error_of(each)["code"] for each in desk.sent.to(RESPONSES)] == ["internal_error"] * 2
+        assert desk.done() == {0: 2}
 
     asyncio.run(scenario())
 
@@ -280,7 +450,7 @@ def test_each_of_many_requests_gets_one_reply(monkeypatch: pytest.MonkeyPatch) -
         replies = await asking
         assert sorted(each.headers[0][1] for each in replies) == sorted(each[0][1] for each in headers)
         assert most == 10
-        assert desk.answerer.done() == {0: 500}
+        assert desk.done() == {0: 500}
 
     asyncio.run(scenario())
 

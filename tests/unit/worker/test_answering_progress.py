@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recommender.messages.request_headers import WAITED
 from recommender.worker.progress import Progress
-from recommender.worker.transport.batch import Batch
 from tests.support.answering_setup import REQUESTS, RESPONSES, Desk, body, error_of, request
 from tests.support.doubles import few, until
 
@@ -36,17 +35,17 @@ def test_a_request_waits_for_what_it_wants_to_see() -> None:
         waiting.timestamp = now()
         await desk.take(waiting)
         await desk.ask(request(1))  # others do not wait for it
-        assert desk.answerer.done() == {0: 0}
+        assert desk.done() == {0: 0}
         desk.learn(2)
-        await desk.answerer.learned()
+        await desk.answers.learned()
         assert len(await desk.ask(request(2))) == 2
         desk.learn(1)
-        await desk.answerer.learned()
+        await desk.answers.learned()
         await until(lambda: len(desk.codes) == 3)
         told = body(desk.sent.to(RESPONSES)[-1])
         assert told["as_of"]["offset"] == 5
         assert "i5" in [each["item"] for each in told["items"]]
-        assert desk.answerer.done() == {0: 3}
+        assert desk.done() == {0: 3}
 
     asyncio.run(scenario())
 
@@ -60,19 +59,40 @@ def test_a_request_does_not_wait_for_ever() -> None:
         error = error_of(reply)
         assert (error["code"], error["retriable"]) == ("not_caught_up", True)
         assert error["message"] == (
-            "asked to answer after offset 3, but partition 0 has learned up to offset 2"
+            "asked to answer after offset 3 of ratings partition 0, but this worker has learned up to "
+            "offset 2 of it"
         )
 
     asyncio.run(scenario())
 
 
-def test_the_wait_began_when_the_request_was_sent() -> None:
+@pytest.mark.parametrize("behind", [601_000, -601_000, 10**12, -(10**12), None])
+def test_the_wait_is_by_our_own_clock_whatever_the_request_says(behind: int | None) -> None:
+    async def scenario() -> None:
+        waits, gives_up = Desk(request_wait=600.0), Desk(request_wait=0.01)
+        for desk in waits, gives_up:
+            waiting = request(after=3)
+            waiting.timestamp = -1 if behind is None else now() - behind
+            await desk.take(waiting)
+        await until(lambda: gives_up.codes)
+        assert gives_up.codes == ["not_caught_up"]
+        assert waits.codes == []
+        waits.learn(1)
+        await waits.answers.learned()
+        await until(lambda: waits.codes)
+        assert waits.codes == ["ok"]
+
+    asyncio.run(scenario())
+
+
+def test_what_it_has_waited_before_it_went_back_counts() -> None:
     async def scenario() -> None:
         desk = Desk(request_wait=600.0)
-        waiting = request(after=3)
-        waiting.timestamp = now() - 601_000
-        (reply,) = await desk.ask(waiting)
+        (reply,) = await desk.ask(request(after=3, headers=[(WAITED, b"600000")]))
         assert error_of(reply)["code"] == "not_caught_up"
+        for nonsense in (b"", b"-1", b"soon", b"9" * 11):
+            await desk.take(request(desk.answerer.progress[0].next, after=3, headers=[(WAITED, nonsense)]))
+        assert len(desk.codes) == 1
 
     asyncio.run(scenario())
 
@@ -106,7 +126,7 @@ def test_only_what_is_answered_without_a_hole_may_be_committed() -> None:
             desk.codes.clear()
             answers[place].set_result(None)
             await until(lambda: desk.codes)
-            assert desk.answerer.done() == {0: done}
+            assert desk.done() == {0: done}
 
     asyncio.run(scenario())
 
@@ -125,12 +145,12 @@ def test_requests_that_come_again_are_not_answered_again() -> None:
 def test_reading_starts_where_this_worker_or_the_group_got_to() -> None:
     async def scenario() -> None:
         desk = Desk()
-        assert desk.answerer.start_at(1, 70) == 70
+        assert desk.start_at(1, 70) == 70
         await desk.ask(request(0), request(1))
-        assert desk.answerer.start_at(0, 1) == 2
-        assert desk.answerer.start_at(0, 9) == 9
-        desk.answerer.keep_only({0})
-        assert desk.answerer.start_at(1, 5) == 5
+        assert desk.start_at(0, 1) == 2
+        assert desk.start_at(0, 9) == 9
+        desk.keep_only({0})
+        assert desk.start_at(1, 5) == 5
 
     asyncio.run(scenario())
 
@@ -147,41 +167,40 @@ def test_progress_equals_a_naive_search(order: list[int]) -> None:
     assert progress.done == 8
 
 
-def test_requests_that_were_lost_on_the_way_are_read_again() -> None:
+def test_answering_moves_past_what_is_no_record() -> None:
+    """As the marks of transactions; but not past what is open."""
+
     async def scenario() -> None:
         desk = Desk()
         await desk.ask(request(0))
-        late: list[Any] = [request(3), request(4)]
-        await desk.answerer.take(Batch(REQUESTS, 0, late))
-        assert (desk.sought, desk.answerer.done()) == ([(0, 1)], {0: 1})
-        await desk.ask(request(1), request(2), *late)
-        assert len(desk.sent.to(RESPONSES)) == 5
-        assert (desk.sought, desk.answerer.done()) == ([(0, 1)], {0: 5})
+        desk.answerer.passed(0, 2)
+        assert desk.done() == {0: 2}
+        desk.answerer.passed(0, 1)
+        desk.answerer.passed(7, 5)  # it moved away
+        assert desk.done() == {0: 2}
+        answers = desk.sent.hold()
+        await desk.take(request(4))
+        desk.answerer.passed(0, 9)
+        await until(lambda: answers)
+        assert desk.done() == {0: 4}
+        answers[0].set_result(None)
+        await until(lambda: desk.done() == {0: 9})
+        # While partitions move, nobody knows who reads what.
+        await desk.answerer.hand_over(0.01)
+        desk.answerer.passed(0, 20)
+        assert desk.done() == {0: 9}
 
     asyncio.run(scenario())
-
-
-def test_requests_that_kafka_deleted_are_told(caplog: pytest.LogCaptureFixture) -> None:
-    async def scenario() -> None:
-        desk = Desk()
-        late: list[Any] = [request(7)]
-        await desk.answerer.take(Batch(REQUESTS, 0, late, position=0, begins=6))
-        await until(lambda: desk.answerer.done() == {0: 8})
-        assert desk.sought == []
-
-    asyncio.run(scenario())
-    (told,) = caplog.messages
-    assert told == f"{REQUESTS}[0]: offsets 0 to 5 were deleted from the log before they were answered"
 
 
 def test_where_to_read_on(caplog: pytest.LogCaptureFixture) -> None:
-    answerer = Desk(partitions=4).answerer
-    assert answerer.start_at(1, 0, 5, 9) == 5  # never seen
-    assert answerer.start_at(2, 7, 5, 9) == 7
-    assert answerer.start_at(2, 6, 5, 9) == 7  # further than what is committed
-    assert answerer.start_at(2, 8, 5, 9) == 8  # another worker got further meanwhile
+    desk = Desk(partitions=4)
+    assert desk.start_at(1, 0, 5, 9) == 5  # never seen
+    assert desk.start_at(2, 7, 5, 9) == 7
+    assert desk.start_at(2, 6, 5, 9) == 7  # further than what is committed
+    assert desk.start_at(2, 8, 5, 9) == 8  # another worker got further meanwhile
     assert caplog.messages == []
-    assert [answerer.start_at(partition, 3, 6, 9) for partition in (3, 3, 2)] == [6, 6, 8]
+    assert [desk.start_at(partition, 3, 6, 9) for partition in (3, 3, 2)] == [6, 6, 8]
     (told,) = caplog.messages
     assert told.startswith(f"{REQUESTS}[3]: offsets 3 to 5 were deleted")
 
@@ -189,9 +208,60 @@ def test_where_to_read_on(caplog: pytest.LogCaptureFixture) -> None:
 def test_a_request_topic_that_was_made_again_is_read_from_its_start(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    answerer = Desk(partitions=2).answerer
-    assert answerer.start_at(1, 50, 0, 60) == 50
-    assert answerer.start_at(1, 0, 0, 20) == 0
-    assert answerer.start_at(1, 0, 0, 20) == 0
+    desk = Desk(partitions=2)
+    assert desk.start_at(1, 50, 0, 60) == 50
+    assert desk.start_at(1, 0, 0, 20) == 0
+    assert desk.start_at(1, 0, 0, 20) == 0
     (told,) = caplog.messages
     assert told.startswith(f"{REQUESTS}[1] ends at offset 20, but was answered up to 50")
+
+
+def test_without_a_committed_offset_old_requests_are_passed_over(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        desk = Desk(partitions=2)
+        assert desk.start_at(1, None, 3, 900, 700) == 700
+        assert desk.done() == {0: 0, 1: 700}
+        # A rebalance that leaves it here asks again.
+        assert desk.start_at(1, None, 3, 900, 800) == 700
+        assert desk.start_at(1, 20, 3, 900, None) == 700
+
+    asyncio.run(scenario())
+    (told,) = caplog.messages
+    assert told == (
+        f"{REQUESTS}[1]: the group has no committed offset here; offsets 3 to 699 are older than 60 s and "
+        "are passed over"
+    )
+
+
+def test_where_all_is_young_nothing_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    desk = Desk(partitions=2)
+    assert desk.start_at(1, None, 3, 900, 3) == 3
+    assert caplog.messages == []
+
+
+def test_a_time_from_the_future_shows_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        desk = Desk()
+        desk.keep_only(set())
+        desk.start_at(0, None, 0, 6, 0)
+        times = [10**12, -1, 0, -600, 10**12, 10**12, -600]  # seconds from now; at the end one that is new
+        records = [request(each) for each in range(len(times))]
+        for record, seconds in zip(records, times, strict=True):
+            record.timestamp = -1 if seconds == -1 else now() + 1000 * seconds
+        await desk.take(*records)
+        await until(lambda: len(desk.codes) == 5)
+        assert desk.done() == {0: 7}
+
+    asyncio.run(scenario())
+    (told,) = caplog.messages
+    assert told.startswith(f"{REQUESTS}[0] offset 0 has a time that is not of now")
+
+
+def test_what_came_since_is_answered_whatever_its_time_is() -> None:
+    async def scenario() -> None:
+        desk = Desk()
+        desk.keep_only(set())
+        desk.start_at(0, None, 0, 1, 1)
+        assert len(await desk.ask(request(1), request(2))) == 2
+
+    asyncio.run(scenario())

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
-from faust.types import TP
-
 from recommender.worker.commits import Commits
 
 
@@ -14,12 +12,12 @@ class Kafka:
     """Takes commits, or refuses them."""
 
     def __init__(self) -> None:
-        self.took: list[dict[TP, int]] = []
+        self.took: list[dict[int, int]] = []
         self.refuses = False
         self.busy = asyncio.Event()
         self.busy.set()
 
-    async def commit(self, offsets: Mapping[TP, int]) -> bool:
+    async def commit(self, offsets: Mapping[int, int]) -> bool:
         await self.busy.wait()
         if not self.refuses:
             self.took.append(dict(offsets))
@@ -30,11 +28,10 @@ def test_only_what_is_further_is_committed() -> None:
     async def run() -> None:
         kafka = Kafka()
         commits = Commits(kafka.commit)
-        await commits.advance("ratings", {0: 5, 1: 0})
-        await commits.advance("ratings", {0: 5, 1: 3})
-        await commits.advance("ratings", {0: 4, 1: 3})
-        await commits.advance("requests", {0: 5})
-        assert kafka.took == [{TP("ratings", 0): 5}, {TP("ratings", 1): 3}, {TP("requests", 0): 5}]
+        await commits.advance({0: 5, 1: 0})
+        await commits.advance({0: 5, 1: 3})
+        await commits.advance({0: 4, 1: 3})
+        assert kafka.took == [{0: 5}, {1: 3}]
 
     asyncio.run(run())
 
@@ -44,31 +41,42 @@ def test_what_was_refused_is_committed_again() -> None:
         kafka = Kafka()
         commits = Commits(kafka.commit)
         kafka.refuses = True
-        await commits.advance("ratings", {0: 5})
+        await commits.advance({0: 5})
         kafka.refuses = False
-        await commits.advance("ratings", {0: 5})
-        assert kafka.took == [{TP("ratings", 0): 5}]
+        await commits.advance({0: 5})
+        assert kafka.took == [{0: 5}]
 
     asyncio.run(run())
 
 
-def test_nothing_is_committed_between_stop_and_go_on() -> None:
+def test_nothing_is_committed_between_stop_and_resume() -> None:
     async def run() -> None:
         kafka = Kafka()
         commits = Commits(kafka.commit)
         kafka.busy.clear()
-        begun = asyncio.create_task(commits.advance("ratings", {0: 5}))
+        begun = asyncio.create_task(commits.advance({0: 5}))
         await asyncio.sleep(0)
         stopping = asyncio.create_task(commits.stop())
         await asyncio.sleep(0)
         assert not stopping.done()
         kafka.busy.set()
         await asyncio.gather(begun, stopping)
-        await commits.advance("ratings", {0: 9})
-        assert kafka.took == [{TP("ratings", 0): 5}]
-        commits.go_on()
+        await commits.advance({0: 9})
+        assert kafka.took == [{0: 5}]
+        commits.resume()
         # Whoever gets the partition now may have to be told again how far it is.
-        await commits.advance("ratings", {0: 5})
-        assert kafka.took == [{TP("ratings", 0): 5}] * 2
+        await commits.advance({0: 5})
+        assert kafka.took == [{0: 5}] * 2
+
+    asyncio.run(run())
+
+
+def test_where_offset_0_says_something_it_is_committed() -> None:
+    async def run() -> None:
+        kafka = Kafka()
+        commits = Commits(kafka.commit, least=-1)
+        await commits.advance({0: 0})
+        await commits.advance({0: 0})
+        assert kafka.took == [{0: 0}]
 
     asyncio.run(run())

@@ -7,7 +7,7 @@ import sys
 
 HANGS = """
 import logging, threading
-from recommender import deadline
+from recommender.worker import deadline
 logging.basicConfig()
 timer = deadline.end_within(0.05, "stopping")
 {then}

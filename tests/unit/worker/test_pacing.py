@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recommender.worker import pacing
-from recommender.worker.demand import Demand
-from recommender.worker.pacing import CALM, LEAST, Pace, give_way
+from recommender.worker.pacing import IDLE_FACTOR, MIN_RECORDS, Pace, RecentRequests, give_way
 from tests.support.doubles import few
 
 
@@ -95,10 +94,10 @@ def test_an_event_loop_that_does_not_say_what_is_ready_gets_one_turn(monkeypatch
 def test_a_stretch_is_as_long_as_it_may_be_and_no_longer(
     each: float, seconds: float, most: int, asked: bool
 ) -> None:
-    demand = Demand()
+    recent = RecentRequests()
     if asked:
-        demand.asked()
-    pace, spent, stretches = Pace(seconds if asked else seconds / CALM, demand), 0.0, []
+        recent.note()
+    pace, spent, stretches = Pace(seconds if asked else seconds / IDLE_FACTOR, recent), 0.0, []
     for _ in range(50):
         count = pace.count(most)
         assert 1 <= count <= most
@@ -108,13 +107,13 @@ def test_a_stretch_is_as_long_as_it_may_be_and_no_longer(
             spent = 0.0
     # The first finds out how long one takes; a run of the least number is never parted.
     for took, count in stretches[1:]:
-        assert took <= max(seconds, min(most, LEAST) * each) * 1.0001
+        assert took <= max(seconds, min(most, MIN_RECORDS) * each) * 1.0001
         assert took + count * each > seconds * 0.9999
 
 
 def test_it_follows_a_speed_that_changes() -> None:
-    pace = Pace(0.01 / CALM, Demand())
-    for each, expected in ((1e-5, 1000), (1e-4, LEAST), (2e-6, 2048)):
+    pace = Pace(0.01 / IDLE_FACTOR, RecentRequests())
+    for each, expected in ((1e-5, 1000), (1e-4, MIN_RECORDS), (2e-6, 2048)):
         for _ in range(60):
             count = pace.count(2048)
             pace.is_over(count, count * each)

@@ -7,8 +7,9 @@ import sys
 
 CODE = """
 import gc
-from recommender import process, settings
+from recommender import settings
 from recommender.models.factors import kernels as mf_kernels
+from recommender.worker import process
 process.prepare(settings.load({}, model="mf"))
 print(gc.get_freeze_count() > 10_000, gc.get_threshold()[0] == process.COLLECT_AFTER)
 print(any(each.signatures for each in vars(mf_kernels).values() if hasattr(each, "signatures")))

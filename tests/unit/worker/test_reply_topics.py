@@ -6,7 +6,7 @@ import pytest
 from aiokafka.errors import MessageSizeTooLargeError, UnknownTopicOrPartitionError
 
 from recommender.messages.responses import Failure
-from recommender.worker.reply_topics import MAX_MISSING, MISSING_SECONDS, ReplyTopics, reason
+from recommender.worker.reply_topics import CLOSED_SECONDS, MAX_CLOSED, ReplyTopics, reason
 
 MISSING = UnknownTopicOrPartitionError()
 
@@ -53,7 +53,7 @@ def test_a_missing_topic_is_left_alone_and_tried_again_by_one(topics: ReplyTopic
     assert not topics.failed("a-replies", MISSING)
     assert is_left_alone(topics, "a-replies")
     assert not is_left_alone(topics, "b-replies")
-    clock.now = MISSING_SECONDS
+    clock.now = CLOSED_SECONDS
     assert not is_left_alone(topics, "a-replies")
     assert is_left_alone(topics, "a-replies")
     topics.found("a-replies")
@@ -67,10 +67,10 @@ def test_a_reply_that_is_refused_says_nothing_about_the_topic(topics: ReplyTopic
 
 
 def test_what_is_remembered_is_bounded(topics: ReplyTopics) -> None:
-    for number in range(MAX_MISSING + 1):
+    for number in range(MAX_CLOSED + 1):
         topics.failed(f"{number}-replies", MISSING)
     assert not is_left_alone(topics, "0-replies")
-    assert is_left_alone(topics, f"{MAX_MISSING}-replies")
+    assert is_left_alone(topics, f"{MAX_CLOSED}-replies")
 
 
 @pytest.mark.parametrize(

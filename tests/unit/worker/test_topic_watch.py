@@ -43,13 +43,21 @@ def test_the_same_topic_is_nothing_to_speak_of(caplog: pytest.LogCaptureFixture)
 
 
 def test_a_topic_made_again_is_refused() -> None:
-    with pytest.raises(TopicsError, match=r"Topic 'ratings' was deleted and made again .*--rebuild"):
+    with pytest.raises(TopicsError, match=r"Topic 'ratings' was deleted and created again .* start it again"):
         look(FOUND, Finding("ratings", 3, "id-2"))
 
 
-def test_a_topic_with_more_partitions_is_refused() -> None:
-    with pytest.raises(TopicsError, match=r"Topic 'ratings' has 4 partitions now and had 3 .*--rebuild"):
-        look(FOUND, Finding("ratings", 4, "id-1"))
+def test_partitions_that_were_added_are_known_from_then_on(caplog: pytest.LogCaptureFixture) -> None:
+    async def run() -> None:
+        watch = TopicWatch(FOUND, lambda: Finding("ratings", 5, "id-1"))
+        assert watch.partitions == 3
+        await watch.look()
+        await watch.look()
+        assert watch.partitions == 5
+
+    with caplog.at_level(logging.INFO):
+        asyncio.run(run())
+    assert told(caplog) == [("INFO", "topic 'ratings' has 5 partitions now")]
 
 
 def test_a_topic_that_goes_and_comes_back_is_told_once_each(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,27 +1,21 @@
-"""Each batch says from where it was fetched, whatever aiokafka skips, loses or finds gone."""
+"""Batches say from where to where they were fetched, and nothing is committed but what we say."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import faust
 import pytest
 from aiokafka.consumer.subscription_state import TopicPartitionState
-from aiokafka.errors import (
-    IllegalStateError,
-    KafkaConnectionError,
-    KafkaError,
-    NoOffsetForPartitionError,
-    OffsetOutOfRangeError,
-)
+from aiokafka.errors import IllegalStateError
 from aiokafka.structs import TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from recommender.worker.transport import faust_transport
+from recommender.worker.transport import consumer_thread, faust_transport
 from recommender.worker.transport.batch import Batch
 from recommender.worker.transport.consumer_thread import ConsumerThread
 from tests.support.doubles import FakeRecord
@@ -29,210 +23,100 @@ from tests.support.doubles import FakeRecord
 HERE = TopicPartition("ratings", 0)
 
 
-class Kafka:
-    """aiokafka's consumer with one partition, whose log has a beginning and an end."""
+class Client:
+    """aiokafka's own notes of one partition, as the thread reads them."""
 
     def __init__(self) -> None:
-        self.begins, self.ends = 0, 1000
-        self.error: Exception | None = None
-        self._fetcher = SimpleNamespace(_records={})
-        self.assign()
-
-    def assign(self) -> None:
-        """A new assignment: aiokafka's notes are new too."""
-        notes = {HERE: TopicPartitionState(None)}
-        self.notes = notes[HERE]
-        assignment = SimpleNamespace(state_value=notes.get)
+        self.state = TopicPartitionState(None)
+        assignment = SimpleNamespace(state_value={HERE: self.state}.get)
         self._subscription = SimpleNamespace(subscription=SimpleNamespace(assignment=assignment))
 
     def seek(self, tp: TopicPartition, offset: int) -> None:
         if tp != HERE:
             raise IllegalStateError
-        self.notes.seek(offset)
-
-    async def beginning_offsets(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
-        if self.error:
-            raise self.error
-        return dict.fromkeys(partitions, self.begins)
-
-    async def end_offsets(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
-        return dict.fromkeys(partitions, self.ends)
+        self.state.seek(offset)
 
 
-class Thread:
-    """The thread under test, on such a consumer; what a fetch brings is said by the test."""
+class Reader:
+    """A thread of Faust's consumer on such notes; what a fetch brings is said by the test."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.kafka: Any = Kafka()
-        self.fetched: Mapping[Any, list[Any]] | Exception = {}
-        self.again: list[TP] = []
-        #: Of which partitions records were taken, and for how many seconds they were waited for.
-        self.asked: list[tuple[set[TP], float]] = []
-        #: Cleared while a fetch shall wait.
-        self.arrives = asyncio.Event()
-        self.arrives.set()
+        self.client: Any = Client()
+        self.fetched: dict[Any, list[Any]] = {}
 
         async def fetch(thread: Any, consumer: Any, partitions: set[TP], **limits: Any) -> Any:
-            self.asked.append((partitions, limits["timeout"]))
-            await self.arrives.wait()
-            if isinstance(self.fetched, Exception):
-                raise self.fetched
             return self.fetched
 
         async def nothing(*arguments: Any) -> None:
             pass
 
-        async def positions(partitions: Any) -> Any:
-            return {}
-
         monkeypatch.setattr(driver.AIOKafkaConsumerThread, "_fetch_records", fetch)
-        monkeypatch.setattr(ConsumerThread, "_ensure_consumer", lambda thread: self.kafka)
+        monkeypatch.setattr(ConsumerThread, "_ensure_consumer", lambda thread: self.client)
         app = faust.App("test", broker="kafka://nowhere:1", env_prefix="UNUSED_")
-        faust_transport.set_transport(app, "nowhere:1", positions, bare=[HERE.topic])
-        consumer: Any = app.transport.create_consumer(
+        faust_transport.set_transport(app, "nowhere:1", HERE.topic)
+        self.consumer: Any = app.transport.create_consumer(
             callback=nothing, on_partitions_revoked=nothing, on_partitions_assigned=nothing
         )
-        monkeypatch.setattr(type(consumer), "begin_again", lambda _, tp: self.again.append(tp))
-        self.thread: Any = consumer._thread
+        self.thread: Any = getattr(self.consumer, "_thread")  # noqa: B009
 
-    async def fetch(self, *offsets: int) -> Batch | None:
-        """What the agent gets of records with these offsets; aiokafka's own position moves on."""
+    async def fetch(self, *offsets: int, position: int = 0) -> Batch | None:
+        """The batch of records with these offsets; aiokafka's own position moves on, at least behind them."""
         self.fetched = {HERE: [FakeRecord(each, b"") for each in offsets]} if offsets else {}
-        if offsets:
-            self.kafka.notes.seek(offsets[-1] + 1)
-        return await self._fetch()
-
-    async def fail(self, error: Exception) -> None:
-        """A fetch that fails."""
-        self.fetched = error
-        assert await self._fetch() is None
-
-    async def _fetch(self) -> Batch | None:
-        found = await self.thread._fetch_records(self.kafka, {HERE}, timeout=1.0)
-        batches = found.get(HERE, [None])
+        self.client.state.seek(max([position, *(each + 1 for each in offsets)]))
+        batches = (await self.thread._fetch_records(self.client, {HERE}, timeout=1.0)).get(HERE, [None])
         assert len(batches) == 1
         batch: Batch | None = batches[0]
         return batch
 
-    async def seek(self, offset: int) -> None:
-        """As at the start of reading."""
-        await self.thread._seek_wait(self.kafka, {TP(*HERE): offset})
-
 
 @pytest.fixture
-def thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[Thread]:
-    async def make() -> Thread:
-        return Thread(monkeypatch)
+def reader(monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
+    async def make() -> Reader:
+        return Reader(monkeypatch)
 
     made = asyncio.run(make())
     yield made
     made.thread.thread_loop.close()
 
 
-def place(batch: Batch | None) -> tuple[int, int, int]:
+def place(batch: Batch | None) -> tuple[int, int, list[int]]:
     assert batch is not None
-    return batch.position, batch.first_offset, batch.begins
+    return batch.begin, batch.end, [record.offset for record in batch.records]
 
 
-def test_a_batch_says_from_where_it_was_fetched(thread: Thread) -> None:
+def test_a_batch_says_from_where_to_where_it_was_fetched(reader: Reader) -> None:
     async def scenario() -> None:
-        await thread.seek(5)
-        assert await thread.fetch() is None
-        assert place(await thread.fetch(5, 6)) == (5, 5, 0)
-        assert place(await thread.fetch(9, 10)) == (7, 9, 0)
-        thread.kafka.notes.seek(20)  # passed over without a word: markers of transactions
-        assert place(await thread.fetch(20, 21)) == (11, 20, 0)
-        await thread.thread._read_again(HERE, 9)
-        assert place(await thread.fetch(9)) == (9, 9, 0)
+        assert place(await reader.fetch(5, 6)) == (5, 7, [5, 6])
+        # Behind the last record there are marks of transactions.
+        assert place(await reader.fetch(9, 10, position=13)) == (7, 13, [9, 10])
+        assert place(await reader.fetch(20)) == (13, 21, [20])
+        await reader.thread._read_again(HERE, 9)
+        assert place(await reader.fetch(9)) == (9, 10, [9])
 
     asyncio.run(scenario())
 
 
-def test_what_comes_to_who_asked_before_a_seek_is_fetched_again(thread: Thread) -> None:
+def test_what_is_no_record_comes_as_a_batch_without_any(reader: Reader) -> None:
+    """Marks of transactions, and what was taken back: none of it may look like lag."""
+
     async def scenario() -> None:
-        await thread.seek(5)
-        thread.arrives.clear()
-        # Of two that wait, one is from before a rebalance, and nobody listens to it any more.
-        gone = asyncio.create_task(thread.fetch(7, 8))
-        await asyncio.sleep(0)
-        await thread.seek(7)
-        waits = asyncio.create_task(thread.fetch(7, 8))
-        await asyncio.sleep(0)
-        thread.arrives.set()
-        assert await gone is None
-        assert thread.kafka.notes.position == 7
-        assert place(await waits) == (7, 7, 0)
-        assert place(await thread.fetch(9)) == (9, 9, 0)
+        await reader.thread._read_again(HERE, 5)
+        assert await reader.fetch(position=5) is None
+        batch = await reader.fetch(position=8)
+        assert place(batch) == (5, 8, [])
+        assert batch is not None
+        assert (batch.offset, batch.timestamp) == (7, -1)
+        assert await reader.fetch(position=8) is None
+        assert place(await reader.fetch(8)) == (8, 9, [8])
 
     asyncio.run(scenario())
 
 
-def test_without_a_seek_nobody_knows(thread: Thread) -> None:
-    async def scenario() -> None:
-        assert place(await thread.fetch(3, 5)) == (3, 3, 0)
-        await thread.seek(6)
-        thread.kafka.assign()
-        assert place(await thread.fetch(8)) == (8, 8, 0)
-
-    asyncio.run(scenario())
+def test_a_partition_that_moved_away_is_not_sought(reader: Reader) -> None:
+    asyncio.run(reader.thread._read_again(TopicPartition("ratings", 7), 3))
 
 
-def test_after_an_error_nobody_knows(thread: Thread) -> None:
-    async def scenario() -> None:
-        await thread.seek(6)
-        with pytest.raises(KafkaError):
-            await thread.fail(KafkaError("corrupt"))
-        assert place(await thread.fetch(8)) == (8, 8, 0)
-
-    asyncio.run(scenario())
-
-
-def test_what_kafka_deleted_is_said(thread: Thread) -> None:
-    async def scenario() -> None:
-        await thread.seek(6)
-        thread.kafka.begins = 30
-        await thread.fail(OffsetOutOfRangeError({HERE: 6}))
-        assert thread.kafka.notes.position == 30
-        assert place(await thread.fetch(31)) == (6, 31, 30)
-        assert place(await thread.fetch(32))[:2] == (32, 32)
-
-    asyncio.run(scenario())
-
-
-def test_what_was_sought_or_moved_away_meanwhile_is_left_alone(thread: Thread) -> None:
-    async def scenario() -> None:
-        await thread.seek(60)
-        thread.kafka.begins = 30
-        await thread.fail(OffsetOutOfRangeError({HERE: 6}))
-        assert thread.kafka.notes.position == 60
-        thread.kafka.assign()
-        await thread.fail(OffsetOutOfRangeError({HERE: 6}))
-        await thread.fail(NoOffsetForPartitionError(HERE))
-        await thread.thread._read_again(TopicPartition("ratings", 1), 6)
-        assert not thread.kafka.notes.has_valid_position
-        await thread.seek(6)
-        thread.kafka.error = KafkaConnectionError("away")
-        await thread.fail(OffsetOutOfRangeError({HERE: 6}))
-        assert thread.kafka.notes.position == 6
-
-    asyncio.run(scenario())
-
-
-def test_a_log_that_ends_earlier_is_begun_again(thread: Thread) -> None:
-    async def scenario() -> None:
-        await thread.seek(2000)
-        await thread.fail(OffsetOutOfRangeError({HERE: 2000}))
-        assert thread.again == [TP(*HERE)]
-
-    thread.thread.parent_loop = SimpleNamespace(
-        call_soon_threadsafe=lambda function, *given: function(*given)
-    )
-    asyncio.run(scenario())
-
-
-def test_it_ends_without_a_word_while_a_fetch_waits_to_be_tried_again(
-    thread: Thread, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_ends_without_a_word_while_a_fetch_waits_to_be_tried_again(reader: Reader) -> None:
     ended = []
 
     async def stop() -> None:
@@ -244,33 +128,29 @@ def test_it_ends_without_a_word_while_a_fetch_waits_to_be_tried_again(
         await fetch
 
     async def scenario() -> None:
-        thread.kafka.stop = stop
-        thread.thread._consumer = thread.kafka
-        await thread.thread.on_thread_stop()
+        reader.client.stop = stop
+        reader.thread._consumer = reader.client
+        await reader.thread.on_thread_stop()
         assert ended == [True]
 
     asyncio.run(scenario())
 
 
-def test_requests_that_wait_are_taken_alone_every_other_time(thread: Thread) -> None:
-    async def scenario() -> None:
-        requests = TP("requests", 0)
-        both: set[TP] = {TP(*HERE), requests}
-        for there in ({}, {HERE: "records"}, {HERE: "records", requests: "more"}):
-            thread.kafka._fetcher._records = there
-            for _ in range(4):
-                await thread.thread._fetch_records(thread.kafka, both, timeout=1.0)
-        assert thread.asked == 8 * [(both, 1.0)] + 2 * [({requests}, 0.0), (both, 1.0)]
-
-    asyncio.run(scenario())
+def test_faust_commits_nothing_and_remembers_nothing(reader: Reader) -> None:
+    tp = TP("ratings", 0)
+    reader.consumer._acked[tp] = [1, 2, 3]
+    assert asyncio.run(reader.consumer.commit()) is False
+    # Faust drops a batch that lies before this note, which it takes after a seek back, too.
+    reader.consumer._read_offset[tp] = 99
+    assert reader.consumer._read_offset[tp] is None
 
 
-def test_it_tells_that_requests_come(thread: Thread) -> None:
-    async def scenario() -> None:
-        await thread.fetch(1, 2)
-        assert not thread.thread._demand.lately
-        thread.fetched = {TopicPartition("requests", 0): [FakeRecord(1, b"")]}
-        await thread.thread._fetch_records(thread.kafka, {TP("requests", 0)}, timeout=1.0)
-        assert thread.thread._demand.lately
+def test_a_thread_that_answers_nobody_has_not_committed(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> None:
+        asked: Any = SimpleNamespace(
+            call_thread=lambda method, offsets: asyncio.Event().wait(), _commit_offsets=None, crashed=False
+        )
+        assert await ConsumerThread.commit_offsets(asked, {TP("ratings", 0): 1}) is False
 
-    asyncio.run(scenario())
+    monkeypatch.setattr(consumer_thread, "COMMIT_SECONDS", -0.99)
+    asyncio.run(run())

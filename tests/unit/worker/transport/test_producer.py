@@ -17,16 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kafka.record import MemoryRecords
 
-from recommender.ingest.ingest import Outgoing
+from recommender.messages.records import Outgoing
 from recommender.worker.transport import faust_transport, producer
-from recommender.worker.transport.producer import (
-    BATCH_BYTES,
-    LOOKS,
-    SURE_BYTES,
-    Producer,
-    batches,
-    bulk_sender,
-)
+from recommender.worker.transport.batches import BATCH_BYTES, SURE_BYTES, batches
+from recommender.worker.transport.producer import LOOKS, Producer, bulk_sender, sender
 from tests.support.doubles import few, until
 
 
@@ -82,10 +76,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def producer_of(client: Client, monkeypatch: pytest.MonkeyPatch) -> Any:
     app = faust.App("test", broker="kafka://nowhere:1", env_prefix="UNUSED_")
 
-    async def positions(assigned: Any) -> Any:
-        return {}
-
-    faust_transport.set_transport(app, "nowhere:1", positions)
+    faust_transport.set_transport(app, "nowhere:1", "ratings")
     made = app.transport.create_producer()
     assert isinstance(made, Producer)
     holder = type("Inner", (), {"client": client})()
@@ -188,21 +179,23 @@ records = st.lists(
 @few
 @given(records, st.integers(1, 1000))
 def test_batches_hold_all_records_in_order_and_untouched(records: list[Outgoing], limit: int) -> None:
-    made = list(batches(records, limit))
+    filled = list(batches(records, limit))
+    made = [each.batch for each in filled]
+    assert [each for part in filled for each in part.records] == records
     assert all(batch.size() <= limit or batch.record_count() == 1 for batch in made)
     assert all(batch.closed() for batch in made)
     assert [each for batch in made for each in read(batch)] == records
 
 
 def test_batches_are_well_filled() -> None:
-    *full, last = batches([outgoing(1)] * 1000, 2000)
+    *full, last = (each.batch for each in batches([outgoing(1)] * 1000, 2000))
     assert all(batch.size() > 1900 for batch in full)
     assert sum(batch.record_count() for batch in [*full, last]) == 1000
 
 
 def test_a_record_that_does_not_say_when_is_written_now() -> None:
     before = time.time() * 1000 - 1
-    (batch,) = batches([outgoing(1)._replace(timestamp=-1)], 1000)
+    ((batch, _),) = batches([outgoing(1)._replace(timestamp=-1)], 1000)
     assert before <= read(batch)[0].timestamp <= time.time() * 1000 + 1
 
 
@@ -247,14 +240,47 @@ def test_many_are_sent_by_partition_and_all_are_awaited(monkeypatch: pytest.Monk
     asyncio.run(scenario())
 
 
-def test_a_batch_that_is_refused_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+async def refuse(inner: Inner, sending: asyncio.Task[None], too_large: int) -> None:
+    """Answer all batches; those of a topic that takes fewer records, or shorter keys, are refused."""
+    while not sending.done():
+        if inner.answers:
+            _, keys = inner.taken[-1]
+            if len(keys) > too_large or b"9" in keys:
+                inner.answers.pop(0).set_exception(MessageSizeTooLargeError("refused"))
+            else:
+                inner.answers.pop(0).set_result(None)
+        await asyncio.sleep(0)
+
+
+def test_a_batch_that_is_refused_is_sent_in_halves(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> None:
         made, inner = bulk_producer(monkeypatch)
-        sending = asyncio.create_task(made.send_all("there", [outgoing(each) for each in range(3)]))
-        await until(inner.waits)
-        inner.answers[0].set_exception(MessageSizeTooLargeError("refused"))
-        with pytest.raises(MessageSizeTooLargeError, match="refused"):
-            await sending
+        sending = asyncio.create_task(made.send_all("there", [outgoing(each) for each in range(7)]))
+        await refuse(inner, sending, 2)
+        await sending
+        written = [keys for _, keys in inner.taken if len(keys) <= 2]
+        assert written == [[b"0"], [b"1", b"2"], [b"3", b"4"], [b"5", b"6"]]
+
+    asyncio.run(scenario())
+
+
+def test_a_record_that_is_refused_is_told_or_written_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    def shorter(record: Outgoing, error: Exception) -> Outgoing | None:
+        return record._replace(key=b"8") if record.key == b"9" else None
+
+    async def scenario() -> None:
+        for lesser in (None, shorter):
+            made, inner = bulk_producer(monkeypatch)
+            options = {"lesser": lesser} if lesser else {}
+            records = [outgoing(1), outgoing(9), outgoing(2)]
+            sending = asyncio.create_task(made.send_all("there", records, **options))
+            await refuse(inner, sending, 3)
+            if lesser is None:
+                with pytest.raises(MessageSizeTooLargeError, match="refused"):
+                    await sending
+            else:
+                await sending
+                assert [keys for _, keys in inner.taken if b"9" not in keys] == [[b"1"], [b"8"], [b"2"]]
 
     asyncio.run(scenario())
 
@@ -288,3 +314,21 @@ def test_batches_are_as_large_as_the_topic_takes(
     app: Any = SimpleNamespace(producer=SimpleNamespace(send_all=send_all))
     asyncio.run(bulk_sender(app, {"there": largest})("there", []))  # type: ignore[arg-type]
     assert asked == [expected]
+
+
+@pytest.mark.parametrize(
+    ("timestamp", "sent"),
+    [(-1, None), (0, 0), (1_700_000_000_123, 1_700_000_000_123), (2**52 - 1, 2**52 - 1), (2**63 - 1, None)],
+)
+def test_a_record_keeps_its_time_as_far_as_it_has_one(timestamp: int, sent: int | None) -> None:
+    told: list[int | None] = []
+
+    async def send(
+        topic: str, key: Any, value: Any, partition: int, seconds: float | None, headers: Any
+    ) -> None:
+        # As Faust does.
+        told.append(None if seconds is None else int(seconds * 1000.0))
+
+    app: Any = SimpleNamespace(producer=SimpleNamespace(send=send))
+    asyncio.run(sender(app)("there", Outgoing(0, b"k", b"v", timestamp, [])))  # type: ignore[arg-type]
+    assert told == [sent]

@@ -1,0 +1,109 @@
+"""Reads JSON lines: what the ratings topic takes, or other names for the same, one object to a line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
+
+import msgspec
+
+from recommender.errors import SourceError
+from recommender.evaluation.datasets import names
+from recommender.evaluation.datasets.values import IMPLICIT_RATING, Bounds, seconds_of
+from recommender.messages.ratings import SKIP, Rating
+from recommender.messages.refusals import refused
+
+_ID: Any = str | int
+_TYPES: tuple[Any, ...] = (_ID, _ID, float | Literal["skip"] | None, float | str | None)
+_FIELDS = ("user", "item", "rating", "timestamp")
+
+
+def recognised(first_line: str) -> bool:
+    """The first line of a file holds JSON."""
+    return first_line.lstrip()[:1] in ("{", "[")
+
+
+def ratings(
+    numbered: Iterator[tuple[int, str]],
+    first_line: str,
+    expected: str,
+    bounds: Bounds,
+    say: Callable[[str], None],
+) -> Iterator[Rating]:
+    """The ratings of a file; null withdraws one, and ``"skip"`` is 0.
+
+    Parameters
+    ----------
+    numbered : iterator of (int, str)
+        All lines.
+    first_line : str
+        Its names are those of all lines.
+    expected : str
+        What errors end with.
+    bounds : Bounds
+    say : callable
+        Told where there are no ratings.
+
+    Raises
+    ------
+    SourceError
+        A line is not a rating.
+    """
+    path = bounds.path
+    decode = _decoder(bounds, first_line, expected, say)
+    for number, text in numbered:
+        if not text.strip():
+            continue
+        value = text.encode()
+        try:
+            line = decode(value)
+        except (msgspec.MsgspecError, RecursionError) as error:
+            raise SourceError(f"{path} line {number}: {_reason(error, value)}") from None
+        try:
+            user, item = str(line.user), str(line.item)
+        except ValueError:  # Python refuses to print integers of thousands of digits
+            raise SourceError(f"{path} line {number}: an id has thousands of digits") from None
+        rating = 0.0 if line.rating == SKIP else line.rating
+        found = Rating(user, item, rating, _seconds(bounds, number, line.timestamp))
+        if not found.user or not found.item:
+            raise SourceError(f"{path} line {number}: the {'item' if found.user else 'user'} is empty")
+        bounds.check(number, found)
+        yield found
+
+
+def _decoder(bounds: Bounds, first_line: str, expected: str, say: Callable[[str], None]) -> Any:
+    """A decoder of lines that have the names of the first one."""
+    path = bounds.path
+    value = first_line.encode()
+    try:
+        first = msgspec.json.decode(value)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise SourceError(f"{path} line 1: {_reason(error, value)}") from None
+    if not isinstance(first, dict):
+        raise SourceError(f"{path} line 1: expected an object on each line, got a list; {expected}")
+    keys = list(first)
+    places = names.columns(path, keys, expected)
+    if places.rating < 0:
+        say(f"{path} has no ratings: each line counts as {IMPLICIT_RATING:g}")
+    fields: list[Any] = []
+    for name, kind, place in zip(_FIELDS, _TYPES, places, strict=True):
+        default = {"rating": IMPLICIT_RATING, "timestamp": None}
+        optional = name in default and (name == "timestamp" or place < 0)
+        fields.append((name, kind, default[name]) if optional else (name, kind))
+    renamed = {name: keys[place] for name, place in zip(_FIELDS, places, strict=True) if place >= 0}
+    return msgspec.json.Decoder(msgspec.defstruct("Line", fields, rename=renamed, gc=False)).decode
+
+
+def _reason(error: Exception, value: bytes) -> str:
+    return str(refused(error, value)).replace("Invalid enum value", "Expected a number, null or 'skip', got")
+
+
+def _seconds(bounds: Bounds, number: int, value: float | str | None) -> float | None:
+    if not isinstance(value, str):
+        return None if value is None else value / bounds.per_second
+    when = seconds_of(value)
+    if when is None:
+        raise SourceError(
+            f"{bounds.path} line {number}: timestamp {value[:80]!r} is no date as in 2024-05-01T12:00:00Z"
+        )
+    return when

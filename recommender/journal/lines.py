@@ -1,0 +1,61 @@
+"""Blocks as JSON lines: as they are, and as ratings that the ratings topic takes."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from recommender.history.id_table import ITEM, USER
+from recommender.history.rows import Rows
+from recommender.journal.block_reader import Block
+from recommender.messages.ratings import MAX_TIMESTAMP
+
+
+def block_line(offset: int, timestamp: int, block: Block) -> bytes:
+    """A block and where it stands in the journal."""
+    head = block.head
+    ratings = zip(block.offsets.tolist(), _ratings(block.rows), strict=True)
+    shown = {
+        "offset": offset,
+        "timestamp": timestamp,
+        "topic_id": str(uuid.UUID(bytes=head.source.topic_id)),
+        "partition": head.source.partition,
+        "from": head.begin,
+        "to": head.end,
+        "rows": head.rows,
+        "decoder": f"{head.decoder:016x}",
+        "ratings": [{"offset": place} | rating for place, rating in ratings],
+    }
+    return orjson.dumps(shown, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def fault_line(offset: int, timestamp: int, fault: str) -> bytes:
+    """A record that is no block, with what is wrong with it."""
+    shown = {"offset": offset, "timestamp": timestamp, "error": fault}
+    return orjson.dumps(shown, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def rating_lines(rows: Rows) -> bytes:
+    """Ratings as the ratings topic takes them, a line each."""
+    return b"".join(orjson.dumps(each, option=orjson.OPT_APPEND_NEWLINE) for each in _ratings(rows))
+
+
+def _ratings(rows: Rows) -> list[dict[str, Any]]:
+    times = [each if 0 <= each <= MAX_TIMESTAMP else None for each in rows.times.tolist()]
+    return [
+        {"user": user, "item": item, "rating": rating, "timestamp": time}
+        for user, item, rating, time in zip(
+            rows.ids(USER), rows.ids(ITEM), _short(rows.ratings), times, strict=True
+        )
+    ]
+
+
+def _short(ratings: NDArray[Any]) -> list[float | None]:
+    """Ratings with as few digits as tell them apart in the journal: 0.1 and not 0.10000000149."""
+    values, places = np.unique(ratings.astype(np.float32), return_inverse=True)
+    short = [None if np.isnan(each) else float(str(each)) for each in values]
+    return [short[place] for place in places.tolist()]

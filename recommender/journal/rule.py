@@ -1,0 +1,299 @@
+"""The rule by which every worker follows the journal, so that each rating counts once, in order.
+
+The journal may hold a source's ratings twice, in other pieces, or with a piece missing: owners crash, are
+replaced, and send again. Of a block that accounts for the source offsets from `from` on, below `to`, with the
+source applied up to `applied`:
+
+* ``from > applied``: it is ahead, something before it was lost, and it does not count;
+* ``to <= applied``: it is a duplicate, and does not count;
+* otherwise its rows with offsets from `applied` on count, and the source is applied up to `to`.
+
+So the state is a function of the journal alone, and equal on all who follow it.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recommender.history.rows import Rows
+from recommender.journal import rule_kernels
+from recommender.journal.block import HEADER, Source, head_of
+from recommender.journal.block_kernels import HEADER_BYTES, ROW_BYTES
+from recommender.journal.block_reader import fault_of, read
+from recommender.journal.errors import BlockError, JournalReplaced
+from recommender.journal.records import Record, offsets_of
+from recommender.journal.rule_kernels import DONE, NEW_SOURCE, NUMBERS, POSITION
+from recommender.journal.source_table import SourceTable
+
+State = dict[str, NDArray[Any]]
+
+#: A topic id of which nothing is known.
+UNKNOWN = bytes(16)
+
+
+class Counts(NamedTuple):
+    """What was followed of a journal partition.
+
+    Attributes
+    ----------
+    applied : int
+        Blocks that counted, also in part.
+    cut : int
+        Of these, blocks that counted in part.
+    duplicate, ahead : int
+        Blocks that did not count. Those ahead must be rare: something before them was lost.
+    rows : int
+        Ratings that counted.
+    """
+
+    applied: int
+    cut: int
+    duplicate: int
+    ahead: int
+    rows: int
+
+
+class Followed(NamedTuple):
+    """What following some records came to.
+
+    Attributes
+    ----------
+    rows : Rows
+        What counts, in the journal's order. Ratings are float32, as the journal has them.
+    applied : dict of Source to int
+        Up to which offset each source is applied now, of those that moved.
+    records : sequence of Record
+        Those that were followed.
+    outcomes : uint8 array, shape (records,)
+        What became of each block: `PASSED`, `APPLIED`, `CUT`, `DUPLICATE` or `AHEAD` of
+        `recommender.journal.rule_kernels`.
+    taken : int32 array, shape (records,)
+        The rows that each block gave.
+    error : BlockError or None
+        Why following stops here; what came before it is followed.
+    """
+
+    rows: Rows
+    applied: dict[Source, int]
+    records: Sequence[Record]
+    outcomes: NDArray[np.uint8]
+    taken: NDArray[np.int32]
+    error: BlockError | None
+
+    def origin(self, row: int) -> tuple[Source, int]:
+        """The source of a row, and its offset there."""
+        ends = np.cumsum(self.taken)
+        place = int(np.searchsorted(ends, row, side="right"))
+        record = self.records[place]
+        block = read(record.value, "journal", 0, record.offset)
+        # Of a block that is cut the last rows count.
+        return block.head.source, int(block.offsets[row - int(ends[place])])
+
+
+class Rule:
+    """How far one partition of the journal was followed, and its sources applied.
+
+    Parameters
+    ----------
+    journal : str
+        The topic's name, for errors.
+    partition, partitions : int
+        Of the journal.
+    journal_id : bytes
+        Kafka's id of the journal topic, where it is known.
+    decoders : collection of int
+        Fingerprints of the decoders whose ratings may be followed; any if it is empty.
+
+    Attributes
+    ----------
+    timestamp : int
+        The latest of the blocks that were followed, in milliseconds; -1 before the first.
+    """
+
+    def __init__(
+        self,
+        journal: str,
+        partition: int = 0,
+        partitions: int = 1,
+        journal_id: bytes = UNKNOWN,
+        decoders: Collection[int] = (),
+    ) -> None:
+        self.journal = journal
+        self.partition = partition
+        self.partitions = partitions
+        self.journal_id = journal_id
+        self.timestamp = -1
+        self._decoders = np.array(sorted(decoders), np.uint64)
+        self._sources = SourceTable()
+        self._numbers = np.zeros(NUMBERS, np.int64)
+        self._hash = np.zeros(1, np.uint64)
+
+    @property
+    def position(self) -> int:
+        """The offset of the journal that is followed next."""
+        return int(self._numbers[POSITION])
+
+    @property
+    def hash(self) -> int:
+        """A running hash of the offsets and headers of all blocks that were followed.
+
+        Workers that followed the same journal to the same position have the same.
+        """
+        return int(self._hash[0])
+
+    @property
+    def counts(self) -> Counts:
+        """What was followed."""
+        _, applied, cut, duplicate, ahead, rows = self._numbers.tolist()
+        return Counts(applied, cut, duplicate, ahead, rows)
+
+    @property
+    def sources(self) -> dict[Source, int]:
+        """Up to which offset each source is applied."""
+        return dict(zip(self._sources.slots, self._sources.applied.tolist(), strict=True))
+
+    def applied(self, source: Source) -> int:
+        """Up to which offset a source is applied; 0 of one that was never seen."""
+        slot = self._sources.slots.get(source)
+        return 0 if slot is None else int(self._sources.applied[slot])
+
+    def follow(self, records: Sequence[Record]) -> Followed:
+        """Follow consecutive records; those below the position are passed over.
+
+        Parameters
+        ----------
+        records : sequence of Record
+            At least one, in the order of their offsets.
+
+        Raises
+        ------
+        BlockError
+            The first one that would be followed is not a block that this version can read. If it is a later
+            one, those before it are followed first, and the result has the error.
+        """
+        values = [record.value for record in records]
+        try:
+            joined = b"".join(values)  # type: ignore[arg-type]
+        except TypeError:  # some are null
+            values = [value or b"" for value in values]
+            joined = b"".join(values)  # type: ignore[arg-type]
+        lengths = np.fromiter(map(len, values), np.int64, len(values))  # type: ignore[arg-type]
+        room = int(np.maximum(lengths - HEADER_BYTES, 0).sum()) // (ROW_BYTES + 2)
+        text, before = np.frombuffer(joined, np.uint8), self._sources.applied.copy()
+        columns: Any = np.empty((room, 4), np.int64), np.empty(room, np.int32), np.empty(room, np.int64)
+        outcomes, taken = np.empty(len(values), np.uint8), np.empty(len(values), np.int32)
+        written = *columns, outcomes, taken
+        reason, done, count = self._follow_all(
+            records, text, np.cumsum(lengths), offsets_of(records), written
+        )
+        error = None
+        if reason != DONE:
+            error = BlockError(self.journal, self.partition, records[done].offset, self._fault(records[done]))
+            if done == 0:
+                raise error
+        if done:
+            # Clocks differ, so the last need not be the newest. It is in the state: no matter how it is cut.
+            self.timestamp = max(self.timestamp, max([record.timestamp for record in records[:done]]))
+        spans, ratings, times = (column[:count] for column in columns)
+        rows = Rows(
+            text,
+            spans,
+            ratings.view(np.float32),
+            times.view(np.float64),
+            np.ones(count, np.bool_),
+        )
+        moved = self._sources.moved(before)
+        return Followed(rows, moved, records[:done], outcomes[:done], taken[:done], error)
+
+    def _follow_all(
+        self,
+        records: Sequence[Record],
+        text: NDArray[np.uint8],
+        ends: NDArray[np.int64],
+        offsets: NDArray[np.int64],
+        written: tuple[NDArray[Any], ...],
+    ) -> tuple[int, int, int]:
+        """Run the loop until all is followed or a block cannot be; new sources are added on the way."""
+        sources, done, count = self._sources, 0, 0
+        while True:
+            reason, done, count = rule_kernels.follow(
+                text, ends, offsets, done, count, sources.keys, sources.table, self._decoders,
+                sources.applied, sources.loose, self._numbers, self._hash, *written,
+            )  # fmt: skip
+            if reason != NEW_SOURCE:
+                return reason, done, count
+            sources.add(head_of(records[done].value or b"").source)
+
+    def _fault(self, record: Record) -> str:
+        """Why a record cannot be followed."""
+        fault = fault_of(record.value)
+        if fault is None:
+            expected = ", ".join(f"{each:#x}" for each in self._decoders.tolist())
+            decoder = head_of(record.value or b"").decoder
+            fault = (
+                f"the block has ratings of decoder {decoder:#x}, expected {expected}: they are of another "
+                "scale or format. Set RECOMMENDER_RATING_MIN and _MAX, and skips in RECOMMENDER_FEEDBACK, as "
+                "when they were written, or begin a new journal"
+            )
+        return fault
+
+    def skip_to(self, offset: int) -> None:
+        """Go on at an offset beyond the position, because the journal has lost what lies between.
+
+        The next block of each source counts, although it may be ahead: nobody knows how far its source was
+        applied by what is lost.
+        """
+        self._numbers[POSITION] = max(offset, self.position)
+        self._sources.loosen()
+
+    def state(self) -> State:
+        """All of it as named arrays; equal states give equal bytes."""
+        return {
+            "journal": np.frombuffer(self.journal_id, np.uint8),
+            "place": np.array([self.partition, self.partitions, self.timestamp], np.int64),
+            "numbers": self._numbers.copy(),
+            "hash": self._hash.copy(),
+            **self._sources.state(),
+        }
+
+    def restore(self, state: State) -> None:
+        """Take over what `state` gave.
+
+        Raises
+        ------
+        JournalReplaced
+            It is of another journal, or of another partition of it.
+        """
+        partition, partitions, timestamp = state["place"].tolist()
+        journal_id = state["journal"].tobytes()
+        if (partition, partitions) != (self.partition, self.partitions):
+            raise JournalReplaced(
+                f"{self.journal}[{self.partition}] of {self.partitions} partitions: the saved state is of "
+                f"partition {partition} of {partitions}. Another number needs a new journal"
+            )
+        if UNKNOWN != journal_id != self.journal_id != UNKNOWN:
+            raise JournalReplaced(
+                f"Topic {self.journal!r} was deleted and created again: its id is "
+                f"{uuid.UUID(bytes=self.journal_id)}, the saved state is of {uuid.UUID(bytes=journal_id)}"
+            )
+        self.journal_id = journal_id if self.journal_id == UNKNOWN else self.journal_id
+        self.timestamp = timestamp
+        self._sources = SourceTable.of_state(state)
+        self._numbers[:] = state["numbers"]
+        self._hash[:] = state["hash"]
+
+
+def warm() -> None:
+    """Compile or load the kernels."""
+    Rule("journal").follow([_Warm()])
+
+
+class _Warm(NamedTuple):
+    offset: int = 0
+    timestamp: int = -1
+    value: bytes = HEADER.pack(b"RJB1", 0, 0, 0, 0, 0, 0, 0, 0, UNKNOWN, 0)

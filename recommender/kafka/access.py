@@ -1,0 +1,53 @@
+"""What the worker may do with its topics: asked at the start, not in the middle of somebody's record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from recommender.kafka.topics import Finding, Topics, TopicsError
+
+READ, WRITE = "READ", "WRITE"
+
+
+def needed(topics: Topics, *, logs: bool) -> Mapping[str, Sequence[str]]:
+    """What the worker does with each topic, however seldom.
+
+    Parameters
+    ----------
+    topics : Topics
+    logs : bool
+        Whether it logs what it recommends.
+    """
+    found = {
+        topics.ratings: [READ],
+        topics.journal: [READ, WRITE],
+        topics.requests: [READ, WRITE],
+        topics.responses: [WRITE],
+        topics.dead_letters: [WRITE],
+    }
+    if logs:
+        found[topics.recommendations] = [WRITE]
+    return found
+
+
+def require(found: Iterable[Finding], wanted: Mapping[str, Sequence[str]], bootstrap_servers: str) -> None:
+    """Check that what is wanted is allowed.
+
+    Raises
+    ------
+    TopicsError
+        It is not; says what is missing, and where.
+    """
+    missing: dict[str, list[str]] = {}
+    for each in found:
+        # Who sees a topic may do something with it: else the broker does not tell.
+        for operation in wanted.get(each.topic, ()) if each.allowed else ():
+            if operation not in each.allowed:
+                missing.setdefault(operation, []).append(each.topic)
+    if missing:
+        told = " and ".join(
+            f"{operation} on topic {', '.join(names)}" for operation, names in missing.items()
+        )
+        raise TopicsError(
+            f"Not allowed at {bootstrap_servers}: {told}; the worker's user needs an ACL for each of them"
+        )

@@ -1,0 +1,87 @@
+"""The settings that a shard needs, in its own words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from recommender.settings import Settings, SettingsError, learned_names, shown, variable
+from recommender.shard.arms import Arm, ArmError, Experiment
+from recommender.shard.exploration import Exploration, ExplorationError
+from recommender.shard.feedback import Feedback
+
+
+@dataclass(frozen=True, slots=True)
+class ShardOptions:
+    """What decides how a shard learns and answers.
+
+    Attributes
+    ----------
+    model : str
+        The model's name, with options, as the registry reads it; of several the first.
+    feedback : Feedback
+    seed : int
+    test_every : int
+        One in so many positive ratings tests the model before it is learned; 0: none.
+    test_window : int
+        How many tests the live metrics look back.
+    experiment : Experiment, optional
+        The arms, if there are several models. Only which they are decides what is learned.
+    exploration : Exploration
+    """
+
+    model: str = "popular"
+    feedback: Feedback = field(default_factory=lambda: Feedback.parse("graded:4"))
+    seed: int = 0
+    test_every: int = 10
+    test_window: int = 1000
+    experiment: Experiment | None = None
+    exploration: Exploration = field(default_factory=Exploration)
+
+    @classmethod
+    def of(cls, settings: Settings) -> ShardOptions:
+        """The options that `settings` ask for."""
+        feedback = Feedback.parse(settings.feedback, settings.rating_min, settings.rating_max)
+        arms, exploration = arms_of(settings), exploration_of(settings)
+        tests = settings.test_every, settings.test_window
+        return cls(arms.names[0], feedback, settings.seed, *tests, arms, exploration)
+
+    @property
+    def arms(self) -> Experiment:
+        """The experiment; without one the model is its only arm."""
+        return self.experiment or Experiment("default", (Arm(self.model, 1.0),))
+
+
+def arms_of(settings: Settings) -> Experiment:
+    """The arms, or where there are none the model alone; a `SettingsError` if they are not understood."""
+    if not settings.arms:
+        return Experiment(settings.experiment, (Arm(settings.model, 1.0),))
+    try:
+        return Experiment.parse(settings.arms, settings.experiment)
+    except ArmError as error:
+        raise SettingsError(f"{variable('arms')} has value {settings.arms!r}: {error}") from None
+
+
+def logs_recommendations(settings: Settings) -> bool:
+    """Whether what is recommended goes to the log."""
+    chosen = settings.recommendations_log
+    return chosen == "on" or (chosen == "auto" and len(arms_of(settings).arms) > 1)
+
+
+def exploration_of(settings: Settings) -> Exploration:
+    """How to explore; a `SettingsError` if there is no such way."""
+    try:
+        return Exploration.parse(settings.explore)
+    except ExplorationError as error:
+        raise SettingsError(f"{variable('explore')} has value {settings.explore!r}: {error}") from None
+
+
+def learned_settings(settings: Settings) -> dict[str, Any]:
+    """The settings that change what is learned from the same log, as text or numbers that JSON has.
+
+    All models of an experiment learn everything, whatever their shares and their order: here they are one
+    setting, `model`, with their names.
+    """
+    names = (name for name in learned_names() if name != "arms")
+    models = ", ".join(sorted(arms_of(settings).names))
+    return {name: models if name == "model" else shown(settings, name) for name in names}

@@ -1,0 +1,183 @@
+"""Answers requests from the replicas that the worker holds; whoever asks, over Kafka or HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from recommender.journal.block import Source
+from recommender.messages.partitioning import partition_of
+from recommender.messages.requests import After, Request
+from recommender.messages.responses import Failure, Response
+from recommender.worker.replicas import HeldReplica, Replicas
+
+#: Requests that wait for learning at once; more fail.
+MAX_WAITING = 10_000
+
+
+class NotHeld(Exception):
+    """The replica that knows the user is not on this worker."""
+
+    def __init__(self, partition: int) -> None:
+        super().__init__(f"partition {partition} of the journal is not held here")
+        self.partition = partition
+
+
+class HandedOver(Exception):
+    """Whoever asks waits for learning, and the worker is about to let go of what it asked."""
+
+
+class Answers:
+    """Answers requests.
+
+    Parameters
+    ----------
+    replicas : Replicas
+    topic_id : bytes
+        Kafka's id of the ratings topic.
+    partitions : function
+        How many partitions the ratings topic has now: the partition of a user's key follows from that.
+    """
+
+    def __init__(self, replicas: Replicas, topic_id: bytes, partitions: Callable[[], int]) -> None:
+        self._replicas, self._topic_id, self._partitions = replicas, topic_id, partitions
+        self._learned = asyncio.Condition()
+        self._handing_over = False
+        self._waiting = 0
+
+    async def answer(
+        self,
+        request: Request,
+        identity: bytes,
+        limit: float,
+        *,
+        resting: Callable[[], None] = lambda: None,
+        resumed: Callable[[], object] = lambda: None,
+    ) -> Response:
+        """The answer to a request.
+
+        Parameters
+        ----------
+        request : Request
+        identity : bytes
+            What tells the request from others, and is the same when it is asked again.
+        limit : float
+            How long it may wait for learning: until then by the monotonic clock.
+        resting, resumed : function
+            Called before it waits, and after.
+
+        Raises
+        ------
+        Failure
+            It cannot be answered.
+        NotHeld
+            Another worker has to answer it.
+        HandedOver
+            It waits, and `hand_over` was called.
+        """
+        partition = self._partition_of(request)
+        held = self._ready(partition, request)
+        while held is None:
+            resting()
+            try:
+                await self._wait_for(partition, request, limit)
+            finally:
+                await asyncio.shield(_awaited(resumed()))
+            # Meanwhile the replica may have been put back to where it knew less.
+            held = self._ready(partition, request)
+        return held.replica.shard.recommend(request, identity, held.replica.as_of(self._source_of(request)))
+
+    def _partition_of(self, request: Request) -> int:
+        """The partition of the journal whose replica answers; one that is here where any can."""
+        if request.user is not None:
+            partition = self._replicas.partition_of(str(request.user))
+        else:
+            partition = next((held.replica.partition for held in self._replicas), 0)
+        if not self._replicas.holds(partition):
+            raise NotHeld(partition)
+        return partition
+
+    def _source_of(self, request: Request) -> Source | None:
+        if request.user is None:
+            return None
+        return Source(self._topic_id, partition_of(str(request.user), self._partitions()))
+
+    def _ready(self, partition: int, request: Request) -> HeldReplica | None:
+        """The replica, once it knows what the request wants it to know."""
+        held = self._replicas.get(partition)
+        if held is None or request.after is None or self._knows(held, request, request.after):
+            return held
+        return None
+
+    def _knows(self, held: HeldReplica, request: Request, after: int | After) -> bool:
+        replica = held.replica
+        if isinstance(after, After) and after.journal is not None:
+            return replica.position > after.journal
+        if isinstance(after, After):
+            source = Source(self._topic_id, after.partition or 0)
+            return replica.applied.get(source, 0) > (after.offset or 0)
+        asked = self._source_of(request)
+        return asked is None or replica.applied.get(asked, 0) > after
+
+    async def _wait_for(self, partition: int, request: Request, limit: float) -> None:
+        if self._waiting >= MAX_WAITING:
+            raise Failure("not_caught_up", f"{MAX_WAITING} requests wait already, try again", retriable=True)
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(max(0.0, limit - time.monotonic())), self._learned:
+                await self._learned.wait_for(
+                    lambda: (
+                        self._handing_over
+                        or not self._replicas.holds(partition)
+                        or self._ready(partition, request) is not None
+                    )
+                )
+        except TimeoutError:
+            raise Failure("not_caught_up", self._behind(partition, request), retriable=True) from None
+        finally:
+            self._waiting -= 1
+        if self._ready(partition, request) is None:
+            raise HandedOver
+
+    def _behind(self, partition: int, request: Request) -> str:
+        """In words, what the replica does not know yet."""
+        held = self._replicas.get(partition)
+        if held is None:
+            return "this worker still follows the journal to its end"
+        after = request.after
+        if isinstance(after, After) and after.journal is not None:
+            return (
+                f"asked to answer after offset {after.journal} of the journal, but it is followed up to "
+                f"offset {held.replica.position - 1}"
+            )
+        source = self._source_of(request)
+        if isinstance(after, After):
+            source, after = Source(self._topic_id, after.partition or 0), after.offset
+        reached = 0 if source is None else held.replica.applied.get(source, 0)
+        learned = f"up to offset {reached - 1}" if reached else "nothing"
+        place = 0 if source is None else source.partition
+        return (
+            f"asked to answer after offset {after} of ratings partition {place}, but this worker has learned "
+            f"{learned} of it"
+        )
+
+    async def learned(self) -> None:
+        """Wake the requests that wait for learning."""
+        if self._waiting:
+            async with self._learned:
+                self._learned.notify_all()
+
+    async def hand_over(self) -> None:
+        """Let no request wait for learning any more, until `resume`."""
+        self._handing_over = True
+        await self.learned()
+
+    def resume(self) -> None:
+        """Let requests wait again."""
+        self._handing_over = False
+
+
+async def _awaited(result: object) -> None:
+    if asyncio.iscoroutine(result) or isinstance(result, asyncio.Future):
+        await result

@@ -1,0 +1,187 @@
+"""The replicas that a worker holds: loaded from their checkpoints, and put back to them.
+
+With a journal of one partition every worker holds its one replica, always.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypeVar
+
+from recommender.checkpoints.store import Checkpoint, CheckpointMismatch, CheckpointStore
+from recommender.journal.replica import Replica
+from recommender.journal.rule import Rule
+from recommender.messages.partitioning import partition_of
+from recommender.shard.options import ShardOptions
+
+logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+
+class CheckpointSource(NamedTuple):
+    """How checkpoints are read and written: what they are learned with, and the store that knows it."""
+
+    options: ShardOptions
+    store: CheckpointStore
+
+
+@dataclass(slots=True)
+class HeldReplica:
+    """A replica that this worker holds, and where it is saved.
+
+    Attributes
+    ----------
+    replica : Replica
+    store : CheckpointStore
+    saved : int
+        The position of its newest checkpoint that is known; -1 if there is none.
+    lock : asyncio.Lock
+        Held while records are learned and while the replica is exchanged.
+    caught_up : bool
+        It has been at the end of the journal once, so it may answer.
+    """
+
+    replica: Replica
+    store: CheckpointStore
+    saved: int = -1
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    caught_up: bool = False
+
+    def exchange(self, replica: Replica, store: CheckpointStore) -> None:
+        """Put another replica in its place, which has followed the journal as far; the lock is held."""
+        self.replica, self.store, self.saved = replica, store, -1
+
+
+class Replicas:
+    """The replicas of this worker.
+
+    Parameters
+    ----------
+    options : ShardOptions
+    store : CheckpointStore
+        Of the worker's own settings.
+    make_rule : function
+        A new `Rule` for a partition of the journal.
+    partitions : int
+        Of the journal.
+    rebuild : bool
+        Set checkpoints that do not match aside and learn again from the journal.
+    """
+
+    def __init__(
+        self,
+        options: ShardOptions,
+        store: CheckpointStore,
+        make_rule: Callable[[int], Rule],
+        partitions: int = 1,
+        *,
+        rebuild: bool = False,
+    ) -> None:
+        self.options = options
+        self.store = store
+        self.partitions = partitions
+        self._make_rule = make_rule
+        self._rebuild = rebuild
+        self._held: dict[int, HeldReplica] = {}
+        #: How checkpoints may be read, the best way first: see `recommender.worker.adoption`.
+        self.sources: Callable[[], Sequence[CheckpointSource]] = lambda: [
+            CheckpointSource(self.options, self.store)
+        ]
+
+    def __iter__(self) -> Iterator[HeldReplica]:
+        return iter(list(self._held.values()))
+
+    def get(self, partition: int) -> HeldReplica | None:
+        """The replica of a partition of the journal, if this worker holds it and it may answer."""
+        held = self._held.get(partition)
+        return held if held is not None and held.caught_up else None
+
+    def holds(self, partition: int) -> bool:
+        """Return True if this worker holds the replica of a partition, or is about to."""
+        return self.partitions == 1 or partition in self._held
+
+    def partition_of(self, user: str) -> int:
+        """The partition of the journal that a user's ratings go to."""
+        return partition_of(user, self.partitions)
+
+    async def open(self, partition: int) -> HeldReplica:
+        """Hold a replica: from its newest checkpoint that fits, else a new one.
+
+        Raises
+        ------
+        CheckpointError
+            The checkpoint is of another journal or other settings.
+        """
+        held = self._held.get(partition)
+        if held is None:
+            held = self._held[partition] = await finish_despite_cancel(
+                asyncio.to_thread(self._load, partition)
+            )
+        return held
+
+    def drop(self, partition: int) -> None:
+        """Let go of a replica."""
+        self._held.pop(partition, None)
+
+    async def reload(self, held: HeldReplica) -> None:
+        """Put a replica that is in the middle of a rating back to its checkpoint, or to the start.
+
+        Nothing is answered from it meanwhile.
+        """
+        partition, suspects = held.replica.partition, held.replica.suspects
+        held.caught_up = False
+        loaded = await finish_despite_cancel(asyncio.to_thread(self._load, partition))
+        held.replica, held.store, held.saved = loaded.replica, loaded.store, loaded.saved
+        held.replica.suspects = suspects
+
+    def _load(self, partition: int) -> HeldReplica:
+        started = time.perf_counter()
+        checkpoint, warnings, (options, store) = self._newest(partition)
+        replica = Replica(self._make_rule(partition), options)
+        for warning in warnings:
+            logger.warning("%s: %s", replica, warning)
+        if checkpoint is None:
+            logger.info("%s: no checkpoint, learning from the start of the journal", replica)
+            return HeldReplica(replica, store)
+        replica.restore(checkpoint.state)
+        logger.info(
+            "%s: continues at offset %d from %s (%d users, %d items, %.2f s)",
+            replica,
+            replica.position,
+            checkpoint.path.name,
+            len(replica.shard.users),
+            len(replica.shard.items),
+            time.perf_counter() - started,
+        )
+        return HeldReplica(replica, store, replica.position)
+
+    def _newest(self, partition: int) -> tuple[Checkpoint | None, list[str], CheckpointSource]:
+        """The newest whole checkpoint, by the first source that it fits; what was wrong with newer ones."""
+        sources = self.sources()
+        refused = None
+        for options, store in sources:
+            try:
+                checkpoint, warnings = store.load(partition)
+            except CheckpointMismatch as error:
+                refused = refused or error
+                continue
+            handover = checkpoint.header.get("handover", "") if checkpoint else ""
+            return checkpoint, warnings, CheckpointSource(options, store.of_handover(handover))
+        if not self._rebuild and refused is not None:
+            raise refused
+        return *sources[0].store.load(partition, rebuild=True), sources[0]
+
+
+async def finish_despite_cancel(step: Awaitable[Result]) -> Result:
+    """Await work in a thread, even if this task is cancelled, so that nothing else runs beside the work."""
+    work = asyncio.ensure_future(step)
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        await asyncio.wait([work])
+        raise
