@@ -67,9 +67,10 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         """Leave the group and disconnect."""
         # aiokafka's end trips over a fetch that waits to be tried again, as while a broker is away.
         with contextlib.suppress(asyncio.CancelledError):
+            # Faust's, without its own stop of the consumer.
+            await super(driver.AIOKafkaConsumerThread, self).on_thread_stop()
             if self._consumer is not None:
                 await leave(self._consumer)
-            await super().on_thread_stop()
 
     def _stopped_set(self) -> None:
         with contextlib.suppress(RuntimeError):  # it has crashed, and its event loop is closed
