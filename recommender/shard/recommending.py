@@ -13,7 +13,7 @@ from recommender.history.catalog import Catalog
 from recommender.history.history import History
 from recommender.messages.requests import Request
 from recommender.messages.responses import Failure, Reason, Recommended, Response
-from recommender.models.base import IntArray, Model
+from recommender.models.base import Estimates, IntArray, Model, RanksLeaders
 from recommender.models.reasons import Comparing, Profiling, explain, similar_items
 from recommender.models.topk import all_but, best, contenders
 from recommender.shard.arms import ArmError, Experiment
@@ -115,7 +115,7 @@ class Recommender:
         rated = self._history.items_of(index)
         model = self.model_for(arm, rated)
         candidates = self._candidates(request, rated, model)
-        exploration = self._exploration_of(request, arm, model)
+        exploration = self._exploration.for_request(request.explore)
         seed = request_seed(str(request.user), identity, self._seed) if exploration.kind != "none" else 0
         items = self._list(request, index, model, candidates, rated, exploration, seed)
         explained = not request.explain or isinstance(self._models[arm], Profiling)
@@ -129,7 +129,7 @@ class Recommender:
         """An arm's model, or where it knows nothing of a user the popular items."""
         model = self._models[arm]
         # A model that has an answer for users without ratings says so.
-        if len(rated) or getattr(model, "answers_unseen_users", False):
+        if len(rated) or model.answers_unseen_users:
             return model
         return self._popular
 
@@ -147,14 +147,6 @@ class Recommender:
         except ArmError as error:
             raise Failure("bad_request", str(error)) from None
 
-    def _exploration_of(self, request: Request, arm: str, model: Model) -> Exploration:
-        wanted = self._exploration.for_request(request.explore)
-        if getattr(model, "can_score", True):
-            return wanted
-        if request.explore:
-            raise Failure("bad_request", f"model {arm!r} cannot score, so there is nothing to `explore`")
-        return Exploration()
-
     def _list(
         self,
         request: Request,
@@ -165,9 +157,8 @@ class Recommender:
         exploration: Exploration,
         seed: int,
     ) -> list[Recommended]:
-        leading = getattr(model, "leading", None) if exploration.kind == "none" else None
-        if leading is not None:
-            pool, highest = leading(user, candidates.indices, request.n)
+        if exploration.kind == "none" and isinstance(model, RanksLeaders):
+            pool, highest = model.leading(user, candidates.indices, request.n)
             counts = self._history.counts_of(candidates.indices[pool])
             order = best(highest, counts, request.n)
             return self._places(candidates, pool[order], highest[order], ["exploit"] * len(order), None)
@@ -253,7 +244,7 @@ class Recommender:
         if request.items is None:
             return Candidates(self.all_but(without), [])
         indices = np.setdiff1d(self._known(request.items), without)
-        if not getattr(model, "answers_unseen_items", False):
+        if not model.answers_unseen_items:
             return Candidates(indices, [])
         excluded = set(map(str, request.exclude))
         wanted = dict.fromkeys(str(each) for each in request.items)
@@ -269,12 +260,11 @@ class Recommender:
 def _scored(
     model: Model, user: int, items: IntArray
 ) -> tuple[NDArray[np.float64], Callable[[NDArray[np.intp]], IntArray | None]]:
-    """Scores of items, and what tells the neighbours of those in some places.
+    """Scores of items, and a function that gives the neighbours of those at some positions.
 
-    A model that finds both at once has `estimate`, and is asked once.
+    A model that finds both at once is asked once.
     """
-    estimate = getattr(model, "estimate", None)
-    if estimate is not None:
-        scores, neighbours = estimate(user, items)
+    if isinstance(model, Estimates):
+        scores, neighbours = model.estimate(user, items)
         return scores, lambda places: neighbours[places]
     return model.score(user, items), lambda places: model.neighbours(user, items[places])
