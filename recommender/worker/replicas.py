@@ -56,6 +56,10 @@ class HeldReplica:
     caught_up: bool = False
     saved_at: float = math.nan
 
+    def note_saved(self, position: int) -> None:
+        """Take note of a checkpoint that was saved just now, or found to be there."""
+        self.saved, self.saved_at = position, time.time()
+
     def exchange(self, replica: Replica, store: CheckpointStore) -> None:
         """Put another replica in its place, which has followed the journal as far; the lock is held."""
         self.replica, self.store, self.saved = replica, store, -1
