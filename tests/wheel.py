@@ -15,9 +15,7 @@ def faults(names: list[str]) -> list[str]:
     files = {name for name in names if ".dist-info/" not in name}
     top = sorted({name.partition("/")[0] for name in files})
     if top != ["recommender"]:
-        found.append(
-            f"it installs {', '.join(top) or 'nothing'} at the top level: expected recommender alone"
-        )
+        found.append(f"it installs {', '.join(top) or 'nothing'} at top level: expected recommender alone")
     sources = {each.relative_to(ROOT).as_posix() for each in (ROOT / "recommender").rglob("*.py")}
     found += [f"it lacks {name}" for name in sorted({"recommender/py.typed", *sources} - files)]
     if not any(name.endswith(".dist-info/entry_points.txt") for name in names):
