@@ -57,7 +57,20 @@ class Settings:
         "recommender",
         "the consumer group of the ratings; that of the requests has `-requests` behind this name",
     )
-    topic_prefix: str = _setting("", "put in front of every topic name")
+    topic_prefix: str = _setting("", "put in front of every topic name, but not of those of `sources`")
+    sources: str = _setting(
+        "",
+        "further topics whose records become ratings: a TOML file that says how, or its content if it begins "
+        "with `[`; see docs/sources.md",
+    )
+    max_rejected: float = _setting(
+        50.0,
+        "a worker ends if more of the first 1,000 records of a source cannot be mapped, instead of turning a "
+        "topic into dead letters; 100 never",
+        unit="percent",
+        low=0,
+        high=100,
+    )
     partitions: int = _setting(
         1, "partitions of the topics that `recommender topics` creates, but for the journal", low=1, high=4096
     )

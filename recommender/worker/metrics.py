@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -9,8 +12,10 @@ from recommender.ingest.ingest import Ingested
 from recommender.journal.rule import Followed
 from recommender.worker.checkpointing import Checkpointing
 from recommender.worker.following import Following
+from recommender.worker.intake import Intake
 from recommender.worker.refusal_counts import RefusalCounts
 from recommender.worker.replicas import HeldReplica, Replicas
+from recommender.worker.source_reading import SourceCounts
 
 #: What becomes of blocks, in the order of the numbers in `recommender.journal.rule_kernels`.
 OUTCOMES = ("passed", "applied", "cut", "duplicate", "ahead")
@@ -24,6 +29,8 @@ class Metrics:
     replicas : Replicas
         Whose positions and live metrics are shown.
     checkpointing : Checkpointing
+    sources : sequence of str
+        The names of the sources beside the ratings topic.
 
     Attributes
     ----------
@@ -31,13 +38,19 @@ class Metrics:
         The records that became dead letters.
     """
 
-    def __init__(self, replicas: Replicas, checkpointing: Checkpointing) -> None:
+    def __init__(
+        self, replicas: Replicas, checkpointing: Checkpointing, sources: Sequence[str] = ()
+    ) -> None:
         self._replicas, self._checkpointing = replicas, checkpointing
         #: Set once the journal is followed.
         self.following: Following | None = None
         #: Kafka's id of the ratings topic.
         self.topic_id = b""
+        #: Set once there are topics to read.
+        self.intake: Intake | None = None
         self.registry = CollectorRegistry()
+        self._source_names = tuple(sources)
+        self.source_counts = SourceCounts(self.registry, sources)
         self.refusals = RefusalCounts(self.registry)
         self.ratings = Counter(
             "recommender_ratings",
@@ -118,6 +131,15 @@ class Metrics:
         self.ratings.labels("dead_letter").inc(len(ingested.dead_letters))
         self.refusals.take(ingested.refusals)
 
+    def ingested_of(self, source: str) -> Callable[[int, Any], None]:
+        """What counts runs of records of a source."""
+
+        def ingested(partition: int, ingested: Any) -> None:
+            self.source_counts.take(source, ingested)
+            self.refusals.take(ingested.refusals)
+
+        return ingested
+
     def followed(self, followed: Followed) -> None:
         """Count blocks of the journal."""
         found = np.bincount(followed.outcomes, minlength=len(OUTCOMES))
@@ -151,6 +173,7 @@ class Metrics:
             "dead_letters": self.refusals.summary(),
             "journal": {str(held.replica.partition): self._of(held) for held in self._replicas},
             "sources": {str(partition): offset for partition, offset in sorted(self._sources().items())},
+            "source_topics": {name: self.source_counts.summary(name) for name in self._source_names},
         }
 
     def _of(self, held: HeldReplica) -> dict[str, object]:

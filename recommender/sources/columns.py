@@ -1,0 +1,356 @@
+"""Decodes many plain records of a source at once: typed structs, then whole columns.
+
+What is not plain, be it wrong or only unusual, is left to `recommender.sources.decoder`, which says what a
+mapping means: both give the same for every record.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import compress
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from recommender.messages.ratings import MAX_TIMESTAMP, SURE_CHARACTERS
+from recommender.messages.records import Record
+from recommender.sources.documents import is_too_deep
+from recommender.sources.mapping import OTHERS, Meaning, SourceMapping
+from recommender.sources.outcomes import SkipReason
+from recommender.sources.paths import KEY, Path
+from recommender.sources.roles import Compiled, Steps, compile_for, is_plain
+from recommender.sources.values import LIMITS, NANOSECONDS, UNITS, seconds_of
+
+#: What listed events mean, as numbers beside ratings: NaN withdraws.
+_WITHDRAW, _SKIP, _UNLISTED, _CLOSELY = math.nan, -math.inf, math.inf, 1e300
+_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, AttributeError, TypeError)
+
+Marks = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+
+
+class Columns(NamedTuple):
+    """Ratings of records.
+
+    Attributes
+    ----------
+    places : list of int
+        The record of each, ascending.
+    users, items : list of str
+    ratings, times : float64 arrays
+        NaN withdraws; NaN where nothing says when.
+    """
+
+    places: list[int]
+    users: list[str]
+    items: list[str]
+    ratings: Floats
+    times: Floats
+
+
+class ReadColumns(NamedTuple):
+    """What many records came to.
+
+    Attributes
+    ----------
+    columns : Columns
+        The ratings of those that are plain.
+    closely : list of int
+        Those that need a closer look.
+    skipped : Counter of SkipReason
+    unlisted : Counter of str
+        The names of events that are not listed.
+    """
+
+    columns: Columns
+    closely: list[int]
+    skipped: Counter[SkipReason]
+    unlisted: Counter[str]
+
+
+class ColumnDecoder:
+    """Decodes plain records, where a mapping allows it.
+
+    Parameters
+    ----------
+    mapping : SourceMapping
+    low, high : float
+        The worker's scale of ratings.
+    """
+
+    def __init__(self, mapping: SourceMapping, low: float, high: float) -> None:
+        self._mapping = mapping
+        self.limits = float(low), float(high)
+        self.debezium = mapping.envelope == "debezium"
+        self._compiled: dict[tuple[Steps, bool], Compiled | None] = {}
+        self.weights = _weights_of(mapping)
+        self.where = [_allowed(values) for values in mapping.where.values()]
+
+    @classmethod
+    def of(cls, mapping: SourceMapping, low: float, high: float) -> ColumnDecoder | None:
+        """The decoder for a mapping; None where each of its records needs a closer look."""
+        made = cls(mapping, low, high)
+        return made if is_plain(mapping) and made._decoder((), packed=False) is not None else None
+
+    def _decoder(self, prefix: Steps, *, packed: bool) -> Compiled | None:
+        if (prefix, packed) not in self._compiled:
+            self._compiled[prefix, packed] = compile_for(self._mapping, prefix, packed=packed)
+        return self._compiled[prefix, packed]
+
+    def read(self, records: Sequence[Record], *, packed: bool) -> ReadColumns:
+        """Decode the plain ones of many records, none of which has a value that is null."""
+        prefix = self._prefix(records, packed) if self.debezium else ()
+        compiled = self._decoder(prefix, packed=packed)
+        if compiled is None or not records:
+            return ReadColumns(_NOTHING, list(range(len(records))), Counter(), Counter())
+        return _Reading(self, records, compiled, packed=packed).read()
+
+    def _prefix(self, records: Sequence[Record], packed: bool) -> Steps:
+        """Where Debezium's envelope begins, judged by the first record: Connect may put one around it."""
+        decode: Any = msgspec.msgpack.decode if packed else msgspec.json.decode
+        try:
+            first = decode(records[0].value) if records else None
+        except _ERRORS:
+            return ()
+        return ("payload",) if isinstance(first, dict) and "op" not in first and "payload" in first else ()
+
+
+class _Reading:
+    """Some records on their way into columns."""
+
+    def __init__(
+        self, decoder: ColumnDecoder, records: Sequence[Record], compiled: Compiled, *, packed: bool
+    ) -> None:
+        self._decoder, self._mapping = decoder, decoder._mapping
+        self._records, self._compiled = records, compiled
+        self.closely: list[int] = []
+        self.skipped: Counter[SkipReason] = Counter()
+        self.unlisted: Counter[str] = Counter()
+        self.places, structs, taken = self._taken(packed)
+        self._structs = structs
+        columns = list(zip(*taken, strict=True)) if taken else [()] * len(compiled.roles)
+        self._columns: dict[str, Sequence[Any]] = dict(zip(compiled.roles, columns, strict=True))
+
+    def _taken(self, packed: bool) -> tuple[list[int], list[Any], list[tuple[Any, ...]]]:
+        """The places, structs and columns' values of those records that can be decoded."""
+        decode, take = self._compiled.decode, self._compiled.take
+        values: list[Any] = [record.value for record in self._records]
+        deep = {place for place, value in enumerate(values) if is_too_deep(value, packed=packed)}
+        if not deep:
+            try:
+                structs = list(map(decode, values))
+                return list(range(len(values))), structs, list(map(take, structs))
+            except _ERRORS:
+                pass  # one of them: all once more, one by one
+        places, structs, taken = [], [], []
+        for place, value in enumerate(values):
+            try:
+                struct = decode(value)
+                row = take(struct)
+            except _ERRORS:
+                self.closely.append(place)
+                continue
+            if place in deep:
+                self.closely.append(place)
+                continue
+            places.append(place)
+            structs.append(struct)
+            taken.append(row)
+        return places, structs, taken
+
+    def read(self) -> ReadColumns:
+        """Judge the columns, beginning with what passes records over."""
+        self._look_at_changes()
+        self._pass_over()
+        self._rate()
+        users = self._ids(self._mapping.user, "user")
+        items = self._ids(self._mapping.item, "item")
+        times = self._times()
+        bad = np.zeros(len(self.places), np.bool_)
+        bad[users.bad + items.bad + times.bad] = True
+        self._columns |= {"user": users.column, "item": items.column, "time": times.column}
+        self._drop(bad)
+        found = self._columns
+        rated, time = (np.array(found[name], np.float64) for name in ("rated", "time"))
+        columns = Columns(self.places, list(found["user"]), list(found["item"]), rated, time)
+        return ReadColumns(columns, sorted(self.closely), self.skipped, self.unlisted)
+
+    def _drop(self, bad: Marks, reason: SkipReason | None = None) -> None:
+        """Skip some records for a reason, or without one leave them to a closer look."""
+        count = int(np.count_nonzero(bad))
+        if not count:
+            return
+        if reason is None:
+            self.closely += compress(self.places, bad)
+        else:
+            self.skipped[reason] += count
+        keep = ~bad
+        self.places = list(compress(self.places, keep))
+        self._columns = {role: list(compress(column, keep)) for role, column in self._columns.items()}
+
+    def _look_at_changes(self) -> None:
+        """Of Debezium's changes only those are plain that leave the row's user and item as they were."""
+        take_before = self._compiled.take_before
+        if take_before is None:
+            return
+        column = self._columns
+        befores = column["before"]
+        bad = np.fromiter((operation not in ("c", "r", "u") for operation in column["op"]), np.bool_)
+        for place, before in enumerate(befores):
+            if before is not None:
+                try:
+                    same = take_before(self._structs[place]) == (column["user"][place], column["item"][place])
+                except AttributeError:
+                    same = False
+                bad[place] |= not same
+        self._drop(bad)
+
+    def _pass_over(self) -> None:
+        """Pass records over that `where` or their event say nothing is to be learned from."""
+        for number, (allowed, mixed) in enumerate(self._decoder.where):
+            column = self._columns[f"where {number}"]
+            if mixed:
+                bad = [(value.__class__ is bool, value) not in allowed for value in column]
+            else:
+                bad = [value not in allowed for value in column]
+            self._drop(np.array(bad, np.bool_), SkipReason.WHERE)
+        if self._mapping.event is None:
+            return
+        weights, events = self._decoder.weights, self._columns["event"]
+        codes = np.array([weights.get(event, _UNLISTED) for event in events], np.float64)
+        others = codes == _UNLISTED
+        if others.any() and self._mapping.events[OTHERS] is Meaning.SKIP:
+            self.unlisted.update(event or "" for event in compress(events, others))
+        self._columns["rated"] = codes
+        if self._mapping.events[OTHERS] is Meaning.SKIP:
+            self._drop(others, SkipReason.EVENT_NOT_LISTED)
+        else:
+            self._drop(others)
+        self._drop(np.array(self._columns["rated"], np.float64) == _SKIP, SkipReason.EVENT)
+        self._drop(np.array(self._columns["rated"], np.float64) == _CLOSELY)
+
+    def _rate(self) -> None:
+        """Give each record its rating on the worker's scale."""
+        mapping, count = self._mapping, len(self.places)
+        bad = np.zeros(count, np.bool_)
+        if mapping.event is not None:
+            rated = np.array(self._columns["rated"], np.float64)
+        elif isinstance(mapping.rating, Path):
+            column = self._columns["rating"]
+            bad = np.fromiter((value is None for value in column), np.bool_, count)
+            given = np.array([math.nan if value is None else value for value in column], np.float64)
+            (low, high), (least, most) = self._decoder.limits, mapping.scale or self._decoder.limits
+            bad |= ~((given >= least) & (given <= most))
+            rated = given
+            if mapping.scale is not None:
+                rated = np.clip(low + (given - least) * ((high - low) / (most - least)), low, high)
+        else:
+            rated = np.full(count, mapping.rating)
+        if mapping.deleted is not None:
+            gone = np.array([value is True for value in self._columns["deleted"]], np.bool_)
+            rated[gone], bad[gone] = math.nan, False
+        self._columns["rated"] = rated
+        self._drop(bad)
+
+    def _ids(self, path: Path, role: str) -> _Judged:
+        """Ids as text; those that are not plain are empty."""
+        if path.root == KEY:
+            column: Sequence[Any] = [_decoded(self._records[place].key) for place in self.places]
+        else:
+            column = self._columns[role]
+        if set(map(type, column)) <= {str}:
+            texts = list(column)
+        else:
+            texts = [value if value.__class__ is str else _written(value) for value in column]
+        lengths = list(map(len, texts))
+        if not lengths or (min(lengths) > 0 and max(lengths) <= SURE_CHARACTERS):
+            return _Judged(texts, [])
+        return _Judged(texts, [at for at, size in enumerate(lengths) if not 0 < size <= SURE_CHARACTERS])
+
+    def _times(self) -> _Judged:
+        """Times in seconds; NaN where a record has none."""
+        role = "changed" if self._decoder.debezium and self._mapping.time is None else "time"
+        if role not in self._columns:
+            return _Judged(np.full(len(self.places), math.nan), [])
+        column = self._columns[role]
+        unit = "ms" if role == "changed" else self._mapping.time_unit
+        kinds = set(map(type, column))
+        try:
+            if kinds <= {int, float} and unit != "iso":
+                seconds = _seconds(np.array(column, np.float64), unit)
+            else:
+                seconds = np.array([_second(value, unit) for value in column], np.float64)
+        except (OverflowError, ValueError):
+            return _Judged(np.zeros(len(column)), list(range(len(column))))
+        bad = ~((seconds >= 0) & (seconds <= MAX_TIMESTAMP))
+        if type(None) in kinds:
+            absent = np.fromiter((value is None for value in column), np.bool_, len(column))
+            # A change has a time of its own then, which only a closer look finds.
+            bad = np.where(absent, self._decoder.debezium, bad)
+        return _Judged(seconds, np.flatnonzero(bad).tolist())
+
+
+class _Judged(NamedTuple):
+    """A column, and which of it is not plain."""
+
+    column: Any
+    bad: list[int]
+
+
+def _second(value: Any, unit: str) -> float:
+    if value is None:
+        return math.nan
+    if isinstance(value, datetime):
+        return seconds_of(value)
+    return -1.0 if unit == "iso" else float(_seconds(np.array([value], np.float64), unit)[0])
+
+
+def _seconds(values: Floats, unit: str) -> Floats:
+    """Numbers in a unit as seconds; without one, each judged by its size."""
+    if unit in UNITS:
+        return values / UNITS[unit]
+    sizes = np.abs(values)
+    if not len(values) or sizes.max() < LIMITS[0][0]:
+        return values
+    conditions = [sizes < limit for limit, _ in LIMITS]
+    return values / np.select(conditions, [each for _, each in LIMITS], NANOSECONDS)
+
+
+def _decoded(key: bytes | None) -> str:
+    try:
+        return "" if key is None else key.decode()
+    except UnicodeDecodeError:
+        return ""
+
+
+def _written(value: Any) -> str:
+    """An integer as text; nothing of what is neither."""
+    try:
+        return str(value) if value.__class__ is int else ""
+    except ValueError:  # it has thousands of digits
+        return ""
+
+
+def _weights_of(mapping: SourceMapping) -> dict[Any, float]:
+    """What each listed event means, as a number."""
+    means = {Meaning.SKIP: _SKIP, Meaning.WITHDRAW: _WITHDRAW, Meaning.RATING: _CLOSELY}
+    found: dict[Any, float] = {}
+    for name, rule in mapping.events.items():
+        if name != OTHERS:
+            found[name] = means[rule] if isinstance(rule, Meaning) else _CLOSELY
+            found[name] = rule if isinstance(rule, float) else found[name]
+    return found
+
+
+def _allowed(values: frozenset[Any]) -> tuple[frozenset[Any], bool]:
+    """The values that pass, and whether their types have to be asked for: 1 equals true."""
+    texts = frozenset(value for _, value in values)
+    return (texts, False) if all(isinstance(each, str) for each in texts) else (values, True)
+
+
+_NOTHING = Columns([], [], [], np.zeros(0), np.zeros(0))
