@@ -94,6 +94,13 @@ class Settings:
     rating_max: float = _setting(
         float("nan"), "the highest rating accepted; unset: 1 for signed, else 5", learned=True
     )
+    repeats: str = _setting(
+        "auto",
+        "which of a user's ratings of an item stands: replace (the last) or highest (until it is withdrawn); "
+        "auto: highest as soon as a source has events, else replace",
+        choices=("auto", "replace", "highest"),
+        learned=True,
+    )
     model: str = _setting(
         "blend", "the model, as NAME or NAME/option=value; see `recommender models`", learned=True
     )

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime
 from itertools import compress
 from typing import Any, NamedTuple
 
@@ -17,21 +16,19 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender.messages.ratings import MAX_TIMESTAMP, SURE_CHARACTERS
 from recommender.messages.records import Record
 from recommender.sources.documents import is_too_deep
 from recommender.sources.mapping import OTHERS, Meaning, SourceMapping
 from recommender.sources.outcomes import SkipReason
 from recommender.sources.paths import KEY, Path
+from recommender.sources.plain_values import Floats, Judged, decoded, ids_of, times_of
 from recommender.sources.roles import Compiled, Steps, compile_for, is_plain
-from recommender.sources.values import LIMITS, NANOSECONDS, UNITS, seconds_of
 
 #: What listed events mean, as numbers beside ratings: NaN withdraws.
 _WITHDRAW, _SKIP, _UNLISTED, _CLOSELY = math.nan, -math.inf, math.inf, 1e300
 _ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, AttributeError, TypeError)
 
 Marks = NDArray[np.bool_]
-Floats = NDArray[np.float64]
 
 
 class Columns(NamedTuple):
@@ -134,7 +131,7 @@ class _Reading:
         self.places, structs, taken = self._taken(packed)
         self._structs = structs
         columns = list(zip(*taken, strict=True)) if taken else [()] * len(compiled.roles)
-        self._columns: dict[str, Sequence[Any]] = dict(zip(compiled.roles, columns, strict=True))
+        self._columns: dict[str, Any] = dict(zip(compiled.roles, columns, strict=True))
 
     def _taken(self, packed: bool) -> tuple[list[int], list[Any], list[tuple[Any, ...]]]:
         """The places, structs and columns' values of those records that can be decoded."""
@@ -257,83 +254,21 @@ class _Reading:
         self._columns["rated"] = rated
         self._drop(bad)
 
-    def _ids(self, path: Path, role: str) -> _Judged:
-        """Ids as text; those that are not plain are empty."""
+    def _ids(self, path: Path, role: str) -> Judged:
+        """Ids as text."""
         if path.root == KEY:
-            column: Sequence[Any] = [_decoded(self._records[place].key) for place in self.places]
-        else:
-            column = self._columns[role]
-        if set(map(type, column)) <= {str}:
-            texts = list(column)
-        else:
-            texts = [value if value.__class__ is str else _written(value) for value in column]
-        lengths = list(map(len, texts))
-        if not lengths or (min(lengths) > 0 and max(lengths) <= SURE_CHARACTERS):
-            return _Judged(texts, [])
-        return _Judged(texts, [at for at, size in enumerate(lengths) if not 0 < size <= SURE_CHARACTERS])
+            return ids_of([decoded(self._records[place].key) for place in self.places])
+        return ids_of(self._columns[role])
 
-    def _times(self) -> _Judged:
+    def _times(self) -> Judged:
         """Times in seconds; NaN where a record has none."""
-        role = "changed" if self._decoder.debezium and self._mapping.time is None else "time"
+        changed = self._decoder.debezium and self._mapping.time is None
+        role = "changed" if changed else "time"
         if role not in self._columns:
-            return _Judged(np.full(len(self.places), math.nan), [])
-        column = self._columns[role]
-        unit = "ms" if role == "changed" else self._mapping.time_unit
-        kinds = set(map(type, column))
-        try:
-            if kinds <= {int, float} and unit != "iso":
-                seconds = _seconds(np.array(column, np.float64), unit)
-            else:
-                seconds = np.array([_second(value, unit) for value in column], np.float64)
-        except (OverflowError, ValueError):
-            return _Judged(np.zeros(len(column)), list(range(len(column))))
-        bad = ~((seconds >= 0) & (seconds <= MAX_TIMESTAMP))
-        if type(None) in kinds:
-            absent = np.fromiter((value is None for value in column), np.bool_, len(column))
-            # A change has a time of its own then, which only a closer look finds.
-            bad = np.where(absent, self._decoder.debezium, bad)
-        return _Judged(seconds, np.flatnonzero(bad).tolist())
-
-
-class _Judged(NamedTuple):
-    """A column, and which of it is not plain."""
-
-    column: Any
-    bad: list[int]
-
-
-def _second(value: Any, unit: str) -> float:
-    if value is None:
-        return math.nan
-    if isinstance(value, datetime):
-        return seconds_of(value)
-    return -1.0 if unit == "iso" else float(_seconds(np.array([value], np.float64), unit)[0])
-
-
-def _seconds(values: Floats, unit: str) -> Floats:
-    """Numbers in a unit as seconds; without one, each judged by its size."""
-    if unit in UNITS:
-        return values / UNITS[unit]
-    sizes = np.abs(values)
-    if not len(values) or sizes.max() < LIMITS[0][0]:
-        return values
-    conditions = [sizes < limit for limit, _ in LIMITS]
-    return values / np.select(conditions, [each for _, each in LIMITS], NANOSECONDS)
-
-
-def _decoded(key: bytes | None) -> str:
-    try:
-        return "" if key is None else key.decode()
-    except UnicodeDecodeError:
-        return ""
-
-
-def _written(value: Any) -> str:
-    """An integer as text; nothing of what is neither."""
-    try:
-        return str(value) if value.__class__ is int else ""
-    except ValueError:  # it has thousands of digits
-        return ""
+            return Judged(np.full(len(self.places), math.nan), [])
+        # Where a change has none, a closer look finds that of the change itself.
+        unit = "ms" if changed else self._mapping.time_unit
+        return times_of(self._columns[role], unit, required=self._decoder.debezium)
 
 
 def _weights_of(mapping: SourceMapping) -> dict[Any, float]:

@@ -101,7 +101,11 @@ class SourceDecoder:
         at = str(each)
         if elements is ABSENT or elements is None:
             raise BadMessage(f"Object missing required field - at `{at}`", Kind.MISSING_FIELD)
-        if isinstance(elements, str | bytes) or not hasattr(elements, "__len__") or isinstance(elements, dict):
+        if (
+            isinstance(elements, str | bytes)
+            or not hasattr(elements, "__len__")
+            or isinstance(elements, dict)
+        ):
             raise BadMessage(f"Expected `array`, got `{described(elements)}` - at `{at}`", Kind.BAD_FIELD)
         if len(elements) > MAX_ELEMENTS:
             raise BadMessage(
@@ -153,7 +157,6 @@ class SourceDecoder:
         return math.nan
 
     def _row(self, view: View, at: str, change: Change | None = None) -> Row:
-        mapping = self.mapping
         self._require_kept(view)
         rule = self._rule_of(view)
         user, item = self._ids(view, at)

@@ -7,17 +7,17 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path as File
-from typing import Any
+from typing import Any, TypeGuard
 
 from recommender.sources.mapping import OTHERS, EventRule, Meaning, SourceMapping, SourcesError, Steps
 from recommender.sources.paths import ELEMENT, Path, PathError
 
-FORMATS = ("auto", "json", "msgpack", "avro", "protobuf")
+FORMATS = ("auto", "json", "msgpack")
 ENVELOPES = ("none", "debezium", "cloudevents")
 UNITS = ("auto", "s", "ms", "us", "ns", "iso")
 KEYS = (
-    *("topic", "format", "envelope", "schema", "message", "user", "item", "rating", "scale", "time"),
-    *("time_unit", "each", "event", "events", "where", "deleted", "start"),
+    *("topic", "format", "envelope", "user", "item", "rating", "scale", "time", "time_unit"),
+    *("each", "event", "events", "where", "deleted", "start"),
 )
 #: What errors call sources that are in the setting itself.
 INLINE = "RECOMMENDER_SOURCES"
@@ -109,8 +109,6 @@ class _Table:
             where=self._where(),
             deleted=self._path("deleted"),
             start=self._start(),
-            schema=self._text("schema"),
-            message=self._text("message"),
         )
         self._require_consistent(mapping)
         return mapping
@@ -132,20 +130,25 @@ class _Table:
             raise self._error("`each` is not for envelope debezium: a row is one rating")
 
     def _require_consistent(self, mapping: SourceMapping) -> None:
-        paths = {"user": mapping.user, "item": mapping.item, "time": mapping.time, "event": mapping.event}
-        paths |= {"deleted": mapping.deleted, "rating": mapping.rating if _is_path(mapping.rating) else None}
+        paths: dict[str, Path | float | None] = {
+            "user": mapping.user,
+            "item": mapping.item,
+            "time": mapping.time,
+            "event": mapping.event,
+        }
+        paths |= {"deleted": mapping.deleted, "rating": mapping.rating}
         paths |= {f"where {path}": path for path in mapping.where}
         for rule in mapping.events.values():
             if isinstance(rule, Steps):
                 paths |= {"of": rule.of, "per": rule.per}
         for key, path in paths.items():
-            if path is not None and path.root == ELEMENT and mapping.each is None:
+            if isinstance(path, Path) and path.root == ELEMENT and mapping.each is None:
                 raise self._error(
                     f"{key} begins with a dot: expected `each`, the array in whose elements it is"
                 )
         if mapping.each is not None and mapping.each.root == ELEMENT:
             raise self._error("each begins with a dot: expected the path of an array in the record")
-        if mapping.scale is not None and not _is_path(mapping.rating):
+        if mapping.scale is not None and not isinstance(mapping.rating, Path):
             raise self._error("scale is for ratings that are read: `rating` is a number here")
 
     def _text(self, key: str) -> str:
@@ -266,11 +269,7 @@ def _quoted(name: str) -> str:
     return f'"{name}"' if "." in name else name
 
 
-def _is_path(value: Path | float) -> bool:
-    return isinstance(value, Path)
-
-
-def _is_number(value: object) -> Any:
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 

@@ -58,7 +58,7 @@ class SourceMapping:
         Of its table in the file.
     topic : str
     format : str
-        ``auto``, ``json``, ``msgpack``, ``avro`` or ``protobuf``.
+        ``auto``, ``json`` or ``msgpack``.
     envelope : str
         ``none``, ``debezium`` or ``cloudevents``.
     user, item : Path
@@ -81,8 +81,6 @@ class SourceMapping:
         Of what is true where a row is gone.
     start : str or float
         ``earliest``, ``latest``, or seconds since 1970: where nothing was read yet.
-    schema, message : str
-        A file with the schema, and the name of a Protobuf message.
     """
 
     name: str
@@ -101,8 +99,6 @@ class SourceMapping:
     where: Mapping[Path, frozenset[object]] = field(default_factory=dict)
     deleted: Path | None = None
     start: str | float = "earliest"
-    schema: str = ""
-    message: str = ""
 
     @property
     def fingerprint(self) -> int:
@@ -111,7 +107,7 @@ class SourceMapping:
             *(self.format, self.envelope, self.user, self.item, self.rating, self.scale, self.time),
             *(self.time_unit, self.each, self.event, sorted(self.events.items(), key=lambda each: each[0])),
             sorted((str(path), sorted(map(repr, values))) for path, values in self.where.items()),
-            *(self.deleted, self.schema, self.message),
+            self.deleted,
         ]
         text = "\0".join(repr(part) for part in parts)
         digest = hashlib.blake2b(text.encode(), digest_size=4).digest()

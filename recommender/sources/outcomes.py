@@ -21,7 +21,7 @@ class SkipReason(StrEnum):
     RATING = "rating"
 
 
-class Skip(Exception):  # noqa: N818 (it is no error)
+class Skip(Exception):
     """A record, or an element of one, that is passed over.
 
     Attributes

@@ -125,9 +125,7 @@ class SourceIngest:
         chosen = self.mapping.format
         if chosen != "auto":
             return list(range(len(records))), chosen == "msgpack"
-        marked = telling(
-            records, lambda name: name.lower() == CONTENT_TYPE, lambda pair: is_msgpack(pair[1])
-        )
+        marked = telling(records, lambda name: name.lower() == CONTENT_TYPE, lambda pair: is_msgpack(pair[1]))
         packed = bool(2 * np.count_nonzero(marked) > len(records))
         return np.flatnonzero(marked == packed).tolist(), packed
 
@@ -160,9 +158,7 @@ class SourceIngest:
             of_rows += [place] * len(found)
         return rows, of_rows
 
-    def _refuse(
-        self, ingested: IngestedSource, kind: Kind, partition: int, offset: int, reason: str
-    ) -> None:
+    def _refuse(self, ingested: IngestedSource, kind: Kind, partition: int, offset: int, reason: str) -> None:
         ingested.refusals.append(Refusal(kind, self.topic, partition, offset, reason))
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 
-
 #: A struct's fields by the path's steps, and at the leaves their types.
 Tree = dict[str, Any]
 
@@ -66,5 +65,3 @@ def getter(fields: Mapping[tuple[str, ...], Any], wanted: Sequence[tuple[str, ..
             for steps in wanted
         )
     )
-
-

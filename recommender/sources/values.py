@@ -39,8 +39,8 @@ def require(value: object, path: str) -> object:
 def identifier(value: object, path: str, kind: Kind) -> str:
     """An id as text: of text, an integer, or a number that is integral."""
     require(value, path)
-    if value.__class__ is float and value.is_integer():  # type: ignore[attr-defined]
-        value = int(value)  # type: ignore[call-overload]
+    if value.__class__ is float and value.is_integer():
+        value = int(value)
     if isinstance(value, bytes):
         try:
             value = value.decode()
@@ -69,7 +69,7 @@ def number(value: object, path: str, kind: Kind) -> float:
     require(value, path)
     if value.__class__ is float or value.__class__ is int:
         try:
-            found = float(value)  # type: ignore[arg-type]
+            found = float(value)
         except OverflowError:
             raise BadMessage(f"Number out of range - at `{path}`", kind) from None
         if found - found == 0.0:
@@ -133,9 +133,7 @@ def _parsed(text: str, path: str) -> datetime:
         ) from None
 
 
-def scaled(
-    value: float, scale: tuple[float, float] | None, low: float, high: float, path: str
-) -> float:
+def scaled(value: float, scale: tuple[float, float] | None, low: float, high: float, path: str) -> float:
     """A rating on the worker's scale, from the source's."""
     least, most = scale or (low, high)
     if value < least:

@@ -9,7 +9,7 @@ import msgspec
 
 from recommender.messages.records import Record
 from recommender.messages.refusals import BadMessage, Kind
-from recommender.sources.paths import ATTRIBUTE, ELEMENT, HEADER, KEY, TOPIC, Path
+from recommender.sources.paths import ELEMENT, HEADER, KEY, TOPIC, Path
 from recommender.sources.values import ABSENT
 
 #: Headers of CloudEvents begin so: in Kafka's binding, and as some gateways write them.

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import aiokafka.codec
@@ -38,7 +38,7 @@ from recommender.kafka.topics import Finding, Topics
 from recommender.models import registry
 from recommender.settings import Settings
 from recommender.shard.options import ShardOptions, learned_settings, logs_recommendations
-from recommender.sources import file as sources_file
+from recommender.sources.configured import mappings_of, with_repeats
 from recommender.sources.mapping import SourceMapping, SourcesError
 from recommender.sources.source_ingest import SourceIngest
 from recommender.web.pages import add_pages
@@ -148,11 +148,12 @@ def create_app(
     """
     codecs.require(aiokafka.codec, codecs.OF_AIOKAFKA)
     codecs.require(kafka.codec, codecs.OF_KAFKA_PYTHON)
+    names = Topics(config.topic_prefix)
+    mappings = load_mappings(config, names)
+    config = with_repeats(config, mappings.values())
     options = ShardOptions.of(config)
     for model in options.arms.names:
         registry.check(model)
-    names = Topics(config.topic_prefix)
-    mappings = load_mappings(config, names, options)
     logs = logs_recommendations(config)
     found = {each.topic: each for each in _inspect(config, names, logs=logs)}
     found |= _inspect_sources(config, mappings)
@@ -174,7 +175,7 @@ def _inspect(config: Settings, names: Topics, *, logs: bool) -> list[Finding]:
     return found
 
 
-def load_mappings(config: Settings, names: Topics, options: ShardOptions) -> dict[str, SourceMapping]:
+def load_mappings(config: Settings, names: Topics) -> dict[str, SourceMapping]:
     """The sources by their topics.
 
     Raises
@@ -182,12 +183,11 @@ def load_mappings(config: Settings, names: Topics, options: ShardOptions) -> dic
     SourcesError
         One cannot be.
     """
-    feedback = options.feedback
-    mappings = sources_file.load(config.sources, feedback.low, feedback.high)
+    mappings = mappings_of(config)
     for each in mappings:
         if each.topic in names.all and each.topic != names.ratings:
             raise SourcesError(
-                f"source `{each.name}` reads topic {each.topic!r}: expected a topic that is not the worker's own"
+                f"source `{each.name}` reads topic {each.topic!r}: expected one that is not the worker's own"
             )
     return {each.topic: each for each in mappings}
 
@@ -197,7 +197,7 @@ def _inspect_sources(config: Settings, mappings: Mapping[str, SourceMapping]) ->
     if not mappings:
         return {}
     found = topics.describe(config.broker, list(mappings), config.broker_wait, security_options(config))
-    access.require(found.values(), dict.fromkeys(mappings, [access.READ]), config.broker)
+    access.require(found.values(), {topic: [access.READ] for topic in mappings}, config.broker)
     return found
 
 
@@ -235,16 +235,16 @@ class _Parts:
         self.adoption = Adoption(config, self.replicas, self.journal)
         self.replicas.sources = self.adoption.sources
         self.checkpointing = Checkpointing(config.checkpoint_interval, jitter=uuid.uuid4().int % 1000 / 1000)
-        self.metrics = Metrics(
-            self.replicas, self.checkpointing, [each.name for each in mappings.values()]
-        )
+        self.metrics = Metrics(self.replicas, self.checkpointing, [each.name for each in mappings.values()])
         self.metrics.topic_id = self.source_id
         self.recent = RecentRequests()
         self.pace = Pace(config.learn_slice / 1000, self.recent)
         self.intake = Intake(
             dict.fromkeys([names.ratings, *mappings]), self._ingestor, self._identified, self._firsts
         )
-        self.answers = Answers(self.replicas, self.source_id, lambda: self.intake.watches[names.ratings].partitions)
+        self.answers = Answers(
+            self.replicas, self.source_id, lambda: self.intake.watches[names.ratings].partitions
+        )
         learner = Learner(self.replicas, self.checkpointing, self.pace, self._learned)
         self.following = Following(
             self.replicas,
@@ -286,8 +286,12 @@ class _Parts:
         low, high, skips = feedback.low, feedback.high, feedback.skips
         decoder = fingerprint(low, high, skips=skips)
         ingest: Reads
+        ingested: Callable[[int, Any], None]
         if mapping is None:
-            ingest, ingested = Ingest(topic.topic, BatchDecoder(low, high, skips=skips)), self.metrics.ingested
+            ingest, ingested = (
+                Ingest(topic.topic, BatchDecoder(low, high, skips=skips)),
+                self.metrics.ingested,
+            )
         else:
             decoder = of_source(decoder, mapping.fingerprint)
             source = SourceIngest(mapping, low, high, skips=skips)

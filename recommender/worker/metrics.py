@@ -38,9 +38,7 @@ class Metrics:
         The records that became dead letters.
     """
 
-    def __init__(
-        self, replicas: Replicas, checkpointing: Checkpointing, sources: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, replicas: Replicas, checkpointing: Checkpointing, sources: Sequence[str] = ()) -> None:
         self._replicas, self._checkpointing = replicas, checkpointing
         #: Set once the journal is followed.
         self.following: Following | None = None

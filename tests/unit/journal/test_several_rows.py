@@ -1,4 +1,4 @@
-"""Records that give several ratings, and sources whose records are mapped: blocks, the rule, and its state."""
+"""Records that give several ratings, and sources that are mapped: blocks, the rule, and its state."""
 
 from __future__ import annotations
 
@@ -37,9 +37,7 @@ def blocks_of(sizes: list[int], decoder: int = SCALE, most: int = 1000) -> list[
     packer = Packer(SOURCE, decoder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("recommender.journal.block.MAX_ROWS", most)
-        return [
-            value for _, (value,) in packer.pack_range(0, len(sizes), rows_of(int(sum(sizes))), offsets)
-        ]
+        return [value for _, (value,) in packer.pack_range(0, len(sizes), rows_of(int(sum(sizes))), offsets)]
 
 
 def is_whole(value: bytes) -> bool:

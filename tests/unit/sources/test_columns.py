@@ -28,18 +28,40 @@ WITH_UNIT = '[b]\nuser = "x.u"\nitem = "x.i"\nrating = 3\ntime = "t"\ntime_unit 
 OTHERS = CLICKS + '"*" = 2\n'
 SOURCES = [MOVIES, CLICKS, OTHERS, ROWS, ROWS + 'time = "at"', WITH_FLAGS, WITH_UNIT]
 
-ids = st.sampled_from(["u", "v", 5, 2.0, 1.5, "", "é", "x" * 65, "é" * 129, None, True, [], {}])
-numbers = st.sampled_from([1, 4.5, 0, 10, 11, "3", "x", None, True, [], float(2**60), 1e300])
-times = st.sampled_from([0, 1.5, 1_600_000_000_123, 10**16, 10**18, "2020-09-13T12:26:40", "2020-09-13 14:26:40+02:00", "x", None, -1, True])
-words = st.sampled_from(["view", "purchase", "remove", "ping", "stars", "watch", "scroll", 7, None, "a", "b", [], True])
-flags = st.sampled_from([True, False, "true", None, 1, "x"])
+ids: st.SearchStrategy[Any] = st.sampled_from(
+    ["u", "v", 5, 2.0, 1.5, "", "é", "x" * 65, "é" * 129, None, True, [], {}]
+)
+numbers: st.SearchStrategy[Any] = st.sampled_from(
+    [1, 4.5, 0, 10, 11, "3", "x", None, True, [], float(2**60), 1e300]
+)
+times: st.SearchStrategy[Any] = st.sampled_from(
+    [
+        0,
+        1.5,
+        1_600_000_000_123,
+        10**16,
+        10**18,
+        "2020-09-13T12:26:40",
+        "2020-09-13 14:26:40+02:00",
+        "x",
+        None,
+        -1,
+        True,
+    ]
+)
+words: st.SearchStrategy[Any] = st.sampled_from(
+    ["view", "purchase", "remove", "ping", "stars", "watch", "scroll", 7, None, "a", "b", [], True]
+)
+flags: st.SearchStrategy[Any] = st.sampled_from([True, False, "true", None, 1, "x"])
 
 
 def maybe(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
     return st.fixed_dictionaries({}, optional=fields)
 
 
-rows = maybe(user_id=ids, movie_id=ids, stars=numbers, at=times) | st.none() | st.just([])
+rows: st.SearchStrategy[Any] = (
+    maybe(user_id=ids, movie_id=ids, stars=numbers, at=times) | st.none() | st.just([])
+)
 operations = st.sampled_from(["c", "r", "u", "d", "t", "m", "x", None])
 changes = maybe(op=operations, before=rows, after=rows, source=maybe(ts_ms=times) | st.none())
 documents = st.one_of(
@@ -91,7 +113,8 @@ def test_plain_records_need_no_closer_look() -> None:
 
 
 @pytest.mark.parametrize(
-    "more", ["each = 'x'", "envelope = 'cloudevents'", "time = '@header.t'", "item = 'user.x'", "item = 'user'"]
+    "more",
+    ["each = 'x'", "envelope = 'cloudevents'", "time = '@header.t'", "item = 'user.x'", "item = 'user'"],
 )
 def test_what_columns_cannot_be_is_looked_at_closely(more: str) -> None:
     assert ColumnDecoder.of(mapping(f"[a]\n{more}"), LOW, HIGH) is None

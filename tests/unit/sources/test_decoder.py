@@ -117,7 +117,9 @@ def test_roots_beside_the_value() -> None:
     text = '[a]\nuser = "@key.id"\nitem = "@header.sku"\nrating = 1\nwhere = {"@topic" = ["a"]}'
     found = read(text, record({}, b'{"id": 5}', [("sku", b"old"), ("sku", b"x")]))
     assert ratings(found) == [("5", "x", 1.0, NOW)]
-    assert ratings(read('[a]\nuser = "@key"\nrating = 1', record({"item": "i"}, b"k"))) == [("k", "i", 1.0, NOW)]
+    assert ratings(read('[a]\nuser = "@key"\nrating = 1', record({"item": "i"}, b"k"))) == [
+        ("k", "i", 1.0, NOW)
+    ]
 
 
 def test_events_have_weights() -> None:
@@ -209,9 +211,9 @@ REJECTED: list[tuple[str, str, Any, Kind, str]] = [
     ("cut off", MOVIES, b'{"userId": ', Kind.NOT_JSON, "truncated"),
     ("not UTF-8", MOVIES, b'{"userId": "\xff"}', Kind.NOT_JSON, "UTF-8"),
     ("an array", MOVIES, [1], Kind.NOT_AN_OBJECT, "Expected `object`, got `array` of source `films`"),
-    ("no user", MOVIES, {"movie": {"id": 1}, "stars": 1}, Kind.MISSING_FIELD, "at `$.userId` of source `films`"),
-    ("no item", MOVIES, film(movie=None), Kind.MISSING_FIELD, "missing required field - at `$.movie.id`"),
-    ("null user", MOVIES, film(userId=None), Kind.BAD_USER, "Expected `str | int`, got `null` - at `$.userId`"),
+    ("no user", MOVIES, {"movie": {"id": 1}, "stars": 1}, Kind.MISSING_FIELD, "`$.userId` of source `films`"),
+    ("no item", MOVIES, film(movie=None), Kind.MISSING_FIELD, "required field - at `$.movie.id`"),
+    ("null user", MOVIES, film(userId=None), Kind.BAD_USER, "got `null` - at `$.userId`"),
     ("a boolean", MOVIES, film(userId=True), Kind.BAD_USER, "got `bool`"),
     ("an object", MOVIES, film(movie={"id": {}}), Kind.BAD_ITEM, "got `object` - at `$.movie.id`"),
     ("a fraction", MOVIES, film(userId=1.5), Kind.BAD_USER, "got `float`"),
@@ -227,7 +229,7 @@ REJECTED: list[tuple[str, str, Any, Kind, str]] = [
     ("no time", MOVIES, film(ratedAt="noon"), Kind.BAD_TIMESTAMP, "ISO 8601, got 'noon' - at `$.ratedAt`"),
     ("nested", MOVIES, b'{"x": ' * 400 + b"1" + b"}" * 400, Kind.TOO_DEEP, "nested too deeply"),
     ("no row before", ROWS, change("d", {"id": 1}), Kind.MISSING_FIELD, "REPLICA IDENTITY FULL"),
-    ("nothing before", ROWS, change("d"), Kind.MISSING_FIELD, "at `$.before.user_id`: the table needs REPLICA"),
+    ("nothing before", ROWS, change("d"), Kind.MISSING_FIELD, "at `$.before.user_id`: the table needs"),
     ("nothing after", ROWS, change("c"), Kind.MISSING_FIELD, "at `$.after`"),
     ("no envelope", ROWS, row(), Kind.ENVELOPE, "at `$.op`: expected an envelope of Debezium"),
     ("another operation", ROWS, change("x"), Kind.ENVELOPE, "Expected c, r, u, d, t or m, got 'x'"),
@@ -236,7 +238,7 @@ REJECTED: list[tuple[str, str, Any, Kind, str]] = [
     ("one bad line", ORDERS, {"status": "paid", "customer": {"id": 1}, "lines": [{"sku": 1}, {}]},
      Kind.MISSING_FIELD, "at `$.lines[1].sku`"),
     ("no lines", ORDERS, {"status": "paid"}, Kind.MISSING_FIELD, "at `$.lines`"),
-    ("text for lines", ORDERS, {"status": "paid", "lines": "x"}, Kind.BAD_FIELD, "Expected `array`, got `str`"),
+    ("text for lines", ORDERS, {"status": "paid", "lines": "x"}, Kind.BAD_FIELD, "`array`, got `str`"),
     ("100,000 lines", ORDERS, {"status": "paid", "lines": [{}] * 100_000}, Kind.TOO_LARGE,
      "at most 1000 elements, got 100000"),
     ("watched of nothing", CLICKS, click("watch", seconds=1, duration=0), Kind.BAD_FIELD, "a number above 0"),

@@ -88,7 +88,10 @@ BAD = [
     ("[a]\n[a.events]\nview = 1", "[a]: `event` is missing: expected both"),
     ("[a]\nevent = 'x'\n[a.events]\nview = 9", "[a]: events 'view' has value 9: expected 0.5 to 5"),
     ("[a]\nevent = 'x'\n[a.events]\nview = 'drop'", "[a]: events 'view' has value 'drop': expected a number"),
-    ("[a]\nevent = 'x'\n[a.events]\nw = {of = 'x', al = 1}", "[a]: events 'w': 'al' is no key; the nearest is 'at'"),
+    (
+        "[a]\nevent = 'x'\n[a.events]\nw = {of = 'x', al = 1}",
+        "[a]: events 'w': 'al' is no key; the nearest is 'at'",
+    ),
     ("[a]\nevent = 'x'\n[a.events]\nw = {at = [[1, 1]]}", "expected {of = PATH, per = PATH, at ="),
     ("[a]\nevent = 'x'\n[a.events]\nw = {of = 'x', at = [1]}", "expected [share, rating]"),
     ("[a]\nevent = 'x'\n[a.events]\nw = {of = 'x', at = [[1, 1], [0, 2]]}", "expected ascending shares"),
@@ -111,7 +114,9 @@ def test_what_cannot_be_is_said(text: str, told: str) -> None:
 
 
 def test_a_file_that_is_not_there() -> None:
-    with pytest.raises(SourcesError, match="RECOMMENDER_SOURCES has value 'no.toml': cannot read this file"):
+    with pytest.raises(
+        SourcesError, match=r"RECOMMENDER_SOURCES has value 'no\.toml': cannot read this file"
+    ):
         load("no.toml", LOW, HIGH)
 
 

@@ -1,0 +1,32 @@
+"""The sources that the settings name, and what follows from them for other settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from recommender.settings import Settings
+from recommender.shard.feedback import Feedback
+from recommender.sources import file
+from recommender.sources.mapping import SourceMapping
+
+
+def mappings_of(config: Settings) -> list[SourceMapping]:
+    """The sources that the settings name.
+
+    Raises
+    ------
+    SourcesError
+        One of them cannot be.
+    """
+    if not config.sources.strip():
+        return []
+    feedback = Feedback.parse(config.feedback, config.rating_min, config.rating_max)
+    return file.load(config.sources, feedback.low, feedback.high)
+
+
+def with_repeats(config: Settings, mappings: Iterable[SourceMapping]) -> Settings:
+    """The settings, with what `repeats` means where it is ``auto``: a view must not take a purchase back."""
+    if config.repeats != "auto":
+        return config
+    return replace(config, repeats="highest" if any(each.events for each in mappings) else "replace")
