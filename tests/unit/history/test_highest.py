@@ -57,7 +57,8 @@ def test_it_equals_ratings_that_are_raised_before(log: list[Event], size: int) -
 
 
 def shard(feedback: str, *, highest: bool) -> Shard:
-    return Shard(ShardOptions("popular", Feedback.parse(feedback), highest=highest))
+    repeats = "highest" if highest else "replace"
+    return Shard(ShardOptions("popular", Feedback.parse(feedback), repeats=repeats))
 
 
 def teach(shard: Shard, *ratings: float | None) -> list[float]:
