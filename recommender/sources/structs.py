@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
 import msgspec
 
+#: What no field of a struct may have in its name.
+_UNUSUAL = re.compile(r'["\\\x00-\x1f]')
 #: A struct's fields by the path's steps, and at the leaves their types.
 Tree = dict[str, Any]
 
@@ -22,9 +25,11 @@ def compiled(fields: Mapping[tuple[str, ...], Any]) -> type[msgspec.Struct] | No
     Returns
     -------
     type or None
-        None where one path leads through another's leaf.
+        None where one path leads through another's leaf, or a name is one that msgspec does not take.
     """
     tree: Tree = {}
+    if any(map(_UNUSUAL.search, {step for steps in fields for step in steps})):
+        return None
     for steps, kind in fields.items():
         node = tree
         for step in steps[:-1]:
