@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import aiokafka.codec
@@ -35,6 +35,7 @@ from recommender.kafka import access, codecs, topics
 from recommender.kafka.admin import security_options
 from recommender.kafka.plain_clients import client_options
 from recommender.kafka.topics import Finding, Topics
+from recommender.messages.records import Record
 from recommender.models import registry
 from recommender.settings import Settings
 from recommender.shard.options import ShardOptions, learned_settings, logs_recommendations
@@ -50,6 +51,7 @@ from recommender.worker.broker_watch import BrokerWatch
 from recommender.worker.checkpointing import Checkpointing
 from recommender.worker.commits import Commits
 from recommender.worker.following import Following
+from recommender.worker.health import Health
 from recommender.worker.ingesting import Ingestor, Reads
 from recommender.worker.intake import Intake
 from recommender.worker.learning import Learner
@@ -57,6 +59,7 @@ from recommender.worker.metrics import Metrics
 from recommender.worker.pacing import Pace, RecentRequests
 from recommender.worker.replicas import HeldReplica, Replicas
 from recommender.worker.request_consumer import RequestConsumer
+from recommender.worker.source_progress import SourceProgress
 from recommender.worker.source_reading import JudgedIngest
 from recommender.worker.transport import faust_transport
 from recommender.worker.transport.faust_options import faust_options
@@ -77,8 +80,6 @@ LETTER_LOOK_INTERVAL = 5.0
 HAND_OVER_SECONDS = 2.0
 #: Between two attempts to find out where to begin, while the broker is away, in seconds.
 RETRY_SECONDS = 0.5
-#: A worker that has not been at the end of the journal for so long is not ready, in seconds.
-READY_LAG_SECONDS = 30.0
 
 
 class Boot(BootStrategy):
@@ -236,7 +237,8 @@ class _Parts:
         self.replicas.sources = self.adoption.sources
         self.checkpointing = Checkpointing(config.checkpoint_interval, jitter=uuid.uuid4().int % 1000 / 1000)
         self.metrics = Metrics(self.replicas, self.checkpointing, [each.name for each in mappings.values()])
-        self.metrics.topic_id = self.source_id
+        self.metrics.topic_id, self.metrics.topic = self.source_id, names.ratings
+        self.broker_watch = BrokerWatch(config.broker)
         self.recent = RecentRequests()
         self.pace = Pace(config.learn_slice / 1000, self.recent)
         self.intake = Intake(
@@ -271,7 +273,6 @@ class _Parts:
             if topic in found:
                 self.intake.open(found[topic])
         self.intake.tell_missing()
-        self.metrics.intake = self.intake
         letters = found[names.dead_letters].partitions
         self.bury = lambda record: send_all(
             names.dead_letters, [unread_letter(record)._replace(partition=record.partition % letters)]
@@ -286,7 +287,7 @@ class _Parts:
         low, high, skips = feedback.low, feedback.high, feedback.skips
         decoder = fingerprint(low, high, skips=skips)
         ingest: Reads
-        ingested: Callable[[int, Any], None]
+        ingested: Callable[[int, Any, Sequence[Record]], None]
         if mapping is None:
             ingest, ingested = (
                 Ingest(topic.topic, BatchDecoder(low, high, skips=skips)),
@@ -345,7 +346,7 @@ class _Parts:
         self._add_agent()
         self._add_tasks()
         self._add_signals()
-        add_pages(app, self.metrics, self._not_ready)
+        self._add_pages()
 
     # Ratings: from their topic into the journal, and from the journal into the replicas.
 
@@ -360,6 +361,30 @@ class _Parts:
                 async for batch in batches:
                     self.metrics.batches.inc()
                     await self.intake.take(batch)
+
+    def _add_pages(self) -> None:
+        app, metrics = self.app, self.metrics
+        metrics.progress = SourceProgress(
+            self._source_ends,
+            lambda partition: self.intake.ingestor(self.names.ratings).learned(partition, self._applied),
+            metrics.delay.observe,
+        )
+        metrics.gauges.request_lags = lambda: self.answerer.progress.lags(app.requests.ends())
+        health = Health(
+            self.following,
+            app.requests,
+            self.replicas,
+            self.checkpointing,
+            self.broker_watch,
+            metrics.loop,
+            lambda: app.failure,
+            self.intake.ingestor(self.names.ratings).committable,
+        )
+        add_pages(app, metrics, health)
+
+    def _source_ends(self) -> dict[int, int]:
+        consumer: Any = self.app.consumer
+        return {tp.partition: end for tp, end in consumer.ends().items() if tp.topic == self.names.ratings}
 
     async def _learned(self, held: HeldReplica, followed: Followed) -> None:
         self.metrics.followed(followed)
@@ -453,6 +478,7 @@ class _Parts:
         await self.reply_commits.stop()
 
     def _requests_assigned(self, partitions: set[int]) -> None:
+        self.metrics.rebalances.labels("requests").inc()
         self.reply_commits.resume()
         self.answerer.progress.keep_only(partitions)
         self.following.assign({partition % self.journal.partitions for partition in partitions})
@@ -461,7 +487,7 @@ class _Parts:
     # What runs beside.
 
     def _add_tasks(self) -> None:
-        app, config = self.app, self.config
+        app = self.app
 
         def every(seconds: float, work: Any, name: str) -> None:
             async def repeat() -> None:
@@ -472,8 +498,8 @@ class _Parts:
             repeat.__name__ = repeat.__qualname__ = name
             app.task(repeat)
 
-        broker = BrokerWatch(config.broker)
-        every(BROKER_LOOK_INTERVAL, broker.look, "watch_broker")
+        every(BROKER_LOOK_INTERVAL, self.broker_watch.look, "watch_broker")
+        every(0.0, self.metrics.loop.look, "watch_loop")
         every(TOPIC_LOOK_INTERVAL, self._watch_topic, "watch_topic")
         every(HANDOVER_LOOK_INTERVAL, self.adoption.look, "adopt")
         every(COMMIT_INTERVAL, self._commit, "commit")
@@ -508,6 +534,11 @@ class _Parts:
         async def assigned(sender: Any, assigned: set[TP], **kwargs: Any) -> None:
             self.rating_commits.resume()
             ours = {tp for tp in assigned if tp.topic in self.intake.topics}
+            self.metrics.rebalances.labels("ratings").inc()
+            if self.metrics.progress is not None:
+                self.metrics.progress.keep_only(
+                    {tp.partition for tp in ours if tp.topic == self.names.ratings}
+                )
             for topic in sorted({tp.topic for tp in ours}):
                 _tell_partitions(topic, {tp.partition for tp in ours if tp.topic == topic})
             if ours:
@@ -524,14 +555,6 @@ class _Parts:
                 await self.checkpointing.settle(HAND_OVER_SECONDS)
                 await self.producer.close()
                 self.metrics.refusals.tell(at_once=True)
-
-    def _not_ready(self) -> str | None:
-        """In a sentence, why the worker is not ready; None if it is."""
-        if self.checkpointing.differs:
-            return next(iter(self.checkpointing.differs.values()))
-        if self.app.failure is not None:
-            return str(self.app.failure)
-        return self.following.behind(READY_LAG_SECONDS) or self.app.requests.not_joined
 
 
 def _tell_partitions(topic: str, partitions: set[int]) -> None:

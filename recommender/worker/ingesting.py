@@ -72,7 +72,8 @@ class Ingestor:
     pace : Pace
         How long decoding may keep the event loop.
     ingested : function
-        Told of every run: the partition and what came of it.
+        Told of every run that is on its way into the journal: the partition, what came of the records, and
+        the records.
     mapped : function, optional
         The fingerprint by which a source partition's last records were mapped; 0 where they were not, or
         nobody knows.
@@ -91,7 +92,7 @@ class Ingestor:
         applied: Callable[[Source], int | None],
         follow_to_end: Callable[[], Awaitable[None]],
         pace: Pace,
-        ingested: Callable[[int, Ingested], None],
+        ingested: Callable[[int, Ingested, Sequence[Record]], None],
         mapped: Callable[[Source], int] = lambda source: 0,
     ) -> None:
         self._ingest, self._writer, self._send_all = ingest, writer, send_all
@@ -179,6 +180,17 @@ class Ingestor:
             if source.topic_id == self._topic_id
         }
 
+    def learned(self, partition: int, applied: Callable[[Source], int | None]) -> int | None:
+        """Up to which offset a partition is learned; None if it is not read here.
+
+        Where this worker does not follow all of the journal it is what is in the journal.
+        """
+        in_journal = self._writer.committable().get(self.source(partition))
+        if in_journal is None:
+            return None
+        learned = applied(self.source(partition))
+        return self._past(partition, in_journal if learned is None else learned)
+
     def _past(self, partition: int, offset: int) -> int:
         """Past an offset and what is known to be no record behind it: that needs no block, and is no lag."""
         after, end = self._passed.get(partition, (-1, -1))
@@ -237,7 +249,7 @@ class Ingestor:
         of_rows = offsets if places is None else offsets[places]
         sent = await self._writer.append(source, run.first, end, run.ingested.rows, of_rows)
         if sent:
-            self._ingested(source.partition, run.ingested)
+            self._ingested(source.partition, run.ingested, run.records)
         return sent
 
 

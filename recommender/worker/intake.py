@@ -58,6 +58,10 @@ class Intake:
         self._names[ingestor.source(0).topic_id] = found.topic
         self.watches[found.topic] = TopicWatch(found, lambda: self._identify(found.topic))
 
+    def ingestor(self, topic: str) -> Ingestor:
+        """The ingestor of a topic that exists."""
+        return self._ingestors[topic]
+
     @property
     def missing(self) -> list[str]:
         """The topics that do not exist yet."""

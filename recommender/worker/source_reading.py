@@ -6,13 +6,10 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 
-from prometheus_client import CollectorRegistry
 from prometheus_client import Counter as Metric
 
 from recommender.messages.records import Record
-from recommender.messages.refusals import Kind
 from recommender.sources.mapping import SourcesError
-from recommender.sources.outcomes import SkipReason
 from recommender.sources.source_ingest import IngestedSource, SourceIngest
 
 logger = logging.getLogger(__name__)
@@ -29,25 +26,16 @@ class SourceCounts:
 
     Parameters
     ----------
-    registry : CollectorRegistry
-        Where the metric goes.
+    metric : prometheus_client.Counter
+        With the labels source, result and reason.
     sources : sequence of str
-        Their names, so that all of them are there from the start.
+        Their names.
     """
 
-    def __init__(self, registry: CollectorRegistry, sources: Sequence[str] = ()) -> None:
-        self._metric = Metric(
-            "recommender_source_records",
-            "Records of sources by what became of them, and why",
-            ["source", "result", "reason"],
-            registry=registry,
-        )
+    def __init__(self, metric: Metric, sources: Sequence[str] = ()) -> None:
+        self._metric = metric
         self._counts: dict[str, Counter[tuple[str, str]]] = {name: Counter() for name in sources}
         self._unlisted: dict[str, dict[str, int]] = {name: {} for name in sources}
-        for name in sources:
-            for result, reasons in (("learned", [""]), ("skipped", SkipReason), ("rejected", Kind)):
-                for reason in reasons:
-                    self._metric.labels(name, result, str(reason))
 
     def take(self, name: str, ingested: IngestedSource) -> None:
         """Count a run of records that went into the journal."""
@@ -63,8 +51,11 @@ class SourceCounts:
             if event in shown or len(shown) < SHOWN_EVENTS:
                 shown[event] = shown.get(event, 0) + count
 
-    def summary(self, name: str) -> dict[str, object]:
-        """The counts of a source as they go to the status page."""
+    def summary(self) -> dict[str, object]:
+        """The counts of each source as they go to the status page."""
+        return {name: self._of(name) for name in self._counts}
+
+    def _of(self, name: str) -> dict[str, object]:
         told: dict[str, dict[str, int]] = {"skipped": {}, "rejected": {}}
         for (result, reason), count in self._counts[name].most_common():
             if result != "learned":

@@ -98,6 +98,17 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         state = None if assignment is None else assignment.state_value(TopicPartition(*tp))
         return state.position if state is not None and state.has_valid_position else 0
 
+    def ends(self) -> dict[TP, int]:
+        """The offset after the last record that may be read of each partition, as of its last fetch."""
+        consumer = self._consumer
+        if consumer is None:
+            return {}
+        found = {}
+        for tp in consumer.assignment():
+            with contextlib.suppress(IllegalStateError):  # it has just moved away
+                found[TP(*tp)] = consumer.last_stable_offset(tp)
+        return {tp: end for tp, end in found.items() if end is not None and end >= 0}
+
     async def spans(self, partitions: Collection[TP]) -> dict[TP, Span]:
         """What Kafka has of partitions; asked all at once."""
         return dict(await self.call_thread(self._spans, partitions))
