@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any
 
 from recommender.messages.ratings import MAX_ID_BYTES, MAX_TIMESTAMP, SURE_CHARACTERS
@@ -75,6 +76,8 @@ def number(value: object, path: str, kind: Kind) -> float:
         if found - found == 0.0:
             return found
         raise BadMessage(f"Expected a finite number, got {found} - at `{path}`", kind)
+    if isinstance(value, Decimal):
+        return number(float(value), path, kind)
     if isinstance(value, str):
         if _NUMBER.fullmatch(value) and (found := float(value)) - found == 0.0:
             return found
@@ -86,6 +89,8 @@ def seconds_by(unit: str) -> Callable[[object, str], float]:
     """What turns the time at a path into seconds since 1970."""
 
     def seconds(value: object, path: str) -> float:
+        if isinstance(value, date) and not isinstance(value, datetime):
+            value = datetime(value.year, value.month, value.day)
         found = _moment(value, path) if isinstance(value, datetime) else None
         if found is None and isinstance(value, str) and unit in ("auto", "iso"):
             found = _moment(_parsed(value, path), path)
