@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from recommender.messages.content_types import Headers
@@ -55,6 +56,8 @@ def written(record: Record) -> Written:
         It says so in a way that is not known.
     """
     value = record.value or b""
+    if not record.headers:
+        return _in_front(value)
     named = _last(record.headers, HEADER)
     if named is not None:
         schema, rest = _parsed(named, f"the header {HEADER}")
@@ -68,6 +71,11 @@ def written(record: Record) -> Written:
             "write with apicurio.registry.use-id=contentId",
             Kind.SCHEMA,
         )
+    return _in_front(value)
+
+
+def _in_front(value: bytes) -> Written:
+    """How a value was written, by what stands in front of it."""
     if value[:1] in (b"\x00", b"\x01"):
         schema, rest = _parsed(value, "the value")
         return Written(schema, rest)
@@ -106,12 +114,18 @@ def _zigzag(content: bytes, at: int) -> tuple[int, int]:
 
 def _parsed(text: bytes, what: str) -> tuple[SchemaId, bytes]:
     if text[:1] == b"\x00" and len(text) >= 5:
-        return SchemaId(int.from_bytes(text[1:5], "big")), text[5:]
+        return _numbered(text[1:5]), text[5:]
     if text[:1] == b"\x01" and len(text) >= 17:
         hexadecimal = text[1:17].hex()
         parts = (hexadecimal[i:j] for i, j in ((0, 8), (8, 12), (12, 16), (16, 20), (20, 32)))
         return SchemaId("-".join(parts)), text[17:]
     raise BadMessage(f"{what} begins with {text[:1].hex()!r}: no whole schema id", Kind.SCHEMA)
+
+
+@lru_cache(maxsize=1024)
+def _numbered(number: bytes) -> SchemaId:
+    """The id of a number; most records have the same."""
+    return SchemaId(int.from_bytes(number, "big"))
 
 
 def _last(headers: Headers, name: str) -> bytes | None:

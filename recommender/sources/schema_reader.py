@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from recommender.messages.content_types import Headers
 from recommender.messages.records import Record
 from recommender.messages.refusals import BadMessage, Kind
 from recommender.sources.avro import avro_decoder
@@ -115,15 +114,5 @@ class SchemaReader:
             return lambda found: messages.decode(found.content, found.indexes, indexed=indexed)
         if schema.kind == "JSON":
             reader = PlainReader("json")
-            return lambda found: reader.read(_Bare(found.content))
+            return lambda found: reader.read_value(found.content)
         raise BadMessage(f"a schema of type {schema.kind}: expected AVRO, PROTOBUF or JSON", Kind.SCHEMA)
-
-
-class _Bare:
-    """A record with nothing but a value."""
-
-    topic, partition, offset, timestamp, key = "", 0, 0, -1, None
-    headers: Headers = ()
-
-    def __init__(self, value: bytes) -> None:
-        self.value: bytes | None = value

@@ -39,7 +39,7 @@ def test_own_json() -> None:
         "$.stars",
         "$.ratedAt",
     ]
-    assert mapping.scale == (0, 10)
+    assert mapping.scale == (0.0, 10.0)
     assert (outcome.learned, outcome.refusals) == (11, [])
 
 

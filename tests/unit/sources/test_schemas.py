@@ -123,7 +123,7 @@ def test_what_avro_has_besides_records() -> None:
 
 
 def test_a_schema_that_evolves() -> None:
-    more = {**AVRO, "fields": [*AVRO["fields"], {"name": "new", "type": "string"}]}  # type: ignore[misc]
+    more = {**AVRO, "fields": [*AVRO["fields"], {"name": "new", "type": "string"}]}
     renamed = json.loads(json.dumps(AVRO).replace('"user"', '"who"'))
     schemas = {**REGISTERED, 2: Schema("AVRO", json.dumps(more)), 3: Schema("AVRO", json.dumps(renamed))}
     values = [
@@ -143,7 +143,7 @@ def test_references() -> None:
         "name": "R",
         "fields": [{"name": "user", "type": "User"}, {"name": "item", "type": "string"}],
     }
-    whole = {**outer, "fields": [{"name": "user", "type": inner}, outer["fields"][1]]}  # type: ignore[index]
+    whole = {**outer, "fields": [{"name": "user", "type": inner}, outer["fields"][1]]}
     schema = Schema("AVRO", json.dumps(outer), (("User", Schema("AVRO", json.dumps(inner))),))
     value = b"\0\0\0\0\x01" + avro({"user": {"id": "u"}, "item": "i"}, whole)
     found = read('[s]\nformat = "avro"\nuser = "user.id"\nrating = 3', {1: schema}, record(value))
