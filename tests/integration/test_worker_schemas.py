@@ -91,8 +91,10 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def test_what_confluents_serializers_write_is_learned(kafka: str, registry: str, tmp_path: Path) -> None:
-    client = SchemaRegistryClient({"url": registry})
-    with installed(kafka, tmp_path, "schemas") as installation:
+    with (
+        SchemaRegistryClient({"url": registry}) as client,
+        installed(kafka, tmp_path, "schemas") as installation,
+    ):
         prefix = installation.topics.prefix
         create_topics(kafka, *(prefix + name for name in ("avro", "protobuf", "json")))
 
@@ -115,7 +117,7 @@ def test_what_confluents_serializers_write_is_learned(kafka: str, registry: str,
             ends(installation, oracle, worker, name, end)
         assert standing(oracle.replica) == {"ann": {"7": 4.0}, "bob": {"9": 3.0}, "eve": {"x": 2.0}}
         # A field is added while the worker runs, and one is renamed.
-        more = {**AVRO, "fields": [*AVRO["fields"], {"name": "by", "type": "string", "default": ""}]}  # type: ignore[misc]
+        more = {**AVRO, "fields": [*AVRO["fields"], {"name": "by", "type": "string", "default": ""}]}
         renamed = json.loads(json.dumps(AVRO).replace('"userId"', '"who"'))
         numbers = [client.register_schema(prefix + each, Schema(json.dumps(schema), "AVRO"))
                    for each, schema in (("more", more), ("renamed", renamed))]  # fmt: skip
