@@ -94,6 +94,14 @@ class Settings:
     rating_max: float = _setting(
         float("nan"), "the highest rating accepted; unset: 1 for signed, else 5", learned=True
     )
+    registry: str = _setting(
+        "", "the schema registry of the sources: its URL, with the path that Confluent's clients are given"
+    )
+    registry_user: str = _setting("", "the name to log in to the registry with")
+    registry_password: str = _setting("", "the password to log in to the registry with", secret=True)
+    registry_cafile: str = _setting(
+        "", "file of the authorities to trust at the registry; empty: the system's"
+    )
     repeats: str = _setting(
         "auto",
         "which of a user's ratings of an item stands: replace (the last) or highest (until it is withdrawn); "

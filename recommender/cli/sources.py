@@ -18,7 +18,7 @@ from recommender.kafka.topics import Finding
 from recommender.settings import Settings
 from recommender.shard.feedback import Feedback
 from recommender.sources import guess as guess_room
-from recommender.sources.configured import mappings_of
+from recommender.sources.configured import mappings_of, registry_of
 from recommender.sources.file import parse
 from recommender.sources.mapping import SourceMapping
 from recommender.sources.sample import Outcome, Sample, judge, newest, partitioner
@@ -112,7 +112,14 @@ def _check(config: Settings, mapping: SourceMapping, found: Finding | None, samp
         f"{mapping.name}: topic {found.topic!r}, {found.partitions} partition{plural}, about "
         f"{sampled.written:,} records, {_kept(config, found.topic)}"
     )
-    outcome = judge(mapping, sampled.records, feedback.low, feedback.high, skips=feedback.skips)
+    outcome = judge(
+        mapping,
+        sampled.records,
+        feedback.low,
+        feedback.high,
+        skips=feedback.skips,
+        registry=registry_of(config),
+    )
     for line in _told(sampled, outcome):
         click.echo(f"  {line}")
     fits = outcome.rejected <= config.max_rejected

@@ -59,6 +59,7 @@ class SourceDecoder:
         self._reader = reader
         self._seconds = seconds_by(mapping.time_unit)
         self._milliseconds = seconds_by("ms")
+        self._told: dict[tuple[int, str], str] = {}
         paths = [mapping.user, mapping.item, mapping.rating, mapping.each, mapping.event]
         self._inside = any(isinstance(each, Path) and each.root == VALUE for each in paths)
 
@@ -131,7 +132,7 @@ class SourceDecoder:
             self._require_kept(view)
             for path in (user, item):
                 if view.at(path) is ABSENT or view.at(path) is None:
-                    told = _placed(path, at)
+                    told = self._placed(path, at)
                     raise BadMessage(
                         f"Object missing required field - at `{told}`: {IDENTITY}", Kind.MISSING_FIELD
                     )
@@ -174,8 +175,8 @@ class SourceDecoder:
     def _ids(self, view: View, at: str) -> tuple[str, str]:
         user, item = self.mapping.user, self.mapping.item
         return (
-            identifier(view.at(user), _placed(user, at), Kind.BAD_USER),
-            identifier(view.at(item), _placed(item, at), Kind.BAD_ITEM),
+            identifier(view.at(user), self._placed(user, at), Kind.BAD_USER),
+            identifier(view.at(item), self._placed(item, at), Kind.BAD_ITEM),
         )
 
     def _rule_of(self, view: View) -> EventRule:
@@ -218,12 +219,13 @@ class SourceDecoder:
 
     def _reached(self, view: View, rule: Steps, at: str) -> float:
         """The highest step that was reached."""
-        share = number(view.at(rule.of), _placed(rule.of, at), Kind.BAD_FIELD)
+        share = number(view.at(rule.of), self._placed(rule.of, at), Kind.BAD_FIELD)
         if rule.per is not None:
-            whole = number(view.at(rule.per), _placed(rule.per, at), Kind.BAD_FIELD)
+            whole = number(view.at(rule.per), self._placed(rule.per, at), Kind.BAD_FIELD)
             if whole <= 0:
                 raise BadMessage(
-                    f"Expected a number above 0, got {whole:g} - at `{_placed(rule.per, at)}`", Kind.BAD_FIELD
+                    f"Expected a number above 0, got {whole:g} - at `{self._placed(rule.per, at)}`",
+                    Kind.BAD_FIELD,
                 )
             share /= whole
         reached = [rating for least, rating in rule.at if share >= least]
@@ -235,7 +237,7 @@ class SourceDecoder:
         found = view.at(path)
         if found is None:
             return _WITHDRAWN
-        told = _placed(path, at)
+        told = self._placed(path, at)
         if self.skips and found == SKIP:
             return 0.0
         try:
@@ -251,7 +253,7 @@ class SourceDecoder:
         if path is not None:
             found = view.at(path)
             if found is not ABSENT and found is not None:
-                return self._seconds(found, _placed(path, at))
+                return self._seconds(found, self._placed(path, at))
         if change is not None:
             return self._changed_at(view, change, at)
         if self.mapping.envelope == "cloudevents":
@@ -260,9 +262,13 @@ class SourceDecoder:
                 return seconds_by("iso")(stamped, "@ce.time")
         return math.nan
 
-
-def _placed(path: Path, at: str) -> str:
-    """The path as errors name it, for a row that is at a place of the record."""
-    if path.root == VALUE:
-        return path.within("$" if "[" in at else at)
-    return path.within(at) if path.root == ELEMENT else str(path)
+    def _placed(self, path: Path, at: str) -> str:
+        """The path as errors name it, for a row that is at a place of the record."""
+        told = self._told.get((id(path), at))
+        if told is None:
+            if path.root == VALUE:
+                told = path.within("$" if "[" in at else at)
+            else:
+                told = path.within(at) if path.root == ELEMENT else str(path)
+            self._told[id(path), at] = told
+        return told

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from recommender.messages.content_types import MSGPACK, content_type, is_msgpack
+from recommender.messages.content_types import MSGPACK, Headers, content_type, is_msgpack
 from recommender.messages.nesting import MAX_NESTING, json_is_too_deep, msgpack_is_too_deep
 from recommender.messages.ratings import TOO_DEEP
 from recommender.messages.records import Record
@@ -53,8 +53,10 @@ class PlainReader:
 
     def read(self, record: Record) -> tuple[Any, Step]:
         """See `Reader`."""
-        value = record.value or b""
-        packed = self.is_packed(record)
+        return self.read_value(record.value or b"", record.headers or (), packed=self.is_packed(record))
+
+    def read_value(self, value: bytes, headers: Headers = (), *, packed: bool = False) -> tuple[Any, Step]:
+        """The same of a value by itself."""
         refuse_size(value)
         if is_too_deep(value, packed=packed):
             raise BadMessage(TOO_DEEP, Kind.TOO_DEEP)
@@ -62,8 +64,7 @@ class PlainReader:
         try:
             return decode(value), step_into
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            headers = _MARKED if packed else record.headers or ()
-            raise refused(error, value, headers) from None
+            raise refused(error, value, _MARKED if packed else headers) from None
 
 
 def refuse_size(value: bytes) -> None:

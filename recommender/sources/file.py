@@ -12,11 +12,23 @@ from typing import Any, TypeGuard
 from recommender.sources.mapping import OTHERS, EventRule, Meaning, SourceMapping, SourcesError, Steps
 from recommender.sources.paths import ELEMENT, Path, PathError
 
-FORMATS = ("auto", "json", "msgpack")
+FORMATS = ("auto", "json", "msgpack", "avro", "protobuf")
 ENVELOPES = ("none", "debezium", "cloudevents")
 UNITS = ("auto", "s", "ms", "us", "ns", "iso")
 KEYS = (
-    *("topic", "format", "envelope", "user", "item", "rating", "scale", "time", "time_unit"),
+    *(
+        "topic",
+        "format",
+        "envelope",
+        "schema",
+        "message",
+        "user",
+        "item",
+        "rating",
+        "scale",
+        "time",
+        "time_unit",
+    ),
     *("each", "event", "events", "where", "deleted", "start"),
 )
 #: What errors call sources that are in the setting itself.
@@ -109,6 +121,8 @@ class _Table:
             where=self._where(),
             deleted=self._path("deleted"),
             start=self._start(),
+            schema=self._text("schema"),
+            message=self._text("message"),
         )
         self._require_consistent(mapping)
         return mapping
@@ -148,6 +162,10 @@ class _Table:
                 )
         if mapping.each is not None and mapping.each.root == ELEMENT:
             raise self._error("each begins with a dot: expected the path of an array in the record")
+        if mapping.schema and mapping.format not in ("avro", "protobuf"):
+            raise self._error("schema is for format avro or protobuf")
+        if mapping.message and mapping.format != "protobuf":
+            raise self._error("message is for format protobuf")
         if mapping.scale is not None and not isinstance(mapping.rating, Path):
             raise self._error("scale is for ratings that are read: `rating` is a number here")
 

@@ -58,7 +58,7 @@ class SourceMapping:
         Of its table in the file.
     topic : str
     format : str
-        ``auto``, ``json`` or ``msgpack``.
+        ``auto``, ``json``, ``msgpack``, ``avro`` or ``protobuf``.
     envelope : str
         ``none``, ``debezium`` or ``cloudevents``.
     user, item : Path
@@ -81,6 +81,10 @@ class SourceMapping:
         Of what is true where a row is gone.
     start : str or float
         ``earliest``, ``latest``, or seconds since 1970: where nothing was read yet.
+    schema : str
+        A file with the schema of values that do not say theirs.
+    message : str
+        The name of a Protobuf message, where no index says it.
     """
 
     name: str
@@ -99,6 +103,8 @@ class SourceMapping:
     where: Mapping[Path, frozenset[object]] = field(default_factory=dict)
     deleted: Path | None = None
     start: str | float = "earliest"
+    schema: str = ""
+    message: str = ""
 
     @property
     def fingerprint(self) -> int:
@@ -108,6 +114,7 @@ class SourceMapping:
             *(self.time_unit, self.each, self.event, sorted(self.events.items(), key=lambda each: each[0])),
             sorted((str(path), sorted(map(repr, values))) for path, values in self.where.items()),
             self.deleted,
+            *(each for each in (self.schema, self.message) if each),
         ]
         text = "\0".join(repr(part) for part in parts)
         digest = hashlib.blake2b(text.encode(), digest_size=4).digest()

@@ -13,7 +13,9 @@ import numpy as np
 from recommender.kafka.log_reader import LogReader
 from recommender.messages.partitioning import partition_of_bytes
 from recommender.messages.refusals import Refusal
-from recommender.sources.mapping import SourceMapping
+from recommender.sources.configured import reader_of
+from recommender.sources.mapping import SourceMapping, SourcesError
+from recommender.sources.registry import Registry, RegistryAway, SchemaUnknown
 from recommender.sources.source_ingest import SourceIngest
 
 #: At most so many records are decoded at a time, as by a worker.
@@ -96,10 +98,31 @@ class Outcome:
 
 
 def judge(
-    mapping: SourceMapping, records: Sequence[Any], low: float, high: float, *, skips: bool = False
+    mapping: SourceMapping,
+    records: Sequence[Any],
+    low: float,
+    high: float,
+    *,
+    skips: bool = False,
+    registry: Registry | None = None,
 ) -> Outcome:
-    """What a mapping makes of records."""
-    ingest, found = SourceIngest(mapping, low, high, skips=skips), Outcome()
+    """What a mapping makes of records.
+
+    Raises
+    ------
+    SourcesError
+        The registry does not answer.
+    """
+    reader = reader_of(mapping, registry)
+    if reader is not None and registry is not None:
+        for schema in reader.missing(records):
+            try:
+                registry.fetch(schema)
+            except SchemaUnknown:
+                pass
+            except RegistryAway as error:
+                raise SourcesError(f"The schema registry does not answer: {error}") from None
+    ingest, found = SourceIngest(mapping, low, high, skips=skips, reader=reader), Outcome()
     for partition in sorted({record.partition for record in records}):
         theirs = [record for record in records if record.partition == partition]
         for begin in range(0, len(theirs), _RUN):

@@ -51,7 +51,7 @@ class SourceIngest:
     skips : bool
         A rating may be ``"skip"``.
     reader : Reader, optional
-        Of values that are neither JSON nor MessagePack.
+        Of values that have a schema.
     clock : function
         Seconds since 1970: when a rating was given if neither it nor its record says so.
     """
@@ -71,7 +71,8 @@ class SourceIngest:
         self._skips = skips
         self._clock = clock
         self.decoder = SourceDecoder(mapping, reader or PlainReader(mapping.format), low, high, skips=skips)
-        self._columns = None if reader else ColumnDecoder.of(mapping, low, high)
+        self._columns = ColumnDecoder.of(mapping, low, high)
+        self._may_have_prefix = reader is not None
 
     def read(self, partition: int, records: Sequence[Record]) -> IngestedSource:
         """Read consecutive records of a partition."""
@@ -94,7 +95,7 @@ class SourceIngest:
 
     def _plain(self, records: Sequence[Record], ingested: IngestedSource) -> tuple[Columns, list[int]]:
         """The ratings of plain records, and the places of the others."""
-        if self._columns is None:
+        if self._columns is None or (self._may_have_prefix and _has_prefix(records)):
             return _NONE, list(range(len(records)))
         kept, closely = self._with_values(records, ingested)
         places, packed = self._of_one_format([records[place] for place in kept])
@@ -160,6 +161,12 @@ class SourceIngest:
 
     def _refuse(self, ingested: IngestedSource, kind: Kind, partition: int, offset: int, reason: str) -> None:
         ingested.refusals.append(Refusal(kind, self.topic, partition, offset, reason))
+
+
+def _has_prefix(records: Sequence[Record]) -> bool:
+    """Tell whether a schema's id stands in front of the first value."""
+    first = next((record.value for record in records if record.value), b"")
+    return first[:1] in (b"\x00", b"\x01")
 
 
 _NONE = Columns([], [], [], np.zeros(0), np.zeros(0))

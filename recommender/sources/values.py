@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any
 
 from recommender.messages.ratings import MAX_ID_BYTES, MAX_TIMESTAMP, SURE_CHARACTERS
@@ -38,6 +39,8 @@ def require(value: object, path: str) -> object:
 
 def identifier(value: object, path: str, kind: Kind) -> str:
     """An id as text: of text, an integer, or a number that is integral."""
+    if value.__class__ is str and 0 < len(value) <= SURE_CHARACTERS:
+        return value
     require(value, path)
     if value.__class__ is float and value.is_integer():
         value = int(value)
@@ -75,6 +78,8 @@ def number(value: object, path: str, kind: Kind) -> float:
         if found - found == 0.0:
             return found
         raise BadMessage(f"Expected a finite number, got {found} - at `{path}`", kind)
+    if isinstance(value, Decimal):
+        return number(float(value), path, kind)
     if isinstance(value, str):
         if _NUMBER.fullmatch(value) and (found := float(value)) - found == 0.0:
             return found
@@ -86,28 +91,42 @@ def seconds_by(unit: str) -> Callable[[object, str], float]:
     """What turns the time at a path into seconds since 1970."""
 
     def seconds(value: object, path: str) -> float:
+        if value.__class__ is int or value.__class__ is float:
+            return _in_bounds(_numeric(value, path), value, path)
+        if isinstance(value, date) and not isinstance(value, datetime):
+            value = datetime(value.year, value.month, value.day)
         found = _moment(value, path) if isinstance(value, datetime) else None
         if found is None and isinstance(value, str) and unit in ("auto", "iso"):
             found = _moment(_parsed(value, path), path)
-        if found is None:
-            if unit == "iso":
-                raise BadMessage(
-                    f"Expected a time as ISO 8601, got `{described(value)}` - at `{path}`", Kind.BAD_TIMESTAMP
-                )
-            found = number(value, path, Kind.BAD_TIMESTAMP)
-            found /= UNITS.get(unit) or divisor(found)
-        if not 0 <= found <= MAX_TIMESTAMP:
-            raise BadMessage(
-                f"Expected a time from 1970 to 3000, got {_shown(value)} - at `{path}`", Kind.BAD_TIMESTAMP
-            )
-        return found
+        return _in_bounds(_numeric(value, path) if found is None else found, value, path)
 
+    def _numeric(value: object, path: str) -> float:
+        if unit == "iso":
+            raise BadMessage(
+                f"Expected a time as ISO 8601, got `{described(value)}` - at `{path}`", Kind.BAD_TIMESTAMP
+            )
+        found = number(value, path, Kind.BAD_TIMESTAMP)
+        return found / (per_second or divisor(found))
+
+    per_second = UNITS.get(unit)
     return seconds
+
+
+def _in_bounds(found: float, value: object, path: str) -> float:
+    if not 0 <= found <= MAX_TIMESTAMP:
+        raise BadMessage(
+            f"Expected a time from 1970 to 3000, got {_shown(value)} - at `{path}`", Kind.BAD_TIMESTAMP
+        )
+    return found
 
 
 def divisor(value: float) -> float:
     """How many of a number's unit are a second, judged by its size."""
-    return next((each for limit, each in LIMITS if abs(value) < limit), NANOSECONDS)
+    size = abs(value)
+    for limit, each in LIMITS:
+        if size < limit:
+            return each
+    return NANOSECONDS
 
 
 def seconds_of(moment: datetime) -> float:

@@ -39,7 +39,7 @@ from recommender.messages.records import Record
 from recommender.models import registry
 from recommender.settings import Settings
 from recommender.shard.options import ShardOptions, learned_settings, logs_recommendations
-from recommender.sources.configured import mappings_of, with_repeats
+from recommender.sources.configured import mappings_of, reader_of, registry_of, with_repeats
 from recommender.sources.mapping import SourceMapping, SourcesError
 from recommender.sources.source_ingest import SourceIngest
 from recommender.web.pages import add_pages
@@ -53,12 +53,13 @@ from recommender.worker.commits import Commits
 from recommender.worker.following import Following
 from recommender.worker.health import Health
 from recommender.worker.ingesting import Ingestor, Reads
-from recommender.worker.intake import Intake
+from recommender.worker.intake import Intake, Prepare
 from recommender.worker.learning import Learner
 from recommender.worker.metrics import Metrics
 from recommender.worker.pacing import Pace, RecentRequests
 from recommender.worker.replicas import HeldReplica, Replicas
 from recommender.worker.request_consumer import RequestConsumer
+from recommender.worker.schema_wait import SchemaWait
 from recommender.worker.source_progress import SourceProgress
 from recommender.worker.source_reading import JudgedIngest
 from recommender.worker.transport import faust_transport
@@ -217,7 +218,8 @@ class _Parts:
         rebuild: bool,
         allow_gap: bool,
     ) -> None:
-        self.mappings = mappings
+        self.mappings, self.registry = mappings, registry_of(config)
+        self.readers = {topic: reader_of(each, self.registry) for topic, each in mappings.items()}
         self.app, self.config, self.names, self.options, self.found = app, config, names, options, found
         self.ratings, self.journal = found[names.ratings], found[names.journal]
         self.source_id = topic_id(self.ratings)
@@ -281,8 +283,9 @@ class _Parts:
     def _identified(self, topic: str) -> Finding:
         return topics.identify(self.config.broker, topic, 0.0, security_options(self.config))
 
-    def _ingestor(self, topic: Finding) -> Ingestor:
-        """The ingestor of the ratings topic or of a source."""
+    def _ingestor(self, topic: Finding) -> tuple[Ingestor, Prepare | None]:
+        """The ingestor of the ratings topic or of a source, and what a source's records wait for."""
+        prepare: Prepare | None = None
         feedback, mapping = self.options.feedback, self.mappings.get(topic.topic)
         low, high, skips = feedback.low, feedback.high, feedback.skips
         decoder = fingerprint(low, high, skips=skips)
@@ -295,11 +298,14 @@ class _Parts:
             )
         else:
             decoder = of_source(decoder, mapping.fingerprint)
-            source = SourceIngest(mapping, low, high, skips=skips)
+            reader = self.readers[mapping.topic]
+            source = SourceIngest(mapping, low, high, skips=skips, reader=reader)
+            if reader is not None and self.registry is not None:
+                prepare = SchemaWait(mapping.name, reader, self.registry)
             ingest = JudgedIngest(source, self.config.max_rejected)
             ingested = self.metrics.ingested_of(mapping.name)
         names = self.names
-        return Ingestor(
+        ingestor = Ingestor(
             ingest,
             self.writer,
             self.send_all,
@@ -313,6 +319,7 @@ class _Parts:
             ingested=ingested,
             mapped=self._mapped,
         )
+        return ingestor, prepare
 
     def wire(self, *, logs: bool) -> None:
         """Put the parts together."""

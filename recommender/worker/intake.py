@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from faust.types import TP
 
 from recommender.journal.block import Source
 from recommender.kafka.topics import Finding, TopicsError
+from recommender.messages.records import Record
 from recommender.worker.ingesting import Ingestor
 from recommender.worker.topic_watch import TopicWatch
 from recommender.worker.transport.batch import Batch
@@ -17,8 +18,10 @@ from recommender.worker.transport.spans import Span
 
 logger = logging.getLogger(__name__)
 
-#: Makes the ingestor of a topic that exists.
-Make = Callable[[Finding], Ingestor]
+#: Returns once all is there that records of a topic need.
+Prepare = Callable[[Sequence[Record]], Awaitable[None]]
+#: Makes the ingestor of a topic that exists, and what its records wait for.
+Make = Callable[[Finding], tuple[Ingestor, Prepare | None]]
 #: The topic of a name as it is now; a `TopicsError` if there is none.
 Identify = Callable[[str], Finding]
 #: Where partitions of which nothing was read yet begin, where that is not at the beginning.
@@ -47,13 +50,16 @@ class Intake:
         self.watches: dict[str, TopicWatch] = {}
         self._make, self._identify, self._firsts = make, identify, firsts
         self._ingestors: dict[str, Ingestor] = {}
+        self._prepares: dict[str, Prepare] = {}
         self._names: dict[bytes, str] = {}
 
     def open(self, found: Finding) -> None:
         """Take note of a topic that exists."""
         if found.topic in self._ingestors:
             return
-        ingestor = self._make(found)
+        ingestor, prepare = self._make(found)
+        if prepare is not None:
+            self._prepares[found.topic] = prepare
         self._ingestors[found.topic] = ingestor
         self._names[ingestor.source(0).topic_id] = found.topic
         self.watches[found.topic] = TopicWatch(found, lambda: self._identify(found.topic))
@@ -124,7 +130,9 @@ class Intake:
 
     async def take(self, batch: Batch) -> None:
         """See `Ingestor.take`."""
-        ingestor = self._ingestors.get(batch.topic)
+        ingestor, prepare = self._ingestors.get(batch.topic), self._prepares.get(batch.topic)
+        if prepare is not None:
+            await prepare(batch.records)
         if ingestor is not None:
             await ingestor.take(batch)
 
