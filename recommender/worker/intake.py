@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from faust.types import TP
 
 from recommender.journal.block import Source
+from recommender.kafka.admin import BrokerUnreachableError
 from recommender.kafka.topics import Finding, TopicsError
 from recommender.messages.records import Record
 from recommender.worker.ingesting import Ingestor
@@ -18,6 +19,8 @@ from recommender.worker.transport.spans import Span
 
 logger = logging.getLogger(__name__)
 
+#: Between two attempts to find a topic, in seconds.
+RETRY_SECONDS = 0.5
 #: Returns once all is there that records of a topic need.
 Prepare = Callable[[Sequence[Record]], Awaitable[None]]
 #: Makes the ingestor of a topic that exists, and what its records wait for.
@@ -94,7 +97,7 @@ class Intake:
     async def _find(self, topic: str) -> None:
         try:
             found = await asyncio.to_thread(self._identify, topic)
-        except TopicsError:
+        except (TopicsError, BrokerUnreachableError):
             return
         if topic in self.missing:
             logger.info("topic %r is there now", topic)
@@ -118,6 +121,9 @@ class Intake:
         """
         for topic in {tp.topic for tp in spans} & set(self.missing):
             await self._find(topic)
+            while topic in self.missing:  # it is there: its partitions were assigned
+                await asyncio.sleep(RETRY_SECONDS)
+                await self._find(topic)
         starts: dict[TP, int] = {}
         firsts = await self._firsts(spans)
         for topic, ingestor in list(self._ingestors.items()):

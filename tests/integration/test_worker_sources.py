@@ -84,10 +84,14 @@ where = {{status = ["paid", "shipped"]}}
 topic = "{prefix}late"
 start = "latest"
 
+[since]
+topic = "{prefix}since"
+start = 2023-11-15T00:00:00Z
+
 [missing]
 topic = "{prefix}missing"
 """
-TOPICS = ("film-ratings", "shop", "reviews", "clicks", "views", "orders", "late")
+TOPICS = ("film-ratings", "shop", "reviews", "clicks", "views", "orders", "late", "since")
 
 
 def encoded(value: Any) -> bytes:
@@ -152,6 +156,10 @@ def records() -> dict[str, list[Record | bytes]]:
             encoded({"status": "paid", "customer": {"id": 42}, "lines": [{"sku": "m4"}, {}]}),
         ],
         "late": [rating("old", "m1")],
+        "since": [
+            Record(rating("before", "m1"), timestamp_ms=1_699_000_000_000),
+            Record(rating("after", "m1"), timestamp_ms=1_701_000_000_000),
+        ],
     }
 
 
@@ -163,6 +171,7 @@ EXPECTED = {
     "kai": {"m2": 5.0, "m4": 3.0},
     "zoë": {"m1": 1.0},
     "42": {"m1": 5.0, "m2": 5.0},
+    "after": {"m1": 5.0},
 }
 
 
