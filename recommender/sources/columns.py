@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from itertools import compress
 from typing import Any, NamedTuple
 
@@ -17,18 +18,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recommender.messages.records import Record
-from recommender.sources.documents import is_too_deep
+from recommender.messages.refusals import BadMessage
 from recommender.sources.mapping import OTHERS, Meaning, SourceMapping
 from recommender.sources.outcomes import SkipReason
 from recommender.sources.paths import KEY, Path
+from recommender.sources.plain_events import CLOSELY, SKIP, UNLISTED, allowed, weights_of
 from recommender.sources.plain_values import Floats, Judged, decoded, ids_of, times_of
-from recommender.sources.roles import Compiled, Steps, compile_for, is_plain
+from recommender.sources.roles import Compiled, Steps, compile_for, document_columns, is_plain
+from recommender.sources.taken import ERRORS, Taken, decoded_values
+from recommender.sources.takers import Take, taker_for
 
-#: What listed events mean, as numbers beside ratings: NaN withdraws.
-_WITHDRAW, _SKIP, _UNLISTED, _CLOSELY = math.nan, -math.inf, math.inf, 1e300
-_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, AttributeError, TypeError)
+#: Types that columns of documents may have, by role; None: nothing is there.
+_USUAL: dict[str, set[type]] = {
+    "rating": {int, float, type(None)},
+    "time": {int, float, datetime, type(None)},
+    "event": {str, type(None)},
+    "deleted": {bool, type(None)},
+    "where": {str, int, float, bool, type(None)},
+}
 
 Marks = NDArray[np.bool_]
+#: Makes a document of a record's value.
+Read = Callable[[Record], tuple[Any, Any]]
 
 
 class Columns(NamedTuple):
@@ -85,8 +96,8 @@ class ColumnDecoder:
         self.limits = float(low), float(high)
         self.debezium = mapping.envelope == "debezium"
         self._compiled: dict[tuple[Steps, bool], Compiled | None] = {}
-        self.weights = _weights_of(mapping)
-        self.where = [_allowed(values) for values in mapping.where.values()]
+        self.weights = weights_of(mapping)
+        self.where = [allowed(values) for values in mapping.where.values()]
 
     @classmethod
     def of(cls, mapping: SourceMapping, low: float, high: float) -> ColumnDecoder | None:
@@ -105,14 +116,38 @@ class ColumnDecoder:
         compiled = self._decoder(prefix, packed=packed)
         if compiled is None or not records:
             return ReadColumns(_NOTHING, list(range(len(records))), Counter(), Counter())
-        return _Reading(self, records, compiled, packed=packed).read()
+        return _Reading(self, records, decoded_values(records, compiled, packed=packed)).read()
+
+    def read_documents(self, records: Sequence[Record], read: Read) -> ReadColumns:
+        """The same of records whose values a reader makes documents of."""
+        roles, wanted = document_columns(self._mapping)
+        takers: dict[type, Take | None] = {}
+        places: list[int] = []
+        rows: list[Sequence[Any]] = []
+        closely: list[int] = []
+        for place, record in enumerate(records):
+            try:
+                document, _ = read(record)
+                kind = document.__class__
+                if kind not in takers:
+                    takers[kind] = taker_for(document, wanted)
+                take = takers[kind]
+                if take is None:
+                    closely += range(place, len(records))
+                    break
+                rows.append(take(document))
+            except (BadMessage, AttributeError):
+                closely.append(place)
+                continue
+            places.append(place)
+        return _Reading(self, records, Taken(roles, places, [], rows, closely)).read()
 
     def _prefix(self, records: Sequence[Record], packed: bool) -> Steps:
         """Where Debezium's envelope begins, judged by the first record: Connect may put one around it."""
         decode: Any = msgspec.msgpack.decode if packed else msgspec.json.decode
         try:
             first = decode(records[0].value) if records else None
-        except _ERRORS:
+        except ERRORS:
             return ()
         return ("payload",) if isinstance(first, dict) and "op" not in first and "payload" in first else ()
 
@@ -120,48 +155,18 @@ class ColumnDecoder:
 class _Reading:
     """Some records on their way into columns."""
 
-    def __init__(
-        self, decoder: ColumnDecoder, records: Sequence[Record], compiled: Compiled, *, packed: bool
-    ) -> None:
+    def __init__(self, decoder: ColumnDecoder, records: Sequence[Record], taken: Taken) -> None:
         self._decoder, self._mapping = decoder, decoder._mapping
-        self._records, self._compiled = records, compiled
-        self.closely: list[int] = []
+        self._records, self._taken = records, taken
+        self.places, self.closely = taken.places, taken.closely
         self.skipped: Counter[SkipReason] = Counter()
         self.unlisted: Counter[str] = Counter()
-        self.places, structs, taken = self._taken(packed)
-        self._structs = structs
-        columns = list(zip(*taken, strict=True)) if taken else [()] * len(compiled.roles)
-        self._columns: dict[str, Any] = dict(zip(compiled.roles, columns, strict=True))
-
-    def _taken(self, packed: bool) -> tuple[list[int], list[Any], list[tuple[Any, ...]]]:
-        """The places, structs and columns' values of those records that can be decoded."""
-        decode, take = self._compiled.decode, self._compiled.take
-        values: list[Any] = [record.value for record in self._records]
-        deep = {place for place, value in enumerate(values) if is_too_deep(value, packed=packed)}
-        if not deep:
-            try:
-                structs = list(map(decode, values))
-                return list(range(len(values))), structs, list(map(take, structs))
-            except _ERRORS:
-                pass  # one of them: all once more, one by one
-        places, structs, taken = [], [], []
-        for place, value in enumerate(values):
-            try:
-                struct = decode(value)
-                row = take(struct)
-            except _ERRORS:
-                self.closely.append(place)
-                continue
-            if place in deep:
-                self.closely.append(place)
-                continue
-            places.append(place)
-            structs.append(struct)
-            taken.append(row)
-        return places, structs, taken
+        columns = list(zip(*taken.rows, strict=True)) if taken.rows else [()] * len(taken.roles)
+        self._columns: dict[str, Any] = dict(zip(taken.roles, columns, strict=True))
 
     def read(self) -> ReadColumns:
         """Judge the columns, beginning with what passes records over."""
+        self._look_at_types()
         self._look_at_changes()
         self._pass_over()
         self._rate()
@@ -190,9 +195,20 @@ class _Reading:
         self.places = list(compress(self.places, keep))
         self._columns = {role: list(compress(column, keep)) for role, column in self._columns.items()}
 
+    def _look_at_types(self) -> None:
+        """Leave what is of unusual types to a closer look; typed decoding has done so."""
+        if self._taken.take_before is not None or self._taken.structs:
+            return
+        bad = np.zeros(len(self.places), np.bool_)
+        for role, column in self._columns.items():
+            usual = _USUAL.get(role.partition(" ")[0])
+            if usual is not None and not set(map(type, column)) <= usual:
+                bad |= np.fromiter((type(value) not in usual for value in column), np.bool_)
+        self._drop(bad)
+
     def _look_at_changes(self) -> None:
         """Of Debezium's changes only those are plain that leave the row's user and item as they were."""
-        take_before = self._compiled.take_before
+        take_before = self._taken.take_before
         if take_before is None:
             return
         column = self._columns
@@ -201,7 +217,10 @@ class _Reading:
         for place, before in enumerate(befores):
             if before is not None:
                 try:
-                    same = take_before(self._structs[place]) == (column["user"][place], column["item"][place])
+                    same = take_before(self._taken.structs[place]) == (
+                        column["user"][place],
+                        column["item"][place],
+                    )
                 except AttributeError:
                     same = False
                 bad[place] |= not same
@@ -209,18 +228,18 @@ class _Reading:
 
     def _pass_over(self) -> None:
         """Pass records over that `where` or their event say nothing is to be learned from."""
-        for number, (allowed, mixed) in enumerate(self._decoder.where):
+        for number, (values, mixed) in enumerate(self._decoder.where):
             column = self._columns[f"where {number}"]
             if mixed:
-                bad = [(value.__class__ is bool, value) not in allowed for value in column]
+                bad = [(value.__class__ is bool, value) not in values for value in column]
             else:
-                bad = [value not in allowed for value in column]
+                bad = [value not in values for value in column]
             self._drop(np.array(bad, np.bool_), SkipReason.WHERE)
         if self._mapping.event is None:
             return
         weights, events = self._decoder.weights, self._columns["event"]
-        codes = np.array([weights.get(event, _UNLISTED) for event in events], np.float64)
-        others = codes == _UNLISTED
+        codes = np.array([weights.get(event, UNLISTED) for event in events], np.float64)
+        others = codes == UNLISTED
         if others.any() and self._mapping.events[OTHERS] is Meaning.SKIP:
             self.unlisted.update(event or "" for event in compress(events, others))
         self._columns["rated"] = codes
@@ -228,8 +247,8 @@ class _Reading:
             self._drop(others, SkipReason.EVENT_NOT_LISTED)
         else:
             self._drop(others)
-        self._drop(np.array(self._columns["rated"], np.float64) == _SKIP, SkipReason.EVENT)
-        self._drop(np.array(self._columns["rated"], np.float64) == _CLOSELY)
+        self._drop(np.array(self._columns["rated"], np.float64) == SKIP, SkipReason.EVENT)
+        self._drop(np.array(self._columns["rated"], np.float64) == CLOSELY)
 
     def _rate(self) -> None:
         """Give each record its rating on the worker's scale."""
@@ -269,23 +288,6 @@ class _Reading:
         # Where a change has none, a closer look finds that of the change itself.
         unit = "ms" if changed else self._mapping.time_unit
         return times_of(self._columns[role], unit, required=self._decoder.debezium)
-
-
-def _weights_of(mapping: SourceMapping) -> dict[Any, float]:
-    """What each listed event means, as a number."""
-    means = {Meaning.SKIP: _SKIP, Meaning.WITHDRAW: _WITHDRAW, Meaning.RATING: _CLOSELY}
-    found: dict[Any, float] = {}
-    for name, rule in mapping.events.items():
-        if name != OTHERS:
-            found[name] = means[rule] if isinstance(rule, Meaning) else _CLOSELY
-            found[name] = rule if isinstance(rule, float) else found[name]
-    return found
-
-
-def _allowed(values: frozenset[Any]) -> tuple[frozenset[Any], bool]:
-    """The values that pass, and whether their types have to be asked for: 1 equals true."""
-    texts = frozenset(value for _, value in values)
-    return (texts, False) if all(isinstance(each, str) for each in texts) else (values, True)
 
 
 _NOTHING = Columns([], [], [], np.zeros(0), np.zeros(0))

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
-
-import msgspec
 
 from recommender.messages.records import Record
 from recommender.messages.refusals import BadMessage
 from recommender.sources.documents import PlainReader
+from recommender.sources.fields import Found, array_with, best_of, escaped, fields_of, path_to, plain
 from recommender.sources.values import number, seconds_by
 
 USER = (
@@ -74,8 +73,6 @@ _TAKES_BACK = ("remove", "delete", "unlike", "dislike", "return", "refund", "can
 _MOST_EVENTS = 50
 _SHOWN = 3
 
-Found = dict[tuple[str, ...], list[Any]]
-
 
 class Guess:
     """A proposed table.
@@ -119,9 +116,9 @@ def guess(topic: str, records: Sequence[Record], low: float, high: float) -> Gue
     rows, envelope = _unwrapped(documents, records)
     if envelope:
         made.add("envelope", f'"{envelope}"')
-    fields, array = _fields(rows), ""
-    if _best(fields, ITEM) is None:
-        array, inside = _array(rows)
+    fields, array = fields_of(rows), ""
+    if best_of(fields, ITEM) is None:
+        array, inside = array_with(rows, ITEM)
         fields |= inside
     if array:
         made.add("each", _quoted(array))
@@ -169,70 +166,13 @@ def _unwrapped(documents: Sequence[Any], records: Sequence[Record]) -> tuple[lis
     return list(documents), "cloudevents" if 2 * len(named) > len(records) else ""
 
 
-def _fields(rows: Iterable[Mapping[str, Any]], root: str = "") -> Found:
-    """By their paths, the values of fields that are neither objects nor arrays."""
-    found: Found = defaultdict(list)
-
-    def walk(value: Mapping[str, Any], steps: tuple[str, ...]) -> None:
-        for name, inside in value.items():
-            if isinstance(inside, dict) and len(steps) < 6:
-                walk(inside, (*steps, name))
-            elif not isinstance(inside, dict | list):
-                found[(*steps, name)].append(inside)
-
-    for row in rows:
-        walk(row, (root,) if root else ())
-    return dict(found)
-
-
-def _array(rows: Sequence[Mapping[str, Any]]) -> tuple[str, Found]:
-    """The array of objects that has an item in each, and the fields of its elements."""
-    arrays: dict[str, list[Any]] = defaultdict(list)
-    for row in rows:
-        for name, value in row.items():
-            if isinstance(value, list):
-                arrays[name] += [each for each in value if isinstance(each, dict)]
-    for name, elements in arrays.items():
-        inside = _fields(elements, ".")
-        if _best(inside, ITEM) is not None:
-            return name, inside
-    return "", {}
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", name.lower())
-
-
-def _best(fields: Found, names: Sequence[str], fits: Any = lambda value: True) -> tuple[str, ...] | None:
-    """The field whose name comes first among these; of equal ones the outermost."""
-    best: tuple[tuple[int, int, int], tuple[str, ...]] | None = None
-    for steps, values in fields.items():
-        present = [each for each in values if each is not None]
-        if not present or not all(map(fits, present)):
-            continue
-        for rank, name in enumerate(_spellings(steps)):
-            if name in names:
-                mark = (rank, names.index(name), len(steps)), steps
-                best = mark if best is None or mark < best else best
-    return None if best is None else best[1]
-
-
-def _spellings(steps: tuple[str, ...]) -> Iterator[str]:
-    """What a path may be called: ``userid`` for ``user.id``, and its last name."""
-    last = _plain(steps[-1])
-    if len(steps) > 1 and last in ("id", "key", "sku", "name", "uuid", "code", "type"):
-        yield _plain(steps[-2]) + last
-        yield _plain(steps[-2])
-    yield last
-
-
 def _add_ids(made: Guess, fields: Found, records: Sequence[Record], envelope: str) -> None:
     for key, names in (("user", USER), ("item", ITEM)):
-        steps = _best(
+        steps = best_of(
             fields, names, lambda value: isinstance(value, str | int) and not isinstance(value, bool)
         )
         if steps is not None:
-            made.add(key, _quoted(_path(steps)), _examples(fields[steps]))
+            made.add(key, _quoted(path_to(steps)), _examples(fields[steps]))
         elif key == "user" and envelope == "cloudevents":
             made.add(key, '"@ce.subject"')
         elif key == "user" and (keys := [each.key for each in records if each.key]):
@@ -243,12 +183,12 @@ def _add_ids(made: Guess, fields: Found, records: Sequence[Record], envelope: st
 
 
 def _add_rating(made: Guess, fields: Found, low: float, high: float, *, needed: bool) -> None:
-    steps = _best(fields, RATING, _is_number)
+    steps = best_of(fields, RATING, _is_number)
     if steps is None:
         if needed:
             made.add("rating", f"{(low + high) / 2 if high > 1 else high:g}", "no field looks like a rating")
         return
-    made.add("rating", _quoted(_path(steps)), _examples(fields[steps]))
+    made.add("rating", _quoted(path_to(steps)), _examples(fields[steps]))
     numbers = [number(each, "", None) for each in fields[steps] if each is not None]  # type: ignore[arg-type]
     if numbers and not low <= min(numbers) <= max(numbers) <= high:
         top = next((each for each in (1, 5, 10, 20, 100) if max(numbers) <= each), max(numbers))
@@ -256,13 +196,13 @@ def _add_rating(made: Guess, fields: Found, low: float, high: float, *, needed: 
 
 
 def _add_named(made: Guess, fields: Found, key: str, names: Sequence[str], fits: Any) -> None:
-    steps = _best(fields, names, fits)
+    steps = best_of(fields, names, fits)
     if steps is not None:
-        made.add(key, _quoted(_path(steps)), _examples(fields[steps]))
+        made.add(key, _quoted(path_to(steps)), _examples(fields[steps]))
 
 
 def _event(fields: Found) -> tuple[str, ...] | None:
-    steps = _best(fields, EVENT, lambda value: isinstance(value, str))
+    steps = best_of(fields, EVENT, lambda value: isinstance(value, str))
     return steps if steps is not None and len(set(fields[steps])) <= _MOST_EVENTS else None
 
 
@@ -276,10 +216,10 @@ def _add_events(
     high: float,
 ) -> None:
     """The events with weights, and how often each was seen."""
-    rated = _best(fields, RATING, _is_number) is not None
+    rated = best_of(fields, RATING, _is_number) is not None
     if event is not None:
         counts = Counter(str(each) for each in fields[event])
-        made.add("event", _quoted(_path(event)))
+        made.add("event", _quoted(path_to(event)))
     else:
         named = [value for each in records for name, value in each.headers or () if name == "ce_type"]
         counts = Counter(each.decode(errors="replace") for each in named if each)
@@ -291,10 +231,10 @@ def _add_events(
 
 
 def _weight(name: str, low: float, high: float, *, rated: bool) -> str:
-    plain = _plain(name)
-    if any(word in plain for word in _TAKES_BACK):
+    said = plain(name)
+    if any(word in said for word in _TAKES_BACK):
         return '"withdraw"'
-    found = [weight for word, weight in WEIGHTS.items() if word in plain]
+    found = [weight for word, weight in WEIGHTS.items() if word in said]
     if found and not rated:
         return f"{min(max(max(found) * high / 5, low), high):g}"
     return '"rating"' if rated else '"skip"'
@@ -316,26 +256,15 @@ def _is_time(value: Any) -> bool:
         return False
 
 
-def _path(steps: tuple[str, ...]) -> str:
-    relative = steps[0] == "."
-    names = [each if re.fullmatch(r"[^.\"\s@]+", each) else _escaped(each) for each in steps[relative:]]
-    return "." * relative + ".".join(names)
-
-
 def _quoted(text: str) -> str:
-    return f"'{text}'" if '"' in text and "'" not in text else _escaped(text)
-
-
-def _escaped(text: str) -> str:
-    """A text in double quotes, as JSON, TOML and paths have it."""
-    return msgspec.json.encode(text).decode()
+    return f"'{text}'" if '"' in text and "'" not in text else escaped(text)
 
 
 def _bare(name: str) -> str:
     """A key of TOML."""
     if re.fullmatch(r"[A-Za-z0-9_-]+", name):
         return name
-    return _escaped(name)
+    return escaped(name)
 
 
 def _examples(values: Sequence[Any]) -> str:
@@ -344,7 +273,7 @@ def _examples(values: Sequence[Any]) -> str:
 
 
 def _names(fields: Found) -> str:
-    return ", ".join(_path(steps) for steps in list(fields)[:12]) or "no fields"
+    return ", ".join(path_to(steps) for steps in list(fields)[:12]) or "no fields"
 
 
 def _range(numbers: Sequence[float]) -> str:

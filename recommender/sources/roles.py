@@ -46,8 +46,13 @@ def is_plain(mapping: SourceMapping) -> bool:
     ids = all(
         path.root == VALUE or (path.root == KEY and not path.steps) for path in (mapping.user, mapping.item)
     )
-    readable = mapping.format in ("auto", "json", "msgpack")
-    return inside and ids and readable and mapping.each is None and mapping.envelope != "cloudevents"
+    return inside and ids and mapping.each is None and mapping.envelope != "cloudevents"
+
+
+def document_columns(mapping: SourceMapping) -> tuple[list[str], list[Steps]]:
+    """The roles of columns that are taken out of documents, and where each is."""
+    columns = _columns(mapping, ())
+    return list(columns), [steps for steps, _ in columns.values()]
 
 
 def compile_for(mapping: SourceMapping, prefix: Steps, *, packed: bool) -> Compiled | None:

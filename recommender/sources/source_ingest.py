@@ -17,7 +17,7 @@ from recommender.messages.content_types import is_msgpack
 from recommender.messages.records import Record
 from recommender.messages.refusals import BadMessage, Kind, Refusal
 from recommender.messages.unreadable import Unreadable
-from recommender.sources.columns import ColumnDecoder, Columns
+from recommender.sources.columns import ColumnDecoder, Columns, ReadColumns
 from recommender.sources.decoder import SourceDecoder
 from recommender.sources.documents import PlainReader, Reader
 from recommender.sources.mapping import SourceMapping
@@ -72,7 +72,8 @@ class SourceIngest:
         self._clock = clock
         self.decoder = SourceDecoder(mapping, reader or PlainReader(mapping.format), low, high, skips=skips)
         self._columns = ColumnDecoder.of(mapping, low, high)
-        self._may_have_prefix = reader is not None
+        self._reader = reader
+        self._documents = mapping.format in ("avro", "protobuf")
 
     def read(self, partition: int, records: Sequence[Record]) -> IngestedSource:
         """Read consecutive records of a partition."""
@@ -95,15 +96,26 @@ class SourceIngest:
 
     def _plain(self, records: Sequence[Record], ingested: IngestedSource) -> tuple[Columns, list[int]]:
         """The ratings of plain records, and the places of the others."""
-        if self._columns is None or (self._may_have_prefix and _has_prefix(records)):
+        if self._columns is None:
             return _NONE, list(range(len(records)))
         kept, closely = self._with_values(records, ingested)
+        if self._reader is not None and (self._documents or _has_prefix(records)):
+            if self.mapping.envelope == "debezium":
+                return _NONE, sorted(closely + kept)
+            read = self._columns.read_documents([records[place] for place in kept], self._reader.read)
+            return self._placed(read, kept, closely, ingested)
         places, packed = self._of_one_format([records[place] for place in kept])
         if len(places) < len(kept):
             other = set(range(len(kept))).difference(places)
             closely += [kept[at] for at in other]
             kept = [kept[at] for at in places]
         read = self._columns.read([records[place] for place in kept], packed=packed)
+        return self._placed(read, kept, closely, ingested)
+
+    def _placed(
+        self, read: ReadColumns, kept: list[int], closely: list[int], ingested: IngestedSource
+    ) -> tuple[Columns, list[int]]:
+        """What columns came to, by the places of all records."""
         ingested.passed += read.skipped
         ingested.unlisted += read.unlisted
         columns = read.columns._replace(places=[kept[at] for at in read.columns.places])

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recommender.sources.columns import ColumnDecoder
-from recommender.sources.source_ingest import SourceIngest
+from recommender.sources.documents import PlainReader
+from recommender.sources.source_ingest import IngestedSource, SourceIngest
 from tests.unit.sources.records import HIGH, LOW, mapping, record
 from tests.unit.sources.test_decoder import CLICKS, MOVIES, ROWS
 
@@ -93,7 +94,10 @@ def test_columns_equal_a_closer_look(source: str, given_: list[tuple[Any, Any]],
     slow = SourceIngest(mapping(text), LOW, HIGH, clock=lambda: 1.0)
     assert quick._columns is not None
     slow._columns = None
-    found, expected = quick.read(0, records), slow.read(0, records)
+    assert_equal(quick.read(0, records), slow.read(0, records))
+
+
+def assert_equal(found: IngestedSource, expected: IngestedSource) -> None:
     for name in ("ratings", "times"):
         assert repr(getattr(found.rows, name).tolist()) == repr(getattr(expected.rows, name).tolist())
     for column in (0, 2):
@@ -101,6 +105,23 @@ def test_columns_equal_a_closer_look(source: str, given_: list[tuple[Any, Any]],
     for name in ("learned", "skipped", "refusals", "dead_letters", "unlisted"):
         assert getattr(found, name) == getattr(expected, name)
     assert (+found.passed, found.places.tolist()) == (+expected.passed, expected.places.tolist())  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("source", [MOVIES, CLICKS, OTHERS, WITH_FLAGS, WITH_UNIT], ids=range(5))
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(documents, keys), max_size=12), st.booleans())
+def test_columns_of_documents_equal_a_closer_look(
+    source: str, given_: list[tuple[Any, Any]], broken: bool
+) -> None:
+    records = [record(orjson.dumps(document), key, offset=at) for at, (document, key) in enumerate(given_)]
+    if broken and records:
+        records[0].value = b"{"
+        records.append(record(None, offset=len(records)))
+    text = source.replace("]\n", ']\nformat = "avro"\n', 1)
+    reader = PlainReader("json")
+    quick, slow = (SourceIngest(mapping(text), LOW, HIGH, reader=reader, clock=lambda: 1.0) for _ in "ab")
+    slow._columns = None
+    assert_equal(quick.read(0, records), slow.read(0, records))
 
 
 def test_plain_records_need_no_closer_look() -> None:
