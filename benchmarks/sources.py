@@ -171,9 +171,10 @@ def _encoded(ratings: Iterator[tuple[bytes, bytes]], encode: Encode) -> Iterator
 def _learning(address: str, prefix: str, count: int, sources: str = "") -> Turn:
     def turn() -> dict[str, float]:
         renew(address, prefix)
-        settings = {"broker": address, "topic_prefix": prefix, "group": f"bench-{uuid.uuid4().hex}"}
+        settings: dict[str, Any] = {"broker": address, "topic_prefix": prefix}
         # With `replace`, so that all learn the same.
-        with Worker(**settings, sources=sources, repeats="replace").start() as worker:
+        settings |= {"group": f"bench-{uuid.uuid4().hex}", "sources": sources, "repeats": "replace"}
+        with Worker(**settings).start() as worker:
             return _watched([worker], count, 1.0)
 
     return turn

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import random
 from pathlib import Path
@@ -32,6 +33,11 @@ RECORDS = 6000
 KILLS = 3
 
 
+def has_learned(oracle: Oracle, least: int) -> bool:
+    """Return True if more than so many events are in the journal."""
+    return oracle.look().shard.events > least
+
+
 def test_each_event_counts_once_however_often_the_worker_dies(kafka: str, tmp_path: Path) -> None:
     draw = random.Random(7)
     with installed(kafka, tmp_path, "kills") as installation:
@@ -52,8 +58,9 @@ def test_each_event_counts_once_however_often_the_worker_dies(kafka: str, tmp_pa
         oracle = Oracle(installation, model="popular", repeats="highest")
         for kill in range(KILLS):
             worker.start()
-            # Somewhere in the backlog, which is longer each time.
-            wait_until(lambda least=(kill + 1) * 1500: oracle.look().shard.events > least, PATIENCE)
+            # Somewhere in the backlog, further on each time.
+            least = (kill + 1) * 1500
+            wait_until(functools.partial(has_learned, oracle, least), PATIENCE)
             worker.kill()
         worker.start().ready()
         ids = [topic_id(identify(kafka, prefix + name)) for name in ("clicks", "orders")]

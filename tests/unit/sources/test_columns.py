@@ -60,17 +60,36 @@ def maybe(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]
     return st.fixed_dictionaries({}, optional=fields)
 
 
-rows: st.SearchStrategy[Any] = (
-    maybe(user_id=ids, movie_id=ids, stars=numbers, at=times) | st.none() | st.just([])
+GOOD_ROW = {"user_id": 1, "movie_id": "m", "stars": 3, "at": 1_600_000_000_000}
+GOOD_CHANGE = {"op": "u", "before": None, "after": GOOD_ROW, "source": {"ts_ms": 5000}}
+GOOD = {
+    "userId": "u", "movie": {"id": 5}, "stars": 7, "ratedAt": 1_600_000_000_123, "type": "view",
+    "user": {"id": "u"},
+    "product": {"sku": "s"}, "seconds": 5, "duration": 10, "rating": 4, "x": {"u": 1, "i": "é"}, "r": 3,
+    "gone": False, "t": 1_600_000_000_000, "w": "a", "n": 1,
+}  # fmt: skip
+
+
+def changed(good: dict[str, Any], **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    """A good document, of which a few fields are others."""
+    names = st.sets(st.sampled_from(sorted(fields)), max_size=2)
+    return names.flatmap(lambda chosen: st.fixed_dictionaries({each: fields[each] for each in chosen})).map(
+        lambda others: {**good, **others}
+    )
+
+
+rows: st.SearchStrategy[Any] = st.one_of(
+    changed(GOOD_ROW, user_id=ids, movie_id=ids, stars=numbers, at=times), st.none(), st.just([])
 )
 operations = st.sampled_from(["c", "r", "u", "d", "t", "m", "x", None])
-changes = maybe(op=operations, before=rows, after=rows, source=maybe(ts_ms=times) | st.none())
+changes = changed(GOOD_CHANGE, op=operations, before=rows, after=rows, source=maybe(ts_ms=times) | st.none())
 documents = st.one_of(
-    maybe(
-        userId=ids, movie=maybe(id=ids) | st.none(), stars=numbers, ratedAt=times, type=words,
+    changed(
+        GOOD, userId=ids, movie=maybe(id=ids) | st.none(), stars=numbers, ratedAt=times, type=words,
         user=maybe(id=ids), product=maybe(sku=ids), seconds=numbers, duration=numbers, rating=numbers,
         x=maybe(u=ids, i=ids), r=numbers, gone=flags, t=times, w=words, n=numbers,
     ),
+    maybe(userId=ids, movie=maybe(id=ids), user=maybe(id=ids), type=words, x=maybe(i=ids)),
     changes,
     changes.map(lambda each: {"payload": each, "schema": None}),
     st.sampled_from([[], 5, "x", None]),
