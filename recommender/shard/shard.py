@@ -47,7 +47,7 @@ class Shard:
         self.options = options
         self.users = Catalog()
         self.items = Catalog()
-        self.history = History()
+        self.history = History(highest=options.highest)
         feedback = options.feedback
         scale = (feedback.low, feedback.high)
         self._positive_weight = feedback.positive_weight
@@ -91,6 +91,9 @@ class Shard:
         """Learn ratings in log order, given as arrays; those that are not plain are passed over."""
         values, used = self.options.feedback.teach(rows.ratings)
         used &= rows.plain
+        if self.options.highest:
+            # What a policy drops takes nothing back; only a withdrawal does.
+            used &= np.isnan(rows.ratings) | ~np.isnan(values)
         users, items = register_bytes(self.users, self.items, rows.text, rows.spans, values, used)
         if used.all():
             self._learn_events(users, items, values, rows.times)
