@@ -88,6 +88,13 @@ class Answers:
             held = self._ready(partition, request)
         return held.replica.shard.recommend(request, identity, held.replica.as_of(self._source_of(request)))
 
+    def may_answer(self, request: Request) -> bool:
+        """Return False if the replica that answers is here, but still follows the journal to its end."""
+        try:
+            return self._replicas.get(self._partition_of(request)) is not None
+        except NotHeld:
+            return True
+
     def _partition_of(self, request: Request) -> int:
         """The partition of the journal whose replica answers; one that is here where any can."""
         if request.user is not None:

@@ -35,9 +35,12 @@ from recommender.kafka import access, codecs, topics
 from recommender.kafka.admin import security_options
 from recommender.kafka.plain_clients import client_options
 from recommender.kafka.topics import Finding, Topics
+from recommender.messages.ratings import RatingDecoder
 from recommender.models import registry
 from recommender.settings import Settings
 from recommender.shard.options import ShardOptions, learned_settings, logs_recommendations
+from recommender.web.api import Api
+from recommender.web.guard import Guard
 from recommender.web.pages import add_pages
 from recommender.worker import process
 from recommender.worker.adoption import Adoption
@@ -48,10 +51,13 @@ from recommender.worker.checkpointing import Checkpointing
 from recommender.worker.commits import Commits
 from recommender.worker.following import Following
 from recommender.worker.health import Health
+from recommender.worker.http_ratings import RatingWriter
+from recommender.worker.http_service import HttpService
 from recommender.worker.ingesting import Ingestor
 from recommender.worker.learning import Learner
 from recommender.worker.metrics import Metrics
 from recommender.worker.pacing import Pace, RecentRequests
+from recommender.worker.passing_on import PassingOn
 from recommender.worker.replicas import HeldReplica, Replicas
 from recommender.worker.request_consumer import RequestConsumer
 from recommender.worker.source_progress import SourceProgress
@@ -60,6 +66,7 @@ from recommender.worker.transport import faust_transport
 from recommender.worker.transport.faust_options import faust_options
 from recommender.worker.transport.producer import bulk_sender, sender
 from recommender.worker.transport.spans import Span
+from recommender.worker.transport.web_server import WebServer
 
 logger = logging.getLogger(__name__)
 
@@ -115,6 +122,9 @@ class WorkerApp(faust.App):
 
     def _create_directories(self) -> None:
         """None: Faust's are for tables, and we have none."""
+
+    def _new_web(self) -> Any:
+        return WebServer(self)
 
     def refuse(self, error: RecommenderError) -> None:
         """Stop; whoever runs the app says why."""
@@ -285,6 +295,24 @@ class _Parts:
         self._add_tasks()
         self._add_signals()
         self._add_pages()
+        self._add_http(log if logs else None)
+
+    def _add_http(self, log: LogWriter | None) -> None:
+        app, config, names, feedback = self.app, self.config, self.names, self.options.feedback
+        decoder = RatingDecoder(feedback.low, feedback.high, skips=feedback.skips)
+        self.passing_on = PassingOn(self.client_options, sender(app), names.requests, names.responses)
+        self.http = HttpService(
+            self.answers,
+            RatingWriter(sender(app), names.ratings, decoder),
+            request_wait=config.request_wait,
+            answered=self.metrics.answered,
+            arrived=self.recent.note,
+            log=log,
+            pass_on=self.passing_on.ask if self.journal.partitions > 1 else None,
+        )
+        web: Any = app.web
+        guard = Guard(config.web_host, config.web_token)
+        Api(self.http, guard, feedback.low, feedback.high, skips=feedback.skips).add_to(web.web_app.router)
 
     # Ratings: from their topic into the journal, and from the journal into the replicas.
 
@@ -465,6 +493,8 @@ class _Parts:
         async def stopping(sender: Any, **kwargs: Any) -> None:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._requests_revoked()
+                await self.http.close(HAND_OVER_SECONDS)
+                await self.passing_on.close()
                 await self.rating_commits.advance(await self.ingestor.revoke())
                 await self.checkpointing.settle(HAND_OVER_SECONDS)
                 await self.producer.close()
