@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from recommender.client import Client
+from recommender.client.items import write_items
 from recommender.client.replay import Progress as Delivery
 from recommender.client.replay import replay
 from recommender.errors import RecommenderError
@@ -65,7 +66,7 @@ def _run(stack: ExitStack, source: str, users: list[str], model: str) -> None:
     # The first time compiling takes longest, and all that comes before the worker leaves a processor to it.
     compiling = stack.enter_context(warmup.warming(model))
     path = movielens.locate(source, out.print)
-    titles = movielens.titles(source)
+    movies = movielens.movies(source)
     ratings = Columns(movielens.read(path))
     ratings.sort_by_time()
 
@@ -83,12 +84,18 @@ def _run(stack: ExitStack, source: str, users: list[str], model: str) -> None:
     out.print(f"  Its state is at {worker}/status, its metrics at {worker}/metrics.")
 
     _step(4, f"Replaying {len(ratings):,} ratings of {path.name}", f"python -m producers.replay {source}")
+    described = [
+        (item, {"title": each.title, "categories": list(each.genres)}) for item, each in movies.items()
+    ]
+    if described:
+        write_items(described, broker.address, Topics().items)
+        out.print(f"  {len(described):,} titles with their genres are in {Topics().items}.")
     _learn(worker, ratings, broker.address)
 
     _step(5, "Asking for recommendations", f"recommender ask --user {users[0]}" if users else "")
     with Client(broker.address) as client:
         for user in users:
-            _show_user(client, user, ratings, titles)
+            _show_user(client, user, ratings, movies)
 
 
 def _step(number: int, what: str, by_hand: str = "") -> None:
@@ -231,14 +238,14 @@ class _Watch:
             out.print(f"  {self._learned:,} of {self.total:,} learned, {rate:,.0f} per second; {recall}")
 
 
-def _show_user(client: Client, user: str, ratings: Columns, titles: dict[str, str]) -> None:
+def _show_user(client: Client, user: str, ratings: Columns, movies: dict[str, movielens.Movie]) -> None:
     """What a user liked last, and what is recommended."""
     own = [each for each in ratings.ratings() if each.user == user]
     liked = [each.item for each in own if (each.rating or 0) >= 4][-5:]
-    response = client.recommend(user, n=5, timeout=10.0)
+    response = client.recommend(user, n=5, timeout=10.0, titles=True)
     out.print(f"\n  User [bold]{user}[/bold] rated {len(own)} and liked lately:")
     for item in reversed(liked):
-        out.print(f"    {titles.get(item, item)}", markup=False)
+        out.print(f"    {movies[item].title if item in movies else item}", markup=False)
     out.print("  Recommended" + (" (unknown user, so the popular ones)" if response.cold_start else "") + ":")
     for place, each in enumerate(response.items, 1):
-        out.print(f"    {place}. {titles.get(each.item, each.item)}  ({each.score:.3f})", markup=False)
+        out.print(f"    {place}. {each.title or each.item}  ({each.score:.3f})", markup=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from recommender.messages.ratings import MAX_TIMESTAMP
-from recommender.messages.requests import DEFAULT_N, MAX_N, MAX_REQUEST_ITEMS
+from recommender.messages.requests import DEFAULT_N, MAX_N, MAX_REQUEST_CATEGORIES, MAX_REQUEST_ITEMS
 from recommender.web.limits import MAX_RATINGS
 
 Schema = dict[str, Any]
@@ -33,30 +33,47 @@ ID: Schema = {
 OFFSET: Schema = {"type": "integer", "minimum": 0, "maximum": 2**63 - 1}
 PARTITION: Schema = {"type": "integer", "minimum": 0, "maximum": 2**31 - 1}
 ITEMS: Schema = {"type": "array", "items": _ref("Id"), "maxItems": MAX_REQUEST_ITEMS}
+CATEGORIES: Schema = {
+    "type": "array",
+    "items": {"type": "string", "minLength": 1, "maxLength": 256},
+    "maxItems": MAX_REQUEST_CATEGORIES,
+}
+NUMBER: Schema = _or_null({"type": "number"})
 FLAG: Schema = {"type": "boolean", "default": False}
 N: Schema = {"type": "integer", "minimum": 1, "maximum": MAX_N, "default": DEFAULT_N}
 EXPLORE: Schema = {"type": "number", "minimum": 0, "maximum": 1}
 
+_FIELDS: Schema = {
+    "user": _ref("Id"),
+    "similar_to": _ref("Id"),
+    "n": N,
+    "items": {**ITEMS, "description": "The candidates; default: every item."},
+    "exclude": ITEMS,
+    "include_rated": FLAG,
+    "after": {
+        "anyOf": [OFFSET, _ref("After")],
+        "description": "Answer only once this rating is learned.",
+    },
+    "arm": {"type": "string", "minLength": 1, "maxLength": 256},
+    "explain": FLAG,
+    "explore": EXPLORE,
+    "categories": CATEGORIES,
+    "not_categories": CATEGORIES,
+    "titles": FLAG,
+    "history": {
+        "type": "array",
+        "maxItems": MAX_REQUEST_ITEMS,
+        "items": {"anyOf": [_ref("Id"), _object({"item": _ref("Id"), "rating": NUMBER}, "item")]},
+        "description": "What a guest has liked, the oldest first; nothing of it is stored.",
+    },
+    "popular": FLAG,
+}
 REQUEST = {
     **_object(
-        {
-            "user": _ref("Id"),
-            "similar_to": _ref("Id"),
-            "n": N,
-            "items": {**ITEMS, "description": "The candidates; default: every item."},
-            "exclude": ITEMS,
-            "include_rated": FLAG,
-            "after": {
-                "anyOf": [OFFSET, _ref("After")],
-                "description": "Answer only once this rating is learned.",
-            },
-            "arm": {"type": "string", "minLength": 1, "maxLength": 256},
-            "explain": FLAG,
-            "explore": EXPLORE,
-        },
-        about="As on the topic of requests; fields that are not named here are ignored.",
+        {name: _or_null(schema) for name, schema in _FIELDS.items()},
+        about="As on the topic of requests; a field that is null is left out, and others are ignored.",
     ),
-    "oneOf": [{"required": ["user"]}, {"required": ["similar_to"]}],
+    "anyOf": [{"required": [name]} for name in ("user", "similar_to", "history", "popular")],
 }
 AFTER = {
     "oneOf": [
@@ -92,6 +109,8 @@ PLACE = _object(
             "items": _object({"item": {"type": "string"}, "share": {"type": "number"}}, "item", "share"),
         },
         "cold_start": {"type": "boolean"},
+        "boost": {"type": "number"},
+        "title": {"type": "string"},
     },
     *("item", "score", "source"),
 )
@@ -109,6 +128,7 @@ RESPONSE = _object(
         ),
         "forced": {"type": "boolean"},
         "explained": {"type": "boolean"},
+        "fewer": {"type": "string"},
     },
     *("ok", "user", "items", "model", "arm", "cold_start", "as_of"),
 )
@@ -169,6 +189,9 @@ _OPTIONS = [
     _query("n", N, "How many items"),
     _query("exclude", {"type": "array", "items": _TEXT}, "Never recommend these; repeat it for more"),
     _query("items", {"type": "array", "items": _TEXT}, "The candidates; repeat it for more"),
+    _query("categories", CATEGORIES, "Only items of at least one of these; repeat it for more"),
+    _query("not_categories", CATEGORIES, "No items of any of these; repeat it for more"),
+    _query("titles", FLAG, "Say what the items are called"),
     _query("arm", _TEXT, "Answer with this arm of an experiment"),
     _query(
         "after",
@@ -191,7 +214,11 @@ _HEADERS = [
     },
 ]
 _USERS = [
-    _query("user", _TEXT, "Whom to recommend to", required=True),
+    _query("user", _TEXT, "Whom to recommend to; or history, or popular"),
+    _query(
+        "history", {"type": "array", "items": _TEXT}, "Items of a guest, the oldest first; repeat it for more"
+    ),
+    _query("popular", FLAG, "The popular items"),
     _query("include_rated", FLAG, "Also recommend what the user has rated"),
     _query("explain", FLAG, "Add the user's own items that contributed most"),
     _query("explore", EXPLORE, "The probability with which each place is given to chance"),

@@ -17,8 +17,8 @@ _INTEGER = re.compile(r"-?\d{1,18}")
 _NUMBER = re.compile(r"-?\d{1,18}(\.\d{1,18})?([eE][+-]?\d{1,3})?")
 _PLACE = re.compile(r"(\d{1,18}):(\d{1,18})")
 TEXTS = ("user", "similar_to", "arm")
-FLAGS = ("include_rated", "explain")
-LISTS = ("items", "exclude")
+FLAGS = ("include_rated", "explain", "titles", "popular")
+LISTS = ("items", "exclude", "categories", "not_categories", "history")
 
 
 def request_of(query: str, **given: str) -> bytes:

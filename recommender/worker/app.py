@@ -24,6 +24,7 @@ from recommender.experiments.log_writer import LogWriter
 from recommender.ingest.batch_decoder import BatchDecoder
 from recommender.ingest.dead_letters import LesserLetters
 from recommender.ingest.ingest import Ingest, unread_letter
+from recommender.items.store import ItemStore
 from recommender.journal.block import Source
 from recommender.journal.fingerprint import fingerprint
 from recommender.journal.identity import topic_id
@@ -54,6 +55,7 @@ from recommender.worker.health import Health
 from recommender.worker.http_ratings import RatingWriter
 from recommender.worker.http_service import HttpService
 from recommender.worker.ingesting import Ingestor
+from recommender.worker.items_following import ItemsFollowing
 from recommender.worker.learning import Learner
 from recommender.worker.metrics import Metrics
 from recommender.worker.pacing import Pace, RecentRequests
@@ -94,7 +96,7 @@ class Boot(BootStrategy):
             self.sensors(),
             self.kafka_producer(),
             self.web_server(),
-            [app.following],
+            [app.items, app.following],
             self.kafka_consumer(),
             self.agents(),
             self.kafka_conductor(),
@@ -111,6 +113,7 @@ class WorkerApp(faust.App):
     failure : RecommenderError or None
         Why it stopped, if it was for something that a person has to fix.
     following : Following
+    items : ItemsFollowing
     requests : RequestConsumer
     """
 
@@ -118,6 +121,7 @@ class WorkerApp(faust.App):
     BootStrategy = Boot
     failure: RecommenderError | None = None
     following: Following
+    items: ItemsFollowing
     requests: RequestConsumer
 
     def _create_directories(self) -> None:
@@ -216,7 +220,8 @@ class _Parts:
         self.recent = RecentRequests()
         self.pace = Pace(config.learn_slice / 1000, self.recent)
         self.topic_watch = TopicWatch(self.ratings, self._identify(names.ratings))
-        self.answers = Answers(self.replicas, self.source_id, lambda: self.topic_watch.partitions)
+        self.items = ItemStore()
+        self.answers = Answers(self.replicas, self.source_id, lambda: self.topic_watch.partitions, self.items)
         learner = Learner(self.replicas, self.checkpointing, self.pace, self._learned)
         self.following = Following(
             self.replicas,
@@ -266,6 +271,15 @@ class _Parts:
         """Put the parts together."""
         app, config, names = self.app, self.config, self.names
         app.following = self.following
+        app.items = ItemsFollowing(
+            self.items,
+            names.items,
+            self.client_options,
+            self._identify(names.items),
+            self._sync_items,
+            self.metrics.registry,
+        )
+        self.metrics.items = app.items
         log = LogWriter(sender(app), names.recommendations, config.experiment, self.metrics.logged)
         self.answerer = Answerer(
             self.answers,
@@ -407,6 +421,10 @@ class _Parts:
             await consumer.read_again(TP(self.names.ratings, partition), offset)
 
     # Requests.
+
+    def _sync_items(self) -> None:
+        for held in self.replicas:
+            held.replica.shard.sync_items(self.items)
 
     async def _start_at(self, partition: int, span: Span) -> int | None:
         if self.replicas.get(partition % self.journal.partitions) is None:

@@ -19,6 +19,7 @@ from recommender.messages.refusals import Kind
 from recommender.worker.checkpointing import Checkpointing
 from recommender.worker.following import Following
 from recommender.worker.gauges import Gauges
+from recommender.worker.items_following import ItemsFollowing
 from recommender.worker.loop_watch import LoopWatch
 from recommender.worker.refusal_counts import RefusalCounts
 from recommender.worker.replicas import HeldReplica, Replicas
@@ -55,6 +56,7 @@ class Metrics:
         self.following: Following | None = None
         #: Kafka's id of the ratings topic, and its name.
         self.topic_id, self.topic = b"", "ratings"
+        self.items: ItemsFollowing | None = None
         self.registry = CollectorRegistry()
         self.gauges = Gauges(self.registry)
         self.loop = LoopWatch()
@@ -151,6 +153,8 @@ class Metrics:
             "journal": {str(held.replica.partition): self._of(held) for held in self._replicas},
             "sources": {str(partition): offset for partition, offset in sorted(self.sources().items())},
             "lag": {str(partition): lag for partition, (lag, _) in sorted(lags.items())},
+            "items": None if self.items is None else self.items.status(),
+            "sources": {str(partition): offset for partition, offset in sorted(self._sources().items())},
         }
 
     def _of(self, held: HeldReplica) -> dict[str, object]:

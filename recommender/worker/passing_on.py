@@ -91,7 +91,7 @@ class PassingOn:
                     (REPLY_PARTITION, b"0"),
                     (DEADLINE, b"%d" % (until * 1000)),
                 ]
-                key = str(request.user).encode()
+                key = b"" if request.user is None else str(request.user).encode()
                 now = int(time.time() * 1000)
                 await (await self._send(self._requests_topic, Outgoing(partition, key, value, now, sent)))
                 return await reply
