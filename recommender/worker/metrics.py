@@ -154,7 +154,6 @@ class Metrics:
             "sources": {str(partition): offset for partition, offset in sorted(self.sources().items())},
             "lag": {str(partition): lag for partition, (lag, _) in sorted(lags.items())},
             "items": None if self.items is None else self.items.status(),
-            "sources": {str(partition): offset for partition, offset in sorted(self._sources().items())},
         }
 
     def _of(self, held: HeldReplica) -> dict[str, object]:
