@@ -277,8 +277,9 @@ class _Parts:
             self.client_options,
             self._identify(names.items),
             self._sync_items,
-            self.metrics.registry,
+            self.metrics.read_items,
         )
+        self.metrics.gauges.items = lambda: len(self.items)
         self.metrics.items = app.items
         log = LogWriter(sender(app), names.recommendations, config.experiment, self.metrics.logged)
         self.answerer = Answerer(

@@ -18,8 +18,6 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 from mode import Service
-from prometheus_client import CollectorRegistry, Gauge
-from prometheus_client import Counter as Metric
 
 from recommender.errors import RecommenderError
 from recommender.items.store import ItemStore
@@ -61,8 +59,8 @@ class ItemsFollowing(Service):
         The topic as it is now; called in a thread. It raises where there is none.
     taken : function
         Called after records were taken over.
-    registry : CollectorRegistry
-        Where the metrics go.
+    counted : function
+        Told of records: what became of them, ``taken`` or ``refused``, and how many.
     """
 
     logger = FAUST_LOGGER
@@ -74,28 +72,17 @@ class ItemsFollowing(Service):
         options: Mapping[str, Any],
         identify: Callable[[], Finding],
         taken: Callable[[], None],
-        registry: CollectorRegistry,
+        counted: Callable[[str, int], None],
     ) -> None:
         super().__init__()
         self._store, self._topic, self._options = store, topic, dict(options)
-        self._identify, self._taken = identify, taken
+        self._identify, self._taken, self._counted = identify, taken, counted
         self._consumer: AIOKafkaConsumer | None = None
         self._at_end = asyncio.Event()
         self._ends: dict[TopicPartition, int] = {}
         self._found = False
         self._refused: Counter[str] = Counter()
         self._newest, self._told_at = "", -TELL_SECONDS
-        self._records = Metric(
-            "recommender_items_records",
-            "Records of the items topic by what became of them",
-            ["result"],
-            registry=registry,
-        )
-        for result in ("taken", "refused"):
-            self._records.labels(result)
-        Gauge("recommender_items", "Items that the items topic has named", registry=registry).set_function(
-            lambda: len(store)
-        )
 
     async def on_start(self) -> None:
         """Follow to the end, if the topic is there and that does not take too long."""
@@ -194,10 +181,10 @@ class ItemsFollowing(Service):
                 taken += 1
             except BadMessage as error:
                 self._refuse(record, error)
-        self._records.labels("taken").inc(taken)
+        self._counted("taken", taken)
 
     def _refuse(self, record: Any, error: BadMessage) -> None:
-        self._records.labels("refused").inc()
+        self._counted("refused", 1)
         self._refused[error.kind.value] += 1
         self._newest = f"{record.topic}[{record.partition}] offset {record.offset}: {error}"[:400]
         if time.monotonic() - self._told_at >= TELL_SECONDS:

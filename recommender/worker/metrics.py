@@ -82,6 +82,11 @@ class Metrics:
             "recommendations", "Records for the recommendations log by whether Kafka has them", "result"
         )
         self.blocks = counter("journal_blocks", "Blocks of the journal by what became of them", "result")
+        self.items_records = counter(
+            "items_records", "Records of the items topic by what became of them", "result"
+        )
+        for result in ("taken", "refused"):
+            self.items_records.labels(result)
         self.rebalances = counter("rebalances", "Times that a group gave this worker partitions", "group")
         for group in GROUPS:
             self.rebalances.labels(group)
@@ -132,6 +137,10 @@ class Metrics:
     def logged(self, arrived: bool) -> None:
         """Count a record of the recommendations log."""
         self.recommendations.labels("logged" if arrived else "lost").inc()
+
+    def read_items(self, result: str, count: int) -> None:
+        """Count records of the items topic."""
+        self.items_records.labels(result).inc(count)
 
     def status(self) -> dict[str, object]:
         """The worker's state for people and programs, one entry for each partition of the journal."""
