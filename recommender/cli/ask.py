@@ -127,7 +127,7 @@ def ask(
             explore=explore,
             categories=categories,
             not_categories=not_categories,
-            titles=not titles,
+            titles=not titles and not as_json,
         )
     except ValueError as error:
         raise click.UsageError(str(error)) from None
