@@ -26,6 +26,7 @@ COMMANDS = {
     "retrain": "Learn the whole log anew, beside the running workers, into new checkpoints.",
     "settings": "Show every setting, its value and where that comes from.",
     "topics": "Create the topics and check them.",
+    "up": "Start a broker, two workers, ratings and requests, and a page to watch and to play with.",
     "worker": "Learn from ratings and answer requests until stopped.",
 }
 

@@ -55,6 +55,8 @@ class Answers:
         self._learned = asyncio.Condition()
         self._handing_over = False
         self._waiting = 0
+        #: Told of every answer.
+        self.answered: Callable[[Response], None] = lambda response: None
 
     async def answer(
         self,
@@ -97,7 +99,9 @@ class Answers:
             # Meanwhile the replica may have been put back to where it knew less.
             held = self._ready(partition, request)
         as_of = held.replica.as_of(self._source_of(request))
-        return held.replica.shard.recommend(request, identity, as_of, self._items)
+        response = held.replica.shard.recommend(request, identity, as_of, self._items)
+        self.answered(response)
+        return response
 
     def may_answer(self, request: Request) -> bool:
         """Return False if the replica that answers is here, but still follows the journal to its end."""
