@@ -28,6 +28,8 @@ install: $(STAMP) ## Make .venv with everything for development
 tools: ## Install what tests need beside Python: promtool and chromium, on Debian and Ubuntu as root
 	@$(PYTHON) tests/tools.py
 
+# The tests start Python some hundred times: bytecode is kept, also where the environment says otherwise.
+test: export PYTHONDONTWRITEBYTECODE :=
 test: $(STAMP) tools ## Run all tests, against a real Apache Kafka that needs neither Docker nor Java
 	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(TESTS)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +28,17 @@ LISTENERS = {
 }
 SCRIPT = "/start-kafka.sh"
 START_SECONDS = 120.0
+
+
+@contextmanager
+def chosen_broker(kind: str) -> Iterator[str]:
+    """The one of `KAFKA_BOOTSTRAP_SERVERS`, else a container if `kind` is ``container``, else our own."""
+    given = os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
+    if given:
+        yield given
+    else:
+        with container_broker() if kind == "container" else local_broker() as address:
+            yield address
 
 
 @contextmanager
