@@ -108,8 +108,15 @@ def report(
     logs = reading.find(settings)
     journal, options = logs.journal, ShardOptions(feedback=feedback)
     rules = [rule_of(journal, partition, options) for partition in range(journal.partitions)]
-    range_ = (-math.inf if since is None else since), (math.inf if until is None else until)
-    joined = JoinedLogs(rules, logs.recommendations.partitions, feedback, window, lateness, *range_)
+    joined = JoinedLogs(
+        rules,
+        logs.recommendations.partitions,
+        feedback,
+        window=window,
+        lateness=lateness,
+        since=-math.inf if since is None else since,
+        until=math.inf if until is None else until,
+    )
     topics = [name for each in (journal, logs.recommendations) for name in (each.topic, each.topic_id)]
     identity = {"topics": topics, "window": window, "lateness": lateness, "since": since,
                 "feedback": f"{feedback}, {feedback.low:g} to {feedback.high:g}"}  # fmt: skip
@@ -118,7 +125,7 @@ def report(
     gaps = _read(settings, logs, joined)
     if state_file is not None:
         saved_join.save(state_file, identity, joined)
-    told = summary(settings, logs, joined, name, base, window, since, until)
+    told = summary(settings, logs, joined, name=name, base=base, window=window, since=since, until=until)
     _write_all(told, json_file, plot_file, positions)
     for warning in [*gaps, *told.warnings]:
         click.secho(f"Note: {warning}", fg="yellow", err=True)

@@ -163,7 +163,9 @@ def _differences(groups: list[tuple[Group, Floats]], resamples: int, seed: int) 
     confidence = 1 - (1 - CONFIDENCE) / max(1, len(others))
     return adjusted(
         [
-            compare(name, counts, base.name, base_counts, resamples, seed, confidence)
+            compare(
+                name, counts, base.name, base_counts, resamples=resamples, seed=seed, confidence=confidence
+            )
             for name, counts in others
         ]
     )

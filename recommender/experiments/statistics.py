@@ -100,6 +100,7 @@ def compare(
     counts: Floats,
     base: str,
     base_counts: Floats,
+    *,
     resamples: int = RESAMPLES,
     seed: int = 0,
     confidence: float = CONFIDENCE,

@@ -109,6 +109,7 @@ def summary(
     config: Settings,
     logs: Logs,
     joined: JoinedLogs,
+    *,
     name: str | None,
     base: str | None,
     window: float,

@@ -137,11 +137,6 @@ def _shown(value: bytes) -> str:
     return repr(value[:64].decode("utf-8", "replace"))
 
 
-def place(record: Record) -> tuple[str, int, int]:
-    """Its topic, partition and offset."""
-    return record.topic, record.partition, record.offset
-
-
 def forwarded(record: Record, partition: int) -> Outgoing:
     """The request on its way to its user's partition; it keeps its key, which the reply must have."""
     headers: Headers = [*record.headers, (FORWARDED, RequestHeaders.of(record).place)]

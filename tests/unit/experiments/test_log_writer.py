@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from recommender.experiments import log_writer
-from recommender.experiments.log_writer import request_name
+from recommender.experiments.log_writer import LogLimits, request_name
 from recommender.messages.recommendations_log import MAX_NAME, decode
 from recommender.messages.request_headers import FORWARDED, RETURNED, RequestHeaders, returned
 from recommender.shard.arms import Experiment
@@ -93,10 +92,7 @@ async def test_a_request_is_done_with_both_its_reply_and_its_log() -> None:
 async def test_a_log_that_is_away_keeps_no_reply_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither its own nor those of others: more requests than may be under way at once are answered."""
     monkeypatch.setattr("recommender.worker.answering.UNDER_WAY", 2)
-    monkeypatch.setattr(log_writer, "RETRY_SECONDS", 0.0)
-    monkeypatch.setattr(log_writer, "MAX_WAITING", 4)
-
-    desk, away = logging_desk(), True
+    desk, away = logging_desk(log_limits=LogLimits(retry_seconds=0.0, waiting=4)), True
     desk.sent.fails = lambda topic: TryAgainError() if topic == LOG and away else None
     assert len(await desk.ask(*(request(each) for each in range(6)))) == 6
     assert desk.logged == [False, False]  # those that found too many waiting
@@ -108,13 +104,10 @@ async def test_a_log_that_is_away_keeps_no_reply_back(monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("error", [ValueError("too large"), TryAgainError("still away")])
 async def test_what_cannot_be_logged_is_said_once_until_it_can(
-    error: Exception, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(log_writer, "RETRY_SECONDS", 0.0)
-    monkeypatch.setattr(log_writer, "PATIENCE_SECONDS", 0.0)
-
     with caplog.at_level(logging.WARNING):
-        desk = logging_desk()
+        desk = logging_desk(log_limits=LogLimits(retry_seconds=0.0, patience_seconds=0.0))
         desk.sent.fails = lambda topic: error if topic == LOG else None
         await desk.ask(request(0), request(1))
         await until(lambda: len(desk.logged) == 2)

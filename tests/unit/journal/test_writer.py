@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from recommender.journal import outbox
 from recommender.journal.block import Source, head_of
 from recommender.journal.block_reader import read
 from recommender.journal.outbox import IN_FLIGHT, Acknowledged
@@ -68,9 +67,9 @@ class Ingest:
         self.reads.append((source, offset))
 
 
-@pytest.fixture(autouse=True)
-def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outbox, "RETRY_SECONDS", 0.0)
+def writing(journal: Journal, ingest: Ingest, **options: Any) -> JournalWriter:
+    """A writer that tries again at once."""
+    return JournalWriter(journal, ingest, retry_seconds=0.0, **options)
 
 
 @pytest.fixture
@@ -94,7 +93,7 @@ async def append(writer: JournalWriter, first: int, last: int, source: Source = 
 
 
 async def test_ranges_continue_one_another(journal: Journal, ingest: Ingest) -> None:
-    writer = JournalWriter(journal, ingest, clock=lambda: 5.0)
+    writer = writing(journal, ingest, clock=lambda: 5.0)
     assert not await append(writer, 0, 3)
     writer.begin(SOURCE, 2, decoder=9)
     assert writer.next_offset(SOURCE) == 2
@@ -115,7 +114,7 @@ async def test_ranges_continue_one_another(journal: Journal, ingest: Ingest) -> 
 
 
 async def test_only_so_many_are_in_flight(journal: Journal, ingest: Ingest) -> None:
-    writer = JournalWriter(journal, ingest)
+    writer = writing(journal, ingest)
     writer.begin(SOURCE, 0)
     writer.begin(OTHER, 0)
     tasks = [
@@ -141,7 +140,7 @@ async def test_a_gap_is_read_again_before_it_is_believed(journal: Journal, inges
     async def tell(source: Source, first: int, last: int) -> None:
         lost.append((first, last))
 
-    writer = JournalWriter(journal, ingest, lost=tell)
+    writer = writing(journal, ingest, lost=tell)
     writer.begin(SOURCE, 0)
     assert not await append(writer, 4, 6)
     assert ingest.reads == [(SOURCE, 0)]
@@ -157,7 +156,7 @@ async def test_after_a_failure_all_is_sent_again_by_a_new_producer(
     how: str, caplog: pytest.LogCaptureFixture, journal: Journal, ingest: Ingest
 ) -> None:
     with caplog.at_level(logging.WARNING):
-        writer = JournalWriter(journal, ingest, renew=journal.renew)
+        writer = writing(journal, ingest, renew=journal.renew)
         for source in (SOURCE, OTHER):
             writer.begin(source, 0)
             await append(writer, 0, 2, source)
@@ -199,7 +198,7 @@ async def test_a_producer_that_cannot_be_made_is_tried_again(journal: Journal, i
         if journal.renewed < 3:
             raise OSError("no broker")
 
-    writer = JournalWriter(journal, ingest, renew=renew)
+    writer = writing(journal, ingest, renew=renew)
     writer.begin(SOURCE, 0)
     await append(writer, 0, 2)
     journal.refuse(0)
@@ -220,7 +219,7 @@ async def test_what_is_acknowledged_and_not_there_is_read_again_from_where_it_is
     journal: Journal, ingest: Ingest
 ) -> None:
     rule = Rule("journal")
-    writer = JournalWriter(journal, ingest, rules=lambda: [rule])
+    writer = writing(journal, ingest, rules=lambda: [rule])
     writer.begin(SOURCE, 0)
     await append(writer, 0, 2)
     await append(writer, 2, 4)
@@ -246,7 +245,7 @@ async def test_it_is_noticed_although_the_answer_comes_later_than_the_blocks(
     journal: Journal, ingest: Ingest
 ) -> None:
     rule = Rule("journal")
-    writer = JournalWriter(journal, ingest, rules=lambda: [rule])
+    writer = writing(journal, ingest, rules=lambda: [rule])
     writer.begin(SOURCE, 0)
     await append(writer, 0, 2)
     await append(writer, 2, 4)
@@ -262,7 +261,7 @@ async def test_it_goes_back_only_when_all_that_was_answered_is_followed(
     journal: Journal, ingest: Ingest
 ) -> None:
     rule = Rule("journal")
-    writer = JournalWriter(journal, ingest, rules=lambda: [rule])
+    writer = writing(journal, ingest, rules=lambda: [rule])
     writer.begin(SOURCE, 0)
     await append(writer, 0, 2)
     await append(writer, 2, 4)
@@ -279,7 +278,7 @@ async def test_it_goes_back_only_when_all_that_was_answered_is_followed(
 
 
 async def test_what_is_revoked_is_not_sent_any_more(journal: Journal, ingest: Ingest) -> None:
-    writer = JournalWriter(journal, ingest)
+    writer = writing(journal, ingest)
     writer.begin(SOURCE, 0)
     writer.begin(OTHER, 0)
     await append(writer, 0, 2)
@@ -300,7 +299,7 @@ async def test_what_is_revoked_is_not_sent_any_more(journal: Journal, ingest: In
 
 
 async def test_an_append_that_waits_ends_when_its_source_is_revoked(journal: Journal, ingest: Ingest) -> None:
-    writer = JournalWriter(journal, ingest)
+    writer = writing(journal, ingest)
     writer.begin(SOURCE, 0)
     for turn in range(IN_FLIGHT):
         await append(writer, turn, turn + 1)
@@ -311,7 +310,7 @@ async def test_an_append_that_waits_ends_when_its_source_is_revoked(journal: Jou
 
 
 async def test_an_append_that_is_cancelled_is_read_again(journal: Journal, ingest: Ingest) -> None:
-    writer = JournalWriter(journal, ingest)
+    writer = writing(journal, ingest)
     writer.begin(SOURCE, 0)
     sending = asyncio.create_task(append(writer, 0, 2))
     await until(lambda: writer.in_flight)
@@ -324,7 +323,7 @@ async def test_an_append_that_is_cancelled_is_read_again(journal: Journal, inges
 async def test_a_range_goes_to_all_partitions_of_the_journal(journal: Journal, ingest: Ingest) -> None:
     told: list[tuple[int, Acknowledged]] = []
 
-    writer = JournalWriter(
+    writer = writing(
         journal, ingest, partitions=3, acknowledged=lambda *each: told.append(each), clock=lambda: 5.0
     )
     writer.begin(SOURCE, 0)

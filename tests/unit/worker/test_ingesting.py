@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from recommender.ingest.batch_decoder import BatchDecoder
 from recommender.ingest.ingest import Ingest, Ingested
-from recommender.journal import outbox
 from recommender.journal.block import Source, head_of
 from recommender.journal.errors import SourceShorter
 from recommender.journal.rule import Rule
@@ -56,7 +55,7 @@ class Worker:
         self.reads: list[int] = []
         self.ingested: list[tuple[int, Ingested]] = []
         self.followed = 0
-        self.writer = JournalWriter(self.journal, self._read_again, rules=self._rules)
+        self.writer = JournalWriter(self.journal, self._read_again, rules=self._rules, retry_seconds=0.0)
         self.ingestor = Ingestor(
             Ingest("ratings", BatchDecoder(0.5, 5.0)),
             self.writer,
@@ -270,7 +269,6 @@ async def test_who_comes_back_forgets_what_it_passed() -> None:
 async def test_what_is_refused_is_read_again_and_counted_again_only_then(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(outbox, "RETRY_SECONDS", 0.0)
 
     worker = await begun()
     await worker.ingestor.take(batch([rating(0)]))
