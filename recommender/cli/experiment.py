@@ -101,7 +101,7 @@ def report(
     if since is not None and until is not None and since >= until:
         raise click.UsageError("--since must be before --until")
     if plot_file is not None and plot_file.lower().endswith(".png"):
-        chart.pyplot()
+        chart.require_matplotlib()
     logging.getLogger("kafka").addHandler(logging.NullHandler())
     settings = settings_room.load(broker=broker)
     feedback = Feedback.parse(settings.feedback, settings.rating_min, settings.rating_max)
