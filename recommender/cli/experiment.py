@@ -13,7 +13,6 @@ from typing import Any
 import click
 from rich.console import Console
 
-from recommender import settings as settings_room
 from recommender.cli.output import progress_bar
 from recommender.errors import RecommenderError
 from recommender.experiments import chart, reading, saved_join
@@ -21,7 +20,7 @@ from recommender.experiments.log_join import JoinedLogs
 from recommender.experiments.summary import Summary, summary
 from recommender.experiments.tables import show
 from recommender.journal.rules import rule_of
-from recommender.settings import Settings
+from recommender.settings import Settings, load
 from recommender.shard.feedback import Feedback
 from recommender.shard.options import ShardOptions
 
@@ -103,7 +102,7 @@ def report(
     if plot_file is not None and plot_file.lower().endswith(".png"):
         chart.require_matplotlib()
     logging.getLogger("kafka").addHandler(logging.NullHandler())
-    settings = settings_room.load(broker=broker)
+    settings = load(broker=broker)
     feedback = Feedback.parse(settings.feedback, settings.rating_min, settings.rating_max)
     logs = reading.find(settings)
     journal, options = logs.journal, ShardOptions(feedback=feedback)
