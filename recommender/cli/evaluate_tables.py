@@ -1,4 +1,4 @@
-"""What `recommender evaluate` has found, as tables and as a picture."""
+"""The results of `recommender evaluate`, as tables and as a picture."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _cell(key: str, value: float) -> str:
 
 
 def require_matplotlib() -> Any:
-    """What draws the picture; asked for before an hour of work, not after it.
+    """Return what draws the picture; asked for before an hour of work, not after it.
 
     Raises
     ------

@@ -49,7 +49,7 @@ def as_svg(summary: Report, title: str = TITLE) -> str:
 
 
 def require_matplotlib() -> Any:
-    """What draws a PNG: matplotlib's plotting interface.
+    """Return what draws a PNG: matplotlib's plotting interface.
 
     Raises
     ------

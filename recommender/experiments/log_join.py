@@ -167,7 +167,7 @@ class JoinedLogs:
 
     @property
     def has_grown(self) -> bool:
-        """Whether enough has come together for settling to be worth while."""
+        """True if enough was collected for settling to be worth its time."""
         return len(self) >= 2 * self._settled_rows + self._settle_rows
 
     def settle(self, ended: Iterable[Progress] = ()) -> None:
@@ -193,7 +193,7 @@ class JoinedLogs:
         self.settle([*self.journal, *self.recommendations])
 
     def counts(self) -> Counts:
-        """What all that was read comes to."""
+        """Count all that was read."""
         return self._attribution.counts()
 
     def state(self) -> Arrays:

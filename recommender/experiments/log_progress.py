@@ -1,4 +1,4 @@
-"""How far one partition of a log was read, and what was in it."""
+"""The progress through one partition of a log, and the counts of its records."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _TIMES = ("frontier", "first", "last")
 
 @dataclass(slots=True)
 class Progress:
-    """How far one partition of a log was read, and what was in it.
+    """The progress through one partition of a log, and the counts of its records.
 
     Attributes
     ----------

@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class LogLimits:
-    """When an entry is tried again, and when it is given up.
+    """The limits after which an entry is sent again, and is given up.
 
     Attributes
     ----------

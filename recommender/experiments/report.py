@@ -25,7 +25,7 @@ from recommender.experiments.statistics import (
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """What one arm, or one source, led to.
+    """The results of one arm or one source.
 
     Attributes
     ----------
@@ -80,7 +80,7 @@ class Report:
     forced: list[Group]
 
     def as_json(self) -> dict[str, Any]:
-        """As plain dictionaries and lists."""
+        """Convert to plain dictionaries and lists."""
         return asdict(self)
 
 

@@ -97,7 +97,7 @@ class Outbox:
         self._failing_since: float | None = None
 
     def has_room(self, blocks: int) -> bool:
-        """Whether so many more blocks may be in flight."""
+        """Return True if so many more blocks may be in flight."""
         return self.in_flight == 0 or self.in_flight + blocks <= IN_FLIGHT
 
     async def send(self, lane: Lane, end: int, blocks: list[bytes]) -> None:

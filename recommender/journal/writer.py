@@ -98,7 +98,7 @@ class JournalWriter:
 
     @property
     def error(self) -> str | None:
-        """Why the journal takes no blocks, as long as that is so."""
+        """The reason why the journal takes no blocks, while it takes none."""
         return self._outbox.error
 
     def begin(self, source: Source, offset: int, decoder: int = 0) -> None:

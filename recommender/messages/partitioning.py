@@ -1,4 +1,4 @@
-"""Which partition a user belongs to."""
+"""The partition of a user."""
 
 from __future__ import annotations
 

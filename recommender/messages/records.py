@@ -9,7 +9,7 @@ from recommender.messages.content_types import Headers
 
 
 class Record(Protocol):
-    """What is read of a fetched record; `timestamp` is in milliseconds."""
+    """The fields of a fetched record that are read; `timestamp` is in milliseconds."""
 
     topic: str
     partition: int
@@ -37,7 +37,7 @@ class Located(Protocol):
 
 
 class Location(NamedTuple):
-    """Where a record is.
+    """The place of a record.
 
     Examples
     --------
