@@ -18,6 +18,8 @@ TEST_PROPERTIES = {
     "group.initial.rebalance.delay.ms": "0",
     "auto.create.topics.enable": "false",
     "offsets.topic.num.partitions": "4",
+    # Compaction looks for something to do twice a second instead of every 15 seconds.
+    "log.cleaner.backoff.ms": "500",
 }
 #: The broker that tests share is never killed. Kafka must not give it up because the machine stood still for
 #: some seconds: its partitions would have no leader then, and their group no coordinator.
