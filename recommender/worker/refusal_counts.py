@@ -93,7 +93,12 @@ class RefusalCounts:
     def last(self, now: float) -> list[dict[str, object]]:
         """The last ones, newest first: where they were read, how many seconds ago, and why they are one."""
         return [
-            {"place": _place(each), "ago": round(now - at), "kind": each.kind.value, "says": _reason(each)}
+            {
+                "place": str(Location.of(each)),
+                "ago": round(now - at),
+                "kind": each.kind.value,
+                "says": _reason(each),
+            }
             for at, each in reversed(self._last)
         ]
 

@@ -110,7 +110,7 @@ def waiting(url: str) -> SchemaWait:
 BY_NUMBER = record(b"\x00\x00\x00\x00\x01\x02u")
 
 
-async def test_a_registry_that_is_away_is_waited_for_and_said_once(
+def test_a_registry_that_is_away_is_waited_for_and_said_once(
     served: tuple[str, SmallRegistry], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     url, server = served
@@ -120,13 +120,16 @@ async def test_a_registry_that_is_away_is_waited_for_and_said_once(
     server.status = 503
     wait = waiting(url)
 
-    with caplog.at_level(logging.WARNING):
+    async def scenario() -> None:
         task = asyncio.create_task(wait([BY_NUMBER]))
         await until(lambda: len(server.asked) >= 4)
         assert not task.done()
         assert wait.waits_for is not None
         server.status = 0
         await asyncio.wait_for(task, 10)
+
+    with caplog.at_level(logging.WARNING):
+        asyncio.run(scenario())
     told = [each.getMessage() for each in caplog.records]
     assert told == [
         f"source films waits for its schema registry: {url} answers 503 Service Unavailable",
@@ -135,7 +138,7 @@ async def test_a_registry_that_is_away_is_waited_for_and_said_once(
     assert wait.waits_for is None
 
 
-async def test_an_id_that_comes_late_is_waited_for_within_bounds(
+def test_an_id_that_comes_late_is_waited_for_within_bounds(
     served: tuple[str, SmallRegistry], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url, server = served
@@ -143,11 +146,11 @@ async def test_an_id_that_comes_late_is_waited_for_within_bounds(
     wait = waiting(url)
     timer = threading.Timer(0.1, lambda: server.put(1, AVRO))
     timer.start()
-    await asyncio.wait_for(wait([BY_NUMBER]), 10)
+    asyncio.run(asyncio.wait_for(wait([BY_NUMBER]), 10))
     timer.join()
     assert len(server.asked) > 1
     monkeypatch.setattr(schema_wait, "UNKNOWN_SECONDS", 0.05)
-    await asyncio.wait_for(wait([record(b"\x00\x00\x00\x00\x02")]), 10)
+    asyncio.run(asyncio.wait_for(wait([record(b"\x00\x00\x00\x00\x02")]), 10))
     asked = len(server.asked)
-    await asyncio.wait_for(wait([record(b"\x00\x00\x00\x00\x02")]), 10)
+    asyncio.run(asyncio.wait_for(wait([record(b"\x00\x00\x00\x00\x02")]), 10))
     assert len(server.asked) == asked + 1  # it is asked again, and not waited for again
