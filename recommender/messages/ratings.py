@@ -49,7 +49,7 @@ class Rating(NamedTuple):
     user: str
     item: str
     rating: float | None
-    timestamp: float | None
+    timestamp: float | None = None
 
 
 class RatingDecoder:
