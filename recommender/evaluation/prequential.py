@@ -104,6 +104,16 @@ def evaluate(
     ------
     ModelError
         A model is not known.
+
+    Examples
+    --------
+    Eight users rate the same five items one after the other, all with five points:
+
+    >>> numbers = np.arange(40)
+    >>> stream = Stream.of(numbers % 8, numbers // 8, np.full(40, 5.0), numbers * 1.0, positive=4.0)
+    >>> [result] = evaluate(stream, ["popular"])
+    >>> result.summary()["tests"], round(result.summary()["recall@10"], 2)
+    (20, 0.9)
     """
     for name in models:
         registry.check(name)
