@@ -69,6 +69,7 @@ from recommender.worker.transport.faust_options import faust_options
 from recommender.worker.transport.producer import bulk_sender, sender
 from recommender.worker.transport.spans import Span
 from recommender.worker.transport.web_server import WebServer
+from recommender.worker.trends import Trends
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +77,8 @@ logger = logging.getLogger(__name__)
 COMMIT_INTERVAL = 1.0
 BROKER_LOOK_INTERVAL = 2.0
 TOPIC_LOOK_INTERVAL = 10.0
+#: How often it is looked whether the last hours of a partition of the journal are to be counted.
+TRENDS_LOOK_INTERVAL = 1.0
 #: How often a new hand-over is looked for.
 HANDOVER_LOOK_INTERVAL = 5.0
 #: How often it is looked whether dead letters are to be told of.
@@ -221,7 +224,14 @@ class _Parts:
         self.pace = Pace(config.learn_slice / 1000, self.recent)
         self.topic_watch = TopicWatch(self.ratings, self._identify(names.ratings))
         self.items = ItemStore()
-        self.answers = Answers(self.replicas, self.source_id, lambda: self.topic_watch.partitions, self.items)
+        self.trends = Trends(config.trending_hours, names.journal, self.replicas, self.client_options)
+        self.answers = Answers(
+            self.replicas,
+            self.source_id,
+            lambda: self.topic_watch.partitions,
+            self.items,
+            self.trends.sums,
+        )
         learner = Learner(self.replicas, self.checkpointing, self.pace, self._learned)
         self.following = Following(
             self.replicas,
@@ -367,6 +377,7 @@ class _Parts:
 
     async def _learned(self, held: HeldReplica, followed: Followed) -> None:
         self.metrics.followed(followed)
+        self.trends.learned(held, followed)
         self.following.note(held.replica.partition)
         self.writer.followed()
         await self.answers.learned()
@@ -467,6 +478,7 @@ class _Parts:
         every(TOPIC_LOOK_INTERVAL, self._watch_topic, "watch_topic")
         every(HANDOVER_LOOK_INTERVAL, self.adoption.look, "adopt")
         every(COMMIT_INTERVAL, self._commit, "commit")
+        every(TRENDS_LOOK_INTERVAL, self.trends.look, "read_trends")
         every(LETTER_LOOK_INTERVAL, self._tell_letters, "tell_dead_letters")
 
     async def _watch_topic(self) -> None:
