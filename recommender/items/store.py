@@ -57,6 +57,8 @@ class ItemStore:
         self._uses = [1]
         self._free: list[int] = []
         self._with: defaultdict[str, set[int]] = defaultdict(set)
+        #: The same as arrays, of those that were asked for since they changed.
+        self._arrays: dict[str, NDArray[np.int32]] = {}
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -130,8 +132,14 @@ class ItemStore:
             found[self._numbers_with(name)] = False
         return found
 
-    def _numbers_with(self, category: str) -> list[int]:
-        return list(self._with[category]) if category in self._with else []
+    def _numbers_with(self, category: str) -> NDArray[np.int32]:
+        found = self._arrays.get(category)
+        if found is None:
+            members = self._with.get(category, ())
+            found = np.fromiter(members, np.int32, len(members))
+            if members:
+                self._arrays[category] = found
+        return found
 
     def _add(self, item: str) -> int:
         row = len(self.ids)
@@ -174,6 +182,7 @@ class ItemStore:
             self._numbers[categories] = number
             for name in categories:
                 self._with[name].add(number)
+                self._arrays.pop(name, None)
         self._uses[number] += 1
         self._uses[old] -= 1
         self.sets[row] = number
@@ -184,6 +193,7 @@ class ItemStore:
         del self._numbers[self._members[number]]
         for name in self._members[number]:
             self._with[name].discard(number)
+            self._arrays.pop(name, None)
             if not self._with[name]:
                 del self._with[name]
         self._members[number] = NOWHERE
