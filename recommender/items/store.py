@@ -44,9 +44,10 @@ class ItemStore:
 
     def __init__(self) -> None:
         self.ids: list[str] = []
-        self.hidden = np.zeros(0, np.bool_)
-        self.sets = np.zeros(0, np.int32)
-        self.boosts = np.zeros(0, np.float64)
+        # One row more than none: it is looked at for items that have none, and means nothing.
+        self.hidden = np.zeros(1, np.bool_)
+        self.sets = np.zeros(1, np.int32)
+        self.boosts = np.ones(1, np.float64)
         self.boosted = self.hiding = 0
         self._rows: dict[str, int] = {}
         self._titles: list[str | None] = []
