@@ -489,6 +489,7 @@ class _Parts:
             raise
 
     async def _commit(self) -> None:
+        self._sync_items()  # of a replica that was loaded just now, so that no request has to
         await self.rating_commits.advance(self.ingestor.committable())
         await self.reply_commits.advance(self.answerer.progress.done())
 
