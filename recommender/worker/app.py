@@ -352,7 +352,7 @@ class _Parts:
             self.items,
             names.items,
             self.client_options,
-            self._identify(names.items),
+            lambda: self._identified(names.items),
             self._sync_items,
             self.metrics.read_items,
         )
