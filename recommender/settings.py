@@ -190,6 +190,12 @@ class Settings:
         "to the network, else only programs of the same machine are answered",
         secret=True,
     )
+    web_people: str = _setting(
+        "auto",
+        "to whom the live page shows persons, who rated what: auto (this machine only, while the worker "
+        "listens to nobody else and there is no token), on (everybody who reaches it) or off",
+        choices=("auto", "on", "off"),
+    )
     log_level: str = _setting("info", "how much is logged", choices=("debug", "info", "warning", "error"))
     log_format: str = _setting(
         "text", "how it is logged: text, or json for one object a line", choices=("text", "json")

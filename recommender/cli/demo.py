@@ -6,9 +6,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from contextlib import ExitStack
 from typing import Any
 
 import click
@@ -16,6 +14,7 @@ import orjson
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from recommender.cli.local_worker import local_worker
 from recommender.client import Client
 from recommender.client.items import write_items
 from recommender.client.replay import Progress as Delivery
@@ -25,14 +24,12 @@ from recommender.evaluation.datasets import movielens
 from recommender.evaluation.datasets.columns import Columns
 from recommender.kafka import topics as topics_room
 from recommender.kafka.local.broker import LocalBroker
-from recommender.kafka.local.guarded import Guarded
 from recommender.kafka.local.ports import free_port
 from recommender.kafka.topics import Topics
 from recommender.shard import warmup
 
 #: Users of MovieLens 100K with histories that differ from each other.
 USERS = ("60", "307", "405")
-START_SECONDS = 60.0
 #: A worker that learns nothing for so long is not going to.
 STALLED_SECONDS = 60.0
 LOOK_SECONDS = 0.2
@@ -60,6 +57,7 @@ def demo(source: str, users: str, model: str) -> None:
             sys.exit(130)
         _step(6, "Stopping everything")
     out.print(f"Done in {time.monotonic() - started:.0f} s; nothing is left running.")
+    out.print("To watch it and to rate things yourself: [bold]make up[/bold] (recommender up)")
 
 
 def _run(stack: ExitStack, source: str, users: list[str], model: str) -> None:
@@ -80,8 +78,8 @@ def _run(stack: ExitStack, source: str, users: list[str], model: str) -> None:
 
     _step(3, "Starting the worker", "recommender worker")
     compiling.wait()
-    worker = stack.enter_context(_worker(broker.address, model))
-    out.print(f"  Its state is at {worker}/status, its metrics at {worker}/metrics.")
+    worker = stack.enter_context(local_worker(broker.address, free_port(), _variables(model)))
+    out.print(f"  Its page is {worker}/, its metrics are at {worker}/metrics.")
 
     _step(4, f"Replaying {len(ratings):,} ratings of {path.name}", f"recommender replay {source}")
     described = [
@@ -103,48 +101,9 @@ def _step(number: int, what: str, by_hand: str = "") -> None:
     out.print(f"\n[bold]{number}. {what}[/bold]{hint}")
 
 
-@contextmanager
-def _worker(broker: str, model: str) -> Iterator[str]:
-    """A worker process that ends with this one; the address of its pages."""
-    guarded = Guarded()
-    try:
-        port = free_port()
-        variables = {
-            "RECOMMENDER_BROKER": broker,
-            "RECOMMENDER_TOPIC_PREFIX": "",
-            "RECOMMENDER_MODEL": model,
-            "RECOMMENDER_ARMS": "",
-            "RECOMMENDER_CHECKPOINTS": str(guarded.directory / "checkpoints"),
-            "RECOMMENDER_WEB_PORT": str(port),
-            "RECOMMENDER_SESSION_TIMEOUT": "6",
-            # Many tests, so that the figures on the screen are steady.
-            "RECOMMENDER_TEST_EVERY": "20",
-        }
-        settings = [f"{name}={value}" for name, value in variables.items()]
-        guarded.run(["/usr/bin/env", *settings, sys.executable, "-m", "recommender", "worker"])
-        pages = f"http://127.0.0.1:{port}"
-        deadline = time.monotonic() + START_SECONDS
-        while not _answers(f"{pages}/readyz"):
-            if guarded.exited(LOOK_SECONDS) is not None or time.monotonic() > deadline:
-                log = guarded.directory / "broker.log"
-                raise RecommenderError(f"The worker did not start. Its log ends with:\n{_tail(log)}")
-        yield pages
-        guarded.end("terminate", 10.0)
-    finally:
-        guarded.close()
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=2.0) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False
-
-
-def _tail(log: Path, lines: int = 15) -> str:
-    text = log.read_text("utf-8", "replace") if log.exists() else ""
-    return "\n".join(text.splitlines()[-lines:])
+def _variables(model: str) -> dict[str, str]:
+    # Many tests, so that the figures on the screen are steady.
+    return {"RECOMMENDER_MODEL": model, "RECOMMENDER_ARMS": "", "RECOMMENDER_TEST_EVERY": "20"}
 
 
 def _status(worker: str) -> dict[str, Any]:

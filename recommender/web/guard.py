@@ -54,7 +54,7 @@ class Guard:
                 "forbidden",
                 "RECOMMENDER_WEB_HOST opens this worker to the network, so RECOMMENDER_WEB_TOKEN must be set",
             )
-        elif not is_loopback(host := _host(headers.get("Host", ""))):
+        elif not is_loopback(host := host_of(headers.get("Host", ""))):
             # A page whose name suddenly leads to this machine would be no foreign page.
             raise Failure(
                 "forbidden",
@@ -84,7 +84,7 @@ class Guard:
             )
 
 
-def _host(netloc: str) -> str:
+def host_of(netloc: str) -> str:
     """The host of a HOST:PORT, without the brackets of an IPv6 address."""
     try:
         return urlsplit(f"//{netloc}").hostname or ""

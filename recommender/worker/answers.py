@@ -59,6 +59,8 @@ class Answers:
         self._learned = asyncio.Condition()
         self._handing_over = False
         self._waiting = 0
+        #: Told of every answer.
+        self.answered: Callable[[Response], None] = lambda response: None
 
     async def answer(
         self,
@@ -102,7 +104,9 @@ class Answers:
             held = self._ready(partition, request)
         as_of = held.replica.as_of(self._source_of(request))
         sums = self._sums(held, request)
-        return held.replica.shard.recommend(request, identity, as_of, self._items, sums)
+        response = held.replica.shard.recommend(request, identity, as_of, self._items, sums)
+        self.answered(response)
+        return response
 
     def may_answer(self, request: Request) -> bool:
         """Return False if the replica that answers is here, but still follows the journal to its end."""

@@ -46,7 +46,9 @@ from recommender.sources.mapping import SourceMapping, SourcesError
 from recommender.sources.source_ingest import SourceIngest
 from recommender.web.api import Api
 from recommender.web.guard import Guard
+from recommender.web.live import LivePage
 from recommender.web.pages import add_pages
+from recommender.web.people import People
 from recommender.worker import process
 from recommender.worker.adoption import Adoption
 from recommender.worker.answering import Answerer
@@ -61,10 +63,13 @@ from recommender.worker.http_service import HttpService
 from recommender.worker.ingesting import Ingestor, Reads
 from recommender.worker.intake import Intake, Prepare
 from recommender.worker.items_following import ItemsFollowing
+from recommender.worker.just_now import JustNow
 from recommender.worker.learning import Learner
 from recommender.worker.metrics import Metrics
 from recommender.worker.pacing import Pace, RecentRequests
 from recommender.worker.passing_on import PassingOn
+from recommender.worker.picture import Picture
+from recommender.worker.pulse import Pulse
 from recommender.worker.replicas import HeldReplica, Replicas
 from recommender.worker.request_consumer import RequestConsumer
 from recommender.worker.schema_wait import SchemaWait
@@ -258,13 +263,13 @@ class _Parts:
         self.metrics = Metrics(self.replicas, self.checkpointing, [each.name for each in mappings.values()])
         self.metrics.topic_id, self.metrics.topic = self.source_id, names.ratings
         self.broker_watch = BrokerWatch(config.broker)
-        self.recent = RecentRequests()
+        self.recent, self.just_now = RecentRequests(), JustNow()
         self.pace = Pace(config.learn_slice / 1000, self.recent)
-        self.items = ItemStore()
         self.trends = Trends(config.trending_hours, names.journal, self.replicas, self.client_options)
         self.intake = Intake(
             dict.fromkeys([names.ratings, *mappings]), self._ingestor, self._identified, self._firsts
         )
+        self.items = ItemStore()
         self.answers = Answers(
             self.replicas,
             self.source_id,
@@ -272,6 +277,7 @@ class _Parts:
             self.items,
             self.trends.sums,
         )
+        self.answers.answered = self.just_now.answered
         learner = Learner(self.replicas, self.checkpointing, self.pace, self._learned)
         self.following = Following(
             self.replicas,
@@ -384,9 +390,9 @@ class _Parts:
         self.reply_commits = Commits(app.requests.commit, least=-1)
         self.rating_commits = Commits(self._commit_ratings)
         self._add_agent()
+        self._add_pages()
         self._add_tasks()
         self._add_signals()
-        self._add_pages()
         self._add_http(log if logs else None)
 
     def _add_http(self, log: LogWriter | None) -> None:
@@ -439,6 +445,16 @@ class _Parts:
             self.intake.ingestor(self.names.ratings).committable,
         )
         add_pages(app, metrics, health)
+        picture = Picture(metrics, self.replicas, self.items.title_of)
+        self.pulse = Pulse(metrics, self.replicas, health, picture, self.just_now, self._is_standby)
+        web: Any = app.web
+        config = self.config
+        people = People(config.web_people, config.web_host, config.web_token)
+        guard = Guard(config.web_host, config.web_token)
+        LivePage(self.pulse, people.are_shown, guard).add_to(web.web_app.router)
+
+    def _is_standby(self) -> bool:
+        return not self.app.requests.partitions and not self.intake.ingestor(self.names.ratings).committable()
 
     def _source_ends(self) -> dict[int, int]:
         consumer: Any = self.app.consumer
@@ -447,6 +463,7 @@ class _Parts:
     async def _learned(self, held: HeldReplica, followed: Followed) -> None:
         self.metrics.followed(followed)
         self.trends.learned(held, followed)
+        self.just_now.learned(followed.rows)
         self.following.note(held.replica.partition)
         self.writer.followed()
         await self.answers.learned()
@@ -563,6 +580,7 @@ class _Parts:
 
         every(BROKER_LOOK_INTERVAL, self.broker_watch.look, "watch_broker")
         every(0.0, self.metrics.loop.look, "watch_loop")
+        every(0.0, self.pulse.beat, "take_figures")
         every(TOPIC_LOOK_INTERVAL, self._watch_topic, "watch_topic")
         every(HANDOVER_LOOK_INTERVAL, self.adoption.look, "adopt")
         every(COMMIT_INTERVAL, self._commit, "commit")
@@ -615,6 +633,7 @@ class _Parts:
         @signals.on_before_shutdown.connect
         async def stopping(sender: Any, **kwargs: Any) -> None:
             with contextlib.suppress(asyncio.CancelledError):
+                await self.pulse.close()
                 await self._requests_revoked()
                 await self.http.close(HAND_OVER_SECONDS)
                 await self.passing_on.close()

@@ -31,6 +31,8 @@ from recommender.worker.source_reading import SourceCounts
 OUTCOMES = ("passed", "applied", "cut", "duplicate", "ahead")
 #: The worker's two consumer groups, as metrics call them.
 GROUPS = ("ratings", "requests")
+#: Of each second the times of so many replies are kept for the live page.
+SAMPLE = 2000
 
 
 class Metrics:
@@ -73,6 +75,10 @@ class Metrics:
             {"version": __version__}
         )
 
+        self._learned = self._replies = self._skipped = self._rejected = self._ingested = 0
+        #: How long replies took since the live page asked, a sample of them.
+        self._took: list[float] = []
+
     def _add_counters(self) -> None:
         def counter(name: str, about: str, *labels: str) -> Counter:
             return Counter(f"recommender_{name}", about, labels, registry=self.registry)
@@ -110,6 +116,9 @@ class Metrics:
 
     def ingested(self, partition: int, ingested: Ingested, records: Sequence[Record] = ()) -> None:
         """Count a run of records that is on its way into the journal."""
+        self._ingested += ingested.learned
+        self._skipped += ingested.skipped
+        self._rejected += len(ingested.dead_letters)
         self.ratings.labels("learned").inc(ingested.learned)
         self.ratings.labels("skipped").inc(ingested.skipped)
         self.ratings.labels("dead_letter").inc(len(ingested.dead_letters))
@@ -134,6 +143,7 @@ class Metrics:
 
     def followed(self, followed: Followed) -> None:
         """Count blocks of the journal."""
+        self._learned += len(followed.rows.ratings)
         found = np.bincount(followed.outcomes, minlength=len(OUTCOMES))
         for name, count in zip(OUTCOMES, found.tolist(), strict=False):
             if count:
@@ -145,8 +155,24 @@ class Metrics:
 
     def answered(self, code: str, seconds: float) -> None:
         """Count a reply."""
+        self._replies += 1
+        if len(self._took) < SAMPLE:
+            self._took.append(seconds)
         self.replies.labels(code).inc()
         self.seconds.observe(seconds)
+
+    def totals(self) -> tuple[int, int]:
+        """Ratings that were learned from the journal, and replies, since the worker started."""
+        return self._learned, self._replies
+
+    def counts(self) -> dict[str, int]:
+        """What became of the records that this worker read."""
+        return {"learned": self._ingested, "skipped": self._skipped, "rejected": self._rejected}
+
+    def take_reply_seconds(self) -> list[float]:
+        """How long replies took since this was last called: at most the first `SAMPLE` of them."""
+        took, self._took = self._took, []
+        return took
 
     def logged(self, arrived: bool) -> None:
         """Count a record of the recommendations log."""
