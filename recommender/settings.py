@@ -158,6 +158,14 @@ class Settings:
         unit="seconds",
         low=0,
     )
+    trending_hours: int = _setting(
+        0,
+        "for how many hours back requests may ask for the popular items of a `window`; 0: for none, which "
+        "saves counting",
+        unit="hours",
+        low=0,
+        high=168,
+    )
     test_every: int = _setting(
         100,
         "one in so many positive ratings is first used to test the model, of long streams fewer; "

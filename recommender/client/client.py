@@ -143,6 +143,7 @@ class Client:
         titles: bool = False,
         history: Iterable[str | int] | None = None,
         popular: bool = False,
+        window: str | None = None,
     ) -> Response:
         """The n best items for a user or a guest, the n most similar ones to an item, or the n most popular.
 
@@ -179,6 +180,8 @@ class Client:
             Items that a guest has liked, the oldest first, instead of a user; nothing of it is stored.
         popular : bool
             The popular items, instead of a user or without what the user has rated.
+        window : str, optional
+            With `popular`: of the last hours or days, as ``24h``.
 
         Raises
         ------
@@ -204,6 +207,7 @@ class Client:
             titles=titles,
             history=history,
             popular=popular,
+            window=window,
         )
         key: Any = user if user is not None else similar_to
         key = "" if key is None else key

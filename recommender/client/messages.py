@@ -103,6 +103,7 @@ def encode_request(
     titles: bool = False,
     history: Iterable[str | int] | None = None,
     popular: bool = False,
+    window: str | None = None,
 ) -> bytes:
     """A request as it goes out; the parameters are those of `Client.recommend`.
 
@@ -139,6 +140,8 @@ def encode_request(
         request["history"] = arguments.identifiers("history", history)
     if arguments.flag("popular", popular):
         request["popular"] = True
+    if window is not None:
+        request["window"] = arguments.text("window", window)
     _check_subject(request)
     return orjson.dumps(request)
 

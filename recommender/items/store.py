@@ -44,9 +44,10 @@ class ItemStore:
 
     def __init__(self) -> None:
         self.ids: list[str] = []
-        self.hidden = np.zeros(0, np.bool_)
-        self.sets = np.zeros(0, np.int32)
-        self.boosts = np.zeros(0, np.float64)
+        # One row more than none: it is looked at for items that have none, and means nothing.
+        self.hidden = np.zeros(1, np.bool_)
+        self.sets = np.zeros(1, np.int32)
+        self.boosts = np.ones(1, np.float64)
         self.boosted = self.hiding = 0
         self._rows: dict[str, int] = {}
         self._titles: list[str | None] = []
@@ -57,6 +58,8 @@ class ItemStore:
         self._uses = [1]
         self._free: list[int] = []
         self._with: defaultdict[str, set[int]] = defaultdict(set)
+        #: The same as arrays, of those that were asked for since they changed.
+        self._arrays: dict[str, NDArray[np.int32]] = {}
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -130,8 +133,14 @@ class ItemStore:
             found[self._numbers_with(name)] = False
         return found
 
-    def _numbers_with(self, category: str) -> list[int]:
-        return list(self._with[category]) if category in self._with else []
+    def _numbers_with(self, category: str) -> NDArray[np.int32]:
+        found = self._arrays.get(category)
+        if found is None:
+            members = self._with.get(category, ())
+            found = np.fromiter(members, np.int32, len(members))
+            if members:
+                self._arrays[category] = found
+        return found
 
     def _add(self, item: str) -> int:
         row = len(self.ids)
@@ -174,6 +183,7 @@ class ItemStore:
             self._numbers[categories] = number
             for name in categories:
                 self._with[name].add(number)
+                self._arrays.pop(name, None)
         self._uses[number] += 1
         self._uses[old] -= 1
         self.sets[row] = number
@@ -184,6 +194,7 @@ class ItemStore:
         del self._numbers[self._members[number]]
         for name in self._members[number]:
             self._with[name].discard(number)
+            self._arrays.pop(name, None)
             if not self._with[name]:
                 del self._with[name]
         self._members[number] = NOWHERE

@@ -118,7 +118,12 @@ class ItemFilter(NamedTuple):
 
     def of(self, indices: Int32) -> Int32:
         """The items that pass, of these."""
-        return indices[[self._passes(int(self.rows[each])) for each in indices.tolist()]]
+        rows = self.rows[indices]
+        passing = ~self.hidden[rows]
+        if len(self.allowed):
+            passing &= self.allowed[self.sets[rows]]
+        passed: Int32 = indices[np.where(rows < 0, self.unlisted, passing)]
+        return passed
 
     def passes(self, item: str) -> bool:
         """Return True if an item passes, whether somebody has rated it or not."""

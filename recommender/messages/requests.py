@@ -25,6 +25,9 @@ MAX_REQUEST_BYTES = 512 * 1024
 #: The longest list of candidates or exclusions in one request.
 MAX_REQUEST_ITEMS = 10_000
 MAX_N = 1000
+#: A window of time: hours or days.
+WINDOW = "^[1-9][0-9]{0,2}[hd]$"
+HOURS = {"h": 1, "d": 24}
 DEFAULT_N = 10
 
 Items = Annotated[list[Identifier | int], msgspec.Meta(max_length=MAX_REQUEST_ITEMS)]
@@ -108,6 +111,8 @@ class Request(msgspec.Struct, frozen=True, gc=False):
         What a guest has liked, the oldest first; given instead of a user. Nothing of it is stored.
     popular : bool
         The popular items; a user may be given, whose rated items are left out.
+    window : int or None
+        Popular in the last so many hours; None: of all times.
     """
 
     user: str | int | None = None
@@ -125,6 +130,7 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     titles: bool = False
     history: list[Liked] | None = None
     popular: bool = False
+    window: int | None = None
 
 
 class _Wire(msgspec.Struct, gc=False):
@@ -145,6 +151,7 @@ class _Wire(msgspec.Struct, gc=False):
     titles: bool | None = None
     history: History | None = None
     popular: bool | None = None
+    window: Annotated[str, msgspec.Meta(pattern=WINDOW)] | None = None
 
 
 _request_json = msgspec.json.Decoder(_Wire).decode
@@ -189,6 +196,7 @@ def decode_request(value: bytes | None, headers: Headers = ()) -> Request:
         titles=bool(wire.titles),
         history=None if wire.history is None else _history(wire.history),
         popular=bool(wire.popular),
+        window=None if wire.window is None else int(wire.window[:-1]) * HOURS[wire.window[-1]],
     )
 
 
@@ -198,6 +206,8 @@ def _check_subject(wire: _Wire, value: bytes, headers: Headers) -> None:
     subjects = [name for name, each in given.items() if each is not None]
     if wire.popular and subjects not in ([], ["user"]):
         raise BadMessage(f"`popular` goes with `user` or alone, got `{subjects[-1]}`", Kind.BAD_FIELD)
+    if wire.window is not None and not wire.popular:
+        raise BadMessage("`window` is for the popular items: expected it with `popular`", Kind.BAD_FIELD)
     if not subjects and not wire.popular:
         raise _without_subject(value, headers)
     if subjects == ["user", "similar_to"]:

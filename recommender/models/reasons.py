@@ -21,15 +21,8 @@ LEAST_SHARE = 0.005
 class Profiling(Protocol):
     """A model whose scores come from evidence around the user's own items.
 
-    Attributes
-    ----------
-    longest_profile : int
-        More items than this a profile must not have.
+    One that takes profiles of so many items only says so in `longest_profile`.
     """
-
-    @property
-    def longest_profile(self) -> int:
-        """See above."""
 
     def profile(self, user: int) -> Profile:
         """The user's items that evidence is sought around, and how strongly each counts."""
@@ -70,7 +63,7 @@ def similar_items(model: Profiling | Comparing, item: int, candidates: IntArray)
 
 def profile_of(model: Profiling, items: IntArray) -> Profile:
     """The profile of somebody of whom nothing is known but some items, the newest first."""
-    newest = items[: min(model.longest_profile, HISTORY_ITEMS)]
+    newest = items[: min(getattr(model, "longest_profile", HISTORY_ITEMS), HISTORY_ITEMS)]
     strengths = np.empty(len(newest))
     strength = 1.0
     for place in range(len(newest)):

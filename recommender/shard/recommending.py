@@ -15,7 +15,7 @@ from recommender.items.store import NO_ITEMS, ItemStore
 from recommender.items.view import ItemFilter, ItemView
 from recommender.messages.requests import Liked, Request
 from recommender.messages.responses import Failure, Reason, Recommended, Response
-from recommender.models.base import Estimates, IntArray, Model, RanksLeaders
+from recommender.models.base import Estimates, FloatArray, IntArray, Model, RanksLeaders
 from recommender.models.reasons import Comparing, Profiling, explain, profile_of, similar_items
 from recommender.models.topk import all_but, best, contenders
 from recommender.shard.arms import ArmError, Experiment
@@ -107,7 +107,12 @@ class Recommender:
         return self._view
 
     def recommend(
-        self, request: Request, identity: bytes, as_of: AsOf, store: ItemStore = NO_ITEMS
+        self,
+        request: Request,
+        identity: bytes,
+        as_of: AsOf,
+        store: ItemStore = NO_ITEMS,
+        sums: FloatArray | None = None,
     ) -> Response:
         """The n best items for a user, or the n most similar ones to an item.
 
@@ -119,6 +124,8 @@ class Recommender:
         as_of : AsOf
         store : ItemStore
             What is known of the items.
+        sums : float array, optional
+            How popular each item is in the window of time that is asked for.
 
         Raises
         ------
@@ -132,7 +139,7 @@ class Recommender:
         elif request.history is not None:
             response = self._recommend_to_guest(request, request.history, as_of, view, chosen)
         elif request.popular:
-            response = self._recommend_popular(request, as_of, view, chosen)
+            response = self._recommend_popular(request, as_of, view, chosen, sums)
         else:
             response = self._recommend_to_user(request, identity, as_of, view, chosen)
         return self._dressed(request, response, view, chosen)
@@ -330,7 +337,12 @@ class Recommender:
         return Response(None, items, name, arm, not len(known), *as_of, request.arm is not None)
 
     def _recommend_popular(
-        self, request: Request, as_of: AsOf, view: ItemView, passing: ItemFilter | None
+        self,
+        request: Request,
+        as_of: AsOf,
+        view: ItemView,
+        passing: ItemFilter | None,
+        sums: FloatArray | None,
     ) -> Response:
         """The items with the most positive ratings; the score is their number."""
         arm = self._arm(request.arm, lambda: self._experiment.names[0])
@@ -338,7 +350,13 @@ class Recommender:
         index = self._history.user_count if user is None else user
         rated = self._history.items_of(index)
         candidates = self._candidates(request, rated, self._popular, passing)
-        items = self._ranked(request, candidates, self._popular.score(index, candidates.indices), view)
+        if sums is None:
+            scores = self._popular.score(index, candidates.indices)
+        else:
+            # What nobody rated in that time is not popular in it.
+            candidates = Candidates(candidates.indices[sums[candidates.indices] > 0], [])
+            scores = sums[candidates.indices]
+        items = self._ranked(request, candidates, scores, view)
         shown = None if request.user is None else str(request.user)
         return Response(shown, items, POPULAR, arm, False, *as_of, True)
 

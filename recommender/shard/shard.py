@@ -21,7 +21,7 @@ from recommender.messages.ratings import Rating
 from recommender.messages.requests import Request
 from recommender.messages.responses import Response
 from recommender.models import registry
-from recommender.models.base import IntArray, Model, ModelContext
+from recommender.models.base import FloatArray, IntArray, Model, ModelContext
 from recommender.models.driver import Driver
 from recommender.shard.live_metrics import LiveMetrics, rank_of, sample
 from recommender.shard.options import ShardOptions
@@ -144,6 +144,7 @@ class Shard:
         identity: bytes = b"",
         as_of: AsOf = NOTHING,
         store: ItemStore = NO_ITEMS,
+        sums: FloatArray | None = None,
     ) -> Response:
         """The n best items for a user, or the n most similar ones to an item.
 
@@ -156,13 +157,22 @@ class Shard:
             The last rating that was learned, for the response.
         store : ItemStore
             What is known of the items; no part of the state.
+        sums : float array, optional
+            How popular each item is in the window of time that is asked for.
 
         Raises
         ------
         Failure
             The request names an arm that there is none of, or asks the model for what it cannot do.
         """
-        return self._recommender.recommend(request, identity, as_of, store)
+        return self._recommender.recommend(request, identity, as_of, store, sums)
+
+    def positive(self, rows: Rows) -> NDArray[np.bool_]:
+        """Which rows are ratings that say that the user likes the item."""
+        values, used = self.options.feedback.teach(rows.ratings)
+        weights = self.options.feedback.weights(values)
+        found: NDArray[np.bool_] = used & rows.plain & ~np.isnan(values) & (weights >= self._positive_weight)
+        return found
 
     def _likes(self, rating: float) -> bool:
         weights = self.options.feedback.weights(np.array([rating], np.float32))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from recommender.messages.ratings import MAX_TIMESTAMP
-from recommender.messages.requests import DEFAULT_N, MAX_N, MAX_REQUEST_CATEGORIES, MAX_REQUEST_ITEMS
+from recommender.messages.requests import DEFAULT_N, MAX_N, MAX_REQUEST_CATEGORIES, MAX_REQUEST_ITEMS, WINDOW
 from recommender.web.limits import MAX_RATINGS
 
 Schema = dict[str, Any]
@@ -67,6 +67,7 @@ _FIELDS: Schema = {
         "description": "What a guest has liked, the oldest first; nothing of it is stored.",
     },
     "popular": FLAG,
+    "window": {"type": "string", "pattern": WINDOW, "description": "With popular: hours or days, as 24h."},
 }
 REQUEST = {
     **_object(
@@ -219,6 +220,7 @@ _USERS = [
         "history", {"type": "array", "items": _TEXT}, "Items of a guest, the oldest first; repeat it for more"
     ),
     _query("popular", FLAG, "The popular items"),
+    _query("window", {"type": "string", "pattern": WINDOW}, "With popular: hours or days, as 24h"),
     _query("include_rated", FLAG, "Also recommend what the user has rated"),
     _query("explain", FLAG, "Add the user's own items that contributed most"),
     _query("explore", EXPLORE, "The probability with which each place is given to chance"),

@@ -16,7 +16,7 @@ MAX_PARAMETERS = 1000
 _INTEGER = re.compile(r"-?\d{1,18}")
 _NUMBER = re.compile(r"-?\d{1,18}(\.\d{1,18})?([eE][+-]?\d{1,3})?")
 _PLACE = re.compile(r"(\d{1,18}):(\d{1,18})")
-TEXTS = ("user", "similar_to", "arm")
+TEXTS = ("user", "similar_to", "arm", "window")
 FLAGS = ("include_rated", "explain", "titles", "popular")
 LISTS = ("items", "exclude", "categories", "not_categories", "history")
 

@@ -11,6 +11,7 @@ from recommender.journal.block import Source
 from recommender.messages.partitioning import partition_of
 from recommender.messages.requests import After, Request
 from recommender.messages.responses import Failure, Response
+from recommender.models.base import FloatArray
 from recommender.worker.replicas import HeldReplica, Replicas
 
 #: Requests that wait for learning at once; more fail.
@@ -41,6 +42,8 @@ class Answers:
         How many partitions the ratings topic has now: the partition of a user's key follows from that.
     items : ItemStore
         What the items topic says.
+    sums : function
+        How popular each item is in the window of time that a request asks for.
     """
 
     def __init__(
@@ -49,8 +52,9 @@ class Answers:
         topic_id: bytes,
         partitions: Callable[[], int],
         items: ItemStore = NO_ITEMS,
+        sums: Callable[[HeldReplica, Request], FloatArray | None] = lambda held, request: None,
     ) -> None:
-        self._items = items
+        self._items, self._sums = items, sums
         self._replicas, self._topic_id, self._partitions = replicas, topic_id, partitions
         self._learned = asyncio.Condition()
         self._handing_over = False
@@ -99,7 +103,8 @@ class Answers:
             # Meanwhile the replica may have been put back to where it knew less.
             held = self._ready(partition, request)
         as_of = held.replica.as_of(self._source_of(request))
-        response = held.replica.shard.recommend(request, identity, as_of, self._items)
+        sums = self._sums(held, request)
+        response = held.replica.shard.recommend(request, identity, as_of, self._items, sums)
         self.answered(response)
         return response
 

@@ -80,6 +80,7 @@ from recommender.worker.transport.faust_options import faust_options
 from recommender.worker.transport.producer import bulk_sender, sender
 from recommender.worker.transport.spans import Span
 from recommender.worker.transport.web_server import WebServer
+from recommender.worker.trends import Trends
 
 logger = logging.getLogger(__name__)
 
@@ -87,6 +88,8 @@ logger = logging.getLogger(__name__)
 COMMIT_INTERVAL = 1.0
 BROKER_LOOK_INTERVAL = 2.0
 TOPIC_LOOK_INTERVAL = 10.0
+#: How often it is looked whether the last hours of a partition of the journal are to be counted.
+TRENDS_LOOK_INTERVAL = 1.0
 #: How often a new hand-over is looked for.
 HANDOVER_LOOK_INTERVAL = 5.0
 #: How often it is looked whether dead letters are to be told of.
@@ -262,12 +265,17 @@ class _Parts:
         self.broker_watch = BrokerWatch(config.broker)
         self.recent, self.just_now = RecentRequests(), JustNow()
         self.pace = Pace(config.learn_slice / 1000, self.recent)
+        self.trends = Trends(config.trending_hours, names.journal, self.replicas, self.client_options)
         self.intake = Intake(
             dict.fromkeys([names.ratings, *mappings]), self._ingestor, self._identified, self._firsts
         )
         self.items = ItemStore()
         self.answers = Answers(
-            self.replicas, self.source_id, lambda: self.intake.watches[names.ratings].partitions, self.items
+            self.replicas,
+            self.source_id,
+            lambda: self.intake.watches[names.ratings].partitions,
+            self.items,
+            self.trends.sums,
         )
         self.answers.answered = self.just_now.answered
         learner = Learner(self.replicas, self.checkpointing, self.pace, self._learned)
@@ -454,6 +462,7 @@ class _Parts:
 
     async def _learned(self, held: HeldReplica, followed: Followed) -> None:
         self.metrics.followed(followed)
+        self.trends.learned(held, followed)
         self.just_now.learned(followed.rows)
         self.following.note(held.replica.partition)
         self.writer.followed()
@@ -575,6 +584,7 @@ class _Parts:
         every(TOPIC_LOOK_INTERVAL, self._watch_topic, "watch_topic")
         every(HANDOVER_LOOK_INTERVAL, self.adoption.look, "adopt")
         every(COMMIT_INTERVAL, self._commit, "commit")
+        every(TRENDS_LOOK_INTERVAL, self.trends.look, "read_trends")
         every(LETTER_LOOK_INTERVAL, self._tell_letters, "tell_dead_letters")
 
     async def _watch_topic(self) -> None:
@@ -585,6 +595,7 @@ class _Parts:
             raise
 
     async def _commit(self) -> None:
+        self._sync_items()  # of a replica that was loaded just now, so that no request has to
         await self.rating_commits.advance(self.intake.committable())
         await self.reply_commits.advance(self.answerer.progress.done())
 

@@ -63,11 +63,10 @@ def items(response: Response) -> list[str]:
     [{}, {"categories": ["even"]}, {"categories": ["third", "none"]}, {"not_categories": ["even"]}],
     ids=str,
 )
-def test_a_filter_leaves_out_and_changes_nothing_else(
+def test_a_filter_gives_what_naming_all_that_pass_as_candidates_gives(
     model: str, asked: dict[str, Any], filters: dict[str, Any]
 ) -> None:
     shard, store = learned(model), catalogue()
-    whole = shard.recommend(Request(n=1000, **asked))
     wanted, unwanted = set(filters.get("categories", ())), set(filters.get("not_categories", ()))
 
     def passes(item: str) -> bool:
@@ -76,13 +75,17 @@ def test_a_filter_leaves_out_and_changes_nothing_else(
             int(item[1:]) % 3 != 1 and (not wanted or bool(wanted & categories)) and not unwanted & categories
         )
 
-    expected = [each for each in whole.items if passes(each.item)]
-    found = shard.recommend(Request(n=1000, **asked, **filters), store=store)
-    rated = [each for each in found.items if not each.cold_start or each.item.startswith("i")]
-    assert [(each.item, each.score) for each in rated] == [(each.item, each.score) for each in expected]
-    assert items(shard.recommend(Request(n=3, **asked, **filters), store=store)) == [
-        each.item for each in expected[:3]
+    given: dict[str, Any] = dict(asked)
+    given["items"] = [
+        each for each in asked.get("items", [f"i{number}" for number in range(ITEMS)]) if passes(each)
     ]
+    expected = shard.recommend(Request(n=1000, **given)).items
+    found = shard.recommend(Request(n=1000, **asked, **filters), store=store)
+    rated = [each for each in found.items if not each.item.startswith("new")]
+    assert [(each.item, each.score) for each in rated] == [(each.item, each.score) for each in expected]
+    assert items(shard.recommend(Request(n=3, **asked, **filters), store=store)) == items(
+        shard.recommend(Request(n=3, **given))
+    )
     assert found.fewer is not None
     unrated = items(found)[len(rated) :]
     assert unrated == (["newest", "new"] if "even" in wanted and "items" not in asked else [])
@@ -97,10 +100,12 @@ def test_without_an_items_topic_nothing_is_otherwise() -> None:
     assert told.items == []
     assert told.fewer is not None
     assert "not of the categories" in told.fewer
+    assert shard.recommend(Request("u1", items=["i1", "i2"], categories=["even"])).items == []
+    assert len(shard.recommend(Request("nobody", items=["i1", "i2"], not_categories=["x"])).items) == 2
 
 
 def test_what_changes_is_in_force_at_once() -> None:
-    shard, store = learned("blend"), ItemStore()
+    shard, store = learned("mf"), ItemStore()
     best = items(shard.recommend(Request("u1"), store=store))
     store.put(best[0], ItemInfo(available=False))
     assert items(shard.recommend(Request("u1"), store=store))[:9] == best[1:]

@@ -1,0 +1,107 @@
+"""How long a call over HTTP takes, and how many a second a worker answers.
+
+100,000 ratings of 1,682 items are known. *Idle*: one connection, one call after the other. *Saturated*: each
+of 32 connections asks again as soon as it is answered. The caller writes and reads bytes, so that what it
+takes itself is little; it has a process of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import time
+
+import msgspec
+import numpy as np
+
+from benchmarks.contest import Goal, Metric, Options, Outcome, Values, compete
+from benchmarks.data import ML_100K, repeated
+from benchmarks.editions import HERE
+from benchmarks.installation import PATIENCE, installed, users_of
+from benchmarks.workers import Worker
+from recommender.kafka.local.broker import LocalBroker
+from recommender.kafka.local.ports import HOST
+from recommender.settings import Settings
+from recommender.shard import warmup
+
+IDLE, SATURATED = "1 connection", "32 connections"
+ANSWERS = Metric("answers", "1/s", "higher")
+METRICS = [ANSWERS, Metric("p50", "ms", "lower"), Metric("p99", "ms", "lower")]
+KNOWN = 100_000
+CONNECTIONS = 32
+
+
+def run(options: Options) -> list[Outcome]:
+    """Teach a worker, then call it in turns."""
+    idle, saturated = HERE.called(IDLE), HERE.called(SATURATED)
+    outcome = Outcome("over_http", "A call over HTTP", idle, METRICS)
+    known = options.size(KNOWN, 20_000)
+    shape = repeated(ML_100K, round(KNOWN * 1.05))
+    warmup.warm((Settings().model,))
+    with LocalBroker() as broker, installed(broker.address, HERE) as place:
+        place.teach(shape, known)
+        users = users_of(shape, known)
+        with place.worker().start() as worker:
+            worker.ready(PATIENCE)
+            seconds = options.size(5, 1)
+            compete(
+                outcome,
+                [
+                    (idle, lambda: called(worker, users, 1, seconds)),
+                    (saturated, lambda: called(worker, users, CONNECTIONS, seconds)),
+                ],
+                options,
+            )
+    outcome.goals = [
+        Goal("idle, p50", outcome.median(idle, "p50"), 1.2, "ms", "lower"),
+        Goal("idle, p99", outcome.median(idle, "p99"), 3.0, "ms", "lower"),
+        Goal("saturated", outcome.median(saturated, ANSWERS.name), 2_000, "1/s", "higher"),
+        Goal("saturated, p99", outcome.median(saturated, "p99"), 25.0, "ms", "lower"),
+    ]
+    return [outcome]
+
+
+def called(worker: Worker, users: list[str], connections: int, seconds: float) -> Values:
+    """Call a worker from another process; how many answers a second there were, and how long they took."""
+    command = [sys.executable, "-m", "benchmarks.over_http", str(worker.port), str(connections), str(seconds)]
+    given = msgspec.json.encode(users)
+    told = subprocess.run(command, input=given, capture_output=True, check=True, timeout=PATIENCE)
+    return msgspec.json.decode(told.stdout, type=dict[str, float])
+
+
+async def _call(port: int, users: list[str], until: float, took: list[float]) -> None:
+    reader, writer = await asyncio.open_connection(HOST, port)
+    number = 0
+    while time.perf_counter() < until:
+        user = users[number % len(users)]
+        number += 1
+        begun = time.perf_counter()
+        writer.write(f"GET /recommend?user={user}&n=10 HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = head.lower().split(b"content-length: ")[1].split(b"\r\n")[0]
+        await reader.readexactly(int(length))
+        if not head.startswith(b"HTTP/1.1 200 "):
+            raise RuntimeError(f"answered {head.decode()!r}")
+        took.append(time.perf_counter() - begun)
+    writer.close()
+
+
+async def _calls(port: int, users: list[str], connections: int, seconds: float) -> Values:
+    took: list[float] = []
+    begun = time.perf_counter()
+    parts = [users[each:] + users[:each] for each in range(connections)]
+    await asyncio.gather(*(_call(port, part, begun + seconds, took) for part in parts))
+    passed = time.perf_counter() - begun
+    p50, p99 = np.percentile(np.array(took) * 1e3, [50, 99]).tolist()
+    return {ANSWERS.name: len(took) / passed, "p50": p50, "p99": p99}
+
+
+def _main(port: str, connections: str, seconds: str) -> None:
+    users = msgspec.json.decode(sys.stdin.buffer.read(), type=list[str])
+    values = asyncio.run(_calls(int(port), users, int(connections), float(seconds)))
+    sys.stdout.buffer.write(msgspec.json.encode(values))
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])
