@@ -114,10 +114,9 @@ class Recommender:
         index = self._history.user_count if user is None else user
         rated = self._history.items_of(index)
         model = self.model_for(arm, rated)
-        candidates = self._candidates(request, rated, model)
         exploration = self._exploration_of(request, arm, model)
         seed = request_seed(str(request.user), identity, self._seed) if exploration.kind != "none" else 0
-        items = self._list(request, index, model, candidates, rated, exploration, seed)
+        items = self._list(request, index, model, rated, exploration, seed)
         explained = not request.explain or isinstance(self._models[arm], Profiling)
         if request.explain and explained:
             items = self._explained(arm, index, items)
@@ -160,11 +159,16 @@ class Recommender:
         request: Request,
         user: int,
         model: Model,
-        candidates: Candidates,
         rated: IntArray,
         exploration: Exploration,
         seed: int,
     ) -> list[Recommended]:
+        leading_but = getattr(model, "leading_but", None) if exploration.kind == "none" else None
+        if leading_but is not None and request.items is None:
+            pool, highest = leading_but(user, self._without(request, rated), request.n)
+            order = best(highest, self._history.counts_of(pool), request.n)
+            return self._places(Candidates(pool, []), order, highest[order], ["exploit"] * len(order), None)
+        candidates = self._candidates(request, rated, model)
         leading = getattr(model, "leading", None) if exploration.kind == "none" else None
         if leading is not None:
             pool, highest = leading(user, candidates.indices, request.n)
@@ -247,9 +251,7 @@ class Recommender:
 
     def _candidates(self, request: Request, rated: IntArray, model: Model) -> Candidates:
         """What may be recommended; ids that nobody has rated only where the model answers for them."""
-        without = self._known(request.exclude)
-        if not request.include_rated:
-            without = np.concatenate([without, rated])
+        without = self._without(request, rated)
         if request.items is None:
             return Candidates(self.all_but(without), [])
         indices = np.setdiff1d(self._known(request.items), without)
@@ -260,6 +262,11 @@ class Recommender:
         unseen = [each for each in wanted if each not in self._items and each not in excluded]
         beyond = self._history.item_count + np.arange(len(unseen), dtype=np.int32)
         return Candidates(np.concatenate([indices, beyond]), unseen)
+
+    def _without(self, request: Request, rated: IntArray) -> IntArray:
+        """What may not be recommended."""
+        without = self._known(request.exclude)
+        return without if request.include_rated else np.concatenate([without, rated])
 
     def _known(self, ids: Sequence[str | int]) -> IntArray:
         found = (self._items.find(str(each)) for each in ids)

@@ -23,13 +23,17 @@ from recommender.models.blend import features as kernels
 from recommender.models.blend.blocks import room
 from recommender.models.blend.choice import look
 from recommender.models.blend.evidence import evidence
+from recommender.models.blend.leaders import Leaders
 from recommender.models.blend.ranking import ListwiseRanker
 from recommender.models.blend.sample import FEW_ITEMS, contestants, next_sampled
+from recommender.models.blend.shortlist import Marks, erase, leading, marks
 from recommender.models.blend.trials import Trials
 from recommender.models.elementary import half_powers, logarithm, powers
 from recommender.models.options import between
 from recommender.models.sequence.kernels import LOOK_BACK, Scratch, newest
 from recommender.models.sequence.sequence_knn import Profile, fading_raters
+from recommender.models.topk import all_but
+from recommender.models.topk import leading as best_of
 
 #: Weights before the first observation, in the order of `FEATURES`: about the mean of what was learned on the
 #: first halves of nine streams of several kinds (films, purchases, files that developers change, generated
@@ -50,6 +54,9 @@ NEAR = 20
 LASTING = 0.1
 #: Users that may become neighbours, those of the newest items first.
 NEIGHBOURS = 1000
+
+#: From so many items on the best are found without scoring all.
+MANY = 4096
 
 #: Stands for a one for each candidate.
 _EACH = np.empty(0)
@@ -112,6 +119,11 @@ class Blend:
         self._applied: dict[int, FloatArray] = {}
         self._block = room(kernels.ROWS)
         self._table = kernels.empty_table(0)
+        #: What the fading counts of all items come to, see `count_events`.
+        self._totals = np.zeros(kernels.LATELY)
+        self._leaders = Leaders()
+        self._marks: Marks = marks(0)
+        self._many = MANY
         self._items = 0
         self._event = 0
         self._observed = 0
@@ -133,7 +145,9 @@ class Blend:
             events.weights,
             events.previous_weights,
             self._table,
+            self._totals,
         )
+        self._leaders.pass_events(self._table, events.items, self._event, self._items)
         self._event += len(events)
 
     def score(self, user: int, candidates: IntArray) -> FloatArray:
@@ -143,6 +157,38 @@ class Blend:
         weights = self._weights(self._context(user))
         kernels.weigh(self._table, now, candidates, views, scales, weights, *self._block, scores)
         return scores
+
+    def leading_but(self, user: int, without: IntArray, n: int) -> tuple[IntArray, FloatArray]:
+        """All items but these that score as high as the n-th highest, ascending, and their scores.
+
+        As `score` says of all of those, but of a large catalogue without scoring them all.
+
+        Parameters
+        ----------
+        user : int
+        without : int32 array
+            Unknown ones, and the same one twice, do no harm.
+        n : int
+        """
+        items = self._history.item_count
+        closed = np.unique(without[without < items])
+        # Where few are left, they alone are what is normalised by.
+        if items < self._many or items > self._items or 2 * (items - len(closed)) < items or n >= items // 4:
+            candidates = all_but(closed, items)
+            places, scores = best_of(self.score(user, candidates), n)
+            return candidates[places], scores
+        if items > len(self._marks.closed):
+            self._marks = marks(len(self._table))
+        try:
+            self._speak(self._profile(user, self._entries), self._marks.sums[:items], self._marks.told)
+            now, cells = float(self._event), self._leaders.cells(self._table, self._event, items)
+            weights = self._weights(self._context(user))
+            found: tuple[IntArray, FloatArray] = leading(
+                self._table, now, items, self._totals, weights, self._marks, closed, cells, n, *self._block
+            )
+        finally:
+            erase(self._marks, closed)
+        return found
 
     def _weights(self, context: int) -> FloatArray:
         found = self._applied.get(context)
@@ -159,8 +205,16 @@ class Blend:
 
     def _surveyed(self, candidates: IntArray, sums: FloatArray) -> tuple[FloatArray, FloatArray, float]:
         views, scales = np.empty((kernels.VIEWS, len(candidates))), np.empty(kernels.VIEWS + 3)
-        now = float(self._event)
-        kernels.survey(self._table, now, candidates, _EACH, sums, *self._block, views, scales)
+        now, items, table = float(self._event), self._history.item_count, self._table
+        if 2 * len(candidates) < items or items > self._items:
+            kernels.survey(table, now, candidates, _EACH, sums, *self._block, views, scales)
+            return views, scales, now
+        # Of most items the totals are known but for what those add that are missing.
+        missing, left = all_but(candidates, items), np.empty(kernels.LATELY)
+        room = np.empty((kernels.VIEWS, len(missing)))
+        kernels.totals_without(table, now, missing, self._totals, sums, *self._block, room, left)
+        size = float(len(candidates))
+        kernels.survey_most(table, now, candidates, size, left, sums, *self._block, views, scales, True)
         return views, scales, now
 
     def profile(self, user: int) -> Profile:
@@ -181,8 +235,13 @@ class Blend:
         return scores
 
     def _evidence(self, profile: Profile) -> FloatArray:
-        arrays = self._history.arrays
         sums = np.zeros((min(self._items, self._history.item_count), 2))
+        self._speak(profile, sums, None)
+        return sums
+
+    def _speak(self, profile: Profile, sums: FloatArray, told: NDArray[np.uint8] | None) -> None:
+        """Let other users' histories speak: into `sums`, and of which items into `told` where that is wanted."""
+        arrays = self._history.arrays
         count = len(profile.items)
         if count and profile.items.max() < len(sums):
             room = self._scratch.room(arrays, self._touches)
@@ -198,8 +257,8 @@ class Blend:
                 self._effort,
                 room,
                 sums,
+                told,
             )
-        return sums
 
     def _context(self, user: int) -> int:
         """0 for a user without history, 1 for a short one, -1 for all others."""
@@ -257,11 +316,12 @@ class Blend:
         return bool(weight >= self._positive and 0 <= item < self._items and self._observed < budget)
 
     def state(self) -> Arrays:
-        """The item `table`, the ranker's arrays, and `counters`: events and observations."""
+        """The item `table`, the ranker's arrays, `totals`, and `counters`: events and observations."""
         counters: NDArray[np.int64] = np.array([self._event, self._observed], np.int64)
         return {
             "table": self._table[: self._items, : kernels.FIRST].copy(),
             "counters": counters,
+            "totals": self._totals.copy(),
             **self._ranker.state(),
             **self._trials.state(),
         }
@@ -274,6 +334,8 @@ class Blend:
         known = self._history.arrays.items[: self._items]
         self._table[:, kernels.FIRST] = np.where(known["events"] > 0, known["first_event"], np.inf)
         self._event, self._observed = (int(count) for count in state["counters"])
+        self._totals = state["totals"].astype(np.float64)
+        self._leaders, self._marks = Leaders(), marks(0)
         self._ranker.restore(state)
         self._trials.restore(state)
         self._applied.clear()
@@ -283,8 +345,11 @@ def warm() -> None:
     """Compile or load the kernels."""
     history = History(4)
     model = Blend(ModelContext(history))
-    for user, item in ((0, 0), (1, 0), (1, 1), (0, 2)):
+    for user, item in ((0, 0), (1, 0), (1, 1), (0, 2), (1, 7)):
         model.observe(user, item, 1.0)
         model.learn(history.append([user], [item], [1.0], [1.0], [0.0]))
     model.score(0, np.arange(3, dtype=np.int32))
+    model._many = 0
+    model.leading_but(0, np.arange(2, dtype=np.int32), 1)
+    model.learn(history.append([0], [3], [1.0], [1.0], [0.0]))
     model.next_observation(0)
