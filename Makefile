@@ -9,7 +9,7 @@ BENCH_STAMP := $(VENV)/.installed-bench
 DOCS_STAMP := $(VENV)/.installed-docs
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-pythons test-docker nightly chaos fuzz bench evaluate lint format docs check clean install
+.PHONY: help demo tools test test-pythons test-docker nightly chaos fuzz bench evaluate lint format docs check clean install
 
 help: ## Print this menu
 	@echo "Streaming recommendations on Kafka. Start with: make demo"
@@ -21,7 +21,10 @@ demo: $(RUN_STAMP) ## See it work: a broker, a worker, 100,000 ratings, recommen
 
 install: $(STAMP) ## Make .venv with everything for development
 
-test: $(STAMP) ## Run all tests, against a real Apache Kafka that needs neither Docker nor Java
+tools: ## Install what tests need beside Python: promtool, on Debian and Ubuntu as root
+	@$(PYTHON) tests/tools.py
+
+test: $(STAMP) tools ## Run all tests, against a real Apache Kafka that needs neither Docker nor Java
 	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(TESTS)
 
 test-pythons: ## Run them on each Python from 3.11 to 3.13 that is here; TESTS=tests/unit for less

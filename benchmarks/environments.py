@@ -73,11 +73,11 @@ def ask(peer: str, *arguments: object, python: str | None = None, seconds: float
     with tempfile.TemporaryDirectory(prefix="peer-") as directory:
         try:
             done = subprocess.run(
-                _command(peer, arguments, python),
+                command_of(peer, arguments, python),
                 capture_output=True,
                 text=True,
                 timeout=seconds,
-                env=_environment(directory),
+                env=environment_in(directory),
                 cwd=directory,
             )
         except subprocess.TimeoutExpired:
@@ -104,11 +104,11 @@ def serving(peer: str, *arguments: object) -> Iterator[None]:
     with (
         tempfile.TemporaryDirectory(prefix="peer-") as directory,
         subprocess.Popen(
-            _command(peer, arguments, None),
+            command_of(peer, arguments),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=_environment(directory),
+            env=environment_in(directory),
             cwd=directory,
         ) as process,
     ):
@@ -122,11 +122,12 @@ def serving(peer: str, *arguments: object) -> Iterator[None]:
             process.stdin.close()
 
 
-def _command(peer: str, arguments: Iterable[object], python: str | None) -> list[str]:
+def command_of(peer: str, arguments: Iterable[object], python: str | None = None) -> list[str]:
+    """What runs a peer."""
     return [python or sys.executable, str((PEERS / f"{peer}.py").resolve()), *map(str, arguments)]
 
 
-def _environment(directory: str) -> dict[str, str]:
-    """A peer's environment must not see our packages."""
+def environment_in(directory: str) -> dict[str, str]:
+    """A peer's environment variables: it must not see our packages."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     return environment | {"TMPDIR": directory}

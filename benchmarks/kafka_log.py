@@ -42,7 +42,8 @@ def renew(address: str, prefix: str, *names: str) -> None:
         The broker did not delete them.
     """
     admin = AdminClient({"bootstrap.servers": address})
-    unwanted = {prefix + each for each in (*names, JOURNAL)} & admin.list_topics(timeout=30).topics.keys()
+    present = admin.list_topics(timeout=30).topics
+    unwanted = {prefix + each for each in (*names, JOURNAL)} & present.keys()
     if not unwanted:
         return
     for deleted in admin.delete_topics(list(unwanted)).values():
@@ -52,7 +53,7 @@ def renew(address: str, prefix: str, *names: str) -> None:
         if time.perf_counter() > deadline:
             raise RuntimeError(f"{', '.join(sorted(unwanted))} at {address}: not deleted within 30 s")
         time.sleep(0.05)
-    ensure(address, Topics(prefix))
+    ensure(address, Topics(prefix), len(present[Topics(prefix).ratings].partitions))
 
 
 def messages(shape: Shape, count: int, seed: int = 0) -> Iterator[tuple[bytes, bytes]]:

@@ -18,7 +18,7 @@ from benchmarks.editions import BEFORE, HERE, Edition, editions
 from benchmarks.environments import ask
 from benchmarks.kafka_log import broker, fill, make_topics, messages, renew
 from benchmarks.polling import AIOKAFKA, CONFLUENT, PEERS, QUIX, Peer, best_of
-from benchmarks.workers import Look, Worker
+from benchmarks.workers import Look, Worker, learned_by, under_way
 from recommender.models import registry
 from recommender.settings import Settings
 from recommender.shard import warmup
@@ -146,29 +146,13 @@ def _watched(workers: Sequence[Worker], count: int, weight: float) -> Values:
     while not seen or seen[-1][1] < count:
         if time.perf_counter() > deadline:
             raise RuntimeError(f"only {seen[-1][1]} of {count} ratings were learned in {PATIENCE:.0f} s")
-        shards = [each.shards() for each in workers]
-        learned = [sum(int(shard.get("events", 0)) for shard in each.values()) for each in shards]
-        everywhere = any("position" in shard for each in shards for shard in each.values())
-        # Where every worker learns everything, what all have learned counts, and once.
-        if all(learned):
-            seen.append((time.perf_counter(), min(learned) if everywhere else sum(learned)))
-        else:
-            seen.append((time.perf_counter(), 0))
+        seen.append((time.perf_counter(), learned_by(workers)))
         busy.append(sum(each.cpu_seconds() for each in workers))
         time.sleep(PAUSE)
     first, last = under_way(seen, count)
     learned_between = (seen[last][1] - seen[first][1]) * weight
     rate = learned_between / (seen[last][0] - seen[first][0])
     return {RATE.name: rate, CPU.name: (busy[last] - busy[first]) / learned_between * 1e6}
-
-
-def under_way(seen: Sequence[Look], count: int) -> tuple[int, int]:
-    """Which looks are the first and the last that found learning under way."""
-    found = [number for number, (_, learned) in enumerate(seen) if 0 < learned < count]
-    if len(found) < 3:  # it was over before it could be watched
-        idle = [number for number, (_, learned) in enumerate(seen) if learned == 0]
-        return max(idle, default=0), len(seen) - 1
-    return found[0], found[-1]
 
 
 def _judge(outcome: Outcome, partitions: int) -> None:

@@ -43,12 +43,13 @@ def measure(stream: Stream, name: str) -> Evaluation:
     """Replay the stream to one peer or model."""
     if name not in PEERS:
         warmup.warm((name,))
-        return Replay(stream, [name]).run(lambda _: None)[0]
-    replay = Replay(stream, [])
-    context = ModelContext(replay.history, 0, stream.positive_weight)
-    peer: Peer = PEERS[name](context, int(stream.users.max()) + 1, int(stream.items.max()) + 1)
-    replay.models.append((peer, Evaluation(name)))
-    return replay.run(lambda _: None)[0]
+        return Replay(stream, [name]).run()[0]
+    users, items = int(stream.users.max()) + 1, int(stream.items.max()) + 1
+
+    def make(peer: str, context: ModelContext) -> Peer:
+        return PEERS[peer](context, users, items)
+
+    return Replay(stream, [name], make=make).run()[0]
 
 
 def rows(stream: Stream, names: list[str], title: str) -> list[dict[str, Any]]:

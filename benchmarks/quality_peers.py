@@ -12,16 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recommender.history.events import Events
-from recommender.models.base import NEVER, Arrays, FloatArray, IntArray, ModelContext
+from recommender.models.base import Arrays, FloatArray, IntArray, Model, ModelContext
 
 #: Positive events from one fit to the next.
 REFIT = 500
 
 
-class Peer:
+class Peer(Model):
     """A matrix of who liked what, and what every peer has in common."""
-
-    reads_history_to_learn = False
 
     def __init__(self, context: ModelContext, users: int, items: int) -> None:
         self.positive = context.positive_weight
@@ -54,17 +52,6 @@ class Peer:
     def score(self, user: int, candidates: IntArray) -> FloatArray:
         """Scores of the candidates."""
         raise NotImplementedError
-
-    def neighbours(self, user: int, candidates: IntArray) -> IntArray | None:
-        """None."""
-        return None
-
-    def next_observation(self, event: int) -> int:
-        """Never."""
-        return NEVER
-
-    def observe(self, user: int, item: int, weight: float) -> None:
-        """Nothing to see."""
 
     def state(self) -> Arrays:
         """Not needed for a replay."""

@@ -13,7 +13,10 @@ from rich.console import Console
 from benchmarks import report
 from benchmarks.contest import Options, Outcome
 
-NAMES = ("serialization", "decoding", "learn", "recommend", "adapt", "reply", "scale")
+NAMES = (
+    *("serialization", "decoding", "learn", "recommend", "adapt", "reply", "scale"),
+    *("fresh", "answers", "failover", "join", "ready", "rebuild", "partitions"),
+)
 
 
 @click.command()
@@ -36,7 +39,8 @@ NAMES = ("serialization", "decoding", "learn", "recommend", "adapt", "reply", "s
 def main(names: tuple[str, ...], quick: bool, rounds: int | None, results: Path, cache: Path) -> None:
     """Measure the worker beside its peers, on this machine, in this run.
 
-    NAME is any of serialization, decoding, learn, recommend, adapt, reply, scale; by default all.
+    NAME is any of serialization, decoding, learn, recommend, adapt, reply, scale, fresh, answers, failover,
+    join, ready, rebuild, partitions; by default all.
     """
     # One core each: with more, the libraries' own threads would compete with the broker and each other.
     for library in ("OMP", "OPENBLAS", "MKL", "NUMBA"):

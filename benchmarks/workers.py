@@ -13,7 +13,7 @@ import shutil
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -181,6 +181,47 @@ def place(shard: dict[str, Any]) -> int:
     return int(shard["position"] if "position" in shard else shard["offset"])
 
 
+def learned_by(workers: Sequence[Worker]) -> int:
+    """How many events workers have learned between them: once, where each of them learns everything.
+
+    None as long as one of them has learned nothing.
+    """
+    shards = [each.shards() for each in workers]
+    learned = [sum(int(shard.get("events", 0)) for shard in each.values()) for each in shards]
+    if not all(learned):
+        return 0
+    return min(learned) if any(follows(each) for each in shards) else sum(learned)
+
+
+def follows(shards: dict[str, dict[str, Any]]) -> bool:
+    """Whether a worker follows a journal, by what it says of its shards."""
+    return any("position" in shard for shard in shards.values())
+
+
+def await_learned(workers: Sequence[Worker], count: int, seconds: float) -> None:
+    """Wait until workers have learned so many events between them.
+
+    Raises
+    ------
+    RuntimeError
+        It took longer than `seconds`, or a worker ended.
+    """
+    deadline = time.perf_counter() + seconds
+    while (learned := learned_by(workers)) < count:
+        if time.perf_counter() > deadline:
+            raise RuntimeError(f"only {learned} of {count} ratings were learned in {seconds:.0f} s")
+        time.sleep(LOOK_SECONDS)
+
+
+def under_way(seen: Sequence[Look], count: int) -> tuple[int, int]:
+    """Which looks are the first and the last that found learning under way."""
+    found = [number for number, (_, learned) in enumerate(seen) if 0 < learned < count]
+    if len(found) < 3:  # it was over before it could be watched
+        idle = [number for number, (_, learned) in enumerate(seen) if learned == 0]
+        return max(idle, default=0), len(seen) - 1
+    return found[0], found[-1]
+
+
 def pin(pid: int, cores: Collection[int]) -> None:
     """Let a process, and each of its threads, run on some cores only.
 
@@ -194,3 +235,10 @@ def pin(pid: int, cores: Collection[int]) -> None:
         raise RuntimeError("pinning a process to cores needs Linux")
     for each in threads.iterdir():
         os.sched_setaffinity(int(each.name), cores)
+
+
+def cores_here() -> list[int]:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))

@@ -147,6 +147,9 @@ class Settings:
     web_host: str = _setting("127.0.0.1", "where the status pages listen; 0.0.0.0 opens them to the network")
     web_port: int = _setting(6066, "port of the status pages; 0 turns them off", low=0, high=65535)
     log_level: str = _setting("info", "how much is logged", choices=("debug", "info", "warning", "error"))
+    log_format: str = _setting(
+        "text", "how it is logged: text, or json for one object a line", choices=("text", "json")
+    )
     security_protocol: str = _setting(
         "PLAINTEXT",
         "how to talk to the broker",

@@ -11,6 +11,7 @@ still saves it: what it saves is right, only older than what the new owner will 
 from __future__ import annotations
 
 import logging
+import math
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -63,6 +64,14 @@ class Checkpoint:
     def offset(self) -> int:
         """The next offset to learn."""
         return int(self.header["offset"])
+
+    @property
+    def saved_at(self) -> float:
+        """When it was saved, in seconds since 1970; NaN where it does not say."""
+        try:
+            return datetime.fromisoformat(str(self.header.get("saved"))).timestamp()
+        except ValueError:
+            return math.nan
 
 
 class CheckpointStore:

@@ -91,7 +91,7 @@ def worker(rebuild: bool, allow_gap: bool, **overrides: str | None) -> None:
     Stops on Ctrl-C or SIGTERM after saving its state; started again it continues where it was.
     """
     config = settings_room.load(None, **overrides)
-    log_filter.configure(config.log_level)
+    log_filter.configure(config.log_level, config.log_format)
     _require_free(config)
     app = app_room.create_app(config, rebuild=rebuild, allow_gap=allow_gap)
     process.prepare(config)

@@ -10,13 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from recommender.evaluation.prequential import Evaluation, Replay
+from recommender.evaluation.prequential import Evaluation, Replay, Scored
 from recommender.evaluation.streams import Stream
 from recommender.models import registry
-from recommender.models.base import IntArray
 from recommender.models.topk import best
 from recommender.shard import warmup
 from recommender.shard.exploration import EXPLORE, Exploration, mix, request_seed
@@ -92,42 +88,36 @@ def evaluate(
     """
     registry.check(model)
     warmup.warm((model, POPULAR))
-    replay = _Exploring(stream, model, explorations, seed)
-    replay.run(progress)
-    for each in replay.explored:
-        each.items = replay.history.item_count
-        each.tests = len(replay.models[0][1].ranks)
-    return replay.explored
+    exploring = _Exploring(stream, model, explorations, seed)
+    exploring.replay.run(progress)
+    for each in exploring.explored:
+        each.items = exploring.replay.history.item_count
+        each.tests = len(exploring.replay.models[0][1].ranks)
+    return exploring.explored
 
 
-class _Exploring(Replay):
+class _Exploring:
     """A pass of one model, and of popularity, which has the counts that Thompson's rule needs."""
 
     def __init__(self, stream: Stream, model: str, explorations: Sequence[Exploration], seed: int) -> None:
-        super().__init__(stream, [model, POPULAR], seed)
+        self.replay = Replay(stream, [model, POPULAR], seed, scored=self._mix)
         self.explored = [Explored(model, each) for each in explorations]
         self._seed = seed
 
-    def _show(
-        self,
-        result: Evaluation,
-        user: int,
-        item: int,
-        candidates: IntArray,
-        scores: NDArray[np.float64],
-        counts: IntArray,
-    ) -> None:
-        if result is not self.models[0][1]:
+    def _mix(self, result: Evaluation, scored: Scored) -> None:
+        """Make the model's list in each way, and count it."""
+        if result is not self.replay.models[0][1]:
             return
-        own = counts[candidates]
-        ranked = best(scores, own, TOP)
-        positives = self.models[1][0].score(user, candidates)
-        chance = request_seed(str(user), len(result.ranks).to_bytes(8, "big"), self._seed)
+        candidates, scores = scored.candidates, scored.scores
+        counts = scored.counts[candidates]
+        ranked = best(scores, counts, TOP)
+        positives = self.replay.models[1][0].score(scored.user, candidates)
+        draw = request_seed(str(scored.user), len(result.ranks).to_bytes(8, "big"), self._seed)
         for each in self.explored:
-            places = mix(ranked, scores, TOP, each.exploration, chance, positives, own - positives)
+            places = mix(ranked, scores, TOP, each.exploration, draw, positives, counts - positives)
             shown = candidates[[place.candidate for place in places]]
-            each.hits += int(item in shown)
+            each.hits += int(scored.item in shown)
             each.slots += len(shown)
             each.explored += sum(place.source == EXPLORE for place in places)
-            each.tail_slots += self.in_tail(shown)
+            each.tail_slots += self.replay.in_tail(shown)
             each.recommended.update(shown.tolist())

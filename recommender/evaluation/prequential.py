@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 
 from recommender.evaluation import rank_metrics as metrics
 from recommender.evaluation.streams import Stream
+from recommender.history.events import Events
 from recommender.history.history import History
 from recommender.models import registry
-from recommender.models.base import IntArray, Model, ModelContext
-from recommender.models.topk import best
+from recommender.models.base import FloatArray, IntArray, Model, ModelContext
+from recommender.models.driver import Driver
+from recommender.models.topk import all_but, best
 from recommender.shard import warmup
 from recommender.shard.live_metrics import MISS, TOP, rank_of
 
@@ -27,6 +29,8 @@ from recommender.shard.live_metrics import MISS, TOP, rank_of
 TAIL_SHARE = 0.2
 
 _TAIL_EVERY = 500
+#: Events from one report of progress to the next.
+_SLICE = 1000
 
 
 @dataclass(slots=True)
@@ -107,65 +111,115 @@ def evaluate(
     return Replay(stream, models, seed).run(progress)
 
 
-class Replay:
-    """One pass of a stream over models; see `evaluate`."""
+class _Timed:
+    """Lets a model learn, and measures the time that it takes."""
 
-    def __init__(self, stream: Stream, models: Sequence[str], seed: int = 0) -> None:
+    def __init__(self, model: Model, result: Evaluation) -> None:
+        self._model, self._result = model, result
+        self.reads_history_to_learn = model.reads_history_to_learn
+        self.next_observation = model.next_observation
+
+    def learn(self, events: Events) -> None:
+        """Learn, and count the events."""
+        start = thread_time()
+        self._model.learn(events)
+        self._result.learn_seconds += thread_time() - start
+        self._result.learned += len(events)
+
+    def observe(self, user: int, item: int, weight: float) -> None:
+        """Observe, which is a part of learning."""
+        start = thread_time()
+        self._model.observe(user, item, weight)
+        self._result.learn_seconds += thread_time() - start
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """The scores of one model at one test.
+
+    Attributes
+    ----------
+    user, item : int
+        Who is about to rate what.
+    candidates : int32 array, ascending
+    scores : float array, shape (candidates,)
+    counts : int32 array, shape (items,)
+        Ratings of each item.
+    """
+
+    user: int
+    item: int
+    candidates: IntArray
+    scores: FloatArray
+    counts: IntArray
+
+
+class Replay:
+    """One pass of a stream over models; see `evaluate`.
+
+    Parameters
+    ----------
+    stream : Stream
+    models : sequence of str
+    seed : int
+    make : callable
+        Makes a model of a name and a context.
+    scored : callable, optional
+        Called with a model's `Evaluation` and `Scored` at each test; by default the ten best of the list are
+        counted.
+
+    Attributes
+    ----------
+    models : list of (Model, Evaluation)
+    """
+
+    def __init__(
+        self,
+        stream: Stream,
+        models: Sequence[str],
+        seed: int = 0,
+        *,
+        make: Callable[[str, ModelContext], Model] = registry.create,
+        scored: Callable[[Evaluation, Scored], object] | None = None,
+    ) -> None:
         self.stream = stream
         self.history = History()
         context = ModelContext(self.history, seed, stream.positive_weight, stream.scale)
-        self.models: list[tuple[Model, Evaluation]] = [
-            (registry.create(name, context), Evaluation(name)) for name in models
-        ]
-        self._step = 1 if any(model.reads_history_to_learn for model, _ in self.models) else 1 << 16
+        self.models = [(make(name, context), Evaluation(name)) for name in models]
+        timed = [_Timed(model, result) for model, result in self.models]
+        self._driver = Driver(self.history, timed, stream.positive_weight)
+        self._scored = self._count_list if scored is None else scored
         self._tail: NDArray[np.bool_] = np.zeros(0, np.bool_)
         self._tests = 0
 
-    def run(self, progress: Callable[[int], object]) -> list[Evaluation]:
+    def run(self, progress: Callable[[int], object] = lambda _: None) -> list[Evaluation]:
         """Replay all of it."""
-        event, length = 0, len(self.stream)
-        tests = [*np.flatnonzero(self.stream.tested).tolist(), length]
-        looks = [model.next_observation(0) for model, _ in self.models]
-        place = 0
-        while event < length:
-            if tests[place] == event:
-                self._test(event)
-                place += 1
-            for m, (model, result) in enumerate(self.models):
-                if looks[m] == event:
-                    self._observe(event, model, result)
-                    looks[m] = model.next_observation(event + 1)
-            stop = min(length, tests[place], event + self._step, *looks)
-            self._learn(slice(event, stop))
-            progress(stop - event)
-            event = stop
+        for start in range(0, len(self.stream), _SLICE):
+            stop = min(start + _SLICE, len(self.stream))
+            self._replay(start, stop)
+            progress(stop - start)
         for _, result in self.models:
             result.items = self.history.item_count
         return [result for _, result in self.models]
 
-    def _learn(self, run: slice) -> None:
-        s = self.stream
-        events = self.history.append(s.users[run], s.items[run], s.ratings[run], s.weights[run], s.times[run])
-        for model, result in self.models:
-            start = thread_time()
-            model.learn(events)
-            result.learn_seconds += thread_time() - start
-            result.learned += len(events)
-
-    def _observe(self, event: int, model: Model, result: Evaluation) -> None:
-        s = self.stream
-        start = thread_time()
-        model.observe(int(s.users[event]), int(s.items[event]), float(s.weights[event]))
-        result.learn_seconds += thread_time() - start
+    def _replay(self, start: int, stop: int) -> None:
+        stream, part = self.stream, slice(start, stop)
+        self._driver.learn(
+            stream.users[part],
+            stream.items[part],
+            stream.ratings[part],
+            stream.weights[part],
+            stream.times[part],
+            pauses=np.flatnonzero(stream.tested[part]).tolist(),
+            paused=lambda position: self._test(start + position),
+        )
 
     def _test(self, event: int) -> None:
         user, item = int(self.stream.users[event]), int(self.stream.items[event])
         rated = self.history.rated(user)[0]
         if item in rated:
             return
-        open_ = np.ones(self.history.item_count, np.bool_)
-        open_[rated] = False
-        candidates = np.flatnonzero(open_).astype(np.int32)
+        candidates = all_but(rated, self.history.item_count)
         counts = self.history.item_counts
         if self._tests % _TAIL_EVERY == 0:
             self._tail = long_tail(counts)
@@ -175,37 +229,25 @@ class Replay:
             result.candidates.append(len(candidates))
             result.user_ratings.append(len(rated))
             result.item_ratings.append(int(counts[item]) if seen else 0)
-            result.ranks.append(
-                self._rank(model, result, user, item, candidates, counts) if seen else int(MISS)
-            )
+            rank = int(MISS)
+            if seen:
+                start = thread_time()
+                scores = model.score(user, candidates)
+                result.score_seconds += thread_time() - start
+                result.scored += 1
+                self._scored(result, Scored(user, item, candidates, scores, counts))
+                rank = rank_of(item, candidates, scores)
+            result.ranks.append(rank)
 
-    def _rank(
-        self, model: Model, result: Evaluation, user: int, item: int, candidates: IntArray, counts: IntArray
-    ) -> int:
-        start = thread_time()
-        scores = model.score(user, candidates)
-        result.score_seconds += thread_time() - start
-        result.scored += 1
-        self._show(result, user, item, candidates, scores, counts)
-        return rank_of(item, candidates, scores)
-
-    def _show(
-        self,
-        result: Evaluation,
-        user: int,
-        item: int,
-        candidates: IntArray,
-        scores: NDArray[np.float64],
-        counts: IntArray,
-    ) -> None:
-        """Count the places of the list."""
-        top = candidates[best(scores, counts[candidates], TOP)]
+    def _count_list(self, result: Evaluation, scored: Scored) -> None:
+        """Count the places of a model's list."""
+        top = scored.candidates[best(scored.scores, scored.counts[scored.candidates], TOP)]
         result.recommended.update(top.tolist())
         result.slots += len(top)
         result.tail_slots += self.in_tail(top)
 
     def in_tail(self, items: IntArray) -> int:
-        """How many of these items are of the long tail, as are those that came since it was last cut."""
+        """The number of these items that are of the long tail, or came since it was last cut."""
         return sum(bool(i >= len(self._tail) or self._tail[i]) for i in items.tolist())
 
 

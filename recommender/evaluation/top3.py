@@ -20,6 +20,7 @@ from recommender.evaluation.streams import dense
 from recommender.history.history import History
 from recommender.models import registry
 from recommender.models.base import FloatArray, IntArray, ModelContext
+from recommender.models.driver import Driver
 from recommender.shard import warmup
 from recommender.shard.feedback import Feedback
 
@@ -169,20 +170,8 @@ def learned(model: str, train: Signed, seed: int = 0) -> Estimator:
     context = ModelContext(history, seed, feedback.positive_weight, (feedback.low, feedback.high))
     made = registry.create(model, context)
     weights = feedback.weights(train.ratings)
-    step = 1 if made.reads_history_to_learn else len(train)
-    event = made.next_observation(0)
-    start = 0
-    while start < len(train):
-        if event == start:
-            made.observe(int(train.users[start]), int(train.items[start]), float(weights[start]))
-            event = made.next_observation(start + 1)
-        run = slice(start, min(start + step, event, len(train)))
-        made.learn(
-            history.append(
-                train.users[run], train.items[run], train.ratings[run], weights[run], train.times[run]
-            )
-        )
-        start = run.stop
+    driver = Driver(history, [made], feedback.positive_weight)
+    driver.learn(train.users, train.items, train.ratings, weights, train.times)
 
     def estimate(user: int, items: IntArray) -> tuple[FloatArray, IntArray]:
         neighbours = made.neighbours(user, items)

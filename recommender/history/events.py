@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,3 +79,16 @@ def events_of(
     if lengths != [count] * 5:
         raise ValueError(f"users, items, ratings, weights and times must have one length, got {lengths}")
     return events
+
+
+def joined(runs: Sequence[Events]) -> Events:
+    """Runs of events, at least one, as one run."""
+    return Events(
+        np.concatenate([run.users for run in runs]),
+        np.concatenate([run.items for run in runs]),
+        np.concatenate([run.ratings for run in runs]),
+        np.concatenate([run.weights for run in runs]),
+        np.concatenate([run.times for run in runs]),
+        np.concatenate([run.previous_ratings for run in runs]),
+        np.concatenate([run.previous_weights for run in runs]),
+    )

@@ -33,6 +33,10 @@ Configs = dict[str, str]
 FOR_RATINGS: Configs = {"cleanup.policy": "delete", "retention.ms": FOREVER, "retention.bytes": FOREVER}
 
 
+#: What a requests topic is created with: how old a request is, is told by the broker's clock.
+FOR_REQUESTS: Configs = {"message.timestamp.type": BROKERS_TIME}
+
+
 #: What the recommendations log is created with: longer than an experiment takes.
 FOR_RECOMMENDATIONS: Configs = {"cleanup.policy": "delete", "retention.ms": str(180 * DAY_MS)}
 
@@ -124,6 +128,17 @@ def journal_warnings(configs: Configs, ratings: Configs) -> list[str]:
             f"min.insync.replicas is {insync}, expected at least {expected}, as the ratings topic has"
         )
     return found
+
+
+def request_warnings(configs: Configs) -> list[str]:
+    """What a user should know of a requests topic."""
+    clock = configs.get("message.timestamp.type", BROKERS_TIME)
+    if clock == BROKERS_TIME:
+        return []
+    return [
+        f"message.timestamp.type is {clock}, expected {BROKERS_TIME}: a group without committed offsets "
+        "passes over requests that are old by their senders' clocks"
+    ]
 
 
 def largest_batch(configs: Configs) -> int | None:

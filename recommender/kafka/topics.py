@@ -14,6 +14,7 @@ from recommender.kafka.admin import Tell, open_admin
 from recommender.kafka.topic_configs import (
     FOR_RATINGS,
     FOR_RECOMMENDATIONS,
+    FOR_REQUESTS,
     Configs,
     dead_letter_warnings,
     for_dead_letters,
@@ -22,6 +23,7 @@ from recommender.kafka.topic_configs import (
     journal_warnings,
     largest_batch,
     read_configs,
+    request_warnings,
 )
 from recommender.kafka.topic_creation import Patience, create_topics, reason_of
 from recommender.kafka.topic_names import Topics, TopicsError
@@ -251,6 +253,7 @@ def _create(
             topics.journal: for_journal(ratings),
             topics.dead_letters: for_dead_letters(ratings),
             topics.recommendations: FOR_RECOMMENDATIONS,
+            topics.requests: FOR_REQUESTS,
         },
     )
     return created
@@ -259,13 +262,14 @@ def _create(
 def _findings(
     admin: KafkaAdminClient, topics: Topics, found: Mapping[str, Finding], created: set[str]
 ) -> list[Finding]:
-    configs = read_configs(admin, [topics.ratings, topics.journal, topics.dead_letters])
+    configs = read_configs(admin, [topics.ratings, topics.journal, topics.dead_letters, topics.requests])
     faults = journal_faults(configs[topics.journal])
     if faults:
         raise TopicsError(f"Topic {topics.journal!r} would not keep the journal: {'; '.join(faults)}")
     warnings = {
         topics.journal: journal_warnings(configs[topics.journal], configs[topics.ratings]),
         topics.dead_letters: dead_letter_warnings(configs[topics.ratings], configs[topics.dead_letters]),
+        topics.requests: request_warnings(configs[topics.requests]),
     }
     return [
         replace(

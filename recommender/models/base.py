@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ IntArray = NDArray[np.int32]
 FloatArray = NDArray[np.float64]
 Arrays = dict[str, NDArray[np.generic]]
 
-#: What `Model.next_observation` answers when a model never asks to see an event before it is learned.
+#: The answer of `Model.next_observation` where a model never asks to see an event before it is learned.
 NEVER = 2**62
 
 
@@ -42,19 +43,36 @@ class ModelContext:
     scale: tuple[float, float] = (-math.inf, math.inf)
 
 
-class Model(Protocol):
+class Model(ABC):
     """A recommender over dense user and item indices.
 
     The vocabulary is FluRS' (register, update, score), but in batches. Users and items are numbered
     0, 1, 2, ... in the order of their first rating; an index in a call may be larger than any before,
     and unknown to the model. The state after any sequence of events depends on the events and their
     order alone, never on how they were cut into batches.
+
+    A model has `learn`, `score`, `state` and `restore`; the rest has defaults. What only some models can do
+    is a protocol of its own: `RanksLeaders`, `RanksCatalog` and `Estimates` below, `Profiling` and
+    `Comparing` in `recommender.models.reasons`. `recommender.models.driver.Driver` calls `observe` and
+    `learn` as described here, and `recommender.models.testing.check_model` checks a model against all of it.
+
+    Attributes
+    ----------
+    reads_history_to_learn : bool
+        True if `learn` reads the history: then it is called with one event at a time, right after that event
+        entered the history.
+    answers_unseen_users : bool
+        True if the model has an answer of its own for users without ratings; else they get the popular items.
+    answers_unseen_items : bool
+        True if the model has a score of its own for items that nobody has rated; else a request that names
+        them gets none of them.
     """
 
-    #: True when `learn` reads the history: then it is called with one event at a time, right after
-    #: that event entered the history.
-    reads_history_to_learn: bool
+    reads_history_to_learn: bool = False
+    answers_unseen_users: bool = False
+    answers_unseen_items: bool = False
 
+    @abstractmethod
     def learn(self, events: Events) -> None:
         """Learn a run of events in log order.
 
@@ -62,26 +80,62 @@ class Model(Protocol):
         and item or withdraw it; then `events.previous_ratings` says what it was.
         """
 
+    @abstractmethod
     def score(self, user: int, candidates: IntArray) -> FloatArray:
         """Scores of `candidates` for `user`; higher is better, always finite, shape (candidates,).
 
         Never changes the model. Candidates and users that the model has not learned get a score too.
         """
 
+    @abstractmethod
+    def state(self) -> Arrays:
+        """All that was learned, as named arrays; `restore` of it gives the same model to the bit."""
+
+    @abstractmethod
+    def restore(self, state: Arrays) -> None:
+        """Take over what `state` gave."""
+
     def neighbours(self, user: int, candidates: IntArray) -> IntArray | None:
-        """How many neighbours support each score, where the model has such a notion; else None."""
+        """The number of neighbours that support each score; None if the model has no such notion."""
+        return None
 
     def next_observation(self, event: int) -> int:
         """The first event number >= `event` that `observe` wants to see; `NEVER` if there is none.
 
         A pure function of the event number: events are counted from 0 in the shard's learned log.
         """
+        return NEVER
 
-    def observe(self, user: int, item: int, weight: float) -> None:
-        """See a positive event before it enters the history: a model that learns to rank tests itself."""
+    def observe(self, user: int, item: int, weight: float) -> None:  # noqa: B027 (nothing is the default)
+        """See an event before it enters the history: a model that learns to rank tests itself.
 
-    def state(self) -> Arrays:
-        """What was learned, as named arrays; `restore` of it gives the same model to the bit."""
+        Of the events that `next_observation` asks for, only positive ones are shown.
+        """
 
-    def restore(self, state: Arrays) -> None:
-        """Take over what `state` gave."""
+    @staticmethod  # noqa: B027
+    def warm() -> None:
+        """Compile the kernels of this kind of model, or load them from the cache."""
+
+
+@runtime_checkable
+class RanksLeaders(Protocol):
+    """A model that finds the best candidates without scoring all of them; it has no neighbours."""
+
+    def leading(self, user: int, candidates: IntArray, n: int) -> tuple[NDArray[np.intp], FloatArray]:
+        """Positions of all candidates that score as high as the n-th highest, ascending, and their scores."""
+
+
+@runtime_checkable
+class RanksCatalog(Protocol):
+    """A model that finds the best of all items without scoring all of them; it has no neighbours."""
+
+    def leading_but(self, user: int, without: IntArray, n: int) -> tuple[IntArray, FloatArray]:
+        """All items but `without` that score as high as the n-th highest, ascending, and their scores."""
+
+
+@runtime_checkable
+class Estimates(Protocol):
+    """A model that finds scores and neighbours at once, at the cost of one of them."""
+
+    def estimate(self, user: int, candidates: IntArray) -> tuple[FloatArray, IntArray]:
+        """The result of `Model.score`, and that of `Model.neighbours`."""

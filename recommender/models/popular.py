@@ -11,20 +11,19 @@ from numpy.typing import NDArray
 
 from recommender.compiled import njit
 from recommender.history.events import Events
-from recommender.models.base import NEVER, Arrays, FloatArray, IntArray, ModelContext
+from recommender.history.history import History
+from recommender.models.base import Arrays, FloatArray, IntArray, Model, ModelContext
 from recommender.models.elementary import LOG_2, exp, exponentials
 from recommender.models.options import between
 
 Number = TypeVar("Number", np.int64, np.float64)
 
 
-class Popular:
+class Popular(Model):
     """How many users' ratings of an item stand and are positive.
 
     A rating that was replaced or withdrawn no longer counts.
     """
-
-    reads_history_to_learn = False
 
     def __init__(self, context: ModelContext) -> None:
         self._positive = np.float32(context.positive_weight)
@@ -50,17 +49,6 @@ class Popular:
         """Counts; 0 for an item never rated."""
         return _gathered(self._counts.astype(np.float64), candidates)
 
-    def neighbours(self, user: int, candidates: IntArray) -> IntArray | None:
-        """None: every user supports it."""
-        return None
-
-    def next_observation(self, event: int) -> int:
-        """Never."""
-        return NEVER
-
-    def observe(self, user: int, item: int, weight: float) -> None:
-        """Nothing to see."""
-
     def state(self) -> Arrays:
         """`counts`, int64, shape (items,)."""
         return {"counts": self._counts[: self._items].copy()}
@@ -70,8 +58,14 @@ class Popular:
         self._counts = state["counts"].astype(np.int64)
         self._items = len(self._counts)
 
+    @staticmethod
+    def warm() -> None:
+        """Compile or load the kernels."""
+        history = History(1)
+        Popular(ModelContext(history)).learn(history.append([0], [0], [1.0], [1.0], [0.0]))
 
-class PopularRecent:
+
+class PopularRecent(Model):
     r"""Positive ratings, each fading with the number of events learned since.
 
     .. math:: s_i = \sum_{e \text{ positive, of } i} 2^{-(now - e) / half\_life}
@@ -85,8 +79,6 @@ class PopularRecent:
     half_life : float
         Events of any kind until a rating counts half.
     """
-
-    reads_history_to_learn = False
 
     def __init__(self, context: ModelContext, *, half_life: float = 5000.0) -> None:
         between("popular-recent", "half_life", half_life, 1.0, 1e15)
@@ -125,17 +117,6 @@ class PopularRecent:
         ages = _gathered(self._event - self._updated, candidates)
         return _gathered(self._sums, candidates) * exponentials(self._rate * ages)
 
-    def neighbours(self, user: int, candidates: IntArray) -> IntArray | None:
-        """None: every user supports it."""
-        return None
-
-    def next_observation(self, event: int) -> int:
-        """Never."""
-        return NEVER
-
-    def observe(self, user: int, item: int, weight: float) -> None:
-        """Nothing to see."""
-
     def state(self) -> Arrays:
         """`counts`, `sums` and `updated` of shape (items,), and `event`, how many were learned."""
         return {
@@ -152,6 +133,12 @@ class PopularRecent:
         self._updated = state["updated"].astype(np.int64)
         self._items = len(self._counts)
         self._event = int(state["event"][0])
+
+    @staticmethod
+    def warm() -> None:
+        """Compile or load the kernels."""
+        history = History(1)
+        PopularRecent(ModelContext(history)).learn(history.append([0], [0], [1.0], [1.0], [0.0]))
 
 
 @njit(cache=True)
@@ -197,14 +184,3 @@ def _gathered(values: NDArray[Number], candidates: IntArray) -> FloatArray:
     found = np.zeros(len(candidates))
     found[known] = values[candidates[known]]
     return found
-
-
-def warm() -> None:
-    """Compile or load the kernels."""
-    from recommender.history.history import History
-
-    history = History(1)
-    context = ModelContext(history)
-    events = history.append([0], [0], [1.0], [1.0], [0.0])
-    for model in (Popular(context), PopularRecent(context)):
-        model.learn(events)

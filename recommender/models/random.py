@@ -6,16 +6,14 @@ import numpy as np
 
 from recommender.history.events import Events
 from recommender.models import randomness
-from recommender.models.base import NEVER, Arrays, FloatArray, IntArray, ModelContext
+from recommender.models.base import Arrays, FloatArray, IntArray, Model, ModelContext
 
 
-class Random:
+class Random(Model):
     """Scores are uniform in [0, 1), a pure function of (seed, user, item).
 
     It learns nothing, and the same request always gets the same answer.
     """
-
-    reads_history_to_learn = False
 
     def __init__(self, context: ModelContext) -> None:
         self._seed = np.uint64(context.seed & (2**64 - 1))
@@ -29,17 +27,6 @@ class Random:
         randomness.uniforms(self._seed, np.int64(user), candidates, scores)
         return scores
 
-    def neighbours(self, user: int, candidates: IntArray) -> IntArray | None:
-        """None: chance needs no support."""
-        return None
-
-    def next_observation(self, event: int) -> int:
-        """Never."""
-        return NEVER
-
-    def observe(self, user: int, item: int, weight: float) -> None:
-        """Nothing to see."""
-
     def state(self) -> Arrays:
         """Empty: the seed is configuration."""
         return {}
@@ -47,7 +34,7 @@ class Random:
     def restore(self, state: Arrays) -> None:
         """Nothing to take over."""
 
-
-def warm() -> None:
-    """Compile or load the kernel."""
-    randomness.uniforms(np.uint64(0), np.int64(0), np.zeros(1, np.int32), np.zeros(1))
+    @staticmethod
+    def warm() -> None:
+        """Compile or load the kernel."""
+        randomness.uniforms(np.uint64(0), np.int64(0), np.zeros(1, np.int32), np.zeros(1))

@@ -136,8 +136,8 @@ def create(spec: str, context: ModelContext) -> Model:
         The name, an option or a value is not understood; the message says what is.
     """
     name, *settings = spec.split("/")
-    make, label = _factory(name.strip())
-    return make(context, **_options(label, make, settings))
+    make: Callable[..., Model] = _class_of(name.strip())
+    return make(context, **_options(name.strip(), make, settings))
 
 
 def check(spec: str) -> None:
@@ -156,7 +156,8 @@ def canonical(spec: str) -> str:
         As for `create`.
     """
     name, *settings = spec.split("/")
-    make, label = _factory(name.strip())
+    label = name.strip()
+    make = _class_of(label)
     defaults = inspect.signature(make).parameters
     options = _options(label, make, settings)
     changed = {option: value for option, value in options.items() if value != defaults[option].default}
@@ -165,24 +166,21 @@ def canonical(spec: str) -> str:
 
 def warm(specs: Sequence[str] = ()) -> None:
     """Compile, or load from the cache, the kernels of these models; of all by default."""
-    for name, (module, *_) in _MODELS.items():
-        if specs and not any(spec.split("/")[0] == name for spec in specs):
-            continue
-        prepare = getattr(importlib.import_module(f"recommender.models.{module}"), "warm", None)
-        if prepare is not None:
-            prepare()
+    for name in _MODELS:
+        if not specs or any(spec.split("/")[0] == name for spec in specs):
+            _class_of(name).warm()
 
 
-def _factory(name: str) -> tuple[Callable[..., Model], str]:
+def _class_of(name: str) -> type[Model]:
     if name.lower().startswith(_FLURS):
-        from recommender.models.flurs import adapter
+        from recommender.models.flurs.models import named
 
-        return adapter.factory(name[len(_FLURS) :]), name
+        return named(name[len(_FLURS) :])
     if name not in _MODELS:
         raise ModelError(_unknown("model", name, [known for known, _ in describe()]))
     module, cls, *_ = _MODELS[name]
-    make: Callable[..., Model] = getattr(importlib.import_module(f"recommender.models.{module}"), cls)
-    return make, name
+    made: type[Model] = getattr(importlib.import_module(f"recommender.models.{module}"), cls)
+    return made
 
 
 def _options(name: str, make: Callable[..., Model], settings: list[str]) -> dict[str, Any]:

@@ -29,14 +29,14 @@ from recommender.compiled import kernel, njit
 from recommender.history.events import Events
 from recommender.history.history import History
 from recommender.history.layout import ITEM_COUNT, USER_COUNT
-from recommender.models.base import NEVER, Arrays, FloatArray, IntArray, ModelContext
+from recommender.models.base import Arrays, FloatArray, IntArray, Model, ModelContext
 from recommender.models.options import between
 
 # Sums over the items that two users both rated.
 _COUNT, _OWN, _OTHER, _OWN_SQUARED, _OTHER_SQUARED, _PRODUCT = range(6)
 
 
-class UserKNN:
+class UserKNN(Model):
     """Ratings predicted from the most similar users; see the module.
 
     Parameters
@@ -46,8 +46,6 @@ class UserKNN:
     shrink : float
         Items that two users must share for a similarity to count half; 0 is FluRS' formula.
     """
-
-    reads_history_to_learn = False
 
     def __init__(self, context: ModelContext, *, k: int = 5, shrink: float = 0.0) -> None:
         between("user-knn", "k", k, 1, 1_000_000)
@@ -110,13 +108,6 @@ class UserKNN:
         counts[inside] = votes[candidates[inside], 2]
         return counts
 
-    def next_observation(self, event: int) -> int:
-        """Never."""
-        return NEVER
-
-    def observe(self, user: int, item: int, weight: float) -> None:
-        """Nothing to see."""
-
     def state(self) -> Arrays:
         """`sums`, shape (users, 2): how many ratings of each user stand, and their sum."""
         return {"sums": self._sums[: self._users].copy()}
@@ -125,6 +116,14 @@ class UserKNN:
         """Take the sums over."""
         self._sums = state["sums"].astype(np.float64)
         self._users = len(self._sums)
+
+    @staticmethod
+    def warm() -> None:
+        """Compile or load the kernels."""
+        history = History(4)
+        model = UserKNN(ModelContext(history))
+        model.learn(history.append([0, 0, 1, 1], [0, 1, 0, 1], [1.0, 2.0, 1.0, 2.0], [1.0] * 4, [0.0] * 4))
+        model.score(0, np.arange(2, dtype=np.int32))
 
 
 @kernel
@@ -188,11 +187,3 @@ def _vote(h, neighbours, found, means, votes):
                 votes[item, 0] += found[n] * (np.float64(h.entry_ratings[s]) - means[neighbours[n]])
                 votes[item, 1] += found[n]
                 votes[item, 2] += 1.0
-
-
-def warm() -> None:
-    """Compile or load the kernels."""
-    history = History(4)
-    model = UserKNN(ModelContext(history))
-    model.learn(history.append([0, 0, 1, 1], [0, 1, 0, 1], [1.0, 2.0, 1.0, 2.0], [1.0] * 4, [0.0] * 4))
-    model.score(0, np.arange(2, dtype=np.int32))

@@ -20,7 +20,7 @@ from recommender.kafka.admin import security_options
 from recommender.kafka.topics import Topics, identify
 from recommender.retraining.log_replay import Advance, JournalReplay, reading
 from recommender.retraining.quality import Quality, compared, of_checkpoint, of_shard
-from recommender.retraining.targets import Elsewhere, HandingOver
+from recommender.retraining.targets import Elsewhere, HandingOver, RetrainingError
 from recommender.settings import Settings
 from recommender.shard.options import ShardOptions, learned_settings
 
@@ -107,7 +107,7 @@ def retrain(
     Raises
     ------
     RetrainingError
-        `to` cannot be used, or running workers cannot change to these settings.
+        `to` cannot be used, running workers cannot change to these settings, or the journal is empty.
     LogPassError
         The log does not begin at its start.
     LogReadError
@@ -132,6 +132,11 @@ def retrain(
                 replica, learned = _learn(log, identity, partition, before)
                 report.learned.append(learned)
                 target.save(replica)
+        if not any(each.events for each in report.learned):
+            raise RetrainingError(
+                f"{topic.topic} holds no ratings yet: there is nothing to learn from. Workers write it as "
+                f"ratings come to {names.ratings}"
+            )
         differing = [each.differs for each in report.learned if each.differs]
         (report.notes if repair else report.objections).extend(differing)
         found, notes = compared([(each.quality, each.running) for each in report.learned], tolerance)

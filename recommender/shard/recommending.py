@@ -13,7 +13,7 @@ from recommender.history.catalog import Catalog
 from recommender.history.history import History
 from recommender.messages.requests import Request
 from recommender.messages.responses import Failure, Reason, Recommended, Response
-from recommender.models.base import IntArray, Model
+from recommender.models.base import Estimates, IntArray, Model, RanksCatalog, RanksLeaders
 from recommender.models.reasons import Comparing, Profiling, explain, similar_items
 from recommender.models.topk import all_but, best, contenders
 from recommender.shard.arms import ArmError, Experiment
@@ -114,7 +114,7 @@ class Recommender:
         index = self._history.user_count if user is None else user
         rated = self._history.items_of(index)
         model = self.model_for(arm, rated)
-        exploration = self._exploration_of(request, arm, model)
+        exploration = self._exploration.for_request(request.explore)
         seed = request_seed(str(request.user), identity, self._seed) if exploration.kind != "none" else 0
         items = self._list(request, index, model, rated, exploration, seed)
         explained = not request.explain or isinstance(self._models[arm], Profiling)
@@ -128,7 +128,7 @@ class Recommender:
         """An arm's model, or where it knows nothing of a user the popular items."""
         model = self._models[arm]
         # A model that has an answer for users without ratings says so.
-        if len(rated) or getattr(model, "answers_unseen_users", False):
+        if len(rated) or model.answers_unseen_users:
             return model
         return self._popular
 
@@ -146,14 +146,6 @@ class Recommender:
         except ArmError as error:
             raise Failure("bad_request", str(error)) from None
 
-    def _exploration_of(self, request: Request, arm: str, model: Model) -> Exploration:
-        wanted = self._exploration.for_request(request.explore)
-        if getattr(model, "can_score", True):
-            return wanted
-        if request.explore:
-            raise Failure("bad_request", f"model {arm!r} cannot score, so there is nothing to `explore`")
-        return Exploration()
-
     def _list(
         self,
         request: Request,
@@ -163,15 +155,11 @@ class Recommender:
         exploration: Exploration,
         seed: int,
     ) -> list[Recommended]:
-        leading_but = getattr(model, "leading_but", None) if exploration.kind == "none" else None
-        if leading_but is not None and request.items is None:
-            pool, highest = leading_but(user, self._without(request, rated), request.n)
-            order = best(highest, self._history.counts_of(pool), request.n)
-            return self._places(Candidates(pool, []), order, highest[order], ["exploit"] * len(order), None)
+        if exploration.kind == "none" and request.items is None and isinstance(model, RanksCatalog):
+            return self._best_of_catalog(request, user, model, rated)
         candidates = self._candidates(request, rated, model)
-        leading = getattr(model, "leading", None) if exploration.kind == "none" else None
-        if leading is not None:
-            pool, highest = leading(user, candidates.indices, request.n)
+        if exploration.kind == "none" and isinstance(model, RanksLeaders):
+            pool, highest = model.leading(user, candidates.indices, request.n)
             counts = self._history.counts_of(candidates.indices[pool])
             order = best(highest, counts, request.n)
             return self._places(candidates, pool[order], highest[order], ["exploit"] * len(order), None)
@@ -195,6 +183,13 @@ class Recommender:
         chosen = np.array([place.candidate for place in places], dtype=np.intp)
         found = neighbours_of(chosen)
         return self._places(candidates, chosen, scores[chosen], [place.source for place in places], found)
+
+    def _best_of_catalog(
+        self, request: Request, user: int, model: RanksCatalog, rated: IntArray
+    ) -> list[Recommended]:
+        items, scores = model.leading_but(user, self._without(request, rated), request.n)
+        order = best(scores, self._history.counts_of(items), request.n)
+        return self._places(Candidates(items, []), order, scores[order], ["exploit"] * len(order), None)
 
     def _places(
         self,
@@ -255,7 +250,7 @@ class Recommender:
         if request.items is None:
             return Candidates(self.all_but(without), [])
         indices = np.setdiff1d(self._known(request.items), without)
-        if not getattr(model, "answers_unseen_items", False):
+        if not model.answers_unseen_items:
             return Candidates(indices, [])
         excluded = set(map(str, request.exclude))
         wanted = dict.fromkeys(str(each) for each in request.items)
@@ -276,12 +271,11 @@ class Recommender:
 def _scored(
     model: Model, user: int, items: IntArray
 ) -> tuple[NDArray[np.float64], Callable[[NDArray[np.intp]], IntArray | None]]:
-    """Scores of items, and what tells the neighbours of those in some places.
+    """Scores of items, and a function that gives the neighbours of those at some positions.
 
-    A model that finds both at once has `estimate`, and is asked once.
+    A model that finds both at once is asked once.
     """
-    estimate = getattr(model, "estimate", None)
-    if estimate is not None:
-        scores, neighbours = estimate(user, items)
+    if isinstance(model, Estimates):
+        scores, neighbours = model.estimate(user, items)
         return scores, lambda places: neighbours[places]
     return model.score(user, items), lambda places: model.neighbours(user, items[places])

@@ -7,13 +7,12 @@ between.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recommender.history.catalog import Catalog, register_bytes
-from recommender.history.events import Events
 from recommender.history.history import History
 from recommender.history.id_table import joined
 from recommender.history.rows import Rows
@@ -22,13 +21,11 @@ from recommender.messages.requests import Request
 from recommender.messages.responses import Response
 from recommender.models import registry
 from recommender.models.base import IntArray, Model, ModelContext
+from recommender.models.driver import Driver
 from recommender.shard.live_metrics import LiveMetrics, rank_of, sample
 from recommender.shard.options import ShardOptions
 from recommender.shard.recommending import NOTHING, POPULAR, AsOf, Recommender
 from recommender.shard.state import Arrays, digest, flat, parted
-
-#: Sees an event before it is learned: its user, item and weight.
-Look = Callable[[int, int, float], None]
 
 
 class Shard:
@@ -61,8 +58,8 @@ class Shard:
         self.models: dict[str, Model] = {name: registry.create(name, context) for name in ordered}
         self.model = self.models[arms.names[0]]
         self.popular: Model = registry.create(POPULAR, context)
-        self._readers = [each for each in self.models.values() if each.reads_history_to_learn]
-        self._others = [each for each in self.models.values() if not each.reads_history_to_learn]
+        learning = [*self.models.values(), self.popular]
+        self._driver = Driver(self.history, learning, self._positive_weight)
         self.live = LiveMetrics(options.test_window, arms.names, ordered)
         known = self.users, self.items, self.history, self.models, self.popular
         self._recommender = Recommender(*known, arms, options.exploration, options.seed)
@@ -107,57 +104,27 @@ class Shard:
         times: NDArray[np.float64],
     ) -> None:
         weights = self.options.feedback.weights(ratings)
-        looks = self._looks(weights)
-        start = 0
-        for stop in [*sorted(looks), len(users)]:
-            run = slice(start, stop)
-            if stop > start:
-                self._learn_run(users[run], items[run], ratings[run], weights[run], times[run])
-            if stop < len(users):
-                for look in looks[stop]:
-                    look(int(users[stop]), int(items[stop]), float(weights[stop]))
-            start = stop
+        self._driver.learn(
+            users,
+            items,
+            ratings,
+            weights,
+            times,
+            pauses=self._tests(weights),
+            paused=lambda position: self._test(int(users[position]), int(items[position])),
+        )
 
-    def _learn_run(self, *columns: NDArray[np.generic]) -> None:
-        if self._readers:
-            events = self._learn_singly(*columns)
-        else:
-            events = self.history.append(*columns)
-        for model in (*self._others, self.popular):
-            model.learn(events)
-
-    def _learn_singly(self, *columns: NDArray[np.generic]) -> Events:
-        """Let the models that read the history learn event by event; all the events."""
-        runs = []
-        for place in range(len(columns[0])):
-            runs.append(self.history.append(*(column[place : place + 1] for column in columns)))
-            for model in self._readers:
-                model.learn(runs[-1])
-        names = Events.__dataclass_fields__
-        return Events(*(np.concatenate([getattr(run, name) for run in runs]) for name in names))
-
-    def _looks(self, weights: NDArray[np.float32]) -> dict[int, list[Look]]:
-        """Where in a run of coming events a model is looked at before it learns the event, and how."""
-        first, count = self.events, len(weights)
-        looks: dict[int, list[Look]] = {place: [self._test] for place in self._tests(first, weights).tolist()}
-        for model in self.models.values():
-            event = model.next_observation(first)
-            while event < first + count:
-                if weights[event - first] >= self._positive_weight:
-                    looks.setdefault(event - first, []).append(model.observe)
-                event = model.next_observation(event + 1)
-        return looks
-
-    def _tests(self, first: int, weights: NDArray[np.float32]) -> NDArray[np.int64]:
-        """The events that test the models: a sample that depends on their number alone."""
+    def _tests(self, weights: NDArray[np.float32]) -> list[int]:
+        """Positions of the coming events that test the models: a sample by their numbers alone."""
         every = self.options.test_every
         if every == 0:
-            return np.zeros(0, dtype=np.int64)
-        sampled = np.flatnonzero(sample(first, len(weights), every))
-        return sampled[weights[sampled] >= self._positive_weight] if len(sampled) else sampled
+            return []
+        sampled = np.flatnonzero(sample(self.events, len(weights), every))
+        positions: list[int] = sampled[weights[sampled] >= self._positive_weight].tolist()
+        return positions
 
-    def _test(self, user: int, item: int, weight: float) -> None:
-        """Where each model would have placed what the user is about to rate, beside the popular items."""
+    def _test(self, user: int, item: int) -> None:
+        """Rank the item that a user is about to rate, by each model and by popularity."""
         rated = self.history.items_of(user)
         if item in rated:
             return

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Protocol
 
 from faust.types import AppT
 from faust.web import Request, Response, View
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from recommender.web.health import Health, failing, page
+
 
 class Reporter(Protocol):
-    """Says how the worker is."""
+    """Says what the worker does."""
 
     def status(self) -> dict[str, Any]:
         """What the status page shows."""
@@ -20,30 +21,31 @@ class Reporter(Protocol):
         """All metrics in Prometheus' text format."""
 
 
-def add_pages(app: AppT, reporter: Reporter, not_ready: Callable[[], str | None]) -> None:
+def add_pages(app: AppT, reporter: Reporter, health: Health) -> None:
     """Add ``/livez``, ``/readyz``, ``/status`` and ``/metrics``.
 
     Parameters
     ----------
     app : faust.App
     reporter : Reporter
-    not_ready : function
-        In a sentence, why the worker is not ready; None if it is.
+    health : Health
     """
 
     @app.page("/livez")
     async def livez(web: View, request: Request) -> Response:
-        return web.text("ok\n")
+        return web.text(f"alive: {health.alive()}\n")
 
     @app.page("/readyz")
     async def readyz(web: View, request: Request) -> Response:
-        why = not_ready()
-        return web.text(f"not ready: {why}\n" if why else "ready\n", status=503 if why else 200)
+        checks = health.checks()
+        return web.text(page(checks), status=503 if failing(checks) else 200)
 
     @app.page("/status")
     async def status(web: View, request: Request) -> Response:
-        why = not_ready()
-        return web.json({"ready": why is None, "not_ready": why, **reporter.status()})
+        checks = health.checks()
+        why = failing(checks)
+        told = {"ready": why is None, "not_ready": why, "checks": [each._asdict() for each in checks]}
+        return web.json({**told, **reporter.status()})
 
     @app.page("/metrics")
     async def metrics(web: View, request: Request) -> Response:

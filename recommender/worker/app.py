@@ -47,12 +47,14 @@ from recommender.worker.broker_watch import BrokerWatch
 from recommender.worker.checkpointing import Checkpointing
 from recommender.worker.commits import Commits
 from recommender.worker.following import Following
+from recommender.worker.health import Health
 from recommender.worker.ingesting import Ingestor
 from recommender.worker.learning import Learner
 from recommender.worker.metrics import Metrics
 from recommender.worker.pacing import Pace, RecentRequests
 from recommender.worker.replicas import HeldReplica, Replicas
 from recommender.worker.request_consumer import RequestConsumer
+from recommender.worker.source_progress import SourceProgress
 from recommender.worker.topic_watch import TopicWatch
 from recommender.worker.transport import faust_transport
 from recommender.worker.transport.faust_options import faust_options
@@ -73,8 +75,6 @@ LETTER_LOOK_INTERVAL = 5.0
 HAND_OVER_SECONDS = 2.0
 #: Between two attempts to find out where to begin, while the broker is away, in seconds.
 RETRY_SECONDS = 0.5
-#: A worker that has not been at the end of the journal for so long is not ready, in seconds.
-READY_LAG_SECONDS = 30.0
 
 
 class Boot(BootStrategy):
@@ -201,7 +201,8 @@ class _Parts:
         self.replicas.sources = self.adoption.sources
         self.checkpointing = Checkpointing(config.checkpoint_interval, jitter=uuid.uuid4().int % 1000 / 1000)
         self.metrics = Metrics(self.replicas, self.checkpointing)
-        self.metrics.topic_id = self.source_id
+        self.metrics.topic_id, self.metrics.topic = self.source_id, names.ratings
+        self.broker_watch = BrokerWatch(config.broker)
         self.recent = RecentRequests()
         self.pace = Pace(config.learn_slice / 1000, self.recent)
         self.topic_watch = TopicWatch(self.ratings, self._identify(names.ratings))
@@ -283,7 +284,7 @@ class _Parts:
         self._add_agent()
         self._add_tasks()
         self._add_signals()
-        add_pages(app, self.metrics, self._not_ready)
+        self._add_pages()
 
     # Ratings: from their topic into the journal, and from the journal into the replicas.
 
@@ -296,6 +297,30 @@ class _Parts:
             async for batch in batches:
                 self.metrics.batches.inc()
                 await self.ingestor.take(batch)
+
+    def _add_pages(self) -> None:
+        app, metrics = self.app, self.metrics
+        metrics.progress = SourceProgress(
+            self._source_ends,
+            lambda partition: self.ingestor.learned(partition, self._applied),
+            metrics.delay.observe,
+        )
+        metrics.gauges.request_lags = lambda: self.answerer.progress.lags(app.requests.ends())
+        health = Health(
+            self.following,
+            app.requests,
+            self.replicas,
+            self.checkpointing,
+            self.broker_watch,
+            metrics.loop,
+            lambda: app.failure,
+            self.ingestor.committable,
+        )
+        add_pages(app, metrics, health)
+
+    def _source_ends(self) -> dict[int, int]:
+        consumer: Any = self.app.consumer
+        return {tp.partition: end for tp, end in consumer.ends().items() if tp.topic == self.names.ratings}
 
     async def _learned(self, held: HeldReplica, followed: Followed) -> None:
         self.metrics.followed(followed)
@@ -370,6 +395,7 @@ class _Parts:
         await self.reply_commits.stop()
 
     def _requests_assigned(self, partitions: set[int]) -> None:
+        self.metrics.rebalances.labels("requests").inc()
         self.reply_commits.resume()
         self.answerer.progress.keep_only(partitions)
         self.following.assign({partition % self.journal.partitions for partition in partitions})
@@ -378,7 +404,7 @@ class _Parts:
     # What runs beside.
 
     def _add_tasks(self) -> None:
-        app, config = self.app, self.config
+        app = self.app
 
         def every(seconds: float, work: Any, name: str) -> None:
             async def repeat() -> None:
@@ -389,8 +415,8 @@ class _Parts:
             repeat.__name__ = repeat.__qualname__ = name
             app.task(repeat)
 
-        broker = BrokerWatch(config.broker)
-        every(BROKER_LOOK_INTERVAL, broker.look, "watch_broker")
+        every(BROKER_LOOK_INTERVAL, self.broker_watch.look, "watch_broker")
+        every(0.0, self.metrics.loop.look, "watch_loop")
         every(TOPIC_LOOK_INTERVAL, self._watch_topic, "watch_topic")
         every(HANDOVER_LOOK_INTERVAL, self.adoption.look, "adopt")
         every(COMMIT_INTERVAL, self._commit, "commit")
@@ -425,6 +451,9 @@ class _Parts:
         async def assigned(sender: Any, assigned: set[TP], **kwargs: Any) -> None:
             self.rating_commits.resume()
             partitions = {tp.partition for tp in assigned if tp.topic == self.names.ratings}
+            self.metrics.rebalances.labels("ratings").inc()
+            if self.metrics.progress is not None:
+                self.metrics.progress.keep_only(partitions)
             if partitions:
                 _tell_partitions(self.names.ratings, partitions)
                 # In the background: it waits for the journal, and a rebalance waits for nobody.
@@ -440,14 +469,6 @@ class _Parts:
                 await self.checkpointing.settle(HAND_OVER_SECONDS)
                 await self.producer.close()
                 self.metrics.refusals.tell(at_once=True)
-
-    def _not_ready(self) -> str | None:
-        """In a sentence, why the worker is not ready; None if it is."""
-        if self.checkpointing.differs:
-            return next(iter(self.checkpointing.differs.values()))
-        if self.app.failure is not None:
-            return str(self.app.failure)
-        return self.following.behind(READY_LAG_SECONDS) or self.app.requests.not_joined
 
 
 def _tell_partitions(topic: str, partitions: set[int]) -> None:

@@ -28,6 +28,11 @@ class BrokerWatch:
         self.broker = broker
         self._gone_since: float | None = None
 
+    @property
+    def gone_seconds(self) -> float | None:
+        """For how long no broker has answered; None if one did at the last look."""
+        return None if self._gone_since is None else time.monotonic() - self._gone_since
+
     async def look(self) -> bool:
         """Whether any of them accepts a connection; logs when that changes."""
         answers = any(await asyncio.gather(*(_accepts(each) for each in split(self.broker))))

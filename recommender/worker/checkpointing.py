@@ -139,7 +139,7 @@ class Checkpointing:
             self.differs[partition] = differs
             logger.error("%s; this worker is not ready any more and saves nothing: restart it", differs)
         elif held.store is store:
-            held.saved = position
+            held.note_saved(position)
 
     def _of(self, held: HeldReplica) -> _Saving:
         return self._saving.setdefault(held.replica.partition, _Saving())

@@ -54,7 +54,8 @@ class Ingestor:
     pace : Pace
         How long decoding may keep the event loop.
     ingested : function
-        Told of every run: the partition and what came of it.
+        Told of every run that is on its way into the journal: the partition, what came of the records, and
+        the records.
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class Ingestor:
         applied: Callable[[Source], int | None],
         follow_to_end: Callable[[], Awaitable[None]],
         pace: Pace,
-        ingested: Callable[[int, Ingested], None],
+        ingested: Callable[[int, Ingested, Sequence[Record]], None],
     ) -> None:
         self._ingest, self._writer, self._send_all = ingest, writer, send_all
         self._topic_id, self._decoder = topic_id, decoder
@@ -122,6 +123,17 @@ class Ingestor:
         return {
             source.partition: self._past(source.partition, offset) for source, offset in committable.items()
         }
+
+    def learned(self, partition: int, applied: Callable[[Source], int | None]) -> int | None:
+        """Up to which offset a partition is learned; None if it is not read here.
+
+        Where this worker does not follow all of the journal it is what is in the journal.
+        """
+        in_journal = self._writer.committable().get(self.source(partition))
+        if in_journal is None:
+            return None
+        learned = applied(self.source(partition))
+        return self._past(partition, in_journal if learned is None else learned)
 
     def _past(self, partition: int, offset: int) -> int:
         """Past an offset and what is known to be no record behind it: that needs no block, and is no lag."""
@@ -177,7 +189,7 @@ class Ingestor:
         offsets = np.fromiter((record.offset for record in run.records), np.int64, len(run.records))
         sent = await self._writer.append(source, run.first, int(offsets[-1]) + 1, run.ingested.rows, offsets)
         if sent:
-            self._ingested(source.partition, run.ingested)
+            self._ingested(source.partition, run.ingested, run.records)
         return sent
 
 

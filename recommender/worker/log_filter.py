@@ -1,4 +1,4 @@
-"""What the worker logs: one line an event, and a broker that is away is said once."""
+"""What the worker logs: one line an event, as text or JSON, and a broker that is away is said once."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import asyncio
 import logging
 import re
 import time
+from datetime import UTC, datetime
+
+import orjson
 
 from recommender.errors import RecommenderError
 
@@ -68,10 +71,35 @@ class Thinned(logging.Filter):
         return True
 
 
-def configure(level: str) -> None:
-    """Log to standard error; libraries only from warnings on, unless everything is asked for."""
+class JsonLines(logging.Formatter):
+    """Formats each record as one line of JSON, tracebacks and all, for programs that collect logs."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        told = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            told["exception"] = self.formatException(record.exc_info)
+        # What is no text, as half a surrogate pair, must not cost the line.
+        plain = {name: value.encode("utf-8", "replace").decode() for name, value in told.items()}
+        return orjson.dumps(plain).decode()
+
+
+def configure(level: str, form: str = "text") -> None:
+    """Log to standard error; libraries only from warnings on, unless everything is asked for.
+
+    Parameters
+    ----------
+    level : str
+    form : str
+        ``text`` or ``json``.
+    """
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter(FORMAT))
+    handler.setFormatter(JsonLines() if form == "json" else logging.Formatter(FORMAT))
     # On the handler and not on the loggers: Faust sets its loggers' levels again when it starts.
     handler.addFilter(Thinned(logging.DEBUG if level == "debug" else logging.WARNING))
     root = logging.getLogger()

@@ -1,19 +1,33 @@
-"""What the worker counts, for Prometheus and for its status page."""
+"""What the worker counts, for Prometheus and for its status page.
+
+`docs/monitoring.md` lists every metric, and a test compares the list with these.
+"""
 
 from __future__ import annotations
 
-import numpy as np
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from collections.abc import Sequence
 
+import numpy as np
+import prometheus_client
+from prometheus_client import CollectorRegistry, Counter, Histogram, Info, ProcessCollector, generate_latest
+
+from recommender import __version__
 from recommender.ingest.ingest import Ingested
 from recommender.journal.rule import Followed
+from recommender.messages.records import Record
+from recommender.messages.refusals import Kind
 from recommender.worker.checkpointing import Checkpointing
 from recommender.worker.following import Following
+from recommender.worker.gauges import Gauges
+from recommender.worker.loop_watch import LoopWatch
 from recommender.worker.refusal_counts import RefusalCounts
 from recommender.worker.replicas import HeldReplica, Replicas
+from recommender.worker.source_progress import SourceProgress
 
 #: What becomes of blocks, in the order of the numbers in `recommender.journal.rule_kernels`.
 OUTCOMES = ("passed", "applied", "cut", "duplicate", "ahead")
+#: The worker's two consumer groups, as metrics call them.
+GROUPS = ("ratings", "requests")
 
 
 class Metrics:
@@ -27,96 +41,75 @@ class Metrics:
 
     Attributes
     ----------
+    gauges : Gauges
+        What is looked up when somebody asks.
     refusals : RefusalCounts
         The records that became dead letters.
     """
 
     def __init__(self, replicas: Replicas, checkpointing: Checkpointing) -> None:
+        # A second series for each counter, that says when it began: nobody asked for them.
+        prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
         self._replicas, self._checkpointing = replicas, checkpointing
         #: Set once the journal is followed.
         self.following: Following | None = None
-        #: Kafka's id of the ratings topic.
-        self.topic_id = b""
+        #: Kafka's id of the ratings topic, and its name.
+        self.topic_id, self.topic = b"", "ratings"
         self.registry = CollectorRegistry()
+        self.gauges = Gauges(self.registry)
+        self.loop = LoopWatch()
+        self.progress: SourceProgress | None = None
         self.refusals = RefusalCounts(self.registry)
-        self.ratings = Counter(
-            "recommender_ratings",
-            "Records of the ratings topic by what became of them",
-            ["result"],
-            registry=self.registry,
+        self._add_counters()
+        ProcessCollector(registry=self.registry)
+        Info("recommender_build", "Version of the worker", registry=self.registry).info(
+            {"version": __version__}
         )
-        self.batches = Counter(
-            "recommender_batches",
-            "Deliveries of a partition's fetched records to the learning agent",
-            registry=self.registry,
+
+    def _add_counters(self) -> None:
+        def counter(name: str, about: str, *labels: str) -> Counter:
+            return Counter(f"recommender_{name}", about, labels, registry=self.registry)
+
+        self.ratings = counter("ratings", "Records of the ratings topic by what became of them", "result")
+        self.source_records = counter(
+            "source_records", "Records by topic, what became of them, and why", "source", "result", "reason"
         )
-        self.replies = Counter(
-            "recommender_replies", "Requests by the code of their reply", ["code"], registry=self.registry
+        self.batches = counter("batches", "Deliveries of a partition's fetched records to the learning agent")
+        self.replies = counter("replies", "Requests by the code of their reply", "code")
+        self.recommendations = counter(
+            "recommendations", "Records for the recommendations log by whether Kafka has them", "result"
         )
+        self.blocks = counter("journal_blocks", "Blocks of the journal by what became of them", "result")
+        self.rebalances = counter("rebalances", "Times that a group gave this worker partitions", "group")
+        for group in GROUPS:
+            self.rebalances.labels(group)
         self.seconds = Histogram(
             "recommender_reply_seconds",
             "From reading a request to its reply's arrival",
             buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5, 30),
             registry=self.registry,
         )
-        self.recommendations = Counter(
-            "recommender_recommendations",
-            "Records for the recommendations log by whether Kafka has them",
-            ["result"],
+        self.delay = Histogram(
+            "recommender_event_delay_seconds",
+            "From a rating's record to its being learned here, of the oldest of each run of records",
+            buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600),
             registry=self.registry,
-        )
-        self.blocks = Counter(
-            "recommender_journal_blocks",
-            "Blocks of the journal by what became of them",
-            ["result"],
-            registry=self.registry,
-        )
-        self._position = Gauge(
-            "recommender_journal_position",
-            "Next offset of the journal",
-            ["partition"],
-            registry=self.registry,
-        )
-        self._lag = Gauge(
-            "recommender_journal_lag_records",
-            "Records of the journal that are not followed yet",
-            ["partition"],
-            registry=self.registry,
-        )
-        self._saved = Gauge(
-            "recommender_checkpoint_position",
-            "Offset of the journal of the newest checkpoint that this worker saved or loaded",
-            ["partition"],
-            registry=self.registry,
-        )
-        self._applied = Gauge(
-            "recommender_source_offset",
-            "Next offset of a partition of the ratings topic to learn",
-            ["source_partition"],
-            registry=self.registry,
-        )
-        self._sizes = Gauge(
-            "recommender_known",
-            "Users and items that are known",
-            ["partition", "what"],
-            registry=self.registry,
-        )
-        self._recall = Gauge(
-            "recommender_live_recall_at_10",
-            "Of ratings tested before they were learned, in the window",
-            ["partition", "model", "arm"],
-            registry=self.registry,
-        )
-        self._save_error = Gauge(
-            "recommender_checkpoints_failing", "1 while checkpoints cannot be written", registry=self.registry
         )
 
-    def ingested(self, partition: int, ingested: Ingested) -> None:
-        """Count a run of records that went into the journal."""
+    def ingested(self, partition: int, ingested: Ingested, records: Sequence[Record] = ()) -> None:
+        """Count a run of records that is on its way into the journal."""
         self.ratings.labels("learned").inc(ingested.learned)
         self.ratings.labels("skipped").inc(ingested.skipped)
         self.ratings.labels("dead_letter").inc(len(ingested.dead_letters))
+        of_source = self.source_records.labels
+        of_source(self.topic, "learned", "").inc(ingested.learned)
+        if ingested.skipped:
+            of_source(self.topic, "skipped", "").inc(ingested.skipped)
+        for refusal in ingested.refusals:
+            of_source(self.topic, "rejected", Kind(refusal.kind).value).inc()
         self.refusals.take(ingested.refusals)
+        if records and self.progress is not None:
+            self.progress.sent(partition, records)
 
     def followed(self, followed: Followed) -> None:
         """Count blocks of the journal."""
@@ -124,6 +117,10 @@ class Metrics:
         for name, count in zip(OUTCOMES, found.tolist(), strict=False):
             if count:
                 self.blocks.labels(name).inc(count)
+        if self.progress is not None:
+            for source, offset in followed.applied.items():
+                if source.topic_id == self.topic_id:
+                    self.progress.applied(source.partition, offset)
 
     def answered(self, code: str, seconds: float) -> None:
         """Count a reply."""
@@ -140,7 +137,9 @@ class Metrics:
         # Who took over a hand-over learns with other settings than the worker was started with.
         options = first.replica.shard.options if first else self._replicas.options
         errors = self._checkpointing.errors
+        lags = self.progress.lags() if self.progress else {}
         return {
+            "version": __version__,
             "model": options.model,
             "experiment": options.arms.name,
             "arms": {arm.name: arm.share for arm in options.arms.arms},
@@ -150,7 +149,8 @@ class Metrics:
             "differs": list(self._checkpointing.differs.values()),
             "dead_letters": self.refusals.summary(),
             "journal": {str(held.replica.partition): self._of(held) for held in self._replicas},
-            "sources": {str(partition): offset for partition, offset in sorted(self._sources().items())},
+            "sources": {str(partition): offset for partition, offset in sorted(self.sources().items())},
+            "lag": {str(partition): lag for partition, (lag, _) in sorted(lags.items())},
         }
 
     def _of(self, held: HeldReplica) -> dict[str, object]:
@@ -158,8 +158,9 @@ class Metrics:
         counts = replica.rule.counts
         return {
             "position": replica.position,
-            "lag": self._lag_of(replica.partition),
+            "lag": self.journal_lag(replica.partition)[0],
             "saved": held.saved,
+            "saved_at": held.saved_at if held.saved_at == held.saved_at else None,
             "caught_up": held.caught_up,
             "blocks": {
                 "applied": counts.applied,
@@ -174,11 +175,12 @@ class Metrics:
             "live": shard.live.summary(),
         }
 
-    def _lag_of(self, partition: int) -> int:
+    def journal_lag(self, partition: int) -> tuple[int, float]:
+        """How many records of a partition of the journal are not followed, and for how many seconds."""
         follower = self.following.follower(partition) if self.following else None
-        return follower.lag if follower else 0
+        return (follower.lag, follower.lag_seconds) if follower else (0, 0.0)
 
-    def _sources(self) -> dict[int, int]:
+    def sources(self) -> dict[int, int]:
         """Up to which offset each partition of the ratings topic is learned, by the least replica."""
         found: dict[int, int] = {}
         for held in self._replicas:
@@ -189,20 +191,13 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """All metrics in Prometheus' text format."""
-        for gauge in (self._position, self._lag, self._saved, self._applied, self._sizes, self._recall):
-            gauge.clear()
-        for partition, offset in self._sources().items():
-            self._applied.labels(str(partition)).set(offset)
+        gauges = self.gauges
+        gauges.begin()
+        gauges.worker(bool(self._checkpointing.errors), self.loop.held_up)
+        for partition, offset in self.sources().items():
+            gauges.applied(partition, offset)
+        for partition, (records, seconds) in (self.progress.lags() if self.progress else {}).items():
+            gauges.lag(partition, records, seconds)
         for held in self._replicas:
-            shard, label = held.replica.shard, str(held.replica.partition)
-            self._position.labels(label).set(held.replica.position)
-            self._lag.labels(label).set(self._lag_of(held.replica.partition))
-            self._saved.labels(label).set(held.saved)
-            self._sizes.labels(label, "users").set(len(shard.users))
-            self._sizes.labels(label, "items").set(len(shard.items))
-            *of_arms, of_popular = shard.live.recalls()
-            for arm, recall in zip(shard.live.arms, of_arms, strict=True):
-                self._recall.labels(label, "model", arm).set(recall)
-            self._recall.labels(label, "popular", "").set(of_popular)
-        self._save_error.set(bool(self._checkpointing.errors))
+            gauges.replica(held, *self.journal_lag(held.replica.partition))
         return generate_latest(self.registry)

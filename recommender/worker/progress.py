@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from recommender.messages.records import Record
@@ -163,6 +163,11 @@ class Progresses(dict[int, Progress]):
         """Forget the progress of all other partitions."""
         for partition in [each for each in self if each not in partitions]:
             del self[partition]
+
+    def lags(self, ends: Mapping[int, int]) -> dict[int, int]:
+        """How many offsets of each partition have no reply yet, of those whose end is given."""
+        known = {partition: self.get(partition) for partition in ends}
+        return {each: max(0, ends[each] - found.done) for each, found in known.items() if found is not None}
 
     def done(self) -> dict[int, int]:
         """For each partition the offset below which every request has its reply."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -40,6 +41,8 @@ class HeldReplica:
     store : CheckpointStore
     saved : int
         The position of its newest checkpoint that is known; -1 if there is none.
+    saved_at : float
+        When that was saved, in seconds since 1970; NaN if there is none.
     lock : asyncio.Lock
         Held while records are learned and while the replica is exchanged.
     caught_up : bool
@@ -51,10 +54,16 @@ class HeldReplica:
     saved: int = -1
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     caught_up: bool = False
+    saved_at: float = math.nan
+
+    def note_saved(self, position: int) -> None:
+        """Take note of a checkpoint that was saved just now, or found to be there."""
+        self.saved, self.saved_at = position, time.time()
 
     def exchange(self, replica: Replica, store: CheckpointStore) -> None:
         """Put another replica in its place, which has followed the journal as far; the lock is held."""
         self.replica, self.store, self.saved = replica, store, -1
+        self.saved_at = math.nan
 
 
 class Replicas:
@@ -137,6 +146,7 @@ class Replicas:
         held.caught_up = False
         loaded = await finish_despite_cancel(asyncio.to_thread(self._load, partition))
         held.replica, held.store, held.saved = loaded.replica, loaded.store, loaded.saved
+        held.saved_at = loaded.saved_at
         held.replica.suspects = suspects
 
     def _load(self, partition: int) -> HeldReplica:
@@ -158,7 +168,7 @@ class Replicas:
             len(replica.shard.items),
             time.perf_counter() - started,
         )
-        return HeldReplica(replica, store, replica.position)
+        return HeldReplica(replica, store, replica.position, saved_at=checkpoint.saved_at)
 
     def _newest(self, partition: int) -> tuple[Checkpoint | None, list[str], CheckpointSource]:
         """The newest whole checkpoint, by the first source that it fits; what was wrong with newer ones."""

@@ -7,6 +7,7 @@ wait behind a long poll for ratings. And a rebalance of the one group does not d
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -91,6 +92,16 @@ class RequestConsumer(Service, ConsumerRebalanceListener):
     def partitions(self) -> set[int]:
         """The partitions that are read."""
         return {tp.partition for tp in self._reading}
+
+    def ends(self) -> dict[int, int]:
+        """The offset after the last request of each partition that is read, as of its last fetch."""
+        if self._consumer is None:
+            return {}
+        found = {}
+        for tp in set(self._reading):
+            with contextlib.suppress(IllegalStateError):  # it is moving away
+                found[tp.partition] = self._consumer.last_stable_offset(tp)
+        return {partition: end for partition, end in found.items() if end is not None and end >= 0}
 
     @property
     def not_joined(self) -> str | None:

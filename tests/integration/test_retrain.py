@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 from recommender.checkpoints import store
 from recommender.cli.retrain import retrain
 from recommender.errors import RecommenderError
+from recommender.kafka.topics import Topics
 from tests.support.asking import Asker, asking
 from tests.support.kafka import produce
 from tests.support.worker_logs import Oracle, generated, newest_checkpoint
@@ -131,6 +132,18 @@ def test_where_new_checkpoints_cannot_go(running: Running, tmp_path: Path) -> No
     assert "already has checkpoints" in str(refused.exception)
     assert files(tmp_path / "new") == before
     assert "unknown model" in str(running.retrain(tmp_path / "other", model="nonsense").exception)
+
+
+def test_an_empty_journal_is_nothing_to_learn_from(
+    kafka: str, make_topics: Callable[..., Topics], tmp_path: Path
+) -> None:
+    topics = make_topics()
+    environment = {"RECOMMENDER_BROKER": kafka, "RECOMMENDER_TOPIC_PREFIX": topics.prefix}
+    for target in (["--to", str(tmp_path / "new")], []):
+        result = CliRunner().invoke(retrain, target, env=environment)
+        assert isinstance(result.exception, RecommenderError)
+        assert f"{topics.journal} holds no ratings yet" in str(result.exception)
+        assert not list((tmp_path / "new").glob("**/*.npz"))
 
 
 def test_handing_over_to_another_model_leaves_no_request_without_its_answer(

@@ -176,6 +176,20 @@ def test_a_journal_is_as_safe_as_the_ratings(kafka: str, topic_prefix: str) -> N
     assert "min.insync.replicas is 1, expected at least 3, as the ratings topic has" in insync
 
 
+def test_the_age_of_requests_is_told_by_the_brokers_clock(kafka: str, topic_prefix: str) -> None:
+    topics = Topics(topic_prefix)
+    ensure(kafka, topics)
+    with admin(kafka) as client:
+        configs = read_configs(client, [topics.requests])[topics.requests]
+    assert configs["message.timestamp.type"] == "LogAppendTime"
+    delete_topics(kafka, topics.requests)
+    create(kafka, {topics.requests: 1}, **{"message.timestamp.type": "CreateTime"})
+    found = {each.topic: each.warnings for each in check(kafka, topics)}
+    (warning,) = found[topics.requests]
+    assert "message.timestamp.type is CreateTime, expected LogAppendTime" in warning
+    assert found[topics.ratings] == ()
+
+
 def test_the_journals_partitions_are_fixed(kafka: str, topic_prefix: str) -> None:
     topics = Topics(topic_prefix)
     assert [each.partitions for each in ensure(kafka, topics, 4, journal_partitions=2)] == [4, 2, 4, 4, 4, 4]

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaProducer
+from kafka.admin import ConfigResource, ConfigResourceType
 
-from recommender.kafka.topics import ensure
+from recommender.kafka.admin import open_admin
 from recommender.messages.recommendations_log import decode
 from tests.chaos.recovery import Log
 from tests.support.asking import Asker, asking
-from tests.support.kafka import Record, consume_all, create_topics, produce, wait_until
+from tests.support.kafka import Record, consume_all, produce, wait_until
 from tests.support.worker_logs import Oracle, Running, generated, newest_checkpoint, rating, running_worker
 from tests.support.workers import PATIENCE, Installation, installed
 
@@ -29,6 +30,7 @@ CLOCKS = [0, 60, -60, 6 * 24 * HOUR, -HOUR + 60]
 @pytest.fixture(scope="module")
 def installation(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     with installed(kafka, tmp_path_factory.mktemp("clocks"), "clocks") as installation:
+        take_senders_times(kafka, installation.topics.requests)
         produce(kafka, installation.topics.ratings, generated(300, users=20, items=40))
         yield installation
 
@@ -46,6 +48,13 @@ def asker(running: Running) -> Iterator[Asker]:
     with asking(running.kafka, running.topics) as asker:
         yield asker
         asker.assert_one_reply_each()
+
+
+def take_senders_times(kafka: str, topic: str) -> None:
+    """Give a topic the times that its senders say, as most topics have that others have made."""
+    resource = ConfigResource(ConfigResourceType.TOPIC, topic, {"message.timestamp.type": "CreateTime"})
+    with open_admin(kafka, 10) as admin:
+        admin.alter_configs([resource])
 
 
 def at(seconds: float) -> int:
@@ -77,6 +86,7 @@ def test_after_waits_whatever_the_clients_clock_says(running: Running, asker: As
         Record(json.dumps(ask).encode(), b"u1", [("kafka_correlationId", b"no time")]),
     )
     sent.append(b"no time")
+    asker.sent.append(b"no time")  # so that all replies are accounted for
     assert asker.ask({"user": "u1"}).body["ok"]  # all of them wait
     assert not any(asker.has_reply(each) for each in sent)
     produce(running.kafka, running.topics.ratings, [rating("u1", "new")])
@@ -155,7 +165,7 @@ def test_what_is_recommended_without_a_time_is_logged_now(running: Running, aske
     headers = [("kafka_correlationId", b"logged")]
     produce_without_a_time(running.kafka, running.topics.requests, Record(request, b"u2", headers))
     assert asker.reply(b"logged").body["ok"]
-    asker.sent += [b"logged", b"no time"]  # so that all replies are accounted for
+    asker.sent.append(b"logged")
 
     def logged() -> list[float]:
         entries = [decode(each.value) for each in consume_all(running.kafka, running.topics.recommendations)]
@@ -167,6 +177,7 @@ def test_what_is_recommended_without_a_time_is_logged_now(running: Running, aske
 
 def test_without_a_committed_offset_old_requests_are_passed_over(kafka: str, tmp_path: Path) -> None:
     with running_worker(kafka, tmp_path, "first", ratings=generated(100, users=10, items=20)) as running:
+        take_senders_times(kafka, running.topics.requests)
         installation, worker = running.installation, running.worker
         with asking(kafka, running.topics) as asker:
             first = [asker.send({"user": "u1"}, timestamp_ms=at(HOUR)) for _ in range(50)]
@@ -195,6 +206,7 @@ def test_without_a_committed_offset_old_requests_are_passed_over(kafka: str, tmp
 
 def test_a_group_that_found_no_requests_was_there_all_the_same(kafka: str, tmp_path: Path) -> None:
     with running_worker(kafka, tmp_path, "idle", ratings=generated(100, users=10, items=20)) as running:
+        take_senders_times(kafka, running.topics.requests)
         time.sleep(2.0)  # it commits every second
         running.worker.stop()
         with asking(kafka, running.topics) as asker:
@@ -205,6 +217,7 @@ def test_a_group_that_found_no_requests_was_there_all_the_same(kafka: str, tmp_p
 
 def test_a_request_from_the_future_does_not_bring_old_ones_back(kafka: str, tmp_path: Path) -> None:
     with installed(kafka, tmp_path, "future") as installation:
+        take_senders_times(kafka, installation.topics.requests)
         topics = installation.topics
         produce(kafka, topics.ratings, generated(100, users=10, items=20))
         with asking(kafka, topics) as asker:
@@ -224,6 +237,7 @@ def test_a_request_from_the_future_does_not_bring_old_ones_back(kafka: str, tmp_
 @pytest.mark.parametrize("age", ["0", "1000000000000"])
 def test_how_old_they_may_be_is_a_setting(kafka: str, tmp_path: Path, age: str) -> None:
     with installed(kafka, tmp_path, "age") as installation:
+        take_senders_times(kafka, installation.topics.requests)
         produce(kafka, installation.topics.ratings, generated(100, users=10, items=20))
         with asking(kafka, installation.topics) as asker:
             sent = [
@@ -249,11 +263,9 @@ def committed(installation: Installation) -> int:
 
 
 def test_a_topic_with_the_brokers_own_times(kafka: str, tmp_path: Path) -> None:
-    """The request's own time is of no account there."""
-    with installed(kafka, tmp_path, "append", partitions=0) as installation:
+    """The request's own time is of no account there, which is what a requests topic is created with."""
+    with installed(kafka, tmp_path, "append") as installation:
         topics = installation.topics
-        create_topics(kafka, topics.requests, configs={"message.timestamp.type": "LogAppendTime"})
-        ensure(kafka, topics)
         with asking(kafka, topics) as asker:
             sent = asker.send({"user": "u1"}, timestamp_ms=at(HOUR))
             installation.worker().start().ready()

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from tests.support.asking import asking
-from tests.support.kafka import Record, produce
+from tests.support.kafka import Record, produce, wait_until
 from tests.support.worker_logs import Running, generated, rating, running_worker
 
 COUNT = 20_000
@@ -85,3 +85,25 @@ def test_a_rating_again_replaces_and_null_withdraws(running: Running) -> None:
         # What nobody ever rated does not become known by being withdrawn.
         assert asker.ask({"user": "1", "items": ["nothing"], "after": offset}).items == []
     running.oracle.assert_agrees(running.worker)
+
+
+def test_it_says_how_far_it_is(running: Running) -> None:
+    worker = running.worker
+
+    def at_the_end() -> bool:
+        """Whether its metrics say so of the ratings and of the journal, and a lag is known at all."""
+        page = worker.page("metrics")[1]
+        known = b'recommender_lag_records{partition="0"}' in page
+        lags = "recommender_lag_records", "recommender_lag_seconds", "recommender_journal_lag_seconds"
+        return known and not any(worker.metric(name) for name in lags)
+
+    wait_until(at_the_end, message=lambda: worker.page("metrics")[1].decode())
+    assert worker.metric("recommender_event_delay_seconds_count") > 0
+    assert worker.metric("recommender_rebalances_total", group="ratings") >= 1
+    assert worker.metric("recommender_rebalances_total", group="requests") >= 1
+    wait_until(lambda: worker.metric("recommender_checkpoint_age_seconds") > 0)
+    said = worker.page("readyz")[1].decode().splitlines()
+    assert said[0] == "ready"
+    assert "ok      requests: answers partition 0" in said
+    assert "ok      ratings: reads partition 0" in said
+    assert worker.page("livez")[1].startswith(b"alive: the event loop turns")

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from recommender.history.events import Events
 from recommender.history.history import History
-from recommender.models.base import Arrays, FloatArray, IntArray, ModelContext
+from recommender.models.base import Arrays, FloatArray, IntArray, Model, ModelContext
 from recommender.models.blend import features as kernels
 from recommender.models.blend.blocks import room
 from recommender.models.blend.choice import look
@@ -62,7 +62,7 @@ MANY = 4096
 _EACH = np.empty(0)
 
 
-class Blend:
+class Blend(Model):
     """Learns to rank by many kinds of evidence; see the module.
 
     Parameters
@@ -83,7 +83,6 @@ class Blend:
         about so many times 1 + ln(1 + n / 200), and one in 2,000 events more, of a large catalogue fewer.
     """
 
-    reads_history_to_learn = False
     #: It has an answer of its own for users of whom nothing is known.
     answers_unseen_users = True
 
@@ -240,7 +239,7 @@ class Blend:
         return sums
 
     def _speak(self, profile: Profile, sums: FloatArray, told: NDArray[np.uint8] | None) -> None:
-        """Let other users' histories speak: into `sums`, and of which items into `told` where that is wanted."""
+        """Let other users' histories speak: into `sums`, and of which items into `told` if it is given."""
         arrays = self._history.arrays
         count = len(profile.items)
         if count and profile.items.max() < len(sums):
@@ -266,10 +265,6 @@ class Blend:
         if entries == 0:
             return 0
         return 1 if entries < SHORT else -1
-
-    def neighbours(self, user: int, candidates: IntArray) -> IntArray | None:
-        """None: not every kind of evidence has neighbours."""
-        return None
 
     def next_observation(self, event: int) -> int:
         """All of the first events, then a sample that thins out to one in 500."""
@@ -340,16 +335,16 @@ class Blend:
         self._trials.restore(state)
         self._applied.clear()
 
-
-def warm() -> None:
-    """Compile or load the kernels."""
-    history = History(4)
-    model = Blend(ModelContext(history))
-    for user, item in ((0, 0), (1, 0), (1, 1), (0, 2), (1, 7)):
-        model.observe(user, item, 1.0)
-        model.learn(history.append([user], [item], [1.0], [1.0], [0.0]))
-    model.score(0, np.arange(3, dtype=np.int32))
-    model._many = 0
-    model.leading_but(0, np.arange(2, dtype=np.int32), 1)
-    model.learn(history.append([0], [3], [1.0], [1.0], [0.0]))
-    model.next_observation(0)
+    @staticmethod
+    def warm() -> None:
+        """Compile or load the kernels."""
+        history = History(4)
+        model = Blend(ModelContext(history))
+        for user, item in ((0, 0), (1, 0), (1, 1), (0, 2), (1, 7)):
+            model.observe(user, item, 1.0)
+            model.learn(history.append([user], [item], [1.0], [1.0], [0.0]))
+        model.score(0, np.arange(3, dtype=np.int32))
+        model._many = 0
+        model.leading_but(0, np.arange(2, dtype=np.int32), 1)
+        model.learn(history.append([0], [3], [1.0], [1.0], [0.0]))
+        model.next_observation(0)

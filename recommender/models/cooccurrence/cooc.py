@@ -9,14 +9,15 @@ from numpy.typing import NDArray
 
 from recommender.compiled import njit
 from recommender.history.events import Events
+from recommender.history.history import History
 from recommender.models import rating_rows
-from recommender.models.base import NEVER, Arrays, FloatArray, IntArray, ModelContext
+from recommender.models.base import Arrays, FloatArray, IntArray, Model, ModelContext
 from recommender.models.options import ModelError, between
 from recommender.models.pairs import enlarged, pair_count, pair_index
 from recommender.models.sequence.sequence_knn import Profile
 
 
-class Cooc:
+class Cooc(Model):
     r"""Counts of who liked both.
 
     .. math:: score(u, j) = \sum_{i \in L(u), i \ne j} |U_i \cap U_j|
@@ -43,7 +44,6 @@ class Cooc:
     """
 
     name = "cooc"
-    reads_history_to_learn = False
 
     def __init__(self, context: ModelContext, *, memory: int = 256) -> None:
         between(self.name, "memory", memory, 0)
@@ -139,13 +139,6 @@ class Cooc:
         """What it says that so many like an item and each of the others."""
         return both.astype(np.float64)
 
-    def next_observation(self, event: int) -> int:
-        """Never: nothing is learned from ranking."""
-        return NEVER
-
-    def observe(self, user: int, item: int, weight: float) -> None:
-        """Nothing."""
-
     def state(self) -> Arrays:
         """Who likes what, user by user; counts of pairs follow from it."""
         lengths, entries = rating_rows.gathered(self._users, self._user_count)
@@ -183,6 +176,19 @@ class Cooc:
         self._make_room(users, items)
         if self.keeps_pairs:
             _count_all(self._pairs, self._users)
+
+    @staticmethod
+    def warm() -> None:
+        """Compile, or load from the cache, every kernel."""
+        for memory in (1, 0):
+            history = History()
+            model = Cooc(ModelContext(history), memory=memory)
+            model.learn(
+                history.append([0, 0, 0], [0, 1, 0], [1.0, 1.0, np.nan], [1.0, 1.0, 0.0], [0.0, 1.0, 2.0])
+            )
+            model.score(0, np.zeros(1, np.int32))
+            model.score_profile(model.profile(0), np.zeros(1, np.int32))
+            model.restore(model.state())
 
 
 @njit(cache=True)
@@ -271,18 +277,3 @@ def _add_found(items, users, user, candidates, scores, neighbours):  # type: ign
         if 0 <= candidates[c] < items.start.size:
             scores[c] = totals[candidates[c]]
             neighbours[c] = supporting[candidates[c]]
-
-
-def warm() -> None:
-    """Compile, or load from the cache, every kernel."""
-    from recommender.history.history import History
-
-    for memory in (1, 0):
-        history = History()
-        model = Cooc(ModelContext(history), memory=memory)
-        model.learn(
-            history.append([0, 0, 0], [0, 1, 0], [1.0, 1.0, np.nan], [1.0, 1.0, 0.0], [0.0, 1.0, 2.0])
-        )
-        model.score(0, np.zeros(1, np.int32))
-        model.score_profile(model.profile(0), np.zeros(1, np.int32))
-        model.restore(model.state())

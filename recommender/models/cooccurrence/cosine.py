@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recommender.compiled import njit
+from recommender.history.history import History
 from recommender.models.base import FloatArray, IntArray, ModelContext
-from recommender.models.cooccurrence import cooc
 from recommender.models.cooccurrence.cooc import Cooc
 from recommender.models.pairs import pair_index
 
@@ -55,6 +55,16 @@ class Cosine(Cooc):
         cosines: FloatArray = both / np.sqrt(np.maximum(own * lengths, 1.0))
         return cosines
 
+    @staticmethod
+    def warm() -> None:
+        """Compile, or load from the cache, every kernel."""
+        Cooc.warm()
+        for memory in (1, 0):
+            history = History()
+            model = Cosine(ModelContext(history), memory=memory)
+            model.learn(history.append([0, 0], [0, 1], [1.0, 1.0], [1.0, 1.0], [0.0, 1.0]))
+            model.score(0, np.zeros(1, np.int32))
+
 
 @njit(cache=True)
 def _add_kept(pairs, item_count, users, items, user, candidates, scores):  # type: ignore[no-untyped-def]
@@ -88,15 +98,3 @@ def _add_found(users, items, user, candidates, scores):  # type: ignore[no-untyp
     for c in range(candidates.size):
         if 0 <= candidates[c] < items.start.size:
             scores[c] = totals[candidates[c]]
-
-
-def warm() -> None:
-    """Compile, or load from the cache, every kernel."""
-    from recommender.history.history import History
-
-    cooc.warm()
-    for memory in (1, 0):
-        history = History()
-        model = Cosine(ModelContext(history), memory=memory)
-        model.learn(history.append([0, 0], [0, 1], [1.0, 1.0], [1.0, 1.0], [0.0, 1.0]))
-        model.score(0, np.zeros(1, np.int32))

@@ -23,9 +23,11 @@ from numpy.typing import NDArray
 
 from recommender.compiled import kernel
 from recommender.history.events import Events
+from recommender.history.history import History
 from recommender.history.index import find
 from recommender.models.base import ModelContext
 from recommender.models.elementary import exp
+from recommender.models.factors import rounded
 from recommender.models.factors.kernels import product
 from recommender.models.factors.mf import MF
 from recommender.models.options import between
@@ -90,6 +92,16 @@ class BPR(MF):
         """Move the vectors of a user, an item and each negative in turn."""
         _rank(*self._factors, user, item, negatives, self._rate, self._shrinkage, self._rounded.changed)
 
+    @staticmethod
+    def warm() -> None:
+        """Compile or load the kernels."""
+        history = History(1)
+        model = BPR(ModelContext(history))
+        for item in (0, 1):
+            model.learn(history.append([item], [item], [1.0], [1.0], [0.0]))
+        model.score(0, np.zeros(1, np.int32))
+        rounded.warm()
+
 
 @kernel
 def _draw(h, user, items, seed, event, drawn):
@@ -120,14 +132,3 @@ def _rank(user_factors, item_factors, user, item, negatives, rate, shrinkage, ch
             user_factors[user, f] = p + rate * (gradient * (q - r) - shrinkage * p)
             item_factors[item, f] = q + rate * (gradient * p - shrinkage * q)
             item_factors[other, f] = r + rate * (-gradient * p - shrinkage * r)
-
-
-def warm() -> None:
-    """Compile or load the kernels."""
-    from recommender.history.history import History
-
-    history = History(1)
-    model = BPR(ModelContext(history))
-    for item in (0, 1):
-        model.learn(history.append([item], [item], [1.0], [1.0], [0.0]))
-    model.score(0, np.zeros(1, np.int32))

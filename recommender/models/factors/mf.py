@@ -31,7 +31,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recommender.history.events import Events
-from recommender.models.base import NEVER, Arrays, FloatArray, IntArray, ModelContext
+from recommender.history.history import History
+from recommender.models.base import Arrays, FloatArray, IntArray, Model, ModelContext
 from recommender.models.factors import rounded
 from recommender.models.factors.kernels import LANES, descend, score_all
 from recommender.models.factors.rounded import RoundedItems
@@ -45,7 +46,7 @@ _USERS, _ITEMS = 0, 1
 _SQUARES = ((_USERS, "user_squares"), (_ITEMS, "item_squares"))
 
 
-class MF:
+class MF(Model):
     """Users' and items' factors, learned from positive events alone.
 
     A rating that is replaced or withdrawn cannot be unlearned: what it taught fades as others teach.
@@ -67,8 +68,6 @@ class MF:
         so far but the event's own is equally likely, those that the user has too. On MovieLens 100K, 20 give
         a higher recall than 5 or 80. Each costs as much as a positive event.
     """
-
-    reads_history_to_learn = False
 
     def __init__(
         self,
@@ -191,17 +190,6 @@ class MF:
             scores[known] = np.where(lengths > 0.0, products / np.where(lengths > 0.0, lengths, 1.0), 0.0)
         return scores
 
-    def neighbours(self, user: int, candidates: IntArray) -> IntArray | None:
-        """None: factors have no neighbours."""
-        return None
-
-    def next_observation(self, event: int) -> int:
-        """Never."""
-        return NEVER
-
-    def observe(self, user: int, item: int, weight: float) -> None:
-        """Nothing to see."""
-
     def state(self) -> Arrays:
         """`users` (users, k) and `items` (items, k), and what the options add.
 
@@ -236,20 +224,18 @@ class MF:
         rows[:, : self._k] = saved
         return rows
 
+    @staticmethod
+    def warm() -> None:
+        """Compile or load the kernels."""
+        history = History(1)
+        model = MF(ModelContext(history))
+        model.learn(history.append([0], [0], [1.0], [1.0], [0.0]))
+        model.score(0, np.zeros(1, np.int32))
+        rounded.warm()
+
 
 def _grown(rows: FloatArray, length: int) -> FloatArray:
     """A longer array that begins with `rows`; the rest is zero."""
     grown = np.zeros((length, rows.shape[1]))
     grown[: len(rows)] = rows
     return grown
-
-
-def warm() -> None:
-    """Compile or load the kernels."""
-    from recommender.history.history import History
-
-    history = History(1)
-    model = MF(ModelContext(history))
-    model.learn(history.append([0], [0], [1.0], [1.0], [0.0]))
-    model.score(0, np.zeros(1, np.int32))
-    rounded.warm()

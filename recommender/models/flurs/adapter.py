@@ -32,8 +32,7 @@ from flurs.data.entity import Event, Item, User
 from numpy.typing import NDArray
 
 from recommender.history.events import Events
-from recommender.models.base import NEVER, Arrays, FloatArray, IntArray, Model, ModelContext
-from recommender.models.options import ModelError
+from recommender.models.base import Arrays, FloatArray, IntArray, Model, ModelContext
 
 # FluRS logs at DEBUG to a handler of its own; what is logged where is the program's business.
 flurs.logger.removeHandler(flurs.handler)
@@ -73,8 +72,8 @@ class Randomness:
         self._state = ("MT19937", state["random_keys"].astype(np.uint32), position, has_gauss, gauss)
 
 
-class GuardedFlurs:
-    """What the guarded recommenders share. A subclass makes one and says what its state is.
+class GuardedFlurs(Model):
+    """The common part of the guarded recommenders. A subclass makes one and says what its state is.
 
     Attributes
     ----------
@@ -86,7 +85,6 @@ class GuardedFlurs:
         The score of what FluRS does not know.
     """
 
-    reads_history_to_learn = False
     positive_only = True
     sign = 1.0
     neutral = 0.0
@@ -141,19 +139,8 @@ class GuardedFlurs:
         return scores
 
     def ready(self) -> bool:
-        """Whether FluRS can score at all."""
+        """Return True if FluRS can score at all."""
         return True
-
-    def neighbours(self, user: int, candidates: IntArray) -> IntArray | None:
-        """None: FluRS does not say."""
-        return None
-
-    def next_observation(self, event: int) -> int:
-        """Never."""
-        return NEVER
-
-    def observe(self, user: int, item: int, weight: float) -> None:
-        """Nothing to see."""
 
     def state(self) -> Arrays:
         """The recommender's own arrays, how many are registered, and the state of the generator."""
@@ -188,20 +175,3 @@ def vectors(recommender: Any, k: int) -> NDArray[np.float64]:
     """Users' vectors as one array (users, k)."""
     rows = [recommender.users[user]["vec"] for user in range(recommender.n_user)]
     return np.array(rows, np.float64).reshape(len(rows), k)
-
-
-def factory(name: str) -> Callable[..., Model]:
-    """The guarded recommender of a FluRS name (`user-knn`) or class name (`UserKNNRecommender`), in any case.
-
-    Raises
-    ------
-    ModelError
-        FluRS has none of that name.
-    """
-    from recommender.models.flurs import models
-
-    wanted = "".join(letter for letter in name.lower() if letter.isalnum()).removesuffix("recommender")
-    if wanted not in models.BY_NAME:
-        known = ", ".join(f"flurs:{known}" for known in models.NAMES)
-        raise ModelError(f"unknown FluRS recommender: {name!r}. Known: {known}")
-    return models.BY_NAME[wanted]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,9 +15,9 @@ from flurs.recommender import (
     UserKNNRecommender,
 )
 
-from recommender.models.base import Arrays, Model, ModelContext
+from recommender.models.base import Arrays, ModelContext
 from recommender.models.flurs.adapter import GuardedFlurs, copied, vectors
-from recommender.models.options import between, one_of
+from recommender.models.options import ModelError, between, one_of
 
 
 def initialized(recommender: Any, *args: Any, **options: Any) -> Any:
@@ -212,10 +211,25 @@ def _check_factors(name: str, k: int, l2_reg: float, learn_rate: float) -> None:
 
 
 NAMES = ("mf", "bprmf", "user-knn", "fm", "sketch")
-BY_NAME: dict[str, Callable[..., Model]] = {
+BY_NAME: dict[str, type[GuardedFlurs]] = {
     "mf": FlursMF,
     "bprmf": FlursBPRMF,
     "userknn": FlursUserKNN,
     "fm": FlursFM,
     "sketch": FlursSketch,
 }
+
+
+def named(name: str) -> type[GuardedFlurs]:
+    """The guarded recommender of a FluRS name (`user-knn`) or class name (`UserKNNRecommender`), in any case.
+
+    Raises
+    ------
+    ModelError
+        FluRS has none of that name.
+    """
+    wanted = "".join(letter for letter in name.lower() if letter.isalnum()).removesuffix("recommender")
+    if wanted not in BY_NAME:
+        known = ", ".join(f"flurs:{known}" for known in NAMES)
+        raise ModelError(f"unknown FluRS recommender: {name!r}. Known: {known}")
+    return BY_NAME[wanted]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from recommender.history.events import Events
 from recommender.history.history import History
 from recommender.models import rating_rows
-from recommender.models.base import NEVER, Arrays, FloatArray, IntArray, ModelContext
+from recommender.models.base import Arrays, FloatArray, IntArray, Model, ModelContext
 from recommender.models.knn_baseline import (
     baselines,
     found_similarities,
@@ -26,7 +26,7 @@ from recommender.models.sequence.sequence_knn import Profile
 _NAME = learning.NAME
 
 
-class KNNBaselineModel:
+class KNNBaselineModel(Model):
     r"""Koren's neighbourhood model around baselines, as Surprise's `KNNBaseline` (Koren 2010, formula 3).
 
     .. math:: \hat r_{ui} = b_{ui} + \sum_j s_{ij} (r_{uj} - b_{uj}) / \sum_j s_{ij}
@@ -82,7 +82,6 @@ class KNNBaselineModel:
     Y. Koren, "Factor in the neighbors: Scalable and accurate collaborative filtering", TKDD 4(1), 2010.
     """
 
-    reads_history_to_learn = False
     answers_unseen_users = True
     answers_unseen_items = True
 
@@ -286,13 +285,6 @@ class KNNBaselineModel:
         index, values = (user, self._baselines.users) if item is None else (item, self._baselines.items)
         return float(values[index]) if index is not None and 0 <= index < len(values) else 0.0
 
-    def next_observation(self, event: int) -> int:
-        """Never: nothing is learned from ranking."""
-        return NEVER
-
-    def observe(self, user: int, item: int, weight: float) -> None:
-        """Nothing."""
-
     def state(self) -> Arrays:
         """The ratings that stand, user by user, and the baselines; sums of pairs follow from them."""
         lengths, entries = rating_rows.gathered(self._users, self._user_count)
@@ -334,14 +326,14 @@ class KNNBaselineModel:
             pairwise = (p.kind, p.min_support, p.shrinkage)
             kept_pairs.recount(self._pairs, *pairwise, self._users, self._item_count)
 
-
-def warm() -> None:
-    """Compile, or load from the cache, every kernel."""
-    users = np.array([0, 0, 1, 1, 0], np.int32)
-    items = np.array([0, 1, 1, 0, 0], np.int32)
-    ratings = np.array([1.0, -1.0, 1.0, 1.0, np.nan])
-    for similarity, user_based in (("msd", False), ("pearson_baseline", False), ("msd", True)):
-        model = KNNBaselineModel(ModelContext(History()), similarity=similarity, user_based=user_based)
-        model.learn_ratings(users, items, ratings)
-        model.score(0, items[:2])
-        model.restore(model.state())
+    @staticmethod
+    def warm() -> None:
+        """Compile, or load from the cache, every kernel."""
+        users = np.array([0, 0, 1, 1, 0], np.int32)
+        items = np.array([0, 1, 1, 0, 0], np.int32)
+        ratings = np.array([1.0, -1.0, 1.0, 1.0, np.nan])
+        for similarity, user_based in (("msd", False), ("pearson_baseline", False), ("msd", True)):
+            model = KNNBaselineModel(ModelContext(History()), similarity=similarity, user_based=user_based)
+            model.learn_ratings(users, items, ratings)
+            model.score(0, items[:2])
+            model.restore(model.state())

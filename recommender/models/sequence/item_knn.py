@@ -16,7 +16,6 @@ kept: the history is the model.
 from __future__ import annotations
 
 from recommender.models.base import ModelContext
-from recommender.models.sequence import sequence_knn
 from recommender.models.sequence.sequence_knn import SequenceKNN
 
 
@@ -58,6 +57,3 @@ class ItemKNN(SequenceKNN):
             raters=raters,
             walked=0,
         )
-
-
-warm = sequence_knn.warm

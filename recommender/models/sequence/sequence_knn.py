@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 
 from recommender.history.events import Events
 from recommender.history.history import History
-from recommender.models.base import NEVER, Arrays, FloatArray, IntArray, ModelContext
+from recommender.models.base import Arrays, FloatArray, IntArray, Model, ModelContext
 from recommender.models.elementary import half_powers
 from recommender.models.options import between
 from recommender.models.sequence import kernels
@@ -76,7 +76,7 @@ class Evidence(NamedTuple):
     neighbours: FloatArray
 
 
-class SequenceKNN:
+class SequenceKNN(Model):
     """Scores from other users' histories around the user's newest items; see the module.
 
     Parameters
@@ -107,8 +107,6 @@ class SequenceKNN:
     effort : int
         Entries walked for one request: with more neighbours, fewer of each, equally many.
     """
-
-    reads_history_to_learn = False
 
     def __init__(
         self,
@@ -221,13 +219,6 @@ class SequenceKNN:
         )
         return scores
 
-    def next_observation(self, event: int) -> int:
-        """Never."""
-        return NEVER
-
-    def observe(self, user: int, item: int, weight: float) -> None:
-        """Nothing to see."""
-
     def state(self) -> Arrays:
         """Empty: the history is the model."""
         return {}
@@ -236,16 +227,16 @@ class SequenceKNN:
         """Nothing to take over; what was remembered may belong to another history."""
         self._remembered = None
 
+    @staticmethod
+    def warm() -> None:
+        """Compile or load the kernels."""
+        history = History(4)
+        history.append([0, 1, 1], [0, 0, 1], [1.0] * 3, [1.0] * 3, [0.0] * 3)
+        SequenceKNN(ModelContext(history)).score(0, np.arange(2, dtype=np.int32))
+
 
 def fading_raters(raters: int, decay: float, entries: int) -> NDArray[np.int64]:
     """How many raters of each of the user's entries may become neighbours, the newest entry first."""
     fading = np.floor(raters * half_powers(decay, 2 * entries)[::2]).astype(np.int64)
     limits: NDArray[np.int64] = np.maximum(fading, min(raters, LEAST_RATERS))
     return limits
-
-
-def warm() -> None:
-    """Compile or load the kernels."""
-    history = History(4)
-    history.append([0, 1, 1], [0, 0, 1], [1.0] * 3, [1.0] * 3, [0.0] * 3)
-    SequenceKNN(ModelContext(history)).score(0, np.arange(2, dtype=np.int32))

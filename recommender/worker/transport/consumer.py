@@ -58,6 +58,10 @@ class Consumer(driver.Consumer):
         than what is committed, as one that was created again, what lies between would never be read.
         """
 
+    def ends(self) -> dict[TP, int]:
+        """The offset after the last record that may be read of each partition, as of its last fetch."""
+        return self._ours.ends()
+
     async def spans(self, partitions: Collection[TP]) -> dict[TP, Span]:
         """What Kafka has of partitions; asked all at once."""
         return await self._ours.spans(partitions)

@@ -67,9 +67,10 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         """Leave the group and disconnect."""
         # aiokafka's end trips over a fetch that waits to be tried again, as while a broker is away.
         with contextlib.suppress(asyncio.CancelledError):
+            # Faust's, without its own stop of the consumer.
+            await super(driver.AIOKafkaConsumerThread, self).on_thread_stop()
             if self._consumer is not None:
                 await leave(self._consumer)
-            await super().on_thread_stop()
 
     def _stopped_set(self) -> None:
         with contextlib.suppress(RuntimeError):  # it has crashed, and its event loop is closed
@@ -96,6 +97,17 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         assignment = consumer._subscription.subscription.assignment
         state = None if assignment is None else assignment.state_value(TopicPartition(*tp))
         return state.position if state is not None and state.has_valid_position else 0
+
+    def ends(self) -> dict[TP, int]:
+        """The offset after the last record that may be read of each partition, as of its last fetch."""
+        consumer = self._consumer
+        if consumer is None:
+            return {}
+        found = {}
+        for tp in consumer.assignment():
+            with contextlib.suppress(IllegalStateError):  # it has just moved away
+                found[TP(*tp)] = consumer.last_stable_offset(tp)
+        return {tp: end for tp, end in found.items() if end is not None and end >= 0}
 
     async def spans(self, partitions: Collection[TP]) -> dict[TP, Span]:
         """What Kafka has of partitions; asked all at once."""

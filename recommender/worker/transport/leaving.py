@@ -23,9 +23,15 @@ async def leave(consumer: AIOKafkaConsumer) -> None:
     """
     stopping = asyncio.ensure_future(consumer.stop())
     done, _ = await asyncio.wait({stopping}, timeout=PATIENCE)
-    coordinator = consumer._coordinator
-    if not done and coordinator.coordinator_id is not None and coordinator.member_id:
-        request = LeaveGroupRequest(coordinator.group_id, coordinator.member_id)
-        with contextlib.suppress(KafkaError):
-            await consumer._client.send(coordinator.coordinator_id, request)
+    if not done:
+        await _tell_the_coordinator(consumer)
     await stopping
+
+
+async def _tell_the_coordinator(consumer: AIOKafkaConsumer) -> None:
+    coordinator = consumer._coordinator
+    if coordinator.coordinator_id is None or not coordinator.member_id:
+        return
+    with contextlib.suppress(KafkaError):
+        request = LeaveGroupRequest(coordinator.group_id, coordinator.member_id)
+        await consumer._client.send(coordinator.coordinator_id, request)

@@ -18,7 +18,8 @@ from recommender.models.blend import features
 from recommender.models.blend.blend import MANY, Blend
 from recommender.models.topk import all_but, best, leading
 from recommender.shard.feedback import Feedback
-from recommender.shard.shard import Shard, ShardOptions
+from recommender.shard.options import ShardOptions
+from recommender.shard.shard import Shard
 
 USERS = 150
 

@@ -14,9 +14,9 @@ from recommender.history.history import History
 from recommender.models.base import ModelContext
 from recommender.models.factors.bpr import BPR
 from recommender.models.sequence.item_knn import ItemKNN
+from recommender.models.testing import random_log
 from recommender.models.user_knn import UserKNN
 from tests.unit.history.test_history import columns
-from tests.unit.models.test_conformance import random_log
 
 K = 6
 

@@ -17,8 +17,8 @@ from recommender.models import registry
 from recommender.models.base import Arrays, ModelContext
 from recommender.models.factors.mf import MF
 from recommender.models.options import ModelError
+from recommender.models.testing import random_log
 from tests.unit.history.test_history import Log, columns
-from tests.unit.models.test_conformance import random_log
 
 #: FluRS' rule as options; what a test names is put on top.
 FLURS: dict[str, Any] = {"learn_rate": 0.003, "rank": "distance", "rate": "constant", "negatives": 0}

@@ -13,8 +13,8 @@ from recommender.models.base import Model, ModelContext
 from recommender.models.factors.mf import MF
 from recommender.models.reasons import Comparing, Profiling
 from recommender.models.sequence.sequence_knn import Profile
+from recommender.models.testing import random_log
 from tests.unit.history.test_history import Log, columns
-from tests.unit.models.test_conformance import random_log
 
 CANDIDATES = np.arange(25, dtype=np.int32)
 

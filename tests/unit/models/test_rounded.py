@@ -17,10 +17,10 @@ from recommender.models.factors import mf
 from recommender.models.factors.kernels import score_all
 from recommender.models.factors.mf import MF
 from recommender.models.factors.rounded import RoundedItems
+from recommender.models.testing import random_log
 from recommender.models.topk import contenders
 from tests.support.doubles import few
 from tests.unit.history.test_history import columns
-from tests.unit.models.test_conformance import random_log
 
 FACTORS = st.floats(-2.0, 2.0) | st.sampled_from(
     [0.0, 1.0, -1.0, 1e-17, 5e-324, 1e-200, 1e160, -1e308, float("inf"), float("nan")]

@@ -17,8 +17,8 @@ from recommender.models.factors.mf import MF
 from recommender.models.options import ModelError
 from recommender.models.popular import Popular, PopularRecent
 from recommender.models.random import Random
+from recommender.models.testing import random_log
 from tests.unit.history.test_history import LOGS, Log, columns
-from tests.unit.models.test_conformance import random_log
 
 ITEMS = np.arange(10, dtype=np.int32)
 

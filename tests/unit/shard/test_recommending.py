@@ -10,11 +10,12 @@ import pytest
 from numpy.typing import NDArray
 
 from recommender.history.catalog import Catalog
+from recommender.history.events import Events
 from recommender.history.history import History
 from recommender.messages.ratings import Rating
 from recommender.messages.requests import Request
-from recommender.messages.responses import Failure, Response
-from recommender.models.base import IntArray
+from recommender.messages.responses import Response
+from recommender.models.base import Arrays, IntArray, Model
 from recommender.shard import recommending
 from recommender.shard.arms import Experiment
 from recommender.shard.exploration import Exploration
@@ -27,15 +28,20 @@ from tests.unit.shard.test_shard_learning import stream, times_of
 ITEMS = 12
 
 
-class Table:
+class Table(Model):
     """A model whose scores and neighbours are given; anything beyond scores 0.5 and has no neighbours."""
-
-    answers_unseen_users = False
-    answers_unseen_items = False
-    can_score = True
 
     def __init__(self, scores: list[float], neighbours: list[int] | None = None) -> None:
         self.scores, self.supported = scores, neighbours
+
+    def learn(self, events: Events) -> None:
+        raise NotImplementedError
+
+    def state(self) -> Arrays:
+        raise NotImplementedError
+
+    def restore(self, state: Arrays) -> None:
+        raise NotImplementedError
 
     def score(self, user: int, candidates: IntArray) -> NDArray[np.float64]:
         return np.array([self.scores[each] if each < len(self.scores) else 0.5 for each in candidates])
@@ -153,17 +159,6 @@ def test_thompson_draws_by_each_items_own_ratings(monkeypatch: pytest.MonkeyPatc
         values = [value for (_, rated), value in standing.items() if rated == item and value is not None]
         assert positive == sum(value >= 4 for value in values)
         assert negative == sum(value < 4 for value in values)
-
-
-def test_a_model_that_cannot_score_has_nothing_to_explore() -> None:
-    table = Table([float(each) for each in range(ITEMS)])
-    table.can_score = False
-    asked = recommender(table, "epsilon:1")
-    assert {each.source for each in ask(asked).items} == {"exploit"}
-    assert ask(asked, explore=0).items == ask(asked).items
-    with pytest.raises(Failure, match=r"model 'table' cannot score") as caught:
-        ask(asked, explore=0.5)
-    assert caught.value.code == "bad_request"
 
 
 def test_a_model_may_answer_for_items_that_nobody_has_rated() -> None:

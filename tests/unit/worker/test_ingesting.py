@@ -68,7 +68,7 @@ class Worker:
             applied=lambda source: self.applied,
             follow_to_end=self._follow_to_end,
             pace=Pace(learn_slice, RecentRequests()),
-            ingested=lambda *each: self.ingested.append(each),
+            ingested=lambda partition, ingested, records: self.ingested.append((partition, ingested)),
         )
 
     def _rules(self) -> list[Rule]:

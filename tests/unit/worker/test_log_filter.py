@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator
+from datetime import datetime
 
 import pytest
 
@@ -110,3 +112,26 @@ def test_lines_go_to_standard_error(root: logging.Logger, capsys: pytest.Capture
     assert captured.out == ""
     assert captured.err.endswith("INFO    topic[3] offset 7\n")
     assert captured.err.count("\n") == 1
+
+
+def test_lines_of_json(root: logging.Logger, capsys: pytest.CaptureFixture[str]) -> None:
+    log_filter.configure("info", "json")
+    logger = logging.getLogger("recommender.test")
+    logger.info("user %r\nrated", "\ud800")
+    try:
+        raise ValueError("no room")
+    except ValueError:
+        logger.exception("it failed")
+    first, second = map(json.loads, capsys.readouterr().err.splitlines())
+    assert (first["level"], first["logger"]) == ("info", "recommender.test")
+    assert first["message"] == "user '\\ud800'\nrated"
+    assert datetime.fromisoformat(first["time"]).tzinfo is not None
+    assert "exception" not in first
+    assert second["level"] == "error"
+    assert second["exception"].endswith("ValueError: no room")
+
+
+def test_json_of_what_is_no_text(root: logging.Logger, capsys: pytest.CaptureFixture[str]) -> None:
+    log_filter.configure("info", "json")
+    logging.getLogger("recommender.test").info("half of a pair: %s", "\ud800")
+    assert json.loads(capsys.readouterr().err)["message"] == "half of a pair: ?"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,15 +12,22 @@ from typing import Any
 import faust
 import pytest
 from faust.web import Request
+from prometheus_client.parser import text_string_to_metric_families
 
+from recommender import __version__
 from recommender.ingest.batch_decoder import BatchDecoder
 from recommender.ingest.ingest import Ingest
 from recommender.journal.block import Source
+from recommender.journal.replica import Replica
+from recommender.messages.refusals import Kind
+from recommender.shard.options import ShardOptions
+from recommender.web.health import FAILING, OK, WARNING, Check
 from recommender.web.pages import add_pages
 from recommender.worker.metrics import Metrics
+from recommender.worker.source_progress import SourceProgress
 from tests.support.doubles import FakeRecord, rating_value
 from tests.support.journals import SOURCE, journal_of, ratings
-from tests.support.learning_setup import LearningWorker
+from tests.support.learning_setup import LearningWorker, rule
 
 
 class Web:
@@ -40,6 +48,21 @@ def ask(pages: dict[str, Any], path: str) -> Any:
     return asyncio.run(pages[path](Web(), request))
 
 
+class Well:
+    """The health of a worker; `why` holds why it is not ready."""
+
+    def __init__(self, why: list[str | None]) -> None:
+        self.why = why
+
+    def alive(self) -> str:
+        return "the event loop turns"
+
+    def checks(self) -> list[Check]:
+        why = self.why[0]
+        journal = Check("journal", FAILING, why) if why else Check("journal", OK, "followed")
+        return [journal, Check("checkpoints", WARNING, "no room")]
+
+
 def pages_of(reporter: Any, why: list[str | None]) -> dict[str, Any]:
     """The functions behind the pages, by path; `why` holds why the worker is not ready."""
     found: dict[str, Any] = {}
@@ -49,7 +72,7 @@ def pages_of(reporter: Any, why: list[str | None]) -> dict[str, Any]:
         return lambda function: found.setdefault(path, function)
 
     app.page = page
-    add_pages(app, reporter, lambda: why[0])
+    add_pages(app, reporter, Well(why))
     return found
 
 
@@ -72,16 +95,28 @@ def worker_of(directory: Path) -> tuple[LearningWorker, Metrics]:
 def test_whether_it_is_ready(tmp_path: Path) -> None:
     why: list[str | None] = ["the journal is not followed yet"]
     pages = pages_of(worker_of(tmp_path)[1], why)
-    assert ask(pages, "/livez").status == 200
+    answer = ask(pages, "/livez")
+    assert (answer.status, answer.body) == (200, b"alive: the event loop turns\n")
     answer = ask(pages, "/readyz")
-    assert (answer.status, answer.body) == (503, b"not ready: the journal is not followed yet\n")
+    assert (answer.status, answer.body.decode().splitlines()) == (
+        503,
+        [
+            "not ready: the journal is not followed yet",
+            "failing journal: the journal is not followed yet",
+            "warning checkpoints: no room",
+        ],
+    )
     told = json.loads(ask(pages, "/status").body)
     assert (told["ready"], told["not_ready"]) == (False, why[0])
     why[0] = None
     answer = ask(pages, "/readyz")
-    assert (answer.status, answer.body) == (200, b"ready\n")
+    assert (answer.status, answer.body.decode().splitlines()) == (
+        200,
+        ["ready", "ok      journal: followed", "warning checkpoints: no room"],
+    )
     told = json.loads(ask(pages, "/status").body)
     assert (told["ready"], told["not_ready"]) == (True, None)
+    assert told["checks"][1] == {"name": "checkpoints", "level": "warning", "says": "no room"}
 
 
 def test_the_status(tmp_path: Path) -> None:
@@ -133,14 +168,69 @@ def test_what_is_counted(tmp_path: Path) -> None:
         'recommender_source_offset{source_partition="5"}': 2,
         'recommender_known{partition="0",what="users"}': len(worker.replica.shard.users),
         "recommender_checkpoints_failing": 0,
+        'recommender_source_records_total{reason="",result="learned",source="ratings"}': 1,
+        'recommender_source_records_total{reason="not_json",result="rejected",source="ratings"}': 1,
+        'recommender_rebalances_total{group="requests"}': 0,
+        f'recommender_build_info{{version="{__version__}"}}': 1,
     }
     assert {name: found.get(name) for name in expected} == expected
     assert 'recommender_source_offset{source_partition="9"}' not in found
+
+
+def without_process(exposition: bytes) -> list[bytes]:
+    """The lines of an exposition that do not tell of the processor and the memory: those go on changing."""
+    return [line for line in exposition.splitlines() if b"process_" not in line]
 
 
 @pytest.mark.parametrize("path", ["/metrics"])
 def test_the_metrics_are_a_page(tmp_path: Path, path: str) -> None:
     _, metrics = worker_of(tmp_path)
     answer = ask(pages_of(metrics, [None]), path)
-    assert answer.body == metrics.exposition()
+    assert without_process(answer.body) == without_process(metrics.exposition())
     assert answer.content_type.startswith("text/plain")
+
+
+def exercised(tmp_path: Path) -> Metrics:
+    """Metrics of a worker in which each has at least one sample."""
+    worker, metrics = worker_of(tmp_path)
+    metrics.progress = SourceProgress(lambda: {3: 10}, lambda partition: 2, metrics.delay.observe)
+    metrics.gauges.request_lags = lambda: {0: 4}
+    worker.held.saved_at = 1000.0
+    records = [FakeRecord(0, rating_value("u", "x")), FakeRecord(1, b"bad")]
+    metrics.ingested(3, Ingest("ratings", BatchDecoder(0.5, 5.0)).read(3, records), records)
+    metrics.answered("ok", 0.002)
+    metrics.logged(True)
+    journal = journal_of([3])
+    metrics.followed(Replica(rule(), ShardOptions()).apply(journal.blocks))
+    return metrics
+
+
+def test_the_lags_and_the_age_of_the_checkpoint(tmp_path: Path) -> None:
+    found = lines(exercised(tmp_path))
+    assert found['recommender_lag_records{partition="3"}'] == 8
+    assert found['recommender_lag_seconds{partition="3"}'] == 0
+    assert found['recommender_request_lag_records{partition="0"}'] == 4
+    assert found['recommender_checkpoint_age_seconds{partition="0"}'] > 1e9
+
+
+def test_every_metric_is_documented_with_its_kind_and_labels(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "monitoring.md").read_text("utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (counter|gauge|histogram) \|([\w, ]*)\|", page, re.MULTILINE)
+    documented = {name: (kind, set(filter(None, labels.strip().split(", ")))) for name, kind, labels in rows}
+    told = {}
+    for family in text_string_to_metric_families(exercised(tmp_path).exposition().decode()):
+        if not family.name.startswith("process_"):
+            name = f"{family.name}_total" if family.type == "counter" else family.name
+            told[name] = family.type, {label for each in family.samples for label in each.labels} - {"le"}
+    assert documented.pop("process_resident_memory_bytes") == ("gauge", set())
+    assert told == documented
+
+
+def test_every_reason_of_a_dead_letter_is_a_series_from_the_start(tmp_path: Path) -> None:
+    found = lines(worker_of(tmp_path)[1])
+    expected = {f'recommender_dead_letters_total{{reason="{kind.value}"}}' for kind in Kind}
+    assert expected <= set(found)
+
+
+def test_no_series_says_when_a_counter_began(tmp_path: Path) -> None:
+    assert not [name for name in lines(exercised(tmp_path)) if "_created" in name]

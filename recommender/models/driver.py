@@ -1,0 +1,125 @@
+"""Learning in log order as the interface of models promises it, for shards, evaluation and tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recommender.history.events import Events, joined
+from recommender.history.history import History
+
+
+class Learner(Protocol):
+    """The part of `recommender.models.base.Model` that learns, which is described there."""
+
+    reads_history_to_learn: bool
+
+    def learn(self, events: Events) -> None:
+        """Learn a run of events that have entered the history."""
+
+    def next_observation(self, event: int) -> int:
+        """The next event to observe."""
+
+    def observe(self, user: int, item: int, weight: float) -> None:
+        """Observe an event that will enter the history next."""
+
+
+class Driver:
+    """Lets models learn events in log order.
+
+    * An event enters the history before it is learned.
+    * An event that a model asks to observe is observed before it enters the history, after all before it were
+      learned; and only if it is positive.
+    * A model that reads the history to learn gets one event at a time; all others get runs.
+
+    So the models' state depends on the events and their order alone, however they are cut into calls.
+
+    Parameters
+    ----------
+    history : History
+        The one that the models were made with.
+    models : sequence of Learner
+        In the order in which they observe and learn.
+    positive_weight : float
+        Events of at least this weight are positive.
+    """
+
+    def __init__(self, history: History, models: Sequence[Learner], positive_weight: float) -> None:
+        self._history, self._models, self._positive = history, tuple(models), positive_weight
+        self._readers = [each for each in self._models if each.reads_history_to_learn]
+        self._others = [each for each in self._models if not each.reads_history_to_learn]
+
+    def learn(
+        self,
+        users: NDArray[np.int32],
+        items: NDArray[np.int32],
+        ratings: NDArray[np.float32],
+        weights: NDArray[np.float32],
+        times: NDArray[np.float64],
+        *,
+        pauses: Iterable[int] = (),
+        paused: Callable[[int], object] = lambda position: None,
+    ) -> None:
+        """Learn the next events of the log.
+
+        Parameters
+        ----------
+        users, items, ratings, weights, times : arrays of one length
+            As `History.append` takes them.
+        pauses : iterable of int
+            Positions in these arrays where the models are tested: `paused` is called with the position after
+            all events before it were learned, and before a model observes it.
+        paused : callable
+        """
+        columns = users, items, ratings, weights, times
+        observers = self._observers(weights)
+        wanted = set(pauses)
+        start = 0
+        for position in sorted({*wanted, *observers}):
+            if position > start:
+                self._learn_run(columns, start, position)
+            if position in wanted:
+                paused(position)
+            for model in observers.get(position, ()):
+                model.observe(int(users[position]), int(items[position]), float(weights[position]))
+            start = position
+        if start < len(users):
+            self._learn_run(columns, start, len(users))
+
+    def _observers(self, weights: NDArray[np.float32]) -> dict[int, list[Learner]]:
+        """The models that observe an event, by its position."""
+        first, count = self._history.event_count, len(weights)
+        observers: dict[int, list[Learner]] = {}
+        for model in self._models:
+            event = _next_observation(model, first)
+            while event < first + count:
+                if weights[event - first] >= self._positive:
+                    observers.setdefault(event - first, []).append(model)
+                event = _next_observation(model, event + 1)
+        return observers
+
+    def _learn_run(self, columns: tuple[NDArray[np.generic], ...], start: int, stop: int) -> None:
+        if start > 0 or stop < len(columns[0]):
+            columns = tuple(column[start:stop] for column in columns)
+        events = self._learn_singly(columns) if self._readers else self._history.append(*columns)
+        for model in self._others:
+            model.learn(events)
+
+    def _learn_singly(self, columns: tuple[NDArray[np.generic], ...]) -> Events:
+        """Let the models that read the history learn event by event; returns all the events."""
+        runs = []
+        for position in range(len(columns[0])):
+            runs.append(self._history.append(*(column[position : position + 1] for column in columns)))
+            for model in self._readers:
+                model.learn(runs[-1])
+        return joined(runs)
+
+
+def _next_observation(model: Learner, event: int) -> int:
+    wanted = model.next_observation(event)
+    if wanted < event:
+        raise ValueError(f"next_observation({event}) is {wanted}: expected at least {event}")
+    return wanted

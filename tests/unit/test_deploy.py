@@ -1,0 +1,74 @@
+"""What is in deploy/: alerts and the dashboard name metrics that there are, and Prometheus takes them."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PROMETHEUS = ROOT / "deploy" / "prometheus"
+DASHBOARD = ROOT / "deploy" / "grafana" / "dashboard.json"
+MONITORING = (ROOT / "docs" / "monitoring.md").read_text("utf-8")
+
+
+def promtool(*arguments: str) -> None:
+    """Run promtool, which has to be there."""
+    found = shutil.which("promtool")
+    assert found, "promtool is missing: `make tools` installs it, as does `apt install prometheus`"
+    ran = subprocess.run([found, *arguments], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def expressions() -> list[str]:
+    """What the dashboard asks Prometheus, with values in place of its variables."""
+    panels: Any = json.loads(DASHBOARD.read_text("utf-8"))["panels"]
+    asked = [each["expr"] for panel in panels for each in panel["targets"]]
+    return [
+        re.sub(r"\$\w+", ".*", each.replace("$__rate_interval", "5m").replace("$__interval", "5m"))
+        for each in asked
+    ]
+
+
+def test_the_alerts_are_rules_and_fire_when_they_should() -> None:
+    promtool("check", "rules", str(PROMETHEUS / "alerts.yml"))
+    promtool("test", "rules", str(PROMETHEUS / "alerts_test.yml"))
+
+
+def test_each_alert_is_tested_and_documented() -> None:
+    alerts = re.findall(r"alert: (\w+)", (PROMETHEUS / "alerts.yml").read_text("utf-8"))
+    tested = set(re.findall(r"alertname: (\w+)", (PROMETHEUS / "alerts_test.yml").read_text("utf-8")))
+    assert len(alerts) == len(set(alerts))
+    assert set(alerts) == tested
+    assert alerts == re.findall(r"^\| `(Recommender\w+)` \|", MONITORING, re.MULTILINE)
+
+
+def test_the_dashboard_asks_what_prometheus_understands(tmp_path: Path) -> None:
+    rules = [{"record": f"panel:{number}", "expr": each} for number, each in enumerate(expressions())]
+    file = tmp_path / "rules.yml"
+    file.write_text(json.dumps({"groups": [{"name": "dashboard", "rules": rules}]}))  # JSON is YAML
+    promtool("check", "rules", str(file))
+
+
+@pytest.mark.parametrize("source", ["alerts", "dashboard"])
+def test_only_documented_metrics_are_used(source: str) -> None:
+    texts = {"alerts": (PROMETHEUS / "alerts.yml").read_text("utf-8"), "dashboard": DASHBOARD.read_text()}
+    used = set(re.findall(r"\b(recommender_\w+|process_\w+)", texts[source]))
+    documented = set(re.findall(r"^\| `(\w+)` \| (?:counter|gauge|histogram) \|", MONITORING, re.MULTILINE))
+    assert {each.removesuffix("_bucket") for each in used} - documented <= {"process_cpu_seconds_total"}
+
+
+def test_the_panels_have_numbers_and_places_of_their_own() -> None:
+    panels: Any = json.loads(DASHBOARD.read_text("utf-8"))["panels"]
+    assert len({each["id"] for each in panels}) == len(panels)
+    taken: set[tuple[int, int]] = set()
+    for each in panels:
+        at = each["gridPos"]
+        cells = {(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])}
+        assert not cells & taken, each["title"]
+        taken |= cells
