@@ -236,7 +236,10 @@ def _enter(h, user, item, rating, weight, time, limit):
 
 
 @kernel
-def append(h, limit, begin, users, items, ratings, weights, times, previous_ratings, previous_weights):
+def append(
+    h, limit, begin, users, items, ratings, weights, times, previous_ratings, previous_weights,
+    numbers, previous_positions,
+):  # fmt: skip
     """Learn events from `begin` on; how many are learned, and what has to grow before the next."""
     most_users, most_items = 0, 0
     if begin == 0:
@@ -260,10 +263,12 @@ def append(h, limit, begin, users, items, ratings, weights, times, previous_rati
                 return e, lacking
         previous_ratings[e] = np.nan
         previous_weights[e] = np.nan
+        numbers[e], previous_positions[e] = h.users[user].events, -1
         slot = find(h, user, item)
         if slot >= 0:
             previous_ratings[e] = h.entry_ratings[h.users[user].start + slot]
             previous_weights[e] = h.entry_weights[h.users[user].start + slot]
+            previous_positions[e] = h.entry_positions[h.users[user].start + slot]
             _remove(h, user, slot)
         if not withdrawn:
             _enter(h, user, item, ratings[e], weights[e], times[e], limit)

@@ -22,6 +22,7 @@ from recommender.models.base import (
     ModelContext,
     RanksCatalog,
     RanksLeaders,
+    RanksRepeats,
 )
 from recommender.models.driver import Driver
 from recommender.models.reasons import Comparing, Profiling
@@ -263,6 +264,8 @@ def capabilities_agree_with_scores(make: Factory, seed: int) -> None:
                 assert found.tolist() == scores_of_rest[leaders].tolist(), (
                     f"leading_but({user}, [4], {n}): other scores"
                 )
+        if isinstance(model, RanksRepeats):
+            _expect_scores(f"score_rated({user}, ...)", model.score_rated(user, candidates), _ITEMS)
         if isinstance(model, Estimates):
             estimates, support = model.estimate(user, candidates)
             assert estimates.tolist() == scores.tolist(), f"estimate({user}, ...): other scores than `score`"

@@ -13,7 +13,7 @@ from recommender.history.catalog import Catalog
 from recommender.history.history import History
 from recommender.messages.requests import Request
 from recommender.messages.responses import Failure, Reason, Recommended, Response
-from recommender.models.base import Estimates, IntArray, Model, RanksCatalog, RanksLeaders
+from recommender.models.base import Estimates, IntArray, Model, RanksCatalog, RanksLeaders, RanksRepeats
 from recommender.models.reasons import Comparing, Profiling, explain, similar_items
 from recommender.models.topk import all_but, best, contenders
 from recommender.shard.arms import ArmError, Experiment
@@ -155,7 +155,9 @@ class Recommender:
         exploration: Exploration,
         seed: int,
     ) -> list[Recommended]:
-        if exploration.kind == "none" and request.items is None and isinstance(model, RanksCatalog):
+        again = request.include_rated and len(rated) > 0 and isinstance(model, RanksRepeats)
+        all_new = request.items is None and not again
+        if exploration.kind == "none" and all_new and isinstance(model, RanksCatalog):
             return self._best_of_catalog(request, user, model, rated)
         candidates = self._candidates(request, rated, model)
         if exploration.kind == "none" and isinstance(model, RanksLeaders):
@@ -163,7 +165,7 @@ class Recommender:
             counts = self._history.counts_of(candidates.indices[pool])
             order = best(highest, counts, request.n)
             return self._places(candidates, pool[order], highest[order], ["exploit"] * len(order), None)
-        scores, neighbours_of = _scored(model, user, candidates.indices)
+        scores, neighbours_of = _scored(model, user, candidates.indices, again)
         # Neighbours decide between equal scores, so they are asked for wherever the last place is tied.
         pool = contenders(scores, request.n)
         neighbours = neighbours_of(pool)
@@ -269,12 +271,15 @@ class Recommender:
 
 
 def _scored(
-    model: Model, user: int, items: IntArray
+    model: Model, user: int, items: IntArray, again: bool
 ) -> tuple[NDArray[np.float64], Callable[[NDArray[np.intp]], IntArray | None]]:
     """Scores of items, and a function that gives the neighbours of those at some positions.
 
-    A model that finds both at once is asked once.
+    A model that finds both at once is asked once; one that knows what users take again is asked for that
+    where `again` is true.
     """
+    if again and isinstance(model, RanksRepeats):
+        return model.score_rated(user, items), lambda places: model.neighbours(user, items[places])
     if isinstance(model, Estimates):
         scores, neighbours = model.estimate(user, items)
         return scores, lambda places: neighbours[places]

@@ -25,6 +25,7 @@ from recommender.models.blend.choice import look
 from recommender.models.blend.evidence import evidence
 from recommender.models.blend.leaders import Leaders
 from recommender.models.blend.ranking import ListwiseRanker
+from recommender.models.blend.repeats import Repeats
 from recommender.models.blend.sample import FEW_ITEMS, contestants, next_sampled
 from recommender.models.blend.shortlist import Marks, erase, leading, marks
 from recommender.models.blend.trials import Trials
@@ -120,6 +121,7 @@ class Blend(Model):
         self._table = kernels.empty_table(0)
         #: What the fading counts of all items come to, see `count_events`.
         self._totals = np.zeros(kernels.LATELY)
+        self._repeats = Repeats(context.history, self._positive, memory)
         self._leaders = Leaders()
         self._marks: Marks = marks(0)
         self._many = MANY
@@ -146,6 +148,7 @@ class Blend(Model):
             self._table,
             self._totals,
         )
+        self._repeats.learn(events)
         self._leaders.pass_events(self._table, events.items, self._event, self._items)
         self._event += len(events)
 
@@ -188,6 +191,15 @@ class Blend(Model):
         finally:
             erase(self._marks, closed)
         return found
+
+    def score_rated(self, user: int, candidates: IntArray) -> FloatArray:
+        """As `score`, where candidates may be items that the user has: logarithms of how likely each is next.
+
+        Of a user who has none of them that is what `score` says.
+        """
+        new = ~np.isin(candidates, self._history.items_of(user))
+        scores = self.score(user, candidates[new])
+        return scores if new.all() else self._repeats.score(user, candidates, new, scores)
 
     def _weights(self, context: int) -> FloatArray:
         found = self._applied.get(context)
@@ -272,6 +284,8 @@ class Blend(Model):
 
     def observe(self, user: int, item: int, weight: float) -> None:
         """Learn from what the user is about to choose, if it is positive and among the candidates."""
+        if weight >= self._positive:
+            self._repeats.observe(user, item, self._event, self._observations)
         if not self._wants(user, item, weight):
             return
         rated = self._history.items_of(user)
@@ -311,7 +325,7 @@ class Blend(Model):
         return bool(weight >= self._positive and 0 <= item < self._items and self._observed < budget)
 
     def state(self) -> Arrays:
-        """The item `table`, the ranker's arrays, `totals`, and `counters`: events and observations."""
+        """The item `table`, `totals`, `counters` (events, observations), and all that its parts learned."""
         counters: NDArray[np.int64] = np.array([self._event, self._observed], np.int64)
         return {
             "table": self._table[: self._items, : kernels.FIRST].copy(),
@@ -319,6 +333,7 @@ class Blend(Model):
             "totals": self._totals.copy(),
             **self._ranker.state(),
             **self._trials.state(),
+            **self._repeats.state(),
         }
 
     def restore(self, state: Arrays) -> None:
@@ -333,6 +348,7 @@ class Blend(Model):
         self._leaders, self._marks = Leaders(), marks(0)
         self._ranker.restore(state)
         self._trials.restore(state)
+        self._repeats.restore(state)
         self._applied.clear()
 
     @staticmethod
@@ -347,4 +363,8 @@ class Blend(Model):
         model._many = 0
         model.leading_but(0, np.arange(2, dtype=np.int32), 1)
         model.learn(history.append([0], [3], [1.0], [1.0], [0.0]))
+        for item in (1, 2, 2):
+            model.observe(0, item, 1.0)
+            model.learn(history.append([0], [item], [1.0], [1.0], [0.0]))
+        model.score_rated(0, np.arange(4, dtype=np.int32))
         model.next_observation(0)
