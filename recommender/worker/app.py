@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import aiokafka.codec
@@ -25,7 +25,7 @@ from recommender.ingest.batch_decoder import BatchDecoder
 from recommender.ingest.dead_letters import LesserLetters
 from recommender.ingest.ingest import Ingest, unread_letter
 from recommender.journal.block import Source
-from recommender.journal.fingerprint import fingerprint
+from recommender.journal.fingerprint import fingerprint, of_source
 from recommender.journal.identity import topic_id
 from recommender.journal.producer import JournalProducer
 from recommender.journal.rule import Followed
@@ -35,9 +35,13 @@ from recommender.kafka import access, codecs, topics
 from recommender.kafka.admin import security_options
 from recommender.kafka.plain_clients import client_options
 from recommender.kafka.topics import Finding, Topics
+from recommender.messages.records import Record
 from recommender.models import registry
 from recommender.settings import Settings
 from recommender.shard.options import ShardOptions, learned_settings, logs_recommendations
+from recommender.sources.configured import mappings_of, reader_of, registry_of, with_repeats
+from recommender.sources.mapping import SourceMapping, SourcesError
+from recommender.sources.source_ingest import SourceIngest
 from recommender.web.pages import add_pages
 from recommender.worker import process
 from recommender.worker.adoption import Adoption
@@ -48,14 +52,16 @@ from recommender.worker.checkpointing import Checkpointing
 from recommender.worker.commits import Commits
 from recommender.worker.following import Following
 from recommender.worker.health import Health
-from recommender.worker.ingesting import Ingestor
+from recommender.worker.ingesting import Ingestor, Reads
+from recommender.worker.intake import Intake, Prepare
 from recommender.worker.learning import Learner
 from recommender.worker.metrics import Metrics
 from recommender.worker.pacing import Pace, RecentRequests
 from recommender.worker.replicas import HeldReplica, Replicas
 from recommender.worker.request_consumer import RequestConsumer
+from recommender.worker.schema_wait import SchemaWait
 from recommender.worker.source_progress import SourceProgress
-from recommender.worker.topic_watch import TopicWatch
+from recommender.worker.source_reading import JudgedIngest
 from recommender.worker.transport import faust_transport
 from recommender.worker.transport.faust_options import faust_options
 from recommender.worker.transport.producer import bulk_sender, sender
@@ -144,15 +150,18 @@ def create_app(
     """
     codecs.require(aiokafka.codec, codecs.OF_AIOKAFKA)
     codecs.require(kafka.codec, codecs.OF_KAFKA_PYTHON)
+    names = Topics(config.topic_prefix)
+    mappings = load_mappings(config, names)
+    config = with_repeats(config, mappings.values())
     options = ShardOptions.of(config)
     for model in options.arms.names:
         registry.check(model)
-    names = Topics(config.topic_prefix)
     logs = logs_recommendations(config)
     found = {each.topic: each for each in _inspect(config, names, logs=logs)}
+    found |= _inspect_sources(config, mappings)
     app = WorkerApp(config.group, **{**faust_options(config), **faust_settings})
-    faust_transport.set_transport(app, config.broker, names.ratings)
-    worker = _Parts(app, config, names, options, found, rebuild=rebuild, allow_gap=allow_gap)
+    faust_transport.set_transport(app, config.broker, names.ratings, *mappings)
+    worker = _Parts(app, config, names, options, found, mappings, rebuild=rebuild, allow_gap=allow_gap)
     worker.wire(logs=logs)
     return app
 
@@ -168,6 +177,32 @@ def _inspect(config: Settings, names: Topics, *, logs: bool) -> list[Finding]:
     return found
 
 
+def load_mappings(config: Settings, names: Topics) -> dict[str, SourceMapping]:
+    """The sources by their topics.
+
+    Raises
+    ------
+    SourcesError
+        One cannot be.
+    """
+    mappings = mappings_of(config)
+    for each in mappings:
+        if each.topic in names.all and each.topic != names.ratings:
+            raise SourcesError(
+                f"source `{each.name}` reads topic {each.topic!r}: expected one that is not the worker's own"
+            )
+    return {each.topic: each for each in mappings}
+
+
+def _inspect_sources(config: Settings, mappings: Mapping[str, SourceMapping]) -> dict[str, Finding]:
+    """The sources' topics that exist; a `TopicsError` if one may not be read."""
+    if not mappings:
+        return {}
+    found = topics.describe(config.broker, list(mappings), config.broker_wait, security_options(config))
+    access.require(found.values(), {topic: [access.READ] for topic in mappings}, config.broker)
+    return found
+
+
 class _Parts:
     """The parts of a worker, made from the bottom up."""
 
@@ -178,10 +213,13 @@ class _Parts:
         names: Topics,
         options: ShardOptions,
         found: Mapping[str, Finding],
+        mappings: Mapping[str, SourceMapping],
         *,
         rebuild: bool,
         allow_gap: bool,
     ) -> None:
+        self.mappings, self.registry = mappings, registry_of(config)
+        self.readers = {topic: reader_of(each, self.registry) for topic, each in mappings.items()}
         self.app, self.config, self.names, self.options, self.found = app, config, names, options, found
         self.ratings, self.journal = found[names.ratings], found[names.journal]
         self.source_id = topic_id(self.ratings)
@@ -200,19 +238,23 @@ class _Parts:
         self.adoption = Adoption(config, self.replicas, self.journal)
         self.replicas.sources = self.adoption.sources
         self.checkpointing = Checkpointing(config.checkpoint_interval, jitter=uuid.uuid4().int % 1000 / 1000)
-        self.metrics = Metrics(self.replicas, self.checkpointing)
+        self.metrics = Metrics(self.replicas, self.checkpointing, [each.name for each in mappings.values()])
         self.metrics.topic_id, self.metrics.topic = self.source_id, names.ratings
         self.broker_watch = BrokerWatch(config.broker)
         self.recent = RecentRequests()
         self.pace = Pace(config.learn_slice / 1000, self.recent)
-        self.topic_watch = TopicWatch(self.ratings, self._identify(names.ratings))
-        self.answers = Answers(self.replicas, self.source_id, lambda: self.topic_watch.partitions)
+        self.intake = Intake(
+            dict.fromkeys([names.ratings, *mappings]), self._ingestor, self._identified, self._firsts
+        )
+        self.answers = Answers(
+            self.replicas, self.source_id, lambda: self.intake.watches[names.ratings].partitions
+        )
         learner = Learner(self.replicas, self.checkpointing, self.pace, self._learned)
         self.following = Following(
             self.replicas,
             learner,
             self.client_options,
-            self._identify(names.journal),
+            lambda: self._identified(names.journal),
             app.refuse,
             self.answers.learned,
             allow_gap=allow_gap,
@@ -228,29 +270,56 @@ class _Parts:
             acknowledged=self.following.acknowledged,
             lost=self._lost,
         )
-        send_all = bulk_sender(app, self.sizes, {names.dead_letters: LesserLetters()})
-        feedback = options.feedback
-        decoder = BatchDecoder(feedback.low, feedback.high, skips=feedback.skips)
-        self.ingestor = Ingestor(
-            Ingest(names.ratings, decoder),
-            self.writer,
-            send_all,
-            topic_id=self.source_id,
-            decoder=fingerprint(feedback.low, feedback.high, skips=feedback.skips),
-            dead_letter_topic=names.dead_letters,
-            letter_partitions=found[names.dead_letters].partitions,
-            applied=self._applied,
-            follow_to_end=self.following.follow_to_end,
-            pace=Pace(config.learn_slice / 1000, self.recent),
-            ingested=self.metrics.ingested,
-        )
+        self.send_all = send_all = bulk_sender(app, self.sizes, {names.dead_letters: LesserLetters()})
+        for topic in self.intake.topics:
+            if topic in found:
+                self.intake.open(found[topic])
+        self.intake.tell_missing()
         letters = found[names.dead_letters].partitions
         self.bury = lambda record: send_all(
             names.dead_letters, [unread_letter(record)._replace(partition=record.partition % letters)]
         )
 
-    def _identify(self, topic: str) -> Any:
-        return lambda: topics.identify(self.config.broker, topic, 0.0, security_options(self.config))
+    def _identified(self, topic: str) -> Finding:
+        return topics.identify(self.config.broker, topic, 0.0, security_options(self.config))
+
+    def _ingestor(self, topic: Finding) -> tuple[Ingestor, Prepare | None]:
+        """The ingestor of the ratings topic or of a source, and what a source's records wait for."""
+        prepare: Prepare | None = None
+        feedback, mapping = self.options.feedback, self.mappings.get(topic.topic)
+        low, high, skips = feedback.low, feedback.high, feedback.skips
+        decoder = fingerprint(low, high, skips=skips)
+        ingest: Reads
+        ingested: Callable[[int, Any, Sequence[Record]], None]
+        if mapping is None:
+            ingest, ingested = (
+                Ingest(topic.topic, BatchDecoder(low, high, skips=skips)),
+                self.metrics.ingested,
+            )
+        else:
+            decoder = of_source(decoder, mapping.fingerprint)
+            reader = self.readers[mapping.topic]
+            source = SourceIngest(mapping, low, high, skips=skips, reader=reader)
+            if reader is not None and self.registry is not None:
+                prepare = SchemaWait(mapping.name, reader, self.registry)
+            ingest = JudgedIngest(source, self.config.max_rejected)
+            ingested = self.metrics.ingested_of(mapping.name)
+        names = self.names
+        ingestor = Ingestor(
+            ingest,
+            self.writer,
+            self.send_all,
+            topic_id=topic_id(topic),
+            decoder=decoder,
+            dead_letter_topic=names.dead_letters,
+            letter_partitions=self.found[names.dead_letters].partitions,
+            applied=self._applied,
+            follow_to_end=self.following.follow_to_end,
+            pace=Pace(self.config.learn_slice / 1000, self.recent),
+            ingested=ingested,
+            mapped=self._mapped,
+        )
+        return ingestor, prepare
 
     def wire(self, *, logs: bool) -> None:
         """Put the parts together."""
@@ -290,19 +359,21 @@ class _Parts:
 
     def _add_agent(self) -> None:
         app = self.app
-        topic: Any = app.topic(self.names.ratings, value_type=bytes, value_serializer="raw", acks=False)
+        # One for each, since a source that waits must not hold up another.
+        for number, name in enumerate(self.intake.topics):
+            topic: Any = app.topic(name, value_type=bytes, value_serializer="raw", acks=False)
 
-        @app.agent(topic, name="ingest")
-        async def ingest(batches: Any) -> None:
-            async for batch in batches:
-                self.metrics.batches.inc()
-                await self.ingestor.take(batch)
+            @app.agent(topic, name=f"ingest-{number}" if number else "ingest")
+            async def ingest(batches: Any) -> None:
+                async for batch in batches:
+                    self.metrics.batches.inc()
+                    await self.intake.take(batch)
 
     def _add_pages(self) -> None:
         app, metrics = self.app, self.metrics
         metrics.progress = SourceProgress(
             self._source_ends,
-            lambda partition: self.ingestor.learned(partition, self._applied),
+            lambda partition: self.intake.ingestor(self.names.ratings).learned(partition, self._applied),
             metrics.delay.observe,
         )
         metrics.gauges.request_lags = lambda: self.answerer.progress.lags(app.requests.ends())
@@ -314,7 +385,7 @@ class _Parts:
             self.broker_watch,
             metrics.loop,
             lambda: app.failure,
-            self.ingestor.committable,
+            self.intake.ingestor(self.names.ratings).committable,
         )
         add_pages(app, metrics, health)
 
@@ -335,13 +406,34 @@ class _Parts:
             return None
         return min(rule.applied(source) for rule in rules)
 
+    def _mapped(self, source: Source) -> int:
+        """The fingerprint by which a source was mapped last, as far as that is known here."""
+        return next((found for held in self.replicas if (found := held.replica.rule.decoder(source))), 0)
+
+    async def _firsts(self, spans: Mapping[TP, Span]) -> dict[TP, int]:
+        """Where partitions begin of which nothing was read yet, where the source says so."""
+        consumer: Any = self.app.consumer
+        firsts: dict[TP, int] = {}
+        ids = self.intake.sources()
+        for tp, span in spans.items():
+            start = self.mappings[tp.topic].start if tp.topic in self.mappings else "earliest"
+            if start == "earliest" or span.committed is not None or tp.topic not in ids:
+                continue
+            if self._applied(Source(ids[tp.topic], tp.partition)):
+                continue
+            firsts[tp] = span.ends
+            if start != "latest":
+                offset = (await consumer.offsets_at({tp: start}))[tp]
+                firsts[tp] = span.ends if offset is None else offset
+        return firsts
+
     async def _read_again(self, source: Source, offset: int) -> None:
         consumer: Any = self.app.consumer
-        await consumer.read_again(TP(self.names.ratings, source.partition), offset)
+        await consumer.read_again(self.intake.place(source), offset)
 
     async def _lost(self, source: Source, first: int, end: int) -> None:
         """Say so where ratings expired that nobody had read; transactions' marks are no loss."""
-        tp = TP(self.names.ratings, source.partition)
+        tp = self.intake.place(source)
         consumer: Any = self.app.consumer
         try:
             begins = (await consumer.spans([tp]))[tp].begins
@@ -354,29 +446,27 @@ class _Parts:
                 *(*tp, first, min(begins, end) - 1),
             )
 
-    async def _commit_ratings(self, offsets: Mapping[int, int]) -> bool:
+    async def _commit_ratings(self, offsets: Mapping[TP, int]) -> bool:
         consumer: Any = self.app.consumer
-        tps = {TP(self.names.ratings, partition): offset for partition, offset in offsets.items()}
-        return bool(await consumer.commit_offsets(tps))
+        return bool(await consumer.commit_offsets(offsets))
 
-    async def _begin_ratings(self, partitions: set[int]) -> None:
+    async def _begin_ratings(self, tps: set[TP]) -> None:
         """Begin to ingest partitions that were assigned, from where they are in the journal."""
         consumer: Any = self.app.consumer
-        tps = [TP(self.names.ratings, partition) for partition in sorted(partitions)]
         while True:
             try:
-                spans = await consumer.spans(tps)
+                spans = await consumer.spans(sorted(tps))
                 break
             except (KafkaError, TimeoutError) as error:
                 logger.debug("cannot find out where to begin: %r", error)
                 await asyncio.sleep(RETRY_SECONDS)
         try:
-            starts = await self.ingestor.begin({tp.partition: span for tp, span in spans.items()})
+            starts = await self.intake.begin(spans)
         except RecommenderError as error:
             self.app.refuse(error)
             raise
-        for partition, offset in starts.items():
-            await consumer.read_again(TP(self.names.ratings, partition), offset)
+        for tp, offset in starts.items():
+            await consumer.read_again(tp, offset)
 
     # Requests.
 
@@ -424,13 +514,13 @@ class _Parts:
 
     async def _watch_topic(self) -> None:
         try:
-            await self.topic_watch.look()
+            await self.intake.look()
         except RecommenderError as error:
             self.app.refuse(error)
             raise
 
     async def _commit(self) -> None:
-        await self.rating_commits.advance(self.ingestor.committable())
+        await self.rating_commits.advance(self.intake.committable())
         await self.reply_commits.advance(self.answerer.progress.done())
 
     async def _tell_letters(self) -> None:
@@ -444,20 +534,23 @@ class _Parts:
         async def revoked(sender: Any, revoked: set[TP], **kwargs: Any) -> None:
             for task in beginning:
                 task.cancel()
-            await self.rating_commits.advance(await self.ingestor.revoke())
+            await self.rating_commits.advance(await self.intake.revoke())
             await self.rating_commits.stop()
 
         @signals.on_partitions_assigned.connect
         async def assigned(sender: Any, assigned: set[TP], **kwargs: Any) -> None:
             self.rating_commits.resume()
-            partitions = {tp.partition for tp in assigned if tp.topic == self.names.ratings}
+            ours = {tp for tp in assigned if tp.topic in self.intake.topics}
             self.metrics.rebalances.labels("ratings").inc()
             if self.metrics.progress is not None:
-                self.metrics.progress.keep_only(partitions)
-            if partitions:
-                _tell_partitions(self.names.ratings, partitions)
+                self.metrics.progress.keep_only(
+                    {tp.partition for tp in ours if tp.topic == self.names.ratings}
+                )
+            for topic in sorted({tp.topic for tp in ours}):
+                _tell_partitions(topic, {tp.partition for tp in ours if tp.topic == topic})
+            if ours:
                 # In the background: it waits for the journal, and a rebalance waits for nobody.
-                task = self.app.add_future(self._begin_ratings(partitions))
+                task = self.app.add_future(self._begin_ratings(ours))
                 beginning.add(task)
                 task.add_done_callback(beginning.discard)
 
@@ -465,7 +558,7 @@ class _Parts:
         async def stopping(sender: Any, **kwargs: Any) -> None:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._requests_revoked()
-                await self.rating_commits.advance(await self.ingestor.revoke())
+                await self.rating_commits.advance(await self.intake.revoke())
                 await self.checkpointing.settle(HAND_OVER_SECONDS)
                 await self.producer.close()
                 self.metrics.refusals.tell(at_once=True)

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import prometheus_client
@@ -23,6 +24,7 @@ from recommender.worker.loop_watch import LoopWatch
 from recommender.worker.refusal_counts import RefusalCounts
 from recommender.worker.replicas import HeldReplica, Replicas
 from recommender.worker.source_progress import SourceProgress
+from recommender.worker.source_reading import SourceCounts
 
 #: What becomes of blocks, in the order of the numbers in `recommender.journal.rule_kernels`.
 OUTCOMES = ("passed", "applied", "cut", "duplicate", "ahead")
@@ -38,6 +40,8 @@ class Metrics:
     replicas : Replicas
         Whose positions and live metrics are shown.
     checkpointing : Checkpointing
+    sources : sequence of str
+        The names of the sources beside the ratings topic.
 
     Attributes
     ----------
@@ -47,7 +51,7 @@ class Metrics:
         The records that became dead letters.
     """
 
-    def __init__(self, replicas: Replicas, checkpointing: Checkpointing) -> None:
+    def __init__(self, replicas: Replicas, checkpointing: Checkpointing, sources: Sequence[str] = ()) -> None:
         # A second series for each counter, that says when it began: nobody asked for them.
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
         self._replicas, self._checkpointing = replicas, checkpointing
@@ -61,6 +65,7 @@ class Metrics:
         self.progress: SourceProgress | None = None
         self.refusals = RefusalCounts(self.registry)
         self._add_counters()
+        self.source_counts = SourceCounts(self.source_records, sources)
         ProcessCollector(registry=self.registry)
         Info("recommender_build", "Version of the worker", registry=self.registry).info(
             {"version": __version__}
@@ -111,6 +116,15 @@ class Metrics:
         if records and self.progress is not None:
             self.progress.sent(partition, records)
 
+    def ingested_of(self, source: str) -> Callable[[int, Any, Sequence[Record]], None]:
+        """What counts runs of records of a source."""
+
+        def ingested(partition: int, ingested: Any, records: Sequence[Record]) -> None:
+            self.source_counts.take(source, ingested)
+            self.refusals.take(ingested.refusals)
+
+        return ingested
+
     def followed(self, followed: Followed) -> None:
         """Count blocks of the journal."""
         found = np.bincount(followed.outcomes, minlength=len(OUTCOMES))
@@ -150,6 +164,7 @@ class Metrics:
             "dead_letters": self.refusals.summary(),
             "journal": {str(held.replica.partition): self._of(held) for held in self._replicas},
             "sources": {str(partition): offset for partition, offset in sorted(self.sources().items())},
+            "source_topics": self.source_counts.summary(),
             "lag": {str(partition): lag for partition, (lag, _) in sorted(lags.items())},
         }
 
