@@ -228,6 +228,11 @@ class Blend(Model):
         kernels.survey_most(table, now, candidates, size, left, sums, *self._block, views, scales, True)
         return views, scales, now
 
+    @property
+    def longest_profile(self) -> int:
+        """More items than this a profile must not have."""
+        return min(NEAR, self._entries)
+
     def profile(self, user: int) -> Profile:
         """The user's newest items that are looked around, and how strongly each."""
         return self._profile(user, min(NEAR, self._entries))
