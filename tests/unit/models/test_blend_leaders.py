@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from recommender.history.events import Events
 from recommender.history.history import History
+from recommender.items.store import ItemStore
+from recommender.messages.items import ItemInfo
 from recommender.messages.ratings import Rating
 from recommender.messages.requests import Request
 from recommender.models.base import FloatArray, IntArray, ModelContext
@@ -162,23 +164,29 @@ def test_what_most_items_are_normalised_by_is_what_they_come_to() -> None:
 
 @pytest.mark.parametrize("options", [{}, {"exclude": [str(item) for item in range(0, 900, 3)]}, {"n": 50}])
 @pytest.mark.parametrize("include_rated", [False, True])
+@pytest.mark.parametrize("sold_out", [0, 5])
 def test_a_request_gets_the_list_that_all_scores_would_give(
-    options: dict[str, Any], include_rated: bool
+    options: dict[str, Any], include_rated: bool, sold_out: int
 ) -> None:
     shard = Shard(ShardOptions(model="blend", feedback=Feedback.parse("positive:1"), test_every=0))
     users, items, _ = events(np.random.default_rng(8), 9000, 6000, flat=False)
     everything = [("u0", str(item), 5.0) for item in range(MANY + 100)]
     everything += [(f"u{user}", str(item), 5.0) for user, item in zip(users, items, strict=True)]
     shard.learn([Rating(*each, None) for each in everything], np.arange(len(everything), dtype=np.float64))
-    history, model = shard.history, shard.model
+    history, model, store = shard.history, shard.model, ItemStore()
+    assert isinstance(model, Blend)
+    hidden = list(range(0, MANY, sold_out)) if sold_out else []
+    for item in hidden:
+        store.put(str(item), ItemInfo(available=False))
     for name in ("u1", "u77", "nobody"):
         request = Request(user=name, include_rated=include_rated, **options)
         user = shard.users.find(name)
         index = history.user_count if user is None else user
-        without = [int(shard.items.find(str(each)) or 0) for each in request.exclude]
+        without = [int(shard.items.find(str(each)) or 0) for each in [*request.exclude, *hidden]]
         without += [] if include_rated else history.items_of(index).tolist()
         candidates = all_but(np.array(without, np.int32), history.item_count)
-        scores = model.score(index, candidates)
+        score = model.score_rated if include_rated else model.score
+        scores = score(index, candidates)
         order = best(scores, history.counts_of(candidates), request.n)
         expected = [(shard.items.id_of(int(candidates[place])), float(scores[place])) for place in order]
-        assert [(each.item, each.score) for each in shard.recommend(request).items] == expected
+        assert [(each.item, each.score) for each in shard.recommend(request, store=store).items] == expected
