@@ -35,7 +35,7 @@ _SLICE = 1000
 
 @dataclass(slots=True)
 class Evaluation:
-    """What was measured of one model.
+    """Measurements of one model.
 
     Attributes
     ----------
@@ -103,7 +103,7 @@ def evaluate(
         As the registry names them.
     seed : int
     progress : callable
-        Told how many events were learned since it was told last.
+        Called with the number of events learned since its last call.
     repeats : bool
         Items that the user has are candidates and targets too, as for requests with `include_rated`.
 
@@ -267,7 +267,7 @@ class Replay:
 
 
 def long_tail(counts: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:
-    """Which items are the least-rated ones that together have at most `TAIL_SHARE` of the ratings."""
+    """Mark the least-rated items that together have at most `TAIL_SHARE` of the ratings."""
     order = np.argsort(counts, kind="stable")
     tail = np.zeros(len(counts), np.bool_)
     tail[order[np.cumsum(counts[order]) <= TAIL_SHARE * counts.sum()]] = True
