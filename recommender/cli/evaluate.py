@@ -55,6 +55,9 @@ TOP3 = "top3"
 @click.option(
     "--shuffle-ties", type=int, metavar="SEED", help="Draw the order inside equal timestamps at random."
 )
+@click.option(
+    "--repeats", is_flag=True, help="Items that the user has are candidates and targets too: include_rated."
+)
 @click.option("--window", type=click.IntRange(min=1), default=1000, show_default=True,
               help="Tests in a window of the curve and of McNemar's test.")  # fmt: skip
 @click.option("--negative", type=float, default=2.0, show_default=True,
@@ -77,6 +80,7 @@ def evaluate(
     plot_file: str | None,
     limit: int | None,
     shuffle_ties: int | None,
+    repeats: bool,
     window: int,
     negative: float,
     test: float,
@@ -100,6 +104,8 @@ def evaluate(
         raise click.UsageError("--source names a table of --sources")
     load = functools.partial(_loaded, sources=sources, table=table)
     names = _names(models, TOP3_MODELS if protocol == TOP3 else DEFAULT_MODELS)
+    if repeats and (explore is not None or protocol == TOP3):
+        raise click.UsageError("--repeats goes without --explore and --protocol top3")
     if plot_file is not None:
         if protocol == TOP3:
             raise click.UsageError("--plot shows recall over the stream: --protocol top3 has none")
@@ -124,9 +130,9 @@ def evaluate(
         _out(report, json_file, csv_file, lambda: evaluate_tables.show_top3(report))
         return
     stream = _stream(load(source, limit), positive, protocol, shuffle_ties)
-    results = _evaluated(stream, names, seed)
+    results = _evaluated(stream, names, seed, repeats)
     report = {"source": source, "positive": _whole(positive), "protocol": protocol, "ratings": len(stream),
-              "models": [result.summary() for result in results]}  # fmt: skip
+              "repeats": repeats, "models": [result.summary() for result in results]}  # fmt: skip
     _out(report, json_file, csv_file, lambda: evaluate_tables.show(results, window))
     if plot_file is not None:
         evaluate_tables.plot(results, window, plot_file)
@@ -198,12 +204,13 @@ def _explored(stream: Stream, name: str, ways: list[Exploration], seed: int) -> 
         return exploration_costs.evaluate(stream, name, ways, seed, advance)
 
 
-def _evaluated(stream: Stream, names: list[str], seed: int) -> list[Evaluation]:
+def _evaluated(stream: Stream, names: list[str], seed: int, repeats: bool) -> list[Evaluation]:
     with progress_bar() as progress:
         results = []
         for name in names:
             task = progress.add_task(name, total=len(stream))
-            results += prequential.evaluate(stream, [name], seed, functools.partial(progress.advance, task))
+            advance = functools.partial(progress.advance, task)
+            results += prequential.evaluate(stream, [name], seed, advance, repeats=repeats)
         return results
 
 

@@ -19,7 +19,7 @@ from recommender.evaluation.streams import Stream
 from recommender.history.events import Events
 from recommender.history.history import History
 from recommender.models import registry
-from recommender.models.base import FloatArray, IntArray, Model, ModelContext
+from recommender.models.base import FloatArray, IntArray, Model, ModelContext, RanksRepeats
 from recommender.models.driver import Driver
 from recommender.models.topk import all_but, best
 from recommender.shard import warmup
@@ -87,7 +87,12 @@ class Evaluation:
 
 
 def evaluate(
-    stream: Stream, models: Sequence[str], seed: int = 0, progress: Callable[[int], object] = lambda _: None
+    stream: Stream,
+    models: Sequence[str],
+    seed: int = 0,
+    progress: Callable[[int], object] = lambda _: None,
+    *,
+    repeats: bool = False,
 ) -> list[Evaluation]:
     """Replay a stream to models that share one history.
 
@@ -99,6 +104,8 @@ def evaluate(
     seed : int
     progress : callable
         Called with the number of events learned since its last call.
+    repeats : bool
+        Items that the user has are candidates and targets too, as for requests with `include_rated`.
 
     Raises
     ------
@@ -118,7 +125,7 @@ def evaluate(
     for name in models:
         registry.check(name)
     warmup.warm(tuple(models))
-    return Replay(stream, models, seed).run(progress)
+    return Replay(stream, models, seed, repeats=repeats).run(progress)
 
 
 class _Timed:
@@ -177,6 +184,7 @@ class Replay:
     scored : callable, optional
         Called with a model's `Evaluation` and `Scored` at each test; by default the ten best of the list are
         counted.
+    repeats : bool
 
     Attributes
     ----------
@@ -191,6 +199,7 @@ class Replay:
         *,
         make: Callable[[str, ModelContext], Model] = registry.create,
         scored: Callable[[Evaluation, Scored], object] | None = None,
+        repeats: bool = False,
     ) -> None:
         self.stream = stream
         self.history = History()
@@ -198,6 +207,7 @@ class Replay:
         self.models = [(make(name, context), Evaluation(name)) for name in models]
         timed = [_Timed(model, result) for model, result in self.models]
         self._driver = Driver(self.history, timed, stream.positive_weight)
+        self._repeats = repeats
         self._scored = self._count_list if scored is None else scored
         self._tail: NDArray[np.bool_] = np.zeros(0, np.bool_)
         self._tests = 0
@@ -227,9 +237,9 @@ class Replay:
     def _test(self, event: int) -> None:
         user, item = int(self.stream.users[event]), int(self.stream.items[event])
         rated = self.history.rated(user)[0]
-        if item in rated:
+        if item in rated and not self._repeats:
             return
-        candidates = all_but(rated, self.history.item_count)
+        candidates = all_but(rated[:0] if self._repeats else rated, self.history.item_count)
         counts = self.history.item_counts
         if self._tests % _TAIL_EVERY == 0:
             self._tail = long_tail(counts)
@@ -242,12 +252,17 @@ class Replay:
             rank = int(MISS)
             if seen:
                 start = thread_time()
-                scores = model.score(user, candidates)
+                scores = self._scores(model, user, candidates)
                 result.score_seconds += thread_time() - start
                 result.scored += 1
                 self._scored(result, Scored(user, item, candidates, scores, counts))
                 rank = rank_of(item, candidates, scores)
             result.ranks.append(rank)
+
+    def _scores(self, model: Model, user: int, candidates: IntArray) -> FloatArray:
+        if self._repeats and isinstance(model, RanksRepeats):
+            return model.score_rated(user, candidates)
+        return model.score(user, candidates)
 
     def _count_list(self, result: Evaluation, scored: Scored) -> None:
         """Count the places of a model's list."""

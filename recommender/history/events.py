@@ -28,6 +28,11 @@ class Events:
         Seconds; NaN where unknown.
     previous_ratings, previous_weights : float32 arrays
         What the event replaced or withdrew; NaN where nothing stood.
+    numbers : int32 array
+        How many rating events the user had before.
+    previous_positions : int32 array
+        The position of what the event replaced or withdrew, as `History` counts it, doubled; -1 where
+        nothing stood.
     """
 
     users: Ints
@@ -37,6 +42,8 @@ class Events:
     times: NDArray[np.float64]
     previous_ratings: Floats
     previous_weights: Floats
+    numbers: Ints
+    previous_positions: Ints
 
     def __len__(self) -> int:
         return len(self.users)
@@ -51,6 +58,8 @@ class Events:
             self.times[part],
             self.previous_ratings[part],
             self.previous_weights[part],
+            self.numbers[part],
+            self.previous_positions[part],
         )
 
 
@@ -74,6 +83,8 @@ def events_of(
         np.ascontiguousarray(times, np.float64),
         np.empty(count, np.float32),
         np.empty(count, np.float32),
+        np.empty(count, np.int32),
+        np.empty(count, np.int32),
     )
     lengths = [len(column) for column in (events.users, events.items, rated, events.weights, events.times)]
     if lengths != [count] * 5:
@@ -91,4 +102,6 @@ def joined(runs: Sequence[Events]) -> Events:
         np.concatenate([run.times for run in runs]),
         np.concatenate([run.previous_ratings for run in runs]),
         np.concatenate([run.previous_weights for run in runs]),
+        np.concatenate([run.numbers for run in runs]),
+        np.concatenate([run.previous_positions for run in runs]),
     )

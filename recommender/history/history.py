@@ -129,6 +129,8 @@ class History:
                 events.times,
                 events.previous_ratings,
                 events.previous_weights,
+                events.numbers,
+                events.previous_positions,
             )
             if lacking == layout.NEGATIVE:
                 raise ValueError(

@@ -237,8 +237,9 @@ def _enter(h, user, item, rating, weight, time, limit):
 
 @kernel
 def append(
-    h, limit, highest, begin, users, items, ratings, weights, times, previous_ratings, previous_weights
-):
+    h, limit, highest, begin, users, items, ratings, weights, times, previous_ratings, previous_weights,
+    numbers, previous_positions,
+):  # fmt: skip
     """Learn events from `begin` on; how many are learned, and what has to grow before the next.
 
     With `highest` a rating that is lower than the one that stands becomes that one.
@@ -265,10 +266,12 @@ def append(
                 return e, lacking
         previous_ratings[e] = np.nan
         previous_weights[e] = np.nan
+        numbers[e], previous_positions[e] = h.users[user].events, -1
         slot = find(h, user, item)
         if slot >= 0:
             previous_ratings[e] = h.entry_ratings[h.users[user].start + slot]
             previous_weights[e] = h.entry_weights[h.users[user].start + slot]
+            previous_positions[e] = h.entry_positions[h.users[user].start + slot]
             if highest and ratings[e] < previous_ratings[e]:  # never of a withdrawal, which is NaN
                 ratings[e] = previous_ratings[e]
                 weights[e] = previous_weights[e]

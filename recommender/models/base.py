@@ -52,9 +52,10 @@ class Model(ABC):
     order alone, never on how they were cut into batches.
 
     A model has `learn`, `score`, `state` and `restore`; the rest has defaults. What only some models can do
-    is a protocol of its own: `RanksLeaders` and `Estimates` below, `Profiling` and `Comparing` in
-    `recommender.models.reasons`. `recommender.models.driver.Driver` calls `observe` and `learn` as described
-    here, and `recommender.models.testing.check_model` checks a model against all of it.
+    is a protocol of its own: `RanksLeaders`, `RanksCatalog`, `RanksRepeats` and `Estimates` below,
+    `Profiling` and `Comparing` in `recommender.models.reasons`. `recommender.models.driver.Driver` calls
+    `observe` and `learn` as described here, and `recommender.models.testing.check_model` checks a model
+    against all of it.
 
     Attributes
     ----------
@@ -123,6 +124,22 @@ class RanksLeaders(Protocol):
 
     def leading(self, user: int, candidates: IntArray, n: int) -> tuple[NDArray[np.intp], FloatArray]:
         """Positions of all candidates that score as high as the n-th highest, ascending, and their scores."""
+
+
+@runtime_checkable
+class RanksCatalog(Protocol):
+    """A model that finds the best of all items without scoring all of them; it has no neighbours."""
+
+    def leading_but(self, user: int, without: IntArray, n: int) -> tuple[IntArray, FloatArray]:
+        """All items but `without` that score as high as the n-th highest, ascending, and their scores."""
+
+
+@runtime_checkable
+class RanksRepeats(Protocol):
+    """A model that knows which of their items users take again."""
+
+    def score_rated(self, user: int, candidates: IntArray) -> FloatArray:
+        """As `Model.score`, where candidates may be items that the user has."""
 
 
 @runtime_checkable

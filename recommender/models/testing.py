@@ -13,7 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recommender.history.history import History
-from recommender.models.base import NEVER, Arrays, Estimates, IntArray, Model, ModelContext, RanksLeaders
+from recommender.models.base import (
+    NEVER,
+    Arrays,
+    Estimates,
+    IntArray,
+    Model,
+    ModelContext,
+    RanksCatalog,
+    RanksLeaders,
+    RanksRepeats,
+)
 from recommender.models.driver import Driver
 from recommender.models.reasons import Comparing, Profiling
 
@@ -226,7 +236,7 @@ def observations_are_asked_for_in_order(make: Factory, seed: int) -> None:
 
 
 def capabilities_agree_with_scores(make: Factory, seed: int) -> None:
-    """`leading` and `estimate`, where a model has them, say what `score` and `neighbours` say."""
+    """`leading`, `leading_but` and `estimate`, where there are any, say what `score` and `neighbours` say."""
     model = Driven(make).learn(random_log(150, seed)).model
     candidates = _first(_ITEMS)
     for user in (0, 5, 1000):
@@ -241,6 +251,21 @@ def capabilities_agree_with_scores(make: Factory, seed: int) -> None:
                     f"{expected.tolist()}"
                 )
                 assert found.tolist() == scores[expected].tolist(), f"leading({user}, ..., {n}): other scores"
+        if isinstance(model, RanksCatalog):
+            for n in (1, 3, _ITEMS, 100):
+                items, found = model.leading_but(user, np.array([4, 4, 500], np.int32), n)
+                rest = np.delete(candidates, 4)
+                scores_of_rest = model.score(user, rest)
+                leaders = scores_of_rest >= np.sort(scores_of_rest)[-min(n, len(rest))]
+                assert items.tolist() == rest[leaders].tolist(), (
+                    f"leading_but({user}, [4], {n}) gives items {items.tolist()}: expected "
+                    f"{rest[leaders].tolist()}"
+                )
+                assert found.tolist() == scores_of_rest[leaders].tolist(), (
+                    f"leading_but({user}, [4], {n}): other scores"
+                )
+        if isinstance(model, RanksRepeats):
+            _expect_scores(f"score_rated({user}, ...)", model.score_rated(user, candidates), _ITEMS)
         if isinstance(model, Estimates):
             estimates, support = model.estimate(user, candidates)
             assert estimates.tolist() == scores.tolist(), f"estimate({user}, ...): other scores than `score`"

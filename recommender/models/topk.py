@@ -26,7 +26,7 @@ def contenders(scores: NDArray[np.float64], n: int) -> NDArray[np.intp]:
     """
     if n >= len(scores):
         return np.arange(len(scores))
-    return np.flatnonzero(scores >= _nth_highest(scores, n))
+    return np.flatnonzero(scores >= nth_highest(scores, n))
 
 
 def leading(scores: NDArray[np.float64], n: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
@@ -122,7 +122,7 @@ def all_but(without, count):
 
 
 @njit(cache=True)
-def _nth_highest(scores, n):
+def nth_highest(scores, n):
     """The n-th highest score, in one pass with the n highest in a heap: faster than a partition."""
     heap = np.full(n, -np.inf)
     for score in scores:
@@ -157,9 +157,9 @@ def warm() -> None:
 
 def was_compiled() -> bool:
     """Whether the kernel was compiled in this process, and not loaded from the cache."""
-    return sum(_nth_highest.stats.cache_misses.values()) > 0
+    return sum(nth_highest.stats.cache_misses.values()) > 0
 
 
 def kept_in() -> str:
     """Where it is kept."""
-    return str(_nth_highest.stats.cache_path)
+    return str(nth_highest.stats.cache_path)

@@ -15,7 +15,15 @@ from recommender.items.store import NO_ITEMS, ItemStore
 from recommender.items.view import ItemFilter, ItemView
 from recommender.messages.requests import Liked, Request
 from recommender.messages.responses import Failure, Reason, Recommended, Response
-from recommender.models.base import Estimates, FloatArray, IntArray, Model, RanksLeaders
+from recommender.models.base import (
+    Estimates,
+    FloatArray,
+    IntArray,
+    Model,
+    RanksCatalog,
+    RanksLeaders,
+    RanksRepeats,
+)
 from recommender.models.reasons import Comparing, Profiling, explain, profile_of, similar_items
 from recommender.models.topk import all_but, best, contenders
 from recommender.shard.arms import ArmError, Experiment
@@ -152,10 +160,9 @@ class Recommender:
         index = self._history.user_count if user is None else user
         rated = self._history.items_of(index)
         model = self.model_for(arm, rated)
-        candidates = self._candidates(request, rated, model, chosen)
         exploration = self._exploration.for_request(request.explore)
         seed = request_seed(str(request.user), identity, self._seed) if exploration.kind != "none" else 0
-        items = self._list(request, index, model, candidates, rated, exploration, seed, view)
+        items = self._list(request, index, model, rated, exploration, seed, view, chosen)
         explained = not request.explain or isinstance(self._models[arm], Profiling)
         if request.explain and explained:
             items = self._explained(arm, index, items)
@@ -190,19 +197,24 @@ class Recommender:
         request: Request,
         user: int,
         model: Model,
-        candidates: Candidates,
         rated: IntArray,
         exploration: Exploration,
         seed: int,
         view: ItemView,
+        passing: ItemFilter | None,
     ) -> list[Recommended]:
+        again = request.include_rated and len(rated) > 0 and isinstance(model, RanksRepeats)
+        whole = request.items is None and not again and not view.store.boosted
+        if whole and exploration.kind == "none" and isinstance(model, RanksCatalog):
+            return self._best_of_catalog(request, user, model, rated, passing)
+        candidates = self._candidates(request, rated, model, passing)
         boosts = view.boosts_of(candidates.indices)
         if exploration.kind == "none" and boosts is None and isinstance(model, RanksLeaders):
             pool, highest = model.leading(user, candidates.indices, request.n)
             counts = self._history.counts_of(candidates.indices[pool])
             order = best(highest, counts, request.n)
             return self._places(candidates, pool[order], highest[order], ["exploit"] * len(order), None)
-        scores, neighbours_of = _scored(model, user, candidates.indices)
+        scores, neighbours_of = _scored(model, user, candidates.indices, again)
         if boosts is not None:
             scores = boosted(scores, boosts)
         # Neighbours decide between equal scores, so they are asked for wherever the last place is tied.
@@ -233,6 +245,16 @@ class Recommender:
         chosen = np.array([place.candidate for place in places], dtype=np.intp)
         found = neighbours_of(chosen)
         return self._places(candidates, chosen, scores[chosen], [place.source for place in places], found)
+
+    def _best_of_catalog(
+        self, request: Request, user: int, model: RanksCatalog, rated: IntArray, passing: ItemFilter | None
+    ) -> list[Recommended]:
+        without = self._without(request, rated)
+        if passing is not None:
+            without = self.all_but(passing.all_but(without, self._history.item_count))
+        items, scores = model.leading_but(user, without, request.n)
+        order = best(scores, self._history.counts_of(items), request.n)
+        return self._places(Candidates(items, []), order, scores[order], ["exploit"] * len(order), None)
 
     def _places(
         self,
@@ -384,9 +406,7 @@ class Recommender:
         self, request: Request, rated: IntArray, model: Model, chosen: ItemFilter | None
     ) -> Candidates:
         """What may be recommended; ids that nobody has rated only where the model answers for them."""
-        without = self._known(request.exclude)
-        if not request.include_rated:
-            without = np.concatenate([without, rated])
+        without = self._without(request, rated)
         if request.items is None and chosen is not None:
             return Candidates(chosen.all_but(without, self._history.item_count), [])
         if request.items is None:
@@ -404,6 +424,11 @@ class Recommender:
         beyond = self._history.item_count + np.arange(len(unseen), dtype=np.int32)
         return Candidates(np.concatenate([indices, beyond]), unseen)
 
+    def _without(self, request: Request, rated: IntArray) -> IntArray:
+        """What may not be recommended."""
+        without = self._known(request.exclude)
+        return without if request.include_rated else np.concatenate([without, rated])
+
     def _known(self, ids: Sequence[str | int]) -> IntArray:
         found = (self._items.find(str(each)) for each in ids)
         return np.array([index for index in found if index is not None], dtype=np.int32)
@@ -415,12 +440,15 @@ def boosted(scores: NDArray[np.float64], boosts: NDArray[np.float64]) -> NDArray
 
 
 def _scored(
-    model: Model, user: int, items: IntArray
+    model: Model, user: int, items: IntArray, again: bool
 ) -> tuple[NDArray[np.float64], Callable[[NDArray[np.intp]], IntArray | None]]:
     """Scores of items, and a function that gives the neighbours of those at some positions.
 
-    A model that finds both at once is asked once.
+    A model that finds both at once is asked once; one that knows what users take again is asked for that
+    where `again` is true.
     """
+    if again and isinstance(model, RanksRepeats):
+        return model.score_rated(user, items), lambda places: model.neighbours(user, items[places])
     if isinstance(model, Estimates):
         scores, neighbours = model.estimate(user, items)
         return scores, lambda places: neighbours[places]

@@ -23,13 +23,18 @@ from recommender.models.blend import features as kernels
 from recommender.models.blend.blocks import room
 from recommender.models.blend.choice import look
 from recommender.models.blend.evidence import evidence
+from recommender.models.blend.leaders import Leaders
 from recommender.models.blend.ranking import ListwiseRanker
+from recommender.models.blend.repeats import Repeats
 from recommender.models.blend.sample import FEW_ITEMS, contestants, next_sampled
+from recommender.models.blend.shortlist import Marks, erase, leading, marks
 from recommender.models.blend.trials import Trials
 from recommender.models.elementary import half_powers, logarithm, powers
 from recommender.models.options import between
 from recommender.models.sequence.kernels import LOOK_BACK, Scratch, newest
 from recommender.models.sequence.sequence_knn import Profile, fading_raters
+from recommender.models.topk import all_but
+from recommender.models.topk import leading as best_of
 
 #: Weights before the first observation, in the order of `FEATURES`: about the mean of what was learned on the
 #: first halves of nine streams of several kinds (films, purchases, files that developers change, generated
@@ -50,6 +55,9 @@ NEAR = 20
 LASTING = 0.1
 #: Users that may become neighbours, those of the newest items first.
 NEIGHBOURS = 1000
+
+#: From so many items on the best are found without scoring all.
+MANY = 4096
 
 #: Stands for a one for each candidate.
 _EACH = np.empty(0)
@@ -111,6 +119,12 @@ class Blend(Model):
         self._applied: dict[int, FloatArray] = {}
         self._block = room(kernels.ROWS)
         self._table = kernels.empty_table(0)
+        #: What the fading counts of all items come to, see `count_events`.
+        self._totals = np.zeros(kernels.LATELY)
+        self._repeats = Repeats(context.history, self._positive, memory)
+        self._leaders = Leaders()
+        self._marks: Marks = marks(0)
+        self._many = MANY
         self._items = 0
         self._event = 0
         self._observed = 0
@@ -132,7 +146,10 @@ class Blend(Model):
             events.weights,
             events.previous_weights,
             self._table,
+            self._totals,
         )
+        self._repeats.learn(events)
+        self._leaders.pass_events(self._table, events.items, self._event, self._items)
         self._event += len(events)
 
     def score(self, user: int, candidates: IntArray) -> FloatArray:
@@ -142,6 +159,47 @@ class Blend(Model):
         weights = self._weights(self._context(user))
         kernels.weigh(self._table, now, candidates, views, scales, weights, *self._block, scores)
         return scores
+
+    def leading_but(self, user: int, without: IntArray, n: int) -> tuple[IntArray, FloatArray]:
+        """All items but these that score as high as the n-th highest, ascending, and their scores.
+
+        As `score` says of all of those, but of a large catalogue without scoring them all.
+
+        Parameters
+        ----------
+        user : int
+        without : int32 array
+            Unknown ones, and the same one twice, do no harm.
+        n : int
+        """
+        items = self._history.item_count
+        closed = np.unique(without[without < items])
+        # Where few are left, they alone are what is normalised by.
+        if items < self._many or items > self._items or 2 * (items - len(closed)) < items or n >= items // 4:
+            candidates = all_but(closed, items)
+            places, scores = best_of(self.score(user, candidates), n)
+            return candidates[places], scores
+        if items > len(self._marks.closed):
+            self._marks = marks(len(self._table))
+        try:
+            self._speak(self._profile(user, self._entries), self._marks.sums[:items], self._marks.told)
+            now, cells = float(self._event), self._leaders.cells(self._table, self._event, items)
+            weights = self._weights(self._context(user))
+            found: tuple[IntArray, FloatArray] = leading(
+                self._table, now, items, self._totals, weights, self._marks, closed, cells, n, *self._block
+            )
+        finally:
+            erase(self._marks, closed)
+        return found
+
+    def score_rated(self, user: int, candidates: IntArray) -> FloatArray:
+        """As `score`, where candidates may be items that the user has: logarithms of how likely each is next.
+
+        Of a user who has none of them that is what `score` says.
+        """
+        new = ~np.isin(candidates, self._history.items_of(user))
+        scores = self.score(user, candidates[new])
+        return scores if new.all() else self._repeats.score(user, candidates, new, scores)
 
     def _weights(self, context: int) -> FloatArray:
         found = self._applied.get(context)
@@ -158,8 +216,16 @@ class Blend(Model):
 
     def _surveyed(self, candidates: IntArray, sums: FloatArray) -> tuple[FloatArray, FloatArray, float]:
         views, scales = np.empty((kernels.VIEWS, len(candidates))), np.empty(kernels.VIEWS + 3)
-        now = float(self._event)
-        kernels.survey(self._table, now, candidates, _EACH, sums, *self._block, views, scales)
+        now, items, table = float(self._event), self._history.item_count, self._table
+        if 2 * len(candidates) < items or items > self._items:
+            kernels.survey(table, now, candidates, _EACH, sums, *self._block, views, scales)
+            return views, scales, now
+        # Of most items the totals are known but for what those add that are missing.
+        missing, left = all_but(candidates, items), np.empty(kernels.LATELY)
+        room = np.empty((kernels.VIEWS, len(missing)))
+        kernels.totals_without(table, now, missing, self._totals, sums, *self._block, room, left)
+        size = float(len(candidates))
+        kernels.survey_most(table, now, candidates, size, left, sums, *self._block, views, scales, True)
         return views, scales, now
 
     @property
@@ -185,8 +251,13 @@ class Blend(Model):
         return scores
 
     def _evidence(self, profile: Profile) -> FloatArray:
-        arrays = self._history.arrays
         sums = np.zeros((min(self._items, self._history.item_count), 2))
+        self._speak(profile, sums, None)
+        return sums
+
+    def _speak(self, profile: Profile, sums: FloatArray, told: NDArray[np.uint8] | None) -> None:
+        """Let other users' histories speak: into `sums`, and of which items into `told` if it is given."""
+        arrays = self._history.arrays
         count = len(profile.items)
         if count and profile.items.max() < len(sums):
             room = self._scratch.room(arrays, self._touches)
@@ -202,8 +273,8 @@ class Blend(Model):
                 self._effort,
                 room,
                 sums,
+                told,
             )
-        return sums
 
     def _context(self, user: int) -> int:
         """0 for a user without history, 1 for a short one, -1 for all others."""
@@ -218,6 +289,8 @@ class Blend(Model):
 
     def observe(self, user: int, item: int, weight: float) -> None:
         """Learn from what the user is about to choose, if it is positive and among the candidates."""
+        if weight >= self._positive:
+            self._repeats.observe(user, item, self._event, self._observations)
         if not self._wants(user, item, weight):
             return
         rated = self._history.items_of(user)
@@ -257,13 +330,15 @@ class Blend(Model):
         return bool(weight >= self._positive and 0 <= item < self._items and self._observed < budget)
 
     def state(self) -> Arrays:
-        """The item `table`, the ranker's arrays, and `counters`: events and observations."""
+        """The item `table`, `totals`, `counters` (events, observations), and all that its parts learned."""
         counters: NDArray[np.int64] = np.array([self._event, self._observed], np.int64)
         return {
             "table": self._table[: self._items, : kernels.FIRST].copy(),
             "counters": counters,
+            "totals": self._totals.copy(),
             **self._ranker.state(),
             **self._trials.state(),
+            **self._repeats.state(),
         }
 
     def restore(self, state: Arrays) -> None:
@@ -274,8 +349,11 @@ class Blend(Model):
         known = self._history.arrays.items[: self._items]
         self._table[:, kernels.FIRST] = np.where(known["events"] > 0, known["first_event"], np.inf)
         self._event, self._observed = (int(count) for count in state["counters"])
+        self._totals = state["totals"].astype(np.float64)
+        self._leaders, self._marks = Leaders(), marks(0)
         self._ranker.restore(state)
         self._trials.restore(state)
+        self._repeats.restore(state)
         self._applied.clear()
 
     @staticmethod
@@ -283,8 +361,15 @@ class Blend(Model):
         """Compile or load the kernels."""
         history = History(4)
         model = Blend(ModelContext(history))
-        for user, item in ((0, 0), (1, 0), (1, 1), (0, 2)):
+        for user, item in ((0, 0), (1, 0), (1, 1), (0, 2), (1, 7)):
             model.observe(user, item, 1.0)
             model.learn(history.append([user], [item], [1.0], [1.0], [0.0]))
         model.score(0, np.arange(3, dtype=np.int32))
+        model._many = 0
+        model.leading_but(0, np.arange(2, dtype=np.int32), 1)
+        model.learn(history.append([0], [3], [1.0], [1.0], [0.0]))
+        for item in (1, 2, 2):
+            model.observe(0, item, 1.0)
+            model.learn(history.append([0], [item], [1.0], [1.0], [0.0]))
+        model.score_rated(0, np.arange(4, dtype=np.int32))
         model.next_observation(0)

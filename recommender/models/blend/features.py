@@ -38,14 +38,24 @@ POPULARITY = (4, 11)
 #: Half-lives of the fading counts, in events.
 HALF_LIVES = np.array([200.0, 1000.0, 5000.0, 30000.0])
 
-_RATES = LOG_2 / HALF_LIVES
+RATES = LOG_2 / HALF_LIVES
+#: How many of the half-lives, the longest, the mixture draws from.
+LATELY = 3
+#: What is left of their counts after one event; numbers and no formula, because they enter the state.
+_KEPT = np.array([0.9993070929904525, 0.9998613801725043, 0.9999768953608976])
+#: A total of what is left when most is taken away is known no better than to this part of it all.
+_NO_BETTER = 1e-6
 #: What a relative score counts at least, so that its logarithm is finite.
-_FLOOR = 1e-3
+FLOOR = 1e-3
+#: What a divisor is at least.
+_LEAST = 1e-300
 #: Logarithm of the smallest fading count that is told from none, and of the positive share of an unrated
 #: item.
-_FAINT, _UNKNOWN = -2.302585092994046, -LOG_2
+FAINT, UNKNOWN = -2.302585092994046, -LOG_2
+#: Added to the mixture, so that its logarithm is finite.
+MIXED = 0.01
 #: Added to the age of an item, and the age of one that is yet to come.
-_NEW = 10.0
+NEW = 10.0
 
 #: What a survey keeps of each candidate.
 VIEWS = 5
@@ -83,11 +93,13 @@ def _left(slowest):
 
 
 @kernel
-def count_events(positive, event, items, ratings, weights, previous_weights, table):
+def count_events(positive, event, items, ratings, weights, previous_weights, table, totals):
     """Let each event's item fade until now, then count what was added and what was taken away.
 
-    Which age a replaced or withdrawn rating had is not kept: it takes the mean share with it.
+    Which age a replaced or withdrawn rating had is not kept: it takes the mean share with it. `totals`, shape
+    (LATELY,), is what the last fading counts of all items come to at the next event.
     """
+    total_b, total_c, total_d = totals[0], totals[1], totals[2]
     for e in range(items.size):
         row = table[items[e]]
         if not np.isnan(ratings[e]):
@@ -98,13 +110,15 @@ def count_events(positive, event, items, ratings, weights, previous_weights, tab
         row[POSITIVES] -= np.float64(previous_weights[e] >= positive)
         row[POSITIVES] += np.float64(not np.isnan(ratings[e]) and weights[e] >= positive)
         kept = (row[COUNT] - 1.0) / row[COUNT] if removed else 1.0
-        fast, slow, slower, slowest = _left(exp(-_RATES[3] * passed))
+        fast, slow, slower, slowest = _left(exp(-RATES[3] * passed))
         more = np.float64(added)
         # First all of them, then where they go: so they are made together.
         a = row[FADING] * fast * kept + more
-        b = row[FADING + 1] * slow * kept + more
-        c = row[FADING + 2] * slower * kept + more
-        d = row[FADING + 3] * slowest * kept + more
+        was_b, was_c, was_d = row[FADING + 1] * slow, row[FADING + 2] * slower, row[FADING + 3] * slowest
+        b, c, d = was_b * kept + more, was_c * kept + more, was_d * kept + more
+        total_b = (total_b + (b - was_b)) * _KEPT[0]
+        total_c = (total_c + (c - was_c)) * _KEPT[1]
+        total_d = (total_d + (d - was_d)) * _KEPT[2]
         count = row[COUNT] + more - np.float64(removed)
         positives = row[POSITIVES]
         log_a, log_b = log_of_normal(max(a, 1e-30)), log_of_normal(max(b, 1e-30))
@@ -116,6 +130,7 @@ def count_events(positive, event, items, ratings, weights, previous_weights, tab
         row[LOG_FADING + 2], row[LOG_FADING + 3] = log_c, log_d
         row[UPDATED] = np.float64(event + e)
         row[COUNT], row[LOG_COUNT], row[LOG_SHARE], row[ROOT] = count, log_count, log_share, root
+    totals[0], totals[1], totals[2] = total_b, total_c, total_d
 
 
 @background_kernel
@@ -139,13 +154,13 @@ def survey(table, now, candidates, stands_for, sums, block, bits, views, scales)
     scales : float array, shape (VIEWS + 3,)
         Written: the largest of both sums, and the mixture's share of each of its lists by its total.
     """
-    best, most = 1e-300, 1e-300
+    best, most = _LEAST, _LEAST
     once, twice, thrice = 0.0, 0.0, 0.0
-    first, second, third = 1e-300, 1e-300, 1e-300
+    first, second, third = _LEAST, _LEAST, _LEAST
     size = 0.0
     for begin in range(0, candidates.size, BLOCK):
         count = min(BLOCK, candidates.size - begin)
-        _view(table, now, candidates, sums, block, bits, begin, count, views)
+        view(table, now, candidates, sums, block, bits, begin, count, views)
         for c in range(np.uint64(begin), np.uint64(begin + count)):
             fellows = stands_for[c] if stands_for.size > 0 else 1.0
             said = views[0, c]
@@ -157,15 +172,68 @@ def survey(table, now, candidates, stands_for, sums, block, bits, views, scales)
             first += fellows * views[2, c]
             second += fellows * views[3, c]
             third += fellows * views[4, c]
+    _scale(scales, size, best, most, once, twice, thrice, first, second, third)
+
+
+@kernel
+def survey_most(table, now, candidates, size, totals, sums, block, bits, views, scales, lately):
+    """As `survey`, where `candidates` are all of which `sums` says anything, ascending, among `size` in all.
+
+    What the fading counts of all those come to is told by `totals`, which `totals_without` makes. Those of
+    each candidate are written where `lately` is true.
+    """
+    best, most = _LEAST, _LEAST
+    once, twice, thrice = 0.0, 0.0, 0.0
+    for begin in range(0, candidates.size, BLOCK):
+        count = min(BLOCK, candidates.size - begin)
+        if lately:
+            view(table, now, candidates, sums, block, bits, begin, count, views)
+        else:
+            _said(table, candidates, sums, begin, count, views)
+        for c in range(np.uint64(begin), np.uint64(begin + count)):
+            said = views[0, c]
+            best, most = max(best, said), max(most, views[1, c])
+            once += said
+            twice += said * said
+            thrice += said * said * said
+    _scale(scales, size, best, most, once, twice, thrice, totals[0], totals[1], totals[2])
+
+
+@kernel
+def totals_without(table, now, items, totals, sums, block, bits, views, left):
+    """Write to `left` what `totals` are without these items."""
+    for t in range(LATELY):
+        left[t] = totals[t]
+    for begin in range(0, items.size, BLOCK):
+        count = min(BLOCK, items.size - begin)
+        view(table, now, items, sums, block, bits, begin, count, views)
+        for c in range(np.uint64(begin), np.uint64(begin + count)):
+            for t in range(LATELY):
+                left[t] -= views[VIEWS - LATELY + t, c]
+    for t in range(LATELY):
+        left[t] = max(left[t], _NO_BETTER * totals[t], _LEAST)
+
+
+@kernel
+def _scale(scales, size, best, most, once, twice, thrice, first, second, third):
     scales[0], scales[1] = best, most
-    scales[2] = 0.2 * size / max(once / best, 1e-300)
-    scales[3] = 0.3 * size / max(twice / best / best, 1e-300)
-    scales[4] = 0.2 * size / max(thrice / best / best / best, 1e-300)
+    scales[2] = 0.2 * size / max(once / best, _LEAST)
+    scales[3] = 0.3 * size / max(twice / best / best, _LEAST)
+    scales[4] = 0.2 * size / max(thrice / best / best / best, _LEAST)
     scales[5], scales[6], scales[7] = 0.1 * size / first, 0.1 * size / second, 0.1 * size / third
 
 
 @dividing_kernel
-def _view(table, now, candidates, sums, block, bits, begin, count, views):
+def _said(table, candidates, sums, begin, count, views):
+    """The first two rows of a `view`, of candidates that somebody has rated."""
+    for c in range(np.uint64(begin), np.uint64(begin + count)):
+        i = np.uint64(candidates[c])
+        root = table[i, ROOT]
+        views[0, c], views[1, c] = sums[i, 0] / root, sums[i, 1] / root
+
+
+@dividing_kernel
+def view(table, now, candidates, sums, block, bits, begin, count, views):
     for k in range(count):
         item = np.int64(candidates[np.uint64(begin + k)])
         if item < 0 or item >= sums.shape[0] or table[np.uint64(item), COUNT] <= 0.0:
@@ -180,7 +248,7 @@ def _view(table, now, candidates, sums, block, bits, begin, count, views):
                 table[i, FADING + 1], table[i, FADING + 2], table[i, FADING + 3],
             )  # fmt: skip
             block[5, k] = table[i, ROOT]
-            block[6, k] = -_RATES[3] * (now - table[i, UPDATED])
+            block[6, k] = -RATES[3] * (now - table[i, UPDATED])
     exponentials(block, bits, 6, 7, count)
     for k in range(count):
         c = np.uint64(begin + k)
@@ -201,29 +269,29 @@ def rows(table, now, candidates, views, scales, block, bits, begin, count):
         item = np.int64(candidates[np.uint64(begin + k)])
         if item < 0 or item >= table.shape[0] or table[np.uint64(item), COUNT] <= 0.0:
             block[4, k] = 0.0
-            block[5, k], block[6, k], block[7, k], block[8, k] = _FAINT, _FAINT, _FAINT, _FAINT
-            block[9, k], block[10, k] = _UNKNOWN, _NEW
+            block[5, k], block[6, k], block[7, k], block[8, k] = FAINT, FAINT, FAINT, FAINT
+            block[9, k], block[10, k] = UNKNOWN, NEW
         else:
             i = np.uint64(item)
             passed = now - table[i, UPDATED]
             block[4, k] = table[i, LOG_COUNT]
-            block[5, k] = max(table[i, LOG_FADING] - _RATES[0] * passed, _FAINT)
-            block[6, k] = max(table[i, LOG_FADING + 1] - _RATES[1] * passed, _FAINT)
-            block[7, k] = max(table[i, LOG_FADING + 2] - _RATES[2] * passed, _FAINT)
-            block[8, k] = max(table[i, LOG_FADING + 3] - _RATES[3] * passed, _FAINT)
+            block[5, k] = max(table[i, LOG_FADING] - RATES[0] * passed, FAINT)
+            block[6, k] = max(table[i, LOG_FADING + 1] - RATES[1] * passed, FAINT)
+            block[7, k] = max(table[i, LOG_FADING + 2] - RATES[2] * passed, FAINT)
+            block[8, k] = max(table[i, LOG_FADING + 3] - RATES[3] * passed, FAINT)
             block[9, k] = table[i, LOG_SHARE]
-            block[10, k] = now - table[i, FIRST] + _NEW
+            block[10, k] = now - table[i, FIRST] + NEW
     best, most = scales[0], scales[1]
     for k in range(count):
         c = np.uint64(begin + k)
         said, near = views[0, c] / best, views[1, c] / most
-        block[0, k], block[1, k] = said, said + _FLOOR
-        block[2, k], block[3, k] = near, near + _FLOOR
+        block[0, k], block[1, k] = said, said + FLOOR
+        block[2, k], block[3, k] = near, near + FLOOR
         # A candidate drawn from one of several lists, where a product asks all of them to agree. Sequence
         # neighbours speak three times, as they are and sharpened: how far their best stand out differs.
         share = said * (scales[2] + said * (scales[3] + said * scales[4]))
         share += scales[5] * views[2, c] + scales[6] * views[3, c] + scales[7] * views[4, c]
-        block[11, k] = share + 0.01
+        block[11, k] = share + MIXED
     logarithms(block, bits, 1, SPARE, count)
     logarithms(block, bits, 3, SPARE, count)
     logarithms(block, bits, 10, SPARE, count)

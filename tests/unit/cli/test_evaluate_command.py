@@ -56,6 +56,19 @@ def test_files_hold_the_same_and_the_table_names_all(source: Path, tmp_path: Pat
         assert float(row["recall@10"]) == told["recall@10"]
 
 
+def test_repeats_are_tested_where_they_are_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "bought.csv"
+    rows = [f"u{n % 7},i{n * 3 % 5},5,{1000 + n}" for n in range(200)]
+    path.write_text("\n".join(["user,item,rating,timestamp", *rows]) + "\n")
+    found = run(path, "--models", "popular", "--repeats", "--json", "-")
+    assert found.exit_code == 0, found.output
+    report = json.loads(found.stdout)
+    assert (report["repeats"], report["models"][0]["tests"]) == (True, 100)
+    refused = run(path, "--models", "popular", "--repeats", "--explore", "epsilon")
+    assert refused.exit_code == 2
+    assert "--repeats goes without --explore" in refused.output
+
+
 def test_protocols_limits_and_shuffles_change_what_is_tested(source: Path) -> None:
     def tests(*options: object) -> tuple[int, float]:
         found = json.loads(run(source, "--models", "sequence-knn", "--json", "-", *options).stdout)["models"][

@@ -1,0 +1,233 @@
+# mypy: allow-untyped-defs, allow-untyped-calls, no-check-untyped-defs
+# numba types the kernels by what they are called with.
+"""The best of a large catalogue, to the bit as if all of it were scored, though few items are.
+
+Three kinds of items can be among them. Those of the newest events are scored. Of those that neighbours speak
+of, tables tell how high each can score at most. All others score by what is the same for everybody, and of
+them whole cells are bounded at once, see `recommender.models.blend.cells`: the cells are opened from the
+highest bound on, until what is left cannot reach the list.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recommender.compiled import kernel, njit
+from recommender.models.base import FloatArray
+from recommender.models.blend.bits import trailing_zeros
+from recommender.models.blend.blocks import BLOCK
+from recommender.models.blend.bounds import bound_cells, bound_told
+from recommender.models.blend.cells import NEWEST
+from recommender.models.blend.features import (
+    LATELY,
+    UPDATED,
+    VIEWS,
+    rows,
+    survey_most,
+    totals_without,
+    view,
+    weighted,
+)
+from recommender.models.topk import nth_highest, replace_least
+
+#: Of those that neighbours speak of, so many are scored first, to know what the others are up against.
+_FIRST = 64
+
+
+class Marks(NamedTuple):
+    """Room for one number or mark for each item; all are 0 between requests.
+
+    `sums` has shape (items, 2), `told` and `closed` (items,); `words` is the memory of `told`. `listed` is
+    room for the items that are told of, ascending, and is not cleared.
+    """
+
+    sums: FloatArray
+    told: NDArray[np.uint8]
+    words: NDArray[np.uint64]
+    closed: NDArray[np.uint8]
+    listed: NDArray[np.int32]
+
+
+def marks(items: int) -> Marks:
+    """Room for so many items."""
+    told = np.zeros(-(-items // 8) * 8, np.uint8)
+    sums, closed, listed = np.zeros((items, 2)), np.zeros(items, np.uint8), np.empty(items + 1, np.int32)
+    return Marks(sums, told, told.view(np.uint64), closed, listed)
+
+
+@njit(cache=True)
+def erase(m, closed):
+    """Leave all marks 0 that `evidence` and `leading` have set."""
+    for item in m.listed[: _list_told(m)]:
+        i = np.uint64(item)
+        m.sums[i, 0], m.sums[i, 1], m.told[i] = 0.0, 0.0, 0
+    for item in closed:
+        m.closed[item] = 0
+
+
+@kernel
+def _list_told(m):
+    """List the items that are told of, and return how many."""
+    count = np.uint64(0)
+    for word in range(np.uint64(m.words.size)):
+        left = m.words[word]
+        while left != 0:
+            m.listed[count] = np.uint64(8) * word + (trailing_zeros(left) >> np.uint64(3))
+            left &= left - np.uint64(1)
+            count += np.uint64(1)
+    return np.int64(count)
+
+
+class _Scoring(NamedTuple):
+    """What scores are made of, the items that wait for theirs, and what was found.
+
+    `heap` has the n highest scores so far, the least of them first; `found` and `scores` have all items that
+    were among the n best when they were scored. `counts` tells how many wait and how many were found.
+    """
+
+    table: FloatArray
+    now: float
+    sums: FloatArray
+    scales: FloatArray
+    weights: FloatArray
+    block: FloatArray
+    bits: NDArray[np.int64]
+    waiting: NDArray[np.int32]
+    views: FloatArray
+    own: FloatArray
+    heap: FloatArray
+    found: NDArray[np.int32]
+    scores: FloatArray
+    counts: NDArray[np.int64]
+
+
+@njit(cache=True)
+def leading(table, now, items, totals, weights, m, closed, c, n, block, bits):
+    """The items that score as high as the n-th best, ascending, and their scores.
+
+    Parameters
+    ----------
+    table, now, weights, block, bits
+        As for `weigh`.
+    items : int
+        How many there are.
+    totals : float array, shape (LATELY,)
+        See `count_events`.
+    m : Marks
+        With what `evidence` has said.
+    closed : int32 array, ascending
+        Items that are out of the question.
+    c : Cells
+    n : int
+        Fewer than there are items.
+    """
+    sums = m.sums[:items]
+    left, scales = np.empty(LATELY), np.empty(VIEWS + 3)
+    totals_without(table, now, closed, totals, sums, block, bits, np.empty((VIEWS, closed.size)), left)
+    for item in closed:
+        m.closed[item] = 1
+    told = np.empty(items + 1, np.int32)
+    told = told[: _open(m, told)]
+    views = np.empty((VIEWS, told.size))
+    size = np.float64(items - closed.size)
+    survey_most(table, now, told, size, left, sums, block, bits, views, scales, False)
+    # Of all items there is room, which is used only where no bound helps.
+    s = _Scoring(
+        table, now, sums, scales, weights, block, bits,
+        np.empty(BLOCK, np.int32), np.empty((VIEWS, BLOCK)), np.empty(BLOCK),
+        np.full(n, -np.inf), np.empty(items, np.int32), np.empty(items), np.zeros(2, np.int64),
+    )  # fmt: skip
+    _score_newest(s, m, c)
+    live = np.flatnonzero(c.sizes)
+    highest, reach = np.empty(c.sizes.size), np.empty(c.sizes.size)
+    bounds = np.empty(live.size)
+    bound_cells(c, now, live, weights, scales, block, bits, highest, reach, bounds)
+    most = np.empty(told.size)
+    bound_told(told, views, scales, weights, c, highest, reach, most)
+    _score_told(s, told, c, most, nth_highest(most, _FIRST) if told.size > _FIRST else -np.inf)
+    possible = bounds >= s.heap[0]
+    live, bounds = live[possible], bounds[possible]
+    _score_cells(s, m, c, live, bounds, np.argsort(-bounds))
+    found, scores = s.found[: s.counts[1]], s.scores[: s.counts[1]]
+    best = scores >= s.heap[0]
+    found, scores = found[best], scores[best]
+    order = np.argsort(found)
+    return found[order], scores[order]
+
+
+@kernel
+def _open(m, told):
+    """Write the items that are told of and open, ascending, and return how many."""
+    count = np.uint64(0)
+    for place in range(np.uint64(_list_told(m))):
+        item = m.listed[place]
+        told[count] = item
+        # Without a branch, which nobody could foresee.
+        count += np.uint64(m.closed[np.uint64(item)] == 0)
+    return np.int64(count)
+
+
+@kernel
+def _wait(s, item):
+    s.waiting[np.uint64(s.counts[0])] = item
+    s.counts[0] += 1
+    if s.counts[0] == BLOCK:
+        _score(s)
+
+
+@kernel
+def _score(s):
+    """Score what waits, in the very steps in which all items would be."""
+    count = s.counts[0]
+    view(s.table, s.now, s.waiting, s.sums, s.block, s.bits, 0, count, s.views)
+    rows(s.table, s.now, s.waiting, s.views, s.scales, s.block, s.bits, 0, count)
+    weighted(s.block, s.weights, 0, s.weights.size, 0, count, s.own)
+    for k in range(count):
+        if s.own[k] >= s.heap[0]:
+            s.found[s.counts[1]], s.scores[s.counts[1]] = s.waiting[k], s.own[k]
+            s.counts[1] += 1
+            if s.own[k] > s.heap[0]:
+                replace_least(s.heap, s.own[k])
+    s.counts[0] = 0
+
+
+@kernel
+def _score_newest(s, m, c):
+    """Score the items of the newest events; they lie in no cell."""
+    now = np.int64(s.now)
+    for event in range(max(now - NEWEST, 0), now):
+        item = c.newest[np.uint64(event % c.newest.size)]
+        if s.table[np.uint64(item), UPDATED] == np.float64(event) and m.closed[np.uint64(item)] == 0:
+            _wait(s, item)
+    _score(s)
+
+
+@kernel
+def _score_told(s, told, c, most, first):
+    """Score those that neighbours speak of and that may be among the best; `first` is the bound of a few."""
+    for k in range(told.size):
+        if most[np.uint64(k)] >= first and c.cell[np.uint64(told[np.uint64(k)])] >= 0:
+            _wait(s, told[np.uint64(k)])
+    _score(s)
+    for k in range(told.size):
+        bound = most[np.uint64(k)]
+        if first > bound >= s.heap[0] and c.cell[np.uint64(told[np.uint64(k)])] >= 0:
+            _wait(s, told[np.uint64(k)])
+    _score(s)
+
+
+@kernel
+def _score_cells(s, m, c, live, bounds, order):
+    """Score the items of cells that nobody speaks of, until no cell may reach the list."""
+    for place in order:
+        if bounds[place] < s.heap[0]:
+            break
+        item = c.heads[np.uint64(live[place])]
+        while item >= 0:
+            if m.told[np.uint64(item)] == 0 and m.closed[np.uint64(item)] == 0:
+                _wait(s, item)
+            item = c.following[np.uint64(item)]
+    _score(s)

@@ -1,0 +1,192 @@
+"""The best of a catalogue that is not scored as a whole equal the best of one that is, to the bit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recommender.history.events import Events
+from recommender.history.history import History
+from recommender.items.store import ItemStore
+from recommender.messages.items import ItemInfo
+from recommender.messages.ratings import Rating
+from recommender.messages.requests import Request
+from recommender.models.base import FloatArray, IntArray, ModelContext
+from recommender.models.blend import features
+from recommender.models.blend.blend import MANY, Blend
+from recommender.models.topk import all_but, best, leading
+from recommender.shard.feedback import Feedback
+from recommender.shard.options import ShardOptions
+from recommender.shard.shard import Shard
+
+USERS = 150
+
+
+def asked_in_part(history: History) -> Blend:
+    """A model that finds the best without scoring all items even where there are few."""
+    model = Blend(ModelContext(history))
+    model._many = 0
+    return model
+
+
+def events(rng: np.random.Generator, count: int, items: int, flat: bool) -> tuple[np.ndarray, ...]:
+    """Events of all kinds: positive, weak, negative, withdrawn; of items that are equally popular or not."""
+    drawn = rng.integers(0, items, count) if flat else rng.pareto(0.7, count) * items / 50
+    ratings = rng.choice([1.0, 0.5, 0.0, -1.0, np.nan], count, p=[0.6, 0.2, 0.05, 0.05, 0.1])
+    chosen = np.minimum(drawn, items - 1).astype(np.int32)
+    return rng.integers(0, USERS, count).astype(np.int32), chosen, ratings.astype(np.float32)
+
+
+def learn(history: History, model: Blend, columns: tuple[np.ndarray, ...], begin: int) -> Events:
+    users, items, ratings = columns
+    times = np.arange(begin, begin + len(users)) * 10.0
+    learned = history.append(users, items, ratings, ratings, times)
+    model.learn(learned)
+    return learned
+
+
+def assert_same(history: History, model: Blend, user: int, without: IntArray, n: int) -> None:
+    candidates = all_but(without, history.item_count)
+    places, scores = leading(model.score(user, candidates), n)
+    found, theirs = model.leading_but(user, without, n)
+    assert found.tolist() == candidates[places].tolist()
+    assert theirs.tolist() == scores.tolist()
+
+
+@settings(max_examples=25)
+@given(
+    st.integers(0, 2**32),
+    st.sampled_from([40, 600, 9000]),
+    st.integers(1, 8),
+    st.booleans(),
+    st.booleans(),
+)
+def test_the_same_are_found_as_if_all_were_scored(
+    seed: int, items: int, runs: int, flat: bool, strange: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    history = History()
+    model, done = asked_in_part(history), 0
+    for _ in range(runs):
+        columns = events(rng, int(rng.integers(1, 4000)), items, flat)
+        model.observe(int(columns[0][0]), int(columns[1][0]), 1.0)
+        learn(history, model, columns, done)
+        done += len(columns[0])
+        if strange:
+            # Whatever weights may ever be learned, and popular items may count against a candidate.
+            model._applied = {context: rng.normal(0.0, 0.7, len(features.FEATURES)) for context in (-1, 0, 1)}
+        for _ in range(3):
+            user = int(rng.integers(0, USERS + 2))
+            excluded = rng.integers(0, items + 5, int(rng.integers(0, 30))).astype(np.int32)
+            without = np.concatenate([history.items_of(user), excluded])
+            assert_same(history, model, user, without, int(rng.integers(1, 30)))
+        if rng.random() < 0.2:
+            again = asked_in_part(history)
+            again.restore(model.state())
+            model = again
+
+
+def test_items_that_rest_for_long_are_found() -> None:
+    rng = np.random.default_rng(4)
+    history = History()
+    model, done = asked_in_part(history), 0
+    for part in range(12):
+        # Each part has items of its own, so those of the first ones fade away.
+        users, items, ratings = events(rng, 30_000, 2_000, flat=False)
+        learn(history, model, (users, items + 500 * part, ratings), done)
+        done += len(users)
+        for user in (3, USERS):
+            assert_same(history, model, user, history.items_of(user), 10)
+
+
+def test_nobody_has_rated_anything() -> None:
+    model = asked_in_part(History())
+    assert [each.tolist() for each in model.leading_but(0, np.zeros(0, np.int32), 10)] == [[], []]
+
+
+def test_nothing_is_left_of_a_request() -> None:
+    history = History()
+    model = asked_in_part(history)
+    learn(history, model, events(np.random.default_rng(1), 5000, 300, flat=False), 0)
+    model.leading_but(5, history.items_of(5), 10)
+    assert not any(each.any() for name, each in model._marks._asdict().items() if name != "listed")
+
+
+def grown(cuts: list[int]) -> tuple[History, Blend]:
+    users, items, ratings = events(np.random.default_rng(2), 6000, 250, flat=False)
+    history = History()
+    model = asked_in_part(history)
+    for begin, end in zip([0, *cuts], [*cuts, 6000], strict=True):
+        learn(history, model, (users[begin:end], items[begin:end], ratings[begin:end]), begin)
+    return history, model
+
+
+def test_totals_are_those_of_all_items_however_events_came() -> None:
+    history, model = grown([])
+    everything = np.arange(history.item_count, dtype=np.int32)
+    nothing = np.zeros((len(everything), 2))
+    views = np.empty((features.VIEWS, len(everything)))
+    left = np.empty(features.LATELY)
+    features.totals_without(
+        model._table, 6000.0, everything, model._totals, nothing, *model._block, views, left
+    )
+    assert model._totals == pytest.approx(views[-features.LATELY :].sum(axis=1), rel=1e-9)
+    assert left == pytest.approx(1e-6 * model._totals)
+    for cuts in ([1, 2, 3], [777, 3000], list(range(50, 6000, 50))):
+        assert grown(cuts)[1]._totals.tolist() == model._totals.tolist()
+
+
+def scored_directly(model: Blend, user: int, candidates: IntArray) -> FloatArray:
+    """Normalised by the candidates themselves, without any totals."""
+    sums = model._evidence(model._profile(user, 40))
+    views, scales = np.empty((features.VIEWS, len(candidates))), np.empty(features.VIEWS + 3)
+    now, scores = float(model._event), np.empty(len(candidates))
+    features.survey(model._table, now, candidates, np.empty(0), sums, *model._block, views, scales)
+    weights = model._weights(model._context(user))
+    features.weigh(model._table, now, candidates, views, scales, weights, *model._block, scores)
+    return scores
+
+
+def test_what_most_items_are_normalised_by_is_what_they_come_to() -> None:
+    history, model = grown([])
+    for user in (0, 9, USERS):
+        for share in (2, 3, 10):
+            # In any order, and with some that are yet to come.
+            candidates = np.arange(history.item_count + 3, dtype=np.int32)[::-1]
+            candidates = candidates[candidates % share != 0].copy()
+            expected = scored_directly(model, user, candidates)
+            assert model.score(user, candidates) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("options", [{}, {"exclude": [str(item) for item in range(0, 900, 3)]}, {"n": 50}])
+@pytest.mark.parametrize("include_rated", [False, True])
+@pytest.mark.parametrize("sold_out", [0, 5])
+def test_a_request_gets_the_list_that_all_scores_would_give(
+    options: dict[str, Any], include_rated: bool, sold_out: int
+) -> None:
+    shard = Shard(ShardOptions(model="blend", feedback=Feedback.parse("positive:1"), test_every=0))
+    users, items, _ = events(np.random.default_rng(8), 9000, 6000, flat=False)
+    everything = [("u0", str(item), 5.0) for item in range(MANY + 100)]
+    everything += [(f"u{user}", str(item), 5.0) for user, item in zip(users, items, strict=True)]
+    shard.learn([Rating(*each, None) for each in everything], np.arange(len(everything), dtype=np.float64))
+    history, model, store = shard.history, shard.model, ItemStore()
+    assert isinstance(model, Blend)
+    hidden = list(range(0, MANY, sold_out)) if sold_out else []
+    for item in hidden:
+        store.put(str(item), ItemInfo(available=False))
+    for name in ("u1", "u77", "nobody"):
+        request = Request(user=name, include_rated=include_rated, **options)
+        user = shard.users.find(name)
+        index = history.user_count if user is None else user
+        without = [int(shard.items.find(str(each)) or 0) for each in [*request.exclude, *hidden]]
+        without += [] if include_rated else history.items_of(index).tolist()
+        candidates = all_but(np.array(without, np.int32), history.item_count)
+        score = model.score_rated if include_rated else model.score
+        scores = score(index, candidates)
+        order = best(scores, history.counts_of(candidates), request.n)
+        expected = [(shard.items.id_of(int(candidates[place])), float(scores[place])) for place in order]
+        assert [(each.item, each.score) for each in shard.recommend(request, store=store).items] == expected
