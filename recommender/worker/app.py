@@ -6,16 +6,13 @@ import asyncio
 import contextlib
 import logging
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import aiokafka.codec
-import faust
 import kafka.codec
 from aiokafka.errors import KafkaError
-from faust.app.base import BootStrategy
 from faust.types import TP
-from mode.types import ServiceT
 
 from recommender import settings
 from recommender.checkpoints.store import CheckpointStore, Identity
@@ -57,6 +54,7 @@ from recommender.worker.request_consumer import RequestConsumer
 from recommender.worker.source_progress import SourceProgress
 from recommender.worker.topic_watch import TopicWatch
 from recommender.worker.transport import faust_transport
+from recommender.worker.transport.faust_app import WorkerApp
 from recommender.worker.transport.faust_options import faust_options
 from recommender.worker.transport.producer import bulk_sender, sender
 from recommender.worker.transport.spans import Span
@@ -75,50 +73,6 @@ LETTER_LOOK_INTERVAL = 5.0
 HAND_OVER_SECONDS = 2.0
 #: Between two attempts to find out where to begin, while the broker is away, in seconds.
 RETRY_SECONDS = 0.5
-
-
-class Boot(BootStrategy):
-    """Starts following before Faust's consumer, which joins the group, and answering after that."""
-
-    def server(self) -> Iterable[ServiceT]:
-        """The services in the order in which they start."""
-        app: Any = self.app
-        return self._chain(
-            self.sensors(),
-            self.kafka_producer(),
-            self.web_server(),
-            [app.following],
-            self.kafka_consumer(),
-            self.agents(),
-            self.kafka_conductor(),
-            self.tables(),
-            [app.requests],
-        )
-
-
-class WorkerApp(faust.App):
-    """A Faust app that ingests ratings, with a follower and a consumer of requests beside it.
-
-    Attributes
-    ----------
-    failure : RecommenderError or None
-        Why it stopped, if it was for something that a person has to fix.
-    following : Following
-    requests : RequestConsumer
-    """
-
-    logger = logging.getLogger("faust.app")
-    BootStrategy = Boot
-    failure: RecommenderError | None = None
-    following: Following
-    requests: RequestConsumer
-
-    def _create_directories(self) -> None:
-        """None: Faust's are for tables, and we have none."""
-
-    def refuse(self, error: RecommenderError) -> None:
-        """Stop; whoever runs the app says why."""
-        self.failure = error
 
 
 def create_app(
@@ -255,7 +209,7 @@ class _Parts:
     def wire(self, *, logs: bool) -> None:
         """Put the parts together."""
         app, config, names = self.app, self.config, self.names
-        app.following = self.following
+        app.first.append(self.following)
         log = LogWriter(sender(app), names.recommendations, config.experiment, self.metrics.logged)
         self.answerer = Answerer(
             self.answers,
@@ -269,7 +223,7 @@ class _Parts:
             log=log if logs else None,
             max_age=config.request_max_age,
         )
-        app.requests = RequestConsumer(
+        self.requests = RequestConsumer(
             {**self.client_options, "group_id": f"{config.group}-requests", **_group_options(config)},
             names.requests,
             max_age=config.request_max_age,
@@ -279,7 +233,8 @@ class _Parts:
             revoked=self._requests_revoked,
             assigned=self._requests_assigned,
         )
-        self.reply_commits = Commits(app.requests.commit, least=-1)
+        app.last.append(self.requests)
+        self.reply_commits = Commits(self.requests.commit, least=-1)
         self.rating_commits = Commits(self._commit_ratings)
         self._add_agent()
         self._add_tasks()

@@ -10,13 +10,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from aiokafka.errors import InvalidTimestampError, KafkaError, MessageSizeTooLargeError
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import InvalidTimestampError, KafkaError, MessageSizeTooLargeError, ProducerClosed
 
 from recommender.ingest.dead_letters import LesserLetters
 from recommender.kafka.admin import open_admin
 from recommender.kafka.refusals import InvalidRecord, PartitionMissingError, ProducerEndedError
 from recommender.messages.records import Outgoing, Send
-from recommender.worker.transport import aiokafka_producer
 from recommender.worker.transport.producer import Producer, sender
 from tests.integration.test_producer_outage import producer_of
 from tests.support.kafka import consume_all, create_topics
@@ -58,14 +58,29 @@ def make_topic(kafka: str, unique: str) -> Callable[..., str]:
 
 
 @asynccontextmanager
-async def started(kafka: str) -> AsyncIterator[tuple[Producer, Send]]:
+async def started(
+    kafka: str, made: list[AIOKafkaProducer] | None = None
+) -> AsyncIterator[tuple[Producer, Send]]:
+    """A worker's producer; aiokafka's are added to a list as they are made."""
     producer = producer_of(kafka)
+    if made is not None:
+        _note(producer, made)
     app: Any = SimpleNamespace(producer=producer)
     await producer.start()
     try:
         yield producer, sender(app)
     finally:
         await producer.stop()
+
+
+def _note(producer: Producer, made: list[AIOKafkaProducer]) -> None:
+    new_producer = producer.new_producer
+
+    def make() -> AIOKafkaProducer:
+        made.append(new_producer())
+        return made[-1]
+
+    producer.new_producer = make  # type: ignore[method-assign]
 
 
 async def acknowledged(sending: Awaitable[Awaitable[object]]) -> None:
@@ -196,26 +211,50 @@ def test_what_is_refused_with_others_is_not_held_up_by_those_that_keep_coming(
     assert len(values) == len(set(values)) > 500
 
 
-def test_a_producer_that_has_used_up_its_epochs_gets_another_id(
-    kafka: str, make_topic: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(aiokafka_producer, "LAST_EPOCH", 2)
+def test_a_refused_record_holds_up_its_partition_only(kafka: str, make_topic: Any) -> None:
+    """The others go on with the same producer, and their batches in flight are not sent twice."""
     topic = make_topic(**{"max.message.bytes": "300"})
-    ids = set()
+    too_large = good(0)._replace(value=b"x" * 1000)
 
     async def scenario() -> None:
-        async with started(kafka) as (producer, send):
-            numbers = producer._ensure_producer()._txn_manager
-            for number in range(10):
+        async with started(kafka) as (_, send):
+            await acknowledged(send(topic, good(-1, 1)))
+            refused = [asyncio.create_task(acknowledged(send(topic, too_large))) for _ in range(5)]
+            taken = 0
+            while not all(each.done() for each in refused):
+                await acknowledged(send(topic, good(taken, 1)))
+                taken += 1
+            assert taken > 5
+            for each in refused:
+                assert isinstance(each.exception(), MessageSizeTooLargeError)
+            await acknowledged(send(topic, good(taken, 1)))
+            await acknowledged(send(topic, good(taken, 0)))
+
+    asyncio.run(scenario())
+    found = written(kafka, topic)
+    assert [int(each) for each in found[1]] == list(range(-1, len(found[1]) - 1))
+    assert found[0] == [found[1][-1]]
+
+
+def test_producers_that_are_not_used_any_more_are_closed(kafka: str, make_topic: Any) -> None:
+    topic = make_topic(**{"max.message.bytes": "300"})
+    made: list[AIOKafkaProducer] = []
+
+    async def scenario() -> None:
+        async with started(kafka, made) as (_, send):
+            for number in range(5):
                 with pytest.raises(MessageSizeTooLargeError):
                     await acknowledged(send(topic, good(0)._replace(value=b"x" * 1000)))
                 await acknowledged(send(topic, good(number)))
-                ids.add(numbers.producer_id)
-                assert numbers.producer_epoch <= 2
+            assert len(made) == 6
+            for each in made[:-1]:
+                with pytest.raises(ProducerClosed):
+                    await each.send(topic, b"late", partition=0)
+        with pytest.raises(ProducerClosed):
+            await made[-1].send(topic, b"late", partition=0)
 
     asyncio.run(scenario())
-    assert len(ids) >= 3
-    assert written(kafka, topic)[0] == [b"%d" % each for each in range(10)]
+    assert written(kafka, topic)[0] == [b"%d" % each for each in range(5)]
 
 
 def test_a_partition_that_does_not_exist(kafka: str, make_topic: Any) -> None:
@@ -236,37 +275,22 @@ def test_a_partition_that_does_not_exist(kafka: str, make_topic: Any) -> None:
     assert [(each.partition, each.value) for each in consume_all(kafka, topic)] == [(1, b"0"), (2, b"1")]
 
 
-def test_batches_that_are_large_together_travel_one_by_one(
-    kafka: str, make_topic: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(aiokafka_producer, "REQUEST_BYTES", 1000)
-    topic = make_topic()
-
-    async def scenario() -> None:
-        async with started(kafka) as (_, send):
-            records = [Outgoing(each % 2, b"key", b"%03d" % each * 250, -1, []) for each in range(40)]
-            await asyncio.gather(*(acknowledged(send(topic, each)) for each in records))
-
-    asyncio.run(scenario())
-    found = written(kafka, topic)
-    assert [int(each[:3]) for each in found[0]] == list(range(0, 40, 2))
-    assert [int(each[:3]) for each in found[1]] == list(range(1, 40, 2))
-
-
 def test_a_producer_that_fails_for_good_says_so_and_ends(kafka: str, make_topic: Any) -> None:
     topic = make_topic()
 
     async def scenario() -> None:
         producer = producer_of(kafka)
+        made: list[AIOKafkaProducer] = []
+        _note(producer, made)
         app: Any = SimpleNamespace(producer=producer)
         send = sender(app)
         await producer.start()
         await acknowledged(send(topic, good(0)))
 
-        async def fail(*arguments: Any) -> None:
+        async def fail(*arguments: Any, **options: Any) -> None:
             raise ValueError("oh")
 
-        producer._ensure_producer()._sender._send_produce_req = fail
+        made[0].client.send = fail
         for _ in range(2):
             with pytest.raises(ProducerEndedError):
                 await acknowledged(send(topic, good(1)))

@@ -12,7 +12,6 @@ import logging
 from typing import Any
 
 from aiokafka.client import AIOKafkaClient
-from aiokafka.conn import CloseReason
 from aiokafka.errors import KafkaConnectionError
 
 logger = logging.getLogger(__name__)
@@ -42,14 +41,12 @@ def begin_with_brokers(client: AIOKafkaClient) -> None:
 
 
 async def _try(client: AIOKafkaClient, bootstrap: Any) -> bool:
-    """Whether a broker has said which brokers there are."""
+    """Return True if a broker has said which brokers there are."""
     try:
         await bootstrap()
     except KafkaConnectionError:
         return False
     if client.cluster.brokers():
         return True
-    for connection in list(client._conns.values()):
-        connection.close(reason=CloseReason.SHUTDOWN)
-    client._conns.clear()
+    await client.close()
     return False
