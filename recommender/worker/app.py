@@ -260,10 +260,10 @@ class _Parts:
             lambda partition: self.ingestor.learned(partition, self._applied),
             metrics.delay.observe,
         )
-        metrics.gauges.request_lags = lambda: self.answerer.progress.lags(app.requests.ends())
+        metrics.gauges.request_lags = lambda: self.answerer.progress.lags(self.requests.ends())
         health = Health(
             self.following,
-            app.requests,
+            self.requests,
             self.replicas,
             self.checkpointing,
             self.broker_watch,

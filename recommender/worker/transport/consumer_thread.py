@@ -56,7 +56,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
     @property
     def _aiokafka(self) -> AIOKafkaConsumer:
-        """Aiokafka's consumer."""
+        """The consumer of aiokafka."""
         if self._created is None:
             raise ConsumerNotStarted("Consumer thread not yet started")
         return self._created
@@ -115,7 +115,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
     def ends(self) -> dict[TP, int]:
         """The offset after the last record that may be read of each partition, as of its last fetch."""
-        consumer = self._consumer
+        consumer = self._created
         if consumer is None:
             return {}
         found = {}
