@@ -10,7 +10,7 @@ from kafka import KafkaConsumer, KafkaProducer, codec
 from kafka.errors import KafkaError, KafkaTimeoutError
 
 from recommender.kafka import codecs
-from recommender.kafka.kafka_python_records import KAFKA_PYTHON
+from recommender.kafka.kafka_python_records import AsFetched
 from recommender.kafka.network import Network, open_client
 
 log = logging.getLogger(__name__)
@@ -81,7 +81,7 @@ def open_consumer(servers: str, seconds: float, security: Mapping[str, Any]) -> 
         check_crcs=True,
         isolation_level="read_committed",
         metadata_max_age_ms=METADATA_MILLISECONDS,
-        value_deserializer=KAFKA_PYTHON,  # it reads past what cannot be read
+        value_deserializer=AsFetched(),  # it reads past what cannot be read
         **{**COMMON, **security},
     )
     return consumer, network

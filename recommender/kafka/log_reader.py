@@ -20,6 +20,7 @@ from kafka.errors import KafkaError, LogTruncationError, OffsetOutOfRangeError
 from recommender.errors import RecommenderError
 from recommender.kafka import codecs
 from recommender.kafka.clients import COMMON, close_consumer
+from recommender.kafka.kafka_python_records import AsFetched
 from recommender.kafka.network import open_client
 from recommender.kafka.parsers import AIOKAFKA
 from recommender.messages.unreadable import Unreadable
@@ -215,7 +216,7 @@ def reading_logs(broker: str, security: Mapping[str, Any]) -> Iterator[LogReader
             return made
 
         # The worker's parser, which is written in C: what it could read, and that only, is read here.
-        reading = consumer(value_deserializer=AIOKAFKA)
+        reading = consumer(value_deserializer=AsFetched(AIOKAFKA))
         uncommitted = functools.cache(lambda: consumer(isolation_level="read_uncommitted"))
         yield LogReader(reading, uncommitted, broker)
 

@@ -16,9 +16,11 @@ class Gauges:
     Parameters
     ----------
     registry : CollectorRegistry
+    request_lags : function
+        How many requests of each partition have no reply.
     """
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, request_lags: Callable[[], Mapping[int, int]]) -> None:
         def gauge(name: str, about: str, *labels: str) -> Gauge:
             return Gauge(f"recommender_{name}", about, labels, registry=registry)
 
@@ -63,8 +65,7 @@ class Gauges:
         self._held_up = gauge(
             "loop_held_up_seconds", "Longest time of the last minute in which nothing could be answered"
         )
-        #: How many requests of each partition have no reply; set once requests are read.
-        self.request_lags: Callable[[], Mapping[int, int]] = dict
+        self._request_lags = request_lags
 
     def begin(self) -> None:
         """Forget what was said before."""
@@ -74,7 +75,7 @@ class Gauges:
         )
         for each in by_partition:
             each.clear()
-        for partition, lag in self.request_lags().items():
+        for partition, lag in self._request_lags().items():
             self._request_lag.labels(str(partition)).set(lag)
 
     def worker(self, failing: bool, held_up: float) -> None:

@@ -117,7 +117,7 @@ class RequestConsumer(Service, ConsumerRebalanceListener):
         return self._consumer
 
     async def on_start(self) -> None:
-        """Connect, and join the group."""
+        """Connect, and begin to join the group."""
         self._consumer = AIOKafkaConsumer(
             **self._options,
             enable_auto_commit=False,
@@ -125,8 +125,10 @@ class RequestConsumer(Service, ConsumerRebalanceListener):
             auto_offset_reset="none",
         )
         begin_with_brokers(self._consumer._client)
-        self._consumer.subscribe([self._topic], listener=self)
-        await self._consumer.start()
+        await self.wait(self._consumer.start())
+        # Not before: then starting would wait for partitions, and with them for whoever holds up a rebalance.
+        if not self.should_stop:
+            self._consumer.subscribe([self._topic], listener=self)
 
     async def on_stop(self) -> None:
         """Leave the group."""

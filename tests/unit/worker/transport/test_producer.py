@@ -28,6 +28,8 @@ from tests.support.doubles import until
 from tests.unit.worker.transport.support import outgoing, read
 from tests.unit.worker.transport.test_known_topics import Client
 
+BAD_HEADERS: Any = [("name", 7)]
+
 
 class Inner:
     """aiokafka's producer, as far as batches are concerned: the broker answers when the test lets it."""
@@ -244,7 +246,7 @@ def test_what_cannot_be_sent_is_told_without_sending() -> None:
         with pytest.raises(UnknownTopicOrPartitionError):
             await made.send_all("gone", [outgoing(1)])
         with pytest.raises(TypeError):
-            await (await made.put("there", outgoing(1)._replace(headers=[("name", 7)])))
+            await (await made.put("there", outgoing(1)._replace(headers=BAD_HEADERS)))
         made.max_request_size = 1000
         with pytest.raises(
             MessageSizeTooLargeError, match=r"for there\[0\] takes 1\d\d\d bytes: expected at"
