@@ -28,13 +28,15 @@ from recommender.shard import warmup
 MODEL = "blend"
 SHARDS = (1, 2, 4, 8, 16)
 POSITIVE = (5.0, 3.0)
+#: Ratings that are made at a time: what they take meanwhile is not the shard's.
+PART = 50_000
 #: Users, items and ratings of the logs from which the memory is told.
 SHAPES = (
     Shape(20_000, 20_000, 1_000_000),
-    Shape(40_000, 20_000, 1_000_000, typical=20.0, least=5),
-    Shape(20_000, 60_000, 1_000_000, shift=500.0, cutoff=30_000.0),
-    Shape(40_000, 20_000, 3_000_000),
-    Shape(80_000, 60_000, 4_000_000, shift=500.0, cutoff=30_000.0),
+    Shape(200_000, 20_000, 2_000_000, typical=5.0, least=2),
+    Shape(20_000, 300_000, 2_000_000, shift=500.0, cutoff=300_000.0),
+    Shape(40_000, 20_000, 4_000_000),
+    Shape(100_000, 100_000, 3_000_000, typical=10.0, least=5, shift=500.0, cutoff=100_000.0),
 )
 
 
@@ -58,7 +60,7 @@ def resident() -> int:
 
 def learned(shape: Shape) -> tuple[int, int, int, int]:
     """Users, items and ratings that a shard knows after a log of this shape, and the memory that it took."""
-    learning, log = Learning(MODEL), list(Log(shape))
+    learning, log = Learning(MODEL), Log(shape, part=PART)
     before = resident()
     for chunk in log:
         records = fetched(chunk, learning.offset)
@@ -97,8 +99,9 @@ def tell_memory() -> None:
         *known, taken = found[-1]
         print(f"| {' | '.join(f'{each:,}' for each in known)} | {taken / 2**20:.0f} |", flush=True)
     table = np.array(found, np.float64)
-    (user, item, rating), *_ = np.linalg.lstsq(table[:, :3] / table[:, 3:], np.ones(len(table)), rcond=None)
-    print(f"\n{user:.0f} bytes a user, {item:.0f} an item, {rating:.0f} a rating")
+    known = np.column_stack([table[:, :3], np.ones(len(table))])
+    (user, item, rating, rest), *_ = np.linalg.lstsq(known, table[:, 3], rcond=None)
+    print(f"\n{user:.0f} bytes a user, {item:.0f} an item, {rating:.0f} a rating, and {rest / 2**20:.0f} MiB")
 
 
 if __name__ == "__main__":
