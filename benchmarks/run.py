@@ -15,7 +15,7 @@ from benchmarks.contest import Options, Outcome
 
 NAMES = (
     *("serialization", "decoding", "learn", "recommend", "adapt", "reply", "scale"),
-    *("fresh", "answers", "failover", "join", "ready", "rebuild", "partitions"),
+    *("fresh", "answers", "failover", "join", "ready", "rebuild", "partitions", "sources"),
 )
 
 
@@ -40,7 +40,7 @@ def main(names: tuple[str, ...], quick: bool, rounds: int | None, results: Path,
     """Measure the worker beside its peers, on this machine, in this run.
 
     NAME is any of serialization, decoding, learn, recommend, adapt, reply, scale, fresh, answers, failover,
-    join, ready, rebuild, partitions; by default all.
+    join, ready, rebuild, partitions, sources; by default all.
     """
     # One core each: with more, the libraries' own threads would compete with the broker and each other.
     for library in ("OMP", "OPENBLAS", "MKL", "NUMBA"):

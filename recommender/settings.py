@@ -57,7 +57,20 @@ class Settings:
         "recommender",
         "the consumer group of the ratings; that of the requests has `-requests` behind this name",
     )
-    topic_prefix: str = _setting("", "put in front of every topic name")
+    topic_prefix: str = _setting("", "put in front of every topic name, but not of those of `sources`")
+    sources: str = _setting(
+        "",
+        "further topics whose records become ratings: a TOML file that says how, or its content if it begins "
+        "with `[`; see docs/sources.md",
+    )
+    max_rejected: float = _setting(
+        50.0,
+        "a worker ends if more of the first 1,000 records of a source cannot be mapped, instead of turning a "
+        "topic into dead letters; 100 never",
+        unit="percent",
+        low=0,
+        high=100,
+    )
     partitions: int = _setting(
         1, "partitions of the topics that `recommender topics` creates, but for the journal", low=1, high=4096
     )
@@ -80,6 +93,21 @@ class Settings:
     )
     rating_max: float = _setting(
         float("nan"), "the highest rating accepted; unset: 1 for signed, else 5", learned=True
+    )
+    registry: str = _setting(
+        "", "the schema registry of the sources: its URL, with the path that Confluent's clients are given"
+    )
+    registry_user: str = _setting("", "the name to log in to the registry with")
+    registry_password: str = _setting("", "the password to log in to the registry with", secret=True)
+    registry_cafile: str = _setting(
+        "", "file of the authorities to trust at the registry; empty: the system's"
+    )
+    repeats: str = _setting(
+        "auto",
+        "which of a user's ratings of an item stands: replace (the last) or highest (until it is withdrawn); "
+        "auto: highest as soon as a source has events, else replace",
+        choices=("auto", "replace", "highest"),
+        learned=True,
     )
     model: str = _setting(
         "blend", "the model, as NAME or NAME/option=value; see `recommender models`", learned=True

@@ -68,6 +68,8 @@ def canonical(settings: Mapping[str, Any]) -> dict[str, Any]:
     What is not understood, as an option that no longer exists, stays as it is.
     """
     same = dict(settings)
+    if same.get("repeats") in ("auto", "replace"):  # as where nothing is said
+        del same["repeats"]
     with contextlib.suppress(RecommenderError, KeyError, ValueError):
         low, high = (float(same[name] or "nan") for name in ("rating_min", "rating_max"))
         feedback = Feedback.parse(same["feedback"], low, high)

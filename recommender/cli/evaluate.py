@@ -12,16 +12,19 @@ from typing import Any
 import click
 import numpy as np
 
+from recommender import settings
 from recommender.cli import evaluate_tables
 from recommender.cli.output import progress_bar
 from recommender.errors import RecommenderError
 from recommender.evaluation import exploration_costs, prequential, streams, top3
-from recommender.evaluation.datasets import movielens
+from recommender.evaluation.datasets import mapped, movielens
+from recommender.evaluation.datasets.columns import Columns, RatingArrays
 from recommender.evaluation.exploration_costs import Explored
 from recommender.evaluation.prequential import Evaluation
 from recommender.evaluation.streams import Stream
 from recommender.evaluation.top3 import Signed
 from recommender.shard.exploration import Exploration
+from recommender.shard.feedback import Feedback
 
 #: Models that are compared when none are named.
 DEFAULT_MODELS = "random,popular,popular-recent,item-knn,sequence-knn,blend"
@@ -40,6 +43,9 @@ TOP3 = "top3"
 )
 @click.option("--protocol", type=click.Choice((*streams.PROTOCOLS, TOP3)), default="graded",
               show_default=True, help="What is learned and what is a candidate.")  # fmt: skip
+@click.option("--sources", metavar="FILE", help="SOURCE is a dump of a topic, a record's JSON on each "
+              "line, and is mapped as this file of sources says.")  # fmt: skip
+@click.option("--source", "table", metavar="NAME", help="Which table of --sources, where it has several.")
 @click.option("--explore", help="Ways of exploring that are compared for each model, separated by commas: "
               "none,epsilon:0.1,softmax:0.5,thompson.")  # fmt: skip
 @click.option("--json", "json_file", metavar="FILE", help="Write the metrics as JSON; - prints nothing else.")
@@ -63,6 +69,8 @@ def evaluate(
     models: str | None,
     positive: float,
     protocol: Any,
+    sources: str | None,
+    table: str | None,
     explore: str | None,
     json_file: str | None,
     csv_file: str | None,
@@ -77,7 +85,8 @@ def evaluate(
 ) -> None:
     """Test models on SOURCE, each rating before it is learned.
 
-    SOURCE is a rating file, possibly gzipped, a directory with one, or ml-100k. Targets are the last half
+    SOURCE is a rating file, possibly gzipped, a directory with one, or ml-100k; with --sources a dump of a
+    topic. Targets are the last half
     of the positive ratings. The table, progress and notes go to the terminal; McNemar's test compares each
     model with the one named last.
 
@@ -87,6 +96,9 @@ def evaluate(
 
     --explore mixes chance into each list, and shows what that costs in recall and gives in coverage.
     """
+    if table is not None and sources is None:
+        raise click.UsageError("--source names a table of --sources")
+    load = functools.partial(_loaded, sources=sources, table=table)
     names = _names(models, TOP3_MODELS if protocol == TOP3 else DEFAULT_MODELS)
     if plot_file is not None:
         if protocol == TOP3:
@@ -96,7 +108,7 @@ def evaluate(
         if protocol == TOP3 or plot_file is not None:
             raise click.UsageError("--explore goes without --protocol top3 and --plot")
         ways = [Exploration.parse(each) for each in explore.split(",")]
-        stream = _stream(source, positive, protocol, limit, shuffle_ties)
+        stream = _stream(load(source, limit), positive, protocol, shuffle_ties)
         rows = [row.summary() for name in names for row in _explored(stream, name, ways, seed)]
         report = {"source": source, "positive": _whole(positive), "protocol": protocol,
                   "ratings": len(stream), "models": rows}  # fmt: skip
@@ -105,13 +117,13 @@ def evaluate(
     if protocol == TOP3:
         if shuffle_ties is not None:
             raise click.UsageError("--shuffle-ties does not go with --protocol top3: it splits at random")
-        signed = _signed(source, positive, negative, limit)
+        signed = _signed(load(source, limit), positive, negative)
         report = {"source": source, "positive": _whole(positive), "negative": _whole(negative),
                   "protocol": protocol, "ratings": len(signed), "test": test, "splits": splits, "seed": seed,
                   **_top3(signed, names, test, splits, seed)}  # fmt: skip
         _out(report, json_file, csv_file, lambda: evaluate_tables.show_top3(report))
         return
-    stream = _stream(source, positive, protocol, limit, shuffle_ties)
+    stream = _stream(load(source, limit), positive, protocol, shuffle_ties)
     results = _evaluated(stream, names, seed)
     report = {"source": source, "positive": _whole(positive), "protocol": protocol, "ratings": len(stream),
               "models": [result.summary() for result in results]}  # fmt: skip
@@ -142,19 +154,23 @@ def _out(report: dict[str, Any], json_file: str | None, csv_file: str | None, sh
         _write(csv_file, _csv(report["models"]))
 
 
-def _loaded(source: str, limit: int | None) -> Any:
-    path = movielens.locate(source, say=lambda text: click.echo(text, err=True))
-    return movielens.load_arrays(path, limit=limit)
+def _loaded(source: str, limit: int | None, sources: str | None, table: str | None) -> RatingArrays:
+    def say(text: str) -> None:
+        click.echo(text, err=True)
+
+    if sources is None:
+        return movielens.load_arrays(movielens.locate(source, say=say), limit=limit)
+    config = settings.load()
+    feedback = Feedback.parse(config.feedback, config.rating_min, config.rating_max)
+    mapping = mapped.mapping_of(sources, table, feedback.low, feedback.high)
+    columns = Columns(mapped.read(source, mapping, feedback, say))
+    columns.sort_by_time()
+    return columns.arrays(limit)
 
 
 def _stream(
-    source: str,
-    positive: float,
-    protocol: streams.Protocol,
-    limit: int | None,
-    shuffle_ties: int | None,
+    data: RatingArrays, positive: float, protocol: streams.Protocol, shuffle_ties: int | None
 ) -> Stream:
-    data = _loaded(source, limit)
     given = np.flatnonzero(~np.isnan(data.ratings))
     if shuffle_ties is not None:
         given = given[streams.shuffled_ties(data.timestamps[given], shuffle_ties)]
@@ -163,8 +179,7 @@ def _stream(
     )
 
 
-def _signed(source: str, positive: float, negative: float, limit: int | None) -> Signed:
-    data = _loaded(source, limit)
+def _signed(data: RatingArrays, positive: float, negative: float) -> Signed:
     return Signed.of(data.users, data.items, data.ratings, data.timestamps, positive, negative)
 
 

@@ -22,6 +22,7 @@ from recommender.settings import Settings
 from recommender.shard import warmup
 from recommender.shard.live_metrics import TOP
 from recommender.shard.options import arms_of
+from recommender.sources.configured import mappings_of, with_repeats
 
 
 @click.command()
@@ -59,6 +60,7 @@ def retrain(to: str | None, every: int | None, **options: Any) -> None:
     logging.getLogger("kafka").addHandler(logging.NullHandler())
     switches = {name: options.pop(name) for name in ("tolerance", "repair", "allow_gap")}
     config = settings_room.load(_environment(options), **options)
+    config = with_repeats(config, mappings_of(config))
     models = arms_of(config).names
     for model in models:
         registry.check(model)

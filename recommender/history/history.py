@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -58,9 +59,13 @@ class History:
     ----------
     raters_per_item : int
         How many of an item's newest rating events are kept, at least 1.
+    highest : bool
+        A rating that is lower than the one that stands is taken for one of the same value: it is an event
+        that lowers nothing.
     """
 
-    def __init__(self, raters_per_item: int = 256) -> None:
+    def __init__(self, raters_per_item: int = 256, *, highest: bool = False) -> None:
+        self.highest = highest
         if raters_per_item < 1:
             raise ValueError(f"raters_per_item must be at least 1, got {raters_per_item}")
         self.raters_per_item = raters_per_item
@@ -100,7 +105,7 @@ class History:
         Returns
         -------
         Events
-            The same events and what each of them replaced or withdrew.
+            The same events, as they count, and what each of them replaced or withdrew.
 
         Raises
         ------
@@ -108,11 +113,14 @@ class History:
             The arrays' lengths differ or an index is negative; then nothing was learned.
         """
         events = events_of(users, items, ratings, weights, times)
+        if self.highest:  # what is given stays as it is
+            events = replace(events, ratings=events.ratings.copy())
         done, count = 0, len(events)
         while done < count:
             done, lacking = kernels.append(
                 self._arrays,
                 self.raters_per_item,
+                self.highest,
                 done,
                 events.users,
                 events.items,

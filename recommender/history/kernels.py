@@ -236,8 +236,13 @@ def _enter(h, user, item, rating, weight, time, limit):
 
 
 @kernel
-def append(h, limit, begin, users, items, ratings, weights, times, previous_ratings, previous_weights):
-    """Learn events from `begin` on; how many are learned, and what has to grow before the next."""
+def append(
+    h, limit, highest, begin, users, items, ratings, weights, times, previous_ratings, previous_weights
+):
+    """Learn events from `begin` on; how many are learned, and what has to grow before the next.
+
+    With `highest` a rating that is lower than the one that stands becomes that one.
+    """
     most_users, most_items = 0, 0
     if begin == 0:
         for e in range(users.size):
@@ -264,6 +269,9 @@ def append(h, limit, begin, users, items, ratings, weights, times, previous_rati
         if slot >= 0:
             previous_ratings[e] = h.entry_ratings[h.users[user].start + slot]
             previous_weights[e] = h.entry_weights[h.users[user].start + slot]
+            if highest and ratings[e] < previous_ratings[e]:  # never of a withdrawal, which is NaN
+                ratings[e] = previous_ratings[e]
+                weights[e] = previous_weights[e]
             _remove(h, user, slot)
         if not withdrawn:
             _enter(h, user, item, ratings[e], weights[e], times[e], limit)

@@ -28,7 +28,7 @@ class Ingested:
     Attributes
     ----------
     rows : Rows
-        One for each record; what is not plain is no rating.
+        One for each record, unless `places` says otherwise; what is not plain is no rating.
     learned : int
         Valid ratings that teach.
     skipped : int
@@ -36,6 +36,8 @@ class Ingested:
     dead_letters : list of Outgoing
     refusals : list of Refusal
         Why each dead letter is one.
+    places : int64 array, optional
+        The record of each row, ascending, where a record may have none or several.
     """
 
     rows: Rows
@@ -43,6 +45,7 @@ class Ingested:
     skipped: int = 0
     dead_letters: list[Outgoing] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
+    places: NDArray[np.int64] | None = None
 
 
 class Ingest:

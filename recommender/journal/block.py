@@ -6,7 +6,8 @@ A block is the value of one Kafka record without a key, in little-endian:
 place type content
 ===== ==== ==========================================================================================
 0     4 B  magic ``RJB1``
-4     u16  flags: 1 = a column of offsets is there, 2 = a column of kinds is there
+4     u16  flags: 1 = a column of offsets is there, 2 = a column of kinds is there, 4 = several rows may be of
+           one offset (with 1 only)
 6     u16  0
 8     i32  source partition
 12    u32  rows, at most 1,000
@@ -15,7 +16,7 @@ place type content
 32    u32  bytes of all users
 36    u32  bytes of all items
 40    16 B id of the source topic; a topic that is deleted and created again has another one
-56    u64  fingerprint of what decides how a record is decoded
+56    u64  fingerprint of what decides how a record is decoded: see `recommender.journal.fingerprint`
 ===== ==== ==========================================================================================
 
 Then the columns: times (f64, seconds), ratings (f32, NaN withdraws), with flag 1 each row's offset less the
@@ -125,7 +126,7 @@ class Packer:
         begin, end : int
         rows : Rows
         offsets : int64 array
-            The source offset of each row, ascending.
+            The source offset of each row, ascending; rows of one record have the same.
         first, last : int
             Which rows there are, at most `MAX_ROWS`; all by default.
         keep : bool array, optional
@@ -161,7 +162,8 @@ class Packer:
     ) -> Iterator[tuple[int, list[bytes]]]:
         """Blocks that together account for the source offsets from `begin` on, below `end`.
 
-        Rows below `begin` are passed over.
+        Rows below `begin` are passed over. Those of one record are in one block, so that they count together:
+        a record has at most `MAX_ROWS`.
 
         Yields
         ------
@@ -176,6 +178,10 @@ class Packer:
             # A row that lies too far from the first offset begins a block of its own.
             near = int(np.searchsorted(offsets, begin + MAX_SPAN))
             last = min(first + MAX_ROWS, count, near)
+            if last < count and last > first and offsets[last] == offsets[last - 1]:
+                last = int(np.searchsorted(offsets, offsets[last]))
+                if last <= first:
+                    raise ValueError(f"source offset {offsets[first]} has more than {MAX_ROWS} rows")
             block_end = end if last == count else int(offsets[last])
             yield block_end, [self.pack(begin, block_end, rows, offsets, first, last, each) for each in keeps]
             first, begin = last, block_end

@@ -33,9 +33,10 @@ ROW_BYTES = 14
 MAX_ROW_BYTES = ROW_BYTES + 4 + 1 + 2 * MAX_ID
 #: "RJB1" as a little-endian number.
 MAGIC_WORD = int.from_bytes(b"RJB1", "little")
-#: Flags: a column of offsets is there, since the range has gaps; a column of kinds is there.
-OFFSETS, KINDS = 1, 2
-KNOWN_FLAGS = OFFSETS | KINDS
+#: Flags: a column of offsets is there, since the range has gaps; a column of kinds is there; several rows may
+#: be of one offset, which is so only beside the first.
+OFFSETS, KINDS, SEVERAL = 1, 2, 4
+KNOWN_FLAGS = OFFSETS | KINDS | SEVERAL
 #: Rows' offsets are relative to the block's first, in 32 bits.
 MAX_SPAN = 1 << 32
 
@@ -79,9 +80,11 @@ def _has_known_header(text, begin, end):
     if flags & ~KNOWN_FLAGS or partition < 0 or rows > MAX_ROWS:
         return False
     lower, upper = load_int64(text, begin + 16), load_int64(text, begin + 24)
-    if lower < 0 or upper < lower or rows > upper - lower:
+    if lower < 0 or upper < lower:
         return False
-    if not flags & OFFSETS and rows != upper - lower:
+    if not flags & SEVERAL and rows > upper - lower:
+        return False
+    if not flags & OFFSETS and (rows != upper - lower or flags & SEVERAL):
         return False
     places = column_places(begin, flags, rows, users)
     return places[5] + items == end
@@ -162,12 +165,12 @@ def _have_good_rows(text, place, rows, user_lengths, item_lengths, users, items)
 
 
 @inlined_kernel
-def _ascend(text, place, rows, span):
-    """Whether relative offsets ascend and stay in the range."""
+def _ascend(text, place, rows, span, least):
+    """Whether relative offsets ascend, by at least so many, and stay in the range."""
     before = np.int64(-1)
     for e in range(rows):
         offset = np.int64(load_int32(text, place + 4 * e)) & _LOW
-        if offset <= before:
+        if offset < before + least:
             return False
         before = offset
     return before < span
@@ -187,7 +190,7 @@ def is_whole(text, begin, end):
     )
     if flags & OFFSETS:
         span = load_int64(text, begin + 24) - load_int64(text, begin + 16)
-        if not _ascend(text, offsets, rows, span):
+        if not _ascend(text, offsets, rows, span, 0 if flags & SEVERAL else 1):
             return False
     if flags & KINDS:
         for e in range(kinds, kinds + rows):
@@ -202,20 +205,26 @@ def is_whole(text, begin, end):
 
 @kernel
 def _count(spans, offsets, keep, first, last, begin, end):
-    """Kept rows, and the bytes of their users and items; -1 rows where one cannot be written."""
+    """Kept rows, the bytes of their users and items, and whether some share an offset.
+
+    There are -1 rows where one cannot be written.
+    """
     rows, users, items = np.int64(0), np.int64(0), np.int64(0)
+    before, several = np.int64(-1), False
     for e in range(first, last):
         if keep[e]:
             user, item = spans[e, 1] - spans[e, 0], spans[e, 3] - spans[e, 2]
             offset = offsets[e] - begin
             if user < 1 or user > MAX_ID or item < 1 or item > MAX_ID:
-                return -1, users, items
+                return -1, users, items, several
             if offset < 0 or offset >= MAX_SPAN or offsets[e] >= end:
-                return -1, users, items
+                return -1, users, items, several
+            several |= rows > 0 and offset == before
+            before = offset
             rows += 1
             users += user
             items += item
-    return rows, users, items
+    return rows, users, items, several
 
 
 @kernel
@@ -257,7 +266,7 @@ def pack(text, spans, ratings, times, offsets, keep, first, last, begin, end, he
     text, spans, ratings, times : arrays
         Of `recommender.history.rows.Rows`.
     offsets : int64 array
-        Ascending.
+        Ascending; rows of one record have the same.
     keep : bool array
         Which rows are written.
     first, last : int
@@ -274,10 +283,12 @@ def pack(text, spans, ratings, times, offsets, keep, first, last, begin, end, he
     int
         The block's size; -1 where rows cannot be written.
     """
-    rows, users, items = _count(spans, offsets, keep, first, last, begin, end)
+    rows, users, items, several = _count(spans, offsets, keep, first, last, begin, end)
     if rows < 0:
         return np.int64(-1)
     flags = 0 if rows == end - begin else OFFSETS
+    if several:
+        flags = OFFSETS | SEVERAL
     for k in range(8):
         store_int64(out, 8 * k, head[k])
     store_int64(out, 0, head[0] | (np.int64(flags) << 32))

@@ -19,6 +19,7 @@ from recommender.journal.block_kernels import (
     MAX_ROWS,
     OFFSETS,
     ROW_BYTES,
+    SEVERAL,
 )
 from recommender.journal.errors import BlockError
 
@@ -108,7 +109,10 @@ def _fault_of_header(value: bytes, head: Head) -> str | None:
     if not 0 <= head.begin <= head.end:
         return f"the block's range is from {head.begin} to {head.end}: expected 0 <= from <= to"
     span = head.end - head.begin
-    if head.rows > MAX_ROWS or head.rows > span:
+    several = bool(head.flags & SEVERAL)
+    if several and not head.flags & OFFSETS:
+        return "the block has several rows of one source offset and no offsets: expected both or neither"
+    if head.rows > MAX_ROWS or (head.rows > span and not several):
         return (
             f"the block has {head.rows} rows for {span} source offsets: expected at most {MAX_ROWS} of them"
         )
@@ -149,7 +153,7 @@ def _columns(value: bytes, head: Head) -> _Columns:
 def _fault_of_columns(value: bytes, head: Head, columns: _Columns) -> str | None:
     offsets = columns.offsets
     if offsets is not None and head.rows:
-        ascending = np.diff(offsets.astype(np.int64)) > 0
+        ascending = np.diff(offsets.astype(np.int64)) >= (0 if head.flags & SEVERAL else 1)
         if not ascending.all() or int(offsets[-1]) >= head.end - head.begin:
             return f"the block's rows have offsets that do not ascend from {head.begin} to {head.end - 1}"
     for row in np.flatnonzero(columns.kinds != RATING).tolist():

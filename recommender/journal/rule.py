@@ -107,7 +107,8 @@ class Rule:
     journal_id : bytes
         Kafka's id of the journal topic, where it is known.
     decoders : collection of int
-        Fingerprints of the decoders whose ratings may be followed; any if it is empty.
+        Fingerprints of the decoders whose ratings may be followed, whatever their upper 32 bits; any if it is
+        empty.
 
     Attributes
     ----------
@@ -161,6 +162,14 @@ class Rule:
         """Up to which offset a source is applied; 0 of one that was never seen."""
         slot = self._sources.slots.get(source)
         return 0 if slot is None else int(self._sources.applied[slot])
+
+    def decoder(self, source: Source) -> int:
+        """The decoder's fingerprint of a source's last block that was applied, where its records are mapped.
+
+        0 of another one, and of one that was never seen.
+        """
+        slot = self._sources.slots.get(source)
+        return 0 if slot is None else int(self._sources.mapped[slot])
 
     def follow(self, records: Sequence[Record]) -> Followed:
         """Follow consecutive records; those below the position are passed over.
@@ -223,7 +232,7 @@ class Rule:
         while True:
             reason, done, count = rule_kernels.follow(
                 text, ends, offsets, done, count, sources.keys, sources.table, self._decoders,
-                sources.applied, sources.loose, self._numbers, self._hash, *written,
+                sources.applied, sources.loose, sources.mapped, self._numbers, self._hash, *written,
             )  # fmt: skip
             if reason != NEW_SOURCE:
                 return reason, done, count

@@ -29,6 +29,7 @@ POSITION, APPLIED_BLOCKS, CUT_BLOCKS, DUPLICATE_BLOCKS, AHEAD_BLOCKS, ROWS = ran
 NUMBERS = 6
 
 _LOW = 0xFFFFFFFF
+_LOWER = np.uint64(0xFFFFFFFF)
 _SHIFT, _HALF = np.uint64(29), np.uint64(32)
 _CHAIN = np.uint64(0x9E3779B97F4A7C15)
 #: One odd number for each word of the header.
@@ -126,7 +127,7 @@ def _take(text, begin, have, row, spans, ratings, times):
 
 @kernel
 def follow(
-    text, ends, offsets, first, row, keys, table, decoders, applied, loose, numbers, digest,
+    text, ends, offsets, first, row, keys, table, decoders, applied, loose, mapped, numbers, digest,
     spans, ratings, times, outcomes, taken,
 ):  # fmt: skip
     """Follow blocks that stand one after the other.
@@ -143,11 +144,14 @@ def follow(
     keys, table : arrays
         The sources, see `find_slot`.
     decoders : uint64 array
-        Fingerprints of decoders that are accepted; any if it is empty.
+        Fingerprints of decoders that are accepted, whatever their upper bits; any if it is empty.
     applied : int64 array, shape (slots,)
         Changed: up to which offset each source is applied.
     loose : bool array, shape (slots,)
         Changed: sources whose next block is applied although it is ahead.
+    mapped : uint64 array, shape (slots,)
+        Changed: the fingerprint of each source's last block that was applied, where it is not one of these;
+        else 0.
     numbers : int64 array
         Changed: the position in the journal and counts.
     digest : uint64 array, shape (1,)
@@ -175,9 +179,10 @@ def follow(
         if not is_whole(text, at, ends[b]):
             return DAMAGED, b, row
         decoder = np.uint64(load_int64(text, at + 56))
-        accepted = decoders.size == 0
+        accepted = same = decoders.size == 0
         for k in range(decoders.size):
-            accepted |= decoders[k] == decoder
+            same |= decoders[k] == decoder
+            accepted |= ((decoders[k] ^ decoder) & _LOWER) == 0
         if not accepted:
             return FOREIGN, b, row
         partition = load_int32(text, at + 8)
@@ -203,6 +208,7 @@ def follow(
             numbers[APPLIED_BLOCKS] += 1
             numbers[ROWS] += row - before
             applied[slot] = upper
+            mapped[slot] = np.uint64(0) if same else decoder
         digest[0] = chained(digest[0], text, at, offsets[b])
         numbers[POSITION] = offsets[b] + 1
     return DONE, ends.size, row

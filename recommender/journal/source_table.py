@@ -28,6 +28,9 @@ class SourceTable:
         Up to which offset each is applied.
     loose : bool array, shape (sources,)
         Those whose next block is applied although it may be ahead.
+    mapped : uint64 array, shape (sources,)
+        The decoder's fingerprint of each one's last block that was applied, where its records are mapped;
+        else 0.
     new_are_loose : bool
         The same of those that are not known yet.
     """
@@ -38,6 +41,7 @@ class SourceTable:
         self.table = np.zeros(_SMALLEST, np.int32)
         self.applied = np.zeros(0, np.int64)
         self.loose = np.zeros(0, np.bool_)
+        self.mapped = np.zeros(0, np.uint64)
         self.new_are_loose = False
         self._sources: list[Source] = []
 
@@ -49,6 +53,7 @@ class SourceTable:
         self.keys = np.concatenate([self.keys, np.array([[*words, source.partition]], np.int64)])
         self.applied = np.append(self.applied, 0)
         self.loose = np.append(self.loose, self.new_are_loose)
+        self.mapped = np.append(self.mapped, np.uint64(0))
         # A table that is at most half full has short searches.
         size = max(len(self.table), 1 << (2 * len(self._sources) - 1).bit_length())
         self.table = np.zeros(size, np.int32)
@@ -68,11 +73,14 @@ class SourceTable:
         """All of it as named arrays, the same whatever order the sources came in."""
         order = sorted(self._sources)
         slots = [self.slots[each] for each in order]
+        # A state without such sources is what it was before there were any.
+        mapped = {"mapped": self.mapped[slots]} if self.mapped.any() else {}
         return {
             "topics": np.frombuffer(b"".join(each.topic_id for each in order), np.uint8).reshape(-1, 16),
             "source_partitions": np.array([each.partition for each in order], np.int64),
             "applied": self.applied[slots],
             "loose": np.append(self.loose[slots], self.new_are_loose),
+            **mapped,
         }
 
     @classmethod
@@ -83,5 +91,6 @@ class SourceTable:
             made.add(Source(topic_id.tobytes(), partition))
         made.applied[:] = state["applied"]
         made.loose[:] = state["loose"][:-1]
+        made.mapped[:] = state.get("mapped", 0)
         made.new_are_loose = bool(state["loose"][-1])
         return made

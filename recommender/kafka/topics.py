@@ -28,7 +28,7 @@ from recommender.kafka.topic_configs import (
 from recommender.kafka.topic_creation import Patience, create_topics, reason_of
 from recommender.kafka.topic_names import Topics, TopicsError
 
-__all__ = ["Finding", "Topics", "TopicsError", "check", "ensure", "identify"]
+__all__ = ["Finding", "Topics", "TopicsError", "check", "describe", "ensure", "identify"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +177,25 @@ def identify(
     if topic not in found:
         raise TopicsError(f"Missing at {bootstrap_servers}: topic {topic}")
     return found[topic]
+
+
+def describe(
+    bootstrap_servers: str,
+    names: Collection[str],
+    wait_seconds: float = 60.0,
+    security: Mapping[str, Any] | None = None,
+) -> dict[str, Finding]:
+    """The topics of these names that exist, with what this client may do with them.
+
+    Raises
+    ------
+    BrokerUnreachableError
+        No broker answered in time.
+    TopicsError
+        The broker does not show one of them.
+    """
+    with open_admin(bootstrap_servers, wait_seconds, security) as admin:
+        return _describe(admin, names)
 
 
 def _describe(admin: KafkaAdminClient, names: Iterable[str]) -> dict[str, Finding]:

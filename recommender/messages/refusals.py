@@ -46,6 +46,10 @@ class Kind(StrEnum):
     OTHER_FORMAT = "other_format"
     #: JSON in which the fields are inside something else: Debezium, Kafka Connect, CloudEvents.
     ENVELOPE = "envelope"
+    #: Of what a schema registry has: the id is not known, or the schema cannot be used.
+    SCHEMA = "schema"
+    NOT_AVRO = "not_avro"
+    NOT_PROTOBUF = "not_protobuf"
     MISSING_FIELD = "missing_field"
     BAD_USER = "bad_user"
     BAD_ITEM = "bad_item"

@@ -23,6 +23,7 @@ from recommender.retraining.quality import Quality, compared, of_checkpoint, of_
 from recommender.retraining.targets import Elsewhere, HandingOver, RetrainingError
 from recommender.settings import Settings
 from recommender.shard.options import ShardOptions, learned_settings
+from recommender.sources.configured import mappings_of, with_repeats
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +116,7 @@ def retrain(
     RecommenderError
         No broker answers, there is no such topic, or a setting names what does not exist.
     """
+    config = with_repeats(config, mappings_of(config))
     options = ShardOptions.of(config)
     names = Topics(config.topic_prefix)
     topic = identify(config.broker, names.journal, config.broker_wait, security_options(config))

@@ -28,6 +28,9 @@ class ShardOptions:
     experiment : Experiment, optional
         The arms, if there are several models. Only which they are decides what is learned.
     exploration : Exploration
+    repeats : str
+        Which of a user's ratings of an item stands: ``replace``, the last one, or ``highest``, until that is
+        withdrawn.
     """
 
     model: str = "popular"
@@ -37,6 +40,7 @@ class ShardOptions:
     test_window: int = 1000
     experiment: Experiment | None = None
     exploration: Exploration = field(default_factory=Exploration)
+    repeats: str = "replace"
 
     @classmethod
     def of(cls, settings: Settings) -> ShardOptions:
@@ -44,7 +48,13 @@ class ShardOptions:
         feedback = Feedback.parse(settings.feedback, settings.rating_min, settings.rating_max)
         arms, exploration = arms_of(settings), exploration_of(settings)
         tests = settings.test_every, settings.test_window
-        return cls(arms.names[0], feedback, settings.seed, *tests, arms, exploration)
+        repeats = "highest" if settings.repeats == "highest" else "replace"
+        return cls(arms.names[0], feedback, settings.seed, *tests, arms, exploration, repeats)
+
+    @property
+    def highest(self) -> bool:
+        """The highest of a user's ratings of an item stands."""
+        return self.repeats == "highest"
 
     @property
     def arms(self) -> Experiment:

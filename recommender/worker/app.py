@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import aiokafka.codec
@@ -21,6 +21,8 @@ from recommender.kafka.topics import Finding, Topics
 from recommender.models import registry
 from recommender.settings import Settings
 from recommender.shard.options import ShardOptions, logs_recommendations
+from recommender.sources.configured import mappings_of, with_repeats
+from recommender.sources.mapping import SourceMapping, SourcesError
 from recommender.web.pages import add_pages
 from recommender.worker import process
 from recommender.worker.broker_watch import BrokerWatch
@@ -72,24 +74,29 @@ def create_app(
     """
     codecs.require(aiokafka.codec, codecs.OF_AIOKAFKA)
     codecs.require(kafka.codec, codecs.OF_KAFKA_PYTHON)
+    names = Topics(config.topic_prefix)
+    mappings = load_mappings(config, names)
+    config = with_repeats(config, mappings.values())
     options = ShardOptions.of(config)
     for model in options.arms.names:
         registry.check(model)
-    names = Topics(config.topic_prefix)
     logs = logs_recommendations(config)
     found = {each.topic: each for each in _inspect(config, names, logs=logs)}
+    found |= _inspect_sources(config, mappings)
     app = WorkerApp(config.group, **{**faust_options(config), **faust_settings})
-    faust_transport.set_transport(app, config.broker, names.ratings)
+    faust_transport.set_transport(app, config.broker, names.ratings, *mappings)
     ratings, journal = found[names.ratings], found[names.journal]
     sizes = {each.topic: each.max_message_bytes for each in found.values()}
     send, send_all = sender(app), bulk_sender(app, sizes, {names.dead_letters: LesserLetters()})
 
-    recent, counters = RecentRequests(), Counters(names.ratings)
+    recent = RecentRequests()
+    counters = Counters(names.ratings, [each.name for each in mappings.values()])
     knowledge = Knowledge(
         config, options, ratings, journal, recent, app.refuse, rebuild=rebuild, allow_gap=allow_gap
     )
     knowledge.followed.subscribe(lambda _, followed: counters.followed(followed))
-    ingestion = Ingestion(app, config, names, found, options.feedback, knowledge, counters, send_all, recent)
+    topics_read = app, config, names, found, mappings
+    ingestion = Ingestion(*topics_read, options.feedback, knowledge, counters, send_all, recent)
     serving = Serving(config, names, found, knowledge, counters, send, send_all, recent, logs=logs)
     app.first.append(knowledge.following)
     app.last.append(serving.consumer)
@@ -118,7 +125,7 @@ def create_app(
     add_pages(app, metrics, health)
     _repeat(app, "watch_broker", BROKER_LOOK_INTERVAL, broker.look)
     _repeat(app, "watch_loop", 0.0, loop.look)
-    _repeat(app, "watch_topic", TOPIC_LOOK_INTERVAL, _refusing(app, knowledge.topic_watch.look))
+    _repeat(app, "watch_topic", TOPIC_LOOK_INTERVAL, _refusing(app, ingestion.look))
     _repeat(app, "adopt", HANDOVER_LOOK_INTERVAL, knowledge.adoption.look)
     _repeat(app, "commit", COMMIT_INTERVAL, ingestion.commit, serving.commit)
     _repeat(app, "tell_dead_letters", LETTER_LOOK_INTERVAL, counters.tell_refusals)
@@ -134,6 +141,32 @@ def _inspect(config: Settings, names: Topics, *, logs: bool) -> list[Finding]:
     for each in found:
         for warning in each.warnings:
             logger.warning("%s: %s", each.topic, warning)
+    return found
+
+
+def load_mappings(config: Settings, names: Topics) -> dict[str, SourceMapping]:
+    """The sources by their topics.
+
+    Raises
+    ------
+    SourcesError
+        One cannot be.
+    """
+    mappings = mappings_of(config)
+    for each in mappings:
+        if each.topic in names.all and each.topic != names.ratings:
+            raise SourcesError(
+                f"source `{each.name}` reads topic {each.topic!r}: expected one that is not the worker's own"
+            )
+    return {each.topic: each for each in mappings}
+
+
+def _inspect_sources(config: Settings, mappings: Mapping[str, SourceMapping]) -> dict[str, Finding]:
+    """The sources' topics that exist; a `TopicsError` if one may not be read."""
+    if not mappings:
+        return {}
+    found = topics.describe(config.broker, list(mappings), config.broker_wait, security_options(config))
+    access.require(found.values(), {topic: [access.READ] for topic in mappings}, config.broker)
     return found
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
+from typing import Generic, TypeVar
+
+#: A partition, of one topic by its number.
+Place = TypeVar("Place", bound=Hashable)
 
 
-class Commits:
-    """Commits the offsets of one topic.
+class Commits(Generic[Place]):
+    """Commits the offsets of a group.
 
     While a group rebalances, Kafka throws a member that commits out of it, and the others wait until that
     member's session is over. So nothing is committed between `stop` and `resume`.
@@ -20,14 +24,14 @@ class Commits:
         Offsets up to this one are not worth committing: -1 where offset 0 tells that the group was here.
     """
 
-    def __init__(self, commit: Callable[[Mapping[int, int]], Awaitable[bool]], least: int = 0) -> None:
+    def __init__(self, commit: Callable[[Mapping[Place, int]], Awaitable[bool]], least: int = 0) -> None:
         self._commit = commit
         self._least = least
-        self._committed: dict[int, int] = {}
+        self._committed: dict[Place, int] = {}
         self._one_at_a_time = asyncio.Lock()
         self._stopped = False
 
-    async def advance(self, offsets: Mapping[int, int]) -> None:
+    async def advance(self, offsets: Mapping[Place, int]) -> None:
         """Commit next offsets by partition, where they are further than before."""
         async with self._one_at_a_time:
             if self._stopped:

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import prometheus_client
@@ -17,6 +18,7 @@ from recommender.journal.rule import Followed
 from recommender.messages.records import Record
 from recommender.messages.refusals import Kind
 from recommender.worker.refusal_counts import RefusalCounts
+from recommender.worker.source_reading import SourceCounts
 
 #: What becomes of blocks, in the order of the numbers in `recommender.journal.rule_kernels`.
 OUTCOMES = ("passed", "applied", "cut", "duplicate", "ahead")
@@ -31,6 +33,8 @@ class Counters:
     ----------
     topic : str
         The ratings topic.
+    sources : sequence of str
+        The names of the sources beside the ratings topic.
 
     Attributes
     ----------
@@ -39,13 +43,14 @@ class Counters:
         The records that became dead letters.
     """
 
-    def __init__(self, topic: str) -> None:
+    def __init__(self, topic: str, sources: Sequence[str] = ()) -> None:
         # A second series for each counter, that says when it began: nobody asked for them.
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
         self._topic = topic
         self.registry = CollectorRegistry()
         self.refusals = RefusalCounts(self.registry)
         self._add_counters()
+        self.source_counts = SourceCounts(self.source_records, sources)
         ProcessCollector(registry=self.registry)
         Info("recommender_build", "Version of the worker", registry=self.registry).info(
             {"version": __version__}
@@ -93,6 +98,15 @@ class Counters:
         for refusal in ingested.refusals:
             of_source(self._topic, "rejected", Kind(refusal.kind).value).inc()
         self.refusals.take(ingested.refusals)
+
+    def ingested_of(self, source: str) -> Callable[[int, Any, Sequence[Record]], None]:
+        """What counts runs of records of a source."""
+
+        def ingested(partition: int, ingested: Any, records: Sequence[Record]) -> None:
+            self.source_counts.take(source, ingested)
+            self.refusals.take(ingested.refusals)
+
+        return ingested
 
     def followed(self, followed: Followed) -> None:
         """Count blocks of the journal."""

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from recommender.ingest.ingest import Ingest, Ingested
+from recommender.history.rows import Rows
+from recommender.ingest.ingest import Ingested
 from recommender.journal.block import Source
 from recommender.journal.lanes import start_offset
 from recommender.journal.writer import JournalWriter
@@ -30,16 +31,33 @@ CHUNK = 1000
 SendAll = Callable[[str, Sequence[Outgoing]], Awaitable[None]]
 
 
+class Reads(Protocol):
+    """Reads records of a topic, as `recommender.ingest.ingest.Ingest` does."""
+
+    topic: str
+
+    def read(self, partition: int, records: Sequence[Record]) -> Ingested:
+        """Read consecutive records of a partition."""
+
+
+@runtime_checkable
+class Judges(Protocol):
+    """Reads records, and can judge how it does."""
+
+    def judge(self) -> None:
+        """Judge by what comes next."""
+
+
 class Ingestor:
-    """Writes the ratings of the partitions that the worker was assigned into the journal.
+    """Writes the ratings of the partitions of a topic that the worker was assigned into the journal.
 
     Parameters
     ----------
-    ingest : Ingest
+    ingest : Reads
     writer : JournalWriter
     send_all : SendAll
     topic_id : bytes
-        Kafka's id of the ratings topic.
+        Kafka's id of the topic.
     decoder : int
         Fingerprint of what decides how a record is decoded.
     dead_letter_topic : str
@@ -56,11 +74,14 @@ class Ingestor:
     ingested : function
         Told of every run that is on its way into the journal: the partition, what came of the records, and
         the records.
+    mapped : function, optional
+        The fingerprint by which a source partition's last records were mapped; 0 where they were not, or
+        nobody knows.
     """
 
     def __init__(
         self,
-        ingest: Ingest,
+        ingest: Reads,
         writer: JournalWriter,
         send_all: SendAll,
         *,
@@ -72,21 +93,32 @@ class Ingestor:
         follow_to_end: Callable[[], Awaitable[None]],
         pace: Pace,
         ingested: Callable[[int, Ingested, Sequence[Record]], None],
+        mapped: Callable[[Source], int] = lambda source: 0,
     ) -> None:
         self._ingest, self._writer, self._send_all = ingest, writer, send_all
         self._topic_id, self._decoder = topic_id, decoder
         self._dead_letter_topic, self._letter_partitions = dead_letter_topic, letter_partitions
         self._applied, self._follow_to_end = applied, follow_to_end
-        self._pace, self._ingested = pace, ingested
+        self._pace, self._ingested, self._mapped = pace, ingested, mapped
         #: Of each partition: behind which offset there is no record up to which other.
         self._passed: dict[int, tuple[int, int]] = {}
+        #: Of each partition that is not read from its beginning: the first offset that is.
+        self._firsts: dict[int, int] = {}
 
     def source(self, partition: int) -> Source:
-        """A partition of the ratings topic, as the journal calls it."""
+        """A partition of the topic, as the journal calls it."""
         return Source(self._topic_id, partition)
 
-    async def begin(self, spans: Mapping[int, Span]) -> dict[int, int]:
+    async def begin(
+        self, spans: Mapping[int, Span], firsts: Mapping[int, int] | None = None
+    ) -> dict[int, int]:
         """Own partitions from now on; from which offset each is to be read.
+
+        Parameters
+        ----------
+        spans : mapping of int to Span
+        firsts : mapping of int to int, optional
+            Where partitions of which nothing was read yet are to be read from, instead of the beginning.
 
         Raises
         ------
@@ -107,13 +139,35 @@ class Ingestor:
                 log = logger.warning if start else logger.info
                 log("%s begins at offset %d, and offset %d comes next", place, span.begins, start)
             self._passed.pop(partition, None)
+            self._compare_mapping(source, place, start)
             self._writer.begin(source, start, self._decoder)
-            starts[partition] = max(start, span.begins)
+            self._firsts.pop(partition, None)
+            if firsts and partition in firsts:
+                self._firsts[partition] = firsts[partition]
+                await self._pass_to_first(source)
+            starts[partition] = max(start, span.begins, self._firsts.get(partition, 0))
         return starts
+
+    def _compare_mapping(self, source: Source, place: str, start: int) -> None:
+        """Say so where records were mapped in another way before; a mapping that is new is judged."""
+        before = self._mapped(source)
+        if before and before != self._decoder:
+            logger.warning(
+                "%s was mapped in another way up to offset %d (%08x, now %08x): what was learned so stays",
+                *(place, start - 1, before >> 32, self._decoder >> 32),
+            )
+        if before != self._decoder and isinstance(self._ingest, Judges):
+            self._ingest.judge()
+
+    async def _pass_to_first(self, source: Source) -> None:
+        """Account for what lies before the first offset that is read, where that is not done yet."""
+        after, first = self._writer.next_offset(source), self._firsts.get(source.partition, 0)
+        if after is not None and after < first:
+            await self._writer.append(source, after, first, _NO_ROWS, np.zeros(0, np.int64))
 
     async def revoke(self, partitions: Sequence[int] | None = None) -> dict[int, int]:
         """Give partitions away, all by default; what may be committed of each."""
-        owned = list(self._writer.committable())
+        owned = [each for each in self._writer.committable() if each.topic_id == self._topic_id]
         given = owned if partitions is None else [self.source(each) for each in partitions]
         return {source.partition: offset for source, offset in (await self._writer.revoke(given)).items()}
 
@@ -121,7 +175,9 @@ class Ingestor:
         """Up to which offset each partition is in the journal."""
         committable = self._writer.committable()
         return {
-            source.partition: self._past(source.partition, offset) for source, offset in committable.items()
+            source.partition: self._past(source.partition, offset)
+            for source, offset in committable.items()
+            if source.topic_id == self._topic_id
         }
 
     def learned(self, partition: int, applied: Callable[[Source], int | None]) -> int | None:
@@ -149,6 +205,8 @@ class Ingestor:
             A dead letter could not be delivered. The worker must stop then: nothing is committed past it.
         """
         source, records = self.source(batch.partition), batch.records
+        if self._firsts:
+            await self._pass_to_first(source)
         after = self._writer.next_offset(source)
         if after is None:
             return  # it moved away, or it is read again
@@ -187,7 +245,9 @@ class Ingestor:
 
     async def _append(self, source: Source, run: _Run) -> bool:
         offsets = np.fromiter((record.offset for record in run.records), np.int64, len(run.records))
-        sent = await self._writer.append(source, run.first, int(offsets[-1]) + 1, run.ingested.rows, offsets)
+        end, places = int(offsets[-1]) + 1, run.ingested.places
+        of_rows = offsets if places is None else offsets[places]
+        sent = await self._writer.append(source, run.first, end, run.ingested.rows, of_rows)
         if sent:
             self._ingested(source.partition, run.ingested, run.records)
         return sent
@@ -199,3 +259,8 @@ class _Run(NamedTuple):
     ingested: Ingested
     records: Sequence[Record]
     first: int
+
+
+_NO_ROWS = Rows(
+    np.zeros(0, np.uint8), np.zeros((0, 4), np.int64), np.zeros(0), np.zeros(0), np.zeros(0, np.bool_)
+)

@@ -53,7 +53,8 @@ class Knowledge:
         Of the journal.
     followed : Event
         Told with the replica each time that it has learned what was followed.
-    topic_watch : TopicWatch
+    ratings : TopicWatch
+        How many partitions the ratings topic has, among others.
     """
 
     def __init__(
@@ -81,8 +82,8 @@ class Knowledge:
         )
         self.adoption = Adoption(config, self.replicas, journal, handed_over)
         self.checkpointing = Checkpointing(config.checkpoint_interval, jitter=uuid.uuid4().int % 1000 / 1000)
-        self.topic_watch = TopicWatch(ratings, _identify(config, ratings.topic))
-        self.answers = Answers(self.replicas, topic_id(ratings), lambda: self.topic_watch.partitions)
+        self.ratings = TopicWatch(ratings, _identify(config, ratings.topic))
+        self.answers = Answers(self.replicas, topic_id(ratings), lambda: self.ratings.partitions)
         self.followed: Event[[HeldReplica, Followed]] = Event()
         pace = Pace(config.learn_slice / 1000, recent)
         self.following = Following(
@@ -110,6 +111,10 @@ class Knowledge:
         if len(rules) < self.partitions:
             return None
         return min(rule.applied(source) for rule in rules)
+
+    def mapped(self, source: Source) -> int:
+        """The fingerprint by which a source was mapped last, as far as that is known here."""
+        return next((found for rule in self.rules() if (found := rule.decoder(source))), 0)
 
 
 def _identify(config: Settings, topic: str) -> Callable[[], Finding]:

@@ -22,7 +22,7 @@ PASSING = re.compile(
     r"|connection lost"
     r"|Group Coordinator Request failed|Failed fetch messages|Failed to reconnect|Heartbeat failed"
     r"|Got error produce response|Bootstrap connection|Error sending|Marking the coordinator dead"
-    r"|not found in cluster metadata|is not a valid topic name"
+    r"|Ignoring missing topic|not found in cluster metadata|is not a valid topic name"
     r"|OffsetCommit failed .* will rejoin|performing seek when flow not active|Missing sensor state",
     re.IGNORECASE,
 )

@@ -70,6 +70,7 @@ class Metrics:
             "dead_letters": self._counters.refusals.summary(),
             "journal": {str(held.replica.partition): self._of(held) for held in self._replicas},
             "sources": {str(partition): offset for partition, offset in sorted(self.sources().items())},
+            "source_topics": self._counters.source_counts.summary(),
             "lag": {str(partition): lag for partition, (lag, _) in sorted(lags.items())},
         }
 

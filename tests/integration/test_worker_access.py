@@ -87,6 +87,16 @@ def test_a_group_that_it_may_not_join(make_installation: Callable[[int], Install
     assert "Traceback" not in worker.log
 
 
+def test_a_source_that_it_may_not_read(make_installation: Callable[[int], Installation]) -> None:
+    installation = make_installation(1)
+    topic = installation.topics.prefix + "clicks"
+    create_topics(installation.kafka, topic)
+    forbid(installation.kafka, ACLOperation.READ, topic)
+    worker = installation.worker(sources=f"['{topic}']").start()
+    assert worker.exit_code() == 2, worker.log
+    assert f"Not allowed at {installation.kafka}: READ on topic {topic}" in worker.log
+
+
 #: What is forbidden with which topics, in how many partitions, and with which settings.
 NEEDED: list[tuple[ACLOperation, list[str], int, dict[str, str]]] = [
     (ACLOperation.WRITE, ["dead_letters"], 1, {}),

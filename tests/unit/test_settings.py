@@ -156,6 +156,7 @@ def test_learned_holds_what_decides_what_is_learned() -> None:
         "feedback": "positive:2",
         "rating_min": "1",
         "rating_max": "",
+        "repeats": "highest",
         "model": "random",
         "seed": "7",
         "test_every": "3",

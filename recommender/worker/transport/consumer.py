@@ -66,3 +66,7 @@ class Consumer(driver.Consumer):
     async def read_again(self, tp: TP, offset: int) -> None:
         """Fetch a partition again from an offset, unless it is moving away."""
         await self._ours.read_again(tp, offset)
+
+    async def offsets_at(self, times: Mapping[TP, float]) -> dict[TP, int | None]:
+        """The first offsets of partitions from a time on, in seconds; None where there is none yet."""
+        return await self._ours.offsets_at(times)

@@ -131,6 +131,15 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     async def _spans(self, partitions: Collection[TP]) -> dict[TP, Span]:
         return await spans_of(self._aiokafka, partitions, (), 0.0)
 
+    async def offsets_at(self, times: Mapping[TP, float]) -> dict[TP, int | None]:
+        """See `Consumer.offsets_at`."""
+        return dict(await self.call_thread(self._offsets_at, times))
+
+    async def _offsets_at(self, times: Mapping[TP, float]) -> dict[TP, int | None]:
+        wanted = {TopicPartition(*tp): max(0, int(seconds * 1000)) for tp, seconds in times.items()}
+        found = await self._aiokafka.offsets_for_times(wanted)
+        return {TP(*tp): None if each is None else each.offset for tp, each in found.items()}
+
     async def commit_offsets(self, offsets: Mapping[TP, int]) -> bool:
         """Commit; False where Kafka would not. Faust's own commit ends the worker then."""
         if self.crashed:

@@ -25,7 +25,7 @@ class Transport(driver.Transport):
     Producer = Producer
 
 
-def set_transport(app: AppT, broker: str, unwrapped: str) -> None:
+def set_transport(app: AppT, broker: str, *unwrapped: str) -> None:
     """Give an app the transport that this module describes; before any topic of it is made.
 
     Parameters
@@ -33,11 +33,11 @@ def set_transport(app: AppT, broker: str, unwrapped: str) -> None:
     app : faust.App
     broker : str
         Bootstrap servers, separated by commas.
-    unwrapped : str
-        The topic whose records come as the client's parser makes them, see
+    *unwrapped : str
+        The topics whose records come as the client's parser makes them, see
         `recommender.worker.transport.fetched_records`.
     """
-    read_past_errors(unwrapped)
+    read_past_errors(*unwrapped)
     app.transport = cast(Any, Transport)(urls(broker), app)
 
 

@@ -1,0 +1,181 @@
+"""`recommender sources`: looks what a mapping makes of a topic, and proposes one."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from datetime import UTC, datetime
+
+import click
+
+from recommender import settings as settings_room
+from recommender.errors import RecommenderError
+from recommender.kafka import access, topics
+from recommender.kafka.admin import open_admin, security_options
+from recommender.kafka.log_reader import reading_logs
+from recommender.kafka.topic_configs import DAY_MS, FOREVER, read_configs
+from recommender.kafka.topics import Finding
+from recommender.settings import Settings
+from recommender.shard.feedback import Feedback
+from recommender.sources import guess as guess_room
+from recommender.sources.configured import mappings_of, registry_of
+from recommender.sources.file import parse
+from recommender.sources.mapping import SourceMapping
+from recommender.sources.sample import Outcome, Sample, judge, newest, partitioner
+
+_SHOWN = 5
+
+
+@click.group()
+def sources() -> None:
+    """Look what the sources of RECOMMENDER_SOURCES give, and propose one for a topic."""
+    logging.getLogger("kafka").addHandler(logging.NullHandler())
+
+
+_SAMPLE = click.option(
+    "--sample",
+    type=click.IntRange(1, 1_000_000),
+    default=1000,
+    show_default=True,
+    help="Newest records to read.",
+)
+
+
+@sources.command()
+@_SAMPLE
+def check(sample: int) -> None:
+    """Read the newest records of each source and print what would be learned.
+
+    Nothing is written. Exits with 1 if a topic is missing, may not be read, or does not fit its mapping.
+    """
+    config = settings_room.load()
+    mappings = mappings_of(config)
+    if not mappings:
+        raise RecommenderError("RECOMMENDER_SOURCES is not set: expected a file of sources")
+    found = topics.describe(
+        config.broker, [each.topic for each in mappings], config.broker_wait, security_options(config)
+    )
+    fits = [_check(config, each, found.get(each.topic), sample) for each in mappings]
+    if not all(fits):
+        sys.exit(1)
+
+
+@sources.command()
+@click.argument("topic")
+@_SAMPLE
+def guess(topic: str, sample: int) -> None:
+    """Propose a table for TOPIC from its newest records, and print what it would give.
+
+    The table goes to standard output, and the rest to standard error.
+    """
+    config = settings_room.load()
+    found = topics.identify(config.broker, topic, config.broker_wait, security_options(config))
+    access.require([found], {topic: [access.READ]}, config.broker)
+    feedback = _feedback(config)
+    sampled = _sampled(config, found, sample)
+    if not sampled.records:
+        raise RecommenderError(f"Topic {topic!r} has no records to guess from")
+    proposed = guess_room.guess(topic, sampled.records, feedback.low, feedback.high)
+    click.echo(str(proposed), nl=False)
+    if proposed.missing:
+        click.echo(f"# not found: {', '.join(proposed.missing)}; complete it by hand", err=True)
+        sys.exit(1)
+    (mapping,) = parse(str(proposed), "the proposed table", feedback.low, feedback.high)
+    outcome = judge(mapping, sampled.records, feedback.low, feedback.high, skips=feedback.skips)
+    for line in _told(sampled, outcome):
+        click.echo(f"# {line}", err=True)
+
+
+def _feedback(config: Settings) -> Feedback:
+    return Feedback.parse(config.feedback, config.rating_min, config.rating_max)
+
+
+def _sampled(config: Settings, found: Finding, most: int) -> Sample:
+    with reading_logs(config.broker, security_options(config)) as reader:
+        return newest(reader, found.topic, found.partitions, most)
+
+
+def _check(config: Settings, mapping: SourceMapping, found: Finding | None, sample: int) -> bool:
+    """Print what a source gives; False where it gives nothing, or not what it should."""
+    if found is None:
+        click.echo(f"{mapping.name}: topic {mapping.topic!r} does not exist yet")
+        return False
+    try:
+        access.require([found], {found.topic: [access.READ]}, config.broker)
+    except RecommenderError as error:
+        click.echo(f"{mapping.name}: {error}")
+        return False
+    feedback = _feedback(config)
+    sampled = _sampled(config, found, sample)
+    plural = "" if found.partitions == 1 else "s"
+    click.echo(
+        f"{mapping.name}: topic {found.topic!r}, {found.partitions} partition{plural}, about "
+        f"{sampled.written:,} records, {_kept(config, found.topic)}"
+    )
+    outcome = judge(
+        mapping,
+        sampled.records,
+        feedback.low,
+        feedback.high,
+        skips=feedback.skips,
+        registry=registry_of(config),
+    )
+    for line in _told(sampled, outcome):
+        click.echo(f"  {line}")
+    fits = outcome.rejected <= config.max_rejected
+    if not fits:
+        click.echo(f"  this mapping does not fit: a worker would end ({config.max_rejected:g} % are allowed)")
+    return fits
+
+
+def _kept(config: Settings, topic: str) -> str:
+    """How long the topic keeps its records."""
+    with open_admin(config.broker, config.broker_wait, security_options(config)) as admin:
+        configs = read_configs(admin, [topic])[topic]
+    if not configs:
+        return "retention not known: its settings may not be read"
+    told = [configs["cleanup.policy"]]
+    if configs["retention.ms"] != FOREVER and "delete" in configs["cleanup.policy"]:
+        told.append(f"kept for {int(configs['retention.ms']) / DAY_MS:g} days")
+    else:
+        told.append("kept for ever")
+    return ", ".join(told)
+
+
+def _told(sampled: Sample, outcome: Outcome) -> list[str]:
+    """What became of a sample, in lines."""
+    if not outcome.records:
+        return ["no records"]
+    rejected = len(outcome.refusals)
+    told = [
+        f"of the newest {outcome.records:,} records: {outcome.learned:,} learned, "
+        f"{outcome.skipped:,} skipped, {rejected:,} rejected ({outcome.rejected:.1f} %)"
+    ]
+    if outcome.ratings:
+        count = outcome.ratings.total()
+        told.append(f"{count:,} ratings of {len(outcome.items):,} items by {len(outcome.users):,} users")
+        values = [
+            ("withdrawn" if each is None else f"{each:g}", n) for each, n in outcome.ratings.most_common(8)
+        ]
+        told.append("ratings: " + ", ".join(f"{n:,} x {each}" for each, n in values))
+        times = [datetime.fromtimestamp(each, UTC).isoformat(" ", "seconds") for each in outcome.times]
+        told.append(f"times: {times[0]} to {times[1]}")
+    if outcome.reasons:
+        told.append("skipped: " + ", ".join(f"{n:,} {each}" for each, n in outcome.reasons.items()))
+    if outcome.events:
+        names = ", ".join(f"{name!r} {n:,}" for name, n in outcome.events.most_common(20))
+        told.append(f"events that are not listed: {names}")
+    reasons: dict[str, list[str]] = {}
+    for each in outcome.refusals:
+        reasons.setdefault(each.reason, []).append(f"{each.topic}[{each.partition}] offset {each.offset}")
+    for reason, places in sorted(reasons.items(), key=lambda each: -len(each[1]))[:_SHOWN]:
+        told.append(f"rejected: {len(places):,} times {reason}, first {places[0]}")
+    return told + _of_keys(sampled, outcome)
+
+
+def _of_keys(sampled: Sample, outcome: Outcome) -> list[str]:
+    if not outcome.keys:
+        return []
+    told = f"keys: {100 * outcome.keys[True] / outcome.keys.total():.0f} % are the user's id"
+    rule = partitioner(sampled.records, sampled.partitions)
+    return [told if rule is None else f"{told}; partitions are chosen by {rule}"]

@@ -1,0 +1,46 @@
+"""What a record of a source comes to."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class SkipReason(StrEnum):
+    """Why a record is no rating although nothing is wrong with it: few, so that they can be labels."""
+
+    NULL_VALUE = "null_value"
+    #: A transaction's mark or a logical message of Debezium, or a truncated table.
+    NO_CHANGE = "no_change"
+    WHERE = "where"
+    EVENT = "event"
+    EVENT_NOT_LISTED = "event_not_listed"
+    BELOW_STEPS = "below_steps"
+    EMPTY = "empty"
+    #: 0 or ``"skip"`` of signed ratings: these reach the journal.
+    RATING = "rating"
+
+
+class Skip(Exception):
+    """A record, or an element of one, that is passed over.
+
+    Attributes
+    ----------
+    reason : SkipReason
+    event : str
+        The event's name, where it is one that is not listed.
+    """
+
+    def __init__(self, reason: SkipReason, event: str = "") -> None:
+        super().__init__(reason.value)
+        self.reason = reason
+        self.event = event
+
+
+class Row(NamedTuple):
+    """A rating that a record gives; `rating` is NaN to withdraw, `time` is NaN where nothing says when."""
+
+    user: str
+    item: str
+    rating: float
+    time: float

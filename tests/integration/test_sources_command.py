@@ -1,0 +1,85 @@
+"""`recommender sources`: what the newest records of real topics would give, and a table that is proposed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+from click.testing import CliRunner, Result
+
+from recommender.cli.sources import sources as command
+from recommender.errors import RecommenderError
+from tests.support.kafka import Record, create_topics, produce
+
+
+@pytest.fixture
+def invoke(kafka: str) -> Callable[..., Result]:
+    def invoked(*arguments: str, **settings: str) -> Result:
+        environment = {f"RECOMMENDER_{name.upper()}": value for name, value in settings.items()}
+        given = {"RECOMMENDER_BROKER": kafka, "RECOMMENDER_BROKER_WAIT": "5", **environment}
+        return CliRunner().invoke(command, arguments, env=given)
+
+    return invoked
+
+
+def film(number: int) -> Record:
+    value = {"userId": f"u{number}", "movie": {"id": number % 3}, "stars": number % 6}
+    return Record(json.dumps(value).encode(), f"u{number}".encode(), timestamp_ms=1_700_000_000_000)
+
+
+def test_from_a_guess_to_a_check(kafka: str, unique: str, invoke: Callable[..., Result]) -> None:
+    create_topics(kafka, unique, partitions=2, configs={"retention.ms": "86400000"})
+    produce(kafka, unique, [film(number) for number in range(50)])
+    proposed = invoke("guess", unique)
+    assert proposed.exit_code == 0, proposed.output
+    assert "of the newest 50 records: 50 learned, 0 skipped, 0 rejected (0.0 %)" in proposed.stderr
+    produce(kafka, unique, [b"{}"])
+    checked = invoke("check", "--sample", "1000", sources=proposed.stdout)
+    assert checked.exit_code == 0, checked.output
+    for told in (
+        f"{unique}: topic '{unique}', 2 partitions, about 51 records, delete, kept for 1 days",
+        "of the newest 51 records: 50 learned, 0 skipped, 1 rejected (2.0 %)",
+        "50 ratings of 3 items by 50 users",
+        "times: 2023-11-14 22:13:20+00:00 to 2023-11-14 22:13:20+00:00",
+        "rejected: 1 times Object missing required field - at `$.userId`",
+        "keys: 100 % are the user's id; partitions are chosen by murmur2, as Kafka's own producers",
+    ):
+        assert told in checked.output
+
+
+def test_a_sample_is_of_the_newest(kafka: str, unique: str, invoke: Callable[..., Result]) -> None:
+    create_topics(kafka, unique)
+    produce(kafka, unique, [b"{}", *(film(number) for number in range(3))])
+    text = f"[{unique}]\nuser = 'userId'\nitem = 'movie.id'\nrating = 'stars'\nscale = [0, 5]"
+    assert "of the newest 3 records: 3 learned" in invoke("check", "--sample", "3", sources=text).output
+
+
+def test_what_does_not_fit_fails(kafka: str, unique: str, invoke: Callable[..., Result]) -> None:
+    create_topics(kafka, unique)
+    produce(kafka, unique, [film(1)])
+    checked = invoke("check", sources=f"[{unique}]\n[{unique}-not-there]")
+    assert checked.exit_code == 1
+    assert "1 rejected (100.0 %)" in checked.output
+    assert "this mapping does not fit: a worker would end (50 % are allowed)" in checked.output
+    assert f"{unique}-not-there: topic '{unique}-not-there' does not exist yet" in checked.output
+
+
+def test_without_sources_or_records(kafka: str, unique: str, invoke: Callable[..., Result]) -> None:
+    create_topics(kafka, unique)
+    for arguments, told in (
+        (["check"], "RECOMMENDER_SOURCES is not set"),
+        (["guess", unique], "has no records to guess from"),
+        (["guess", unique + "-no"], "Missing at"),
+    ):
+        error = invoke(*arguments).exception
+        assert isinstance(error, RecommenderError)
+        assert told in str(error)
+
+
+def test_a_guess_that_lacks_something_fails(kafka: str, unique: str, invoke: Callable[..., Result]) -> None:
+    create_topics(kafka, unique)
+    produce(kafka, unique, [b'{"a": 1}'])
+    proposed = invoke("guess", unique)
+    assert (proposed.exit_code, "# not found: user, item" in proposed.stderr) == (1, True)
+    assert "# user = PATH: no field looks like it; there are a" in proposed.stdout

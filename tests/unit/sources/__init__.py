@@ -1,0 +1,1 @@
+"""Topics as teams have them, without a broker."""
