@@ -14,25 +14,26 @@ import kafka.codec
 from recommender import settings
 from recommender.errors import RecommenderError
 from recommender.ingest.dead_letters import LesserLetters
+from recommender.items.store import ItemStore
 from recommender.journal.identity import topic_id
 from recommender.kafka import access, codecs, topics
 from recommender.kafka.admin import security_options
+from recommender.kafka.plain_clients import client_options
 from recommender.kafka.topics import Finding, Topics
 from recommender.models import registry
 from recommender.settings import Settings
 from recommender.shard.options import ShardOptions, logs_recommendations
 from recommender.sources.configured import mappings_of, with_repeats
 from recommender.sources.mapping import SourceMapping, SourcesError
-from recommender.web.pages import add_pages
 from recommender.worker import process
-from recommender.worker.broker_watch import BrokerWatch
+from recommender.worker.calls import Calls
 from recommender.worker.counters import Counters
-from recommender.worker.health import Health
 from recommender.worker.ingestion import Ingestion
+from recommender.worker.items_following import ItemsFollowing
+from recommender.worker.just_now import JustNow
 from recommender.worker.knowledge import Knowledge
-from recommender.worker.loop_watch import LoopWatch
-from recommender.worker.metrics import Metrics
 from recommender.worker.pacing import RecentRequests
+from recommender.worker.reporting import Reporting
 from recommender.worker.serving import HAND_OVER_SECONDS, Serving
 from recommender.worker.transport import faust_transport
 from recommender.worker.transport.faust_app import WorkerApp
@@ -89,47 +90,36 @@ def create_app(
     sizes = {each.topic: each.max_message_bytes for each in found.values()}
     send, send_all = sender(app), bulk_sender(app, sizes, {names.dead_letters: LesserLetters()})
 
-    recent = RecentRequests()
+    recent, just_now, items = RecentRequests(), JustNow(), ItemStore()
     counters = Counters(names.ratings, [each.name for each in mappings.values()])
-    knowledge = Knowledge(
-        config, options, ratings, journal, recent, app.refuse, rebuild=rebuild, allow_gap=allow_gap
-    )
+    learned_from = config, options, ratings, journal, recent, items, just_now.answered
+    knowledge = Knowledge(*learned_from, app.refuse, rebuild=rebuild, allow_gap=allow_gap)
     knowledge.followed.subscribe(lambda _, followed: counters.followed(followed))
-    topics_read = app, config, names, found, mappings
-    ingestion = Ingestion(*topics_read, options.feedback, knowledge, counters, send_all, recent)
+    knowledge.followed.subscribe(lambda _, followed: just_now.learned(followed.rows))
+    items_following = ItemsFollowing(
+        items,
+        names.items,
+        client_options(config),
+        lambda: topics.identify(config.broker, names.items, 0.0, security_options(config)),
+        lambda: knowledge.sync_items(items),
+        counters.read_items,
+    )
+    ingested = app, config, names, found, mappings, options.feedback
+    ingestion = Ingestion(*ingested, knowledge, counters, send_all, recent)
     serving = Serving(config, names, found, knowledge, counters, send, send_all, recent, logs=logs)
-    app.first.append(knowledge.following)
+    app.first += [items_following, knowledge.following]
     app.last.append(serving.consumer)
-
-    broker, loop = BrokerWatch(config.broker), LoopWatch()
-    metrics = Metrics(
-        counters,
-        knowledge.replicas,
-        knowledge.checkpointing,
-        topic_id=topic_id(ratings),
-        loop=loop,
-        following=knowledge.following,
-        progress=ingestion.progress,
-        request_lags=serving.lags,
-    )
-    health = Health(
-        knowledge.following,
-        serving.consumer,
-        knowledge.replicas,
-        knowledge.checkpointing,
-        broker,
-        loop,
-        lambda: app.failure,
-        ingestion.committable,
-    )
-    add_pages(app, metrics, health)
-    _repeat(app, "watch_broker", BROKER_LOOK_INTERVAL, broker.look)
-    _repeat(app, "watch_loop", 0.0, loop.look)
+    parts = knowledge, ingestion, serving, counters
+    reporting = Reporting(app, config, topic_id(ratings), *parts, items, items_following, just_now)
+    calls = Calls(app, config, names, options.feedback, knowledge, serving, counters, send, recent)
+    _repeat(app, "watch_broker", BROKER_LOOK_INTERVAL, reporting.broker.look)
+    _repeat(app, "watch_loop", 0.0, reporting.loop.look)
+    _repeat(app, "take_figures", 0.0, reporting.pulse.beat)
     _repeat(app, "watch_topic", TOPIC_LOOK_INTERVAL, _refusing(app, ingestion.look))
     _repeat(app, "adopt", HANDOVER_LOOK_INTERVAL, knowledge.adoption.look)
     _repeat(app, "commit", COMMIT_INTERVAL, ingestion.commit, serving.commit)
     _repeat(app, "tell_dead_letters", LETTER_LOOK_INTERVAL, counters.tell_refusals)
-    _stop_in_order(app, knowledge, ingestion, serving, counters)
+    _stop_in_order(app, *parts, reporting, calls)
     return app
 
 
@@ -197,7 +187,13 @@ def _refusing(app: WorkerApp, work: Callable[[], Awaitable[None]]) -> Callable[[
 
 
 def _stop_in_order(
-    app: WorkerApp, knowledge: Knowledge, ingestion: Ingestion, serving: Serving, counters: Counters
+    app: WorkerApp,
+    knowledge: Knowledge,
+    ingestion: Ingestion,
+    serving: Serving,
+    counters: Counters,
+    reporting: Reporting,
+    calls: Calls,
 ) -> None:
     """Settle and commit all before the app's services stop."""
     signals: Any = app  # their types allow no handler with named arguments
@@ -205,7 +201,9 @@ def _stop_in_order(
     @signals.on_before_shutdown.connect
     async def stopping(sender: Any, **kwargs: Any) -> None:
         with contextlib.suppress(asyncio.CancelledError):
+            await reporting.pulse.close()
             await serving.revoke()
+            await calls.close()
             await ingestion.revoke()
             await knowledge.checkpointing.settle(HAND_OVER_SECONDS)
             await ingestion.close()

@@ -24,6 +24,8 @@ from recommender.worker.source_reading import SourceCounts
 OUTCOMES = ("passed", "applied", "cut", "duplicate", "ahead")
 #: The worker's two consumer groups, as metrics call them.
 GROUPS = ("ratings", "requests")
+#: Of each second the times of so many replies are kept for the live page.
+SAMPLE = 2000
 
 
 class Counters:
@@ -46,7 +48,7 @@ class Counters:
     def __init__(self, topic: str, sources: Sequence[str] = ()) -> None:
         # A second series for each counter, that says when it began: nobody asked for them.
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
-        self._topic = topic
+        self.topic = topic
         self.registry = CollectorRegistry()
         self.refusals = RefusalCounts(self.registry)
         self._add_counters()
@@ -55,6 +57,9 @@ class Counters:
         Info("recommender_build", "Version of the worker", registry=self.registry).info(
             {"version": __version__}
         )
+        self._learned = self._replies = self._skipped = self._rejected = self._ingested = 0
+        #: How long replies took since the live page asked, a sample of them.
+        self._took: list[float] = []
 
     def _add_counters(self) -> None:
         def counter(name: str, about: str, *labels: str) -> Counter:
@@ -70,6 +75,11 @@ class Counters:
             "recommendations", "Records for the recommendations log by whether Kafka has them", "result"
         )
         self.blocks = counter("journal_blocks", "Blocks of the journal by what became of them", "result")
+        self.items_records = counter(
+            "items_records", "Records of the items topic by what became of them", "result"
+        )
+        for result in ("taken", "refused"):
+            self.items_records.labels(result)
         self.rebalances = counter("rebalances", "Times that a group gave this worker partitions", "group")
         for group in GROUPS:
             self.rebalances.labels(group)
@@ -88,15 +98,18 @@ class Counters:
 
     def ingested(self, partition: int, ingested: Ingested, records: Sequence[Record] = ()) -> None:
         """Count a run of records that is on its way into the journal."""
+        self._ingested += ingested.learned
+        self._skipped += ingested.skipped
+        self._rejected += len(ingested.dead_letters)
         self.ratings.labels("learned").inc(ingested.learned)
         self.ratings.labels("skipped").inc(ingested.skipped)
         self.ratings.labels("dead_letter").inc(len(ingested.dead_letters))
         of_source = self.source_records.labels
-        of_source(self._topic, "learned", "").inc(ingested.learned)
+        of_source(self.topic, "learned", "").inc(ingested.learned)
         if ingested.skipped:
-            of_source(self._topic, "skipped", "").inc(ingested.skipped)
+            of_source(self.topic, "skipped", "").inc(ingested.skipped)
         for refusal in ingested.refusals:
-            of_source(self._topic, "rejected", Kind(refusal.kind).value).inc()
+            of_source(self.topic, "rejected", Kind(refusal.kind).value).inc()
         self.refusals.take(ingested.refusals)
 
     def ingested_of(self, source: str) -> Callable[[int, Any, Sequence[Record]], None]:
@@ -110,6 +123,7 @@ class Counters:
 
     def followed(self, followed: Followed) -> None:
         """Count blocks of the journal."""
+        self._learned += len(followed.rows.ratings)
         found = np.bincount(followed.outcomes, minlength=len(OUTCOMES))
         for name, count in zip(OUTCOMES, found.tolist(), strict=False):
             if count:
@@ -117,8 +131,28 @@ class Counters:
 
     def answered(self, code: str, seconds: float) -> None:
         """Count a reply."""
+        self._replies += 1
+        if len(self._took) < SAMPLE:
+            self._took.append(seconds)
         self.replies.labels(code).inc()
         self.seconds.observe(seconds)
+
+    def totals(self) -> tuple[int, int]:
+        """Ratings that were learned from the journal, and replies, since the worker started."""
+        return self._learned, self._replies
+
+    def counts(self) -> dict[str, int]:
+        """What became of the records that this worker read."""
+        return {"learned": self._ingested, "skipped": self._skipped, "rejected": self._rejected}
+
+    def take_reply_seconds(self) -> list[float]:
+        """How long replies took since this was last called: at most the first `SAMPLE` of them."""
+        took, self._took = self._took, []
+        return took
+
+    def read_items(self, result: str, count: int) -> None:
+        """Count records of the items topic."""
+        self.items_records.labels(result).inc(count)
 
     def logged(self, arrived: bool) -> None:
         """Count a record of the recommendations log."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from recommender.checkpoints.store import CheckpointStore, Identity
 from recommender.errors import RecommenderError
+from recommender.items.store import ItemStore
 from recommender.journal.block import Source
 from recommender.journal.identity import topic_id
 from recommender.journal.rule import Followed, Rule
@@ -15,6 +16,7 @@ from recommender.kafka import topics
 from recommender.kafka.admin import security_options
 from recommender.kafka.plain_clients import client_options
 from recommender.kafka.topics import Finding
+from recommender.messages.responses import Response
 from recommender.settings import Settings
 from recommender.shard.options import ShardOptions, learned_settings
 from recommender.worker.adoption import Adoption
@@ -40,6 +42,10 @@ class Knowledge:
         These topics.
     recent : RecentRequests
         Learning leaves them their time.
+    items : ItemStore
+        What the items topic says.
+    answered : function
+        Told of every answer.
     refuse : function
         Told of an error that a person has to fix.
     rebuild : bool
@@ -64,6 +70,8 @@ class Knowledge:
         ratings: Finding,
         journal: Finding,
         recent: RecentRequests,
+        items: ItemStore,
+        answered: Callable[[Response], None],
         refuse: Callable[[RecommenderError], None],
         *,
         rebuild: bool,
@@ -83,7 +91,9 @@ class Knowledge:
         self.adoption = Adoption(config, self.replicas, journal, handed_over)
         self.checkpointing = Checkpointing(config.checkpoint_interval, jitter=uuid.uuid4().int % 1000 / 1000)
         self.ratings = TopicWatch(ratings, _identify(config, ratings.topic))
-        self.answers = Answers(self.replicas, topic_id(ratings), lambda: self.ratings.partitions)
+        self.answers = Answers(
+            self.replicas, topic_id(ratings), lambda: self.ratings.partitions, items, answered
+        )
         self.followed: Event[[HeldReplica, Followed]] = Event()
         pace = Pace(config.learn_slice / 1000, recent)
         self.following = Following(
@@ -100,6 +110,11 @@ class Knowledge:
     async def _learned(self, held: HeldReplica, followed: Followed) -> None:
         self.followed(held, followed)
         await self.answers.learned()
+
+    def sync_items(self, items: ItemStore) -> None:
+        """Tell the replicas of items that have changed."""
+        for held in self.replicas:
+            held.replica.shard.sync_items(items)
 
     def rules(self) -> list[Rule]:
         """Those of the replicas that are held now."""

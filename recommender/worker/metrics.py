@@ -11,6 +11,7 @@ from recommender.worker.checkpointing import Checkpointing
 from recommender.worker.counters import Counters
 from recommender.worker.following import Following
 from recommender.worker.gauges import Gauges
+from recommender.worker.items_following import ItemsFollowing
 from recommender.worker.loop_watch import LoopWatch
 from recommender.worker.replicas import HeldReplica, Replicas
 from recommender.worker.source_progress import SourceProgress
@@ -32,6 +33,13 @@ class Metrics:
     progress : SourceProgress, optional
     request_lags : function
         How many requests of each partition have no reply.
+    items : ItemsFollowing, optional
+
+    Attributes
+    ----------
+    counters : Counters
+    progress : SourceProgress or None
+    loop : LoopWatch
     """
 
     def __init__(
@@ -45,11 +53,13 @@ class Metrics:
         following: Following | None = None,
         progress: SourceProgress | None = None,
         request_lags: Callable[[], Mapping[int, int]] = dict,
+        items: ItemsFollowing | None = None,
     ) -> None:
-        self._counters, self._replicas, self._checkpointing = counters, replicas, checkpointing
-        self._topic_id, self._loop = topic_id, loop
-        self._following, self._progress = following, progress
-        self._gauges = Gauges(counters.registry, request_lags)
+        self.counters, self._replicas, self._checkpointing = counters, replicas, checkpointing
+        self._topic_id, self.loop = topic_id, loop
+        self._following, self.progress = following, progress
+        self._items = items
+        self._gauges = Gauges(counters.registry, request_lags, lambda: len(items) if items else 0)
 
     def status(self) -> dict[str, object]:
         """The worker's state for people and programs, one entry for each partition of the journal."""
@@ -57,7 +67,7 @@ class Metrics:
         # Who took over a hand-over learns with other settings than the worker was started with.
         options = first.replica.shard.options if first else self._replicas.options
         errors = self._checkpointing.errors
-        lags = self._progress.lags() if self._progress else {}
+        lags = self.progress.lags() if self.progress else {}
         return {
             "version": __version__,
             "model": options.model,
@@ -67,11 +77,12 @@ class Metrics:
             "feedback": str(options.feedback),
             "checkpoint_error": str(errors[min(errors)]) if errors else None,
             "differs": list(self._checkpointing.differs.values()),
-            "dead_letters": self._counters.refusals.summary(),
+            "dead_letters": self.counters.refusals.summary(),
             "journal": {str(held.replica.partition): self._of(held) for held in self._replicas},
             "sources": {str(partition): offset for partition, offset in sorted(self.sources().items())},
-            "source_topics": self._counters.source_counts.summary(),
+            "source_topics": self.counters.source_counts.summary(),
             "lag": {str(partition): lag for partition, (lag, _) in sorted(lags.items())},
+            "items": None if self._items is None else self._items.status(),
         }
 
     def _of(self, held: HeldReplica) -> dict[str, object]:
@@ -114,11 +125,11 @@ class Metrics:
         """All metrics in Prometheus' text format."""
         gauges = self._gauges
         gauges.begin()
-        gauges.worker(bool(self._checkpointing.errors), self._loop.held_up)
+        gauges.worker(bool(self._checkpointing.errors), self.loop.held_up)
         for partition, offset in self.sources().items():
             gauges.applied(partition, offset)
-        for partition, (records, seconds) in (self._progress.lags() if self._progress else {}).items():
+        for partition, (records, seconds) in (self.progress.lags() if self.progress else {}).items():
             gauges.lag(partition, records, seconds)
         for held in self._replicas:
             gauges.replica(held, *self.journal_lag(held.replica.partition))
-        return generate_latest(self._counters.registry)
+        return generate_latest(self.counters.registry)

@@ -49,6 +49,8 @@ class Serving:
     Attributes
     ----------
     consumer : RequestConsumer
+    log : LogWriter or None
+        Of recommendations.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Serving:
         self._knowledge, self._counters = knowledge, counters
         letters = found[names.dead_letters].partitions
         log = LogWriter(send, names.recommendations, config.experiment, counters.logged)
+        self.log = log if logs else None
         self._answerer = Answerer(
             knowledge.answers,
             send,
@@ -79,7 +82,7 @@ class Serving:
             bury=lambda record: send_all(
                 names.dead_letters, [unread_letter(record)._replace(partition=record.partition % letters)]
             ),
-            log=log if logs else None,
+            log=self.log,
             max_age=config.request_max_age,
         )
         self.consumer = RequestConsumer(

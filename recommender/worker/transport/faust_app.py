@@ -12,6 +12,7 @@ from faust.app.base import BootStrategy
 from mode.types import ServiceT
 
 from recommender.errors import RecommenderError
+from recommender.worker.transport.web_server import WebServer
 
 
 class Boot(BootStrategy):
@@ -55,6 +56,9 @@ class WorkerApp(faust.App):
 
     def _create_directories(self) -> None:
         """None: Faust's are for tables, and we have none."""
+
+    def _new_web(self) -> Any:
+        return WebServer(self)
 
     def refuse(self, error: RecommenderError) -> None:
         """Stop; whoever runs the app says why."""

@@ -58,6 +58,7 @@ PRIVATE_NAMES = (
     PrivateName(_PRODUCER, "_message_accumulator", _LEADERLESS, "aio-libs/aiokafka#197"),
     PrivateName(_ACCUMULATOR, "_append_batch", _LEADERLESS, "aio-libs/aiokafka#197"),
     PrivateName(_FAUST_CONSUMER, "_new_consumer_thread", "gives Faust the consumer thread of this package"),
+    PrivateName("faust.app.base.App", "_new_web", "gives Faust the web server of this package"),
     PrivateName(
         "faust.transport.consumer.Consumer",
         "_read_offset",
