@@ -34,6 +34,8 @@ class Metrics:
     request_lags : function
         How many requests of each partition have no reply.
     items : ItemsFollowing, optional
+    item_count : function
+        How many items the items topic has named.
 
     Attributes
     ----------
@@ -54,12 +56,13 @@ class Metrics:
         progress: SourceProgress | None = None,
         request_lags: Callable[[], Mapping[int, int]] = dict,
         items: ItemsFollowing | None = None,
+        item_count: Callable[[], int] = int,
     ) -> None:
         self.counters, self._replicas, self._checkpointing = counters, replicas, checkpointing
         self._topic_id, self.loop = topic_id, loop
         self._following, self.progress = following, progress
         self._items = items
-        self._gauges = Gauges(counters.registry, request_lags, lambda: len(items) if items else 0)
+        self._gauges = Gauges(counters.registry, request_lags, item_count)
 
     def status(self) -> dict[str, object]:
         """The worker's state for people and programs, one entry for each partition of the journal."""

@@ -60,6 +60,7 @@ class Reporting:
             progress=ingestion.progress,
             request_lags=serving.lags,
             items=items_following,
+            item_count=lambda: len(items),
         )
         health = Health(
             knowledge.following,
