@@ -25,7 +25,7 @@ from aiokafka.structs import TopicPartition
 from mode import Service
 
 from recommender.worker.transport import FAUST_LOGGER
-from recommender.worker.transport.bootstrap_patch import begin_with_brokers
+from recommender.worker.transport.bootstrap_patch import check_group, patient
 from recommender.worker.transport.consumer_thread import COMMIT_SECONDS, GroupError
 from recommender.worker.transport.leaving import leave
 from recommender.worker.transport.spans import Span, spans_of
@@ -124,7 +124,7 @@ class RequestConsumer(Service, ConsumerRebalanceListener):
             isolation_level="read_committed",
             auto_offset_reset="none",
         )
-        begin_with_brokers(self._consumer._client)
+        patient(self._consumer)
         await self.wait(self._consumer.start())
         # Not before: then starting would wait for partitions, and with them for whoever holds up a rebalance.
         if not self.should_stop:
@@ -169,7 +169,7 @@ class RequestConsumer(Service, ConsumerRebalanceListener):
     async def _idle(self) -> None:
         """Wait for partitions."""
         self._changed.clear()
-        self._running()._coordinator.check_errors()
+        check_group(self._running())
         try:
             await asyncio.wait_for(self._changed.wait(), 1.0)
         except TimeoutError:

@@ -11,6 +11,7 @@ import asyncio
 import logging
 from typing import Any
 
+from aiokafka import AIOKafkaConsumer
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaConnectionError
 
@@ -38,6 +39,17 @@ def begin_with_brokers(client: AIOKafkaClient) -> None:
             await asyncio.sleep(RETRY_SECONDS)
 
     client.bootstrap = patiently
+
+
+def patient(consumer: AIOKafkaConsumer) -> AIOKafkaConsumer:
+    """The same consumer, which has not begun yet and does as soon as it knows a broker."""
+    begin_with_brokers(consumer._client)
+    return consumer
+
+
+def check_group(consumer: AIOKafkaConsumer) -> None:
+    """Raise the error of a consumer's group, if it cannot be joined: aiokafka tells only who reads."""
+    consumer._coordinator.check_errors()
 
 
 async def _try(client: AIOKafkaClient, bootstrap: Any) -> bool:

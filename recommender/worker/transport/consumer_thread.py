@@ -20,8 +20,9 @@ from faust.types import TP
 from mode import Service
 
 from recommender.errors import RecommenderError
-from recommender.worker.transport import FAUST_LOGGER, bootstrap_patch
+from recommender.worker.transport import FAUST_LOGGER
 from recommender.worker.transport.batch import Batch
+from recommender.worker.transport.bootstrap_patch import patient
 from recommender.worker.transport.leaving import leave
 from recommender.worker.transport.spans import Span, spans_of
 
@@ -51,7 +52,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
         consumer = self._created = super()._create_worker_consumer(transport)
         consumer._isolation_level = "read_committed"
-        bootstrap_patch.begin_with_brokers(consumer._client)
+        patient(consumer)
         return consumer
 
     @property

@@ -20,7 +20,7 @@ from recommender.worker.transport.private_names import PRIVATE_NAMES, PrivateNam
 
 ROOT = Path(recommender.__file__).parent
 #: Nothing else may touch a private name.
-PLACES = ("worker/transport/", "worker/request_consumer.py", "kafka/kafka_python_records.py")
+PLACES = ("worker/transport/", "kafka/kafka_python_records.py")
 LIBRARIES = ("aiokafka", "asyncio", "faust", "kafka", "mode")
 #: An attribute of something else than `self` or `cls` that begins with one underscore.
 FOREIGN = re.compile(r"(?<!self)(?<!cls)(?<!super\(\))\.(_[a-z]\w*)")
