@@ -32,11 +32,11 @@ POSITIVE = (5.0, 3.0)
 PART = 50_000
 #: Users, items and ratings of the logs from which the memory is told.
 SHAPES = (
-    Shape(20_000, 20_000, 1_000_000),
-    Shape(200_000, 20_000, 2_000_000, typical=5.0, least=2),
-    Shape(20_000, 300_000, 2_000_000, shift=500.0, cutoff=300_000.0),
-    Shape(40_000, 20_000, 4_000_000),
-    Shape(100_000, 100_000, 3_000_000, typical=10.0, least=5, shift=500.0, cutoff=100_000.0),
+    Shape(10_000, 10_000, 500_000),
+    Shape(100_000, 10_000, 800_000, typical=5.0, least=2),
+    Shape(10_000, 150_000, 800_000, shift=500.0, cutoff=150_000.0),
+    Shape(20_000, 10_000, 1_500_000),
+    Shape(50_000, 50_000, 1_000_000, typical=10.0, least=5, shift=500.0, cutoff=50_000.0),
 )
 
 
@@ -99,8 +99,8 @@ def tell_memory() -> None:
         *known, taken = found[-1]
         print(f"| {' | '.join(f'{each:,}' for each in known)} | {taken / 2**20:.0f} |", flush=True)
     table = np.array(found, np.float64)
-    known = np.column_stack([table[:, :3], np.ones(len(table))])
-    (user, item, rating, rest), *_ = np.linalg.lstsq(known, table[:, 3], rcond=None)
+    columns = np.column_stack([table[:, :3], np.ones(len(table))])
+    (user, item, rating, rest), *_ = np.linalg.lstsq(columns, table[:, 3], rcond=None)
     print(f"\n{user:.0f} bytes a user, {item:.0f} an item, {rating:.0f} a rating, and {rest / 2**20:.0f} MiB")
 
 
