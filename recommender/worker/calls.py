@@ -23,7 +23,24 @@ from recommender.worker.transport.faust_app import WorkerApp
 
 
 class Calls:
-    """Adds the calls to a worker's app, and answers them."""
+    """Adds the calls to a worker's app, and answers them.
+
+    Parameters
+    ----------
+    app : WorkerApp
+    config : Settings
+    names : Topics
+    feedback : Feedback
+        The scale of the ratings.
+    knowledge : Knowledge
+    serving : Serving
+        Logs recommendations.
+    counters : Counters
+    send : Send
+        For ratings, and for requests whose shard is elsewhere.
+    recent : RecentRequests
+        Told of calls.
+    """
 
     def __init__(
         self,
@@ -48,9 +65,9 @@ class Calls:
             log=serving.log,
             pass_on=self._passing_on.ask if knowledge.partitions > 1 else None,
         )
-        guard, web = Guard(config.web_host, config.web_token), app.web
-        router: Any = web
-        Api(self._service, guard, *scale, skips=feedback.skips).add_to(router.web_app.router)
+        guard = Guard(config.web_host, config.web_token)
+        web: Any = app.web
+        Api(self._service, guard, *scale, skips=feedback.skips).add_to(web.web_app.router)
 
     async def close(self) -> None:
         """Settle the calls under way."""

@@ -28,6 +28,22 @@ from recommender.worker.transport.faust_app import WorkerApp
 class Reporting:
     """Looks at a worker, and adds the pages that tell of it to its app.
 
+    Parameters
+    ----------
+    app : WorkerApp
+    config : Settings
+    topic_id : bytes
+        Kafka's id of the ratings topic.
+    knowledge : Knowledge
+    ingestion : Ingestion
+    serving : Serving
+    counters : Counters
+    items : ItemStore
+        What the items topic says.
+    items_following : ItemsFollowing
+    just_now : JustNow
+        What was learned and answered last.
+
     Attributes
     ----------
     broker : BrokerWatch
@@ -73,7 +89,7 @@ class Reporting:
             ingestion.committable,
         )
         add_pages(app, metrics, health)
-        picture = Picture(metrics, knowledge.replicas, items.title_of)
+        picture = Picture(metrics, knowledge.replicas, items)
         self.pulse = Pulse(metrics, knowledge.replicas, health, picture, just_now, self._is_standby)
         people = People(config.web_people, config.web_host, config.web_token)
         guard = Guard(config.web_host, config.web_token)

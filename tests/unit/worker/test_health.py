@@ -78,8 +78,8 @@ def test_what_only_warns() -> None:
     setup.broker.gone_seconds = 12.3
     checks = setup.checks()
     assert failing(list(checks.values())) is None
-    assert checks["checkpoints"].says == "cannot be written, so a restart takes longer: no room"
-    assert checks["broker"] == Check("broker", "warning", "kafka:9092 does not answer for 12 s")
+    assert checks["checkpoints"].says == "checkpoints cannot be written, so a restart takes longer: no room"
+    assert checks["broker"] == Check("broker", "warning", "no broker at kafka:9092 has answered for 12 s")
 
 
 def test_how_old_the_newest_checkpoint_is() -> None:
