@@ -45,8 +45,8 @@ bench: $(BENCH_STAMP) ## Measure the worker beside its peers; BENCH="--quick lea
 evaluate: $(BENCH_STAMP) ## Measure how good each model and its peers are; EVALUATE="FILE --positive 4" for your data
 	$(BIN)/python -m benchmarks.quality $(EVALUATE)
 
-chaos: $(STAMP) ## Kill workers under load and prove that nothing is lost: make chaos [KILLS=100] [SEED=n]
-	$(BIN)/python -m tests.chaos --kills $(or $(KILLS),100) $(if $(SEED),--seed $(SEED))
+chaos: $(STAMP) ## Kill workers under load and prove that nothing is lost: make chaos [KILLS=100] [SEED=n] [K=2]
+	$(BIN)/python -m tests.chaos --kills $(or $(KILLS),100) $(if $(SEED),--seed $(SEED)) --journal-partitions $(or $(K),1)
 
 fuzz: $(STAMP) ## Write records of all kinds and prove what became of each: make fuzz [N=200000] [SEED=n]
 	$(BIN)/python -m tests.chaos --fuzz $(or $(N),200000) $(if $(SEED),--seed $(SEED))

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import socket
-import sys
 import threading
 import time
 from typing import Any
@@ -20,7 +18,7 @@ from recommender.settings import Settings
 from recommender.shard.options import arms_of
 from recommender.worker import app as app_room
 from recommender.worker import deadline, log_filter, process
-from recommender.worker.app import WorkerApp
+from recommender.worker.transport.faust_app import WorkerApp
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +69,7 @@ class Worker(faust.Worker):
             if why == before and now - at < ONE_SIGNAL_SECONDS:
                 return False
             logger.warning("%s again: ending at once; what is not saved will be learned again", why)
-            os._exit(130)
+            process.exit_now(130)
         self._told = why, now
         logger.info("%s: saving and stopping", why)
         return True
@@ -123,11 +121,7 @@ def run(app: WorkerApp, config: Settings) -> None:
         code = 2
     elif not code:
         logger.info("stopped")
-    # All is saved and committed. A plain exit would wait five seconds for Faust's consumer thread.
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code if isinstance(code, int) else 1)
+    process.exit_now(code if isinstance(code, int) else 1)
 
 
 def _require_free(config: Settings) -> None:

@@ -17,7 +17,7 @@ from recommender.history.rows import Rows
 from recommender.ingest.batch_decoder import BatchDecoder
 from recommender.messages.ratings import MAX_TIMESTAMP, BadMessage, Rating
 from recommender.messages.records import Outgoing, Record
-from recommender.messages.refusals import BAD_MESSAGE_CLASS, LEARN_FAILED_CLASS, Kind, Refusal
+from recommender.messages.refusals import BAD_MESSAGE_CLASS, Kind, Refusal
 from recommender.messages.unreadable import Unreadable
 
 
@@ -114,23 +114,20 @@ class Ingest:
         try:
             return self._decoder.decode(record.value, record.headers)
         except BadMessage as error:
-            letter = dead_letter(self.topic, partition, record, b"decode", error.kind, str(error))
+            letter = dead_letter(self.topic, partition, record, b"decode", str(error))
             ingested.dead_letters.append(letter)
             ingested.refusals.append(Refusal(error.kind, self.topic, partition, record.offset, str(error)))
             return None
 
 
-def dead_letter(
-    topic: str, partition: int, record: Record, stage: bytes, kind: Kind, reason: str
-) -> Outgoing:
+def dead_letter(topic: str, partition: int, record: Record, stage: bytes, reason: str) -> Outgoing:
     """A record untouched, with what is wrong with it in the headers that Kafka Connect uses."""
-    name = LEARN_FAILED_CLASS if kind is Kind.LEARN_FAILED else BAD_MESSAGE_CLASS
     headers = [
         *record.headers,
         ("__connect.errors.topic", topic.encode()),
         ("__connect.errors.partition", b"%d" % partition),
         ("__connect.errors.offset", b"%d" % record.offset),
-        ("__connect.errors.exception.class.name", name.encode()),
+        ("__connect.errors.exception.class.name", BAD_MESSAGE_CLASS.encode()),
         ("__connect.errors.exception.message", reason[:1000].encode(errors="replace")),
         ("__connect.errors.stage", stage),
     ]
@@ -142,7 +139,7 @@ def dead_letter(
 def unread_letter(record: Unreadable) -> Outgoing:
     """The dead letter of what could not be read: its bytes, under the first offset that it stands for."""
     reason = record.cause if record.first == record.offset else str(record)
-    return dead_letter(record.topic, record.partition, record.as_fetched(), b"read", Kind.UNREADABLE, reason)
+    return dead_letter(record.topic, record.partition, record.as_fetched(), b"read", reason)
 
 
 def written_at(records: Sequence[Record]) -> NDArray[np.float64]:

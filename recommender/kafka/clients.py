@@ -10,7 +10,7 @@ from kafka import KafkaConsumer, KafkaProducer, codec
 from kafka.errors import KafkaError, KafkaTimeoutError
 
 from recommender.kafka import codecs
-from recommender.kafka.kafka_python_records import read_past_errors
+from recommender.kafka.kafka_python_records import AsFetched
 from recommender.kafka.network import Network, open_client
 
 log = logging.getLogger(__name__)
@@ -31,10 +31,25 @@ COMMON = {
 }
 
 
-def open_producer(servers: str, seconds: float, security: Mapping[str, Any]) -> KafkaProducer:
+class ClosableProducer(KafkaProducer):
+    """A producer that can be closed while the broker is away.
+
+    kafka-python's `close` writes first what is left; where that takes too long it ends there, and leaves its
+    thread running.
+    """
+
+    has_given_up = False
+
+    def flush(self, timeout: float | None = None) -> None:
+        """Write what is left, unless that was given up."""
+        if not self.has_given_up:
+            super().flush(timeout)
+
+
+def open_producer(servers: str, seconds: float, security: Mapping[str, Any]) -> ClosableProducer:
     """A producer that sends at once, and each record once."""
     return open_client(
-        KafkaProducer,
+        ClosableProducer,
         bootstrap_servers=[each.strip() for each in servers.split(",")],
         bootstrap_timeout_ms=int(seconds * 1000),
         linger_ms=0,
@@ -66,23 +81,20 @@ def open_consumer(servers: str, seconds: float, security: Mapping[str, Any]) -> 
         check_crcs=True,
         isolation_level="read_committed",
         metadata_max_age_ms=METADATA_MILLISECONDS,
+        value_deserializer=AsFetched(),  # it reads past what cannot be read
         **{**COMMON, **security},
     )
-    read_past_errors(consumer)
     return consumer, network
 
 
-def close_producer(producer: KafkaProducer, seconds: float) -> None:
+def close_producer(producer: ClosableProducer, seconds: float) -> None:
     """Close a producer, giving up after `seconds` what it could not write."""
     try:
-        producer.close(timeout=seconds)
+        producer.flush(seconds)
     except KafkaTimeoutError:
-        # close() stops here when the broker is away, and leaves its thread running.
         log.warning("Gave up what could not be written within %g s", seconds)
-        sender = producer._sender
-        sender.force_close()
-        sender.join(seconds)
-        producer._closed = True
+        producer.has_given_up = True
+    producer.close(timeout=0 if producer.has_given_up else seconds)
 
 
 def close_consumer(consumer: KafkaConsumer) -> None:

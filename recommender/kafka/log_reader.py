@@ -7,23 +7,22 @@ committed are left out, and a place that the log no longer has is an error.
 
 from __future__ import annotations
 
-import copy
+import functools
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
 from kafka import KafkaConsumer, TopicPartition, codec
 from kafka.errors import KafkaError, LogTruncationError, OffsetOutOfRangeError
-from kafka.protocol.consumer import IsolationLevel
 
 from recommender.errors import RecommenderError
 from recommender.kafka import codecs
-from recommender.kafka.aiokafka_records import PARSER
 from recommender.kafka.clients import COMMON, close_consumer
-from recommender.kafka.kafka_python_records import read_past_errors
+from recommender.kafka.kafka_python_records import AsFetched
 from recommender.kafka.network import open_client
+from recommender.kafka.parsers import AIOKAFKA
 from recommender.messages.unreadable import Unreadable
 
 logger = logging.getLogger(__name__)
@@ -87,12 +86,16 @@ class LogReader:
     ----------
     consumer : KafkaConsumer
         With `OPTIONS`.
+    uncommitted : function
+        A consumer that reads open transactions, too; made when it is first asked for.
     broker : str
         What errors call it.
     """
 
-    def __init__(self, consumer: KafkaConsumer, broker: str) -> None:
-        self._consumer = consumer
+    def __init__(
+        self, consumer: KafkaConsumer, uncommitted: Callable[[], KafkaConsumer], broker: str
+    ) -> None:
+        self._consumer, self._uncommitted = consumer, uncommitted
         self._broker = broker
         self._here = TopicPartition("", 0)
         self._told: set[tuple[str, int, int]] = set()
@@ -106,12 +109,10 @@ class LogReader:
             The broker does not say.
         """
         asked = [TopicPartition(topic, partition) for partition in partitions]
-        uncommitted = copy.copy(self._consumer._fetcher)
-        uncommitted._isolation_level = IsolationLevel.READ_UNCOMMITTED
         try:
             begins = self._consumer.beginning_offsets(asked)
             ends = self._consumer.end_offsets(asked)
-            written = uncommitted.end_offsets(asked, self._consumer.config["request_timeout_ms"])
+            written = self._uncommitted().end_offsets(asked)
         except KafkaError as error:
             raise LogReadError(
                 f"Kafka at {self._broker} does not say where {topic} begins and ends: {error}"
@@ -207,17 +208,29 @@ def reading_logs(broker: str, security: Mapping[str, Any]) -> Iterator[LogReader
         What is compressed could not be read.
     """
     codecs.require(codec, codecs.OF_KAFKA_PYTHON)
-    options = {"bootstrap_servers": [each.strip() for each in broker.split(",")], **OPTIONS}
+    with ExitStack() as opened:
+
+        def consumer(**options: Any) -> KafkaConsumer:
+            made = _open(broker, {**options, **security})
+            opened.callback(close_consumer, made)
+            return made
+
+        # The worker's parser, which is written in C: what it could read, and that only, is read here.
+        reading = consumer(value_deserializer=AsFetched(AIOKAFKA))
+        uncommitted = functools.cache(lambda: consumer(isolation_level="read_uncommitted"))
+        yield LogReader(reading, uncommitted, broker)
+
+
+def _open(broker: str, options: Mapping[str, Any]) -> KafkaConsumer:
+    servers = [each.strip() for each in broker.split(",")]
     timeout = int(CONNECT_SECONDS * 1000)
     try:
         consumer, _ = open_client(
-            KafkaConsumer, bootstrap_timeout_ms=timeout, **options, **{**COMMON, **security}
+            KafkaConsumer,
+            **{**COMMON, **OPTIONS, **options},
+            bootstrap_servers=servers,
+            bootstrap_timeout_ms=timeout,
         )
     except KafkaError as error:
         raise LogReadError(f"Kafka at {broker} cannot be read: {error}") from None
-    # The worker's parser, which is written in C: what it could read, and that only, is read here.
-    read_past_errors(consumer, PARSER)
-    try:
-        yield LogReader(consumer, broker)
-    finally:
-        close_consumer(consumer)
+    return consumer

@@ -7,6 +7,7 @@ it lets one plug in.
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from collections.abc import Callable
@@ -24,22 +25,36 @@ BEGIN_SECONDS = 5.0
 class Selector(NetworkSelector):
     """An event loop that closes, at its end, every socket that was opened for it."""
 
-    _io_thread: threading.Thread | None
-
     def __init__(self, **options: Any) -> None:
         # It warns of its own slowness, which on a busy machine says nothing.
         super().__init__(**{**options, "slow_task_threshold_secs": 0})
         self.sockets: WeakSet[socket.socket] = WeakSet()
+        self.has_started = self.has_ended = False
+
+    def start(self) -> None:
+        """Start the thread of the loop; kafka-python's interface."""
+        self.has_started = True
+        super().start()
+
+    def run_forever(self) -> None:
+        """Run the loop; kafka-python's interface."""
+        try:
+            super().run_forever()
+        finally:
+            self.has_ended = True
+
+    def stop(self, timeout_ms: float | None = None) -> None:
+        """End the loop and wait for its thread; kafka-python's interface."""
+        with contextlib.suppress(RuntimeError):  # a thread that has not begun cannot be waited for
+            super().stop(timeout_ms)
 
     def close(self) -> None:
         """End the loop and its thread, also if they have only just been started."""
-        if self._io_thread is not None and not self._closed and self._exception is None:
-            # What begins forgets that it is to end, and a thread that has not begun cannot be waited for.
+        if self.has_started and not self.has_ended:
+            # What begins forgets that it is to end.
             begun = threading.Event()
             self.call_soon_threadsafe(begun.set)
             begun.wait(BEGIN_SECONDS)
-            if not self._io_thread.is_alive():
-                self._io_thread = None
         super().close()
         for each in list(self.sockets):
             each.close()

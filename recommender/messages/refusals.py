@@ -25,7 +25,6 @@ from recommender.messages.content_types import (
 
 #: The class that a dead letter names: part of the contract, whatever the classes here are called.
 BAD_MESSAGE_CLASS = "recommender.BadMessage"
-LEARN_FAILED_CLASS = "recommender.LearnFailed"
 
 #: What msgspec says of a value that ends too soon.
 _TRUNCATED = "Input data was truncated"
@@ -58,8 +57,6 @@ class Kind(StrEnum):
     BAD_TIMESTAMP = "bad_timestamp"
     #: Any other field.
     BAD_FIELD = "bad_field"
-    WRONG_PARTITION = "wrong_partition"
-    LEARN_FAILED = "learn_failed"
     #: The client could not take the record apart.
     UNREADABLE = "unreadable"
     OTHER = "other"

@@ -163,7 +163,7 @@ class SourceIngest:
                 continue
             except BadMessage as error:
                 ingested.dead_letters.append(
-                    dead_letter(self.topic, partition, record, b"decode", error.kind, str(error))
+                    dead_letter(self.topic, partition, record, b"decode", str(error))
                 )
                 self._refuse(ingested, error.kind, partition, record.offset, str(error))
                 continue

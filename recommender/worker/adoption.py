@@ -18,24 +18,21 @@ import functools
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import ParamSpec, TypeVar
 
 from kafka.errors import KafkaError
 
 from recommender.checkpoints import store
-from recommender.checkpoints.store import CheckpointStore
 from recommender.errors import RecommenderError
 from recommender.journal.replica import Poisoned, Replica
 from recommender.journal.rules import rule_of
 from recommender.kafka.topics import Finding
-from recommender.models import registry
 from recommender.retraining import handover
-from recommender.retraining.handover import Handover, Offer, Terms
+from recommender.retraining.handover import Handover, Offer
 from recommender.retraining.log_replay import JournalReplay, reading
 from recommender.settings import Settings
 from recommender.shard import warmup
-from recommender.shard.options import ShardOptions
+from recommender.worker.handover_sources import HandoverSources
 from recommender.worker.replicas import CheckpointSource, HeldReplica, Replicas, finish_despite_cancel
 
 logger = logging.getLogger(__name__)
@@ -59,67 +56,21 @@ class Adoption:
     replicas : Replicas
     topic : Finding
         The journal.
+    sources : HandoverSources
     """
 
-    def __init__(self, config: Settings, replicas: Replicas, topic: Finding) -> None:
-        self._config, self._replicas, self._topic = config, replicas, topic
-        self._own = CheckpointSource(replicas.options, replicas.store)
-        self._said: set[str] = set()
+    def __init__(
+        self, config: Settings, replicas: Replicas, topic: Finding, sources: HandoverSources
+    ) -> None:
+        self._config, self._replicas, self._topic, self._sources = config, replicas, topic, sources
         self._thread = ThreadPoolExecutor(1, "adoption")
-
-    def sources(self) -> list[CheckpointSource]:
-        """How a checkpoint may be read: by the settings in force, by those they replaced, by one's own.
-
-        Raises
-        ------
-        OSError
-            The place of the checkpoints cannot be reached.
-        RecommenderError
-            The hand-over cannot be read, or its models are not known here.
-        """
-        found = self._look()
-        if found is None:
-            return [self._own]
-        terms = [found.terms, *found.replaced]
-        return [*(self._source(each, found.name if each is found.terms else "") for each in terms), self._own]
-
-    def _source(self, terms: Terms, name: str) -> CheckpointSource:
-        config = terms.settings(self._config)
-        options = self._replicas.options if config is self._config else ShardOptions.of(config)
-        for model in options.arms.names:
-            registry.check(model)
-        identity = replace(self._own.store.identity, settings=terms.learned, handover=name)
-        return CheckpointSource(options, CheckpointStore(self._config.checkpoints, identity))
-
-    def _look(self) -> Handover | None:
-        """The hand-over in force; None if there is none for this worker."""
-        found = handover.read(self._config.checkpoints, self._topic.topic)
-        if found is None or not found.concerns(self._own.store.identity, self._config):
-            return None
-        own = Terms.of(self._config)
-        why = handover.obstacle(found.terms, own, self._config)
-        if why is not None:
-            self._say(f"hand-over {found.name} needs a restart with its settings: {why}")
-            return None
-        if not found.terms.same(own):
-            self._say(
-                f"{found.terms.arms} was handed over in the place of {own.arms}, and is in force; the next "
-                "start may say so in RECOMMENDER_MODEL or RECOMMENDER_ARMS"
-            )
-        return found
-
-    def _say(self, text: str) -> None:
-        """Warn once."""
-        if text not in self._said:
-            self._said.add(text)
-            logger.warning("%s", text)
 
     async def look(self) -> None:
         """Take over what was handed over since the last look, one partition after the other."""
         try:
-            found = await self._run(self._look)
+            found = await self._run(self._sources.look)
         except (OSError, RecommenderError) as error:
-            self._say(f"cannot look for a hand-over: {error}")
+            self._sources.say(f"cannot look for a hand-over: {error}")
             return
         if found is None:
             return
@@ -133,7 +84,7 @@ class Adoption:
             try:
                 await self._adopt(held, found, offer)
             except (OSError, RecommenderError, KafkaError) as error:
-                self._say(f"{place}: hand-over {found.name} is not taken over: {error}")
+                self._sources.say(f"{place}: hand-over {found.name} is not taken over: {error}")
             except Exception:
                 # The shard that runs is as it was, so it goes on.
                 logger.exception("%s: hand-over %s is not taken over", place, found.name)
@@ -145,7 +96,7 @@ class Adoption:
     async def _adopt(self, held: HeldReplica, found: Handover, offer: Offer) -> None:
         successor = _Successor(self._config, self._topic, found, offer)
         try:
-            source = await self._run(self._source, found.terms, found.name)
+            source = await self._run(self._sources.source, found.terms, found.name)
             await self._run(successor.load, held.replica.partition, source)
             for _ in range(ROUNDS):
                 target = held.replica.position

@@ -42,6 +42,8 @@ class Answers:
         How many partitions the ratings topic has now: the partition of a user's key follows from that.
     items : ItemStore
         What the items topic says.
+    answered : function
+        Told of every answer.
     sums : function
         How popular each item is in the window of time that a request asks for.
     """
@@ -52,6 +54,7 @@ class Answers:
         topic_id: bytes,
         partitions: Callable[[], int],
         items: ItemStore = NO_ITEMS,
+        answered: Callable[[Response], None] = lambda response: None,
         sums: Callable[[HeldReplica, Request], FloatArray | None] = lambda held, request: None,
     ) -> None:
         self._items, self._sums = items, sums
@@ -59,8 +62,7 @@ class Answers:
         self._learned = asyncio.Condition()
         self._handing_over = False
         self._waiting = 0
-        #: Told of every answer.
-        self.answered: Callable[[Response], None] = lambda response: None
+        self._answered = answered
 
     async def answer(
         self,
@@ -105,7 +107,7 @@ class Answers:
         as_of = held.replica.as_of(self._source_of(request))
         sums = self._sums(held, request)
         response = held.replica.shard.recommend(request, identity, as_of, self._items, sums)
-        self.answered(response)
+        self._answered(response)
         return response
 
     def may_answer(self, request: Request) -> bool:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
+
+from recommender.worker.process import exit_now
 
 logger = logging.getLogger(__name__)
 
@@ -36,5 +37,4 @@ def _end(seconds: float, why: str) -> None:
     logger.error(
         "%s takes longer than %g s: ending at once; what is not saved will be learned again", why, seconds
     )
-    logging.shutdown()
-    os._exit(1)
+    exit_now(1)

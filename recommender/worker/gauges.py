@@ -16,9 +16,18 @@ class Gauges:
     Parameters
     ----------
     registry : CollectorRegistry
+    request_lags : function
+        How many requests of each partition have no reply.
+    items : function
+        How many items the items topic has named.
     """
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        request_lags: Callable[[], Mapping[int, int]],
+        items: Callable[[], int],
+    ) -> None:
         def gauge(name: str, about: str, *labels: str) -> Gauge:
             return Gauge(f"recommender_{name}", about, labels, registry=registry)
 
@@ -64,10 +73,7 @@ class Gauges:
             "loop_held_up_seconds", "Longest time of the last minute in which nothing could be answered"
         )
         self._items = gauge("items", "Items that the items topic has named")
-        #: How many items the items topic has named.
-        self.items: Callable[[], int] = int
-        #: How many requests of each partition have no reply; set once requests are read.
-        self.request_lags: Callable[[], Mapping[int, int]] = dict
+        self._count_items, self._request_lags = items, request_lags
 
     def begin(self) -> None:
         """Forget what was said before."""
@@ -77,9 +83,9 @@ class Gauges:
         )
         for each in by_partition:
             each.clear()
-        for partition, lag in self.request_lags().items():
+        for partition, lag in self._request_lags().items():
             self._request_lag.labels(str(partition)).set(lag)
-        self._items.set(self.items())
+        self._items.set(self._count_items())
 
     def worker(self, failing: bool, held_up: float) -> None:
         """Say how the worker is: are its checkpoints failing, and for how long was its loop held up."""

@@ -41,6 +41,8 @@ class Intake:
     identify : Identify
         Called in a thread.
     firsts : Firsts
+    *watched : TopicWatch
+        Of topics that somebody else looks at, too.
 
     Attributes
     ----------
@@ -48,9 +50,11 @@ class Intake:
         Of the topics that exist.
     """
 
-    def __init__(self, topics: Iterable[str], make: Make, identify: Identify, firsts: Firsts) -> None:
+    def __init__(
+        self, topics: Iterable[str], make: Make, identify: Identify, firsts: Firsts, *watched: TopicWatch
+    ) -> None:
         self.topics = tuple(topics)
-        self.watches: dict[str, TopicWatch] = {}
+        self.watches = {each.topic: each for each in watched}
         self._make, self._identify, self._firsts = make, identify, firsts
         self._ingestors: dict[str, Ingestor] = {}
         self._prepares: dict[str, Prepare] = {}
@@ -65,7 +69,7 @@ class Intake:
             self._prepares[found.topic] = prepare
         self._ingestors[found.topic] = ingestor
         self._names[ingestor.source(0).topic_id] = found.topic
-        self.watches[found.topic] = TopicWatch(found, lambda: self._identify(found.topic))
+        self.watches.setdefault(found.topic, TopicWatch(found, lambda: self._identify(found.topic)))
 
     def ingestor(self, topic: str) -> Ingestor:
         """The ingestor of a topic that exists."""

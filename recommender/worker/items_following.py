@@ -28,7 +28,7 @@ from recommender.messages.refusals import Kind
 from recommender.messages.unreadable import Unreadable
 from recommender.worker.pacing import give_way
 from recommender.worker.transport import FAUST_LOGGER
-from recommender.worker.transport.bootstrap_patch import begin_with_brokers
+from recommender.worker.transport.bootstrap_patch import patient
 
 logger = logging.getLogger(__name__)
 
@@ -131,7 +131,7 @@ class ItemsFollowing(Service):
             isolation_level="read_committed",
             auto_offset_reset="earliest",
         )
-        begin_with_brokers(consumer._client)
+        patient(consumer)
         try:
             await consumer.start()
             self._consumer = consumer

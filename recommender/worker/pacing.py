@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sized
+
+from recommender.worker.transport.event_loop import ready
 
 # The processor's time, where it is told finely enough: while others have the processor no work is done.
 _coarse = time.get_clock_info("thread_time").resolution > 0.001
@@ -29,12 +30,11 @@ async def give_way(within: float) -> None:
         Go on when all else has used so many seconds of the processor: where something is always ready, long
         work has its share.
     """
-    # What is ready to run. Event loops other than asyncio's own do not say; there one turn must do.
-    ready: Sized = getattr(asyncio.get_running_loop(), "_ready", ())
+    others = ready()
     until = clock() + within
     while True:
         await asyncio.sleep(0)
-        if not len(ready) or clock() >= until:
+        if not len(others) or clock() >= until:
             return
 
 

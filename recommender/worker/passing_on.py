@@ -22,7 +22,7 @@ from recommender.messages.records import Outgoing, Send
 from recommender.messages.request_headers import CORRELATION, DEADLINE, REPLY_PARTITION, REPLY_TOPIC
 from recommender.messages.requests import Request
 from recommender.messages.responses import Failure
-from recommender.worker.transport.bootstrap_patch import begin_with_brokers
+from recommender.worker.transport.bootstrap_patch import patient
 
 logger = logging.getLogger(__name__)
 
@@ -114,7 +114,7 @@ class PassingOn:
             consumer = AIOKafkaConsumer(
                 **self._options, enable_auto_commit=False, auto_offset_reset="latest", group_id=None
             )
-            begin_with_brokers(consumer._client)
+            patient(consumer)
             self._consumer = consumer
             await consumer.start()
             place = TopicPartition(self._responses_topic, 0)

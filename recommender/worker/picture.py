@@ -61,14 +61,14 @@ class Picture:
         """What is known now."""
         held = list(self._replicas)
         options = held[0].replica.shard.options if held else self._replicas.options
-        letters = self._metrics.refusals
+        letters = self._metrics.counters.refusals
         return {
             "model": options.model if len(options.arms.names) < 2 else "",
             "quality": [self._quality(each) for each in held],
             "journal": [self._journal(each) for each in held],
             "sources": self._sources(),
-            "counts": self._metrics.counts(),
-            "topics": self._metrics.source_counts.summary(),
+            "counts": self._metrics.counters.counts(),
+            "topics": self._metrics.counters.source_counts.summary(),
             "reasons": letters.reasons(),
             "letters": letters.last(time.time()),
         }
@@ -107,7 +107,7 @@ class Picture:
         learned = self._metrics.sources()
         return [
             {
-                "topic": self._metrics.topic,
+                "topic": self._metrics.counters.topic,
                 "partition": partition,
                 "learned": learned.get(partition, 0),
                 "lag": lags[partition][0] if partition in lags else None,

@@ -57,7 +57,7 @@ class Pulse:
         self._picture, self._just_now, self._standby, self._now = picture, just_now, standby, now
         self._series: deque[list[float | None]] = deque(maxlen=KEPT)
         self._took: deque[list[float]] = deque(maxlen=REPLY_SECONDS)
-        self._before = (time.monotonic(), *metrics.totals())
+        self._before = (time.monotonic(), *metrics.counters.totals())
         self._watching = self._watching_people = 0
         self._told = asyncio.Condition()
         self._ticks: dict[bool, bytes] = {}
@@ -72,11 +72,11 @@ class Pulse:
 
     def take(self) -> None:
         """Take the figures of the second that has passed."""
-        at, ratings, replies = time.monotonic(), *self._metrics.totals()
+        at, ratings, replies = time.monotonic(), *self._metrics.counters.totals()
         before, ratings_before, replies_before = self._before
         self._before = at, ratings, replies
         passed = max(0.001, at - before)
-        self._took.append(self._metrics.take_reply_seconds())
+        self._took.append(self._metrics.counters.take_reply_seconds())
         took = [seconds for each in self._took for seconds in each]
         half, most = np.percentile(took, [50, 99]).tolist() if took else (None, None)
         lag_records, lag_seconds = self._lag()

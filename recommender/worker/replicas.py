@@ -83,6 +83,8 @@ class Replicas:
         Of the journal.
     rebuild : bool
         Set checkpoints that do not match aside and learn again from the journal.
+    sources : function, optional
+        How checkpoints may be read, the best way first; called in a thread. By default as the worker's own.
     """
 
     def __init__(
@@ -93,6 +95,7 @@ class Replicas:
         partitions: int = 1,
         *,
         rebuild: bool = False,
+        sources: Callable[[], Sequence[CheckpointSource]] | None = None,
     ) -> None:
         self.options = options
         self.store = store
@@ -100,10 +103,7 @@ class Replicas:
         self._make_rule = make_rule
         self._rebuild = rebuild
         self._held: dict[int, HeldReplica] = {}
-        #: How checkpoints may be read, the best way first: see `recommender.worker.adoption`.
-        self.sources: Callable[[], Sequence[CheckpointSource]] = lambda: [
-            CheckpointSource(self.options, self.store)
-        ]
+        self._sources = sources or (lambda: [CheckpointSource(options, store)])
 
     def __iter__(self) -> Iterator[HeldReplica]:
         return iter(list(self._held.values()))
@@ -177,7 +177,7 @@ class Replicas:
 
     def _newest(self, partition: int) -> tuple[Checkpoint | None, list[str], CheckpointSource]:
         """The newest whole checkpoint, by the first source that it fits; what was wrong with newer ones."""
-        sources = self.sources()
+        sources = self._sources()
         refused = None
         for options, store in sources:
             try:

@@ -25,7 +25,7 @@ from aiokafka.structs import TopicPartition
 from mode import Service
 
 from recommender.worker.transport import FAUST_LOGGER
-from recommender.worker.transport.bootstrap_patch import begin_with_brokers
+from recommender.worker.transport.bootstrap_patch import check_group, patient
 from recommender.worker.transport.consumer_thread import COMMIT_SECONDS, GroupError
 from recommender.worker.transport.leaving import leave
 from recommender.worker.transport.spans import Span, spans_of
@@ -117,16 +117,18 @@ class RequestConsumer(Service, ConsumerRebalanceListener):
         return self._consumer
 
     async def on_start(self) -> None:
-        """Connect, and join the group."""
+        """Connect, and begin to join the group."""
         self._consumer = AIOKafkaConsumer(
             **self._options,
             enable_auto_commit=False,
             isolation_level="read_committed",
             auto_offset_reset="none",
         )
-        begin_with_brokers(self._consumer._client)
-        self._consumer.subscribe([self._topic], listener=self)
-        await self._consumer.start()
+        patient(self._consumer)
+        await self.wait(self._consumer.start())
+        # Not before: then starting would wait for partitions, and with them for whoever holds up a rebalance.
+        if not self.should_stop:
+            self._consumer.subscribe([self._topic], listener=self)
 
     async def on_stop(self) -> None:
         """Leave the group."""
@@ -167,7 +169,7 @@ class RequestConsumer(Service, ConsumerRebalanceListener):
     async def _idle(self) -> None:
         """Wait for partitions."""
         self._changed.clear()
-        self._running()._coordinator.check_errors()
+        check_group(self._running())
         try:
             await asyncio.wait_for(self._changed.wait(), 1.0)
         except TimeoutError:

@@ -50,6 +50,8 @@ class SourceProgress:
 
     def sent(self, partition: int, records: Sequence[Record]) -> None:
         """Take note of consecutive records that are on their way into the journal."""
+        if not records:
+            return
         written = [record.timestamp / 1000 for record in (records[0], records[-1]) if record.timestamp > 0]
         if not written:
             return

@@ -32,6 +32,11 @@ class TopicWatch:
         self._missing = False
 
     @property
+    def topic(self) -> str:
+        """The name of the topic."""
+        return self._found.topic
+
+    @property
     def partitions(self) -> int:
         """How many the topic has, as of the last look."""
         return self._found.partitions

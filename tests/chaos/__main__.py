@@ -17,6 +17,9 @@ from tests.chaos.run import run
 @click.option("--seed", type=int, help="Of all that is random; by default drawn, and printed.")
 @click.option("--ratings", default=300.0, show_default=True, help="Ratings a second.")
 @click.option("--requests", default=20.0, show_default=True, help="Requests a second.")
+@click.option(
+    "--journal-partitions", default=1, show_default=True, help="Partitions of the journal: 1, 2 or 4."
+)
 @click.option("--keep", type=click.Path(path_type=Path), help="Keep logs and checkpoints there.")
 @click.option(
     "--soak", type=float, help="Instead: so many minutes at 5,000 ratings and 50 requests a second."
@@ -42,6 +45,7 @@ def main(
     seed: int | None,
     ratings: float,
     requests: float,
+    journal_partitions: int,
     keep: Path | None,
     soak: float | None,
     fuzz: int | None,
@@ -73,7 +77,8 @@ def main(
 
             violations = run_soak(keep or Path(directory), soak, seed, click.echo)
         else:
-            violations = run(keep or Path(directory), kills, seed, ratings, requests, click.echo)
+            where = keep or Path(directory)
+            violations = run(where, kills, seed, ratings, requests, click.echo, journal_partitions)
     for each in violations:
         click.secho(f"VIOLATION: {each}", fg="red")
     what = f"{len(violations)} violations" if violations else "nothing lost, nothing double, nobody hung"

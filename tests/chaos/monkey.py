@@ -13,7 +13,7 @@ from recommender.journal.block_kernels import OFFSETS
 from recommender.kafka.admin import open_admin
 from recommender.kafka.local.broker import LocalBroker
 from tests.chaos.recovery import Events, Log
-from tests.support.kafka import consume_all, produce, wait_until
+from tests.support.kafka import Record, consume_all, produce, wait_until
 from tests.support.workers import STOP_SECONDS, Installation, Worker
 
 #: Nobody may take longer to recover: then something hangs.
@@ -202,17 +202,22 @@ class Monkey:
     def _write_again(self) -> None:
         """As a worker does that was thought dead: what it writes is there already, and does not count."""
         blocks = consume_all(self._broker.address, self._installation.topics.journal)[-STALE_BLOCKS:]
-        produce(self._broker.address, self._installation.topics.journal, [each.value for each in blocks])
+        self._write([(each.partition, each.value) for each in blocks])
         self._wait_until_learning(self._ends())
 
     def _write_ahead(self) -> None:
         """A block before which one was lost: it must not count, nor keep its source from being learned."""
         blocks = consume_all(self._broker.address, self._installation.topics.journal)
-        head = head_of(self._draw.choice(blocks).value)
+        before = self._draw.choice(blocks)
+        head = head_of(before.value)
         (topic_id, partition), begin = head.source, head.end + 1_000_000
         ahead = HEADER.pack(MAGIC, OFFSETS, 0, partition, 0, begin, begin + 1, 0, 0, topic_id, head.decoder)
-        produce(self._broker.address, self._installation.topics.journal, [ahead])
+        self._write([(before.partition, ahead)])
         self._wait_until_learning(self._ends())
+
+    def _write(self, blocks: list[tuple[int, bytes]]) -> None:
+        records = [Record(value, partition=partition) for partition, value in blocks]
+        produce(self._broker.address, self._installation.topics.journal, records)
 
     def _add_partition(self) -> None:
         """The ratings get one partition more."""

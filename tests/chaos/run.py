@@ -14,7 +14,9 @@ from tests.support.brokers import TEST_PROPERTIES
 from tests.support.worker_logs import Oracle
 from tests.support.workers import installed
 
-PARTITIONS = 6
+#: Of the ratings and of the requests: where the journal has several partitions, a multiple of their number
+#: that gives three workers unequal shares.
+PARTITIONS, SEVERAL_PARTITIONS = 6, 4
 WORKERS = 3
 SETTLE_SECONDS = 120.0
 #: Of each worker's log, where something is wrong.
@@ -22,7 +24,13 @@ LOG_CHARACTERS = 5000
 
 
 def run(
-    directory: Path, kills: int, seed: int, ratings: float, requests: float, say: Callable[[str], None]
+    directory: Path,
+    kills: int,
+    seed: int,
+    ratings: float,
+    requests: float,
+    say: Callable[[str], None],
+    journal_partitions: int = 1,
 ) -> list[str]:
     """Three workers on six partitions under load, killed so many times.
 
@@ -35,6 +43,8 @@ def run(
         How many a second.
     say : function
         Told what happens, line by line.
+    journal_partitions : int
+        With more than one the topics have four partitions, and a worker holds some of the shards.
 
     Returns
     -------
@@ -42,12 +52,14 @@ def run(
         What must not be.
     """
     started = time.monotonic()
+    partitions = PARTITIONS if journal_partitions == 1 else SEVERAL_PARTITIONS
     say(f"seed {seed}: {kills} kills, {ratings:g} ratings/s, {requests:g} requests/s")
+    say(f"{WORKERS} workers, {partitions} partitions, {journal_partitions} of the journal")
     with (
         LocalBroker(properties=TEST_PROPERTIES) as broker,
-        installed(broker.address, directory, "chaos", PARTITIONS) as installation,
+        installed(broker.address, directory, "chaos", partitions, journal_partitions) as installation,
     ):
-        traffic = Traffic(broker.address, installation.topics, PARTITIONS, seed, ratings, requests)
+        traffic = Traffic(broker.address, installation.topics, partitions, seed, ratings, requests)
         traffic.start()
         monkey = Monkey(installation, broker, seed, WORKERS, say)
         monkey.run(kills)

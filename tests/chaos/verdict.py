@@ -28,17 +28,24 @@ def ratings(oracle: Oracle, sent: Sent, *workers: Worker) -> tuple[list[str], st
         oracle.assert_agrees(*workers)
     except AssertionError as error:
         violations.append(f"workers, journal and topic disagree: {str(error)[:5000]}")
-    shard, counts = oracle.replica.shard, oracle.replica.rule.counts
-    if counts.rows != sent.ratings:
-        violations.append(f"{sent.ratings} ratings were sent, {counts.rows} count")
-    found, expected = standing(shard), {key: each for key, each in sent.standing.items() if each is not None}
+    counts = [replica.rule.counts for replica in oracle.replicas]
+    rows, applied, cut = (sum(getattr(each, name) for each in counts) for name in ("rows", "applied", "cut"))
+    duplicate, ahead = (sum(getattr(each, name) for each in counts) for name in ("duplicate", "ahead"))
+    if rows != sent.ratings:
+        violations.append(f"{sent.ratings} ratings were sent, {rows} count")
+    # A user is in one of the shards.
+    parts = [standing(replica.shard) for replica in oracle.replicas]
+    found = {key: rating for part in parts for key, rating in part.items()}
+    if len(found) != sum(map(len, parts)):
+        violations.append("a rating is in two shards")
+    expected = {key: each for key, each in sent.standing.items() if each is not None}
     if found != expected:
         wrong = sorted(found.items() ^ expected.items())
         violations.append(f"{len(wrong)} ratings differ from what was sent, such as {wrong[:5]}")
     violations += dead_letters(oracle.installation, sent)
-    told = f"ratings: {sent.ratings} sent, {counts.rows} count; {len(sent.bad)} bad records; blocks of the "
-    told += f"journal: {counts.applied} applied, {counts.cut} of them in part, {counts.duplicate} duplicate, "
-    told += f"{counts.ahead} ahead; {len(workers)} workers compared with a single pass"
+    told = f"ratings: {sent.ratings} sent, {rows} count; {len(sent.bad)} bad records; blocks of the "
+    told += f"journal: {applied} applied, {cut} of them in part, {duplicate} duplicate, "
+    told += f"{ahead} ahead; {len(workers)} workers compared with a single pass over each partition"
     return violations, told
 
 

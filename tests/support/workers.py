@@ -184,7 +184,9 @@ class Worker:
 class Installation:
     """Topics of their own, a group, a directory for checkpoints, and the workers on them."""
 
-    def __init__(self, kafka: str, directory: Path, name: str, partitions: int) -> None:
+    def __init__(
+        self, kafka: str, directory: Path, name: str, partitions: int, journal_partitions: int = 1
+    ) -> None:
         unique = f"{name}-{uuid.uuid4().hex[:8]}"
         self.kafka = kafka
         self.directory = directory
@@ -194,7 +196,7 @@ class Installation:
         self._workers: list[Worker] = []
         self.partitions = partitions
         if partitions:
-            ensure(kafka, self.topics, partitions)
+            ensure(kafka, self.topics, partitions, journal_partitions=journal_partitions)
 
     def group_of(self, topic: str) -> str:
         """The consumer group in which a topic is read."""
@@ -244,10 +246,10 @@ def _partitions_of(member: Mapping[str, Any], topic: str) -> int:
 
 @contextmanager
 def installed(
-    kafka: str, directory: Path, name: str = "worker", partitions: int = 1
+    kafka: str, directory: Path, name: str = "worker", partitions: int = 1, journal_partitions: int = 1
 ) -> Iterator[Installation]:
     """Topics and workers for one test or one module; `partitions` 0 makes no topics."""
-    installation = Installation(kafka, directory, name, partitions)
+    installation = Installation(kafka, directory, name, partitions, journal_partitions)
     try:
         yield installation
     finally:

@@ -1,8 +1,8 @@
-"""Records in batches, as they go to one partition."""
+"""Records in a batch, as it goes to one partition."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from aiokafka.producer.message_accumulator import BatchBuilder
@@ -21,26 +21,37 @@ Lesser = Callable[[Outgoing, Exception], Outgoing | None]
 
 
 class Filled(NamedTuple):
-    """A batch and what is in it."""
+    """A batch, and how many records are in it."""
 
     batch: BatchBuilder
-    records: Sequence[Outgoing]
+    records: int
 
 
-def batches(records: Sequence[Outgoing], batch_bytes: int) -> Iterator[Filled]:
-    """Records in batches of at most so many bytes, or of one record."""
-    batch, begin = BatchBuilder(batch_bytes, _UNCOMPRESSED), 0
-    for place, each in enumerate(records):
+def fill(records: Iterable[Outgoing], batch_bytes: int) -> Filled:
+    """Put records into a batch until it is full; the first one fits in any case.
+
+    Raises
+    ------
+    Exception
+        The first record cannot be written as bytes. The batch ends before a later one of that kind.
+    """
+    batch = BatchBuilder(batch_bytes, _UNCOMPRESSED)
+    added: list[Outgoing] = []
+    for each in records:
         record: Any = {
             "timestamp": None if each.timestamp < 0 else each.timestamp,
             "key": each.key,
             "value": each.value,
             "headers": each.headers,
         }
-        if batch.append(**record) is None:  # it is full
-            yield Filled(batch, records[begin:place])
-            batch, begin = BatchBuilder(batch_bytes, _UNCOMPRESSED), place
-            batch.append(**record)
-    if batch.record_count():
-        batch.close()  # else aiokafka would add to it
-        yield Filled(batch, records[begin:])
+        try:
+            is_full = batch.append(**record) is None
+        except Exception:
+            if not added:
+                raise
+            return fill(added, batch_bytes)  # of the other one a part may be in it
+        if is_full:
+            break
+        added.append(each)
+    batch.close()  # else aiokafka would add to it
+    return Filled(batch, len(added))

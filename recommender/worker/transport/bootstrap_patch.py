@@ -11,8 +11,8 @@ import asyncio
 import logging
 from typing import Any
 
+from aiokafka import AIOKafkaConsumer
 from aiokafka.client import AIOKafkaClient
-from aiokafka.conn import CloseReason
 from aiokafka.errors import KafkaConnectionError
 
 logger = logging.getLogger(__name__)
@@ -41,15 +41,24 @@ def begin_with_brokers(client: AIOKafkaClient) -> None:
     client.bootstrap = patiently
 
 
+def patient(consumer: AIOKafkaConsumer) -> AIOKafkaConsumer:
+    """The same consumer, which has not begun yet and does as soon as it knows a broker."""
+    begin_with_brokers(consumer._client)
+    return consumer
+
+
+def check_group(consumer: AIOKafkaConsumer) -> None:
+    """Raise the error of a consumer's group, if it cannot be joined: aiokafka tells only who reads."""
+    consumer._coordinator.check_errors()
+
+
 async def _try(client: AIOKafkaClient, bootstrap: Any) -> bool:
-    """Whether a broker has said which brokers there are."""
+    """Return True if a broker has said which brokers there are."""
     try:
         await bootstrap()
     except KafkaConnectionError:
         return False
     if client.cluster.brokers():
         return True
-    for connection in list(client._conns.values()):
-        connection.close(reason=CloseReason.SHUTDOWN)
-    client._conns.clear()
+    await client.close()
     return False

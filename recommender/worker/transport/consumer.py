@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any, cast
+from typing import Any
 
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
@@ -37,11 +37,8 @@ class Consumer(driver.Consumer):
         self._read_offset = NotKept()
 
     def _new_consumer_thread(self) -> ConsumerThread:
-        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
-
-    @property
-    def _ours(self) -> ConsumerThread:
-        return cast(ConsumerThread, self._thread)
+        self._ours = ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+        return self._ours
 
     async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
         """Nothing: this is Faust's commit of what was acked."""

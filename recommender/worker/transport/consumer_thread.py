@@ -14,13 +14,15 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import IllegalStateError, KafkaError
 from aiokafka.structs import TopicPartition
+from faust.exceptions import ConsumerNotStarted
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode import Service
 
 from recommender.errors import RecommenderError
-from recommender.worker.transport import FAUST_LOGGER, bootstrap_patch
+from recommender.worker.transport import FAUST_LOGGER
 from recommender.worker.transport.batch import Batch
+from recommender.worker.transport.bootstrap_patch import patient
 from recommender.worker.transport.leaving import leave
 from recommender.worker.transport.spans import Span, spans_of
 
@@ -45,19 +47,27 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         super().__init__(*args, **kwargs)
         #: Up to which offset each partition was handed over.
         self._ends: dict[TP, int] = {}
+        self._created: AIOKafkaConsumer | None = None
 
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
-        consumer = super()._create_worker_consumer(transport)
+        consumer = self._created = super()._create_worker_consumer(transport)
         consumer._isolation_level = "read_committed"
-        bootstrap_patch.begin_with_brokers(consumer._client)
+        patient(consumer)
         return consumer
+
+    @property
+    def _aiokafka(self) -> AIOKafkaConsumer:
+        """The consumer of aiokafka."""
+        if self._created is None:
+            raise ConsumerNotStarted("Consumer thread not yet started")
+        return self._created
 
     @Service.task
     async def _watch_group(self) -> None:
         """End if the group cannot be joined: aiokafka tells only who reads, which nobody does yet."""
         while not self.should_stop:
             await self.sleep(GROUP_LOOK_SECONDS)
-            coordinator = self._ensure_consumer()._coordinator
+            coordinator = self._aiokafka._coordinator
             try:
                 coordinator.check_errors()
             except KafkaError as error:
@@ -69,8 +79,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         with contextlib.suppress(asyncio.CancelledError):
             # Faust's, without its own stop of the consumer.
             await super(driver.AIOKafkaConsumerThread, self).on_thread_stop()
-            if self._consumer is not None:
-                await leave(self._consumer)
+            if self._created is not None:
+                await leave(self._created)
 
     def _stopped_set(self) -> None:
         with contextlib.suppress(RuntimeError):  # it has crashed, and its event loop is closed
@@ -94,13 +104,19 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
     def _position(self, consumer: AIOKafkaConsumer, tp: TP) -> int:
         """The offset after all that was fetched of a partition; 0 where it is not known."""
-        assignment = consumer._subscription.subscription.assignment
-        state = None if assignment is None else assignment.state_value(TopicPartition(*tp))
-        return state.position if state is not None and state.has_valid_position else 0
+        asking = consumer.position(TopicPartition(*tp))
+        try:
+            asking.send(None)
+        except StopIteration as known:
+            return int(known.value)
+        except KafkaError:  # it has moved away
+            return 0
+        asking.close()  # it would wait until the position is known
+        return 0
 
     def ends(self) -> dict[TP, int]:
         """The offset after the last record that may be read of each partition, as of its last fetch."""
-        consumer = self._consumer
+        consumer = self._created
         if consumer is None:
             return {}
         found = {}
@@ -114,7 +130,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         return dict(await self.call_thread(self._spans, partitions))
 
     async def _spans(self, partitions: Collection[TP]) -> dict[TP, Span]:
-        return await spans_of(self._ensure_consumer(), partitions, (), 0.0)
+        return await spans_of(self._aiokafka, partitions, (), 0.0)
 
     async def offsets_at(self, times: Mapping[TP, float]) -> dict[TP, int | None]:
         """See `Consumer.offsets_at`."""
@@ -122,7 +138,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
     async def _offsets_at(self, times: Mapping[TP, float]) -> dict[TP, int | None]:
         wanted = {TopicPartition(*tp): max(0, int(seconds * 1000)) for tp, seconds in times.items()}
-        found = await self._ensure_consumer().offsets_for_times(wanted)
+        found = await self._aiokafka.offsets_for_times(wanted)
         return {TP(*tp): None if each is None else each.offset for tp, each in found.items()}
 
     async def commit_offsets(self, offsets: Mapping[TP, int]) -> bool:
@@ -136,7 +152,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             return False  # it has crashed since
 
     async def _commit_offsets(self, offsets: Mapping[TP, int]) -> bool:
-        consumer = self._ensure_consumer()
+        consumer = self._aiokafka
         mine = {TopicPartition(*tp): offset for tp, offset in offsets.items() if tp in self.assignment()}
         if not mine:
             return False  # they are moving away
@@ -153,5 +169,5 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
     async def _read_again(self, tp: TopicPartition, offset: int) -> None:
         with contextlib.suppress(IllegalStateError):  # it is moving away
-            self._ensure_consumer().seek(tp, offset)
+            self._aiokafka.seek(tp, offset)
             self._ends[TP(*tp)] = offset

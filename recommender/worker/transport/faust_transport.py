@@ -13,8 +13,8 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import AppT
 from yarl import URL
 
-from recommender.kafka import aiokafka_records
 from recommender.worker.transport.consumer import Consumer
+from recommender.worker.transport.fetched_records import read_past_errors
 from recommender.worker.transport.producer import Producer
 
 
@@ -35,9 +35,9 @@ def set_transport(app: AppT, broker: str, *unwrapped: str) -> None:
         Bootstrap servers, separated by commas.
     *unwrapped : str
         The topics whose records come as the client's parser makes them, see
-        `recommender.kafka.aiokafka_records`.
+        `recommender.worker.transport.fetched_records`.
     """
-    aiokafka_records.read_past_errors(*unwrapped)
+    read_past_errors(*unwrapped)
     app.transport = cast(Any, Transport)(urls(broker), app)
 
 

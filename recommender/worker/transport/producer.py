@@ -1,77 +1,100 @@
 """The worker's Kafka producer: a topic that does not exist is said at once, nothing is written twice, what is
 sent while no broker answers is written when one does, and no record has to answer for its neighbours.
+
+Everything here is said to aiokafka's producer through its documented batches; what a failure means is decided
+here (`recommender.worker.transport.partition_queue` and `recommender.worker.transport.generations`).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.cluster import ClusterMetadata
-from aiokafka.errors import (
-    MessageSizeTooLargeError,
-    TopicAuthorizationFailedError,
-    UnknownTopicOrPartitionError,
-)
-from faust.exceptions import ProducerSendError
+from aiokafka.errors import ProducerClosed
+from aiokafka.partitioner import DefaultPartitioner
+from aiokafka.structs import TopicPartition
+from faust.transport import base
 from faust.transport.drivers import aiokafka as driver
 from faust.types import AppT
-from mode import Service
 
-from recommender.kafka.refusals import KEYLESS, REFUSED, PartitionMissingError, ProducerEndedError
+from recommender.kafka.refusals import ProducerEndedError
 from recommender.messages.records import Outgoing
-from recommender.worker.transport import FAUST_LOGGER, bootstrap_patch
-from recommender.worker.transport.aiokafka_producer import keep_going
-from recommender.worker.transport.batches import BATCH_BYTES, SURE_BYTES, Filled, Lesser, batches
+from recommender.worker.transport import FAUST_LOGGER
+from recommender.worker.transport.aiokafka_producer import patient_producer
+from recommender.worker.transport.batches import BATCH_BYTES, SURE_BYTES, Lesser
+from recommender.worker.transport.generations import Generations
+from recommender.worker.transport.partition_queue import PartitionQueue
 
-#: How often, and how many seconds apart, the brokers are asked for a topic before it counts as missing: one
-#: that was made just now is not known to all of them.
-LOOKS = 3
-LOOK_SECONDS = 0.1
-#: How many seconds after no broker answered they are asked again.
-AWAY_SECONDS = 0.5
-#: Milliseconds from here on are no time of anybody's, and as a number of seconds they may not fit any more
-#: into what Kafka writes: a record with such a time is sent with that of now.
+#: Milliseconds from here on are no time of anybody's, and may not fit into what Kafka writes: a record with
+#: such a time is sent with that of now.
 EXACT_MILLISECONDS = 2**52
 
 
-class Producer(driver.Producer):
-    """Faust's producer. Sending to a missing topic fails soon, and sending while brokers are away never does.
+def _nothing(record: Outgoing, error: Exception) -> None:
+    """Write nothing instead of a record that is refused."""
 
-    aiokafka takes its time to find out about a topic, and then says the same of one that does not exist and
-    of an outage.
-    """
+
+class Producer(base.Producer):
+    """A Faust app's producer. Sending to a missing topic fails soon, and while brokers are away never."""
 
     logger = FAUST_LOGGER
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._looking: dict[str, asyncio.Task[int]] = {}
+        self._partitioner = DefaultPartitioner()
+        self._queues: dict[TopicPartition, PartitionQueue] = {}
+        self._generations = Generations(lambda: self.new_producer())
+        self._stopping = False
 
-    def _settings_extra(self) -> Mapping[str, Any]:
-        # Else a record that is sent again because an answer was lost would be there twice.
-        return {**super()._settings_extra(), "enable_idempotence": True}
+    def new_producer(self) -> AIOKafkaProducer:
+        """Make a producer of aiokafka; it has not started."""
+        transport: Any = self.transport
+        return patient_producer(
+            {
+                "bootstrap_servers": driver.server_list(transport.url, transport.default_port),
+                "client_id": self.client_id,
+                "linger_ms": 0,
+                "max_request_size": self.max_request_size,
+                "request_timeout_ms": int(self.request_timeout * 1000),
+                "metadata_max_age_ms": self.app.conf.producer_metadata_max_age_ms,
+                "connections_max_idle_ms": self.app.conf.producer_connections_max_idle_ms,
+                "security_protocol": "SSL" if self.ssl_context else "PLAINTEXT",
+                **driver.credentials_to_aiokafka_auth(self.credentials, self.ssl_context),
+            }
+        )
 
-    def _new_producer(self, transactional_id: str | None = None) -> AIOKafkaProducer:
-        made = super()._new_producer(transactional_id)
-        keep_going(made)
-        bootstrap_patch.begin_with_brokers(made.client)
-        return made
+    async def on_start(self) -> None:
+        """Connect."""
+        await super().on_start()
+        await self._generations.start()
 
-    @Service.task
-    async def _watch_sender(self) -> None:
-        """End with aiokafka's sending task: without it nothing is written any more, and nobody is told."""
-        sending = self._ensure_producer()._sender.sender_task
-        await asyncio.wait([sending])
-        if not sending.cancelled() and sending.exception() is not None:
-            raise ProducerEndedError("the producer has failed") from sending.exception()
+    async def on_stop(self) -> None:
+        """Write what is left, and disconnect."""
+        await super().on_stop()
+        self._stopping = True
+        while self._queues:
+            await asyncio.gather(*(each.wait_idle() for each in list(self._queues.values())))
+        await self._generations.stop()
 
-    async def send(
-        self, topic: str, key: Any, value: Any, partition: int | None, *args: Any, **kwargs: Any
-    ) -> Any:
-        """Send a record.
+    async def put(
+        self,
+        topic: str,
+        record: Outgoing,
+        batch_bytes: int = SURE_BYTES,
+        lesser: Lesser = _nothing,
+    ) -> asyncio.Future[None]:
+        """Send a record; what it returns is done when the brokers have the record.
+
+        Parameters
+        ----------
+        topic : str
+        record : Outgoing
+        batch_bytes : int
+            The size of the batches in which it goes with others.
+        lesser : function
+            What to write instead of a record that is refused.
 
         Raises
         ------
@@ -79,21 +102,52 @@ class Producer(driver.Producer):
             There is no such topic.
         PartitionMissingError
             The topic has no such partition.
+        TopicAuthorizationFailedError
+            The topic is closed to us.
         """
-        await self._require(topic, partition)
-        return await super().send(topic, key, value, partition, *args, **kwargs)
+        partition = await self._partition(topic, record.partition, record.key)
+        return self._queue(topic, partition).put([record], batch_bytes, lesser)
+
+    async def _partition(self, topic: str, partition: int | None, key: bytes | None) -> int:
+        """The partition that a record goes to, if it exists."""
+        generation = self._generations.newest
+        await generation.topics.require(topic, partition)
+        if partition is not None:
+            return partition
+        every = sorted(generation.cluster.partitions_for_topic(topic))
+        available = sorted(generation.cluster.available_partitions_for_topic(topic))
+        return int(self._partitioner(key, every, available))
+
+    def _queue(self, topic: str, partition: int) -> PartitionQueue:
+        if self._stopping:
+            raise ProducerClosed
+        tp = TopicPartition(topic, partition)
+        queue = self._queues.get(tp)
+        if queue is None:
+            queue = self._queues[tp] = PartitionQueue(
+                tp,
+                self._generations,
+                most_bytes=self.max_request_size,
+                on_idle=self._forget,
+                on_end=self._end,
+            )
+        return queue
+
+    def _forget(self, tp: TopicPartition) -> None:
+        del self._queues[tp]
+
+    def _end(self, error: ProducerEndedError) -> None:
+        """End the worker: without aiokafka's sending task nothing is written any more."""
+        self.add_future(self.crash(error))
 
     async def send_all(
         self,
         topic: str,
         records: Sequence[Outgoing],
         batch_bytes: int = SURE_BYTES,
-        lesser: Lesser = lambda record, error: None,
+        lesser: Lesser = _nothing,
     ) -> None:
         """Send records in as few batches as they fit into; returns when the brokers have all of them.
-
-        One by one each would cost several times as much, and the records of a partition would be written
-        thirty at a time, each time after a round trip.
 
         Parameters
         ----------
@@ -114,7 +168,6 @@ class Producer(driver.Producer):
         KafkaError
             A record was refused for another reason, or the topic is closed to us.
         """
-        await self._require(topic, None)
         runs: dict[int, list[Outgoing]] = {}
         for each in records:
             assert each.partition is not None
@@ -124,97 +177,20 @@ class Producer(driver.Producer):
     async def _send_run(
         self, topic: str, partition: int, records: Sequence[Outgoing], batch_bytes: int, lesser: Lesser
     ) -> None:
-        # aiokafka has one batch at a time on its way to a broker, so nothing is gained by not waiting.
-        for filled in batches(records, batch_bytes):
-            try:
-                await self._send_batch(topic, partition, filled)
-            except REFUSED as error:
-                # Nothing of the batch is written.
-                for left in self._instead(filled.records, error, lesser):
-                    await self._send_run(topic, partition, left, batch_bytes, lesser)
-
-    def _instead(
-        self, refused: Sequence[Outgoing], error: Exception, lesser: Lesser
-    ) -> Iterator[Sequence[Outgoing]]:
-        """What to send instead of a batch, one after the other; raises the error if there is nothing."""
-        if len(refused) == 1 or isinstance(error, KEYLESS):
-            # A record without a key is refused in whatever company; of another error one is to blame.
-            less = [lesser(each, error) for each in refused]
-            if any(less):
-                yield [new or old for new, old in zip(less, refused, strict=True)]
-                return
-        if len(refused) == 1:
-            raise error
-        middle = len(refused) // 2
-        yield refused[:middle]
-        yield refused[middle:]
-
-    async def _send_batch(self, topic: str, partition: int, filled: Filled) -> None:
-        if filled.batch.size() > self.max_request_size:
-            raise MessageSizeTooLargeError(
-                f"a record for {topic}[{partition}] takes {filled.batch.size()} bytes: expected at most "
-                f"{self.max_request_size}"
-            )
-        await (await self._ensure_producer().send_batch(filled.batch, topic, partition=partition))
-
-    async def _require(self, topic: str, partition: int | None) -> None:
-        client = self._ensure_producer().client
-        cluster = client.cluster
-        while topic not in cluster.unauthorized_topics:
-            known = cluster.partitions_for_topic(topic)
-            if known is not None and (partition is None or partition in known):
-                return
-            count = await self._count(topic)
-            if count == 0:
-                raise UnknownTopicOrPartitionError(topic)
-            if partition is not None and not 0 <= partition < count:
-                raise PartitionMissingError(f"{topic} has {count} partitions, none with number {partition}")
-            client.add_topic(topic)
-            await client.force_metadata_update()
-
-    async def _count(self, topic: str) -> int:
-        """How many partitions the brokers say that a topic has; all who ask at once ask together."""
-        looking = self._looking.get(topic)
-        if looking is None:
-            looking = self._looking[topic] = asyncio.create_task(self._look(topic))
-            looking.add_done_callback(lambda _: self._looking.pop(topic, None))
-        return await asyncio.shield(looking)
-
-    async def _look(self, topic: str) -> int:
-        client = self._ensure_producer().client
-        looks = 0
-        while True:
-            # Metadata of their own: in the client's the name of a missing topic would be asked for for ever.
-            found = ClusterMetadata()
-            if not await client._metadata_update(found, [topic]):
-                await asyncio.sleep(AWAY_SECONDS)
-                continue
-            partitions = found.partitions_for_topic(topic)
-            if partitions:
-                return len(partitions)
-            if topic in found.unauthorized_topics:
-                raise TopicAuthorizationFailedError(topic)
-            looks += 1
-            if looks == LOOKS:
-                return 0
-            await asyncio.sleep(looks * LOOK_SECONDS)
+        await self._partition(topic, partition, None)
+        await self._queue(topic, partition).put(records, batch_bytes, lesser)
 
 
 def sender(app: AppT) -> Callable[[str, Outgoing], Awaitable[Awaitable[object]]]:
     """Sends records by the app's producer; what it returns is awaited until the broker has the record."""
 
     async def send(topic: str, outgoing: Outgoing) -> Awaitable[object]:
-        # Faust turns seconds into whole milliseconds by cutting off: the half keeps them as they were.
-        known = 0 <= outgoing.timestamp < EXACT_MILLISECONDS
-        timestamp = (outgoing.timestamp + 0.5) / 1000 if known else None
         producer: Any = app.producer
-        try:
-            sent = await producer.send(
-                topic, outgoing.key, outgoing.value, outgoing.partition, timestamp, outgoing.headers
-            )
-        except ProducerSendError as error:
-            raise error.__cause__ or error from None
-        return cast("Awaitable[object]", sent)
+        known = 0 <= outgoing.timestamp < EXACT_MILLISECONDS
+        sent: Awaitable[object] = await producer.put(
+            topic, outgoing if known else outgoing._replace(timestamp=-1)
+        )
+        return sent
 
     return send
 

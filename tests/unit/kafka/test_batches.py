@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recommender.kafka import aiokafka_records, batches, kafka_python_records, salvage
+from recommender.kafka import batches, salvage
 from recommender.kafka.batches import Parser, unpack
 from recommender.kafka.codecs import decompressed
+from recommender.kafka.kafka_python_records import KAFKA_PYTHON
+from recommender.kafka.parsers import AIOKAFKA
 from recommender.messages.unreadable import Unreadable
 from tests.support.record_batches import (
     CODECS,
@@ -28,8 +30,8 @@ from tests.support.record_batches import (
 )
 
 PARSERS = [
-    pytest.param(aiokafka_records.PARSER, id="aiokafka"),
-    pytest.param(kafka_python_records.PARSER, id="kafka-python"),
+    pytest.param(AIOKAFKA, id="aiokafka"),
+    pytest.param(KAFKA_PYTHON, id="kafka-python"),
 ]
 BAD_NAME = b"\xff\xfe"
 #: Records whose length is right and whose rest is not.

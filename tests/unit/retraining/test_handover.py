@@ -27,7 +27,8 @@ from recommender.shard.options import ShardOptions, learned_settings
 from recommender.shard.shard import Shard
 from recommender.worker import adoption
 from recommender.worker.adoption import Adoption
-from recommender.worker.replicas import HeldReplica, Replicas
+from recommender.worker.handover_sources import HandoverSources
+from recommender.worker.replicas import CheckpointSource, HeldReplica, Replicas
 from tests.support.journals import FOUND, Journal
 from tests.unit.journal.blocks import Block
 from tests.unit.journal.test_poison import Reader
@@ -93,12 +94,17 @@ def _log(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def worker(config: Settings) -> tuple[Replicas, Adoption]:
-    options = ShardOptions.of(config)
+    options, sources = ShardOptions.of(config), sources_of(config)
     store = CheckpointStore(config.checkpoints, identity(config))
-    replicas = Replicas(options, store, lambda partition: rule_of(FOUND, partition, options))
-    adopting = Adoption(config, replicas, FOUND)
-    replicas.sources = adopting.sources
-    return replicas, adopting
+    replicas = Replicas(
+        options, store, lambda partition: rule_of(FOUND, partition, options), sources=sources.all
+    )
+    return replicas, Adoption(config, replicas, FOUND, sources)
+
+
+def sources_of(config: Settings) -> HandoverSources:
+    own = CheckpointSource(ShardOptions.of(config), CheckpointStore(config.checkpoints, identity(config)))
+    return HandoverSources(config, own, FOUND)
 
 
 def saved(held: HeldReplica) -> None:
@@ -229,11 +235,11 @@ def test_shares_come_with_the_arms_and_ones_own_win(tmp_path: Path) -> None:
     old = config(tmp_path, arms="popular:1,cooc:1")
     new = config(tmp_path, arms="popular:1,item-knn:3")
     hand_over(new, old, at=20)
-    ours, *_, own = worker(old)[1].sources()
+    ours, *_, own = sources_of(old).all()
     assert [(arm.name, arm.share) for arm in ours.options.arms.arms] == [("popular", 1.0), ("item-knn", 3.0)]
     assert own.options.arms.names == ("popular", "cooc")
     changed = config(tmp_path, arms="item-knn:1,popular:0")
-    assert [arm.share for arm in worker(changed)[1].sources()[0].options.arms.arms] == [1.0, 0.0]
+    assert [arm.share for arm in sources_of(changed).all()[0].options.arms.arms] == [1.0, 0.0]
 
 
 def test_what_is_not_for_this_worker_is_left_alone(tmp_path: Path) -> None:
@@ -243,7 +249,7 @@ def test_what_is_not_for_this_worker_is_left_alone(tmp_path: Path) -> None:
         assert made.concerns(identity(each), each)
     for each in (config(tmp_path, model="mf"), config(tmp_path, model="popular", seed="5")):
         assert not made.concerns(identity(each), each)
-        assert len(worker(each)[1].sources()) == 1
+        assert len(sources_of(each).all()) == 1
     assert not made.concerns(replace(identity(old), topic_id="another"), old)
 
 

@@ -159,12 +159,7 @@ def test_who_is_behind_does_not_save(tmp_path: Path) -> None:
     async def scenario() -> None:
         ahead = await LearningWorker(tmp_path).open()
         ahead.held.store.save(0, 6, single_pass(journal.blocks, stop=6).state())
-        behind = LearningWorker(tmp_path)
-        behind.replicas.sources = lambda: [
-            source._replace(store=LearningWorker(tmp_path / "none").replicas.store)
-            for source in ahead.replicas.sources()
-        ]
-        await behind.open()
+        behind = await LearningWorker(tmp_path / "none").open()
         behind.held.store = ahead.held.store
         await behind.follow(journal, [2, 2])
         await behind.settle()

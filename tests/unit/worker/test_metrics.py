@@ -23,6 +23,8 @@ from recommender.messages.refusals import Kind
 from recommender.shard.options import ShardOptions
 from recommender.web.health import FAILING, OK, WARNING, Check
 from recommender.web.pages import add_pages
+from recommender.worker.counters import Counters
+from recommender.worker.loop_watch import LoopWatch
 from recommender.worker.metrics import Metrics
 from recommender.worker.source_progress import SourceProgress
 from tests.support.doubles import FakeRecord, rating_value
@@ -87,9 +89,12 @@ def worker_of(directory: Path) -> tuple[LearningWorker, Metrics]:
         return worker
 
     worker = asyncio.run(make())
-    metrics = Metrics(worker.replicas, worker.checkpointing)
-    metrics.topic_id = SOURCE.topic_id
-    return worker, metrics
+    return worker, metrics_of(worker, Counters("ratings"))
+
+
+def metrics_of(worker: LearningWorker, counters: Counters, **given: Any) -> Metrics:
+    known = worker.replicas, worker.checkpointing
+    return Metrics(counters, *known, topic_id=SOURCE.topic_id, loop=LoopWatch(), **given)
 
 
 def test_whether_it_is_ready(tmp_path: Path) -> None:
@@ -144,16 +149,17 @@ def lines(metrics: Metrics) -> dict[str, float]:
 
 
 def test_what_is_counted(tmp_path: Path) -> None:
-    worker, metrics = worker_of(tmp_path)
+    worker, counters = worker_of(tmp_path)[0], Counters("ratings")
+    metrics = metrics_of(worker, counters)
     records = [FakeRecord(0, rating_value("u", "x")), FakeRecord(1, b"bad")]
-    metrics.ingested(3, Ingest("ratings", BatchDecoder(0.5, 5.0)).read(3, records))
-    metrics.answered("ok", 0.002)
-    metrics.logged(True)
+    counters.ingested(3, Ingest("ratings", BatchDecoder(0.5, 5.0)).read(3, records))
+    counters.answered("ok", 0.002)
+    counters.logged(True)
     journal = journal_of([3, 4])
     journal.add(ratings(0, 3), at=0)
     replica = LearningWorker(tmp_path / "other")
     asyncio.run(replica.open())
-    metrics.followed(replica.replica.apply(journal.blocks))
+    counters.followed(replica.replica.apply(journal.blocks))
     found = lines(metrics)
     expected = {
         'recommender_ratings_total{result="learned"}': 1,
@@ -192,16 +198,19 @@ def test_the_metrics_are_a_page(tmp_path: Path, path: str) -> None:
 
 def exercised(tmp_path: Path) -> Metrics:
     """Metrics of a worker in which each has at least one sample."""
-    worker, metrics = worker_of(tmp_path)
-    metrics.progress = SourceProgress(lambda: {3: 10}, lambda partition: 2, metrics.delay.observe)
-    metrics.gauges.request_lags = lambda: {0: 4}
+    worker, counters = worker_of(tmp_path)[0], Counters("ratings")
+    progress = SourceProgress(lambda: {3: 10}, lambda partition: 2, counters.delay.observe)
+    metrics = metrics_of(worker, counters, progress=progress, request_lags=lambda: {0: 4})
     worker.held.saved_at = 1000.0
     records = [FakeRecord(0, rating_value("u", "x")), FakeRecord(1, b"bad")]
-    metrics.ingested(3, Ingest("ratings", BatchDecoder(0.5, 5.0)).read(3, records), records)
-    metrics.answered("ok", 0.002)
-    metrics.logged(True)
-    journal = journal_of([3])
-    metrics.followed(Replica(rule(), ShardOptions()).apply(journal.blocks))
+    counters.ingested(3, Ingest("ratings", BatchDecoder(0.5, 5.0)).read(3, records), records)
+    progress.sent(3, records)
+    counters.answered("ok", 0.002)
+    counters.logged(True)
+    followed = Replica(rule(), ShardOptions()).apply(journal_of([3]).blocks)
+    counters.followed(followed)
+    for source, offset in followed.applied.items():
+        progress.applied(source.partition, offset)
     return metrics
 
 

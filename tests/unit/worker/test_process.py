@@ -21,3 +21,21 @@ def test_kernels_are_compiled_and_the_collector_is_spared() -> None:
         [sys.executable, "-c", CODE], capture_output=True, text=True, timeout=300, check=True
     )
     assert run.stdout.split() == ["True"] * 3
+
+
+ENDS = """
+import logging, sys, threading
+from recommender.worker import process
+logging.basicConfig(format="%(message)s")
+threading.Thread(target=threading.Event().wait).start()
+sys.stdout.write("printed")
+logging.error("logged")
+process.exit_now(7)
+"""
+
+
+def test_a_process_ends_at_once_whatever_still_runs_and_says_all_that_it_had_to_say() -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", ENDS], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (run.returncode, run.stdout, run.stderr) == (7, "printed", "logged\n")

@@ -75,8 +75,8 @@ def test_a_page_that_opens_gets_ten_minutes(tmp_path: Path) -> None:
     for _ in range(KEPT + 5):
         now[0] += 1.0
         pulse.take()
-    metrics.answered("ok", 0.004)
-    metrics.answered("ok", 0.002)
+    metrics.counters.answered("ok", 0.004)
+    metrics.counters.answered("ok", 0.002)
     pulse.take()
     times, ratings, lag, replies, most = json.loads(pulse.start(people=False))["series"]
     assert {len(times), len(ratings), len(lag), len(replies), len(most)} == {KEPT}

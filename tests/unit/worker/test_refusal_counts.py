@@ -65,7 +65,7 @@ def test_they_are_counted_by_reason() -> None:
     registry = CollectorRegistry()
     letters = RefusalCounts(registry, Clock())
     name = "recommender_dead_letters_total"
-    assert registry.get_sample_value(name, {"reason": "learn_failed"}) == 0.0
+    assert registry.get_sample_value(name, {"reason": "unreadable"}) == 0.0
     assert letters.summary() == {"total": 0, "reasons": {}, "newest": None}
     letters.take([*refusals(0, 2), *refusals(2, 3, Kind.NOT_JSON, "no JSON")])
     assert registry.get_sample_value(name, {"reason": "bad_timestamp"}) == 2.0

@@ -152,20 +152,20 @@ def test_the_first_source_that_fits_says_how_it_is_learned(tmp_path: Path) -> No
     store("cooc").save(0, 3, state)
 
     async def scenario() -> None:
-        own = Replicas(ShardOptions("popular"), store("popular"), lambda _: Rule(FOUND.topic))
+        known = ShardOptions("popular"), store("popular"), lambda _: Rule(FOUND.topic)
+        own = Replicas(*known)
         with pytest.raises(CheckpointMismatch):
             await own.open(0)
         theirs = CheckpointSource(cooc, store("cooc"))
-        own.sources = lambda: [theirs, CheckpointSource(own.options, own.store)]
-        held = await own.open(0)
+        both = [theirs, CheckpointSource(own.options, own.store)]
+        held = await Replicas(*known, sources=lambda: both).open(0)
         assert (held.replica.shard.options, held.store) == (cooc, theirs.store)
         assert held.replica.digest() == single_pass(JOURNAL.blocks, cooc, 3).digest()
         # One's own, while there is only that.
-        own = Replicas(ShardOptions("popular"), store("popular"), lambda _: Rule(FOUND.topic), rebuild=True)
+        own = Replicas(*known, rebuild=True)
         assert (await own.open(0)).replica.position == 0
         store("popular").save(0, 2, single_pass(JOURNAL.blocks, ShardOptions("popular"), 2).state())
-        own.drop(0)
-        own.sources = lambda: [theirs, CheckpointSource(own.options, own.store)]
+        own = Replicas(*known, rebuild=True, sources=lambda: both)
         assert (await own.open(0)).replica.shard.options.model == "popular"
 
     asyncio.run(scenario())

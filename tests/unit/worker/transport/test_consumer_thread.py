@@ -9,7 +9,6 @@ from typing import Any
 
 import faust
 import pytest
-from aiokafka.consumer.subscription_state import TopicPartitionState
 from aiokafka.errors import IllegalStateError
 from aiokafka.structs import TopicPartition
 from faust.transport.drivers import aiokafka as driver
@@ -24,17 +23,22 @@ HERE = TopicPartition("ratings", 0)
 
 
 class Client:
-    """aiokafka's own notes of one partition, as the thread reads them."""
+    """aiokafka's consumer of one partition."""
 
     def __init__(self) -> None:
-        self.state = TopicPartitionState(None)
-        assignment = SimpleNamespace(state_value={HERE: self.state}.get)
-        self._subscription = SimpleNamespace(subscription=SimpleNamespace(assignment=assignment))
+        self.offset: int | None = None
 
     def seek(self, tp: TopicPartition, offset: int) -> None:
         if tp != HERE:
             raise IllegalStateError
-        self.state.seek(offset)
+        self.offset = offset
+
+    async def position(self, tp: TopicPartition) -> int:
+        if tp != HERE:
+            raise IllegalStateError
+        while self.offset is None:
+            await asyncio.Event().wait()
+        return self.offset
 
 
 class Reader:
@@ -51,18 +55,18 @@ class Reader:
             pass
 
         monkeypatch.setattr(driver.AIOKafkaConsumerThread, "_fetch_records", fetch)
-        monkeypatch.setattr(ConsumerThread, "_ensure_consumer", lambda thread: self.client)
         app = faust.App("test", broker="kafka://nowhere:1", env_prefix="UNUSED_")
         faust_transport.set_transport(app, "nowhere:1", HERE.topic)
         self.consumer: Any = app.transport.create_consumer(
             callback=nothing, on_partitions_revoked=nothing, on_partitions_assigned=nothing
         )
-        self.thread: Any = getattr(self.consumer, "_thread")  # noqa: B009
+        self.thread: Any = getattr(self.consumer, "_ours")  # noqa: B009
+        self.thread._created = self.client
 
     async def fetch(self, *offsets: int, position: int = 0) -> Batch | None:
         """The batch of records with these offsets; aiokafka's own position moves on, at least behind them."""
         self.fetched = {HERE: [FakeRecord(each, b"") for each in offsets]} if offsets else {}
-        self.client.state.seek(max([position, *(each + 1 for each in offsets)]))
+        self.client.seek(HERE, max([position, *(each + 1 for each in offsets)]))
         batches = (await self.thread._fetch_records(self.client, {HERE}, timeout=1.0)).get(HERE, [None])
         assert len(batches) == 1
         batch: Batch | None = batches[0]
@@ -108,6 +112,22 @@ def test_what_is_no_record_comes_as_a_batch_without_any(reader: Reader) -> None:
         assert (batch.offset, batch.timestamp) == (7, -1)
         assert await reader.fetch(position=8) is None
         assert place(await reader.fetch(8)) == (8, 9, [8])
+
+    asyncio.run(scenario())
+
+
+def test_what_is_fetched_while_the_position_is_not_known(reader: Reader) -> None:
+    """As when the log has lost what comes next, until the consumer knows where to go on."""
+
+    async def scenario() -> None:
+        reader.client.offset = None
+        reader.fetched = {HERE: [FakeRecord(5, b"")]}
+        batches = await reader.thread._fetch_records(reader.client, {HERE}, timeout=1.0)
+        assert place(batches[HERE][0]) == (5, 6, [5])
+        reader.fetched = {}
+        assert await reader.thread._fetch_records(reader.client, {HERE}, timeout=1.0) == {}
+        away = TP("ratings", 7)
+        assert await reader.thread._fetch_records(reader.client, {away}, timeout=1.0) == {}
 
     asyncio.run(scenario())
 

@@ -1,202 +1,34 @@
-"""The producer: a missing topic fails soon, whatever else is sent; and many records in few batches."""
+"""Many records go in few batches, refused ones alone, and after a failure with another producer."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from types import SimpleNamespace
 from typing import Any
 
 import faust
 import pytest
-from aiokafka.cluster import ClusterMetadata
-from aiokafka.errors import MessageSizeTooLargeError, UnknownTopicOrPartitionError
-from aiokafka.producer.message_accumulator import BatchBuilder
-from faust.transport.drivers import aiokafka as driver
-from hypothesis import given
-from hypothesis import strategies as st
-from kafka.record import MemoryRecords
-
-from recommender.messages.records import Outgoing
-from recommender.worker.transport import faust_transport, producer
-from recommender.worker.transport.batches import BATCH_BYTES, SURE_BYTES, batches
-from recommender.worker.transport.producer import LOOKS, Producer, bulk_sender, sender
-from tests.support.doubles import few, until
-
-
-class Client:
-    """aiokafka's, as far as topics are looked for."""
-
-    def __init__(self, *topics: str) -> None:
-        self.cluster = Cluster()
-        self.topics = set(topics)
-        self.wanted: set[str] = set()
-        self.answers = True
-        self.looks: list[str] = []
-
-    async def _metadata_update(self, found: ClusterMetadata, topics: list[str]) -> bool:
-        self.looks += topics
-        await asyncio.sleep(0)
-        found._partitions = {topic: {0: None} for topic in self.topics}
-        return self.answers
-
-    def add_topic(self, topic: str) -> None:
-        self.wanted.add(topic)
-
-    async def force_metadata_update(self) -> bool:
-        if self.answers:
-            self.cluster.known |= self.wanted & self.topics
-        return self.answers
-
-
-class Cluster:
-    """What the client knows already."""
-
-    unauthorized_topics: frozenset[str] = frozenset()
-    known: frozenset[str] = frozenset()
-
-    def partitions_for_topic(self, topic: str) -> set[int] | None:
-        return {0} if topic in self.known else None
-
-
-@pytest.fixture
-def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The topics of what reached Faust's producer."""
-    sent: list[str] = []
-
-    async def send(self: Any, topic: str, *arguments: Any, **options: Any) -> None:
-        sent.append(topic)
-
-    monkeypatch.setattr(driver.Producer, "send", send)
-    monkeypatch.setattr(producer, "LOOK_SECONDS", 0.0)
-    monkeypatch.setattr(producer, "AWAY_SECONDS", 0.0)
-    return sent
-
-
-def producer_of(client: Client, monkeypatch: pytest.MonkeyPatch) -> Any:
-    app = faust.App("test", broker="kafka://nowhere:1", env_prefix="UNUSED_")
-
-    faust_transport.set_transport(app, "nowhere:1", "ratings")
-    made = app.transport.create_producer()
-    assert isinstance(made, Producer)
-    holder = type("Inner", (), {"client": client})()
-    monkeypatch.setattr(made, "_ensure_producer", lambda: holder)
-    return made
-
-
-def test_a_missing_topic_is_said_without_sending(monkeypatch: pytest.MonkeyPatch, sent: list[str]) -> None:
-    async def scenario() -> None:
-        client = Client("there")
-        made = producer_of(client, monkeypatch)
-        with pytest.raises(UnknownTopicOrPartitionError):
-            await made.send("gone", b"key", b"value", None, None, [])
-        assert (sent, client.looks) == ([], ["gone"] * LOOKS)
-        await made.send("there", b"key", b"value", None, None, [])
-        assert sent == ["there"]
-
-    asyncio.run(scenario())
-
-
-def test_a_burst_to_a_missing_topic_asks_once(monkeypatch: pytest.MonkeyPatch, sent: list[str]) -> None:
-    async def scenario() -> None:
-        client = Client()
-        made = producer_of(client, monkeypatch)
-        attempts = [made.send("gone", b"", b"", None, None, []) for _ in range(500)]
-        errors = await asyncio.gather(*attempts, return_exceptions=True)
-        assert {type(each) for each in errors} == {UnknownTopicOrPartitionError}
-        assert client.looks == ["gone"] * LOOKS
-
-    asyncio.run(scenario())
-
-
-def test_a_topic_that_was_made_just_now_is_found(monkeypatch: pytest.MonkeyPatch, sent: list[str]) -> None:
-    async def scenario() -> None:
-        client = Client()
-        made = producer_of(client, monkeypatch)
-        sending = asyncio.create_task(made.send("new", b"", b"", None, None, []))
-        while not client.looks:  # noqa: ASYNC110
-            await asyncio.sleep(0)
-        client.topics.add("new")
-        await sending
-        assert sent == ["new"]
-
-    asyncio.run(scenario())
-
-
-def test_a_known_topic_is_not_looked_for(monkeypatch: pytest.MonkeyPatch, sent: list[str]) -> None:
-    async def scenario() -> None:
-        client = Client()
-        client.cluster.known = frozenset({"known"})
-        await producer_of(client, monkeypatch).send("known", b"", b"", None, None, [])
-        assert (sent, client.looks) == (["known"], [])
-
-    asyncio.run(scenario())
-
-
-def test_while_no_broker_answers_nothing_is_missing(monkeypatch: pytest.MonkeyPatch, sent: list[str]) -> None:
-    async def scenario() -> None:
-        client = Client("some")
-        client.answers = False
-        made = producer_of(client, monkeypatch)
-        sending = asyncio.create_task(made.send("some", b"", b"", None, None, []))
-        gone = asyncio.create_task(made.send("gone", b"", b"", None, None, []))
-        await until(lambda: len(client.looks) > 10 * LOOKS)
-        assert (sent, sending.done(), gone.done()) == ([], False, False)
-        client.answers = True
-        await sending
-        assert sent == ["some"]
-        with pytest.raises(UnknownTopicOrPartitionError):
-            await gone
-
-    asyncio.run(scenario())
-
-
-def outgoing(number: int, size: int = 20, partition: int = 0) -> Outgoing:
-    return Outgoing(partition, b"%d" % number, b"v" * size, number, [("number", b"%d" % number), ("", b"")])
-
-
-def read(batch: BatchBuilder) -> list[Outgoing]:
-    """The records of a batch as kafka-python finds them in it."""
-    found = MemoryRecords(bytes(batch._build())).next_batch()
-    assert found is not None
-    return [Outgoing(0, each.key, each.value, each.timestamp, list(each.headers)) for each in found]
-
-
-headers = st.lists(st.tuples(st.text(max_size=5), st.none() | st.binary(max_size=5)), max_size=3)
-records = st.lists(
-    st.builds(
-        Outgoing,
-        st.just(0),
-        st.none() | st.binary(max_size=10),
-        st.binary(max_size=300),
-        st.integers(0, 2**45),
-        headers,
-    ),
-    max_size=30,
+from aiokafka.errors import (
+    KafkaError,
+    MessageSizeTooLargeError,
+    OutOfOrderSequenceNumber,
+    UnknownTopicOrPartitionError,
 )
+from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.structs import TopicPartition
+from faust.exceptions import NotReady
 
+from recommender.kafka.refusals import InvalidRecord, ProducerEndedError
+from recommender.messages.records import Outgoing
+from recommender.worker.transport import faust_transport, generations, known_topics
+from recommender.worker.transport.batches import BATCH_BYTES, SURE_BYTES, fill
+from recommender.worker.transport.generations import Generations
+from recommender.worker.transport.producer import Producer, bulk_sender, sender
+from tests.support.doubles import until
+from tests.unit.worker.transport.support import outgoing, read
+from tests.unit.worker.transport.test_known_topics import Client
 
-@few
-@given(records, st.integers(1, 1000))
-def test_batches_hold_all_records_in_order_and_untouched(records: list[Outgoing], limit: int) -> None:
-    filled = list(batches(records, limit))
-    made = [each.batch for each in filled]
-    assert [each for part in filled for each in part.records] == records
-    assert all(batch.size() <= limit or batch.record_count() == 1 for batch in made)
-    assert all(batch.closed() for batch in made)
-    assert [each for batch in made for each in read(batch)] == records
-
-
-def test_batches_are_well_filled() -> None:
-    *full, last = (each.batch for each in batches([outgoing(1)] * 1000, 2000))
-    assert all(batch.size() > 1900 for batch in full)
-    assert sum(batch.record_count() for batch in [*full, last]) == 1000
-
-
-def test_a_record_that_does_not_say_when_is_written_now() -> None:
-    before = time.time() * 1000 - 1
-    ((batch, _),) = batches([outgoing(1)._replace(timestamp=-1)], 1000)
-    assert before <= read(batch)[0].timestamp <= time.time() * 1000 + 1
+BAD_HEADERS: Any = [("name", 7)]
 
 
 class Inner:
@@ -206,6 +38,13 @@ class Inner:
         self.client = client
         self.taken: list[tuple[int, list[bytes | None]]] = []
         self.answers: list[asyncio.Future[None]] = []
+        self.stopped = False
+
+    async def start(self) -> None:
+        pass
+
+    async def stop(self) -> None:
+        self.stopped = True
 
     async def send_batch(self, batch: BatchBuilder, topic: str, *, partition: int) -> asyncio.Future[None]:
         self.taken.append((partition, [each.key for each in read(batch)]))
@@ -216,16 +55,44 @@ class Inner:
         return bool(self.answers)
 
 
-def bulk_producer(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Inner]:
-    inner = Inner(Client("there"))
-    made = producer_of(inner.client, monkeypatch)
-    monkeypatch.setattr(made, "_ensure_producer", lambda: inner)
-    return made, inner
+class Brokers:
+    """The producers that a worker's has made, one after the other."""
+
+    def __init__(self, *topics: str) -> None:
+        self.made: list[Inner] = []
+        self.topics = topics
+
+    def make(self) -> Any:
+        self.made.append(Inner(Client(*self.topics)))
+        return self.made[-1]
+
+    @property
+    def taken(self) -> list[tuple[int, list[bytes | None]]]:
+        return [each for inner in self.made for each in inner.taken]
 
 
-def test_many_are_sent_by_partition_and_all_are_awaited(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generations, "RENEW_SECONDS", 0.0)
+    monkeypatch.setattr(known_topics, "LOOK_SECONDS", 0.0)
+
+
+async def started(brokers: Brokers) -> Any:
+    app = faust.App("test", broker="kafka://nowhere:1", env_prefix="UNUSED_")
+    faust_transport.set_transport(app, "nowhere:1", "ratings")
+    made: Any = app.transport.create_producer()
+    assert isinstance(made, Producer)
+    made.new_producer = brokers.make  # type: ignore[method-assign]
+    await made.on_start()
+    return made
+
+
+def test_many_are_sent_by_partition_and_all_are_awaited() -> None:
     async def scenario() -> None:
-        made, inner = bulk_producer(monkeypatch)
+        brokers = Brokers("there")
+        made = await started(brokers)
+        (inner,) = brokers.made
+        inner.client.cluster.partitions_for_topic = lambda topic: {0, 1}  # type: ignore[method-assign]
         sending = asyncio.create_task(
             made.send_all("there", [outgoing(each, 400, each % 2) for each in range(6)], 1000)
         )
@@ -240,62 +107,188 @@ def test_many_are_sent_by_partition_and_all_are_awaited(monkeypatch: pytest.Monk
     asyncio.run(scenario())
 
 
-async def refuse(inner: Inner, sending: asyncio.Task[None], too_large: int) -> None:
-    """Answer all batches; those of a topic that takes fewer records, or shorter keys, are refused."""
+async def refuse(brokers: Brokers, sending: asyncio.Task[None], most: int) -> None:
+    """Answer all batches; those of more than so many records, or with a record 9, are refused."""
     while not sending.done():
-        if inner.answers:
-            _, keys = inner.taken[-1]
-            if len(keys) > too_large or b"9" in keys:
-                inner.answers.pop(0).set_exception(MessageSizeTooLargeError("refused"))
-            else:
-                inner.answers.pop(0).set_result(None)
+        for inner in brokers.made:
+            if inner.answers:
+                _, keys = inner.taken[-1]
+                if len(keys) > most or b"9" in keys:
+                    inner.answers.pop(0).set_exception(MessageSizeTooLargeError("refused"))
+                else:
+                    inner.answers.pop(0).set_result(None)
         await asyncio.sleep(0)
 
 
-def test_a_batch_that_is_refused_is_sent_in_halves(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_that_is_refused_is_sent_in_halves() -> None:
     async def scenario() -> None:
-        made, inner = bulk_producer(monkeypatch)
+        brokers = Brokers("there")
+        made = await started(brokers)
         sending = asyncio.create_task(made.send_all("there", [outgoing(each) for each in range(7)]))
-        await refuse(inner, sending, 2)
+        await refuse(brokers, sending, 2)
         await sending
-        written = [keys for _, keys in inner.taken if len(keys) <= 2]
+        written = [keys for _, keys in brokers.taken if len(keys) <= 2]
         assert written == [[b"0"], [b"1", b"2"], [b"3", b"4"], [b"5", b"6"]]
 
     asyncio.run(scenario())
 
 
-def test_a_record_that_is_refused_is_told_or_written_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_record_that_is_refused_is_told_or_written_otherwise() -> None:
     def shorter(record: Outgoing, error: Exception) -> Outgoing | None:
         return record._replace(key=b"8") if record.key == b"9" else None
 
     async def scenario() -> None:
         for lesser in (None, shorter):
-            made, inner = bulk_producer(monkeypatch)
+            brokers = Brokers("there")
+            made = await started(brokers)
             options = {"lesser": lesser} if lesser else {}
             records = [outgoing(1), outgoing(9), outgoing(2)]
             sending = asyncio.create_task(made.send_all("there", records, **options))
-            await refuse(inner, sending, 3)
+            await refuse(brokers, sending, 3)
             if lesser is None:
                 with pytest.raises(MessageSizeTooLargeError, match="refused"):
                     await sending
             else:
                 await sending
-                assert [keys for _, keys in inner.taken if b"9" not in keys] == [[b"1"], [b"8"], [b"2"]]
+                assert [keys for _, keys in brokers.taken if b"9" not in keys] == [[b"1"], [b"8"], [b"2"]]
 
     asyncio.run(scenario())
 
 
-def test_what_cannot_be_sent_is_told_without_sending(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_records_without_a_key_are_told_together() -> None:
+    """Each needs a new producer, so those that are all to blame are not tried one by one."""
+
     async def scenario() -> None:
-        made, inner = bulk_producer(monkeypatch)
+        brokers = Brokers("there")
+        made = await started(brokers)
+        keyless = [outgoing(each)._replace(key=None) for each in range(50)]
+        records = [each for pair in zip(map(outgoing, range(50)), keyless, strict=True) for each in pair]
+        sent = [await made.put("there", each) for each in records]
+        answered = 0
+        while not all(each.done() for each in sent):
+            for inner in brokers.made:
+                if inner.answers:
+                    _, keys = inner.taken[-1]
+                    answered += 1
+                    error = InvalidRecord() if None in keys else None
+                    answer = inner.answers.pop(0)
+                    answer.set_exception(error) if error else answer.set_result(None)
+            await asyncio.sleep(0)
+        assert [each.exception() is not None for each in sent] == [False, True] * 50
+        assert answered == 3
+        assert len(brokers.made) <= 3
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("error", [MessageSizeTooLargeError(), OutOfOrderSequenceNumber()])
+def test_only_the_partition_of_a_batch_that_failed_changes_the_producer(error: KafkaError) -> None:
+    async def scenario() -> None:
+        brokers = Brokers("there")
+        made = await started(brokers)
+        first = brokers.made[0]
+        first.client.cluster.partitions_for_topic = lambda topic: {0, 1}  # type: ignore[method-assign]
+        other = await made.put("there", outgoing(0, partition=1))
+        failed = await made.put("there", outgoing(0))
+        await until(lambda: len(first.answers) == 2)
+        by_partition = {partition: first.answers[n] for n, (partition, _) in enumerate(first.taken)}
+        by_partition[0].set_exception(error)
+        with pytest.raises(type(error)):
+            await failed
+        first.answers.clear()
+        # In the new producer, while the old one is still used.
+        again = await made.put("there", outgoing(1))
+        await until(lambda: len(brokers.made) == 2 and brokers.made[1].waits())
+        assert not first.stopped
+        brokers.made[1].answers.pop().set_result(None)
+        await again
+        by_partition[1].set_result(None)
+        await other
+        await until(lambda: first.stopped)
+
+    asyncio.run(scenario())
+
+
+def test_what_is_in_flight_together_is_no_larger_than_a_request() -> None:
+    async def scenario() -> None:
+        brokers = Brokers("there")
+        producers = Generations(brokers.make, request_bytes=1000)
+        await producers.start()
+        (inner,) = brokers.made
+        inner.client.cluster.partitions_for_topic = lambda topic: set(range(9))  # type: ignore[method-assign]
+        sizes = [400, 400, 5000, 100, 100]
+
+        async def write(partition: int) -> None:
+            batch = fill([outgoing(partition, sizes[partition])], 1000).batch
+            await producers.newest.write(TopicPartition("there", partition), batch)
+
+        writing = [asyncio.create_task(write(each)) for each in range(5)]
+        together = []
+        while not all(each.done() for each in writing):
+            for _ in range(20):
+                await asyncio.sleep(0)
+            together.append([partition for partition, _ in inner.taken])
+            inner.taken.clear()
+            for answer in inner.answers:
+                answer.set_result(None)
+            inner.answers.clear()
+            await asyncio.sleep(0)
+        # In turn: small ones that come later do not hold up a large one for ever.
+        assert [each for each in together if each] == [[0, 1], [2], [3, 4]]
+
+    asyncio.run(scenario())
+
+
+def test_what_cannot_be_sent_is_told_without_sending() -> None:
+    async def scenario() -> None:
+        brokers = Brokers("there")
+        made = await started(brokers)
         with pytest.raises(UnknownTopicOrPartitionError):
             await made.send_all("gone", [outgoing(1)])
+        with pytest.raises(TypeError):
+            await (await made.put("there", outgoing(1)._replace(headers=BAD_HEADERS)))
         made.max_request_size = 1000
         with pytest.raises(
             MessageSizeTooLargeError, match=r"for there\[0\] takes 1\d\d\d bytes: expected at"
         ):
             await made.send_all("there", [outgoing(1, 1000)])
-        assert inner.taken == []
+        assert brokers.taken == []
+
+    asyncio.run(scenario())
+
+
+def test_a_producer_that_has_failed_for_good_ends_the_worker() -> None:
+    async def scenario() -> None:
+        brokers = Brokers("there")
+        made = await started(brokers)
+        sent = await made.put("there", outgoing(1))
+        (inner,) = brokers.made
+        await until(inner.waits)
+        inner.answers.pop().set_exception(KafkaError("Unexpected error during batch delivery"))
+        with pytest.raises(ProducerEndedError):
+            await sent
+        await until(lambda: made.crash_reason is not None)
+        with pytest.raises(ProducerEndedError):
+            await (await made.put("there", outgoing(2)))
+        assert len(brokers.made) == 1
+
+    asyncio.run(scenario())
+
+
+def test_what_is_left_is_written_before_it_stops() -> None:
+    async def scenario() -> None:
+        brokers = Brokers("there")
+        made = await started(brokers)
+        sent = await made.put("there", outgoing(1))
+        (inner,) = brokers.made
+        stopping = asyncio.create_task(made.on_stop())
+        await until(inner.waits)
+        assert not inner.stopped
+        inner.answers.pop().set_result(None)
+        await stopping
+        assert (sent.done(), inner.stopped) == (True, True)
+        with pytest.raises(NotReady):
+            await made.put("there", outgoing(2))
 
     asyncio.run(scenario())
 
@@ -303,9 +296,7 @@ def test_what_cannot_be_sent_is_told_without_sending(monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(
     ("largest", "expected"), [(None, SURE_BYTES), (500, 500), (BATCH_BYTES * 2, BATCH_BYTES)]
 )
-def test_batches_are_as_large_as_the_topic_takes(
-    monkeypatch: pytest.MonkeyPatch, largest: int | None, expected: int
-) -> None:
+def test_batches_are_as_large_as_the_topic_takes(largest: int | None, expected: int) -> None:
     asked: list[int] = []
 
     async def send_all(topic: str, records: object, batch_bytes: int) -> None:
@@ -318,17 +309,21 @@ def test_batches_are_as_large_as_the_topic_takes(
 
 @pytest.mark.parametrize(
     ("timestamp", "sent"),
-    [(-1, None), (0, 0), (1_700_000_000_123, 1_700_000_000_123), (2**52 - 1, 2**52 - 1), (2**63 - 1, None)],
+    [
+        (-1, -1),
+        (0, 0),
+        (1_700_000_000_123, 1_700_000_000_123),
+        (2**52 - 1, 2**52 - 1),
+        (2**52, -1),
+        (2**63 - 1, -1),
+    ],
 )
-def test_a_record_keeps_its_time_as_far_as_it_has_one(timestamp: int, sent: int | None) -> None:
-    told: list[int | None] = []
+def test_a_record_keeps_its_time_as_far_as_it_has_one(timestamp: int, sent: int) -> None:
+    told: list[Outgoing] = []
 
-    async def send(
-        topic: str, key: Any, value: Any, partition: int, seconds: float | None, headers: Any
-    ) -> None:
-        # As Faust does.
-        told.append(None if seconds is None else int(seconds * 1000.0))
+    async def put(topic: str, record: Outgoing) -> None:
+        told.append(record)
 
-    app: Any = SimpleNamespace(producer=SimpleNamespace(send=send))
+    app: Any = SimpleNamespace(producer=SimpleNamespace(put=put))
     asyncio.run(sender(app)("there", Outgoing(0, b"k", b"v", timestamp, [])))  # type: ignore[arg-type]
-    assert told == [sent]
+    assert [each.timestamp for each in told] == [sent]

@@ -1,0 +1,147 @@
+"""What a worker knows: replicas that follow the journal, are saved, and are exchanged for retrained ones."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+
+from recommender.checkpoints.store import CheckpointStore, Identity
+from recommender.errors import RecommenderError
+from recommender.items.store import ItemStore
+from recommender.journal.block import Source
+from recommender.journal.identity import topic_id
+from recommender.journal.rule import Followed, Rule
+from recommender.journal.rules import rule_of
+from recommender.kafka import topics
+from recommender.kafka.admin import security_options
+from recommender.kafka.plain_clients import client_options
+from recommender.kafka.topics import Finding
+from recommender.messages.responses import Response
+from recommender.settings import Settings
+from recommender.shard.options import ShardOptions, learned_settings
+from recommender.worker.adoption import Adoption
+from recommender.worker.answers import Answers
+from recommender.worker.checkpointing import Checkpointing
+from recommender.worker.events import Event
+from recommender.worker.following import Following
+from recommender.worker.handover_sources import HandoverSources
+from recommender.worker.learning import Learner
+from recommender.worker.pacing import Pace, RecentRequests
+from recommender.worker.replicas import CheckpointSource, HeldReplica, Replicas
+from recommender.worker.topic_watch import TopicWatch
+from recommender.worker.trends import Trends
+
+
+class Knowledge:
+    """The replicas of a worker and all that moves them on.
+
+    Parameters
+    ----------
+    config : Settings
+    options : ShardOptions
+    ratings, journal : Finding
+        These topics.
+    recent : RecentRequests
+        Learning leaves them their time.
+    items : ItemStore
+        What the items topic says.
+    answered : function
+        Told of every answer.
+    refuse : function
+        Told of an error that a person has to fix.
+    rebuild : bool
+        Set checkpoints that do not match aside and learn again from the journal.
+    allow_gap : bool
+        Go on where the journal has lost blocks.
+
+    Attributes
+    ----------
+    partitions : int
+        Of the journal.
+    followed : Event
+        Told with the replica each time that it has learned what was followed.
+    trends : Trends
+        How popular items were in the last hours.
+    ratings : TopicWatch
+        How many partitions the ratings topic has, among others.
+    """
+
+    def __init__(
+        self,
+        config: Settings,
+        options: ShardOptions,
+        ratings: Finding,
+        journal: Finding,
+        recent: RecentRequests,
+        items: ItemStore,
+        answered: Callable[[Response], None],
+        refuse: Callable[[RecommenderError], None],
+        *,
+        rebuild: bool,
+        allow_gap: bool,
+    ) -> None:
+        self.partitions = journal.partitions
+        identity = Identity(journal.topic, journal.topic_id, journal.partitions, learned_settings(config))
+        own = CheckpointSource(options, CheckpointStore(config.checkpoints, identity))
+        handed_over = HandoverSources(config, own, journal)
+        self.replicas = Replicas(
+            *own,
+            lambda partition: rule_of(journal, partition, options),
+            journal.partitions,
+            rebuild=rebuild,
+            sources=handed_over.all,
+        )
+        self.adoption = Adoption(config, self.replicas, journal, handed_over)
+        self.checkpointing = Checkpointing(config.checkpoint_interval, jitter=uuid.uuid4().int % 1000 / 1000)
+        self.trends = Trends(config.trending_hours, journal.topic, self.replicas, client_options(config))
+        self.ratings = TopicWatch(ratings, _identify(config, ratings.topic))
+        self.answers = Answers(
+            self.replicas,
+            topic_id(ratings),
+            lambda: self.ratings.partitions,
+            items,
+            answered,
+            self.trends.sums,
+        )
+        self.followed: Event[[HeldReplica, Followed]] = Event()
+        pace = Pace(config.learn_slice / 1000, recent)
+        self.following = Following(
+            self.replicas,
+            Learner(self.replicas, self.checkpointing, pace, self._learned),
+            client_options(config),
+            _identify(config, journal.topic),
+            refuse,
+            self.answers.learned,
+            allow_gap=allow_gap,
+        )
+        self.followed.subscribe(self.trends.learned)
+        self.followed.subscribe(lambda held, _: self.following.note(held.replica.partition))
+
+    async def _learned(self, held: HeldReplica, followed: Followed) -> None:
+        self.followed(held, followed)
+        await self.answers.learned()
+
+    def sync_items(self, items: ItemStore) -> None:
+        """Tell the replicas of items that have changed."""
+        for held in self.replicas:
+            held.replica.shard.sync_items(items)
+
+    def rules(self) -> list[Rule]:
+        """Those of the replicas that are held now."""
+        return [held.replica.rule for held in self.replicas]
+
+    def applied(self, source: Source) -> int | None:
+        """Up to which offset a source is in the state; None where not all of the journal is followed here."""
+        rules = self.rules()
+        if len(rules) < self.partitions:
+            return None
+        return min(rule.applied(source) for rule in rules)
+
+    def mapped(self, source: Source) -> int:
+        """The fingerprint by which a source was mapped last, as far as that is known here."""
+        return next((found for rule in self.rules() if (found := rule.decoder(source))), 0)
+
+
+def _identify(config: Settings, topic: str) -> Callable[[], Finding]:
+    """Asks a broker for a topic as it is now."""
+    return lambda: topics.identify(config.broker, topic, 0.0, security_options(config))

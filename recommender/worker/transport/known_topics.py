@@ -1,0 +1,119 @@
+"""Which topics there are, asked before anything is sent to one.
+
+aiokafka takes its time to find out about a topic, and then says the same of one that does not exist and of an
+outage.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+from aiokafka.client import AIOKafkaClient
+from aiokafka.cluster import ClusterMetadata
+from aiokafka.errors import (
+    KafkaError,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
+)
+from aiokafka.protocol.metadata import MetadataRequest
+
+from recommender.kafka.refusals import PartitionMissingError
+
+#: How often, and how many seconds apart, the brokers are asked for a topic before it counts as missing: one
+#: that was made just now is not known to all of them.
+LOOKS = 3
+LOOK_SECONDS = 0.1
+#: How many seconds after no broker answered they are asked again.
+AWAY_SECONDS = 0.5
+
+
+class KnownTopics:
+    """The topics that a client knows, and how it gets to know others.
+
+    Parameters
+    ----------
+    client : AIOKafkaClient
+    """
+
+    def __init__(self, client: AIOKafkaClient) -> None:
+        self._client = client
+        self._looking: dict[str, asyncio.Task[int]] = {}
+
+    async def require(self, topic: str, partition: int | None) -> None:
+        """Return once the client knows a topic and its partition, and while no broker answers wait for one.
+
+        Raises
+        ------
+        UnknownTopicOrPartitionError
+            There is no such topic.
+        PartitionMissingError
+            The topic has no such partition.
+        TopicAuthorizationFailedError
+            The topic is closed to us.
+        """
+        cluster = self._client.cluster
+        while True:
+            known = cluster.partitions_for_topic(topic)
+            if known is not None and (partition is None or partition in known):
+                return
+            if topic in cluster.unauthorized_topics:
+                await self._learn(topic)  # it may have been opened since
+                if topic in cluster.unauthorized_topics:
+                    raise TopicAuthorizationFailedError(topic)
+                continue
+            count = await self._count(topic)
+            if count == 0:
+                raise UnknownTopicOrPartitionError(topic)
+            if partition is not None and not 0 <= partition < count:
+                raise PartitionMissingError(f"{topic} has {count} partitions, none with number {partition}")
+            await self._learn(topic)
+
+    async def _learn(self, topic: str) -> None:
+        """Let the client ask for a topic from now on, and now."""
+        self._client.add_topic(topic)
+        await self._client.force_metadata_update()
+
+    async def _count(self, topic: str) -> int:
+        """The number of a topic's partitions, as the brokers say; all who ask at once ask together."""
+        looking = self._looking.get(topic)
+        if looking is None:
+            looking = self._looking[topic] = asyncio.create_task(self._look(topic))
+            looking.add_done_callback(lambda _: self._looking.pop(topic, None))
+        return await asyncio.shield(looking)
+
+    async def _look(self, topic: str) -> int:
+        looks = 0
+        while True:
+            found = await self._ask(topic)
+            if found is None:
+                await asyncio.sleep(AWAY_SECONDS)
+                continue
+            partitions = found.partitions_for_topic(topic)
+            if partitions:
+                return len(partitions)
+            if topic in found.unauthorized_topics:
+                raise TopicAuthorizationFailedError(topic)
+            looks += 1
+            if looks == LOOKS:
+                return 0
+            await asyncio.sleep(looks * LOOK_SECONDS)
+
+    async def _ask(self, topic: str) -> ClusterMetadata | None:
+        """What a broker says of a topic; None if none answers.
+
+        The answer is not the client's: that would ask for the name of a missing topic for ever.
+        """
+        nodes = [broker.nodeId for broker in self._client.cluster.brokers()]
+        for node in random.sample(nodes, len(nodes)):
+            try:
+                answer = await self._client.send(node, MetadataRequest([topic]))
+            except (KafkaError, TimeoutError):
+                continue
+            if answer.brokers:
+                found = ClusterMetadata()
+                found.update_metadata(answer)
+                return found
+        # The client may have to learn first which brokers there are now.
+        await self._client.force_metadata_update()
+        return None
