@@ -7,9 +7,10 @@ STAMP := $(VENV)/.installed
 RUN_STAMP := $(VENV)/.installed-run
 BENCH_STAMP := $(VENV)/.installed-bench
 DOCS_STAMP := $(VENV)/.installed-docs
+DIST_STAMP := $(VENV)/.installed-dist
 
 .DEFAULT_GOAL := help
-.PHONY: help demo tools test test-pythons test-docker nightly chaos fuzz bench evaluate lint format docs check clean install
+.PHONY: help demo tools test test-pythons test-docker nightly chaos fuzz bench evaluate lint format docs dist check clean install
 
 help: ## Print this menu
 	@echo "Streaming recommendations on Kafka. Start with: make demo"
@@ -61,7 +62,13 @@ format: $(STAMP) ## Put the code into shape
 docs: $(DOCS_STAMP) ## Build the documents into build/site and check their links
 	$(BIN)/python -m mkdocs build --quiet --strict
 
-check: lint docs test ## What CI runs: style, types, documents and tests
+dist: $(DIST_STAMP) ## Build the wheel and the source archive into build/dist and check them
+	rm -rf build/dist
+	$(BIN)/python -m build --outdir build/dist
+	$(BIN)/python -m twine check --strict build/dist/*
+	$(BIN)/python tests/wheel.py build/dist
+
+check: lint docs dist test ## What CI runs: style, types, documents, packages and tests
 
 clean: ## Remove .venv and what tools left behind
 	rm -rf $(VENV) .venv-* .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
@@ -87,6 +94,11 @@ $(STAMP): pyproject.toml constraints.txt | $(BIN)/python
 $(DOCS_STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing into $(VENV) for the documents (once, a few seconds) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $@
+
+$(DIST_STAMP): pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing into $(VENV) to build packages (once, a few seconds) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dist]'
 	@touch $@
 
 $(BENCH_STAMP): pyproject.toml constraints.txt | $(BIN)/python

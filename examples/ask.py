@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from recommender.client import Client, ConnectionBroken, RecommendTimeout, RequestFailed
+from recommender import Client, ConnectionBroken, RecommendTimeout, RequestFailed
 
 broker = os.environ.get("RECOMMENDER_BROKER", "localhost:9092")
 prefix = os.environ.get("RECOMMENDER_TOPIC_PREFIX", "")

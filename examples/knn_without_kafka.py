@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from recommender.models.knn_baseline.knn_baseline import KNNBaseline
+from recommender import KNNBaseline
 
 RATINGS = [
     ("ann", "tea", 1),

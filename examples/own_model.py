@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from recommender import Model, ModelContext, check_model
 from recommender.evaluation.prequential import Replay
 from recommender.evaluation.streams import Stream
 from recommender.history.events import Events
-from recommender.models.base import Arrays, FloatArray, IntArray, Model, ModelContext
+from recommender.models.base import Arrays, FloatArray, IntArray
 from recommender.models.popular import Popular
-from recommender.models.testing import check_model
 
 ITEMS, USERS, EVENTS = 200, 300, 20_000
 

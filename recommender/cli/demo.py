@@ -82,7 +82,7 @@ def _run(stack: ExitStack, source: str, users: list[str], model: str) -> None:
     worker = stack.enter_context(_worker(broker.address, model))
     out.print(f"  Its state is at {worker}/status, its metrics at {worker}/metrics.")
 
-    _step(4, f"Replaying {len(ratings):,} ratings of {path.name}", f"python -m producers.replay {source}")
+    _step(4, f"Replaying {len(ratings):,} ratings of {path.name}", f"recommender replay {source}")
     _learn(worker, ratings, broker.address)
 
     _step(5, "Asking for recommendations", f"recommender ask --user {users[0]}" if users else "")

@@ -23,6 +23,7 @@ COMMANDS = {
     "demo": "See all of it at work, from a broker to recommendations with titles.",
     "journal": "Show, verify and export the journal of ratings.",
     "models": "List the models.",
+    "replay": "Send a data set of ratings to the ratings topic.",
     "retrain": "Learn the whole log anew, beside the running workers, into new checkpoints.",
     "settings": "Show every setting, its value and where that comes from.",
     "sources": "Look what topics of any shape would give, and propose how to map one.",
@@ -71,7 +72,7 @@ def recommender() -> None:
 
 
 def main() -> None:
-    """Run the command line; what a person has to mend is one sentence and exit code 2."""
+    """Run the command line; what a person has to fix is one sentence and exit code 2."""
     try:
         recommender(prog_name="recommender")
     except RecommenderError as error:

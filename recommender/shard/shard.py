@@ -69,21 +69,22 @@ class Shard:
         """How many events it has learned: ratings that teach, and withdrawals."""
         return self.history.event_count
 
-    def learn(self, ratings: Iterable[Rating], times: Iterable[float]) -> None:
+    def learn(self, ratings: Iterable[Rating], times: Iterable[float] | None = None) -> None:
         """Learn ratings in log order.
 
         Parameters
         ----------
         ratings : iterable of Rating
-        times : iterable of float
-            When each was given, in seconds.
+        times : iterable of float, optional
+            When each was given, in seconds; by default the ratings' own timestamps.
         """
         rows = list(ratings)
         text, ends = joined([part.encode() for row in rows for part in (row.user, row.item)])
         bounds = np.concatenate([[0], ends])
         spans = np.stack([bounds[0:-1:2], bounds[1::2], bounds[1::2], bounds[2::2]], axis=1)
         values = np.array([row.rating for row in rows], np.float64)  # None becomes NaN
-        given = np.fromiter(times, np.float64, len(rows))
+        # None becomes NaN here, too.
+        given = np.array([row.timestamp for row in rows] if times is None else list(times), np.float64)
         self.learn_rows(Rows(text, spans, values, given, np.ones(len(rows), np.bool_)))
 
     def learn_rows(self, rows: Rows) -> None:

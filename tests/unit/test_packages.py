@@ -5,6 +5,8 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
+from tests.wheel import faults
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -13,3 +15,19 @@ def test_every_package_is_installed_and_nothing_else() -> None:
     assert settings == {"find": {"include": ["recommender*"]}}
     folders = {each.parent for each in (ROOT / "recommender").rglob("*.py")}
     assert [each for each in folders if not (each / "__init__.py").exists()] == []
+
+
+def test_what_is_wrong_with_a_wheel_is_found() -> None:
+    """`make dist` checks the wheel that it has built with this."""
+    about = [
+        "faust_recommender-0.1.0.dist-info/METADATA",
+        "faust_recommender-0.1.0.dist-info/entry_points.txt",
+    ]
+    sources = [each.relative_to(ROOT).as_posix() for each in (ROOT / "recommender").rglob("*.py")]
+    whole = [*about, "recommender/py.typed", *sources]
+    assert faults(whole) == []
+    assert faults([*whole, "producers/replay.py"]) == [
+        "it installs producers, recommender at top level: expected recommender alone"
+    ]
+    assert faults([each for each in whole if each != "recommender/app.py"]) == ["it lacks recommender/app.py"]
+    assert faults(whole[:1] + whole[2:]) == ["it installs no command"]
