@@ -19,6 +19,7 @@ from recommender.cli.replay_display import Display
 from recommender.client import replay as replaying
 from recommender.client.wire import DELIVERY_SECONDS, Format
 from recommender.errors import RecommenderError
+from recommender.evaluation.datasets import mapped
 from recommender.evaluation.datasets.columns import Columns, Order
 from recommender.evaluation.datasets.movielens import locate, read
 from recommender.evaluation.datasets.values import UNITS, Unit
@@ -57,6 +58,12 @@ _POSITIVE = click.FloatRange(min=0, min_open=True)
     help="Unit of the file's times, where they are numbers since 1970.",
 )
 @click.option(
+    "--sources",
+    metavar="FILE",
+    help="SOURCE is a dump of a topic, a record's JSON on each line; this file says how it is mapped.",
+)
+@click.option("--source", "table", metavar="NAME", help="Which table of --sources, where it has several.")
+@click.option(
     "--format",
     "message_format",
     type=click.Choice(["json", "msgpack"]),
@@ -81,6 +88,8 @@ def replay(
     skip: int,
     order: Order,
     time_unit: Unit,
+    sources: str | None,
+    table: str | None,
     message_format: Format,
     delivery_timeout: float,
 ) -> None:
@@ -89,8 +98,10 @@ def replay(
     SOURCE is a u.data, ratings.csv, ratings.dat, .inter or .jsonl file, also gzipped, or ml-100k, which is
     fetched. A line that the worker would refuse is named and ends the replay. Ratings must lie on the scale
     that RECOMMENDER_FEEDBACK, RECOMMENDER_RATING_MIN and RECOMMENDER_RATING_MAX give; where none of them is
-    set, between -1 and 5.
+    set, between -1 and 5. With --sources lines that cannot be mapped are passed over, and counted in the end.
     """
+    if table is not None and sources is None:
+        raise click.UsageError("--source names a table of --sources")
     # kafka-python logs many lines a second while a broker is away; what matters is said here.
     for name in ("kafka", "recommender"):
         logging.getLogger(name).addHandler(logging.NullHandler())
@@ -99,8 +110,12 @@ def replay(
     try:
         settings = all_settings.load(broker=broker)
         topic = topic or Topics(settings.topic_prefix).ratings
-        path, scale = locate(source, _say), _scale(settings)
-        ratings, total = _choose(read(path, unit=time_unit, scale=scale, say=_say), order, skip, limit)
+        scale = _scale(settings)
+        if sources is None:
+            found = read(locate(source, _say), unit=time_unit, scale=scale, say=_say)
+        else:
+            found = _mapped(source, sources, table, settings)
+        ratings, total = _choose(found, order, skip, limit)
         begun = time.monotonic()
         with _stopping(stop) as signals, display.counting(total):
             result = replaying.replay(
@@ -132,6 +147,13 @@ def replay(
 
 def _say(line: str) -> None:
     click.echo(line, err=True)
+
+
+def _mapped(path: str, sources: str, table: str | None, settings: Settings) -> Iterator[Rating]:
+    """The ratings of a dump, as its table maps them."""
+    feedback = Feedback.parse(settings.feedback, settings.rating_min, settings.rating_max)
+    mapping = mapped.mapping_of(sources, table, feedback.low, feedback.high)
+    return mapped.read(path, mapping, feedback, _say)
 
 
 def _scale(settings: Settings) -> tuple[float, float]:

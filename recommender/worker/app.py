@@ -301,7 +301,8 @@ class _Parts:
             reader = self.readers[mapping.topic]
             source = SourceIngest(mapping, low, high, skips=skips, reader=reader)
             if reader is not None and self.registry is not None:
-                prepare = SchemaWait(mapping.name, reader, self.registry)
+                prepare = wait = SchemaWait(mapping.name, reader, self.registry)
+                self.metrics.source_counts.waits[mapping.name] = lambda: wait.waits_for
             ingest = JudgedIngest(source, self.config.max_rejected)
             ingested = self.metrics.ingested_of(mapping.name)
         names = self.names
