@@ -10,7 +10,7 @@ DOCS_STAMP := $(VENV)/.installed-docs
 DIST_STAMP := $(VENV)/.installed-dist
 
 .DEFAULT_GOAL := help
-.PHONY: help demo tools test test-pythons test-docker nightly chaos fuzz bench evaluate lint format docs dist check clean install
+.PHONY: help demo up tools test test-pythons test-docker nightly chaos fuzz bench evaluate lint format docs dist check image clean install
 
 help: ## Print this menu
 	@echo "Streaming recommendations on Kafka. Start with: make demo"
@@ -20,9 +20,12 @@ help: ## Print this menu
 demo: $(RUN_STAMP) ## See it work: a broker, a worker, 100,000 ratings, recommendations with titles
 	@$(BIN)/recommender demo
 
+up: $(RUN_STAMP) ## Keep it running: two workers, ratings, requests, and a page to watch; Ctrl-C ends it
+	@$(BIN)/recommender up
+
 install: $(STAMP) ## Make .venv with everything for development
 
-tools: ## Install what tests need beside Python: promtool, on Debian and Ubuntu as root
+tools: ## Install what tests need beside Python: promtool and chromium, on Debian and Ubuntu as root
 	@$(PYTHON) tests/tools.py
 
 test: $(STAMP) tools ## Run all tests, against a real Apache Kafka that needs neither Docker nor Java
@@ -69,6 +72,10 @@ dist: $(DIST_STAMP) ## Build the wheel and the source archive into build/dist an
 	$(BIN)/python tests/wheel.py build/dist
 
 check: lint docs dist test ## What CI runs: style, types, documents, packages and tests
+
+image: $(STAMP) ## Build the worker's image from wheels: make image [BASE=python:3.13-slim-bookworm]
+	$(BIN)/python -m pip wheel --quiet -c constraints.txt -w build/wheels .
+	docker build -f deploy/Dockerfile $(if $(BASE),--build-arg BASE=$(BASE)) -t faust-recommender -t faust-recommender:$$($(BIN)/python -c 'import recommender; print(recommender.__version__)') .
 
 clean: ## Remove .venv and what tools left behind
 	rm -rf $(VENV) .venv-* .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

@@ -172,8 +172,22 @@ class Settings:
     session_timeout: float = _setting(
         10.0, "a worker that is silent for so long loses its partitions", unit="seconds", low=0.5, high=300
     )
-    web_host: str = _setting("127.0.0.1", "where the status pages listen; 0.0.0.0 opens them to the network")
-    web_port: int = _setting(6066, "port of the status pages; 0 turns them off", low=0, high=65535)
+    web_host: str = _setting(
+        "127.0.0.1", "where HTTP and the status pages listen; 0.0.0.0 opens them to the network"
+    )
+    web_port: int = _setting(6066, "port of HTTP and the status pages; 0 turns them off", low=0, high=65535)
+    web_token: str = _setting(
+        "",
+        "what calls over HTTP must bring as `Authorization: Bearer TOKEN`; needed where the worker listens "
+        "to the network, else only programs of the same machine are answered",
+        secret=True,
+    )
+    web_people: str = _setting(
+        "auto",
+        "to whom the live page shows persons, who rated what: auto (this machine only, while the worker "
+        "listens to nobody else and there is no token), on (everybody who reaches it) or off",
+        choices=("auto", "on", "off"),
+    )
     log_level: str = _setting("info", "how much is logged", choices=("debug", "info", "warning", "error"))
     log_format: str = _setting(
         "text", "how it is logged: text, or json for one object a line", choices=("text", "json")

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 
 #: Debian's package of each program.
-PACKAGES = {"promtool": "prometheus"}
+PACKAGES = {"promtool": "prometheus", "chromium": "chromium"}
 
 
 def main() -> None:

@@ -66,6 +66,11 @@ class Checkpoint:
         return int(self.header["offset"])
 
     @property
+    def size(self) -> int:
+        """Bytes of its arrays; the file is a little larger."""
+        return sum(each.nbytes for each in self.state.values())
+
+    @property
     def saved_at(self) -> float:
         """When it was saved, in seconds since 1970; NaN where it does not say."""
         try:

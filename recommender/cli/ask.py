@@ -56,6 +56,8 @@ def _seconds(context: click.Context, parameter: click.Parameter, value: float) -
 @click.option("-n", "n", type=click.IntRange(1, MAX_N), default=10, show_default=True, help="How many items.")
 @click.option("--items", multiple=True, callback=_items, help="Only these candidates, as A,B,C.")
 @click.option("--exclude", multiple=True, callback=_items, help="Never these, as A,B,C.")
+@click.option("--categories", multiple=True, callback=_items, help="Only items of one of these, as A,B,C.")
+@click.option("--not-categories", multiple=True, callback=_items, help="No items of any of these, as A,B,C.")
 @click.option("--include-rated", is_flag=True, help="Also what the user has rated.")
 @click.option(
     "--after", type=click.IntRange(0), help="Wait until the rating at this offset of the user's is learned."
@@ -70,7 +72,12 @@ def _seconds(context: click.Context, parameter: click.Parameter, value: float) -
     "--timeout", type=float, default=5.0, show_default=True, callback=_seconds, help="Seconds to wait."
 )
 @click.option("--broker", callback=_text, help="HOST:PORT of Kafka. Default: RECOMMENDER_BROKER.")
-@click.option("--titles", "source", metavar="FILE|ml-100k", help="Show the titles of this data set.")
+@click.option(
+    "--titles",
+    "source",
+    metavar="FILE|ml-100k",
+    help="Show the titles of this data set, instead of those that the items topic has.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the reply as received, on one line.")
 def ask(
     user: str | None,
@@ -79,6 +86,8 @@ def ask(
     n: int,
     items: list[str] | None,
     exclude: list[str] | None,
+    categories: list[str] | None,
+    not_categories: list[str] | None,
     include_rated: bool,
     after: int | None,
     arm: str | None,
@@ -111,7 +120,15 @@ def ask(
     titles = _titles(source)
     given = user, n, items, exclude or (), include_rated, after, arm
     try:
-        request = encode_request(*given, similar_to=similar_to, explain=explain, explore=explore)
+        request = encode_request(
+            *given,
+            similar_to=similar_to,
+            explain=explain,
+            explore=explore,
+            categories=categories,
+            not_categories=not_categories,
+            titles=not titles and not as_json,
+        )
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     try:
@@ -126,7 +143,8 @@ def ask(
         click.secho(f"Error: {error}", fg="red", err=True)
         sys.exit(1)
     if not as_json:
-        _show(response, titles, Console())
+        told = {each.item: each.title for each in response.items if each.title is not None}
+        _show(response, titles or told, Console())
 
 
 def _titles(source: str | None) -> Mapping[str, str]:
@@ -193,6 +211,8 @@ def _notes(response: Response) -> list[str]:
         notes.append(f"Arm {response.arm} does not know what is alike, so these are the popular items.")
     if not response.explained:
         notes.append(f"Arm {response.arm} has no reasons to give, so the list comes without.")
+    if response.fewer is not None:
+        notes.append(f"Fewer than asked for: {response.fewer}.")
     if not response.items:
         notes.append("There is nothing to recommend.")
     return notes

@@ -6,9 +6,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from contextlib import ExitStack
 from typing import Any
 
 import click
@@ -16,7 +14,9 @@ import orjson
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from recommender.cli.local_worker import local_worker
 from recommender.client import Client
+from recommender.client.items import write_items
 from recommender.client.replay import Progress as Delivery
 from recommender.client.replay import replay
 from recommender.errors import RecommenderError
@@ -24,14 +24,12 @@ from recommender.evaluation.datasets import movielens
 from recommender.evaluation.datasets.columns import Columns
 from recommender.kafka import topics as topics_room
 from recommender.kafka.local.broker import LocalBroker
-from recommender.kafka.local.guarded import Guarded
 from recommender.kafka.local.ports import free_port
 from recommender.kafka.topics import Topics
 from recommender.shard import warmup
 
 #: Users of MovieLens 100K with histories that differ from each other.
 USERS = ("60", "307", "405")
-START_SECONDS = 60.0
 #: A worker that learns nothing for so long is not going to.
 STALLED_SECONDS = 60.0
 LOOK_SECONDS = 0.2
@@ -59,13 +57,14 @@ def demo(source: str, users: str, model: str) -> None:
             sys.exit(130)
         _step(6, "Stopping everything")
     out.print(f"Done in {time.monotonic() - started:.0f} s; nothing is left running.")
+    out.print("To watch it and to rate things yourself: [bold]make up[/bold] (recommender up)")
 
 
 def _run(stack: ExitStack, source: str, users: list[str], model: str) -> None:
     # The first time compiling takes longest, and all that comes before the worker leaves a processor to it.
     compiling = stack.enter_context(warmup.warming(model))
     path = movielens.locate(source, out.print)
-    titles = movielens.titles(source)
+    movies = movielens.movies(source)
     ratings = Columns(movielens.read(path))
     ratings.sort_by_time()
 
@@ -79,16 +78,22 @@ def _run(stack: ExitStack, source: str, users: list[str], model: str) -> None:
 
     _step(3, "Starting the worker", "recommender worker")
     compiling.wait()
-    worker = stack.enter_context(_worker(broker.address, model))
-    out.print(f"  Its state is at {worker}/status, its metrics at {worker}/metrics.")
+    worker = stack.enter_context(local_worker(broker.address, free_port(), _variables(model)))
+    out.print(f"  Its page is {worker}/, its metrics are at {worker}/metrics.")
 
     _step(4, f"Replaying {len(ratings):,} ratings of {path.name}", f"recommender replay {source}")
+    described = [
+        (item, {"title": each.title, "categories": list(each.genres)}) for item, each in movies.items()
+    ]
+    if described:
+        write_items(described, broker.address, Topics().items)
+        out.print(f"  {len(described):,} titles with their genres are in {Topics().items}.")
     _learn(worker, ratings, broker.address)
 
     _step(5, "Asking for recommendations", f"recommender ask --user {users[0]}" if users else "")
     with Client(broker.address) as client:
         for user in users:
-            _show_user(client, user, ratings, titles)
+            _show_user(client, user, ratings, movies)
 
 
 def _step(number: int, what: str, by_hand: str = "") -> None:
@@ -96,48 +101,9 @@ def _step(number: int, what: str, by_hand: str = "") -> None:
     out.print(f"\n[bold]{number}. {what}[/bold]{hint}")
 
 
-@contextmanager
-def _worker(broker: str, model: str) -> Iterator[str]:
-    """A worker process that ends with this one; the address of its pages."""
-    guarded = Guarded()
-    try:
-        port = free_port()
-        variables = {
-            "RECOMMENDER_BROKER": broker,
-            "RECOMMENDER_TOPIC_PREFIX": "",
-            "RECOMMENDER_MODEL": model,
-            "RECOMMENDER_ARMS": "",
-            "RECOMMENDER_CHECKPOINTS": str(guarded.directory / "checkpoints"),
-            "RECOMMENDER_WEB_PORT": str(port),
-            "RECOMMENDER_SESSION_TIMEOUT": "6",
-            # Many tests, so that the figures on the screen are steady.
-            "RECOMMENDER_TEST_EVERY": "20",
-        }
-        settings = [f"{name}={value}" for name, value in variables.items()]
-        guarded.run(["/usr/bin/env", *settings, sys.executable, "-m", "recommender", "worker"])
-        pages = f"http://127.0.0.1:{port}"
-        deadline = time.monotonic() + START_SECONDS
-        while not _answers(f"{pages}/readyz"):
-            if guarded.exited(LOOK_SECONDS) is not None or time.monotonic() > deadline:
-                log = guarded.directory / "broker.log"
-                raise RecommenderError(f"The worker did not start. Its log ends with:\n{_tail(log)}")
-        yield pages
-        guarded.end("terminate", 10.0)
-    finally:
-        guarded.close()
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=2.0) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False
-
-
-def _tail(log: Path, lines: int = 15) -> str:
-    text = log.read_text("utf-8", "replace") if log.exists() else ""
-    return "\n".join(text.splitlines()[-lines:])
+def _variables(model: str) -> dict[str, str]:
+    # Many tests, so that the figures on the screen are steady.
+    return {"RECOMMENDER_MODEL": model, "RECOMMENDER_ARMS": "", "RECOMMENDER_TEST_EVERY": "20"}
 
 
 def _status(worker: str) -> dict[str, Any]:
@@ -231,14 +197,14 @@ class _Watch:
             out.print(f"  {self._learned:,} of {self.total:,} learned, {rate:,.0f} per second; {recall}")
 
 
-def _show_user(client: Client, user: str, ratings: Columns, titles: dict[str, str]) -> None:
+def _show_user(client: Client, user: str, ratings: Columns, movies: dict[str, movielens.Movie]) -> None:
     """What a user liked last, and what is recommended."""
     own = [each for each in ratings.ratings() if each.user == user]
     liked = [each.item for each in own if (each.rating or 0) >= 4][-5:]
-    response = client.recommend(user, n=5, timeout=10.0)
+    response = client.recommend(user, n=5, timeout=10.0, titles=True)
     out.print(f"\n  User [bold]{user}[/bold] rated {len(own)} and liked lately:")
     for item in reversed(liked):
-        out.print(f"    {titles.get(item, item)}", markup=False)
+        out.print(f"    {movies[item].title if item in movies else item}", markup=False)
     out.print("  Recommended" + (" (unknown user, so the popular ones)" if response.cold_start else "") + ":")
     for place, each in enumerate(response.items, 1):
-        out.print(f"    {place}. {titles.get(each.item, each.item)}  ({each.score:.3f})", markup=False)
+        out.print(f"    {place}. {each.title or each.item}  ({each.score:.3f})", markup=False)

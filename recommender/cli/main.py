@@ -28,6 +28,7 @@ COMMANDS = {
     "settings": "Show every setting, its value and where that comes from.",
     "sources": "Look what topics of any shape would give, and propose how to map one.",
     "topics": "Create the topics and check them.",
+    "up": "Start a broker, two workers, ratings and requests, and a page to watch and to play with.",
     "worker": "Learn from ratings and answer requests until stopped.",
 }
 

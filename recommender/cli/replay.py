@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
 import click
@@ -17,14 +18,15 @@ import click
 from recommender import settings as all_settings
 from recommender.cli.replay_display import Display
 from recommender.client import replay as replaying
+from recommender.client.items import write_items
 from recommender.client.wire import DELIVERY_SECONDS, Format
 from recommender.errors import RecommenderError
 from recommender.evaluation.datasets import mapped
 from recommender.evaluation.datasets.columns import Columns, Order
-from recommender.evaluation.datasets.movielens import locate, read
+from recommender.evaluation.datasets.movielens import locate, movies, read
 from recommender.evaluation.datasets.values import UNITS, Unit
 from recommender.kafka.admin import security_options
-from recommender.kafka.topics import Topics
+from recommender.kafka.topics import Topics, TopicsError
 from recommender.messages.contract import KNOWN_SCALE
 from recommender.messages.ratings import Rating
 from recommender.settings import Settings
@@ -78,6 +80,11 @@ _POSITIVE = click.FloatRange(min=0, min_open=True)
     show_default=True,
     help="Seconds for which the broker may be away.",
 )
+@click.option(
+    "--items/--no-items",
+    default=True,
+    help="Write titles and genres to the items topic first, where both are there. Not with --topic.",
+)
 def replay(
     source: str,
     broker: str | None,
@@ -92,6 +99,7 @@ def replay(
     table: str | None,
     message_format: Format,
     delivery_timeout: float,
+    items: bool,
 ) -> None:
     """Replay the ratings of SOURCE to Kafka, keyed by user.
 
@@ -109,12 +117,15 @@ def replay(
     display = Display(delivery_timeout)
     try:
         settings = all_settings.load(broker=broker)
-        topic = topic or Topics(settings.topic_prefix).ratings
-        scale = _scale(settings)
+        names, scale = Topics(settings.topic_prefix), _scale(settings)
         if sources is None:
-            found = read(locate(source, _say), unit=time_unit, scale=scale, say=_say)
+            path = locate(source, _say)
+            if items and topic is None:
+                _write_items(path, names.items, settings, delivery_timeout)
+            found = read(path, unit=time_unit, scale=scale, say=_say)
         else:
             found = _mapped(source, sources, table, settings)
+        topic = topic or names.ratings
         ratings, total = _choose(found, order, skip, limit)
         begun = time.monotonic()
         with _stopping(stop) as signals, display.counting(total):
@@ -154,6 +165,22 @@ def _mapped(path: str, sources: str, table: str | None, settings: Settings) -> I
     feedback = Feedback.parse(settings.feedback, settings.rating_min, settings.rating_max)
     mapping = mapped.mapping_of(sources, table, feedback.low, feedback.high)
     return mapped.read(path, mapping, feedback, _say)
+
+
+def _write_items(path: Path, topic: str, settings: Settings, seconds: float) -> None:
+    """Write titles and genres, if there are any beside the ratings; workers do without."""
+    found = [
+        (item, {"title": movie.title, "categories": list(movie.genres)})
+        for item, movie in movies(path).items()
+    ]
+    if not found:
+        return
+    try:
+        count = write_items(found, settings.broker, topic, seconds, security_options(settings))
+    except TopicsError:
+        _say(f"There is no topic {topic}, so titles and genres are left out.")
+    else:
+        _say(f"{count:,} titles with their genres are in {topic}.")
 
 
 def _scale(settings: Settings) -> tuple[float, float]:

@@ -51,6 +51,16 @@ def identifiers(name: str, values: Any) -> list[str]:
     return found
 
 
+def texts(name: str, values: Any, most: int) -> list[str]:
+    """Texts from anything that gives them one by one, at most so many."""
+    if isinstance(values, (str, bytes, bytearray, Mapping)) or not isinstance(values, Iterable):
+        raise TypeError(f"{name} must be a list of str, got {_shown(values)}")
+    found = [text(f"{name}[{at}]", each) for at, each in enumerate(islice(values, most + 1))]
+    if len(found) > most:
+        raise ValueError(f"{name} has more than {most}")
+    return found
+
+
 def after(value: Any) -> int | dict[str, int]:
     """A rating that an answer must know of, as a request has it."""
     if isinstance(value, Mapping):

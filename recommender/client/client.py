@@ -138,8 +138,13 @@ class Client:
         similar_to: str | int | None = None,
         explain: bool = False,
         explore: float | None = None,
+        categories: Iterable[str] | None = None,
+        not_categories: Iterable[str] | None = None,
+        titles: bool = False,
+        history: Iterable[str | int] | None = None,
+        popular: bool = False,
     ) -> Response:
-        """The n best items for a user, or the n most similar ones to an item.
+        """The n best items for a user or a guest, the n most similar ones to an item, or the n most popular.
 
         Parameters
         ----------
@@ -166,6 +171,14 @@ class Client:
         explore : float, optional
             The probability with which each place is given to chance, from 0 to 1; 0 turns exploration off.
             By default as the worker is set.
+        categories, not_categories : iterable of str, optional
+            Only items of at least one of these, and none of any of those, as the items topic says.
+        titles : bool
+            Also say what the items are called, as the items topic says.
+        history : iterable of str or int, optional
+            Items that a guest has liked, the oldest first, instead of a user; nothing of it is stored.
+        popular : bool
+            The popular items, instead of a user or without what the user has rated.
 
         Raises
         ------
@@ -181,8 +194,19 @@ class Client:
             The client was closed, before or while waiting.
         """
         given = user, n, items, exclude, include_rated, after, arm
-        request = encode_request(*given, similar_to=similar_to, explain=explain, explore=explore)
+        request = encode_request(
+            *given,
+            similar_to=similar_to,
+            explain=explain,
+            explore=explore,
+            categories=categories,
+            not_categories=not_categories,
+            titles=titles,
+            history=history,
+            popular=popular,
+        )
         key: Any = user if user is not None else similar_to
+        key = "" if key is None else key
         return decode_reply(self.request(key, request, timeout))
 
     def request(self, user: str | int, value: bytes, timeout: float = 5.0) -> bytes | None:

@@ -14,6 +14,7 @@ from recommender.client.errors import BadReply, RequestFailed
 from recommender.messages.contract import KNOWN_SCALE
 from recommender.messages.nesting import json_is_too_deep
 from recommender.messages.ratings import MAX_TIMESTAMP, SURE_CHARACTERS, BadMessage
+from recommender.messages.requests import MAX_REQUEST_CATEGORIES
 from recommender.messages.responses import Failure, Reason, Recommended, Response
 
 _NUMBERS = (float, int)
@@ -43,6 +44,8 @@ class _Item(msgspec.Struct, frozen=True, gc=False):
     neighbours: int | None = None
     because: list[_Reason] | None = None
     cold_start: bool = False
+    boost: float | None = None
+    title: str | None = None
 
 
 class _AsOf(msgspec.Struct, frozen=True, gc=False):
@@ -76,6 +79,7 @@ class _Answered(msgspec.Struct, frozen=True, gc=False):
     as_of: _AsOf
     forced: bool = False
     explained: bool = True
+    fewer: str | None = None
 
 
 _outcome = msgspec.json.Decoder(_Outcome).decode
@@ -94,6 +98,11 @@ def encode_request(
     similar_to: str | int | None = None,
     explain: bool = False,
     explore: float | None = None,
+    categories: Iterable[str] | None = None,
+    not_categories: Iterable[str] | None = None,
+    titles: bool = False,
+    history: Iterable[str | int] | None = None,
+    popular: bool = False,
 ) -> bytes:
     """A request as it goes out; the parameters are those of `Client.recommend`.
 
@@ -121,18 +130,32 @@ def encode_request(
         request["arm"] = arguments.text("arm", arm)
     if explore is not None:
         request["explore"] = arguments.share("explore", explore)
+    for name, given in (("categories", categories), ("not_categories", not_categories)):
+        if given is not None and (named := arguments.texts(name, given, MAX_REQUEST_CATEGORIES)):
+            request[name] = named
+    if arguments.flag("titles", titles):
+        request["titles"] = True
+    if history is not None:
+        request["history"] = arguments.identifiers("history", history)
+    if arguments.flag("popular", popular):
+        request["popular"] = True
     _check_subject(request)
     return orjson.dumps(request)
 
 
 def _check_subject(request: dict[str, Any]) -> None:
     """Refuse a request that is about nobody, about two, or asks for what a user alone has."""
-    if ("user" in request) is ("similar_to" in request):
-        got = "both" if "user" in request else "neither"
-        raise ValueError(f"expected either user or similar_to, got {got}")
+    subjects = [name for name in ("user", "similar_to", "history") if name in request]
+    if request.get("popular") and subjects not in ([], ["user"]):
+        raise ValueError(f"popular goes with user or alone, got {subjects[-1]}")
+    if subjects == ["user", "similar_to"] or (not subjects and not request.get("popular")):
+        raise ValueError(f"expected either user or similar_to, got {'both' if subjects else 'neither'}")
+    if len(subjects) > 1:
+        raise ValueError(f"expected one of user, similar_to and history, got {' and '.join(subjects)}")
     for name in ("explain", "explore"):
-        if request.get(name) and "user" not in request:
-            raise ValueError(f"{name} is about a user: expected it with user, got it with similar_to")
+        if request.get(name) and ("user" not in request or request.get("popular")):
+            other = subjects[0] if subjects and subjects != ["user"] else "popular"
+            raise ValueError(f"{name} is about a user: expected it with user, got it with {other}")
 
 
 def encode_rating(
@@ -207,12 +230,14 @@ def decode_response(value: bytes | None) -> Response:
         journal=wire.as_of.journal,
         forced=wire.forced,
         explained=wire.explained,
+        fewer=wire.fewer,
     )
 
 
 def _recommended(wire: _Item) -> Recommended:
     because = None if wire.because is None else [Reason(each.item, each.share) for each in wire.because]
-    return Recommended(wire.item, wire.score, wire.source, wire.neighbours, because, wire.cold_start)
+    given = wire.item, wire.score, wire.source, wire.neighbours, because, wire.cold_start
+    return Recommended(*given, wire.boost, wire.title)
 
 
 def decode_reply(value: bytes | None) -> Response:

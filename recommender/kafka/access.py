@@ -24,6 +24,7 @@ def needed(topics: Topics, *, logs: bool) -> Mapping[str, Sequence[str]]:
         topics.requests: [READ, WRITE],
         topics.responses: [WRITE],
         topics.dead_letters: [WRITE],
+        topics.items: [READ],
     }
     if logs:
         found[topics.recommendations] = [WRITE]

@@ -24,6 +24,7 @@ READ = (
     "max.message.bytes",
     "message.timestamp.type",
     "min.insync.replicas",
+    "delete.retention.ms",
 )
 
 Configs = dict[str, str]
@@ -35,6 +36,10 @@ FOR_RATINGS: Configs = {"cleanup.policy": "delete", "retention.ms": FOREVER, "re
 
 #: What a requests topic is created with: how old a request is, is told by the broker's clock.
 FOR_REQUESTS: Configs = {"message.timestamp.type": BROKERS_TIME}
+
+
+#: What an items topic is created with: the newest record of each item stays, also that which says it is gone.
+FOR_ITEMS: Configs = {"cleanup.policy": "compact", "delete.retention.ms": str(100 * 365 * DAY_MS)}
 
 
 #: What the recommendations log is created with: longer than an experiment takes.
@@ -139,6 +144,23 @@ def request_warnings(configs: Configs) -> list[str]:
         f"message.timestamp.type is {clock}, expected {BROKERS_TIME}: a group without committed offsets "
         "passes over requests that are old by their senders' clocks"
     ]
+
+
+def item_warnings(configs: Configs) -> list[str]:
+    """What a user should know of an items topic."""
+    if not configs:
+        return []
+    found = []
+    policy = configs.get("cleanup.policy", "compact")
+    if policy != "compact":
+        found.append(f"cleanup.policy is {policy}, expected compact: items are forgotten when it expires")
+    days = int(configs.get("delete.retention.ms", FOR_ITEMS["delete.retention.ms"])) / DAY_MS
+    if "compact" in policy and days < 365:
+        found.append(
+            f"delete.retention.ms is {days:g} days, expected at least 365: an item that is gone may be "
+            "recommended again by workers that start later"
+        )
+    return found
 
 
 def largest_batch(configs: Configs) -> int | None:

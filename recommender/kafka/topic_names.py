@@ -62,6 +62,11 @@ class Topics:
         return self.prefix + "recommendations-log"
 
     @property
+    def items(self) -> str:
+        """What is known of each item, keyed by item: see `recommender.messages.items`. Workers do without."""
+        return self.prefix + "items"
+
+    @property
     def all(self) -> tuple[str, ...]:
         """Every topic, ratings first."""
         return (
@@ -71,4 +76,5 @@ class Topics:
             self.responses,
             self.dead_letters,
             self.recommendations,
+            self.items,
         )

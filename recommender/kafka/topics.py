@@ -12,6 +12,7 @@ from kafka.errors import KafkaError, UnknownTopicOrPartitionError, for_code
 
 from recommender.kafka.admin import Tell, open_admin
 from recommender.kafka.topic_configs import (
+    FOR_ITEMS,
     FOR_RATINGS,
     FOR_RECOMMENDATIONS,
     FOR_REQUESTS,
@@ -19,6 +20,7 @@ from recommender.kafka.topic_configs import (
     dead_letter_warnings,
     for_dead_letters,
     for_journal,
+    item_warnings,
     journal_faults,
     journal_warnings,
     largest_batch,
@@ -135,7 +137,7 @@ def check(
     unused: Collection[str] = (),
     tell: Tell | None = None,
 ) -> list[Finding]:
-    """Check the topics, but for those `unused`, and create none; else as `ensure`.
+    """Check the topics, but for those `unused`, and create none; else as `ensure`. Items may be missing.
 
     Raises
     ------
@@ -147,7 +149,7 @@ def check(
     with open_admin(bootstrap_servers, wait_seconds, security, tell) as admin:
         wanted = [name for name in topics.all if name not in unused]
         present = _describe(admin, wanted)
-        missing = [name for name in wanted if name not in present]
+        missing = [name for name in wanted if name not in present and name != topics.items]
         if missing:
             raise TopicsError(
                 f"Missing at {bootstrap_servers}: topic {', '.join(missing)}; "
@@ -273,6 +275,7 @@ def _create(
             topics.dead_letters: for_dead_letters(ratings),
             topics.recommendations: FOR_RECOMMENDATIONS,
             topics.requests: FOR_REQUESTS,
+            topics.items: FOR_ITEMS,
         },
     )
     return created
@@ -281,7 +284,8 @@ def _create(
 def _findings(
     admin: KafkaAdminClient, topics: Topics, found: Mapping[str, Finding], created: set[str]
 ) -> list[Finding]:
-    configs = read_configs(admin, [topics.ratings, topics.journal, topics.dead_letters, topics.requests])
+    read = [topics.ratings, topics.journal, topics.dead_letters, topics.requests]
+    configs = read_configs(admin, [*read, *([topics.items] if topics.items in found else [])])
     faults = journal_faults(configs[topics.journal])
     if faults:
         raise TopicsError(f"Topic {topics.journal!r} would not keep the journal: {'; '.join(faults)}")
@@ -289,6 +293,7 @@ def _findings(
         topics.journal: journal_warnings(configs[topics.journal], configs[topics.ratings]),
         topics.dead_letters: dead_letter_warnings(configs[topics.ratings], configs[topics.dead_letters]),
         topics.requests: request_warnings(configs[topics.requests]),
+        topics.items: item_warnings(configs.get(topics.items, {})),
     }
     return [
         replace(

@@ -30,6 +30,13 @@ DEFAULT_N = 10
 Items = Annotated[list[Identifier | int], msgspec.Meta(max_length=MAX_REQUEST_ITEMS)]
 
 
+#: As many as one item has.
+MAX_REQUEST_CATEGORIES = 100
+Categories = Annotated[
+    list[Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_BYTES)]],
+    msgspec.Meta(max_length=MAX_REQUEST_CATEGORIES),
+]
+
 Offset = Annotated[int, msgspec.Meta(ge=0)]
 
 
@@ -47,6 +54,23 @@ class After(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     partition: Annotated[int, msgspec.Meta(ge=0, lt=2**31)] | None = None
     offset: Offset | None = None
     journal: Offset | None = None
+
+
+class Liked(msgspec.Struct, frozen=True, gc=False):
+    """An item of a guest's history, and what the guest gave it.
+
+    Attributes
+    ----------
+    item : str
+    rating : float or None
+        None: it was liked.
+    """
+
+    item: Identifier | int
+    rating: float | None = None
+
+
+History = Annotated[list[Identifier | int | Liked], msgspec.Meta(max_length=MAX_REQUEST_ITEMS)]
 
 
 class Request(msgspec.Struct, frozen=True, gc=False):
@@ -74,6 +98,16 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     explore : float or None
         The probability with which each place is given to chance; 0 turns exploration off. None: as the
         worker is set.
+    categories : list of str or None
+        Only items of at least one of these; None: all items, also those without a category.
+    not_categories : list of str
+        No items of any of these.
+    titles : bool
+        Say what the items are called.
+    history : list of Liked or None
+        What a guest has liked, the oldest first; given instead of a user. Nothing of it is stored.
+    popular : bool
+        The popular items; a user may be given, whose rated items are left out.
     """
 
     user: str | int | None = None
@@ -86,6 +120,11 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     similar_to: str | int | None = None
     explain: bool = False
     explore: float | None = None
+    categories: list[str] | None = None
+    not_categories: list[str] = []
+    titles: bool = False
+    history: list[Liked] | None = None
+    popular: bool = False
 
 
 class _Wire(msgspec.Struct, gc=False):
@@ -101,6 +140,11 @@ class _Wire(msgspec.Struct, gc=False):
     similar_to: Identifier | int | None = None
     explain: bool | None = None
     explore: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+    categories: Categories | None = None
+    not_categories: Categories | None = None
+    titles: bool | None = None
+    history: History | None = None
+    popular: bool | None = None
 
 
 _request_json = msgspec.json.Decoder(_Wire).decode
@@ -128,14 +172,7 @@ def decode_request(value: bytes | None, headers: Headers = ()) -> Request:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise _explained(refused(error, value, headers), value, decode is _request_msgpack) from None
     user, similar_to = wire.user, wire.similar_to
-    if user is None and similar_to is None:
-        raise _without_subject(value, headers)
-    if user is not None and similar_to is not None:
-        raise BadMessage("expected either `user` or `similar_to`, got both", Kind.BAD_FIELD)
-    if wire.explain and user is None:
-        raise BadMessage("`explain` names a user's own items: expected it with `user`", Kind.BAD_FIELD)
-    if wire.explore and user is None:
-        raise BadMessage("`explore` is for recommendations: expected it with `user`", Kind.BAD_FIELD)
+    _check_subject(wire, value, headers)
     return Request(
         user=None if user is None else identifier(user, "$.user"),
         n=DEFAULT_N if wire.n is None else wire.n,
@@ -147,7 +184,42 @@ def decode_request(value: bytes | None, headers: Headers = ()) -> Request:
         similar_to=None if similar_to is None else identifier(similar_to, "$.similar_to"),
         explain=bool(wire.explain),
         explore=wire.explore,
+        categories=wire.categories or None,
+        not_categories=wire.not_categories or [],
+        titles=bool(wire.titles),
+        history=None if wire.history is None else _history(wire.history),
+        popular=bool(wire.popular),
     )
+
+
+def _check_subject(wire: _Wire, value: bytes, headers: Headers) -> None:
+    """Refuse a request that is about nobody, about two, or asks for what a user alone has."""
+    given = {"user": wire.user, "similar_to": wire.similar_to, "history": wire.history}
+    subjects = [name for name, each in given.items() if each is not None]
+    if wire.popular and subjects not in ([], ["user"]):
+        raise BadMessage(f"`popular` goes with `user` or alone, got `{subjects[-1]}`", Kind.BAD_FIELD)
+    if not subjects and not wire.popular:
+        raise _without_subject(value, headers)
+    if subjects == ["user", "similar_to"]:
+        raise BadMessage("expected either `user` or `similar_to`, got both", Kind.BAD_FIELD)
+    if len(subjects) > 1:
+        named = " and ".join(f"`{name}`" for name in subjects)
+        raise BadMessage(f"expected one of `user`, `similar_to` and `history`, got {named}", Kind.BAD_FIELD)
+    if wire.explain and (wire.user is None or wire.popular):
+        raise BadMessage("`explain` names a user's own items: expected it with `user`", Kind.BAD_FIELD)
+    if wire.explore and (wire.user is None or wire.popular):
+        raise BadMessage("`explore` is for recommendations: expected it with `user`", Kind.BAD_FIELD)
+
+
+def _history(values: Sequence[str | int | Liked]) -> list[Liked]:
+    found = []
+    for place, each in enumerate(values):
+        path = f"$.history[{place}]"
+        if isinstance(each, Liked):
+            found.append(Liked(identifier(each.item, path + ".item"), each.rating))
+        else:
+            found.append(Liked(identifier(each, path)))
+    return found
 
 
 def _checked(after: int | After | None) -> int | After | None:

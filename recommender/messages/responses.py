@@ -28,6 +28,10 @@ class Recommended(NamedTuple):
     because : list of Reason or None
     cold_start : bool
         Nobody has rated the item, so the score is what the model expects of any such item.
+    boost : float or None
+        What the items topic says that the score is raised or lowered with; `score` has it already.
+    title : str or None
+        What the items topic calls the item, if the request asks for titles.
     """
 
     item: str
@@ -36,6 +40,8 @@ class Recommended(NamedTuple):
     neighbours: int | None = None
     because: list[Reason] | None = None
     cold_start: bool = False
+    boost: float | None = None
+    title: str | None = None
 
 
 class Response(NamedTuple):
@@ -59,6 +65,8 @@ class Response(NamedTuple):
         The request named the arm, so it says nothing about whom an experiment gave that arm.
     explained : bool
         False where reasons were asked for and the model has none.
+    fewer : str or None
+        In words, why the list is shorter than was asked for, where the items topic or a filter had a part.
     """
 
     user: str | None
@@ -71,6 +79,7 @@ class Response(NamedTuple):
     journal: int
     forced: bool = False
     explained: bool = True
+    fewer: str | None = None
 
     def encode(self) -> bytes:
         """The response as it goes out."""
@@ -83,6 +92,10 @@ class Response(NamedTuple):
                 shown["because"] = [reason._asdict() for reason in each.because]
             if each.cold_start:
                 shown["cold_start"] = True
+            if each.boost is not None:
+                shown["boost"] = each.boost
+            if each.title is not None:
+                shown["title"] = each.title
             items.append(shown)
         body = {
             "ok": True,
@@ -97,6 +110,8 @@ class Response(NamedTuple):
             body["forced"] = True
         if not self.explained:
             body["explained"] = False
+        if self.fewer is not None:
+            body["fewer"] = self.fewer
         return orjson.dumps(body)
 
 

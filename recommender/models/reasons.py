@@ -9,13 +9,27 @@ import numpy as np
 from recommender.models.base import FloatArray, IntArray
 from recommender.models.sequence.sequence_knn import Profile
 
+#: How much less an item of a guest's history counts than the one after it.
+HISTORY_DECAY = 0.8
+#: Items of a guest's history that are looked around, at most.
+HISTORY_ITEMS = 20
 #: Own items with a smaller share of the evidence are not named.
 LEAST_SHARE = 0.005
 
 
 @runtime_checkable
 class Profiling(Protocol):
-    """A model whose scores come from evidence around the user's own items."""
+    """A model whose scores come from evidence around the user's own items.
+
+    Attributes
+    ----------
+    longest_profile : int
+        More items than this a profile must not have.
+    """
+
+    @property
+    def longest_profile(self) -> int:
+        """See above."""
 
     def profile(self, user: int) -> Profile:
         """What the user's newest items ask for."""
@@ -52,6 +66,17 @@ def similar_items(model: Profiling | Comparing, item: int, candidates: IntArray)
         scores = model.alike(item, candidates)
     scores[candidates == item] = 0.0
     return scores
+
+
+def profile_of(model: Profiling, items: IntArray) -> Profile:
+    """The profile of somebody of whom nothing is known but some items, the newest first."""
+    newest = items[: min(model.longest_profile, HISTORY_ITEMS)]
+    strengths = np.empty(len(newest))
+    strength = 1.0
+    for place in range(len(newest)):
+        strengths[place] = strength
+        strength *= HISTORY_DECAY
+    return Profile(-1, newest, strengths)
 
 
 def explain(model: Profiling, user: int, items: IntArray) -> list[list[tuple[int, float]]]:

@@ -16,6 +16,7 @@ from recommender.history.catalog import Catalog, register_bytes
 from recommender.history.history import History
 from recommender.history.id_table import joined
 from recommender.history.rows import Rows
+from recommender.items.store import NO_ITEMS, ItemStore
 from recommender.messages.ratings import Rating
 from recommender.messages.requests import Request
 from recommender.messages.responses import Response
@@ -62,7 +63,7 @@ class Shard:
         self._driver = Driver(self.history, learning, self._positive_weight)
         self.live = LiveMetrics(options.test_window, arms.names, ordered)
         known = self.users, self.items, self.history, self.models, self.popular
-        self._recommender = Recommender(*known, arms, options.exploration, options.seed)
+        self._recommender = Recommender(*known, arms, options.exploration, options.seed, self._likes)
 
     @property
     def events(self) -> int:
@@ -137,7 +138,13 @@ class Shard:
         ranks = [rank_of(item, candidates, model.score(user, candidates)) for model in (*asked, self.popular)]
         self.live.add(*ranks)
 
-    def recommend(self, request: Request, identity: bytes = b"", as_of: AsOf = NOTHING) -> Response:
+    def recommend(
+        self,
+        request: Request,
+        identity: bytes = b"",
+        as_of: AsOf = NOTHING,
+        store: ItemStore = NO_ITEMS,
+    ) -> Response:
         """The n best items for a user, or the n most similar ones to an item.
 
         Parameters
@@ -147,13 +154,23 @@ class Shard:
             What exploration draws by: a request of the same identity is answered the same.
         as_of : AsOf
             The last rating that was learned, for the response.
+        store : ItemStore
+            What is known of the items; no part of the state.
 
         Raises
         ------
         Failure
             The request names an arm that there is none of, or asks the model for what it cannot do.
         """
-        return self._recommender.recommend(request, identity, as_of)
+        return self._recommender.recommend(request, identity, as_of, store)
+
+    def _likes(self, rating: float) -> bool:
+        weights = self.options.feedback.weights(np.array([rating], np.float32))
+        return bool(weights[0] >= self._positive_weight)
+
+    def sync_items(self, store: ItemStore) -> None:
+        """Take over which items a store knows, so that no request has to."""
+        self._recommender.view(store).sync()
 
     def state(self) -> Arrays:
         """Everything it has learned, as named arrays; equal states give equal bytes."""

@@ -15,13 +15,14 @@ from collections.abc import Iterator, Sequence
 from types import ModuleType
 
 from recommender.history import history, id_table, snapshot
+from recommender.items import view
 from recommender.models import elementary, randomness, registry, topk
 from recommender.shard import live_metrics
 
 logger = logging.getLogger(__name__)
 
 #: Modules with kernels of a shard that no model compiles itself, the longest first.
-MODULES = (history, id_table, snapshot, live_metrics, elementary, randomness)
+MODULES = (history, id_table, snapshot, live_metrics, elementary, view, randomness)
 
 
 def warm(specs: Sequence[str] = (), further: Sequence[ModuleType] = ()) -> None:

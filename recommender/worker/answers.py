@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
+from recommender.items.store import NO_ITEMS, ItemStore
 from recommender.journal.block import Source
 from recommender.messages.partitioning import partition_of
 from recommender.messages.requests import After, Request
@@ -38,13 +39,24 @@ class Answers:
         Kafka's id of the ratings topic.
     partitions : function
         How many partitions the ratings topic has now: the partition of a user's key follows from that.
+    items : ItemStore
+        What the items topic says.
     """
 
-    def __init__(self, replicas: Replicas, topic_id: bytes, partitions: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        replicas: Replicas,
+        topic_id: bytes,
+        partitions: Callable[[], int],
+        items: ItemStore = NO_ITEMS,
+    ) -> None:
+        self._items = items
         self._replicas, self._topic_id, self._partitions = replicas, topic_id, partitions
         self._learned = asyncio.Condition()
         self._handing_over = False
         self._waiting = 0
+        #: Told of every answer.
+        self.answered: Callable[[Response], None] = lambda response: None
 
     async def answer(
         self,
@@ -86,7 +98,17 @@ class Answers:
                 await asyncio.shield(_awaited(resumed()))
             # Meanwhile the replica may have been put back to where it knew less.
             held = self._ready(partition, request)
-        return held.replica.shard.recommend(request, identity, held.replica.as_of(self._source_of(request)))
+        as_of = held.replica.as_of(self._source_of(request))
+        response = held.replica.shard.recommend(request, identity, as_of, self._items)
+        self.answered(response)
+        return response
+
+    def may_answer(self, request: Request) -> bool:
+        """Return False if the replica that answers is here, but still follows the journal to its end."""
+        try:
+            return self._replicas.get(self._partition_of(request)) is not None
+        except NotHeld:
+            return True
 
     def _partition_of(self, request: Request) -> int:
         """The partition of the journal whose replica answers; one that is here where any can."""

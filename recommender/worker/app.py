@@ -24,6 +24,7 @@ from recommender.experiments.log_writer import LogWriter
 from recommender.ingest.batch_decoder import BatchDecoder
 from recommender.ingest.dead_letters import LesserLetters
 from recommender.ingest.ingest import Ingest, unread_letter
+from recommender.items.store import ItemStore
 from recommender.journal.block import Source
 from recommender.journal.fingerprint import fingerprint, of_source
 from recommender.journal.identity import topic_id
@@ -35,6 +36,7 @@ from recommender.kafka import access, codecs, topics
 from recommender.kafka.admin import security_options
 from recommender.kafka.plain_clients import client_options
 from recommender.kafka.topics import Finding, Topics
+from recommender.messages.ratings import RatingDecoder
 from recommender.messages.records import Record
 from recommender.models import registry
 from recommender.settings import Settings
@@ -42,7 +44,11 @@ from recommender.shard.options import ShardOptions, learned_settings, logs_recom
 from recommender.sources.configured import mappings_of, reader_of, registry_of, with_repeats
 from recommender.sources.mapping import SourceMapping, SourcesError
 from recommender.sources.source_ingest import SourceIngest
+from recommender.web.api import Api
+from recommender.web.guard import Guard
+from recommender.web.live import LivePage
 from recommender.web.pages import add_pages
+from recommender.web.people import People
 from recommender.worker import process
 from recommender.worker.adoption import Adoption
 from recommender.worker.answering import Answerer
@@ -52,11 +58,18 @@ from recommender.worker.checkpointing import Checkpointing
 from recommender.worker.commits import Commits
 from recommender.worker.following import Following
 from recommender.worker.health import Health
+from recommender.worker.http_ratings import RatingWriter
+from recommender.worker.http_service import HttpService
 from recommender.worker.ingesting import Ingestor, Reads
 from recommender.worker.intake import Intake, Prepare
+from recommender.worker.items_following import ItemsFollowing
+from recommender.worker.just_now import JustNow
 from recommender.worker.learning import Learner
 from recommender.worker.metrics import Metrics
 from recommender.worker.pacing import Pace, RecentRequests
+from recommender.worker.passing_on import PassingOn
+from recommender.worker.picture import Picture
+from recommender.worker.pulse import Pulse
 from recommender.worker.replicas import HeldReplica, Replicas
 from recommender.worker.request_consumer import RequestConsumer
 from recommender.worker.schema_wait import SchemaWait
@@ -66,6 +79,7 @@ from recommender.worker.transport import faust_transport
 from recommender.worker.transport.faust_options import faust_options
 from recommender.worker.transport.producer import bulk_sender, sender
 from recommender.worker.transport.spans import Span
+from recommender.worker.transport.web_server import WebServer
 
 logger = logging.getLogger(__name__)
 
@@ -93,7 +107,7 @@ class Boot(BootStrategy):
             self.sensors(),
             self.kafka_producer(),
             self.web_server(),
-            [app.following],
+            [app.items, app.following],
             self.kafka_consumer(),
             self.agents(),
             self.kafka_conductor(),
@@ -110,6 +124,7 @@ class WorkerApp(faust.App):
     failure : RecommenderError or None
         Why it stopped, if it was for something that a person has to fix.
     following : Following
+    items : ItemsFollowing
     requests : RequestConsumer
     """
 
@@ -117,10 +132,14 @@ class WorkerApp(faust.App):
     BootStrategy = Boot
     failure: RecommenderError | None = None
     following: Following
+    items: ItemsFollowing
     requests: RequestConsumer
 
     def _create_directories(self) -> None:
         """None: Faust's are for tables, and we have none."""
+
+    def _new_web(self) -> Any:
+        return WebServer(self)
 
     def refuse(self, error: RecommenderError) -> None:
         """Stop; whoever runs the app says why."""
@@ -241,14 +260,16 @@ class _Parts:
         self.metrics = Metrics(self.replicas, self.checkpointing, [each.name for each in mappings.values()])
         self.metrics.topic_id, self.metrics.topic = self.source_id, names.ratings
         self.broker_watch = BrokerWatch(config.broker)
-        self.recent = RecentRequests()
+        self.recent, self.just_now = RecentRequests(), JustNow()
         self.pace = Pace(config.learn_slice / 1000, self.recent)
         self.intake = Intake(
             dict.fromkeys([names.ratings, *mappings]), self._ingestor, self._identified, self._firsts
         )
+        self.items = ItemStore()
         self.answers = Answers(
-            self.replicas, self.source_id, lambda: self.intake.watches[names.ratings].partitions
+            self.replicas, self.source_id, lambda: self.intake.watches[names.ratings].partitions, self.items
         )
+        self.answers.answered = self.just_now.answered
         learner = Learner(self.replicas, self.checkpointing, self.pace, self._learned)
         self.following = Following(
             self.replicas,
@@ -326,6 +347,16 @@ class _Parts:
         """Put the parts together."""
         app, config, names = self.app, self.config, self.names
         app.following = self.following
+        app.items = ItemsFollowing(
+            self.items,
+            names.items,
+            self.client_options,
+            lambda: self._identified(names.items),
+            self._sync_items,
+            self.metrics.read_items,
+        )
+        self.metrics.gauges.items = lambda: len(self.items)
+        self.metrics.items = app.items
         log = LogWriter(sender(app), names.recommendations, config.experiment, self.metrics.logged)
         self.answerer = Answerer(
             self.answers,
@@ -352,9 +383,27 @@ class _Parts:
         self.reply_commits = Commits(app.requests.commit, least=-1)
         self.rating_commits = Commits(self._commit_ratings)
         self._add_agent()
+        self._add_pages()
         self._add_tasks()
         self._add_signals()
-        self._add_pages()
+        self._add_http(log if logs else None)
+
+    def _add_http(self, log: LogWriter | None) -> None:
+        app, config, names, feedback = self.app, self.config, self.names, self.options.feedback
+        decoder = RatingDecoder(feedback.low, feedback.high, skips=feedback.skips)
+        self.passing_on = PassingOn(self.client_options, sender(app), names.requests, names.responses)
+        self.http = HttpService(
+            self.answers,
+            RatingWriter(sender(app), names.ratings, decoder),
+            request_wait=config.request_wait,
+            answered=self.metrics.answered,
+            arrived=self.recent.note,
+            log=log,
+            pass_on=self.passing_on.ask if self.journal.partitions > 1 else None,
+        )
+        web: Any = app.web
+        guard = Guard(config.web_host, config.web_token)
+        Api(self.http, guard, feedback.low, feedback.high, skips=feedback.skips).add_to(web.web_app.router)
 
     # Ratings: from their topic into the journal, and from the journal into the replicas.
 
@@ -389,6 +438,16 @@ class _Parts:
             self.intake.ingestor(self.names.ratings).committable,
         )
         add_pages(app, metrics, health)
+        picture = Picture(metrics, self.replicas, self.items.title_of)
+        self.pulse = Pulse(metrics, self.replicas, health, picture, self.just_now, self._is_standby)
+        web: Any = app.web
+        config = self.config
+        people = People(config.web_people, config.web_host, config.web_token)
+        guard = Guard(config.web_host, config.web_token)
+        LivePage(self.pulse, people.are_shown, guard).add_to(web.web_app.router)
+
+    def _is_standby(self) -> bool:
+        return not self.app.requests.partitions and not self.intake.ingestor(self.names.ratings).committable()
 
     def _source_ends(self) -> dict[int, int]:
         consumer: Any = self.app.consumer
@@ -396,6 +455,7 @@ class _Parts:
 
     async def _learned(self, held: HeldReplica, followed: Followed) -> None:
         self.metrics.followed(followed)
+        self.just_now.learned(followed.rows)
         self.following.note(held.replica.partition)
         self.writer.followed()
         await self.answers.learned()
@@ -471,6 +531,10 @@ class _Parts:
 
     # Requests.
 
+    def _sync_items(self) -> None:
+        for held in self.replicas:
+            held.replica.shard.sync_items(self.items)
+
     async def _start_at(self, partition: int, span: Span) -> int | None:
         if self.replicas.get(partition % self.journal.partitions) is None:
             return None  # its replica is still behind
@@ -508,6 +572,7 @@ class _Parts:
 
         every(BROKER_LOOK_INTERVAL, self.broker_watch.look, "watch_broker")
         every(0.0, self.metrics.loop.look, "watch_loop")
+        every(0.0, self.pulse.beat, "take_figures")
         every(TOPIC_LOOK_INTERVAL, self._watch_topic, "watch_topic")
         every(HANDOVER_LOOK_INTERVAL, self.adoption.look, "adopt")
         every(COMMIT_INTERVAL, self._commit, "commit")
@@ -558,7 +623,10 @@ class _Parts:
         @signals.on_before_shutdown.connect
         async def stopping(sender: Any, **kwargs: Any) -> None:
             with contextlib.suppress(asyncio.CancelledError):
+                await self.pulse.close()
                 await self._requests_revoked()
+                await self.http.close(HAND_OVER_SECONDS)
+                await self.passing_on.close()
                 await self.rating_commits.advance(await self.intake.revoke())
                 await self.checkpointing.settle(HAND_OVER_SECONDS)
                 await self.producer.close()

@@ -122,7 +122,7 @@ class Checkpointing:
         try:
             await asyncio.sleep(self._jitter)
             started = time.perf_counter()
-            differs = await finish_despite_cancel(
+            differs, size = await finish_despite_cancel(
                 asyncio.to_thread(_write, store, partition, position, snapshot, own)
             )
             self._writing_took = time.perf_counter() - started
@@ -139,7 +139,7 @@ class Checkpointing:
             self.differs[partition] = differs
             logger.error("%s; this worker is not ready any more and saves nothing: restart it", differs)
         elif held.store is store:
-            held.note_saved(position)
+            held.note_saved(position, size)
 
     def _of(self, held: HeldReplica) -> _Saving:
         return self._saving.setdefault(held.replica.partition, _Saving())
@@ -157,9 +157,16 @@ class Checkpointing:
             await asyncio.wait(tasks, timeout=within)
 
 
-def _write(store: CheckpointStore, partition: int, position: int, snapshot: Snapshot, own: Arrays) -> str:
-    """Write a checkpoint unless a worker has; in words, where what that one wrote is something else."""
+def _write(
+    store: CheckpointStore, partition: int, position: int, snapshot: Snapshot, own: Arrays
+) -> tuple[str, int]:
+    """Write a checkpoint unless a worker has; what `_write_state` says, and how many bytes the state has."""
     state = snapshot.state() | own
+    return _write_state(store, partition, position, state), sum(each.nbytes for each in state.values())
+
+
+def _write_state(store: CheckpointStore, partition: int, position: int, state: Arrays) -> str:
+    """Write a state unless a worker has; in words, where what that one wrote is something else."""
     found = store.header_at(partition, position)
     if found is None or store.supersedes(found):
         # At a hand-over the journal may stand where it was saved before, in the state that gave way.

@@ -63,6 +63,9 @@ class Gauges:
         self._held_up = gauge(
             "loop_held_up_seconds", "Longest time of the last minute in which nothing could be answered"
         )
+        self._items = gauge("items", "Items that the items topic has named")
+        #: How many items the items topic has named.
+        self.items: Callable[[], int] = int
         #: How many requests of each partition have no reply; set once requests are read.
         self.request_lags: Callable[[], Mapping[int, int]] = dict
 
@@ -76,6 +79,7 @@ class Gauges:
             each.clear()
         for partition, lag in self.request_lags().items():
             self._request_lag.labels(str(partition)).set(lag)
+        self._items.set(self.items())
 
     def worker(self, failing: bool, held_up: float) -> None:
         """Say how the worker is: are its checkpoints failing, and for how long was its loop held up."""

@@ -20,6 +20,7 @@ from recommender.messages.refusals import Kind
 from recommender.worker.checkpointing import Checkpointing
 from recommender.worker.following import Following
 from recommender.worker.gauges import Gauges
+from recommender.worker.items_following import ItemsFollowing
 from recommender.worker.loop_watch import LoopWatch
 from recommender.worker.refusal_counts import RefusalCounts
 from recommender.worker.replicas import HeldReplica, Replicas
@@ -30,6 +31,8 @@ from recommender.worker.source_reading import SourceCounts
 OUTCOMES = ("passed", "applied", "cut", "duplicate", "ahead")
 #: The worker's two consumer groups, as metrics call them.
 GROUPS = ("ratings", "requests")
+#: Of each second the times of so many replies are kept for the live page.
+SAMPLE = 2000
 
 
 class Metrics:
@@ -59,6 +62,7 @@ class Metrics:
         self.following: Following | None = None
         #: Kafka's id of the ratings topic, and its name.
         self.topic_id, self.topic = b"", "ratings"
+        self.items: ItemsFollowing | None = None
         self.registry = CollectorRegistry()
         self.gauges = Gauges(self.registry)
         self.loop = LoopWatch()
@@ -70,6 +74,10 @@ class Metrics:
         Info("recommender_build", "Version of the worker", registry=self.registry).info(
             {"version": __version__}
         )
+
+        self._learned = self._replies = self._skipped = self._rejected = self._ingested = 0
+        #: How long replies took since the live page asked, a sample of them.
+        self._took: list[float] = []
 
     def _add_counters(self) -> None:
         def counter(name: str, about: str, *labels: str) -> Counter:
@@ -85,6 +93,11 @@ class Metrics:
             "recommendations", "Records for the recommendations log by whether Kafka has them", "result"
         )
         self.blocks = counter("journal_blocks", "Blocks of the journal by what became of them", "result")
+        self.items_records = counter(
+            "items_records", "Records of the items topic by what became of them", "result"
+        )
+        for result in ("taken", "refused"):
+            self.items_records.labels(result)
         self.rebalances = counter("rebalances", "Times that a group gave this worker partitions", "group")
         for group in GROUPS:
             self.rebalances.labels(group)
@@ -103,6 +116,9 @@ class Metrics:
 
     def ingested(self, partition: int, ingested: Ingested, records: Sequence[Record] = ()) -> None:
         """Count a run of records that is on its way into the journal."""
+        self._ingested += ingested.learned
+        self._skipped += ingested.skipped
+        self._rejected += len(ingested.dead_letters)
         self.ratings.labels("learned").inc(ingested.learned)
         self.ratings.labels("skipped").inc(ingested.skipped)
         self.ratings.labels("dead_letter").inc(len(ingested.dead_letters))
@@ -127,6 +143,7 @@ class Metrics:
 
     def followed(self, followed: Followed) -> None:
         """Count blocks of the journal."""
+        self._learned += len(followed.rows.ratings)
         found = np.bincount(followed.outcomes, minlength=len(OUTCOMES))
         for name, count in zip(OUTCOMES, found.tolist(), strict=False):
             if count:
@@ -138,12 +155,32 @@ class Metrics:
 
     def answered(self, code: str, seconds: float) -> None:
         """Count a reply."""
+        self._replies += 1
+        if len(self._took) < SAMPLE:
+            self._took.append(seconds)
         self.replies.labels(code).inc()
         self.seconds.observe(seconds)
+
+    def totals(self) -> tuple[int, int]:
+        """Ratings that were learned from the journal, and replies, since the worker started."""
+        return self._learned, self._replies
+
+    def counts(self) -> dict[str, int]:
+        """What became of the records that this worker read."""
+        return {"learned": self._ingested, "skipped": self._skipped, "rejected": self._rejected}
+
+    def take_reply_seconds(self) -> list[float]:
+        """How long replies took since this was last called: at most the first `SAMPLE` of them."""
+        took, self._took = self._took, []
+        return took
 
     def logged(self, arrived: bool) -> None:
         """Count a record of the recommendations log."""
         self.recommendations.labels("logged" if arrived else "lost").inc()
+
+    def read_items(self, result: str, count: int) -> None:
+        """Count records of the items topic."""
+        self.items_records.labels(result).inc(count)
 
     def status(self) -> dict[str, object]:
         """The worker's state for people and programs, one entry for each partition of the journal."""
@@ -166,6 +203,7 @@ class Metrics:
             "sources": {str(partition): offset for partition, offset in sorted(self.sources().items())},
             "source_topics": self.source_counts.summary(),
             "lag": {str(partition): lag for partition, (lag, _) in sorted(lags.items())},
+            "items": None if self.items is None else self.items.status(),
         }
 
     def _of(self, held: HeldReplica) -> dict[str, object]:

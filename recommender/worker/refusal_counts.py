@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 
 from prometheus_client import CollectorRegistry
@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 #: At least so many seconds are between two lines of the log.
 TELL_SECONDS = 60.0
 _REASON_CHARACTERS = 300
+#: So many are kept for the live page.
+LAST = 10
 
 
 class RefusalCounts:
@@ -43,6 +45,8 @@ class RefusalCounts:
             self._metric.labels(kind.value)
         self._total: Counter[Kind] = Counter()
         self._newest: Refusal | None = None
+        #: The last ones, and when they were read.
+        self._last: deque[tuple[float, Refusal]] = deque(maxlen=LAST)
         self._untold: Counter[Kind] = Counter()
         self._first: Refusal | None = None
         self._told_at = -TELL_SECONDS
@@ -58,6 +62,8 @@ class RefusalCounts:
         self._untold += kinds
         self._first = self._first or refusals[0]
         self._newest = refusals[-1]
+        at = time.time()
+        self._last.extend((at, each) for each in refusals[-LAST:])
         self.tell()
 
     def tell(self, *, at_once: bool = False) -> None:
@@ -79,12 +85,23 @@ class RefusalCounts:
         self._told_at, self._first = now, None
         self._untold.clear()
 
+    def reasons(self) -> dict[str, int]:
+        """How many there are of each kind, the most frequent first."""
+        return {kind.value: count for kind, count in self._total.most_common()}
+
+    def last(self, now: float) -> list[dict[str, object]]:
+        """The last ones, newest first: where they were read, how many seconds ago, and why they are one."""
+        return [
+            {"place": _place(each), "ago": round(now - at), "kind": each.kind.value, "says": _reason(each)}
+            for at, each in reversed(self._last)
+        ]
+
     def summary(self) -> dict[str, object]:
         """The counts as they go to the status page."""
         newest = self._newest
         return {
             "total": sum(self._total.values()),
-            "reasons": {kind.value: count for kind, count in self._total.most_common()},
+            "reasons": self.reasons(),
             "newest": None if newest is None else f"{_place(newest)}: {_reason(newest)}",
         }
 

@@ -43,6 +43,8 @@ class HeldReplica:
         The position of its newest checkpoint that is known; -1 if there is none.
     saved_at : float
         When that was saved, in seconds since 1970; NaN if there is none.
+    saved_bytes : int or None
+        Its size, where this worker wrote or loaded it.
     lock : asyncio.Lock
         Held while records are learned and while the replica is exchanged.
     caught_up : bool
@@ -55,15 +57,16 @@ class HeldReplica:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     caught_up: bool = False
     saved_at: float = math.nan
+    saved_bytes: int | None = None
 
-    def note_saved(self, position: int) -> None:
+    def note_saved(self, position: int, size: int) -> None:
         """Take note of a checkpoint that was saved just now, or found to be there."""
-        self.saved, self.saved_at = position, time.time()
+        self.saved, self.saved_at, self.saved_bytes = position, time.time(), size
 
     def exchange(self, replica: Replica, store: CheckpointStore) -> None:
         """Put another replica in its place, which has followed the journal as far; the lock is held."""
         self.replica, self.store, self.saved = replica, store, -1
-        self.saved_at = math.nan
+        self.saved_at, self.saved_bytes = math.nan, None
 
 
 class Replicas:
@@ -146,7 +149,7 @@ class Replicas:
         held.caught_up = False
         loaded = await finish_despite_cancel(asyncio.to_thread(self._load, partition))
         held.replica, held.store, held.saved = loaded.replica, loaded.store, loaded.saved
-        held.saved_at = loaded.saved_at
+        held.saved_at, held.saved_bytes = loaded.saved_at, loaded.saved_bytes
         held.replica.suspects = suspects
 
     def _load(self, partition: int) -> HeldReplica:
@@ -168,7 +171,9 @@ class Replicas:
             len(replica.shard.items),
             time.perf_counter() - started,
         )
-        return HeldReplica(replica, store, replica.position, saved_at=checkpoint.saved_at)
+        return HeldReplica(
+            replica, store, replica.position, saved_at=checkpoint.saved_at, saved_bytes=checkpoint.size
+        )
 
     def _newest(self, partition: int) -> tuple[Checkpoint | None, list[str], CheckpointSource]:
         """The newest whole checkpoint, by the first source that it fits; what was wrong with newer ones."""

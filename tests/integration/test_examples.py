@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 
 import pytest
 
-from tests.support.examples import run_example
-from tests.support.workers import Installation, installed
+from tests.support.examples import EXAMPLES, run_example
+from tests.support.workers import Installation, Worker, installed
+
+TOKEN = "only for examples"
 
 
 @pytest.fixture(scope="module")
 def installation(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """A worker on three partitions."""
     with installed(kafka, tmp_path_factory.mktemp("examples"), "examples", partitions=3) as made:
-        made.worker().start().ready()
+        made.worker(web_token=TOKEN).start().ready()
         yield made
 
 
@@ -37,3 +42,34 @@ def test_with_nothing_but_kafka_and_json(installation: Installation) -> None:
     said = told(installation, "plain_kafka")
     assert re.search(r"for cat: \['milk'", said)
     assert re.search(r"as of \{'partition': [012], 'offset': \d+, 'journal': \d+\}", said)
+
+
+def test_over_http(installation: Installation) -> None:
+    (worker,) = installation.workers
+    said = run_example("over_http", web_port=str(worker.port), web_token=TOKEN)
+    assert re.search(r"the last rating is at offset \d+ of partition [012]\n", said)
+    assert re.search(r"for cat: \['milk'", said)
+    assert re.search(r"like tea: \['milk'", said)
+    assert re.search(r"for a guest who likes tea: \['milk'", said)
+    assert "refused (bad_request): n must be between 1 and 1000, got 0" in said
+
+
+def test_over_http_from_other_programs(installation: Installation) -> None:
+    """With curl and with Node.js, where they are."""
+    (worker,) = installation.workers
+    run_example("over_http", web_port=str(worker.port), web_token=TOKEN)
+    for program, name, expected in (
+        ("curl", "over_http.sh", '"tea"'),
+        ("node", "over_http.mjs", "for ann: "),
+    ):
+        if shutil.which(program):
+            said = told_by(program if program == "node" else "sh", name, worker)
+            assert expected in said, said
+
+
+def told_by(program: str, name: str, worker: Worker) -> str:
+    environment = {**os.environ, "RECOMMENDER_WEB_PORT": str(worker.port), "RECOMMENDER_WEB_TOKEN": TOKEN}
+    command = [program, str(EXAMPLES / name)]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout

@@ -48,6 +48,7 @@ def test_the_names_follow_the_prefix() -> None:
         "recommendation-responses",
         "ratings-dlt",
         "recommendations-log",
+        "items",
     )
     assert Topics("a.").dead_letters == "a.ratings-dlt"
 
@@ -63,7 +64,7 @@ def test_all_are_created_once(kafka: str, topic_prefix: str) -> None:
     first = ensure(kafka, topics, partitions=3)
     assert [each.topic for each in first] == list(topics.all)
     assert all(each.created and each.warnings == () for each in first)
-    assert [each.partitions for each in first] == [3, 1, 3, 3, 3, 3]
+    assert [each.partitions for each in first] == [3, 1, 3, 3, 3, 3, 3]
     second = ensure(kafka, topics, partitions=3)
     assert not any(each.created for each in second)
     assert [each.topic_id for each in second] == [each.topic_id for each in first]
@@ -74,7 +75,7 @@ def test_topics_need_no_equal_numbers_of_partitions(kafka: str, topic_prefix: st
     topics = Topics(topic_prefix)
     create(kafka, {topics.ratings: 6, topics.requests: 4})
     found = ensure(kafka, topics, partitions=1)
-    assert [each.partitions for each in found] == [6, 1, 4, 1, 1, 1]
+    assert [each.partitions for each in found] == [6, 1, 4, 1, 1, 1, 1]
     assert [each.created for each in found] == [
         each not in (topics.ratings, topics.requests) for each in topics.all
     ]
@@ -91,7 +92,7 @@ def test_responses_may_have_another_count(kafka: str, topic_prefix: str) -> None
     topics = Topics(topic_prefix)
     create(kafka, {topics.responses: 1})
     found = ensure(kafka, topics, partitions=2)
-    assert [each.partitions for each in found] == [2, 1, 2, 1, 2, 2]
+    assert [each.partitions for each in found] == [2, 1, 2, 1, 2, 2, 2]
 
 
 def test_what_is_not_used_need_not_be_there(kafka: str, topic_prefix: str) -> None:
@@ -107,7 +108,8 @@ def test_what_is_not_used_need_not_be_there(kafka: str, topic_prefix: str) -> No
 def test_checking_creates_nothing(kafka: str, topic_prefix: str) -> None:
     topics = Topics(topic_prefix)
     create(kafka, {topics.ratings: 1})
-    with pytest.raises(TopicsError, match=", ".join(topics.all[1:])):
+    needed = [each for each in topics.all[1:] if each != topics.items]  # workers do without items
+    with pytest.raises(TopicsError, match=f"{', '.join(needed)};"):
         check(kafka, topics)
     with admin(kafka) as client:
         assert not set(topics.all[1:]) & set(client.list_topics())
@@ -192,7 +194,15 @@ def test_the_age_of_requests_is_told_by_the_brokers_clock(kafka: str, topic_pref
 
 def test_the_journals_partitions_are_fixed(kafka: str, topic_prefix: str) -> None:
     topics = Topics(topic_prefix)
-    assert [each.partitions for each in ensure(kafka, topics, 4, journal_partitions=2)] == [4, 2, 4, 4, 4, 4]
+    assert [each.partitions for each in ensure(kafka, topics, 4, journal_partitions=2)] == [
+        4,
+        2,
+        4,
+        4,
+        4,
+        4,
+        4,
+    ]
     assert ensure(kafka, topics)[1].partitions == 2
     with pytest.raises(TopicsError, match=f"'{topics.journal}' has 2 partitions, expected 4: another"):
         ensure(kafka, topics, journal_partitions=4)
@@ -219,7 +229,7 @@ def test_the_largest_rating_fits_into_the_dead_letters_with_its_headers(
 def test_dead_letters_without_room_are_told(kafka: str, topic_prefix: str) -> None:
     topics = Topics(topic_prefix)
     create(kafka, {topics.dead_letters: 1})
-    *_, dead_letters, _ = ensure(kafka, topics)
+    dead_letters = ensure(kafka, topics)[topics.all.index(topics.dead_letters)]
     (warning,) = dead_letters.warnings
     assert "max.message.bytes is 1048588, expected at least" in warning
     assert dead_letters.max_message_bytes == 1048588
@@ -237,7 +247,7 @@ def test_several_workers_may_create_at_once(kafka: str, topic_prefix: str) -> No
         each.join()
     assert len(found) == 4
     assert len({tuple(each.topic_id for each in findings) for findings in found}) == 1
-    for position in range(6):
+    for position in range(7):
         assert sum(findings[position].created for findings in found) == 1
 
 
@@ -355,3 +365,16 @@ def test_brokers_that_are_fenced_for_a_moment_are_waited_for(
         result = CliRunner().invoke(command, [])
         assert result.exit_code == 0, result.output
         assert {row.split("\t")[2] for row in result.stdout.splitlines()} == {"created"}
+
+
+def test_an_items_topic_that_forgets_is_told_and_one_that_is_not_there_is_none(
+    kafka: str, topic_prefix: str
+) -> None:
+    topics = Topics(topic_prefix)
+    create(kafka, {topics.items: 1}, **{"cleanup.policy": "compact", "delete.retention.ms": "86400000"})
+    (warning,) = ensure(kafka, topics)[-1].warnings
+    assert "delete.retention.ms is 1 days, expected at least 365" in warning
+    with admin(kafka) as client:
+        client.delete_topics([topics.items])
+        wait_until(lambda: topics.items not in client.list_topics(), 30)
+    assert topics.items not in [each.topic for each in check(kafka, topics)]

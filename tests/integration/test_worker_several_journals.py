@@ -7,6 +7,7 @@ from pathlib import Path
 from recommender.kafka.topics import ensure
 from recommender.messages.partitioning import partition_of
 from tests.support.asking import asking
+from tests.support.calling import call
 from tests.support.kafka import produce
 from tests.support.worker_logs import Oracle, generated
 from tests.support.workers import installed
@@ -40,4 +41,9 @@ def test_each_shard_is_equal_on_whoever_holds_it(kafka: str, tmp_path: Path) -> 
             for user in [user for users in known for user in users[:5]]:
                 assert asker.ask({"user": user}).body["ok"], user
             asker.assert_one_reply_each()
+        # Over HTTP any worker answers: one that lacks the user's shard asks another.
+        for user in [user for users in known for user in users[:3]]:
+            answers = [call(worker, f"/recommend?user={user}").body for worker in workers]
+            assert answers[0]["ok"], answers
+            assert answers == answers[:1] * len(workers)
         assert all("Traceback" not in worker.log for worker in workers)

@@ -222,7 +222,12 @@ class Running(NamedTuple):
 
 @contextmanager
 def running_worker(
-    kafka: str, directory: Path, name: str, partitions: int = 1, ratings: Sequence[Record] = ()
+    kafka: str,
+    directory: Path,
+    name: str,
+    partitions: int = 1,
+    ratings: Sequence[Record] = (),
+    **settings: object,
 ) -> Iterator[Running]:
     """A ready worker on topics of its own, which held these ratings before it started; it has learned them.
 
@@ -231,7 +236,8 @@ def running_worker(
     with installed(kafka, directory, name, partitions) as installation:
         if ratings:
             produce(kafka, installation.topics.ratings, ratings)
-        running = Running(installation, installation.worker().start().ready(), Oracle(installation))
+        worker = installation.worker(**settings).start().ready()
+        running = Running(installation, worker, Oracle(installation))
         if ratings:
             running.oracle.assert_agrees(running.worker)
         yield running

@@ -222,6 +222,11 @@ class Installation:
         self._workers.append(worker)
         return worker
 
+    @property
+    def workers(self) -> tuple[Worker, ...]:
+        """Those that were made, in their order."""
+        return tuple(self._workers)
+
     def close(self) -> None:
         """End all workers."""
         for each in self._workers:

@@ -9,7 +9,11 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate
 import pytest
+import yaml
+
+from recommender import settings
 
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = ROOT / "deploy" / "prometheus"
@@ -72,3 +76,33 @@ def test_the_panels_have_numbers_and_places_of_their_own() -> None:
         cells = {(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])}
         assert not cells & taken, each["title"]
         taken |= cells
+
+
+def test_the_manifests_are_kubernetes() -> None:
+    documents: Any = list(
+        yaml.safe_load_all((ROOT / "deploy" / "kubernetes" / "recommender.yaml").read_text())
+    )
+    assert len(documents) == 7
+    for each in documents:
+        kubernetes_validate.validate(each, "1.33", strict=True)
+    with pytest.raises(kubernetes_validate.ValidationError):  # so a misspelt field would be found
+        kubernetes_validate.validate({**documents[-1], "specs": {}}, "1.33", strict=True)
+
+
+def test_compose_and_manifests_set_what_there_is() -> None:
+    known = {each.variable for each in settings.describe()}
+    texts = [(ROOT / "deploy" / name).read_text("utf-8") for name in ("Dockerfile", "compose.yml")]
+    texts.append((ROOT / "deploy" / "kubernetes" / "recommender.yaml").read_text("utf-8"))
+    for text in texts:
+        assert set(re.findall(r"\bRECOMMENDER_[A-Z_]+\b", text)) <= known
+
+
+def test_containers_may_do_nothing_that_they_need_not() -> None:
+    compose: Any = yaml.safe_load((ROOT / "deploy" / "compose.yml").read_text("utf-8"))
+    for name in ("worker-1", "worker-2"):
+        worker = compose["services"][name]
+        assert (worker["read_only"], worker["cap_drop"]) == (True, ["ALL"])
+        assert worker["ports"][0].startswith("127.0.0.1:")
+    image = (ROOT / "deploy" / "Dockerfile").read_text("utf-8")
+    assert re.search(r"^USER 10001:10001$", image, re.MULTILINE)
+    assert "HEALTHCHECK" in image

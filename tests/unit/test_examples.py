@@ -8,7 +8,7 @@ from tests.support.examples import EXAMPLES, run_example
 
 WITHOUT_BROKER = {"knn_without_kafka", "own_model"}
 #: Run in `tests.integration.test_examples`.
-WITH_BROKER = {"ask", "plain_kafka"}
+WITH_BROKER = {"ask", "over_http", "plain_kafka"}
 
 
 def test_every_example_is_run() -> None:

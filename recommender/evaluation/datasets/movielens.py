@@ -12,8 +12,9 @@ import hashlib
 import io
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 from recommender.errors import SourceError
 from recommender.evaluation.datasets.columns import RatingArrays, load_arrays
@@ -21,7 +22,17 @@ from recommender.evaluation.datasets.download import SOURCES, Download
 from recommender.evaluation.datasets.formats import read
 from recommender.messages.ratings import Rating
 
-__all__ = ["Rating", "RatingArrays", "SourceError", "load_arrays", "locate", "read", "titles"]
+__all__ = [
+    "Movie",
+    "Rating",
+    "RatingArrays",
+    "SourceError",
+    "load_arrays",
+    "locate",
+    "movies",
+    "read",
+    "titles",
+]
 
 #: The data set that is known by name.
 ML_100K = "ml-100k"
@@ -30,7 +41,31 @@ RATINGS_SHA256 = "06416e597f82b7342361e41163890c81036900f418ad91315590814211dca4
 
 _RATINGS, _TITLES, _SUMS = "u.data", "titles.tsv", "SHA256SUMS"
 _IN_DIRECTORY = ("u.data", "ml-100k.inter", "ratings.csv", "ratings.dat", "ratings.csv.gz", "ratings.dat.gz")
+#: Those that the last columns of u.item are about.
+_GENRES = (
+    *("unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama"),
+    *(
+        "Fantasy",
+        "Film-Noir",
+        "Horror",
+        "Musical",
+        "Mystery",
+        "Romance",
+        "Sci-Fi",
+        "Thriller",
+        "War",
+        "Western",
+    ),
+)
+_NO_GENRES = ("", "unknown", "(no genres listed)")
 Say = Callable[[str], None]
+
+
+class Movie(NamedTuple):
+    """What a movie is called, and its genres."""
+
+    title: str
+    genres: tuple[str, ...] = ()
 
 
 def cache_directory() -> Path:
@@ -73,7 +108,12 @@ def locate(source: str | Path, say: Say = lambda _: None) -> Path:
 
 
 def titles(source: str | Path, say: Say = lambda _: None) -> dict[str, str]:
-    """What the items are called, as ``Toy Story (1995)``.
+    """What the items are called, as ``Toy Story (1995)``; see `movies`."""
+    return {item: movie.title for item, movie in movies(source, say).items()}
+
+
+def movies(source: str | Path, say: Say = lambda _: None) -> dict[str, Movie]:
+    """Titles, as ``Toy Story (1995)``, and genres of the items.
 
     Parameters
     ----------
@@ -85,8 +125,8 @@ def titles(source: str | Path, say: Say = lambda _: None) -> dict[str, str]:
 
     Returns
     -------
-    dict of str to str
-        From item id to title; empty if there are no titles beside the file.
+    dict of str to Movie
+        By item id; empty if there are no titles beside the file.
 
     Raises
     ------
@@ -155,7 +195,9 @@ def _sums(digests: dict[str, str]) -> str:
 
 def _keep(directory: Path, found: Download) -> None:
     """Write a data set so that a reader sees all of each file or nothing, and the sums last."""
-    listed = "".join(f"{item}\t{title}\n" for item, title in _parse_download(found).items())
+    listed = "".join(
+        f"{item}\t{movie.title}\t{'|'.join(movie.genres)}\n" for item, movie in _parse_download(found).items()
+    )
     files = {_RATINGS: found.ratings, _TITLES: listed.encode()}
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     files[_SUMS] = _sums(digests).encode()
@@ -176,23 +218,35 @@ def _keep(directory: Path, found: Download) -> None:
         ) from None
 
 
-def _parse_download(found: Download) -> dict[str, str]:
+def _parse_download(found: Download) -> dict[str, Movie]:
     return _TITLE_FILES[found.titles_format](found.titles)
 
 
-def _bars(content: bytes) -> dict[str, str]:
-    """GroupLens' u.item: item|title (year)|..."""
+def _genres(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(name for name in names if name not in _NO_GENRES)
+
+
+def _bars(content: bytes) -> dict[str, Movie]:
+    """GroupLens' u.item: item|title (year)|release|video release|address|a flag for each genre."""
     rows = (line.split("|") for line in content.decode("latin-1").split("\n") if line)
-    return {row[0]: row[1] for row in rows if len(row) > 1}
+    return {
+        row[0]: Movie(
+            row[1], _genres(name for name, flag in zip(_GENRES, row[5:], strict=False) if flag.strip() == "1")
+        )
+        for row in rows
+        if len(row) > 1
+    }
 
 
-def _colons(content: bytes) -> dict[str, str]:
+def _colons(content: bytes) -> dict[str, Movie]:
     """GroupLens' movies.dat: item::title (year)::genres."""
     rows = (line.split("::") for line in content.decode("latin-1").split("\n") if line)
-    return {row[0]: row[1] for row in rows if len(row) > 1}
+    return {
+        row[0]: Movie(row[1], _genres("".join(row[2:3]).strip().split("|"))) for row in rows if len(row) > 1
+    }
 
 
-def _recbole(content: bytes) -> dict[str, str]:
+def _recbole(content: bytes) -> dict[str, Movie]:
     """RecBole's .item: typed header, title and year apart."""
     lines = content.decode().split("\n")
     at = {name.partition(":")[0]: position for position, name in enumerate(lines[0].split("\t"))}
@@ -200,23 +254,32 @@ def _recbole(content: bytes) -> dict[str, str]:
     for line in filter(None, lines[1:]):
         row = line.split("\t")
         title, year = row[at["movie_title"]], row[at["release_year"]] if "release_year" in at else ""
-        found[row[at["item_id"]]] = f"{title} ({year})" if year.isdigit() else title
+        genres = row[at["class"]].split(" ") if "class" in at else []
+        found[row[at["item_id"]]] = Movie(f"{title} ({year})" if year.isdigit() else title, _genres(genres))
     return found
 
 
-def _csv(content: bytes) -> dict[str, str]:
+def _csv(content: bytes) -> dict[str, Movie]:
     """MovieLens' movies.csv: movieId,title,genres."""
     # Lines keep what ends them, since a title in quotes may hold it.
     rows = csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""))
-    return {row["movieId"]: row["title"] for row in rows if row["title"] is not None}
+    return {
+        row["movieId"]: Movie(row["title"], _genres((row.get("genres") or "").split("|")))
+        for row in rows
+        if row["title"] is not None
+    }
 
 
-def _tabs(content: bytes) -> dict[str, str]:
-    """Our own: item, title."""
-    return dict(line.split("\t", 1) for line in content.decode().split("\n") if line)
+def _tabs(content: bytes) -> dict[str, Movie]:
+    """Our own: item, title, genres; older ones have no genres."""
+    found = {}
+    for line in filter(None, content.decode().split("\n")):
+        item, title, *genres = line.split("\t", 2)
+        found[item] = Movie(title, _genres("".join(genres).split("|")))
+    return found
 
 
-_TITLE_FILES: dict[str, Callable[[bytes], dict[str, str]]] = {
+_TITLE_FILES: dict[str, Callable[[bytes], dict[str, Movie]]] = {
     "titles.tsv": _tabs,
     "u.item": _bars,
     ".item": _recbole,

@@ -162,6 +162,11 @@ class Blend(Model):
         kernels.survey(self._table, now, candidates, _EACH, sums, *self._block, views, scales)
         return views, scales, now
 
+    @property
+    def longest_profile(self) -> int:
+        """More items than this a profile must not have."""
+        return min(NEAR, self._entries)
+
     def profile(self, user: int) -> Profile:
         """The user's newest items that are looked around, and how strongly each."""
         return self._profile(user, min(NEAR, self._entries))

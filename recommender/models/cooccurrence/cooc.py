@@ -116,6 +116,11 @@ class Cooc(Model):
         """How many of the items that the user likes were liked together with each candidate."""
         return self._counts(user, candidates)[1]
 
+    @property
+    def longest_profile(self) -> int:
+        """More items than this a profile must not have."""
+        return 1000
+
     def profile(self, user: int) -> Profile:
         """All items that the user likes, the newest first and each as strong as any other."""
         liked = np.empty(0, np.int32)

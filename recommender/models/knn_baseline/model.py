@@ -259,6 +259,11 @@ class KNNBaselineModel(Model):
         """How many neighbours each estimate rests on: Surprise's `actual_k`."""
         return self.estimate(user, candidates)[1]
 
+    @property
+    def longest_profile(self) -> int:
+        """More items than this a profile must not have."""
+        return 1000
+
     def profile(self, user: int) -> Profile:
         """All items that the user rated, the newest first; none where neighbours are users."""
         rated = found_similarities.items_of(self._users, -1 if self._user_based else user)[::-1].copy()

@@ -160,6 +160,11 @@ class SequenceKNN(Model):
     def learn(self, events: Events) -> None:
         """Nothing to learn: the history is the model."""
 
+    @property
+    def longest_profile(self) -> int:
+        """More items than this a profile must not have."""
+        return self._entries
+
     def profile(self, user: int) -> Profile:
         """The user's newest items and how strongly each is looked for."""
         items, strengths = kernels.newest(self._history.arrays, user, self._entries, self._decays)

@@ -74,6 +74,7 @@ PRIVATE_NAMES = (
     PrivateName(_BATCH, "_builder", _HALVES),
     PrivateName(_FAUST_CONSUMER, "_new_consumer_thread", "gives Faust the consumer thread of this package"),
     PrivateName(_FAUST_CONSUMER, "_thread", "commits and seeks in the thread of the consumer"),
+    PrivateName("faust.app.base.App", "_new_web", "gives Faust the web server of this package"),
     PrivateName("faust.transport.consumer.Consumer", "_read_offset", "drops batches that are read again"),
     PrivateName(_FAUST_THREAD, "_create_worker_consumer", "read_committed, and patience at the start"),
     PrivateName(_FAUST_THREAD, "_ensure_consumer", "the consumer itself"),

@@ -1,0 +1,201 @@
+"""What the items topic says, as arrays: one row for each item that it has ever named."""
+
+from __future__ import annotations
+
+import heapq
+import math
+import time
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recommender.messages.items import ItemInfo
+from recommender.messages.refusals import BadMessage, Kind
+
+#: Items, and different categories of all of them, that are kept; what comes beyond is refused.
+MAX_ITEMS = 10_000_000
+MAX_KINDS = 100_000
+NOWHERE = ()
+
+
+class ItemStore:
+    """Titles, availability, categories and boosts of items.
+
+    Items have few different sets of categories, so a row holds the number of its set, and a filter looks at
+    the sets first. A set that no item has any more is taken for the next new one.
+
+    Attributes
+    ----------
+    ids : list of str
+        By row.
+    hidden : bool array
+        By row: not available, past its time, or gone.
+    sets : int32 array
+        By row: the number of its set of categories; 0 is the empty one.
+    boosts : float64 array
+        By row.
+    boosted : int
+        How many rows have another boost than 1.
+    hiding : int
+        How many rows are hidden.
+    """
+
+    def __init__(self) -> None:
+        self.ids: list[str] = []
+        self.hidden = np.zeros(0, np.bool_)
+        self.sets = np.zeros(0, np.int32)
+        self.boosts = np.zeros(0, np.float64)
+        self.boosted = self.hiding = 0
+        self._rows: dict[str, int] = {}
+        self._titles: list[str | None] = []
+        self._until: dict[int, float] = {}
+        self._ending: list[tuple[float, int]] = []
+        self._numbers: dict[tuple[str, ...], int] = {NOWHERE: 0}
+        self._members: list[tuple[str, ...]] = [NOWHERE]
+        self._uses = [1]
+        self._free: list[int] = []
+        self._with: defaultdict[str, set[int]] = defaultdict(set)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def row_of(self, item: str) -> int | None:
+        """The row of an item, if the topic has ever named it."""
+        return self._rows.get(item)
+
+    def title_of(self, item: str) -> str | None:
+        """What an item is called."""
+        row = self._rows.get(item)
+        return None if row is None else self._titles[row]
+
+    def boost_of(self, item: str) -> float | None:
+        """The boost of an item, if it has one."""
+        row = self._rows.get(item)
+        boost = 1.0 if row is None else float(self.boosts[row])
+        return None if boost == 1.0 else boost
+
+    def categories_of(self, item: str) -> tuple[str, ...]:
+        """The categories of an item."""
+        row = self._rows.get(item)
+        return NOWHERE if row is None else self._members[self.sets[row]]
+
+    @property
+    def categories(self) -> list[str]:
+        """All categories that some item has."""
+        return sorted(self._with)
+
+    def put(self, item: str, info: ItemInfo | None, now: float | None = None) -> None:
+        """Take over what a record says of an item; None if it is gone.
+
+        Raises
+        ------
+        BadMessage
+            There are too many items or categories.
+        """
+        categories = NOWHERE if info is None else info.categories
+        new = [each for each in categories if each not in self._with]
+        if new and len(self._with) + len(new) > MAX_KINDS:
+            raise BadMessage(f"there are {MAX_KINDS} categories already: no others are taken", Kind.BAD_FIELD)
+        row = self._rows.get(item)
+        if row is None:
+            row = self._add(item)
+        until = math.inf if info is None else info.until
+        now = time.time() if now is None else now
+        self._hide(row, info is None or not info.available or until <= now)
+        self._titles[row] = None if info is None else info.title
+        self._end(row, until if info is not None and info.available else math.inf)
+        boost = 1.0 if info is None else info.boost
+        self.boosted += int(boost != 1.0) - int(self.boosts[row] != 1.0)
+        self.boosts[row] = boost
+        self._enter(row, categories)
+
+    def expire(self, now: float) -> None:
+        """Hide what ceased to be available by now."""
+        while self._ending and self._ending[0][0] <= now:
+            until, row = heapq.heappop(self._ending)
+            if self._until.get(row) == until:
+                del self._until[row]
+                self._hide(row, True)
+
+    def allowed(self, categories: list[str] | None, without: list[str]) -> NDArray[np.bool_] | None:
+        """By number of a set: it has one of these categories, none of the others; None if every set does."""
+        if categories is None and not without:
+            return None
+        found = np.full(len(self._members), categories is None)
+        for name in categories or ():
+            found[self._numbers_with(name)] = True
+        for name in without:
+            found[self._numbers_with(name)] = False
+        return found
+
+    def _numbers_with(self, category: str) -> list[int]:
+        return list(self._with[category]) if category in self._with else []
+
+    def _add(self, item: str) -> int:
+        row = len(self.ids)
+        if row >= MAX_ITEMS:
+            raise BadMessage(f"there are {MAX_ITEMS} items already: no others are taken", Kind.BAD_ITEM)
+        if row == len(self.hidden):
+            size = max(1024, row * 3 // 2)
+            self.hidden = grown(self.hidden, size, False)
+            self.sets = grown(self.sets, size, 0)
+            self.boosts = grown(self.boosts, size, 1.0)
+        self._rows[item] = row
+        self.ids.append(item)
+        self._titles.append(None)
+        self._uses[0] += 1
+        return row
+
+    def _hide(self, row: int, hidden: bool) -> None:
+        self.hiding += hidden - int(self.hidden[row])
+        self.hidden[row] = hidden
+
+    def _end(self, row: int, until: float) -> None:
+        if math.isinf(until):
+            self._until.pop(row, None)
+        elif self._until.get(row) != until:
+            self._until[row] = until
+            heapq.heappush(self._ending, (until, row))
+            if len(self._ending) > 2 * len(self._until) + 1024:
+                self._ending = [(moment, each) for each, moment in self._until.items()]
+                heapq.heapify(self._ending)
+
+    def _enter(self, row: int, categories: tuple[str, ...]) -> None:
+        """Give a row its set of categories, and forget a set that no row has any more."""
+        old, number = int(self.sets[row]), self._numbers.get(categories)
+        if number is None:
+            number = self._free.pop() if self._free else len(self._members)
+            if number == len(self._members):
+                self._members.append(categories)
+                self._uses.append(0)
+            self._members[number] = categories
+            self._numbers[categories] = number
+            for name in categories:
+                self._with[name].add(number)
+        self._uses[number] += 1
+        self._uses[old] -= 1
+        self.sets[row] = number
+        if not self._uses[old]:
+            self._forget(old)
+
+    def _forget(self, number: int) -> None:
+        del self._numbers[self._members[number]]
+        for name in self._members[number]:
+            self._with[name].discard(number)
+            if not self._with[name]:
+                del self._with[name]
+        self._members[number] = NOWHERE
+        self._free.append(number)
+
+
+#: What is known where there is no items topic: nothing.
+NO_ITEMS = ItemStore()
+
+
+def grown(array: NDArray[Any], size: int, value: object) -> NDArray[Any]:
+    """A longer array that begins with `array`; the rest of it is `value`."""
+    longer = np.full(size, value, array.dtype)
+    longer[: len(array)] = array
+    return longer

@@ -1,0 +1,99 @@
+"""Who may call: a bearer token, or only programs of this machine; and nothing that a foreign page sends."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from recommender.messages.responses import Failure
+
+#: What a browser says of a request that another site's page has sent.
+FOREIGN = ("cross-site", "same-site")
+
+
+def is_loopback(host: str) -> bool:
+    """Return True if a host's name or address is this machine's own, whatever the network."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class Guard:
+    """Decides which calls are answered.
+
+    Parameters
+    ----------
+    host : str
+        Where the server listens.
+    token : str
+        What a call must bring; empty: none is asked for, and only this machine is answered.
+    """
+
+    def __init__(self, host: str, token: str) -> None:
+        self._token = token.encode()
+        self._local = is_loopback(host)
+
+    def check(self, headers: Mapping[str, str]) -> None:
+        """Pass a call with these headers.
+
+        Raises
+        ------
+        Failure
+            It is not answered; the message says what it lacks.
+        """
+        self._refuse_foreign_pages(headers)
+        if self._token:
+            self._require_token(headers.get("Authorization"))
+        elif not self._local:
+            raise Failure(
+                "forbidden",
+                "RECOMMENDER_WEB_HOST opens this worker to the network, so RECOMMENDER_WEB_TOKEN must be set",
+            )
+        elif not is_loopback(host := host_of(headers.get("Host", ""))):
+            # A page whose name suddenly leads to this machine would be no foreign page.
+            raise Failure(
+                "forbidden",
+                f"header Host has value {host!r:.64}: expected this machine's own, as no token is set",
+            )
+
+    def _require_token(self, given: str | None) -> None:
+        if given is None:
+            raise Failure("unauthorized", "header Authorization is missing: expected Bearer TOKEN")
+        scheme, _, token = given.partition(" ")
+        brought = token.strip().encode("utf-8", "surrogateescape")
+        if scheme.lower() != "bearer" or not hmac.compare_digest(brought, self._token):
+            raise Failure(
+                "unauthorized", "header Authorization does not hold the token of RECOMMENDER_WEB_TOKEN"
+            )
+
+    def _refuse_foreign_pages(self, headers: Mapping[str, str]) -> None:
+        site = headers.get("Sec-Fetch-Site", "").lower()
+        if site in FOREIGN:
+            raise Failure(
+                "forbidden", f"header Sec-Fetch-Site has value {site!r}: calls of other sites are refused"
+            )
+        origin = headers.get("Origin")
+        if origin is not None and _netloc(origin) != headers.get("Host", "").lower():
+            raise Failure(
+                "forbidden", f"header Origin has value {origin!r:.64}: calls of other sites are refused"
+            )
+
+
+def host_of(netloc: str) -> str:
+    """The host of a HOST:PORT, without the brackets of an IPv6 address."""
+    try:
+        return urlsplit(f"//{netloc}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _netloc(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""

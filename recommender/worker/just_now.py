@@ -1,0 +1,70 @@
+"""A sample of the newest ratings and answers, for the live page; nothing is kept while no page shows it."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from recommender.history.rows import Rows
+from recommender.messages.responses import Response
+
+#: At most one of each kind is taken in so many seconds.
+EVERY_SECONDS = 0.2
+#: So many of each kind are kept.
+KEPT = 8
+#: Items of an answer that are shown.
+SHOWN = 3
+
+
+class JustNow:
+    """Takes samples.
+
+    Parameters
+    ----------
+    now : function
+        Seconds of a clock that never goes back.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self.watched = False
+        self._ratings: deque[dict[str, object]] = deque(maxlen=KEPT)
+        self._answers: deque[dict[str, object]] = deque(maxlen=KEPT)
+        self._rating_at = self._answer_at = -EVERY_SECONDS
+        self._count = 0
+
+    def learned(self, rows: Rows) -> None:
+        """Perhaps take the last of some ratings that were learned."""
+        count, now = len(rows.ratings), self._now()
+        if not self.watched or not count or now < self._rating_at + EVERY_SECONDS:
+            return
+        self._rating_at = now
+        last = rows.part(count - 1, count)
+        value = float(last.ratings[0])
+        self._ratings.appendleft(
+            {
+                "id": self._next(),
+                "user": last.ids(0)[0],
+                "item": last.ids(2)[0],
+                "rating": None if value != value else round(value, 3),
+            }
+        )
+
+    def answered(self, response: Response) -> None:
+        """Perhaps take an answer."""
+        now = self._now()
+        if not self.watched or now < self._answer_at + EVERY_SECONDS:
+            return
+        self._answer_at = now
+        items = [each.item for each in response.items[:SHOWN]]
+        self._answers.appendleft({"id": self._next(), "user": response.user, "items": items})
+
+    def _next(self) -> int:
+        self._count += 1
+        return self._count
+
+    def shown(self) -> dict[str, list[dict[str, Any]]]:
+        """What was taken, newest first."""
+        return {"ratings": list(self._ratings), "answers": list(self._answers)}

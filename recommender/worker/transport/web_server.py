@@ -1,0 +1,94 @@
+"""Faust's web server, with an end to idle connections and to their number."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import resource
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+from faust.web.drivers import aiohttp as driver
+
+from recommender.web import limits
+
+logger = logging.getLogger(__name__)
+
+
+def most_connections() -> int:
+    """How many connections there may be: a half of the descriptors that the process may have, or fewer."""
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if descriptors == resource.RLIM_INFINITY:
+        return limits.MAX_CONNECTIONS
+    return min(limits.MAX_CONNECTIONS, max(16, descriptors // 2))
+
+
+def _is_fault(record: logging.LogRecord) -> bool:
+    """Return False for what says that bytes were no HTTP: callers may send what they like."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
+class WebServer(driver.Web):
+    """Serves pages and calls on one port.
+
+    Without a bound whoever opens connections takes the descriptors that Kafka's connections need. With it
+    the oldest make room: a caller that keeps one open finds it closed, as after a proxy's timeout, and opens
+    another.
+    """
+
+    def __init__(self, app: Any, **kwargs: Any) -> None:
+        super().__init__(app, **kwargs)
+        self.most_connections = most_connections()
+        self._serving = web.AppRunner(
+            self.web_app,
+            access_log=None,
+            keepalive_timeout=limits.IDLE_SECONDS,
+            lingering_time=limits.LINGERING_SECONDS,
+            max_line_size=limits.MAX_LINE_BYTES,
+            auto_decompress=False,
+            shutdown_timeout=limits.SHUTDOWN_SECONDS,
+            logger=logger,
+        )
+        logger.addFilter(_is_fault)
+        self._listening: asyncio.Server | None = None
+        self._busy: set[Any] = set()
+        self.web_app.middlewares.append(self._note)
+
+    async def start_server(self) -> None:
+        """Listen."""
+        await self._serving.setup()
+        conf: Any = self.app.conf
+        self._listening = await asyncio.get_running_loop().create_server(
+            self._connected, conf.web_bind, conf.web_port, ssl=conf.web_ssl_context, backlog=128
+        )
+
+    async def stop_server(self) -> None:
+        """Answer what is under way, and close all connections."""
+        if self._listening is not None:
+            self._listening.close()
+        await self._serving.cleanup()
+
+    @web.middleware
+    async def _note(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        """Know which connections have a call under way."""
+        self._busy.add(request.protocol)
+        try:
+            return await handler(request)
+        finally:
+            self._busy.discard(request.protocol)
+
+    def _connected(self) -> asyncio.Protocol:
+        """What talks to a new connection; the oldest ones make room for it, idle ones first."""
+        server = self._serving.server
+        assert server is not None
+        connections = server.connections
+        surplus = len(connections) + 1 - self.most_connections
+        if surplus > 0:
+            idle = [each for each in connections if each not in self._busy]
+            for oldest in (idle or connections)[:surplus]:
+                oldest.force_close()
+        return server()

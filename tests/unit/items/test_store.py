@@ -1,0 +1,80 @@
+"""The items topic as arrays, compared with a plain dictionary."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recommender.items import store as store_module
+from recommender.items.store import ItemStore
+from recommender.messages.items import ItemInfo
+from recommender.messages.ratings import BadMessage
+from tests.support.doubles import few
+
+CATEGORIES = ["a", "b", "c", "d"]
+records = st.tuples(
+    st.sampled_from([f"i{number}" for number in range(8)]),
+    st.none()
+    | st.builds(
+        ItemInfo,
+        st.none() | st.text(max_size=5),
+        st.booleans(),
+        st.sets(st.sampled_from(CATEGORIES)).map(lambda each: tuple(sorted(each))),
+        st.just(math.inf) | st.integers(0, 100).map(float),
+        st.sampled_from([1.0, 1.5, 0.5]),
+    ),
+)
+
+
+@few
+@given(st.lists(records), st.sets(st.sampled_from(CATEGORIES)), st.sets(st.sampled_from(CATEGORIES)))
+def test_it_says_what_the_last_record_of_each_item_said(
+    given_records: list[tuple[str, ItemInfo | None]], wanted: set[str], unwanted: set[str]
+) -> None:
+    store, plain = ItemStore(), dict[str, ItemInfo | None]()
+    for now, (item, info) in enumerate(given_records):
+        store.put(item, info, float(now))
+        plain[item] = info
+    store.expire(50.0)
+    assert len(store) == len(plain)
+    sets = store.allowed(sorted(wanted) if wanted else None, sorted(unwanted))
+    for item, info in plain.items():
+        row = store.row_of(item)
+        assert row is not None
+        told = info or ItemInfo(available=False)
+        assert store.hidden[row] == (not told.available or told.until <= max(50.0, 0.0))
+        assert store.title_of(item) == told.title
+        assert store.categories_of(item) == told.categories
+        assert store.boost_of(item) == (None if told.boost == 1.0 else told.boost)
+        passes = (not wanted or bool(wanted & set(told.categories))) and not unwanted & set(told.categories)
+        assert (sets is None or bool(sets[store.sets[row]])) == passes
+    told_infos = [info for info in plain.values() if info is not None]
+    assert store.categories == sorted({name for info in told_infos for name in info.categories})
+    assert store.hiding == store.hidden[: len(store)].sum()
+    assert store.boosted == sum(info.boost != 1.0 for info in told_infos)
+
+
+def test_sets_that_no_item_has_any_more_take_no_room() -> None:
+    store = ItemStore()
+    for number in range(10_000):
+        store.put("the only one", ItemInfo(categories=(f"c{number}",), until=1e9 + number), 0.0)
+    assert store.categories == ["c9999"]
+    assert len(store._members) <= 3
+    assert len(store._ending) < 2000
+
+
+def test_what_comes_beyond_the_bounds_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "MAX_KINDS", 2)
+    monkeypatch.setattr(store_module, "MAX_ITEMS", 2)
+    store = ItemStore()
+    store.put("one", ItemInfo(categories=("a", "b")))
+    store.put("two", None)
+    with pytest.raises(BadMessage, match="2 categories"):
+        store.put("one", ItemInfo(categories=("a", "c")))
+    with pytest.raises(BadMessage, match="2 items"):
+        store.put("three", ItemInfo())
+    assert store.categories_of("one") == ("a", "b")
+    assert len(store) == 2

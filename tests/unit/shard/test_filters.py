@@ -1,0 +1,143 @@
+"""Lists and the items topic: filters, boosts, titles, items that nobody has rated; against a plain oracle."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+
+from recommender.items.store import ItemStore
+from recommender.messages.items import ItemInfo
+from recommender.messages.ratings import Rating
+from recommender.messages.requests import Request
+from recommender.messages.responses import Response
+from recommender.shard.options import ShardOptions
+from recommender.shard.shard import Shard
+
+ITEMS = 40
+MODELS = ["blend", "popular", "mf", "knn-baseline", "sequence-knn"]
+
+
+def learned(model: str) -> Shard:
+    draw = random.Random(5)
+    shard = Shard(ShardOptions(model=model))
+    ratings = [
+        Rating(f"u{draw.randrange(15)}", f"i{draw.randrange(ITEMS)}", float(draw.randint(1, 5)), None)
+        for _ in range(300)
+    ]
+    shard.learn(ratings, range(len(ratings)))
+    return shard
+
+
+def catalogue() -> ItemStore:
+    """A third sold out, categories by number, and two items that nobody has rated."""
+    store = ItemStore()
+    for number in range(ITEMS):
+        categories = tuple(name for name, step in (("even", 2), ("third", 3)) if number % step == 0)
+        store.put(f"i{number}", ItemInfo(f"Item {number}", number % 3 != 1, categories))
+    store.put("new", ItemInfo("New", True, ("even",)))
+    store.put("newer", ItemInfo("Newer", False, ("even",)))
+    store.put("newest", ItemInfo("Newest", True, ("even", "fresh")))
+    return store
+
+
+def items(response: Response) -> list[str]:
+    return [each.item for each in response.items]
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"user": "u1"},
+        {"user": "u1", "include_rated": True},
+        {"user": "nobody"},
+        {"similar_to": "i2"},
+        {"user": "u1", "items": [f"i{number}" for number in range(30)]},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize(
+    "filters",
+    [{}, {"categories": ["even"]}, {"categories": ["third", "none"]}, {"not_categories": ["even"]}],
+    ids=str,
+)
+def test_a_filter_leaves_out_and_changes_nothing_else(
+    model: str, asked: dict[str, Any], filters: dict[str, Any]
+) -> None:
+    shard, store = learned(model), catalogue()
+    whole = shard.recommend(Request(n=1000, **asked))
+    wanted, unwanted = set(filters.get("categories", ())), set(filters.get("not_categories", ()))
+
+    def passes(item: str) -> bool:
+        categories = set(store.categories_of(item))
+        return (
+            int(item[1:]) % 3 != 1 and (not wanted or bool(wanted & categories)) and not unwanted & categories
+        )
+
+    expected = [each for each in whole.items if passes(each.item)]
+    found = shard.recommend(Request(n=1000, **asked, **filters), store=store)
+    rated = [each for each in found.items if not each.cold_start or each.item.startswith("i")]
+    assert [(each.item, each.score) for each in rated] == [(each.item, each.score) for each in expected]
+    assert items(shard.recommend(Request(n=3, **asked, **filters), store=store)) == [
+        each.item for each in expected[:3]
+    ]
+    assert found.fewer is not None
+    unrated = items(found)[len(rated) :]
+    assert unrated == (["newest", "new"] if "even" in wanted and "items" not in asked else [])
+
+
+def test_without_an_items_topic_nothing_is_otherwise() -> None:
+    shard = learned("blend")
+    plain = shard.recommend(Request("u1", n=1000))
+    assert shard.recommend(Request("u1", n=1000), store=ItemStore()) == plain
+    assert plain.fewer is None
+    told = shard.recommend(Request("u1", categories=["even"]))
+    assert told.items == []
+    assert told.fewer is not None
+    assert "not of the categories" in told.fewer
+
+
+def test_what_changes_is_in_force_at_once() -> None:
+    shard, store = learned("blend"), ItemStore()
+    best = items(shard.recommend(Request("u1"), store=store))
+    store.put(best[0], ItemInfo(available=False))
+    assert items(shard.recommend(Request("u1"), store=store))[:9] == best[1:]
+    store.put(best[0], ItemInfo(until=2e9))
+    assert items(shard.recommend(Request("u1"), store=store)) == best
+    store.put(best[0], None)
+    assert best[0] not in items(shard.recommend(Request("u1", n=1000), store=store))
+    store.put(best[0], ItemInfo(until=1.0))
+    assert best[0] not in items(shard.recommend(Request("u1", n=1000), store=store))
+    # An item that is rated for the first time is known by its record from before.
+    store.put("later", ItemInfo(available=False))
+    shard.learn([Rating(f"u{number}", "later", 5.0, None) for number in range(5)], range(5))
+    assert "later" not in items(shard.recommend(Request("nobody", n=1000), store=store))
+    store.put("later", ItemInfo("Later"))
+    shown = shard.recommend(Request("nobody", n=1000, titles=True), store=store)
+    assert {each.item: each.title for each in shown.items}["later"] == "Later"
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_boosts(model: str) -> None:
+    shard, store = learned(model), ItemStore()
+    before = {each.item: each.score for each in shard.recommend(Request("u1", n=1000)).items}
+    lowered, *_, raised = before
+    store.put(raised, ItemInfo(boost=10.0))
+    store.put(lowered, ItemInfo(boost=0.5))
+    found = shard.recommend(Request("u1", n=1000), store=store)
+    after = {each.item: each for each in found.items}
+    assert after.keys() == before.keys()
+    for item, score in before.items():
+        boost = {raised: 10.0, lowered: 0.5}.get(item, 1.0)
+        assert after[item].score == pytest.approx(score + (boost - 1) * abs(score), rel=1e-9, abs=1e-12)
+        assert after[item].boost == (None if boost == 1.0 else boost)
+    scores = [each.score for each in found.items]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_the_state_knows_nothing_of_it() -> None:
+    shard, other = learned("blend"), learned("blend")
+    shard.recommend(Request("u1", categories=["even"]), store=catalogue())
+    assert shard.digest() == other.digest()
