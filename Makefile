@@ -28,8 +28,10 @@ install: $(STAMP) ## Make .venv with everything for development
 tools: ## Install what tests need beside Python: promtool and chromium, on Debian and Ubuntu as root
 	@$(PYTHON) tests/tools.py
 
+# The tests start Python some hundred times: bytecode is kept, also where the environment says otherwise.
+test: export PYTHONDONTWRITEBYTECODE :=
 test: $(STAMP) tools ## Run all tests, against a real Apache Kafka that needs neither Docker nor Java
-	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(TESTS)
+	$(BIN)/python -m pytest -n 5 --dist loadfile --no-loadscope-reorder $(TESTS)
 
 test-pythons: ## Run them on each Python from 3.11 to 3.13 that is here; TESTS=tests/unit for less
 	@MAKE="$(MAKE)" $(PYTHON) tests/pythons.py $(if $(TESTS),TESTS="$(TESTS)")
@@ -93,9 +95,10 @@ $(RUN_STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[local]'
 	@touch $@
 
+# Bytecode comes with the first import, of a part of what is installed: that takes less than all at once.
 $(STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing into $(VENV) for development (once, about a minute) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@ $(RUN_STAMP)
 
 $(DOCS_STAMP): pyproject.toml constraints.txt | $(BIN)/python

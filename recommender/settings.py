@@ -255,6 +255,15 @@ def load(environment: Mapping[str, str] | None = None, **overrides: Any) -> Sett
     ------
     SettingsError
         A value is not of its type or out of its bounds, or a ``RECOMMENDER_*`` variable is unknown.
+
+    Examples
+    --------
+    >>> load({"RECOMMENDER_MODEL": "mf"}, partitions=3).partitions
+    3
+    >>> load({"RECOMMENDER_PARTITIONS": "x"})
+    Traceback (most recent call last):
+        ...
+    recommender.settings.SettingsError: RECOMMENDER_PARTITIONS has value 'x': not an integer
     """
     environment = os.environ if environment is None else environment
     known = {variable(each.name): each for each in fields(Settings)}

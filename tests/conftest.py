@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import warnings
+from collections.abc import Generator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -28,6 +33,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+#: The tests that need a broker, and the address of the one that several processes share.
+INTEGRATION = Path(__file__).parent / "integration"
+BROKER = pytest.StashKey[str]()
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_setupnodes() -> None:
     """Compile the kernels once, before several processes would each do it."""
@@ -38,13 +48,58 @@ def pytest_xdist_setupnodes() -> None:
     warmup.warm(further=(rule, block, rating_json))
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Start the broker that all processes share; one alone starts its own when a test asks for it."""
+    from recommender.errors import RecommenderError
+    from tests.support.brokers import chosen_broker
+
+    config: pytest.Config = node.config
+    if not _has_integration_tests(config):
+        return
+    if BROKER not in config.stash:
+        running = ExitStack()
+        config.add_cleanup(running.close)
+        # Without a broker only the tests that need one fail: each process tries again, and says why.
+        with suppress(RecommenderError):
+            config.stash[BROKER] = running.enter_context(chosen_broker(config.getoption("--kafka")))
+    if BROKER in config.stash:
+        node.workerinput["kafka"] = config.stash[BROKER]
+
+
+def _has_integration_tests(config: pytest.Config) -> bool:
+    paths = [(config.invocation_params.dir / each.partition("::")[0]).resolve() for each in config.args]
+    return any(path.is_relative_to(INTEGRATION) or INTEGRATION.is_relative_to(path) for path in paths)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Let the garbage collector pass over the tests themselves, which live as long as the process."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 #: The files that take longest, which begin first; the others fill the time beside them.
 LONGEST = (
     "test_chaos.py",
+    "test_worker_gaps.py",
+    "test_worker_interrupted.py",
+    "test_handover.py",
+    "test_experiment_report.py",
     "test_faults.py",
     "test_broker.py",
-    "test_worker_start.py",
+    "test_worker_journal.py",
+    "test_processors.py",
+    "test_journal_faults.py",
+    "test_producer_outage.py",
+    "test_worker_clocks.py",
     "test_worker_group.py",
+    "test_worker_start.py",
+    "test_kernel_cache.py",
 )
 
 

@@ -12,7 +12,7 @@ from recommender.checkpoints.store import SUFFIX, CheckpointError, checkpoints
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a checkpoint's header and its smallest arrays say; the rest was not read."""
+    """The contents of a checkpoint's header and its smallest arrays; the rest was not read."""
 
     topic: str
     partition: int
@@ -74,7 +74,7 @@ def _partition(folder: str) -> tuple[str, int, str]:
 
 
 def summary(location: str | Path) -> Summary:
-    """What one checkpoint says of itself. Its digest is not checked.
+    """Summarize one checkpoint. Its digest is not checked.
 
     Raises
     ------

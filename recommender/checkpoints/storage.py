@@ -1,4 +1,4 @@
-"""Where files are kept durably: a local directory, or a place that fsspec knows, as an object store.
+"""Durable storage of files: a local directory, or a place that fsspec knows, such as an object store.
 
 Both give the same promise: a file with its final name is whole, and whoever reads while another writes
 sees the old file or the new one. A local directory keeps it with a temporary name, a flush to the disk and a
@@ -41,7 +41,7 @@ class Storage(Protocol):
     directory: Place
 
     def place(self, name: str) -> Place:
-        """Where a file is."""
+        """The place of a file."""
 
     def files(self, folder: str) -> list[str]:
         """The names of a folder's files, ascending; none if there is no such folder. "" is the root."""

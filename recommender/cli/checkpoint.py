@@ -11,11 +11,10 @@ from rich.console import Console
 from rich.table import Table
 
 from recommender import settings
-from recommender.checkpoints import store as room
 from recommender.checkpoints.export import FORMATS
 from recommender.checkpoints.export import export as write_export
 from recommender.checkpoints.inspection import find, summary
-from recommender.checkpoints.store import Checkpoint, CheckpointError
+from recommender.checkpoints.store import Checkpoint, CheckpointError, read
 
 COLUMNS = ("partition", "offset", "saved", "model", "users", "items", "events", "MB", "digest")
 
@@ -57,7 +56,7 @@ def verify(place: str | None) -> None:
     damaged = 0
     for path in find(_place(place), newest=False):
         try:
-            loaded = room.read(path)
+            loaded = read(path)
         except CheckpointError as error:
             damaged += 1
             click.secho(str(error), fg="red")
@@ -100,7 +99,7 @@ def _newest_whole(place: str) -> Iterator[Checkpoint]:
     for folder, paths in folders.items():
         for path in paths:
             try:
-                loaded = room.read(path)
+                loaded = read(path)
             except CheckpointError as error:
                 click.secho(str(error), fg="yellow", err=True)
                 continue

@@ -1,4 +1,4 @@
-"""What `recommender evaluate` has found, as tables and as a picture."""
+"""The results of `recommender evaluate`, as tables and as a picture."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rich.table import Table
 
 from recommender.cli.output import print_table
 from recommender.errors import RecommenderError
-from recommender.evaluation import rank_metrics
+from recommender.evaluation import plotting, rank_metrics
 from recommender.evaluation.prequential import Evaluation
 
 _SHOWN = {
@@ -74,28 +74,15 @@ def _cell(key: str, value: float) -> str:
     return f"{value:.2f}" if key.endswith("_us") else f"{value:.4f}"
 
 
-def _pyplot() -> Any:
-    try:
-        import matplotlib as mpl
-    except ImportError:
-        raise RecommenderError(
-            "--plot needs matplotlib, which is not installed: pip install 'faust-recommender[plot]'"
-        ) from None
-    mpl.use("Agg")
-    from matplotlib import pyplot
-
-    return pyplot
-
-
-def require_matplotlib() -> None:
-    """Say at once, and not after an hour of work, that there can be no picture.
+def require_matplotlib() -> Any:
+    """Return what draws the picture; asked for before an hour of work, not after it.
 
     Raises
     ------
-    RecommenderError
+    PictureError
         matplotlib is not installed.
     """
-    _pyplot()
+    return plotting.pyplot("--plot")
 
 
 def plot(results: list[Evaluation], window: int, name: str) -> None:
@@ -106,7 +93,7 @@ def plot(results: list[Evaluation], window: int, name: str) -> None:
     RecommenderError
         The file cannot be written.
     """
-    pyplot = _pyplot()
+    pyplot = require_matplotlib()
     figure, axes = pyplot.subplots(figsize=(9, 5), layout="constrained")
     for result in results:
         axes.plot(*rank_metrics.windows(result.array(), window), label=result.model)

@@ -13,7 +13,6 @@ from typing import Any
 import click
 from rich.console import Console
 
-from recommender import settings as settings_room
 from recommender.cli.output import progress_bar
 from recommender.errors import RecommenderError
 from recommender.experiments import chart, reading, saved_join
@@ -21,7 +20,7 @@ from recommender.experiments.log_join import JoinedLogs
 from recommender.experiments.summary import Summary, summary
 from recommender.experiments.tables import show
 from recommender.journal.rules import rule_of
-from recommender.settings import Settings
+from recommender.settings import Settings, load
 from recommender.shard.feedback import Feedback
 from recommender.shard.options import ShardOptions
 
@@ -101,15 +100,22 @@ def report(
     if since is not None and until is not None and since >= until:
         raise click.UsageError("--since must be before --until")
     if plot_file is not None and plot_file.lower().endswith(".png"):
-        chart.pyplot()
+        chart.require_matplotlib()
     logging.getLogger("kafka").addHandler(logging.NullHandler())
-    settings = settings_room.load(broker=broker)
+    settings = load(broker=broker)
     feedback = Feedback.parse(settings.feedback, settings.rating_min, settings.rating_max)
     logs = reading.find(settings)
     journal, options = logs.journal, ShardOptions(feedback=feedback)
     rules = [rule_of(journal, partition, options) for partition in range(journal.partitions)]
-    range_ = (-math.inf if since is None else since), (math.inf if until is None else until)
-    joined = JoinedLogs(rules, logs.recommendations.partitions, feedback, window, lateness, *range_)
+    joined = JoinedLogs(
+        rules,
+        logs.recommendations.partitions,
+        feedback,
+        window=window,
+        lateness=lateness,
+        since=-math.inf if since is None else since,
+        until=math.inf if until is None else until,
+    )
     topics = [name for each in (journal, logs.recommendations) for name in (each.topic, each.topic_id)]
     identity = {"topics": topics, "window": window, "lateness": lateness, "since": since,
                 "feedback": f"{feedback}, {feedback.low:g} to {feedback.high:g}"}  # fmt: skip
@@ -118,7 +124,7 @@ def report(
     gaps = _read(settings, logs, joined)
     if state_file is not None:
         saved_join.save(state_file, identity, joined)
-    told = summary(settings, logs, joined, name, base, window, since, until)
+    told = summary(settings, logs, joined, name=name, base=base, window=window, since=since, until=until)
     _write_all(told, json_file, plot_file, positions)
     for warning in [*gaps, *told.warnings]:
         click.secho(f"Note: {warning}", fg="yellow", err=True)

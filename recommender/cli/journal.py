@@ -170,7 +170,7 @@ async def _export(config: Settings, to: str) -> int:
 
 @contextlib.contextmanager
 def _target(to: str) -> Iterator[IO[bytes]]:
-    """Where an export goes; a file that has its final name is whole."""
+    """The file of an export; one that has its final name is whole."""
     if to == "-":
         yield sys.stdout.buffer
         return

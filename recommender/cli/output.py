@@ -1,4 +1,4 @@
-"""What commands print alike: a bar while they work, and tables."""
+"""The output that commands share: a bar while they work, and tables."""
 
 from __future__ import annotations
 

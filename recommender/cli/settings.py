@@ -6,7 +6,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from recommender import settings as room
+from recommender.settings import Described, describe, load, shown, sources
 
 #: The page of the documents, but for its table.
 PAGE = """# Settings
@@ -30,10 +30,10 @@ Options of a command, such as `recommender worker --model popular`, win over the
 
 def page() -> str:
     """The page of the documents that lists the settings."""
-    return PAGE.format(rows="\n".join(map(_row, room.describe())))
+    return PAGE.format(rows="\n".join(map(_row, describe())))
 
 
-def _row(each: room.Described) -> str:
+def _row(each: Described) -> str:
     default, mark = f"`{each.default}`" if each.default else "", " (L)" if each.learned else ""
     return f"| `{each.variable}` | {default} | {each.unit} | {each.about}{mark} |"
 
@@ -45,10 +45,10 @@ def settings(markdown: bool) -> None:
     if markdown:
         click.echo(page(), nl=False)
         return
-    effective, sources = room.load(), room.sources()
+    effective, origins = load(), sources()
     rows = [
-        (each.variable, room.shown(effective, each.name), each.unit, sources[each.name], each.about)
-        for each in room.describe()
+        (each.variable, shown(effective, each.name), each.unit, origins[each.name], each.about)
+        for each in describe()
     ]
     console = Console()
     if not console.is_terminal:

@@ -6,10 +6,10 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from recommender import settings as settings_room
-from recommender.kafka import topics as topics_room
 from recommender.kafka.admin import security_options
-from recommender.kafka.topics import Finding, Topics
+from recommender.kafka.topics import Finding, Topics, ensure
+from recommender.kafka.topics import check as check_topics
+from recommender.settings import load
 
 
 @click.command()
@@ -31,18 +31,16 @@ def topics(
     """
     if check and (partitions, replication, journal_partitions) != (None, None, None):
         raise click.UsageError("--check creates nothing: it goes without numbers of partitions and copies")
-    settings = settings_room.load(
-        partitions=partitions, replication=replication, journal_partitions=journal_partitions
-    )
+    settings = load(partitions=partitions, replication=replication, journal_partitions=journal_partitions)
     names, security = Topics(settings.topic_prefix), security_options(settings)
 
     def tell(line: str) -> None:
         click.echo(line, err=True)
 
     if check:
-        found = topics_room.check(settings.broker, names, settings.broker_wait, security, tell=tell)
+        found = check_topics(settings.broker, names, settings.broker_wait, security, tell=tell)
     else:
-        found = topics_room.ensure(
+        found = ensure(
             settings.broker,
             names,
             settings.partitions,

@@ -16,6 +16,7 @@ from recommender.client.errors import BadReply, ClientClosed, ClientError, Conne
 from recommender.kafka.clients import close_consumer
 from recommender.kafka.network import Network
 from recommender.messages.ratings import header
+from recommender.messages.request_headers import CORRELATION
 from recommender.messages.unreadable import Unreadable
 
 log = logging.getLogger(__name__)
@@ -24,7 +25,6 @@ log = logging.getLogger(__name__)
 POLL_MILLISECONDS = 100
 #: How long a lost connection may stay away before those who wait are told.
 GRACE_SECONDS = 1.0
-CORRELATION = ("kafka_correlationId", "correlation_id")
 
 
 class Replies:

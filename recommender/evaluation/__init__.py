@@ -1,1 +1,1 @@
-"""How good the recommendations are: test-then-learn, on data sets."""
+"""Quality of recommendations: test-then-learn, on data sets."""

@@ -1,4 +1,4 @@
-"""What exploring costs and what it gives: lists of one model with chance mixed in, test-then-learn.
+"""Costs and gains of exploring: lists of one model with chance mixed in, test-then-learn.
 
 A list that is explored holds the target less often, and shows items that would never be shown. What the model
 would learn from what it has shown is in no log, so it is not measured: that is off-policy evaluation.
@@ -22,7 +22,7 @@ from recommender.shard.recommending import POPULAR
 
 @dataclass(slots=True)
 class Explored:
-    """What was measured of one way of exploring.
+    """Measurements of one way of exploring.
 
     Attributes
     ----------
@@ -79,7 +79,7 @@ def evaluate(
     seed : int
         Of the model, and of what chance shows.
     progress : callable
-        Told how many events were learned since it was told last.
+        Called with the number of events learned since its last call.
 
     Raises
     ------
@@ -114,7 +114,15 @@ class _Exploring:
         positives = self.replay.models[1][0].score(scored.user, candidates)
         draw = request_seed(str(scored.user), len(result.ranks).to_bytes(8, "big"), self._seed)
         for each in self.explored:
-            places = mix(ranked, scores, TOP, each.exploration, draw, positives, counts - positives)
+            places = mix(
+                ranked,
+                scores,
+                TOP,
+                each.exploration,
+                draw,
+                positives=positives,
+                negatives=counts - positives,
+            )
             shown = candidates[[place.candidate for place in places]]
             each.hits += int(scored.item in shown)
             each.slots += len(shown)

@@ -35,7 +35,7 @@ _SLICE = 1000
 
 @dataclass(slots=True)
 class Evaluation:
-    """What was measured of one model.
+    """Measurements of one model.
 
     Attributes
     ----------
@@ -98,12 +98,22 @@ def evaluate(
         As the registry names them.
     seed : int
     progress : callable
-        Told how many events were learned since it was told last.
+        Called with the number of events learned since its last call.
 
     Raises
     ------
     ModelError
         A model is not known.
+
+    Examples
+    --------
+    Eight users rate the same five items one after the other, all with five points:
+
+    >>> numbers = np.arange(40)
+    >>> stream = Stream.of(numbers % 8, numbers // 8, np.full(40, 5.0), numbers * 1.0, positive=4.0)
+    >>> [result] = evaluate(stream, ["popular"])
+    >>> result.summary()["tests"], round(result.summary()["recall@10"], 2)
+    (20, 0.9)
     """
     for name in models:
         registry.check(name)
@@ -252,7 +262,7 @@ class Replay:
 
 
 def long_tail(counts: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:
-    """Which items are the least-rated ones that together have at most `TAIL_SHARE` of the ratings."""
+    """Mark the least-rated items that together have at most `TAIL_SHARE` of the ratings."""
     order = np.argsort(counts, kind="stable")
     tail = np.zeros(len(counts), np.bool_)
     tail[order[np.cumsum(counts[order]) <= TAIL_SHARE * counts.sum()]] = True

@@ -2,6 +2,14 @@
 
 Ranks are counted from 0; `recommender.shard.live_metrics.MISS` stands for a target that could not have been
 recommended.
+
+Examples
+--------
+Three targets stood first, third and nowhere:
+
+>>> ranks = np.array([0, 2, MISS], np.int32)
+>>> round(recall(ranks), 3), round(reciprocal_rank(ranks), 3), round(ndcg(ranks), 3)
+(0.667, 0.444, 0.5)
 """
 
 from __future__ import annotations

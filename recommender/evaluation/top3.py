@@ -26,7 +26,7 @@ from recommender.shard.feedback import Feedback
 
 #: How many items are shown.
 SHOWN = 3
-#: Names of the two figures that every accuracy has to be read beside.
+#: Names of the two figures that every accuracy has to be compared with.
 RANDOM, ALL = "random three", "all test items"
 
 
@@ -87,7 +87,7 @@ class Signed:
 
 
 def split(count: int, share: float, seed: int) -> NDArray[np.bool_]:
-    """Which of `count` ratings are tested: each `share` of them at random.
+    """Mark the ratings that are tested: a share of `count`, at random.
 
     Raises
     ------
@@ -135,7 +135,7 @@ def accuracy(test: Signed, estimate: Estimator) -> float:
 
 
 def floors(test: Signed, seed: int) -> dict[str, float]:
-    """What three random test items, and all of them, come to: averages over the same users."""
+    """The accuracy of three random test items, and of all of them, averaged over the same users."""
     random = np.random.default_rng(seed)
 
     def drawn(user: int, items: IntArray) -> tuple[FloatArray, IntArray]:
@@ -146,7 +146,7 @@ def floors(test: Signed, seed: int) -> dict[str, float]:
 
 
 def tested_users(test: Signed) -> int:
-    """How many users have at least three test items."""
+    """The number of users with at least three test items."""
     return len(_testers(test))
 
 
@@ -207,7 +207,7 @@ def evaluate(
     seed: int = 0,
     progress: Callable[[int], object] = lambda _: None,
 ) -> tuple[list[Result], int]:
-    """Measure models, and the two figures to read them beside, on splits of seeds `seed`, `seed` + 1, ...
+    """Measure models, and the two figures to compare them with, on splits of seeds `seed`, `seed` + 1, ...
 
     Parameters
     ----------
@@ -219,7 +219,7 @@ def evaluate(
     splits : int
     seed : int
     progress : callable
-        Told 1 for each model of each split.
+        Called with 1 for each model of each split.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Which ratings a recommendation led to: a windowed join of two logs by event time.
+"""The ratings that a recommendation led to: a windowed join of two logs by event time.
 
 A rating is attributed to the latest place in which its item was recommended to its user, at most `window`
 seconds before it; of a place's ratings the earliest counts. So each rating counts for one place at most,
@@ -42,7 +42,7 @@ _KINDS = {"place": PLACE, "rating": RATING, "count": COUNT}
 
 
 class AttributionError(RecommenderError):
-    """What was recommended or rated cannot be joined."""
+    """A recommendation or rating cannot be joined."""
 
 
 class Attribution:
@@ -186,7 +186,7 @@ class Attribution:
         self.watermark = watermark
 
     def counts(self) -> Counts:
-        """What all that was added so far comes to."""
+        """Count all that was added so far."""
         tables = self._in_order()
         places = tables["place"][counts_once(tables["place"], self.window)]
         attribute(places, tables["rating"], self.window)
@@ -221,7 +221,7 @@ class Attribution:
             self._catalogs[name].register_all([ids[number] for number in used])
 
     def state(self) -> Arrays:
-        """What was added, as named arrays; `restore` of it goes on as if there had been no break."""
+        """All that was added, as named arrays; `restore` of them continues as if there had been no break."""
         state: Arrays = {"watermark": np.array([self.watermark])}
         for kind, table in self._tables.items():
             rows = table.rows()

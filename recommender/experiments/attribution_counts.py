@@ -1,4 +1,4 @@
-"""What attribution comes to: counts by experiment, arm, whether it was forced, source, position and user."""
+"""The counts of attribution by experiment, arm, forced or not, source, position and user."""
 
 from __future__ import annotations
 

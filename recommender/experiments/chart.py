@@ -6,16 +6,12 @@ import io
 from typing import Any
 from xml.sax.saxutils import escape
 
-from recommender.errors import RecommenderError
+from recommender.evaluation import plotting
 from recommender.experiments.report import Report
 
 #: The colours of arms and of sources.
 COLOURS = ("#1f5fa8", "#777777")
 TITLE = "Positive rate by arm and source"
-
-
-class PictureError(RecommenderError):
-    """A picture cannot be made."""
 
 
 def as_svg(summary: Report, title: str = TITLE) -> str:
@@ -52,25 +48,15 @@ def as_svg(summary: Report, title: str = TITLE) -> str:
     return "\n".join([*parts, "</svg>", ""])
 
 
-def pyplot() -> Any:
-    """Matplotlib's plotting interface, which draws to files only.
+def require_matplotlib() -> Any:
+    """Return what draws a PNG: matplotlib's plotting interface.
 
     Raises
     ------
     PictureError
         matplotlib is not installed.
     """
-    try:
-        import matplotlib as mpl
-    except ImportError:
-        raise PictureError(
-            "a PNG needs matplotlib, which is not installed: pip install 'faust-recommender[plot]', or "
-            "name the file .svg"
-        ) from None
-    mpl.use("Agg")
-    from matplotlib import pyplot
-
-    return pyplot
+    return plotting.pyplot("a PNG", ", or name the file .svg")
 
 
 def as_png(summary: Report, title: str = TITLE) -> bytes:
@@ -82,7 +68,7 @@ def as_png(summary: Report, title: str = TITLE) -> bytes:
         matplotlib is not installed.
     """
     groups = [*summary.arms, *summary.sources]
-    plots = pyplot()
+    plots = require_matplotlib()
     figure, axes = plots.subplots(figsize=(8, 1.2 + 0.4 * len(groups)), layout="constrained")
     for number, group in enumerate(groups):
         if group.rate is None or group.interval is None:

@@ -22,10 +22,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender.experiments import log_progress
 from recommender.experiments.attribution import WINDOW, Arrays, Attribution
 from recommender.experiments.attribution_counts import Counts
-from recommender.experiments.log_progress import JournalProgress, Progress
+from recommender.experiments.log_progress import STANDSTILL, JournalProgress, Progress
 from recommender.history.id_table import ITEM, USER
 from recommender.ingest.ingest import written_at
 from recommender.journal.block import Source, head_of
@@ -58,6 +57,10 @@ class JoinedLogs:
         As in `Attribution`, as `since` and `until`.
     lateness : float
         How far out of order event times may be, in seconds.
+    standstill : float
+        How far a log may lag behind another that continues, in seconds.
+    settle_rows : int
+        So many more rows than were left last time are collected before they are settled.
 
     Attributes
     ----------
@@ -70,16 +73,21 @@ class JoinedLogs:
         rules: Sequence[Rule],
         partitions: int,
         feedback: Feedback,
+        *,
         window: float = WINDOW,
         lateness: float = LATENESS,
         since: float = -math.inf,
         until: float = math.inf,
+        standstill: float = STANDSTILL,
+        settle_rows: int = SETTLE_ROWS,
     ) -> None:
-        self.journal = [JournalProgress(offset=rule.position) for rule in rules]
+        self.journal = [JournalProgress(offset=rule.position, standstill=standstill) for rule in rules]
         self.recommendations = [Progress() for _ in range(partitions)]
         self._rules = rules
         self._feedback = feedback
         self._lateness = lateness
+        self._standstill = standstill
+        self._settle_rows = settle_rows
         self._attribution = Attribution(window, since, until)
         self._settled_rows = 0
 
@@ -147,13 +155,20 @@ class JoinedLogs:
         for logged, counts in zip(found, in_time.tolist(), strict=True):
             if counts:
                 places = [(place.item, place.source, place.position) for place in logged.items]
-                shown = logged.user, logged.request, logged.experiment, logged.arm, logged.timestamp
-                self._attribution.recommended(*shown, places, forced=logged.forced)
+                self._attribution.recommended(
+                    logged.user,
+                    logged.request,
+                    logged.experiment,
+                    logged.arm,
+                    time=logged.timestamp,
+                    places=places,
+                    forced=logged.forced,
+                )
 
     @property
     def has_grown(self) -> bool:
-        """Whether enough has come together for settling to be worth while."""
-        return len(self) >= 2 * self._settled_rows + SETTLE_ROWS
+        """True if enough was collected for settling to be worth its time."""
+        return len(self) >= 2 * self._settled_rows + self._settle_rows
 
     def settle(self, ended: Iterable[Progress] = ()) -> None:
         """Fold what is certain into counts.
@@ -166,7 +181,7 @@ class JoinedLogs:
         logs = [*self.journal, *self.recommendations]
         newest = max(each.frontier for each in logs)
         for each in ended:
-            each.lift(newest - log_progress.STANDSTILL)
+            each.lift(newest - self._standstill)
         least = min(each.frontier for each in logs)
         for each in logs:
             each.lift(least)
@@ -178,7 +193,7 @@ class JoinedLogs:
         self.settle([*self.journal, *self.recommendations])
 
     def counts(self) -> Counts:
-        """What all that was read comes to."""
+        """Count all that was read."""
         return self._attribution.counts()
 
     def state(self) -> Arrays:

@@ -1,4 +1,4 @@
-"""How far one partition of a log was read, and what was in it."""
+"""The progress through one partition of a log, and the counts of its records."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from recommender.experiments.attribution import Arrays
 from recommender.journal.block import Source
-from recommender.messages.records import Record
+from recommender.messages.records import Location, Record
 
 Floats = NDArray[np.float64]
 
@@ -25,7 +25,7 @@ _TIMES = ("frontier", "first", "last")
 
 @dataclass(slots=True)
 class Progress:
-    """How far one partition of a log was read, and what was in it.
+    """The progress through one partition of a log, and the counts of its records.
 
     Attributes
     ----------
@@ -74,7 +74,7 @@ class Progress:
     def is_bad(self, record: Record, why: str) -> None:
         """Count a record that is not what its topic holds."""
         self.bad += 1
-        self.note = self.note or f"{record.topic}[{record.partition}] offset {record.offset}: {why}"
+        self.note = self.note or f"{Location.of(record)}: {why}"
 
     def state(self) -> Arrays:
         """All of it as arrays."""
@@ -113,6 +113,8 @@ class JournalProgress(Progress):
 
     Attributes
     ----------
+    standstill : float
+        How far the journal may be behind a source that gave nothing, in seconds.
     newest : Reached
         By any source.
     floor : float
@@ -120,6 +122,7 @@ class JournalProgress(Progress):
     sources : dict of Source to Reached
     """
 
+    standstill: float = STANDSTILL
     newest: Reached = field(default_factory=Reached)
     floor: float = -math.inf
     sources: dict[Source, Reached] = field(default_factory=dict)
@@ -138,8 +141,8 @@ class JournalProgress(Progress):
             rows = np.flatnonzero(of == number)
             before = self.sources.get(source, NEW)
             now = clock[rows + 1]
-            silent = now > np.concatenate([[before.written], now[:-1]]) + STANDSTILL
-            least = np.where(silent, newest[rows] - STANDSTILL, -np.inf)
+            silent = now > np.concatenate([[before.written], now[:-1]]) + self.standstill
+            least = np.where(silent, newest[rows] - self.standstill, -np.inf)
             own = _running(before.frontier, np.maximum(known[rows], least))
             in_time[rows] = times[rows] >= np.maximum(np.maximum(own[:-1], least), self.floor) - lateness
             self.sources[source] = Reached(float(own[-1]), float(clock[rows[-1] + 1]))
@@ -153,9 +156,9 @@ class JournalProgress(Progress):
         self._find_frontier()
 
     def _find_frontier(self) -> None:
-        silent = self.newest.written - STANDSTILL
+        silent, least = self.newest.written - self.standstill, self.newest.frontier - self.standstill
         lagging = [
-            max(each.frontier, self.newest.frontier - STANDSTILL) if each.written < silent else each.frontier
+            max(each.frontier, least) if each.written < silent else each.frontier
             for each in self.sources.values()
         ]
         self.frontier = max(self.floor, min(lagging, default=-math.inf))

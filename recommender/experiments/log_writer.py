@@ -7,6 +7,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from aiokafka.errors import InvalidTimestampError
 
@@ -14,17 +15,30 @@ from recommender.kafka.refusals import passes
 from recommender.messages import recommendations_log
 from recommender.messages.ratings import MAX_TIMESTAMP
 from recommender.messages.recommendations_log import LoggedPlace, LoggedRecommendation
-from recommender.messages.records import Outgoing, Record, Send
-from recommender.messages.request_headers import place
+from recommender.messages.records import Location, Outgoing, Record, Send
 from recommender.messages.responses import Response
 
 logger = logging.getLogger(__name__)
 
-RETRY_SECONDS = 1.0
-#: What Kafka has not taken in this time is given up. Its own absence is shorter, or replies wait as well.
-PATIENCE_SECONDS = 120.0
-#: Records that wait for Kafka at once; more are given up.
-MAX_WAITING = 10_000
+
+@dataclass(frozen=True, slots=True)
+class LogLimits:
+    """The limits after which an entry is sent again, and is given up.
+
+    Attributes
+    ----------
+    retry_seconds : float
+        From one attempt to the next.
+    patience_seconds : float
+        An entry that Kafka has not taken in this time is given up. Kafka's own absence is shorter, or replies
+        wait as well.
+    waiting : int
+        Entries that wait for Kafka at once; more are given up.
+    """
+
+    retry_seconds: float = 1.0
+    patience_seconds: float = 120.0
+    waiting: int = 10_000
 
 
 class LogWriter:
@@ -41,6 +55,7 @@ class LogWriter:
     experiment : str
     logged : function, optional
         Told of every record whether Kafka has it.
+    limits : LogLimits
     """
 
     def __init__(
@@ -49,7 +64,9 @@ class LogWriter:
         topic: str,
         experiment: str,
         logged: Callable[[bool], None] = lambda arrived: None,
+        limits: LogLimits | None = None,
     ) -> None:
+        self._limits = limits or LogLimits()
         self._send = send
         self._topic = topic
         self._experiment = experiment
@@ -68,8 +85,8 @@ class LogWriter:
             What tells the request from others.
         response : Response
         """
-        if self._waiting >= MAX_WAITING:
-            self._give_up(record, f"{MAX_WAITING} others wait already")
+        if self._waiting >= self._limits.waiting:
+            self._give_up(record, f"{self._limits.waiting} others wait already")
             return
         self._waiting += 1
         try:
@@ -86,7 +103,7 @@ class LogWriter:
 
     async def _until_taken(self, outgoing: Outgoing) -> None:
         # Once it was waited for in vain, one attempt shows whether it is mended: a request is open so long.
-        until = time.monotonic() + (0.0 if self._failing else PATIENCE_SECONDS)
+        until = time.monotonic() + (0.0 if self._failing else self._limits.patience_seconds)
         while True:
             try:
                 await (await self._send(self._topic, outgoing))
@@ -99,7 +116,7 @@ class LogWriter:
             except Exception as error:
                 if not passes(error) or time.monotonic() >= until:
                     raise
-                await asyncio.sleep(RETRY_SECONDS)
+                await asyncio.sleep(self._limits.retry_seconds)
 
     def _outgoing(self, record: Record, identity: bytes, response: Response) -> Outgoing:
         assert response.user is not None
@@ -124,9 +141,9 @@ class LogWriter:
     def _give_up(self, record: Record, why: str) -> None:
         if not self._failing:
             logger.error(
-                "%s[%d] offset %d was answered, but cannot be logged to %s: %s; the report will lack it and "
+                "%s was answered, but cannot be logged to %s: %s; the report will lack it and "
                 "others until this is mended",
-                *place(record),
+                Location.of(record),
                 self._topic,
                 why,
             )

@@ -131,7 +131,7 @@ class _Part:
 
     @property
     def left(self) -> int:
-        """How many offsets are still to be read."""
+        """The number of offsets that are still to be read."""
         return max(0, self.span.ends - self.offset)
 
     def gap(self) -> str:

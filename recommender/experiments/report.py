@@ -25,7 +25,7 @@ from recommender.experiments.statistics import (
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """What one arm, or one source, led to.
+    """The results of one arm or one source.
 
     Attributes
     ----------
@@ -80,7 +80,7 @@ class Report:
     forced: list[Group]
 
     def as_json(self) -> dict[str, Any]:
-        """As plain dictionaries and lists."""
+        """Convert to plain dictionaries and lists."""
         return asdict(self)
 
 
@@ -163,7 +163,9 @@ def _differences(groups: list[tuple[Group, Floats]], resamples: int, seed: int) 
     confidence = 1 - (1 - CONFIDENCE) / max(1, len(others))
     return adjusted(
         [
-            compare(name, counts, base.name, base_counts, resamples, seed, confidence)
+            compare(
+                name, counts, base.name, base_counts, resamples=resamples, seed=seed, confidence=confidence
+            )
             for name, counts in others
         ]
     )

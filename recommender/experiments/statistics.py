@@ -1,4 +1,4 @@
-"""Whether rates differ by more than chance, where ratings of one user are alike.
+"""Tests of whether rates differ by more than chance, where ratings of one user are alike.
 
 Users are resampled, not ratings (Cameron, Gelbach and Miller, 2008: the bootstrap-t over clusters). A single
 share has Wilson's interval (Wilson, 1927), and several p-values are adjusted by Holm's rule (1979).
@@ -25,7 +25,7 @@ _BLOCK = 1 << 21
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """How the positive rate of one group differs from the base's.
+    """The difference of a group's positive rate from the base's.
 
     Attributes
     ----------
@@ -100,6 +100,7 @@ def compare(
     counts: Floats,
     base: str,
     base_counts: Floats,
+    *,
     resamples: int = RESAMPLES,
     seed: int = 0,
     confidence: float = CONFIDENCE,
@@ -139,7 +140,7 @@ def compare(
 
 
 def _moments(rows: Floats) -> Floats:
-    """What sums over users a difference and its standard error are made of, shape (users, 14)."""
+    """The terms whose sums over users give a difference and its standard error, shape (users, 14)."""
     x, n, base_x, base_n = rows.T
     own = [x, n, x * x, x * n, n * n]
     base = [base_x, base_n, base_x * base_x, base_x * base_n, base_n * base_n]

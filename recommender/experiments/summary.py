@@ -27,7 +27,7 @@ class SummaryError(RecommenderError):
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """What was read of one topic; times in seconds since 1970, None if there was nothing.
+    """The part of one topic that was read; times in seconds since 1970, None if there was nothing.
 
     Of the journal, records are its ratings that count.
     """
@@ -60,7 +60,7 @@ class Read:
         )
 
     def as_json(self) -> dict[str, Any]:
-        """As a plain dictionary."""
+        """Convert to a plain dictionary."""
         names = ("topic", "records", "bad", "late", "first", "last", "offsets")
         return {name: getattr(self, name) for name in names}
 
@@ -91,7 +91,7 @@ class Summary:
     warnings: list[str]
 
     def as_json(self) -> dict[str, Any]:
-        """As plain dictionaries and lists."""
+        """Convert to plain dictionaries and lists."""
         return {
             "experiment": self.experiment,
             "window": self.window,
@@ -109,6 +109,7 @@ def summary(
     config: Settings,
     logs: Logs,
     joined: JoinedLogs,
+    *,
     name: str | None,
     base: str | None,
     window: float,

@@ -1,1 +1,1 @@
-"""Who rated what, in the log's order: the state that the models read."""
+"""Ids and ratings in log order: the state that the models read."""

@@ -101,8 +101,8 @@ class Catalog:
         Parameters
         ----------
         count : int, optional
-            Of the first so many ids only. As ids are never changed, that is the state at the time when there
-            were so many, also while others are being registered.
+            The number of ids to take, from the first on. As ids are never changed, that is the state at the
+            time when there were no more, also while others are being registered.
         """
         ids = self._ids[:count]
         text = "".join(ids)
@@ -140,7 +140,7 @@ def register_bytes(
     spans : int64 array, shape (ratings, 4)
         Where the user begins and ends, then the item.
     values : float32 array
-        NaN withdraws, which registers nobody.
+        NaN withdraws, which registers neither user nor item.
     used : bool array
         False where a rating is to be passed over; then its indices mean nothing. What takes back a rating
         of somebody or something unseen is unmarked here.

@@ -1,4 +1,4 @@
-"""Who rated what, in log order, by user and by item: the state that the models read."""
+"""Ratings in log order, by user and by item: the state that the models read."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class History:
     * Each item keeps a ring of its newest `raters_per_item` rating events as (user, entry); those since
       replaced or withdrawn keep their place in the ring, but are marked as removed.
     * All events count, withdrawals too, in `event_count`, which numbers them for the items' first and
-      last rating event and for whoever samples events.
+      last rating event and for samples of events.
 
     Parameters
     ----------
@@ -173,12 +173,12 @@ class History:
 
     @property
     def item_counts(self) -> Ints:
-        """How many users' ratings of each item stand; int32, shape (items,); a copy."""
+        """The number of users whose rating of each item stands; int32, shape (items,); a copy."""
         counts: Ints = self._arrays.items["count"][: self.item_count].copy()
         return counts
 
     def counts_of(self, items: Ints) -> Ints:
-        """How many users' ratings of these items stand; 0 for an item that is yet to come."""
+        """The number of users whose rating of these items stands; 0 for an item that is yet to come."""
         known = items < self.item_count
         if known.all():
             counts: Ints = self._arrays.items["count"][items]
@@ -212,7 +212,7 @@ class History:
         return self._arrays.entry_items[packing.entries_of(self._arrays, user, max(0, n))]
 
     def has(self, user: int) -> bool:
-        """Whether any rating of the user stands."""
+        """Return True if any rating of the user stands."""
         return 0 <= user < self.user_count and bool(self._arrays.users["live"][user] > 0)
 
     def rating(self, user: int, item: int) -> float | None:

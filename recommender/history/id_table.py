@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recommender.compiled import kernel
+from recommender.history.arrays import grown
 
-#: The hash depends on it, so that nobody outside can make up ids that collide. No index does.
+#: The hash depends on it, so that nobody outside can make up ids that collide. Indices do not.
 _SEED = np.uint64(secrets.randbits(64))
 
 _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
@@ -57,14 +58,13 @@ class IdTable:
         return int(self.arrays.meta[0])
 
     def reserve(self, more: int, size: int) -> None:
-        """Make room for so many more ids of so many bytes together."""
+        """Make room for `more` ids of `size` bytes together."""
         text, ends, hashes, slots, meta = self.arrays
         count = len(self)
         used = int(ends[count - 1]) if count else 0
         if count + more > len(ends):
-            ends, hashes = _grown(ends, count + more), _grown(hashes, count + more)
-        if used + size > len(text):
-            text = _grown(text, used + size)
+            ends, hashes = grown(ends, count + more), grown(hashes, count + more)
+        text = grown(text, used + size)
         if 2 * (count + more) > len(slots):
             slots = np.zeros(1 << (4 * (count + more)).bit_length(), np.int32)
             _rehash(hashes, count, slots)
@@ -117,20 +117,7 @@ def register_pairs(
     values: NDArray[np.float32],
     used: NDArray[np.bool_],
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """The numbers of users and items of many ratings; unseen ones get the next.
-
-    Parameters
-    ----------
-    users, items : IdTable
-    text : uint8 array
-    spans : int64 array, shape (ratings, 4)
-        Where in the text user and item begin and end.
-    values : float32 array
-        NaN withdraws, which registers nobody.
-    used : bool array
-        False where a rating is to be passed over. What withdraws a rating of somebody or something unseen
-        is unmarked here.
-    """
+    """The numbers of users and items of many ratings: see `recommender.history.catalog.register_bytes`."""
     count = len(spans)
     indices = np.zeros(count, np.int32), np.zeros(count, np.int32)
     user_size, item_size = _sizes(spans)
@@ -138,12 +125,6 @@ def register_pairs(
     items.reserve(count, item_size)
     _register_pairs(users.arrays, items.arrays, _SEED, text, spans, values, used, *indices)
     return indices
-
-
-def _grown(array, least):
-    larger = np.zeros(max(least, 2 * len(array), 64), array.dtype)
-    larger[: len(array)] = array
-    return larger
 
 
 @kernel

@@ -29,7 +29,7 @@ def entries_of(h, user, newest):
     return places
 
 
-# Saving and loading run beside the event loop.
+# Saving and loading run in threads alongside the event loop.
 @background_kernel
 def pack(h, ranks, entry_items, entry_ratings, entry_weights, entry_positions, ring_users, ring_entries):
     """Copy what lives, user by user and item by item, into dense arrays."""

@@ -1,8 +1,8 @@
 # mypy: allow-untyped-defs, allow-untyped-calls
-"""A copy of a history that is taken while the history goes on learning, in slices of a few milliseconds.
+"""A copy of a history that is taken while the history continues to learn, in slices of a few milliseconds.
 
 A copy in one go would hold learning up for as long as hundreds of megabytes take. So users are copied a slice
-at a time, and learning goes on between slices. A second round copies those who changed during the first,
+at a time, and learning continues between slices. A second round copies those who changed during the first,
 and a last step, in which nothing may change any more, those who changed during the second. A running
 virtual machine is moved to another host in this way (Clark et al., Live migration of virtual machines, 2005).
 
@@ -74,7 +74,7 @@ class HistorySnapshot:
         np.copyto(arrays.meta, source.meta)
 
     def state(self) -> State:
-        """What `History.state` gave when this was finished; meanwhile the history may learn. Once only."""
+        """The result of `History.state` as of `finish`; meanwhile the history may learn. Once only."""
         state = self._copy.state()
         del self._copy  # as large as the state
         return state

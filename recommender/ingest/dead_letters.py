@@ -123,18 +123,18 @@ def _with_a_key(letter: Outgoing) -> Outgoing | None:
 
 
 def _about(part: str, content: bytes) -> Headers:
-    """What is told of a part that is not there."""
+    """The headers about a part of the record that is not there."""
     digest = hashlib.sha256(content).hexdigest().encode()
     return [(f"{PREFIX}{part}.length", b"%d" % len(content)), (f"{PREFIX}{part}.sha256", digest)]
 
 
 def _first_of_ours(headers: Headers) -> int:
-    """Where our own headers begin; a letter that was replayed and failed again has two sets."""
+    """The index at which our own headers begin; a letter that was replayed and failed again has two sets."""
     return max((place for place, (name, _) in enumerate(headers) if name == TOPIC), default=len(headers))
 
 
 def _ours(letter: Outgoing) -> dict[str, str]:
-    """What our own headers tell."""
+    """The values of our own headers."""
     ours = letter.headers[_first_of_ours(letter.headers) :]
     return {name.removeprefix(PREFIX): text.decode(errors="replace") for name, text in ours}
 

@@ -98,7 +98,7 @@ class Follower:
 
     @property
     def rule(self) -> Rule:
-        """How far is followed."""
+        """The rule, at the offset up to which the journal is followed."""
         return self._target.rule
 
     @property
@@ -113,7 +113,7 @@ class Follower:
 
     @property
     def lag_seconds(self) -> float:
-        """How old the last block is that was followed, while there are others behind it; else 0."""
+        """The age of the last block that was followed, while there are others behind it; else 0."""
         return max(0.0, time.time() - self.rule.timestamp / 1000) if self.lag else 0.0
 
     async def run(self) -> None:

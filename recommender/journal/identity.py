@@ -1,4 +1,4 @@
-"""Which topic the journal is: one that is created again under its name is another journal."""
+"""The identity of the journal: a topic that is created again under its name is another journal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far the blocks of one source partition are sent and acknowledged, and when to go back. Knows no Kafka.
+"""The blocks of one source partition: sent, acknowledged, and when to go back. Knows no Kafka.
 
 Whoever owns a source partition sends ranges of it that continue one another. From this follows: if the first
 begins where the source was applied, or before, an acknowledged block is an applied block, since none before
@@ -73,11 +73,11 @@ class Lane:
 
     @property
     def in_flight(self) -> bool:
-        """Whether any block is not answered."""
+        """True if a block is not answered."""
         return bool(self._flights)
 
     def believes(self, first: int) -> bool:
-        """Whether records that begin at an offset continue what was sent.
+        """Return True if records that begin at an offset continue what was sent.
 
         A client may lose records between two fetches, so a gap is believed only if reading again from `next`
         finds the same.
@@ -106,7 +106,7 @@ class Lane:
                 self.acked = first.end
 
     def check(self, partition: int, position: int, applied: int) -> bool:
-        """Whether the source is applied as far as its acknowledged blocks say; if not, it stops.
+        """Return True if the source is applied as far as its acknowledged blocks say; if not, the lane stops.
 
         Parameters
         ----------
@@ -122,11 +122,11 @@ class Lane:
         return True
 
     def is_followed(self, partition: int, position: int) -> bool:
-        """Whether a partition of the journal was followed past the last block that was acknowledged."""
+        """Return True if a partition of the journal was followed past the last acknowledged block."""
         return self._landed[partition][0] < position
 
     def restart_offset(self, applied: dict[int, int]) -> int:
-        """Where to read again.
+        """The offset from which to read again.
 
         Parameters
         ----------
@@ -142,7 +142,7 @@ class Lane:
 def start_offset(
     place: str, committed: int | None, applied: int | None, end: int, *, followed_to_end: bool
 ) -> int:
-    """Where a new owner of a source partition begins.
+    """The offset at which a new owner of a source partition begins.
 
     Parameters
     ----------

@@ -23,7 +23,7 @@ TURNS = 10
 
 
 class Bounds(NamedTuple):
-    """Where a partition begins and ends."""
+    """The first offset of a partition and the one after its last."""
 
     begin: int
     end: int
@@ -98,7 +98,7 @@ class JournalLog:
         self._consumer.seek(self.partition, position)
 
     async def bounds(self) -> Bounds:
-        """Where the partition begins and ends now.
+        """Ask where the partition begins and ends now.
 
         Raises
         ------
@@ -120,7 +120,7 @@ class JournalLog:
 
     @property
     def highwater(self) -> int:
-        """Where the partition ended when something was fetched last."""
+        """The end of the partition when records were fetched last."""
         consumer = self._consumer
         if consumer is None or self.partition not in consumer.assignment():
             return 0

@@ -58,6 +58,9 @@ class Outbox:
         Called when a lane's block was answered.
     clock : function
         Seconds since 1970.
+    retry_seconds : float
+        After a failure a new producer is made after so long, then after twice as long, and so on up to
+        `LONGEST_RETRY_SECONDS`.
 
     Attributes
     ----------
@@ -72,12 +75,15 @@ class Outbox:
     def __init__(
         self,
         send: Send,
+        *,
         renew: Callable[[], Awaitable[None]] | None,
         acknowledged: Callable[[int, Acknowledged], None] | None,
         failed: Callable[[], None],
         answered: Callable[[Lane], None],
         clock: Callable[[], float],
+        retry_seconds: float = RETRY_SECONDS,
     ) -> None:
+        self._retry_seconds = retry_seconds
         self._send, self._new_producer, self._acknowledged = send, renew, acknowledged
         self._on_failed, self._on_answered, self._clock = failed, answered, clock
         self.in_flight = 0
@@ -91,7 +97,7 @@ class Outbox:
         self._failing_since: float | None = None
 
     def has_room(self, blocks: int) -> bool:
-        """Whether so many more blocks may be in flight."""
+        """Return True if so many more blocks may be in flight."""
         return self.in_flight == 0 or self.in_flight + blocks <= IN_FLIGHT
 
     async def send(self, lane: Lane, end: int, blocks: list[bytes]) -> None:
@@ -167,7 +173,9 @@ class Outbox:
                 if self.in_flight:
                     await self.changes.wait()
                     continue
-                await asyncio.sleep(min(RETRY_SECONDS * 2 ** (self._failures - 1), LONGEST_RETRY_SECONDS))
+                await asyncio.sleep(
+                    min(self._retry_seconds * 2 ** (self._failures - 1), LONGEST_RETRY_SECONDS)
+                )
                 async with self.order:
                     await self._renew_now()
 

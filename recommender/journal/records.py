@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 
 
 class Record(Protocol):
-    """What is read of a fetched record of the journal; `timestamp` is in milliseconds."""
+    """The fields of a fetched record of the journal that are read; `timestamp` is in milliseconds."""
 
     @property
     def offset(self) -> int:
-        """Where it stands."""
+        """The offset in the journal."""
 
     @property
     def timestamp(self) -> int:
-        """When the broker got it."""
+        """The time at which the broker got the record."""
 
     @property
     def value(self) -> bytes | None:
@@ -28,7 +28,7 @@ class Record(Protocol):
 
 
 def offsets_of(records: Sequence[Record]) -> NDArray[np.int64]:
-    """Where records stand that are in the order of their offsets."""
+    """The offsets of records that are in the order of their offsets."""
     first, last = records[0].offset, records[-1].offset
     if last - first == len(records) - 1:  # they ascend, so none is missing
         return np.arange(first, last + 1)

@@ -124,7 +124,7 @@ class Replica:
         return self.shard.state() | self.own_state()
 
     def own_state(self) -> Arrays:
-        """How far it has followed the journal."""
+        """The position in the journal and the sources' offsets."""
         return flat({"journal": self.rule.state()})
 
     def restore(self, state: Arrays) -> None:

@@ -1,6 +1,6 @@
 # mypy: allow-untyped-defs, allow-untyped-calls, no-check-untyped-defs
 # numba types the kernels by what they are called with.
-"""Which partition of the journal a user's ratings go to, where it has several.
+"""The partition of the journal for a user's ratings, where there are several.
 
 It is the one that Kafka's own producers choose for records with the user's id as key, as in
 `recommender.messages.partitioning`, computed for many users at once.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from recommender.history.rows import Rows
 from recommender.journal.block import Packer, Source
 from recommender.journal.lanes import Lane
-from recommender.journal.outbox import Acknowledged, Outbox, Send
+from recommender.journal.outbox import RETRY_SECONDS, Acknowledged, Outbox, Send
 from recommender.journal.rule import Rule
 
 logger = logging.getLogger(__name__)
@@ -53,6 +53,8 @@ class JournalWriter:
         raise.
     clock : function
         Seconds since 1970.
+    retry_seconds : float
+        From a failure to the first attempt to make a new producer.
 
     Attributes
     ----------
@@ -71,8 +73,17 @@ class JournalWriter:
         acknowledged: Callable[[int, Acknowledged], None] | None = None,
         lost: Callable[[Source, int, int], Awaitable[None]] | None = None,
         clock: Callable[[], float] = time.time,
+        retry_seconds: float = RETRY_SECONDS,
     ) -> None:
-        self._outbox = Outbox(send, renew, acknowledged, self._stop_all, self._compare, clock)
+        self._outbox = Outbox(
+            send,
+            renew=renew,
+            acknowledged=acknowledged,
+            failed=self._stop_all,
+            answered=self._compare,
+            clock=clock,
+            retry_seconds=retry_seconds,
+        )
         self._read_again, self._lost = read_again, lost
         self._partitions, self._rules = partitions, rules
         self._lanes: dict[Source, Lane] = {}
@@ -87,7 +98,7 @@ class JournalWriter:
 
     @property
     def error(self) -> str | None:
-        """Why the journal takes no blocks, as long as that is so."""
+        """The reason why the journal takes no blocks, while it takes none."""
         return self._outbox.error
 
     def begin(self, source: Source, offset: int, decoder: int = 0) -> None:

@@ -149,7 +149,7 @@ def _client(bootstrap_servers: str, security: Mapping[str, Any], said: list[str]
 
 
 def _refusal(said: Sequence[str], security: Mapping[str, Any]) -> str | None:
-    """What a broker that answers does not accept, if it said so: waiting would not help."""
+    """The reason why a broker that answers rejected us, if it named one: waiting would not help."""
     for each in said:
         if refused := REFUSED.search(each):
             return f"does not let user {security.get('sasl_plain_username')!r} in: {refused['why']}"
@@ -159,7 +159,7 @@ def _refusal(said: Sequence[str], security: Mapping[str, Any]) -> str | None:
 
 
 def _cause(said: Sequence[str], security: Mapping[str, Any]) -> str:
-    """Why there is no connection, for a person, from what was said of each attempt."""
+    """The reason why there is no connection, for a person, from the log lines of each attempt."""
     telling = [each for each in said if not VAGUE.search(each)]
     if telling:
         return telling[-1]

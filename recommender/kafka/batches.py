@@ -32,7 +32,7 @@ _ABORT = 0
 
 
 class Parser(NamedTuple):
-    """How a client parses a batch of records.
+    """A function with which a client parses a batch of records.
 
     Attributes
     ----------
@@ -129,7 +129,7 @@ def _records(position: Position, place: Place, batch: Any, raw: memoryview, pars
 
 
 def _end(data: memoryview, begin: int, size: int) -> int | None:
-    """Where the batch that begins here ends; None if that is not among the bytes."""
+    """The end of the batch that begins here; None if it is not among the bytes."""
     if size - begin < _PREFIX:
         return None
     end: int = begin + _PREFIX + _LENGTH.unpack_from(data, begin + _OFFSET.size)[0]
@@ -177,7 +177,7 @@ def _whole(position: Position, place: Place, raw: bytes, last: int, cause: str) 
 
 
 class _Transactions:
-    """Which transactions were aborted, at the place where a partition is read.
+    """The transactions that were aborted, at the offset at which a partition is read.
 
     Parameters
     ----------

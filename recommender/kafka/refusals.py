@@ -1,4 +1,4 @@
-"""What the producer's errors mean: try again, the topic is closed to us, or never with this record."""
+"""The meaning of the producer's errors: try again, the topic is closed to us, or never with this record."""
 
 from __future__ import annotations
 
@@ -72,16 +72,16 @@ MISCOUNTED = (InvalidProducerEpoch, OutOfOrderSequenceNumber, ProducerFenced, Un
 
 
 def is_closed(error: Exception) -> bool:
-    """Whether a topic is gone or forbidden: no fault of the record."""
+    """Return True if a topic is gone or forbidden: no fault of the record."""
     return isinstance(error, CLOSED)
 
 
 def passes(error: Exception) -> bool:
-    """Whether the same record may be taken when it is sent again."""
+    """Return True if the same record may be accepted when it is sent again."""
     retriable = bool(getattr(error, "retriable", False))
     return retriable or isinstance(error, (*CLOSED, *MISCOUNTED, KafkaTimeoutError))
 
 
 def has_ended(error: Exception) -> bool:
-    """Whether nothing can be sent any more, because this worker ends."""
+    """Return True if nothing can be sent any more, because this worker ends."""
     return isinstance(error, (NotReady, ProducerClosed, ProducerEndedError))

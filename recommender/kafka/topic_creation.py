@@ -18,7 +18,7 @@ KNOWN_SECONDS = 30.0
 
 
 class Patience:
-    """How long to ask again, and who is told of the waiting, every few seconds."""
+    """A bound on asking again, and a listener that hears of the waiting every few seconds."""
 
     def __init__(self, until: float, tell: Tell | None) -> None:
         self._until, self._tell = until, tell or (lambda _: None)

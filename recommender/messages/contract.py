@@ -33,7 +33,7 @@ def is_plain(rating: Rating, scale: tuple[float, float]) -> bool:
 
 
 def fault(rating: Rating, scale: tuple[float, float]) -> str:
-    """What is wrong with a rating, named by its field; empty where a worker with this scale takes it."""
+    """The fault of a rating, named by its field; empty where a worker with this scale takes it."""
     user, item, value, timestamp = rating
     for name, wrong in (
         ("user", id_fault(user)),
@@ -47,7 +47,7 @@ def fault(rating: Rating, scale: tuple[float, float]) -> str:
 
 
 def id_fault(text: str) -> str:
-    """What is wrong with an id: it is empty, too long or cannot be written as UTF-8."""
+    """The fault of an id: empty, too long or not to be written as UTF-8."""
     if not text:
         return "is empty"
     try:
@@ -60,14 +60,14 @@ def id_fault(text: str) -> str:
 
 
 def rating_fault(value: float, low: float, high: float) -> str:
-    """What is wrong with a rating: it is not finite, or off the scale."""
+    """The fault of a rating's value: not finite, or off the scale."""
     if not math.isfinite(value):
         return f"must be a finite number, got {value!r}"
     return "" if low <= value <= high else f"must be between {low:g} and {high:g}, got {value:.12g}"
 
 
 def timestamp_fault(seconds: float) -> str:
-    """What is wrong with a time in seconds since 1970: it is before that, or in another unit."""
+    """The fault of a time in seconds since 1970: before that, or in another unit."""
     if not math.isfinite(seconds):
         return f"must be a finite number of seconds since 1970, got {seconds!r}"
     if seconds < 0:

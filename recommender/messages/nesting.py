@@ -1,4 +1,4 @@
-"""How deeply what came over the wire is nested, found out without recursion.
+"""The depth of nested JSON and MessagePack, found without recursion.
 
 Decoders call themselves for each level, as often as the interpreter lets them: about 1,000 times under Python
 3.11, 4,000 under 3.12 and 10,000 under 3.13, and less where more has been called before. What is accepted

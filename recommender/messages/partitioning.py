@@ -1,4 +1,4 @@
-"""Which partition a user belongs to."""
+"""The partition of a user."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ def partition_of(user: str, partitions: int) -> int:
     """The partition that Kafka's own producers choose for records with this user's id as key.
 
     That is murmur2 of the id in UTF-8, its sign bit cleared, modulo the number of partitions.
+
+    Examples
+    --------
+    >>> partition_of("42", 6)
+    4
     """
     return partition_of_bytes(user.encode(), partitions)
 

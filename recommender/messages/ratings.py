@@ -49,7 +49,7 @@ class Rating(NamedTuple):
     user: str
     item: str
     rating: float | None
-    timestamp: float | None
+    timestamp: float | None = None
 
 
 class RatingDecoder:
@@ -61,6 +61,16 @@ class RatingDecoder:
         The scale of ratings.
     skips : bool
         A rating may be ``"skip"``: shown and passed over. It is read as 0.
+
+    Examples
+    --------
+    >>> decoder = RatingDecoder(0.5, 5.0)
+    >>> decoder.decode(b'{"user": 42, "item": "50", "rating": 5}')
+    Rating(user='42', item='50', rating=5.0, timestamp=None)
+    >>> decoder.decode(b'{"user": 42, "item": "50", "rating": 6}')
+    Traceback (most recent call last):
+        ...
+    recommender.messages.refusals.BadMessage: Expected `float` <= 5.0 - at `$.rating`
     """
 
     def __init__(self, low: float, high: float, *, skips: bool = False) -> None:

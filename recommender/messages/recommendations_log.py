@@ -39,7 +39,7 @@ class LoggedPlace(msgspec.Struct, frozen=True, gc=False):
 
 
 class LoggedRecommendation(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """What was shown to a user once.
+    """One list that was shown to a user.
 
     Attributes
     ----------
@@ -73,7 +73,7 @@ _decoder = msgspec.json.Decoder(LoggedRecommendation)
 
 
 def decode(value: bytes | None) -> LoggedRecommendation:
-    """What a record's value says was shown.
+    """Decode the list that was shown from a record's value.
 
     Raises
     ------

@@ -9,7 +9,7 @@ from recommender.messages.content_types import Headers
 
 
 class Record(Protocol):
-    """What is read of a fetched record; `timestamp` is in milliseconds."""
+    """The fields of a fetched record that are read; `timestamp` is in milliseconds."""
 
     topic: str
     partition: int
@@ -18,6 +18,44 @@ class Record(Protocol):
     key: bytes | None
     value: bytes | None
     headers: Headers
+
+
+class Located(Protocol):
+    """Something that has a place in a topic."""
+
+    @property
+    def topic(self) -> str:
+        """The topic's name."""
+
+    @property
+    def partition(self) -> int:
+        """The partition's number."""
+
+    @property
+    def offset(self) -> int:
+        """The offset in the partition."""
+
+
+class Location(NamedTuple):
+    """The place of a record.
+
+    Examples
+    --------
+    >>> str(Location("ratings", 3, 1042))
+    'ratings[3] offset 1042'
+    """
+
+    topic: str
+    partition: int
+    offset: int
+
+    @classmethod
+    def of(cls, located: Located) -> Location:
+        """The location of a record, or of whatever else has one."""
+        return cls(located.topic, located.partition, located.offset)
+
+    def __str__(self) -> str:
+        return f"{self.topic}[{self.partition}] offset {self.offset}"
 
 
 class Outgoing(NamedTuple):

@@ -1,4 +1,4 @@
-"""What a request's record says besides the request: who waits for the reply, how long, and who it is."""
+"""The headers of a request: correlation id, reply topic, deadline."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class RequestHeaders:
 
     @property
     def identity(self) -> bytes:
-        """What tells a request from others, and is the same when it is read again.
+        """The name of a request, which is the same when it is read again.
 
         It is its correlation id, else where it was first. Exploration draws by it, and the recommendations
         log is counted by it.
@@ -100,7 +100,7 @@ class RequestHeaders:
 
     @property
     def deadline(self) -> float | None:
-        """When the reply is of no more use, in seconds since 1970.
+        """The time after which the reply is of no more use, in seconds since 1970.
 
         Raises
         ------
@@ -120,7 +120,7 @@ class RequestHeaders:
 
     @property
     def waited(self) -> float:
-        """How many seconds it has waited for learning where it was before; 0 if that is not told."""
+        """The seconds that the request has waited for learning on another worker; 0 if no header tells."""
         text = self._waited or b""
         return int(text) / 1000 if text.isdigit() and len(text) <= MAX_DIGITS else 0.0
 
@@ -135,11 +135,6 @@ def _first(headers: dict[str, bytes], *names: str) -> bytes | None:
 
 def _shown(value: bytes) -> str:
     return repr(value[:64].decode("utf-8", "replace"))
-
-
-def place(record: Record) -> tuple[str, int, int]:
-    """Its topic, partition and offset."""
-    return record.topic, record.partition, record.offset
 
 
 def forwarded(record: Record, partition: int) -> Outgoing:

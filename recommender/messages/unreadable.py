@@ -24,7 +24,7 @@ class Fetched:
 
 @dataclass(slots=True)
 class Unreadable:
-    r"""What a fetch brought where a record cannot be had, in the guise of a record.
+    r"""A stand-in for a record that was fetched and cannot be read.
 
     Whoever reads the log passes it as any record. It has no value, so nothing is learned from it even where
     nobody asks what it is.

@@ -23,7 +23,7 @@ NEVER = 2**62
 
 @dataclass(frozen=True, slots=True)
 class ModelContext:
-    """What a model is made with.
+    """The history and the settings that a model is made with.
 
     Attributes
     ----------

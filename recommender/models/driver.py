@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from recommender.history.events import Events, joined
 from recommender.history.history import History
+from recommender.models.base import NEVER
 
 
 class Learner(Protocol):
@@ -48,9 +49,10 @@ class Driver:
     """
 
     def __init__(self, history: History, models: Sequence[Learner], positive_weight: float) -> None:
-        self._history, self._models, self._positive = history, tuple(models), positive_weight
-        self._readers = [each for each in self._models if each.reads_history_to_learn]
-        self._others = [each for each in self._models if not each.reads_history_to_learn]
+        self._history, self._positive = history, positive_weight
+        self._readers = [each for each in models if each.reads_history_to_learn]
+        self._others = [each for each in models if not each.reads_history_to_learn]
+        self._observing = [each for each in models if each.next_observation(0) != NEVER]
 
     def learn(
         self,
@@ -75,10 +77,10 @@ class Driver:
         paused : callable
         """
         columns = users, items, ratings, weights, times
-        observers = self._observers(weights)
+        observers = self._observers(weights) if self._observing else {}
         wanted = set(pauses)
         start = 0
-        for position in sorted({*wanted, *observers}):
+        for position in sorted(wanted.union(observers)):
             if position > start:
                 self._learn_run(columns, start, position)
             if position in wanted:
@@ -93,7 +95,7 @@ class Driver:
         """The models that observe an event, by its position."""
         first, count = self._history.event_count, len(weights)
         observers: dict[int, list[Learner]] = {}
-        for model in self._models:
+        for model in self._observing:
             event = _next_observation(model, first)
             while event < first + count:
                 if weights[event - first] >= self._positive:

@@ -1,4 +1,4 @@
-"""What a model says about an option that it cannot use."""
+"""Errors about options that a model cannot use."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ def pair_index(a, b):  # type: ignore[no-untyped-def]
 
 
 def pair_count(items: int) -> int:
-    """How many pairs so many items make."""
+    """The number of pairs that a number of items have."""
     return items * (items - 1) // 2
 
 

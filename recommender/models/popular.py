@@ -1,6 +1,6 @@
 # mypy: allow-untyped-defs, allow-untyped-calls, no-check-untyped-defs
 # numba types the kernels by what they are called with.
-"""What everybody likes: the same order for all users."""
+"""Popularity: the same order for all users."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recommender.compiled import njit
+from recommender.history.arrays import grown
 from recommender.history.events import Events
 from recommender.history.history import History
 from recommender.models.base import Arrays, FloatArray, IntArray, Model, ModelContext
@@ -20,7 +21,7 @@ Number = TypeVar("Number", np.int64, np.float64)
 
 
 class Popular(Model):
-    """How many users' ratings of an item stand and are positive.
+    """The number of users whose rating of an item stands and is positive.
 
     A rating that was replaced or withdrawn no longer counts.
     """
@@ -35,7 +36,7 @@ class Popular(Model):
         if len(events) == 0:
             return
         self._items = max(self._items, int(events.items.max()) + 1)
-        self._counts = _grown(self._counts, self._items)
+        self._counts = grown(self._counts, self._items)
         _count(
             self._positive,
             events.items,
@@ -95,9 +96,9 @@ class PopularRecent(Model):
         if len(events) == 0:
             return
         self._items = max(self._items, int(events.items.max()) + 1)
-        self._counts = _grown(self._counts, self._items)
-        self._sums = _grown(self._sums, self._items)
-        self._updated = _grown(self._updated, self._items)
+        self._counts = grown(self._counts, self._items)
+        self._sums = grown(self._sums, self._items)
+        self._updated = grown(self._updated, self._items)
         _fade(
             self._positive,
             self._rate,
@@ -167,15 +168,6 @@ def _fade(positive, rate, event, items, ratings, weights, previous_weights, coun
             counts[item] += 1
         sums[item] = faded
         updated[item] = now
-
-
-def _grown(array: NDArray[Number], least: int) -> NDArray[Number]:
-    """The array, or twice as much of it with zeros behind."""
-    if least <= len(array):
-        return array
-    larger = np.zeros(max(least, 2 * len(array), 64), array.dtype)
-    larger[: len(array)] = array
-    return larger
 
 
 def _gathered(values: NDArray[Number], candidates: IntArray) -> FloatArray:

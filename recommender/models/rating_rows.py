@@ -47,7 +47,7 @@ def find(rows, row, other):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def has_room(rows, row):  # type: ignore[no-untyped-def]
-    """Whether the row can take an entry without a larger arena."""
+    """Return True if the row can take an entry without a larger arena."""
     if rows.length[row] < rows.capacity[row]:
         return True
     return rows.used[0] + max(_SMALLEST, 2 * rows.capacity[row]) <= rows.others.size

@@ -32,10 +32,10 @@ class Profiling(Protocol):
         """See above."""
 
     def profile(self, user: int) -> Profile:
-        """What the user's newest items ask for."""
+        """The user's items that evidence is sought around, and how strongly each counts."""
 
     def score_profile(self, profile: Profile, candidates: IntArray) -> FloatArray:
-        """How much evidence there is for each candidate."""
+        """The evidence for each candidate."""
 
 
 @runtime_checkable
@@ -43,11 +43,11 @@ class Comparing(Protocol):
     """A model that knows which items are alike, though not which of a user's items a score comes from."""
 
     def alike(self, item: int, candidates: IntArray) -> FloatArray:
-        """How much each candidate is like an item; 0 for what is unknown."""
+        """The similarity of each candidate to an item; 0 for what is unknown."""
 
 
 def similar_items(model: Profiling | Comparing, item: int, candidates: IntArray) -> FloatArray:
-    """How near each candidate stands to an item in what the model knows; the item itself scores 0.
+    """The similarity of each candidate to an item, as the model sees it; the item itself scores 0.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def profile_of(model: Profiling, items: IntArray) -> Profile:
 
 
 def explain(model: Profiling, user: int, items: IntArray) -> list[list[tuple[int, float]]]:
-    """Which of the user's own items speak for each item, and with what share of the evidence.
+    """The user's own items that speak for each item, with their shares of the evidence.
 
     Each own item is asked alone, so a share says what that item finds by itself.
 

@@ -64,7 +64,7 @@ _MODELS: dict[str, tuple[str, str, str, float]] = {
     "bpr": (
         "factors.bpr",
         "BPR",
-        "for comparison: FluRS' BPRMF with its signs mended, factors that learn to rank",
+        "for comparison: FluRS' BPRMF with its sign error fixed, factors that learn to rank",
         0.160,
     ),
     "popular-recent": (
@@ -98,7 +98,7 @@ _MODELS: dict[str, tuple[str, str, str, float]] = {
         0.007,
     ),
 }
-#: What "beside popularity" means in the list.
+#: The recall that others are compared with in the list.
 _POPULARITY = _MODELS["popular"][3]
 _FLURS = "flurs:"
 _FLURS_LINE = (

@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recommender.compiled import kernel, njit
+from recommender.history.arrays import grown
 from recommender.history.events import Events
 from recommender.history.history import History
 from recommender.history.layout import ITEM_COUNT, USER_COUNT
@@ -60,10 +61,7 @@ class UserKNN(Model):
         if len(events) == 0:
             return
         self._users = max(self._users, int(events.users.max()) + 1)
-        if self._users > len(self._sums):
-            larger = np.zeros((max(self._users, 2 * len(self._sums), 64), 2))
-            larger[: len(self._sums)] = self._sums
-            self._sums = larger
+        self._sums = grown(self._sums, self._users)
         _add(events.users, events.ratings, events.previous_ratings, self._sums)
 
     def similarities(self, user: int) -> tuple[IntArray, FloatArray]:
@@ -101,7 +99,7 @@ class UserKNN(Model):
         return scores
 
     def neighbours(self, user: int, candidates: IntArray) -> IntArray:
-        """How many of the neighbours rated each candidate."""
+        """The number of neighbours who rated each candidate."""
         votes = self._votes(user)
         counts = np.zeros(len(candidates), np.int32)
         inside = (candidates >= 0) & (candidates < len(votes))

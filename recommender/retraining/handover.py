@@ -1,4 +1,4 @@
-"""What retraining hands over to running workers: new checkpoints, and what they were learned with.
+"""The hand-over of retraining to running workers: new checkpoints, and the settings they were learned with.
 
 Beside the checkpoints lies the folder ``retrained``, with one small file for each ratings topic. It names the
 new checkpoints, the settings that are in force with them, and those that they replace. The file is written
@@ -35,7 +35,7 @@ class HandoverError(RecommenderError):
 
 
 class Terms(msgspec.Struct, frozen=True):
-    """What a worker learns and answers with.
+    """The settings with which a worker learns and answers.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class Terms(msgspec.Struct, frozen=True):
         return cls(learned, ",".join(f"{model}:1" for model in models))
 
     def same(self, other: Terms) -> bool:
-        """Whether both learn the same."""
+        """Return True if both learn the same."""
         return canonical(self.learned) == canonical(other.learned)
 
     def settings(self, config: Settings) -> Settings:
@@ -114,7 +114,7 @@ class Handover(msgspec.Struct, frozen=True):
     format: int = FORMAT
 
     def concerns(self, identity: Identity, config: Settings) -> bool:
-        """Whether it is for a worker with these settings on this topic."""
+        """Return True if the hand-over is for a worker with these settings on this topic."""
         if (self.topic_id, self.partitions) != (identity.topic_id, identity.partitions):
             return False
         own = Terms.of(config)
@@ -122,7 +122,7 @@ class Handover(msgspec.Struct, frozen=True):
 
 
 def place(checkpoints: str | Path, slot: str = "") -> str:
-    """Where hand-overs, or the checkpoints of one slot, are."""
+    """The place of hand-overs, or of the checkpoints of one slot."""
     parts = [str(checkpoints).rstrip("/"), FOLDER, *([slot] if slot else [])]
     return "/".join(parts)
 

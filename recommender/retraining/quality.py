@@ -1,4 +1,4 @@
-"""How good checkpoints are by the tests that are part of their state, and whether new ones are worse."""
+"""The quality of checkpoints by the tests that are part of their state, compared with that of new ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When to retrain: whenever so many more ratings are in the journal."""
+"""The schedule of retraining: after every so many more ratings in the journal."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def _wait(config: Settings, topic: Finding, reached: Mapping[int, int] | None, e
 
 
 def _ratings(reader: LogReader, topic: str, partition: int, begin: int, end: int) -> int:
-    """How many ratings the blocks from one offset up to another have."""
+    """The number of ratings in the blocks from one offset up to another."""
     if begin >= end:
         return 0
     reader.start(topic, partition, begin)

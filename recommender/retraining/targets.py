@@ -1,4 +1,4 @@
-"""Where retraining puts new checkpoints: in a place of their own, or where running workers take them over."""
+"""The places for new checkpoints: one of their own, or the one from which running workers take them over."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 Assignment is weighted rendezvous hashing (Thaler and Ravishankar, 1998): each arm draws a number from a keyed
 hash of the experiment, itself and the user, and the arm with the highest share / -log(number) wins. So it
 needs no memory, is the same on every worker and after every restart, and an arm whose share grows only wins
-users: nobody moves between two other arms.
+users: no user moves between two other arms.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Experiment:
     Attributes
     ----------
     name : str
-        Another name assigns users anew, independently.
+        Another name assigns users again, independently.
     arms : tuple of Arm
         The first is what the others are compared with.
     """

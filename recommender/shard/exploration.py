@@ -1,4 +1,4 @@
-"""What else to show than the best: exploration, place by place.
+"""Exploration: items other than the best, place by place.
 
 ``epsilon:E``
     Each place is, with probability E, a uniformly random candidate that is not in the list yet, else the
@@ -87,7 +87,7 @@ class Exploration:
             ) from None
 
     def for_request(self, explore: float | None) -> Exploration:
-        """What a request's own `explore` makes of it: None keeps it, 0 turns it off, else it is an epsilon.
+        """The exploration of one request: None keeps this one, 0 turns it off, another number is an epsilon.
 
         Raises
         ------
@@ -135,6 +135,7 @@ def mix(
     n: int,
     exploration: Exploration,
     seed: int,
+    *,
     positives: NDArray[np.integer] | NDArray[np.floating] | None = None,
     negatives: NDArray[np.integer] | NDArray[np.floating] | None = None,
     explorable: NDArray[np.integer] | None = None,

@@ -1,4 +1,4 @@
-"""Which ratings teach, and how strongly.
+"""Feedback policies: the ratings that teach, and how strongly.
 
 Three policies, each a pure function of one rating:
 
@@ -101,7 +101,7 @@ class Feedback:
 
     @property
     def skips(self) -> bool:
-        """Whether a rating may be ``"skip"``."""
+        """True if a rating may be ``"skip"``."""
         return self.kind == "signed"
 
     @property
@@ -110,7 +110,7 @@ class Feedback:
         return float(self.weights(np.array([self.threshold], dtype=np.float32))[0])
 
     def weights(self, ratings: FloatArray) -> FloatArray:
-        """How strongly each rating teaches, shape as `ratings`; a withdrawal (NaN) has weight 0."""
+        """The weight of each rating, shape as `ratings`; 0 for a withdrawal (NaN)."""
         if self.kind == "graded":
             weights = _between_grades(ratings * (5.0 / self.high))
         elif self.kind == "positive":
@@ -122,7 +122,7 @@ class Feedback:
     def teach(
         self, ratings: Sequence[float | None] | NDArray[np.float64]
     ) -> tuple[FloatArray, NDArray[np.bool_]]:
-        """What ratings mean to the models.
+        """The ratings as the models see them.
 
         Parameters
         ----------

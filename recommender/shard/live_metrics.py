@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recommender.compiled import njit
+from recommender.models.randomness import mix
 
 #: Length of the list that a target has to be in.
 TOP = 10
@@ -23,7 +24,7 @@ _PARTS = 65_536
 
 
 def rank_of(item: int, candidates: NDArray[np.int32], scores: NDArray[np.float64]) -> int:
-    """How many candidates come before `item`; of equal scores half do. 0 is the first place.
+    """The number of candidates that come before `item`; of equal scores half do. 0 is the first place.
 
     Parameters
     ----------
@@ -46,7 +47,7 @@ def rank_of(item: int, candidates: NDArray[np.int32], scores: NDArray[np.float64
 
 
 def sample(first: int, count: int, every: int) -> NDArray[np.bool_]:
-    """Which of the events from number `first` on belong to a sample of one in `every`, shape (count,).
+    """Mark the events from number `first` on that belong to a sample of one in `every`, shape (count,).
 
     A sample thins out where the stream is long: after `DENSE` events to one in `every` times their number
     over `DENSE`, and at last to one in `THINNEST` times `every`. One of all events stays that. It depends on
@@ -61,10 +62,7 @@ def sample(first: int, count: int, every: int) -> NDArray[np.bool_]:
 def _sample(first, every, sampled):  # type: ignore[no-untyped-def]
     for place in range(sampled.size):
         number = first + np.uint64(place)
-        mixed = number + np.uint64(0x9E3779B97F4A7C15)
-        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        mixed ^= mixed >> np.uint64(31)
+        mixed = mix(number, np.uint64(0))
         sampled[place] = mixed % every == 0
         if every > 1 and number >= DENSE:
             drawn = np.float64(mixed // every % np.uint64(_PARTS))

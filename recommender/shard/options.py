@@ -13,7 +13,7 @@ from recommender.shard.feedback import Feedback
 
 @dataclass(frozen=True, slots=True)
 class ShardOptions:
-    """What decides how a shard learns and answers.
+    """The options by which a shard learns and answers.
 
     Attributes
     ----------
@@ -22,9 +22,9 @@ class ShardOptions:
     feedback : Feedback
     seed : int
     test_every : int
-        One in so many positive ratings tests the model before it is learned; 0: none.
+        One in `test_every` positive ratings tests the model before it is learned; 0: none.
     test_window : int
-        How many tests the live metrics look back.
+        The number of newest tests that the live metrics cover.
     experiment : Experiment, optional
         The arms, if there are several models. Only which they are decides what is learned.
     exploration : Exploration
@@ -46,14 +46,21 @@ class ShardOptions:
     def of(cls, settings: Settings) -> ShardOptions:
         """The options that `settings` ask for."""
         feedback = Feedback.parse(settings.feedback, settings.rating_min, settings.rating_max)
-        arms, exploration = arms_of(settings), exploration_of(settings)
-        tests = settings.test_every, settings.test_window
-        repeats = "highest" if settings.repeats == "highest" else "replace"
-        return cls(arms.names[0], feedback, settings.seed, *tests, arms, exploration, repeats)
+        arms = arms_of(settings)
+        return cls(
+            model=arms.names[0],
+            feedback=feedback,
+            seed=settings.seed,
+            test_every=settings.test_every,
+            test_window=settings.test_window,
+            experiment=arms,
+            exploration=exploration_of(settings),
+            repeats="highest" if settings.repeats == "highest" else "replace",
+        )
 
     @property
     def highest(self) -> bool:
-        """The highest of a user's ratings of an item stands."""
+        """True if the highest of a user's ratings of an item stands."""
         return self.repeats == "highest"
 
     @property
@@ -73,13 +80,13 @@ def arms_of(settings: Settings) -> Experiment:
 
 
 def logs_recommendations(settings: Settings) -> bool:
-    """Whether what is recommended goes to the log."""
+    """Return True if recommendations go to the log."""
     chosen = settings.recommendations_log
     return chosen == "on" or (chosen == "auto" and len(arms_of(settings).arms) > 1)
 
 
 def exploration_of(settings: Settings) -> Exploration:
-    """How to explore; a `SettingsError` if there is no such way."""
+    """The exploration that is set; a `SettingsError` if there is no such way."""
     try:
         return Exploration.parse(settings.explore)
     except ExplorationError as error:

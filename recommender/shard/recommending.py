@@ -213,7 +213,16 @@ class Recommender:
             negatives = self._history.counts_of(candidates.indices) - positives
         if request.include_rated:
             explorable = np.flatnonzero(~np.isin(candidates.indices, rated))
-        places = mix(ranked, scores, request.n, exploration, seed, positives, negatives, explorable)
+        places = mix(
+            ranked,
+            scores,
+            request.n,
+            exploration,
+            seed,
+            positives=positives,
+            negatives=negatives,
+            explorable=explorable,
+        )
         chosen = np.array([place.candidate for place in places], dtype=np.intp)
         found = neighbours_of(chosen)
         return self._places(candidates, chosen, scores[chosen], [place.source for place in places], found)

@@ -1,4 +1,4 @@
-"""A copy of a shard's state that is taken while the shard goes on learning."""
+"""A copy of a shard's state that is taken while the shard continues to learn."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Snapshot:
         self._users, self._items = len(self.shard.users), len(self.shard.items)
 
     def state(self) -> Arrays:
-        """What `Shard.state` gave when this was finished; meanwhile the shard may learn. Once only."""
+        """The result of `Shard.state` as of `finish`; meanwhile the shard may learn. Once only."""
         kept = {
             "users": self.shard.users.state(self._users),
             "items": self.shard.items.state(self._items),

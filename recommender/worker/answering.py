@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from recommender.experiments.log_writer import LogWriter
 from recommender.kafka.refusals import has_ended
 from recommender.messages.ratings import BadMessage
-from recommender.messages.records import Record, Send
-from recommender.messages.request_headers import RequestHeaders, forwarded, place, returned
+from recommender.messages.records import Location, Record, Send
+from recommender.messages.request_headers import RequestHeaders, forwarded, returned
 from recommender.messages.requests import decode_request
 from recommender.messages.responses import Failure, Response
 from recommender.messages.unreadable import Unreadable
@@ -132,14 +132,14 @@ class Answerer:
             identity = asked.identity
             code, response = await self._reply(record, asked, started)
         except NotBuriedError as error:
-            logger.error("%s[%d] offset %d cannot go to the dead letters: %s", *place(record), error)
+            logger.error("%s cannot go to the dead letters: %s", Location.of(record), error)
             return  # it is open, so it comes again when a worker starts
         except Exception as error:
             if has_ended(error):
                 return  # it is open, so it comes again when a worker is there
             # What cannot succeed is no reason to answer all that comes after it once more.
             code, why = NO_REPLY, str(error) if isinstance(error, NoReplyError) else repr(error)
-            logger.error("%s[%d] offset %d can have no reply: %s", *place(record), why)
+            logger.error("%s can have no reply: %s", Location.of(record), why)
         finally:
             self._under_way.release()
         self._answered(code, time.monotonic() - started)
@@ -177,7 +177,7 @@ class Answerer:
         except Exception as error:
             if has_ended(error):
                 raise
-            logger.exception("%s[%d] offset %d could not be answered", *place(record))
+            logger.exception("%s could not be answered", Location.of(record))
             failure = Failure("internal_error", f"{type(error).__name__}: {error}", retriable=True)
         code = await self._delivery.reply(
             record, asked, target, value if failure is None else failure.encode(), failure

@@ -438,7 +438,7 @@ class _Parts:
             self.intake.ingestor(self.names.ratings).committable,
         )
         add_pages(app, metrics, health)
-        picture = Picture(metrics, self.replicas, self.items.title_of)
+        picture = Picture(metrics, self.replicas, self.items)
         self.pulse = Pulse(metrics, self.replicas, health, picture, self.just_now, self._is_standby)
         web: Any = app.web
         config = self.config
@@ -447,7 +447,7 @@ class _Parts:
         LivePage(self.pulse, people.are_shown, guard).add_to(web.web_app.router)
 
     def _is_standby(self) -> bool:
-        return not self.app.requests.partitions and not self.intake.ingestor(self.names.ratings).committable()
+        return not self.app.requests.partitions and not self.intake.committable()
 
     def _source_ends(self) -> dict[int, int]:
         consumer: Any = self.app.consumer

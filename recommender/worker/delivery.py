@@ -10,8 +10,8 @@ from typing import NamedTuple
 from aiokafka.errors import InvalidTimestampError
 
 from recommender.kafka.refusals import KEYLESS, PartitionMissingError, has_ended, is_closed, passes
-from recommender.messages.records import Outgoing, Record, Send
-from recommender.messages.request_headers import RequestHeaders, place, reply_to
+from recommender.messages.records import Location, Outgoing, Record, Send
+from recommender.messages.request_headers import RequestHeaders, reply_to
 from recommender.messages.responses import Failure
 from recommender.worker.reply_topics import ReplyTopics, reason
 
@@ -81,7 +81,7 @@ class Delivery:
                 target, failure = instead
             value, code = failure.encode(), failure.code
         for topic, why in missed:
-            logger.warning("%s[%d] offset %d: no reply to %s: %s", *place(record), topic, why)
+            logger.warning("%s: no reply to %s: %s", Location.of(record), topic, why)
         return code
 
     def _instead(self, target: Target, error: Exception, code: str) -> tuple[Target, Failure] | None:

@@ -105,7 +105,9 @@ class Health:
         errors = self._checkpointing.errors
         if errors:
             said = errors[min(errors)]
-            return Check("checkpoints", WARNING, f"cannot be written, so a restart takes longer: {said}")
+            return Check(
+                "checkpoints", WARNING, f"checkpoints cannot be written, so a restart takes longer: {said}"
+            )
         saved = [held.saved_at for held in self._replicas if held.saved >= 0]
         if not saved:
             return Check("checkpoints", OK, "none was saved yet")
@@ -116,7 +118,9 @@ class Health:
     def _brokers(self) -> Check:
         gone = self._broker.gone_seconds
         if gone is not None:
-            return Check("broker", WARNING, f"{self._broker.broker} does not answer for {gone:.0f} s")
+            return Check(
+                "broker", WARNING, f"no broker at {self._broker.broker} has answered for {gone:.0f} s"
+            )
         return Check("broker", OK, f"{self._broker.broker} answers")
 
 

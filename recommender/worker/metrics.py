@@ -136,6 +136,9 @@ class Metrics:
         """What counts runs of records of a source."""
 
         def ingested(partition: int, ingested: Any, records: Sequence[Record]) -> None:
+            self._ingested += ingested.learned
+            self._skipped += sum(ingested.passed.values())
+            self._rejected += len(ingested.refusals)
             self.source_counts.take(source, ingested)
             self.refusals.take(ingested.refusals)
 

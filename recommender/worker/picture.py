@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from recommender.items.store import NO_ITEMS, ItemStore
 from recommender.shard.live_metrics import TOP
 from recommender.worker.metrics import Metrics
 from recommender.worker.replicas import HeldReplica, Replicas
@@ -19,6 +19,8 @@ HISTORY = 50
 EXAMPLES = 5
 #: Items that are found by a part of their title, and how many are looked at for it.
 FOUND, LOOKED_AT = 8, 200_000
+#: Categories that may be chosen.
+CATEGORIES = 200
 #: The deviations within which a share lies 19 times in 20.
 DEVIATIONS = 1.96
 
@@ -30,17 +32,17 @@ class Picture:
     ----------
     metrics : Metrics
     replicas : Replicas
-    title_of : function
-        What an item is called, if that is known.
+    items : ItemStore
+        What items are called, and their categories.
     """
 
     def __init__(
         self,
         metrics: Metrics,
         replicas: Replicas,
-        title_of: Callable[[str], str | None] = lambda item: None,
+        items: ItemStore = NO_ITEMS,
     ) -> None:
-        self._metrics, self._replicas, self._title_of = metrics, replicas, title_of
+        self._metrics, self._replicas, self._items = metrics, replicas, items
 
     def fixed(self) -> dict[str, Any]:
         """What does not change while a page is open."""
@@ -51,7 +53,8 @@ class Picture:
                 "low": feedback.low,
                 "high": feedback.high,
                 "threshold": feedback.threshold,
-            }
+            },
+            "categories": self._items.categories[:CATEGORIES],
         }
 
     def shown(self) -> dict[str, Any]:
@@ -65,6 +68,7 @@ class Picture:
             "journal": [self._journal(each) for each in held],
             "sources": self._sources(),
             "counts": self._metrics.counts(),
+            "topics": self._metrics.source_counts.summary(),
             "reasons": letters.reasons(),
             "letters": letters.last(time.time()),
         }
@@ -139,7 +143,7 @@ class Picture:
         return {"user": user, "known": True, "count": len(items), "ratings": ratings}
 
     def _named(self, item: str) -> dict[str, str | None]:
-        return {"item": item, "title": self._title_of(item)}
+        return {"item": item, "title": self._items.title_of(item)}
 
     def items(self, part: str) -> list[dict[str, str | None]]:
         """Some items whose title or id has a part, those of which it is the beginning first."""
@@ -147,7 +151,7 @@ class Picture:
         found: list[tuple[bool, str]] = []
         for held in self._replicas:
             for item in held.replica.shard.items.ids()[:LOOKED_AT]:
-                named = (self._title_of(item) or item).casefold()
+                named = (self._items.title_of(item) or item).casefold()
                 if wanted in named or wanted == item.casefold():
                     found.append((not named.startswith(wanted) and wanted != item.casefold(), item))
             break

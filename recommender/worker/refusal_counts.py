@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from prometheus_client import CollectorRegistry
 from prometheus_client import Counter as Metric
 
+from recommender.messages.records import Location
 from recommender.messages.refusals import Kind, Refusal
 
 logger = logging.getLogger(__name__)
@@ -73,14 +74,14 @@ class RefusalCounts:
             return
         count = sum(self._untold.values())
         if count == 1:
-            logger.warning("%s is a dead letter: %s", _place(first), _reason(first))
+            logger.warning("%s is a dead letter: %s", Location.of(first), _reason(first))
         else:
             kinds = ", ".join(f"{number} {kind}" for kind, number in self._untold.most_common())
             logger.warning(
                 "%d more dead letters (%s); the first of them is %s: %s"
                 if sum(self._total.values()) > count
                 else "%d dead letters (%s); the first of them is %s: %s",
-                *(count, kinds, _place(first), _reason(first)),
+                *(count, kinds, Location.of(first), _reason(first)),
             )
         self._told_at, self._first = now, None
         self._untold.clear()
@@ -92,7 +93,12 @@ class RefusalCounts:
     def last(self, now: float) -> list[dict[str, object]]:
         """The last ones, newest first: where they were read, how many seconds ago, and why they are one."""
         return [
-            {"place": _place(each), "ago": round(now - at), "kind": each.kind.value, "says": _reason(each)}
+            {
+                "place": str(Location.of(each)),
+                "ago": round(now - at),
+                "kind": each.kind.value,
+                "says": _reason(each),
+            }
             for at, each in reversed(self._last)
         ]
 
@@ -102,12 +108,8 @@ class RefusalCounts:
         return {
             "total": sum(self._total.values()),
             "reasons": self.reasons(),
-            "newest": None if newest is None else f"{_place(newest)}: {_reason(newest)}",
+            "newest": None if newest is None else f"{Location.of(newest)}: {_reason(newest)}",
         }
-
-
-def _place(refusal: Refusal) -> str:
-    return f"{refusal.topic}[{refusal.partition}] offset {refusal.offset}"
 
 
 def _reason(refusal: Refusal) -> str:

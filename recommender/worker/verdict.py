@@ -39,10 +39,10 @@ class Figures(NamedTuple):
 
 def verdict(checks: Sequence[Check], figures: Figures) -> dict[str, str]:
     """The sentence and its level: `OK`, `WARNING` or `FAILING`."""
-    for level, words in ((FAILING, "Not ready"), (WARNING, "Working, but")):
+    for level, words in ((FAILING, "Not ready:"), (WARNING, "Working, but")):
         for each in checks:
             if each.level == level:
-                return {"level": level, "says": f"{words}: {each.name}: {each.says}."}
+                return {"level": level, "says": f"{words} {each.says}."}
     return {"level": OK, "says": _well(figures)}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import uuid
 from collections.abc import Callable, Iterator
@@ -10,20 +9,17 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from recommender.kafka.topics import Topics, ensure
-from tests.support.brokers import container_broker, local_broker
+from tests.support.brokers import chosen_broker
 
 
 @pytest.fixture(scope="session")
 def kafka(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Bootstrap servers: those of `KAFKA_BOOTSTRAP_SERVERS`, else a container if asked for, else our own."""
-    given = os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
-    if given:
-        yield given
-    elif request.config.getoption("--kafka") == "container":
-        with container_broker() as address:
-            yield address
+    """Bootstrap servers of the broker that all tests of a run share."""
+    shared = getattr(request.config, "workerinput", {}).get("kafka")
+    if shared:
+        yield shared
     else:
-        with local_broker() as address:
+        with chosen_broker(request.config.getoption("--kafka")) as address:
             yield address
 
 

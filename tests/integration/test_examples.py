@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import os
 import re
 import shutil
@@ -10,7 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.examples import EXAMPLES, run_example
+from recommender.client import Client
+from tests.support.examples import EXAMPLES, blocks_of, run_example
 from tests.support.workers import Installation, Worker, installed
 
 TOKEN = "only for examples"
@@ -73,3 +75,28 @@ def told_by(program: str, name: str, worker: Worker) -> str:
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
     assert ended.returncode == 0, ended.stderr
     return ended.stdout
+
+
+ADDRESS = 'Client("localhost:9092")'
+
+
+def documented() -> dict[str, str]:
+    """The code with the client that stands in documents and in its docstring, by where it stands."""
+    pages = [EXAMPLES.parent / "README.md", *sorted((EXAMPLES.parent / "docs").glob("*.md"))]
+    blocks = {page.name: each for page in pages for each in blocks_of(page) if ADDRESS in each}
+    (example,) = doctest.DocTestParser().get_examples(Client.__doc__ or "")
+    return blocks | {"docstring": "from recommender.client import Client\n" + example.source}
+
+
+@pytest.mark.parametrize("place", documented())
+def test_what_the_documents_show(
+    installation: Installation, place: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the address and the topics of this run."""
+    program = documented()[place]
+    assert program.count(ADDRESS) == 1
+    ours = f"Client({installation.kafka!r}, {installation.topics.prefix!r})"
+    with Client(installation.kafka, installation.topics.prefix) as client:
+        client.recommend("7", after=client.rate("7", "60", 5))
+    exec(compile(program.replace(ADDRESS, ours), f"<{place}>", "exec"), {})
+    assert "60" in capsys.readouterr().out

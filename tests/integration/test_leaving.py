@@ -39,7 +39,7 @@ async def until(condition: Callable[[], bool], changed: asyncio.Event) -> None:
         await changed.wait()
 
 
-def test_who_leaves_does_not_wait_for_a_rebalance(kafka: str, unique: str) -> None:
+async def test_who_leaves_does_not_wait_for_a_rebalance(kafka: str, unique: str) -> None:
     create_topics(kafka, unique, partitions=3)
 
     def member(listener: Held) -> AIOKafkaConsumer:
@@ -53,30 +53,27 @@ def test_who_leaves_does_not_wait_for_a_rebalance(kafka: str, unique: str) -> No
         consumer.subscribe([unique], listener=listener)
         return consumer
 
-    async def scenario() -> None:
-        changed = asyncio.Event()
-        held, leaving, new = Held(changed), Held(changed), Held(changed)
-        for listener in (held, leaving, new):
-            listener.let_go.set()
-        members = [member(held), member(leaving), member(new)]
-        # An aiokafka consumer has started when it has partitions.
-        starting = [asyncio.ensure_future(each.start()) for each in members[:2]]
-        try:
-            await until(lambda: bool(held.assigned) and bool(leaving.assigned), changed)
-            held.asked.clear()
-            leaving.asked.clear()
-            held.let_go.clear()
-            starting.append(asyncio.ensure_future(members[2].start()))
-            await held.asked.wait()
-            await leaving.asked.wait()
-            await leave(members[1])
-            assert not new.assigned, "the rebalance is over: the test has shown nothing"
-            held.let_go.set()
-            await until(lambda: len(held.assigned) + len(new.assigned) == 3, changed)
-        finally:
-            held.let_go.set()
-            await asyncio.gather(*starting)
-            for each in members:
-                await each.stop()
-
-    asyncio.run(scenario())
+    changed = asyncio.Event()
+    held, leaving, new = Held(changed), Held(changed), Held(changed)
+    for listener in (held, leaving, new):
+        listener.let_go.set()
+    members = [member(held), member(leaving), member(new)]
+    # An aiokafka consumer has started when it has partitions.
+    starting = [asyncio.ensure_future(each.start()) for each in members[:2]]
+    try:
+        await until(lambda: bool(held.assigned) and bool(leaving.assigned), changed)
+        held.asked.clear()
+        leaving.asked.clear()
+        held.let_go.clear()
+        starting.append(asyncio.ensure_future(members[2].start()))
+        await held.asked.wait()
+        await leaving.asked.wait()
+        await leave(members[1])
+        assert not new.assigned, "the rebalance is over: the test has shown nothing"
+        held.let_go.set()
+        await until(lambda: len(held.assigned) + len(new.assigned) == 3, changed)
+    finally:
+        held.let_go.set()
+        await asyncio.gather(*starting)
+        for each in members:
+            await each.stop()

@@ -35,7 +35,8 @@ def running(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ru
     hostile += [rating(HOSTILE, HOSTILE_ITEM, 4), rating("u1", HOSTILE_ITEM, 5)]
     ratings = [*generated(COUNT), *map(Record, hostile)]
     with running_worker(kafka, tmp_path_factory.mktemp("page"), "page", ratings=ratings) as running:
-        write_items([("i2", {"title": TITLE})], kafka, running.topics.items)
+        titled = {"title": TITLE, "categories": ["even"]}
+        write_items([("i2", titled), ("i4", {"categories": ["even"]})], kafka, running.topics.items)
         running.worker.learned({0: len(ratings)})
         yield running
 
@@ -125,6 +126,15 @@ def test_items_are_found_by_their_titles(opened: Watched) -> None:
     field.fill(page.locator("#found option").get_attribute("value") or "")
     field.press("Enter")
     expect(page.locator("#list-title")).to_have_text(f"Most like {TITLE}", timeout=SECONDS)
+
+
+def test_only_of_a_category(opened: Watched) -> None:
+    page = opened.page
+    ask(opened, "somebody new")
+    page.get_by_label("Only of a category").select_option("even")
+    expect(page.locator("#list .name")).to_have_count(2, timeout=SECONDS)
+    shown = page.locator("#list .name").all_text_contents()
+    assert {each.partition(". ")[2] for each in shown} == {TITLE, "i4"}
 
 
 def test_the_keyboard_is_enough(opened: Watched) -> None:

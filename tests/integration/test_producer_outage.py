@@ -31,36 +31,32 @@ def records(first: int) -> list[Outgoing]:
     return [Outgoing(0, None, b"%d" % each, -1, []) for each in range(first, first + 100)]
 
 
-def test_an_outage_longer_than_any_timeout() -> None:
+async def test_an_outage_longer_than_any_timeout() -> None:
     with LocalBroker(properties=TEST_PROPERTIES) as broker:
         topics = Topics()
         ensure(broker.address, topics)
-
-        async def scenario() -> None:
-            # It has written to one topic, and never heard of the other.
-            producer = producer_of(broker.address)
-            await producer.start()
-            await producer.send_all(topics.ratings, records(0))
-            broker.kill()
-            ends = time.monotonic() + OUTAGE_SECONDS
-            # Several to one partition: all but the first wait for the ones before them.
-            sending = [
-                asyncio.create_task(producer.send_all(topics.ratings, records(100 * number)))
-                for number in range(1, 4)
-            ]
-            sending.append(asyncio.create_task(producer.send_all(topics.dead_letters, records(0))))
-            # And one begins meanwhile.
-            late = producer_of(broker.address)
-            sending.append(asyncio.create_task(late.start()))
-            done, _ = await asyncio.wait(sending, timeout=ends - time.monotonic())
-            assert not done
-            await asyncio.to_thread(broker.restart)
-            await asyncio.gather(*sending)
-            await late.send_all(topics.ratings, records(400))
-            await producer.stop()
-            await late.stop()
-
-        asyncio.run(scenario())
+        # It has written to one topic, and never heard of the other.
+        producer = producer_of(broker.address)
+        await producer.start()
+        await producer.send_all(topics.ratings, records(0))
+        broker.kill()
+        ends = time.monotonic() + OUTAGE_SECONDS
+        # Several to one partition: all but the first wait for the ones before them.
+        sending = [
+            asyncio.create_task(producer.send_all(topics.ratings, records(100 * number)))
+            for number in range(1, 4)
+        ]
+        sending.append(asyncio.create_task(producer.send_all(topics.dead_letters, records(0))))
+        # And one begins meanwhile.
+        late = producer_of(broker.address)
+        sending.append(asyncio.create_task(late.start()))
+        done, _ = await asyncio.wait(sending, timeout=ends - time.monotonic())
+        assert not done
+        await asyncio.to_thread(broker.restart)
+        await asyncio.gather(*sending)
+        await late.send_all(topics.ratings, records(400))
+        await producer.stop()
+        await late.stop()
         known = sorted(int(each.value) for each in consume_all(broker.address, topics.ratings))
         assert known == list(range(500))
         unknown = [int(each.value) for each in consume_all(broker.address, topics.dead_letters)]

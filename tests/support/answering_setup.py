@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from recommender.checkpoints.store import CheckpointStore, Identity
-from recommender.experiments.log_writer import LogWriter
+from recommender.experiments.log_writer import LogLimits, LogWriter
 from recommender.journal.block import Source
 from recommender.journal.replica import Replica
 from recommender.journal.rule import Rule
@@ -44,6 +44,7 @@ class Desk:
         request_wait: float = 600.0,
         options: ShardOptions | None = None,
         logs: bool = False,
+        log_limits: LogLimits | None = None,
         replicas: int = 1,
     ) -> None:
         options = options or ShardOptions()
@@ -69,7 +70,7 @@ class Desk:
             request_wait=request_wait,
             answered=lambda code, seconds: self.codes.append(code),
             bury=self._bury,
-            log=LogWriter(self.sent, LOG, "default", self.logged.append) if logs else None,
+            log=LogWriter(self.sent, LOG, "default", self.logged.append, log_limits) if logs else None,
         )
         self.start_at(0, 0)
 

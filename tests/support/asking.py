@@ -156,3 +156,9 @@ def asking(kafka: str, topics: Topics, *reply_topics: str) -> Iterator[Asker]:
         yield asker
     finally:
         asker.close()
+
+
+def answers(kafka: str, topics: Topics) -> bool:
+    """Return True if a request is answered."""
+    with asking(kafka, topics) as asker:
+        return bool(asker.ask({"user": "u1", "n": 3}).body["ok"])

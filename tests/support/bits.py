@@ -100,10 +100,8 @@ def of_exploration() -> dict[str, str]:
     ranked = np.argsort(-scores, kind="stable")
     found = {}
     for text in ("epsilon:0.3", "softmax:0.7", "thompson"):
-        lists = [
-            mix(ranked, scores, 20, Exploration.parse(text), seed, positives, positives[::-1].copy())
-            for seed in range(200)
-        ]
+        way, counts = Exploration.parse(text), {"positives": positives, "negatives": positives[::-1].copy()}
+        lists = [mix(ranked, scores, 20, way, seed, **counts) for seed in range(200)]
         found[text] = sum_of(np.array([place.candidate for each in lists for place in each]))
     return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,8 @@ TEST_PROPERTIES = {
     "group.initial.rebalance.delay.ms": "0",
     "auto.create.topics.enable": "false",
     "offsets.topic.num.partitions": "4",
+    # Compaction looks for something to do twice a second instead of every 15 seconds.
+    "log.cleaner.backoff.ms": "500",
 }
 #: The broker that tests share is never killed. Kafka must not give it up because the machine stood still for
 #: some seconds: its partitions would have no leader then, and their group no coordinator.
@@ -27,6 +30,17 @@ LISTENERS = {
 }
 SCRIPT = "/start-kafka.sh"
 START_SECONDS = 120.0
+
+
+@contextmanager
+def chosen_broker(kind: str) -> Iterator[str]:
+    """The one of `KAFKA_BOOTSTRAP_SERVERS`, else a container if `kind` is ``container``, else our own."""
+    given = os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
+    if given:
+        yield given
+    else:
+        with container_broker() if kind == "container" else local_broker() as address:
+            yield address
 
 
 @contextmanager

@@ -29,8 +29,12 @@ class Record:
 def wait_until(
     condition: Callable[[], Any], seconds: float = 30.0, message: str | Callable[[], str] = ""
 ) -> Any:
-    """The first true value of `condition`; an `AssertionError` with the message if there is none in time."""
+    """The first true value of `condition`; an `AssertionError` with the message if there is none in time.
+
+    Looks less often the longer it waits: looking takes processor time from what is waited for.
+    """
     deadline = time.monotonic() + seconds
+    pause = 0.05
     while True:
         value = condition()
         if value:
@@ -38,7 +42,8 @@ def wait_until(
         if time.monotonic() >= deadline:
             told = message() if callable(message) else message
             raise AssertionError(f"not within {seconds:g} s: {told or condition}")
-        time.sleep(0.05)
+        time.sleep(pause)
+        pause = min(1.2 * pause, 0.25)
 
 
 def create_topics(

@@ -99,7 +99,7 @@ class LocalBroker:
 
     @property
     def address(self) -> str:
-        """What clients take as bootstrap servers."""
+        """The bootstrap servers for clients."""
         return f"{HOST}:{self.port}"
 
     @property
@@ -169,7 +169,7 @@ class LocalBroker:
         self.start()
 
     def wait(self, seconds: float) -> bool:
-        """Whether the broker still runs after `seconds`; returns early when it ends by itself."""
+        """Return True if the broker still runs after `seconds`; returns early when it ends by itself."""
         if self.pid is None or self._guardian is None:
             return False
         if self._guardian.exited(seconds):

@@ -37,7 +37,7 @@ LOOK_SECONDS = 0.5
 
 
 def _dies_with_parent() -> Callable[[], None] | None:
-    """What a child runs before it starts, so that Linux kills it when even the guardian is killed.
+    """A function that a child runs before it starts, so that Linux kills it when even the guardian is killed.
 
     The signal comes when the *thread* that started the child ends; the guardian has only one.
     """

@@ -36,7 +36,7 @@ class FetchError(RecommenderError):
 
 
 def cache_directory() -> Path:
-    """Where fetched files stay for the next time: the user's cache, `XDG_CACHE_HOME` or ``~/.cache``."""
+    """The directory that keeps fetched files: in the user's cache, `XDG_CACHE_HOME` or ``~/.cache``."""
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "faust-recommender"
 
@@ -164,7 +164,7 @@ def _fetch_one(jar: Jar, download: Callable[[Jar], Path], directory: Path) -> No
 
 
 def _worth_another_try(cause: BaseException | None) -> bool:
-    """Whether a transfer broke off, rather than never started."""
+    """Return True if a transfer broke off, rather than never started."""
     return type(cause).__name__ in {"ChunkedEncodingError", "ReadTimeout", "ConnectionResetError"}
 
 

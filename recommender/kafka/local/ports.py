@@ -46,7 +46,7 @@ def free_port(besides: int = 0) -> int:
 
 
 def listens(port: int) -> bool:
-    """Whether somebody accepts connections on `port`."""
+    """Return True if a program accepts connections on `port`."""
     with socket.socket() as probe:
         probe.settimeout(1.0)
         return probe.connect_ex((HOST, port)) == 0

@@ -8,9 +8,6 @@ curvature to a precision matrix that forgets slowly, and the weights move by the
 precision: an online Newton step (Hazan, Agarwal and Kale: Logarithmic regret algorithms for online convex
 optimization, 2007). It needs few observations, no learning rate, and a prior keeps it sane before there are
 any.
-
-The candidates that score best take most of the probability and are all looked at. Of those below, one in
-`STRIDE` stands for its fellows.
 """
 
 from __future__ import annotations
@@ -22,11 +19,6 @@ import numpy as np
 from recommender.compiled import njit
 from recommender.models.base import Arrays, FloatArray
 from recommender.models.elementary import exp
-
-#: So many of the candidates that score best are all looked at.
-TOP = 100
-#: One in so many candidates below the top is looked at.
-STRIDE = 10
 
 
 class ListwiseRanker:
@@ -123,14 +115,11 @@ def _learn(features, stands_for, chosen, context, own, weights, precision, prior
     rows, size = features.shape
     scores = np.empty(rows)
     weighted(features, own, scores)
-    threshold = np.partition(scores, rows - TOP)[rows - TOP] if rows > TOP else -np.inf
     highest = scores.max()
     shares, mass = np.zeros(rows), 0.0
     for row in range(rows):
-        if scores[row] >= threshold or row % STRIDE == 0:
-            fellows = stands_for[row] if scores[row] >= threshold else STRIDE * stands_for[row]
-            shares[row] = fellows * exp(scores[row] - highest)
-            mass += shares[row]
+        shares[row] = stands_for[row] * exp(scores[row] - highest)
+        mass += shares[row]
     mean, curvature = np.zeros(size), np.zeros((size, size))
     for row in range(rows):
         if shares[row] == 0.0:

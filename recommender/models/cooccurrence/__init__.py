@@ -1,1 +1,1 @@
-"""What is liked together: counts, and their cosine."""
+"""Items that are liked together: counts, and their cosine."""

@@ -59,7 +59,7 @@ class Cooc(Model):
 
     @property
     def keeps_pairs(self) -> bool:
-        """Whether counts of pairs are kept; else they are found for each request."""
+        """True if counts of pairs are kept; else they are found for each request."""
         return pair_count(self._item_count) <= self._pair_limit
 
     def learn(self, events: Events) -> None:
@@ -109,11 +109,11 @@ class Cooc(Model):
         return cast(IntArray, scores), neighbours
 
     def score(self, user: int, candidates: IntArray) -> FloatArray:
-        """How often the candidates were liked together with what the user likes."""
+        """The counts of likes that the candidates share with what the user likes."""
         return self._counts(user, candidates)[0].astype(np.float64)
 
     def neighbours(self, user: int, candidates: IntArray) -> IntArray:
-        """How many of the items that the user likes were liked together with each candidate."""
+        """The number of items that the user likes and that were liked together with each candidate."""
         return self._counts(user, candidates)[1]
 
     @property
@@ -130,7 +130,7 @@ class Cooc(Model):
         return Profile(user, liked, np.ones(len(liked)))
 
     def score_profile(self, profile: Profile, candidates: IntArray) -> FloatArray:
-        """How often the candidates were liked together with the profile's items, by their strengths."""
+        """The counts of likes that the candidates share with the profile's items, by their strengths."""
         scores = np.zeros(len(candidates))
         inside = (candidates >= 0) & (candidates < self._item_count)
         asked = candidates[inside]
@@ -141,11 +141,11 @@ class Cooc(Model):
         return scores
 
     def _relative(self, item: int, others: IntArray, both: NDArray[np.int64]) -> FloatArray:
-        """What it says that so many like an item and each of the others."""
+        """The evidence in how many like an item and each of the others."""
         return both.astype(np.float64)
 
     def state(self) -> Arrays:
-        """Who likes what, user by user; counts of pairs follow from it."""
+        """The likes, user by user; counts of pairs follow from them."""
         lengths, entries = rating_rows.gathered(self._users, self._user_count)
         numbers = [self._user_count, self._item_count, int(self._orders[0])]
         return {

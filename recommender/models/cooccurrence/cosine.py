@@ -1,4 +1,4 @@
-"""Item cosine: what is liked by the same users as what you like, whoever else likes it."""
+"""Item cosine: items that are liked by the users who like your items, whoever else likes them."""
 
 from __future__ import annotations
 

@@ -30,6 +30,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from recommender.history.arrays import grown
 from recommender.history.events import Events
 from recommender.history.history import History
 from recommender.models.base import Arrays, FloatArray, IntArray, Model, ModelContext
@@ -129,13 +130,13 @@ class MF(Model):
         self._counts[side] = max(self._counts[side], count)
         rows = self._factors[side]
         if count > len(rows):
-            grown = _grown(rows, max(count, 2 * len(rows), 64))
-            fill_normal(grown, self._seed, side, len(rows), self._k, 0.1)
-            self._factors[side] = grown
+            larger = grown(rows, count)
+            fill_normal(larger, self._seed, side, len(rows), self._k, 0.1)
+            self._factors[side] = larger
             if side == _ITEMS:
-                self._rounded.grow(len(grown))
+                self._rounded.grow(len(larger))
             if self._adaptive:
-                self._squares[side] = _grown(self._squares[side], len(grown))
+                self._squares[side] = grown(self._squares[side], len(larger))
 
     @property
     def user_factors(self) -> FloatArray:
@@ -232,10 +233,3 @@ class MF(Model):
         model.learn(history.append([0], [0], [1.0], [1.0], [0.0]))
         model.score(0, np.zeros(1, np.int32))
         rounded.warm()
-
-
-def _grown(rows: FloatArray, length: int) -> FloatArray:
-    """A longer array that begins with `rows`; the rest is zero."""
-    grown = np.zeros((length, rows.shape[1]))
-    grown[: len(rows)] = rows
-    return grown

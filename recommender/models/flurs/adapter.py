@@ -158,7 +158,7 @@ class GuardedFlurs(Model):
         self.take(state)
 
     def arrays(self) -> Arrays:
-        """What the recommender learned; copies."""
+        """All that the recommender learned; copies."""
         raise NotImplementedError
 
     def take(self, state: Arrays) -> None:

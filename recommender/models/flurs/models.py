@@ -53,7 +53,7 @@ class FlursMF(_Factors):
 
 
 class FlursBPRMF(_Factors):
-    """`flurs.recommender.BPRMFRecommender`, told which items each user knows."""
+    """`flurs.recommender.BPRMFRecommender`, which is given the items that each user knows."""
 
     def __init__(
         self, context: ModelContext, *, k: int = 40, l2_reg: float = 0.01, learn_rate: float = 0.003

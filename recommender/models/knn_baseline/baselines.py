@@ -19,7 +19,7 @@ from recommender.models.rating_rows import Rows, gathered
 
 
 class Baselines(NamedTuple):
-    """What is added to the mean for each user and each item.
+    """The terms that are added to the mean for each user and each item.
 
     `*_trained` is 1 for those whose baseline a training gave: it stays until the next training. Others, who
     are new since then, have theirs by the formula above from their own ratings, given all other baselines.

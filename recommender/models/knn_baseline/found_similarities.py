@@ -43,7 +43,7 @@ def _by_first_rating(rows, keys):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def _no_sums(count, kind):  # type: ignore[no-untyped-def]
-    """Rows of sums for so many, and one that nobody reads: cheaper than a branch for who is not asked."""
+    """Rows of sums, and one more that is never read: cheaper than a branch for those not asked for."""
     return np.zeros((count + 1, _COLUMNS[kind]))
 
 
@@ -121,7 +121,7 @@ def items_of(users: Rows, user: int) -> IntArray:
 
 
 def block_height(mine: IntArray) -> int:
-    """How many candidates are looked at together where nothing is kept."""
+    """The number of candidates that are scored together where nothing is kept."""
     return max(1, _BLOCK // max(1, len(mine)))
 
 
@@ -148,7 +148,7 @@ def bring_up_to_date(
 ) -> None:
     """Find what has changed since it was kept of the similarities of a user's items with candidates.
 
-    A similarity belongs to two rows: where only candidates have changed, those of the fewer are found anew.
+    A similarity belongs to two rows: where only candidates have changed, those of the fewer are found again.
     """
     mine = items_of(users, user)
     if not len(mine) or not len(candidates):

@@ -1,7 +1,7 @@
-"""What KNNBaseline keeps for all pairs of items: similarities, and the sums that they are made of.
+"""The data that KNNBaseline keeps for all pairs of items: similarities, and the sums that they are made of.
 
 Where sums have no rounding they are kept, and similarities are exact after every rating. Elsewhere a
-similarity has to be added up anew, in one order, to depend on the ratings alone: then a row of them is found
+similarity has to be added up again, in one order, to depend on the ratings alone: then a row of them is found
 when a request first needs it, and again once a rating has changed it. When it is found leaves no trace.
 """
 
@@ -56,7 +56,7 @@ def no_pairs(kind: int) -> KeptPairs:
 
 
 def most_items(what: int, kind: int, megabytes: int) -> int:
-    """Of how many items so many MiB can keep all pairs."""
+    """The number of items whose pairs fit into `megabytes` MiB."""
     return isqrt((megabytes << 20) // (9 + (4 * SUMS[kind] if what == SUMMED else 0)))
 
 

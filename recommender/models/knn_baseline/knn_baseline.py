@@ -155,7 +155,7 @@ class KNNBaseline:
         ]
 
     def state(self) -> Arrays:
-        """What was learned, as named arrays; `restore` of it gives the same model to the bit."""
+        """All that was learned, as named arrays; `restore` of it gives the same model to the bit."""
         parts = {"users": self._users.state(), "items": self._items.state(), "model": self.model.state()}
         return {f"{part}/{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
 

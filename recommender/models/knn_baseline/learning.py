@@ -1,4 +1,4 @@
-"""How KNNBaseline takes in ratings: rows, sums of pairs and new baselines in one compiled loop."""
+"""Learning of KNNBaseline: rows, sums of pairs and new baselines in one compiled loop."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NEXT_ORDER = 0
 
 
 class LearningParameters(NamedTuple):
-    """What learning depends on beside the ratings."""
+    """The options that learning depends on."""
 
     kind: int
     reg_u: float

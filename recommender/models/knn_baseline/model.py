@@ -68,7 +68,7 @@ class KNNBaselineModel(Model):
     low, high : float
         Estimates are clipped to this scale, as Surprise's `predict` does; by default to that of the context.
     retrain : int
-        Trains itself after so many events, as in `knn-baseline/retrain=5000`; 0: never.
+        Events until it trains itself again, as in `knn-baseline/retrain=5000`; 0: never.
     memory : int
         MiB that pairs of items may take.
 
@@ -136,12 +136,12 @@ class KNNBaselineModel(Model):
 
     @property
     def events(self) -> int:
-        """How many events were learned, withdrawals included."""
+        """The number of events learned, withdrawals included."""
         return self._events
 
     @property
     def keeps(self) -> int:
-        """What is kept for pairs of items: `kept_pairs.SUMMED`, `FOUND` or `NOTHING`."""
+        """The kind of data that is kept for pairs of items: `kept_pairs.SUMMED`, `FOUND` or `NOTHING`."""
         if self._user_based or self._item_count > self._most_items(kept_pairs.FOUND):
             return kept_pairs.NOTHING
         exact = self._exact and self._learning.kind != similarities.PEARSON_BASELINE
@@ -152,7 +152,7 @@ class KNNBaselineModel(Model):
         return kept_pairs.most_items(what, self._learning.kind, self._memory)
 
     def knows(self, user: int) -> bool:
-        """Whether any rating of the user stands; else estimates are baselines."""
+        """Return True if any rating of the user stands; else estimates are baselines."""
         return 0 <= user < self._user_count and bool(self._users.length[user] > 0)
 
     def knows_items(self, items: IntArray) -> NDArray[np.bool_]:
@@ -256,7 +256,7 @@ class KNNBaselineModel(Model):
         return self.estimate(user, candidates)[0]
 
     def neighbours(self, user: int, candidates: IntArray) -> IntArray:
-        """How many neighbours each estimate rests on: Surprise's `actual_k`."""
+        """The number of neighbours that each estimate rests on: Surprise's `actual_k`."""
         return self.estimate(user, candidates)[1]
 
     @property
@@ -270,7 +270,7 @@ class KNNBaselineModel(Model):
         return Profile(user, rated, np.ones(len(rated)))
 
     def score_profile(self, profile: Profile, candidates: IntArray) -> FloatArray:
-        """How similar the candidates are to the profile's items, added up by their strengths.
+        """The similarities of the candidates to the profile's items, added up by their strengths.
 
         Only similarities above 0 count, as in an estimate; which own items are among the `k` nearest of a
         candidate is not asked.

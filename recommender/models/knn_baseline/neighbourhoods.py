@@ -16,7 +16,7 @@ from recommender.models.knn_baseline import nearest, nearest_levels
 from recommender.models.knn_baseline.found_similarities import lengths_of, of_user
 from recommender.models.knn_baseline.nearest_levels import columns_for
 
-#: Looking a candidate up costs as much as passing over so many items that are none.
+#: Items without a rating that can be passed over at the cost of looking one candidate up.
 _SPARSE = 3
 
 

@@ -27,7 +27,7 @@ _GRID = 256.0
 
 
 class Parameters(NamedTuple):
-    """What an estimate depends on beside the ratings."""
+    """The options that an estimate depends on."""
 
     kind: int
     k: int

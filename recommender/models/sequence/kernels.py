@@ -1,6 +1,6 @@
 # mypy: allow-untyped-defs, allow-untyped-calls, no-check-untyped-defs
 # numba types the kernels by what they are called with.
-"""The compiled loops of `recommender.models.sequence.sequence_knn`, where their formula is said."""
+"""The compiled loops of `recommender.models.sequence.sequence_knn`, which has their formula."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ def spread(positions, start, used, slot, share, closeness, mass):
 
 
 @kernel
-def _tell(entry_items, weights, start, begin, end, mass, base, power, both):
+def _add_near(entry_items, weights, start, begin, end, mass, base, power, both):
     """Add a neighbour's entries that are near enough to a shared item, and clear their masses."""
     alone = raised(base, power)
     for s in range(np.uint64(begin), np.uint64(max(begin, end))):
@@ -188,7 +188,7 @@ def _tell(entry_items, weights, start, begin, end, mass, base, power, both):
 
 
 @kernel
-def _tell_alone(entry_items, weights, start, begin, end, alone, both):
+def _add_far(entry_items, weights, start, begin, end, alone, both):
     """Add a neighbour's entries that are near none."""
     for s in range(np.uint64(begin), np.uint64(max(begin, end))):
         item = np.int64(entry_items[np.uint64(start) + s])
@@ -229,7 +229,7 @@ def evidence(
     t,
     both,
 ):
-    """Let all neighbours of a profile speak: sums and counts for each item, into `both`."""
+    """Add the evidence of all neighbours of a profile: sums and counts for each item, into `both`."""
     entry_items, weights, positions, users = h.entry_items, h.entry_weights, h.entry_positions, h.users
     met, touches = np.int64(0), np.int64(0)
     for k in range(items.size):
@@ -266,20 +266,20 @@ def evidence(
             low, high = min(low, lowest), max(high, highest)
             t.slot[touch], t.last[touch] = lowest, highest
             touch = np.int64(t.following[touch])
-        _tell_alone(entry_items, weights, start, first, low, alone, both)
-        _tell_alone(entry_items, weights, start, max(first, high + 1), used, alone, both)
-        _tell(entry_items, weights, start, max(first, low), high + 1, t.mass, base, power, both)
+        _add_far(entry_items, weights, start, first, low, alone, both)
+        _add_far(entry_items, weights, start, max(first, high + 1), used, alone, both)
+        _add_near(entry_items, weights, start, max(first, low), high + 1, t.mass, base, power, both)
         touch = np.int64(t.head[n])
         while low < first and touch >= 0:
-            # Windows too old to be walked are told when all their masses are in.
+            # Windows beyond the newest entries are added once all their masses are in.
             end = min(first, np.int64(t.last[touch]) + 1)
-            _tell_once(entry_items, weights, start, np.int64(t.slot[touch]), end, t.mass, base, power, both)
+            _add_rest(entry_items, weights, start, np.int64(t.slot[touch]), end, t.mass, base, power, both)
             touch = np.int64(t.following[touch])
 
 
 @kernel
-def _tell_once(entry_items, weights, start, begin, end, mass, base, power, both):
-    """Add the entries of a window that no other window has told yet."""
+def _add_rest(entry_items, weights, start, begin, end, mass, base, power, both):
+    """Add the entries of a window that no other window has added yet."""
     alone = raised(base, power)
     for s in range(np.uint64(begin), np.uint64(max(begin, end))):
         near = mass[s]

@@ -39,7 +39,7 @@ from recommender.models.elementary import half_powers
 from recommender.models.options import between
 from recommender.models.sequence import kernels
 
-#: However old an entry is, so many of its raters may become neighbours.
+#: The fewest raters of an entry that may become neighbours, however old the entry is.
 LEAST_RATERS = 8
 
 
@@ -98,7 +98,7 @@ class SequenceKNN(Model):
     raters : int
         Newest raters of the user's newest item that may become neighbours; the history may keep fewer.
     raters_decay : float
-        Of each older item, so much fewer raters may: what they say counts less, and each costs the same.
+        The share of raters that is left for each older item: their evidence counts less, and costs the same.
     neighbours : int
         Users that may become neighbours, those of the newest items first; later items still add to what is
         known of them.
@@ -171,7 +171,7 @@ class SequenceKNN(Model):
         return Profile(user, items, strengths)
 
     def evidence(self, profile: Profile) -> Evidence:
-        """What this shard's users say to a profile, for all of its items."""
+        """The evidence of this shard's users around a profile, for all items."""
         arrays = self._history.arrays
         both = np.zeros((self._history.item_count, 2))
         kernels.evidence(
@@ -204,7 +204,7 @@ class SequenceKNN(Model):
         return self._normalised(self._evidence_for(user), candidates)
 
     def neighbours(self, user: int, candidates: IntArray) -> IntArray:
-        """How many neighbours contributed to each score."""
+        """The number of neighbours that contributed to each score."""
         found = np.zeros(len(candidates), np.int32)
         known = (candidates >= 0) & (candidates < self._history.item_count)
         found[known] = self._evidence_for(user).neighbours[candidates[known]]
@@ -241,7 +241,7 @@ class SequenceKNN(Model):
 
 
 def fading_raters(raters: int, decay: float, entries: int) -> NDArray[np.int64]:
-    """How many raters of each of the user's entries may become neighbours, the newest entry first."""
+    """The number of raters of each of the user's entries that may become neighbours, newest entry first."""
     fading = np.floor(raters * half_powers(decay, 2 * entries)[::2]).astype(np.int64)
     limits: NDArray[np.int64] = np.maximum(fading, min(raters, LEAST_RATERS))
     return limits

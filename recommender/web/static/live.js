@@ -161,6 +161,11 @@ function showTables(told) {
     [`${each.topic}[${each.partition}]`, whole.format(each.learned), waiting].forEach((text, place) => set(row.children[place], text));
   });
   for (const name of ["learned", "skipped", "rejected"]) show(`count-${name}`, whole.format(told.counts[name]));
+  const topics = Object.entries(told.topics);
+  byId("topics-part").hidden = !topics.length;
+  fill("topics", topics, ([name]) => name, cells(4), (row, [name, counts]) => {
+    [name, whole.format(counts.learned), reasons(counts.skipped), reasons(counts.rejected)].forEach((text, place) => set(row.children[place], text));
+  });
   byId("no-letters").hidden = told.letters.length > 0;
   fill("letters", told.letters, (each) => `${each.place} ${each.says}`, () => {
     const row = element("li");
@@ -173,6 +178,12 @@ function showTables(told) {
   });
   show("memory", `${bytes(told.figures.memory)} of memory, up for ${duration(told.figures.up)}.`);
   show("model", told.model);
+}
+
+function reasons(counts) {
+  const found = Object.entries(counts);
+  const total = found.reduce((sum, [, count]) => sum + count, 0);
+  return total ? `${whole.format(total)}: ${found.map(([reason, count]) => `${reason} ${whole.format(count)}`).join(", ")}` : "0";
 }
 
 function showQuality(told) {
@@ -296,7 +307,7 @@ async function askSimilar(item) {
 async function ask(user, after) {
   if (state.user === null) byId("list").replaceChildren();
   state.user = user;
-  const request = { user, n: 10, explain: true, titles: true, ...(after ? { after } : {}) };
+  const request = { user, n: 10, explain: true, titles: true, ...(after ? { after } : {}), ...chosen() };
   try {
     const answer = await call("/recommend", request);
     const history = await call(`/live/history?user=${encodeURIComponent(user)}`);
@@ -307,7 +318,7 @@ async function ask(user, after) {
     if (!after) say(who);
     byId("liked-half").hidden = false;
     showHistory(history);
-    showList(answer.items, Boolean(after));
+    showList(answer.items, Boolean(after), answer.fewer);
     byId("result").hidden = false;
   } catch (error) {
     say(`That did not work: ${error.message}`, "failing");
@@ -326,11 +337,16 @@ function showHistory(history) {
   });
 }
 
-function showList(items, again) {
+function chosen() {
+  const category = byId("category").value;
+  return category ? { categories: [category] } : {};
+}
+
+function showList(items, again, fewer) {
   const most = Math.max(...items.map((each) => each.score), 0);
   const before = state.places;
   state.places = new Map(items.map((each, place) => [each.item, place]));
-  show("list-title", items.length ? `Recommended, the best ${items.length}` : "There is nothing to recommend yet");
+  show("list-title", items.length ? `Recommended, the best ${items.length}` : fewer ? `Nothing: ${fewer}` : "There is nothing to recommend yet");
   fill("list", items, (each) => each.item, row, (made, each) => {
     const place = state.places.get(each.item);
     set(made.children[0].children[0], `${place + 1}. ${title(each.item)}`);
@@ -413,6 +429,7 @@ byId("who").addEventListener("input", () => {
 });
 
 byId("kind").addEventListener("change", () => byId("found").replaceChildren());
+byId("category").addEventListener("change", () => { if (state.user !== null) ask(state.user); });
 
 async function suggest() {
   const found = await call(`/live/items?part=${encodeURIComponent(byId("who").value)}`).catch(() => []);
@@ -433,6 +450,9 @@ byId("unlock").addEventListener("submit", (event) => {
 function begin(told) {
   state.people = told.people;
   state.scale = told.scale;
+  const category = byId("category");
+  category.hidden = !told.categories.length;
+  category.replaceChildren(category.firstElementChild, ...told.categories.map((name) => element("option", name)));
   state.series = told.series.length ? told.series : [[], [], [], [], []];
   show("version", `version ${told.version}`);
   byId("just").hidden = !told.people;

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from pathlib import Path
 from typing import Any
@@ -160,7 +159,7 @@ def test_old_checkpoints_that_cannot_be_deleted_are_told_once(
     ]
 
 
-def test_a_place_that_cannot_be_reached_is_no_reason_to_learn_anew(
+async def test_a_place_that_cannot_be_reached_is_no_reason_to_learn_anew(
     remote: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = saved(remote, 5)
@@ -174,8 +173,6 @@ def test_a_place_that_cannot_be_reached_is_no_reason_to_learn_anew(
             with pytest.raises(StorageError, match="connection reset"):
                 store.load(0)
             with pytest.raises(StorageError, match="connection reset"):
-                asyncio.run(
-                    Replicas(ShardOptions(), store, lambda partition: Rule("journal", partition)).open(0)
-                )
+                await Replicas(ShardOptions(), store, lambda partition: Rule("journal", partition)).open(0)
     with pytest.raises(CheckpointError, match="there is no such file"):
         read(f"{remote}/ratings-0/{name(6)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recommender.experiments import log_join, log_progress
 from recommender.experiments.log_join import JoinedLogs, signs_of
 from recommender.journal.block import Source
 from recommender.journal.errors import BlockError
@@ -61,10 +60,15 @@ def fetched(topic: str, values: Sequence[bytes | None], partition: int = 0) -> l
 
 
 def logs_of(
-    *, partitions: int = 1, log_partitions: int = 1, feedback: Feedback = GRADED, window: float = WINDOW
+    *,
+    partitions: int = 1,
+    log_partitions: int = 1,
+    feedback: Feedback = GRADED,
+    window: float = WINDOW,
+    **limits: Any,
 ) -> JoinedLogs:
     rules = [Rule("rated", partition, partitions) for partition in range(partitions)]
-    return JoinedLogs(rules, log_partitions, feedback, window, LATENESS)
+    return JoinedLogs(rules, log_partitions, feedback, window=window, lateness=LATENESS, **limits)
 
 
 def in_time(records: Sequence[Shown]) -> list[Shown]:
@@ -165,15 +169,6 @@ def journal_of(
     return journal, counted
 
 
-@pytest.fixture(scope="class")
-def short_standstill() -> Iterator[None]:
-    """What lags further behind is late."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(log_progress, "STANDSTILL", STANDSTILL)
-        yield
-
-
-@pytest.mark.usefixtures("short_standstill")
 @given(logs=both_logs(), seed=st.integers(0, 2**32))
 def test_cuts_interleaving_re_reads_and_restarts_change_nothing(
     logs: tuple[list[Shown], list[Rated]], seed: int
@@ -191,7 +186,7 @@ def test_cuts_interleaving_re_reads_and_restarts_change_nothing(
         expected += in_time(mine)
         streams["shown", partition] = fetched("shown", [logged(each) for each in mine], partition)
     sizes: dict[str, Any] = {"partitions": PARTITIONS, "log_partitions": LOG_PARTITIONS}
-    joined = logs_of(**sizes)
+    joined = logs_of(**sizes, standstill=STANDSTILL)
     read = dict.fromkeys(streams, 0)
     while any(read[each] < len(streams[each]) for each in streams):
         name, partition = random_.choice(list(streams))
@@ -205,7 +200,7 @@ def test_cuts_interleaving_re_reads_and_restarts_change_nothing(
         if random_.random() < 0.3:
             joined.settle()
         if random_.random() < 0.1:
-            state, joined = joined.state(), logs_of(**sizes)
+            state, joined = joined.state(), logs_of(**sizes, standstill=STANDSTILL)
             joined.restore(state)
             assert digest_of(joined) == {name: array.tobytes() for name, array in state.items()}
     assert plain(joined.counts()) == naive(expected)
@@ -305,11 +300,9 @@ def test_a_clock_that_is_wrong_makes_no_others_late() -> None:
     assert one(joined)[1] == (1, 1, 1)
 
 
-def test_memory_is_bounded_by_window_and_lateness(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log_join, "SETTLE_ROWS", 20)
+def test_memory_is_bounded_by_window_and_lateness() -> None:
     # The second partition of the log has nothing.
-    monkeypatch.setattr(log_progress, "STANDSTILL", LATENESS)
-    joined = logs_of(log_partitions=2)
+    joined = logs_of(log_partitions=2, standstill=LATENESS, settle_rows=20)
     held = []
     for number in range(2000):
         time = float(number)
@@ -325,11 +318,8 @@ def test_memory_is_bounded_by_window_and_lateness(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("silent", ["ratings", "recommendations"])
-def test_a_log_that_stands_still_does_not_hold_the_other_in_memory(
-    monkeypatch: pytest.MonkeyPatch, silent: str
-) -> None:
-    monkeypatch.setattr(log_progress, "STANDSTILL", 20.0)
-    joined = logs_of()
+def test_a_log_that_stands_still_does_not_hold_the_other_in_memory(silent: str) -> None:
+    joined = logs_of(standstill=20.0)
     for number in range(200):
         if silent == "ratings":
             value = logged(Shown("u", f"r{number}", "e", "a", float(number), ("x",)))
@@ -350,10 +340,9 @@ def test_a_log_that_stands_still_does_not_hold_the_other_in_memory(
     assert joined.journal[0].late == 1
 
 
-def test_a_backlog_that_is_written_in_turns_is_not_late(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_backlog_that_is_written_in_turns_is_not_late() -> None:
     """However much time a turn is of: nobody stood still while the journal was written."""
-    monkeypatch.setattr(log_progress, "STANDSTILL", 20.0)
-    joined = logs_of(window=1000.0)
+    joined = logs_of(window=1000.0, standstill=20.0)
     for number in range(4):
         user = f"u{number}"
         joined.take_recommendations(

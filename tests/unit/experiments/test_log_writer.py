@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 from typing import Any
 
 import pytest
 
-from recommender.experiments import log_writer
-from recommender.experiments.log_writer import request_name
+from recommender.experiments.log_writer import LogLimits, request_name
 from recommender.messages.recommendations_log import MAX_NAME, decode
 from recommender.messages.request_headers import FORWARDED, RETURNED, RequestHeaders, returned
 from recommender.shard.arms import Experiment
@@ -29,108 +27,87 @@ def logging_desk(**options: Any) -> Desk:
     return Desk(options=ARMS, logs=True, **options)
 
 
-def test_what_was_shown_is_logged() -> None:
-    async def scenario() -> None:
-        desk = logging_desk()
-        asked = request(0, headers=[("correlation_id", b"abc")], include_rated=True, arm="mf")
-        asked.timestamp, asked.key = 881250949500, b"whatever"
-        (reply,) = await desk.ask(asked)
-        await until(lambda: desk.logged)
-        (entry,) = desk.sent.to(LOG)
-        assert (entry.partition, entry.key, entry.timestamp) == (None, b"rater", 881250949500)
-        shown = [
-            {"item": each["item"], "source": each["source"], "position": place}
-            for place, each in enumerate(body(reply)["items"])
-        ]
-        assert len(shown) == 3
-        assert json.loads(entry.value or b"") == {
-            "user": "rater",
-            "request": "abc",
-            "experiment": "default",
-            "arm": "mf",
-            "model": "mf",
-            "timestamp": 881250949.5,
-            "items": shown,
-            "forced": True,
-        }
-        assert decode(entry.value).items[0].item == shown[0]["item"]
-        assert [topic for topic, _ in desk.sent.all] == [RESPONSES, LOG]
-        assert desk.logged == [True]
-        assert desk.done() == {0: 1}
-
-    asyncio.run(scenario())
+async def test_what_was_shown_is_logged() -> None:
+    desk = logging_desk()
+    asked = request(0, headers=[("correlation_id", b"abc")], include_rated=True, arm="mf")
+    asked.timestamp, asked.key = 881250949500, b"whatever"
+    (reply,) = await desk.ask(asked)
+    await until(lambda: desk.logged)
+    (entry,) = desk.sent.to(LOG)
+    assert (entry.partition, entry.key, entry.timestamp) == (None, b"rater", 881250949500)
+    shown = [
+        {"item": each["item"], "source": each["source"], "position": place}
+        for place, each in enumerate(body(reply)["items"])
+    ]
+    assert len(shown) == 3
+    assert json.loads(entry.value or b"") == {
+        "user": "rater",
+        "request": "abc",
+        "experiment": "default",
+        "arm": "mf",
+        "model": "mf",
+        "timestamp": 881250949.5,
+        "items": shown,
+        "forced": True,
+    }
+    assert decode(entry.value).items[0].item == shown[0]["item"]
+    assert [topic for topic, _ in desk.sent.all] == [RESPONSES, LOG]
+    assert desk.logged == [True]
+    assert desk.done() == {0: 1}
 
 
 @pytest.mark.parametrize("fields", [{"n": 0}, {"arm": "other"}, {"explore": 2}])
-def test_failures_are_not_logged(fields: dict[str, Any]) -> None:
-    async def scenario() -> None:
-        desk = logging_desk()
-        (reply,) = await desk.ask(request(**fields))
-        assert body(reply)["error"]["code"] == "bad_request"
-        assert desk.sent.to(LOG) == []
-        assert desk.done() == {0: 1}
-
-    asyncio.run(scenario())
+async def test_failures_are_not_logged(fields: dict[str, Any]) -> None:
+    desk = logging_desk()
+    (reply,) = await desk.ask(request(**fields))
+    assert body(reply)["error"]["code"] == "bad_request"
+    assert desk.sent.to(LOG) == []
+    assert desk.done() == {0: 1}
 
 
-def test_similar_items_and_replies_that_reach_nobody_are_not_logged() -> None:
-    async def scenario() -> None:
-        desk = logging_desk()
-        await desk.ask(FakeRecord(0, b'{"similar_to":"new"}', topic=REQUESTS))
-        desk.sent.fails = lambda topic: KeyError("no such topic") if topic == "gone-replies" else None
-        await desk.ask(request(1, headers=[("reply_to", b"gone-replies")]))
-        assert desk.codes == ["ok", "reply_topic_unavailable"]
-        assert desk.sent.to(LOG) == []
-
-    asyncio.run(scenario())
+async def test_similar_items_and_replies_that_reach_nobody_are_not_logged() -> None:
+    desk = logging_desk()
+    await desk.ask(FakeRecord(0, b'{"similar_to":"new"}', topic=REQUESTS))
+    desk.sent.fails = lambda topic: KeyError("no such topic") if topic == "gone-replies" else None
+    await desk.ask(request(1, headers=[("reply_to", b"gone-replies")]))
+    assert desk.codes == ["ok", "reply_topic_unavailable"]
+    assert desk.sent.to(LOG) == []
 
 
-def test_a_request_is_done_with_both_its_reply_and_its_log() -> None:
-    async def scenario() -> None:
-        desk = logging_desk()
-        answers = desk.sent.hold()
-        await desk.take(request(0))
-        await until(lambda: len(answers) == 1)
-        assert desk.sent.to(LOG) == []
-        answers[0].set_result(None)
-        await until(lambda: len(answers) == 2)
-        assert desk.codes == ["ok"]
-        assert desk.done() == {0: 0}
-        answers[1].set_result(None)
-        await until(lambda: desk.logged)
-        await until(lambda: desk.done() == {0: 1})
-
-    asyncio.run(scenario())
+async def test_a_request_is_done_with_both_its_reply_and_its_log() -> None:
+    desk = logging_desk()
+    answers = desk.sent.hold()
+    await desk.take(request(0))
+    await until(lambda: len(answers) == 1)
+    assert desk.sent.to(LOG) == []
+    answers[0].set_result(None)
+    await until(lambda: len(answers) == 2)
+    assert desk.codes == ["ok"]
+    assert desk.done() == {0: 0}
+    answers[1].set_result(None)
+    await until(lambda: desk.logged)
+    await until(lambda: desk.done() == {0: 1})
 
 
-def test_a_log_that_is_away_keeps_no_reply_back(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_log_that_is_away_keeps_no_reply_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither its own nor those of others: more requests than may be under way at once are answered."""
     monkeypatch.setattr("recommender.worker.answering.UNDER_WAY", 2)
-    monkeypatch.setattr(log_writer, "RETRY_SECONDS", 0.0)
-    monkeypatch.setattr(log_writer, "MAX_WAITING", 4)
-
-    async def scenario() -> None:
-        desk, away = logging_desk(), True
-        desk.sent.fails = lambda topic: TryAgainError() if topic == LOG and away else None
-        assert len(await desk.ask(*(request(each) for each in range(6)))) == 6
-        assert desk.logged == [False, False]  # those that found too many waiting
-        assert desk.done() == {0: 0}
-        away = False
-        await until(lambda: desk.logged.count(True) == 4)
-        await until(lambda: desk.done() == {0: 6})
-
-    asyncio.run(scenario())
+    desk, away = logging_desk(log_limits=LogLimits(retry_seconds=0.0, waiting=4)), True
+    desk.sent.fails = lambda topic: TryAgainError() if topic == LOG and away else None
+    assert len(await desk.ask(*(request(each) for each in range(6)))) == 6
+    assert desk.logged == [False, False]  # those that found too many waiting
+    assert desk.done() == {0: 0}
+    away = False
+    await until(lambda: desk.logged.count(True) == 4)
+    await until(lambda: desk.done() == {0: 6})
 
 
 @pytest.mark.parametrize("error", [ValueError("too large"), TryAgainError("still away")])
-def test_what_cannot_be_logged_is_said_once_until_it_can(
-    error: Exception, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+async def test_what_cannot_be_logged_is_said_once_until_it_can(
+    error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(log_writer, "RETRY_SECONDS", 0.0)
-    monkeypatch.setattr(log_writer, "PATIENCE_SECONDS", 0.0)
-
-    async def scenario() -> None:
-        desk = logging_desk()
+    with caplog.at_level(logging.WARNING):
+        desk = logging_desk(log_limits=LogLimits(retry_seconds=0.0, patience_seconds=0.0))
         desk.sent.fails = lambda topic: error if topic == LOG else None
         await desk.ask(request(0), request(1))
         await until(lambda: len(desk.logged) == 2)
@@ -139,9 +116,6 @@ def test_what_cannot_be_logged_is_said_once_until_it_can(
         await desk.ask(request(2))
         await until(lambda: len(desk.logged) == 3)
         assert desk.logged == [False, False, True]
-
-    with caplog.at_level(logging.WARNING):
-        asyncio.run(scenario())
     ours = [each for each in caplog.records if each.name == "recommender.experiments.log_writer"]
     failing, again = [each.getMessage() for each in ours]
     assert f"{REQUESTS}[0] offset 0 was answered, but cannot be logged to {LOG}: " in failing
@@ -149,23 +123,20 @@ def test_what_cannot_be_logged_is_said_once_until_it_can(
     assert again == "recommendations are logged again"
 
 
-def test_a_request_that_is_read_again_is_answered_and_logged_the_same() -> None:
-    async def scenario() -> None:
-        seen = []
-        for _ in range(2):
-            desk = logging_desk()
-            desk.learn(200)
-            (reply,) = await desk.ask(request(5, "somebody"))
-            await until(lambda desk=desk: desk.logged)  # type: ignore[misc]
-            seen.append((body(reply), *desk.sent.to(LOG)))
-        assert seen[0] == seen[1]
-        assert json.loads(seen[0][1].value)["request"] == "0:5"
+async def test_a_request_that_is_read_again_is_answered_and_logged_the_same() -> None:
+    seen = []
+    for _ in range(2):
         desk = logging_desk()
         desk.learn(200)
-        (other,) = await desk.ask(request(6, "somebody"))
-        assert body(other)["items"] != seen[0][0]["items"]
-
-    asyncio.run(scenario())
+        (reply,) = await desk.ask(request(5, "somebody"))
+        await until(lambda desk=desk: desk.logged)  # type: ignore[misc]
+        seen.append((body(reply), *desk.sent.to(LOG)))
+    assert seen[0] == seen[1]
+    assert json.loads(seen[0][1].value)["request"] == "0:5"
+    desk = logging_desk()
+    desk.learn(200)
+    (other,) = await desk.ask(request(6, "somebody"))
+    assert body(other)["items"] != seen[0][0]["items"]
 
 
 @pytest.mark.parametrize(
@@ -191,22 +162,19 @@ def test_a_request_is_the_same_wherever_it_went(headers: list[tuple[str, bytes]]
     assert len(record.headers) <= len(headers) + 1
 
 
-def test_a_forwarded_request_is_logged_by_its_first_place() -> None:
-    async def scenario() -> None:
-        user = users_of(2, 3)[0]
-        first = logging_desk(replicas=3)
-        await first.ask(request(7, user))
-        (forward,) = first.sent.to(REQUESTS)
-        owner = logging_desk(replicas=3)
-        owner.replicas._held[2] = owner.held
-        owner.start_at(2, 0)
-        await owner.ask(FakeRecord(0, forward.value, forward.key, 0, forward.headers, REQUESTS, 2))
-        await until(lambda: owner.logged)
-        (entry,) = owner.sent.to(LOG)
-        assert entry.key == user.encode()
-        assert json.loads(entry.value or b"")["request"] == "0:7"
-
-    asyncio.run(scenario())
+async def test_a_forwarded_request_is_logged_by_its_first_place() -> None:
+    user = users_of(2, 3)[0]
+    first = logging_desk(replicas=3)
+    await first.ask(request(7, user))
+    (forward,) = first.sent.to(REQUESTS)
+    owner = logging_desk(replicas=3)
+    owner.replicas._held[2] = owner.held
+    owner.start_at(2, 0)
+    await owner.ask(FakeRecord(0, forward.value, forward.key, 0, forward.headers, REQUESTS, 2))
+    await until(lambda: owner.logged)
+    (entry,) = owner.sent.to(LOG)
+    assert entry.key == user.encode()
+    assert json.loads(entry.value or b"")["request"] == "0:7"
 
 
 def test_ids_are_told_as_text() -> None:

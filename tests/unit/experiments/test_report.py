@@ -191,7 +191,9 @@ def found(effect: float, runs: int, users: int = 150, ratings: int = 8, alike: f
         draw = np.random.default_rng([run, int(1000 * effect)])
         a = simulated(draw, users, ratings, 0.6, alike)
         b = simulated(draw, users, ratings, 0.6 + effect, alike)
-        result = compare("b", np.concatenate([nothing, b]), "a", np.concatenate([a, nothing]), 199, run)
+        result = compare(
+            "b", np.concatenate([nothing, b]), "a", np.concatenate([a, nothing]), resamples=199, seed=run
+        )
         assert result.p_value is not None
         assert result.interval is not None
         # The interval and the test are the same statement.
@@ -304,9 +306,11 @@ def test_standard_error_is_that_of_paired_users() -> None:
     groups = [
         np.stack([draw.binomial(20, own), np.full(400, 20)], axis=1).astype(np.float64) for _ in range(2)
     ]
-    paired = compare("explore", groups[1], "exploit", groups[0], 999)
+    paired = compare("explore", groups[1], "exploit", groups[0], resamples=999)
     nothing = np.zeros((400, 2))
-    apart = compare("b", np.concatenate([nothing, groups[1]]), "a", np.concatenate([groups[0], nothing]), 999)
+    apart = compare(
+        "b", np.concatenate([nothing, groups[1]]), "a", np.concatenate([groups[0], nothing]), resamples=999
+    )
     assert paired.difference == pytest.approx(apart.difference)
     assert paired.interval is not None
     assert apart.interval is not None
@@ -318,14 +322,14 @@ def test_standard_error_is_that_of_paired_users() -> None:
 
 
 def test_too_few_users_have_no_p_value() -> None:
-    one = compare("b", np.array([[1.0, 2.0]]), "a", np.array([[2.0, 2.0]]), 99)
+    one = compare("b", np.array([[1.0, 2.0]]), "a", np.array([[2.0, 2.0]]), resamples=99)
     assert (one.difference, one.interval, one.p_value, one.users) == (-0.5, None, None, 1)
 
 
 def test_rates_without_any_spread() -> None:
     same = np.tile([[2.0, 2.0, 2.0, 2.0]], (5, 1))
-    equal = compare("b", same[:, :2], "a", same[:, 2:], 99)
+    equal = compare("b", same[:, :2], "a", same[:, 2:], resamples=99)
     assert (equal.difference, equal.p_value) == (0.0, 1.0)
-    apart = compare("b", same[:, :2] * [0, 1], "a", same[:, 2:], 99)
+    apart = compare("b", same[:, :2] * [0, 1], "a", same[:, 2:], resamples=99)
     assert apart.difference == -1.0
     assert apart.p_value is not None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -117,73 +116,63 @@ def test_each_is_told(caplog: pytest.LogCaptureFixture) -> None:
 
 @few
 @given(kinds, sizes, sizes, st.sets(st.integers(0, 40), max_size=3))
-def test_all_who_follow_leave_out_the_same(
+async def test_all_who_follow_leave_out_the_same(
     tmp_path_factory: pytest.TempPathFactory, of: Kinds, blocks: list[int], pieces: list[int], saves: set[int]
 ) -> None:
     """Whatever they fetch at once, and wherever they were saved and begin again."""
     journal = journal_of(of, blocks)
 
-    async def scenario() -> None:
-        directory = tmp_path_factory.mktemp("poison")
-        worker = await LearningWorker(directory, OPTIONS).open()
-        for stop in sorted(each for each in saves if each < len(journal.blocks)):
-            await worker.follow(journal, pieces, stop)
-            worker.held.store.save(0, worker.replica.position, worker.replica.state())
-            if stop % 2:
-                worker = await LearningWorker(directory, OPTIONS).open()
-        await worker.follow(journal, pieces)
-        assert worker.replica.digest() == expected(of, journal.blocks)
-
-    asyncio.run(scenario())
+    directory = tmp_path_factory.mktemp("poison")
+    worker = await LearningWorker(directory, OPTIONS).open()
+    for stop in sorted(each for each in saves if each < len(journal.blocks)):
+        await worker.follow(journal, pieces, stop)
+        worker.held.store.save(0, worker.replica.position, worker.replica.state())
+        if stop % 2:
+            worker = await LearningWorker(directory, OPTIONS).open()
+    await worker.follow(journal, pieces)
+    assert worker.replica.digest() == expected(of, journal.blocks)
 
 
-def test_a_storm_does_not_go_back_for_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_storm_does_not_go_back_for_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     of = ["poison"] * 60
     journal = journal_of(of, [1] * 60)
 
-    async def scenario() -> None:
-        worker = await LearningWorker(tmp_path, OPTIONS).open()
-        reloads = []
-        reload = worker.replicas.reload
+    worker = await LearningWorker(tmp_path, OPTIONS).open()
+    reloads = []
+    reload = worker.replicas.reload
 
-        async def counted(held: Any) -> None:
-            reloads.append(held.replica.position)
-            await reload(held)
+    async def counted(held: Any) -> None:
+        reloads.append(held.replica.position)
+        await reload(held)
 
-        monkeypatch.setattr(worker.replicas, "reload", counted)
-        await worker.follow(journal, [2] * 1000)
-        assert worker.replica.digest() == expected(of, journal.blocks)
-        assert 1 <= len(reloads) <= 60 / (2 + replica_module.WARY) + 1
-
-    asyncio.run(scenario())
+    monkeypatch.setattr(worker.replicas, "reload", counted)
+    await worker.follow(journal, [2] * 1000)
+    assert worker.replica.digest() == expected(of, journal.blocks)
+    assert 1 <= len(reloads) <= 60 / (2 + replica_module.WARY) + 1
 
 
-def test_who_is_put_back_answers_nothing_until_it_is_at_the_end_again(tmp_path: Path) -> None:
+async def test_who_is_put_back_answers_nothing_until_it_is_at_the_end_again(tmp_path: Path) -> None:
     journal = journal_of(["good", "poison", "good"], [1, 1, 1])
 
-    async def scenario() -> None:
-        worker = await LearningWorker(tmp_path, OPTIONS).open()
-        assert worker.replicas.get(0) is worker.held
-        assert not await worker.take(journal.blocks)
-        assert worker.replicas.get(0) is None
-        assert (worker.replica.position, worker.replica.suspects) == (0, range(3 + replica_module.WARY))
-
-    asyncio.run(scenario())
+    worker = await LearningWorker(tmp_path, OPTIONS).open()
+    assert worker.replicas.get(0) is worker.held
+    assert not await worker.take(journal.blocks)
+    assert worker.replicas.get(0) is None
+    assert (worker.replica.position, worker.replica.suspects) == (0, range(3 + replica_module.WARY))
 
 
-def test_memory_that_ran_out_is_no_ratings_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_memory_that_ran_out_is_no_ratings_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*arguments: object) -> None:
         raise MemoryError
 
     monkeypatch.setattr(Fragile, "learn", fail)
 
-    async def scenario() -> None:
-        worker = await LearningWorker(tmp_path, OPTIONS).open()
-        with pytest.raises(MemoryError):
-            await worker.take(journal_of(["good"], [1]).blocks)
-        assert worker.replica.suspects == range(0)
-
-    asyncio.run(scenario())
+    worker = await LearningWorker(tmp_path, OPTIONS).open()
+    with pytest.raises(MemoryError):
+        await worker.take(journal_of(["good"], [1]).blocks)
+    assert worker.replica.suspects == range(0)
 
 
 class Reader:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import Any
 
@@ -67,36 +66,30 @@ def test_nothing_of_it_is_a_rating_and_its_neighbours_are() -> None:
     ]
 
 
-def test_a_request_is_buried_and_who_can_be_told_is_told() -> None:
-    async def scenario() -> None:
-        desk = Desk()
-        told = unreadable(REQUESTS, 1, key=b"k", headers=[("kafka_correlationId", b"7")])
-        records: list[Any] = [unreadable(REQUESTS, 0), told, request(2)]
-        await desk.ask(*records)
-        assert desk.buried == records[:2]
-        assert sorted(desk.codes) == ["bad_request", "ok", "unreadable"]
-        (reply,) = [each for each in desk.sent.to(RESPONSES) if each.key == b"k"]
-        assert (error_of(reply)["message"], reply.headers[0]) == (CAUSE, ("kafka_correlationId", b"7"))
-        assert len(desk.sent.to(RESPONSES)) == 2
-        assert desk.done() == {0: 3}
-
-    asyncio.run(scenario())
+async def test_a_request_is_buried_and_who_can_be_told_is_told() -> None:
+    desk = Desk()
+    told = unreadable(REQUESTS, 1, key=b"k", headers=[("kafka_correlationId", b"7")])
+    records: list[Any] = [unreadable(REQUESTS, 0), told, request(2)]
+    await desk.ask(*records)
+    assert desk.buried == records[:2]
+    assert sorted(desk.codes) == ["bad_request", "ok", "unreadable"]
+    (reply,) = [each for each in desk.sent.to(RESPONSES) if each.key == b"k"]
+    assert (error_of(reply)["message"], reply.headers[0]) == (CAUSE, ("kafka_correlationId", b"7"))
+    assert len(desk.sent.to(RESPONSES)) == 2
+    assert desk.done() == {0: 3}
 
 
-def test_a_request_that_cannot_be_buried_is_not_committed_past() -> None:
-    async def scenario() -> None:
-        desk = Desk()
+async def test_a_request_that_cannot_be_buried_is_not_committed_past() -> None:
+    desk = Desk()
 
-        async def fail(record: Unreadable) -> None:
-            raise OSError("gone")
+    async def fail(record: Unreadable) -> None:
+        raise OSError("gone")
 
-        desk.answerer._bury = fail
-        records: list[Any] = [unreadable(REQUESTS, 0), request(1)]
-        await desk.take(*records)
-        await until(lambda: desk.codes)
-        assert (desk.codes, desk.done()) == (["ok"], {0: 0})
-
-    asyncio.run(scenario())
+    desk.answerer._bury = fail
+    records: list[Any] = [unreadable(REQUESTS, 0), request(1)]
+    await desk.take(*records)
+    await until(lambda: desk.codes)
+    assert (desk.codes, desk.done()) == (["ok"], {0: 0})
 
 
 def test_the_report_counts_it_as_bad() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import random
 from typing import Any
 
@@ -14,7 +13,7 @@ from recommender.history.events import Events
 from recommender.history.history import History
 from recommender.models import registry
 from recommender.models.base import Arrays, ModelContext
-from recommender.models.knn_baseline import kept_pairs, knn_baseline
+from recommender.models.knn_baseline import kept_pairs
 from recommender.models.knn_baseline.knn_baseline import KNNBaseline, RatingError
 from recommender.models.knn_baseline.model import KNNBaselineModel
 from recommender.models.options import ModelError
@@ -282,7 +281,3 @@ def test_a_damaged_state_is_refused() -> None:
 def test_the_registry_makes_it() -> None:
     made = registry.create("knn-baseline/similarity=cosine/user_based=true/k=7", ModelContext(History()))
     assert isinstance(made, KNNBaselineModel)
-
-
-def test_docstring_example() -> None:
-    assert doctest.testmod(knn_baseline).failed == 0

@@ -109,6 +109,8 @@ class WrongEstimates(Counting):
 
 
 class NegativeEvidence(Counting):
+    longest_profile = 20
+
     def profile(self, user: int) -> Profile:
         return Profile(user, np.zeros(1, np.int32), np.ones(1))
 

@@ -23,12 +23,14 @@ POLICIES = ["none", "epsilon:0", "epsilon:0.5", "epsilon:1", "softmax:0.3", "tho
 def test_never_a_repeat_and_as_many_as_there_are(count: int, n: int, policy: str, seed: int) -> None:
     scores = np.random.default_rng(0).random(count)
     ranked, counts = np.argsort(-scores), np.arange(count)
-    places = mix(ranked, scores, n, Exploration.parse(policy), seed, counts, counts)
+    places = mix(ranked, scores, n, Exploration.parse(policy), seed, positives=counts, negatives=counts)
     candidates = [place.candidate for place in places]
     assert len(candidates) == min(n, count)
     assert len(set(candidates)) == len(candidates)
     assert set(candidates) <= set(range(count))
-    assert mix(ranked, scores, n, Exploration.parse(policy), seed, counts, counts) == places
+    assert (
+        mix(ranked, scores, n, Exploration.parse(policy), seed, positives=counts, negatives=counts) == places
+    )
     exploited = [place.candidate for place in places if place.source == "exploit"]
     assert exploited == [c for c in ranked.tolist() if c in exploited]
 
@@ -93,8 +95,9 @@ def test_thompson_prefers_what_pleased_and_tries_what_is_unknown() -> None:
     positives, negatives = np.array([90, 10, 0]), np.array([10, 90, 0])
     scores, ranked = np.zeros(3), np.arange(3)
     first = np.zeros(3)
+    counts = {"positives": positives, "negatives": negatives}
     for seed in range(2000):
-        places = mix(ranked, scores, 1, Exploration("thompson"), seed, positives, negatives)
+        places = mix(ranked, scores, 1, Exploration("thompson"), seed, **counts)
         first[places[0].candidate] += 1
     # The unknown one's chance is uniform: it beats a chance of about 0.9 in about a tenth of the draws.
     assert first[1] == 0

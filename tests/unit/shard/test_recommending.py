@@ -143,8 +143,8 @@ def test_what_was_rated_is_exploited_if_asked_for_but_never_explored() -> None:
 def test_thompson_draws_by_each_items_own_ratings(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[Any] = []
 
-    def remember(*arguments: Any) -> list[Any]:
-        given.append(arguments)
+    def remember(*arguments: Any, **named: Any) -> list[Any]:
+        given.append((named["positives"], named["negatives"], named["explorable"]))
         return []
 
     monkeypatch.setattr(recommending, "mix", remember)
@@ -153,7 +153,7 @@ def test_thompson_draws_by_each_items_own_ratings(monkeypatch: pytest.MonkeyPatc
     shard.learn(ratings, times_of(ratings))
     standing = {(each.user, each.item): each.rating for each in ratings}
     shard.recommend(Request("nobody"))
-    ((*_, positives, negatives, explorable),) = given
+    ((positives, negatives, explorable),) = given
     assert explorable is None
     for item, positive, negative in zip(shard.items.ids(), positives, negatives, strict=True):
         values = [value for (_, rated), value in standing.items() if rated == item and value is not None]

@@ -31,32 +31,28 @@ class TryAgainError(Exception):
     retriable = True
 
 
-def test_a_request_gets_its_answer() -> None:
-    async def scenario() -> None:
-        desk = Desk()
-        (reply,) = await desk.ask(request(include_rated=True, n=2))
-        told = body(reply)
-        assert told["ok"] is True
-        assert [each["item"] for each in told["items"]] == ["i0", "i1"]
-        assert told["as_of"] == {"partition": 0, "offset": 2, "journal": 0}
-        assert (reply.partition, reply.key, reply.headers) == (None, b"rater", [])
-        assert abs(reply.timestamp / 1000 - time.time()) < 3600
-        assert desk.codes == ["ok"]
-        assert desk.done() == {0: 1}
-
-    asyncio.run(scenario())
+async def test_a_request_gets_its_answer() -> None:
+    desk = Desk()
+    (reply,) = await desk.ask(request(include_rated=True, n=2))
+    told = body(reply)
+    assert told["ok"] is True
+    assert [each["item"] for each in told["items"]] == ["i0", "i1"]
+    assert told["as_of"] == {"partition": 0, "offset": 2, "journal": 0}
+    assert (reply.partition, reply.key, reply.headers) == (None, b"rater", [])
+    assert abs(reply.timestamp / 1000 - time.time()) < 3600
+    assert desk.codes == ["ok"]
+    assert desk.done() == {0: 1}
 
 
 @pytest.mark.parametrize("identifier", [bytes(range(256)), b"", b"\x00", b"\xff\xfe", "\u00fc".encode()])
 @pytest.mark.parametrize("name", ["kafka_correlationId", "correlation_id"])
 @pytest.mark.parametrize("fields", [{}, {"n": 0}])
-def test_correlation_ids_come_back_untouched(identifier: bytes, name: str, fields: dict[str, Any]) -> None:
-    async def scenario() -> None:
-        headers = ((name, identifier), ("other", b"x"), ("content-type", b"application/json"))
-        (reply,) = await Desk().ask(request(headers=headers, **fields))
-        assert [each for each in reply.headers if each[0] != "error-code"] == [(name, identifier)]
-
-    asyncio.run(scenario())
+async def test_correlation_ids_come_back_untouched(
+    identifier: bytes, name: str, fields: dict[str, Any]
+) -> None:
+    headers = ((name, identifier), ("other", b"x"), ("content-type", b"application/json"))
+    (reply,) = await Desk().ask(request(headers=headers, **fields))
+    assert [each for each in reply.headers if each[0] != "error-code"] == [(name, identifier)]
 
 
 @pytest.mark.parametrize(
@@ -82,94 +78,76 @@ def test_correlation_ids_come_back_untouched(identifier: bytes, name: str, field
         (FakeRecord(0, b'{"user":"' + b"x" * 1_000_000, topic=REQUESTS), "bytes: expected at most"),
     ],
 )
-def test_a_bad_request_is_told_what_is_wrong(record: FakeRecord, told: str) -> None:
-    async def scenario() -> None:
-        desk = Desk()
-        (reply,) = await desk.ask(record)
-        error = error_of(reply)
-        assert (error["code"], error["retriable"]) == ("bad_request", False)
-        assert told in error["message"]
-        assert len(error["message"]) < 300
-        assert desk.codes == ["bad_request"]
-        assert desk.done() == {0: 1}
-
-    asyncio.run(scenario())
+async def test_a_bad_request_is_told_what_is_wrong(record: FakeRecord, told: str) -> None:
+    desk = Desk()
+    (reply,) = await desk.ask(record)
+    error = error_of(reply)
+    assert (error["code"], error["retriable"]) == ("bad_request", False)
+    assert told in error["message"]
+    assert len(error["message"]) < 300
+    assert desk.codes == ["bad_request"]
+    assert desk.done() == {0: 1}
 
 
 @pytest.mark.parametrize("name", ["kafka_replyTopic", "reply_to"])
 @pytest.mark.parametrize("topic", ["shop-replies", RESPONSES])
-def test_a_request_may_name_its_reply_topic(name: str, topic: str) -> None:
-    async def scenario() -> None:
-        desk = Desk()
-        await desk.ask(
-            request(headers=[(name, topic.encode())]), request(1, n=0, headers=[(name, topic.encode())])
-        )
-        assert [each for each, _ in desk.sent.all] == [topic, topic]
-        assert [body(each)["ok"] for each in desk.sent.to(topic)] == [True, False]
-
-    asyncio.run(scenario())
+async def test_a_request_may_name_its_reply_topic(name: str, topic: str) -> None:
+    desk = Desk()
+    await desk.ask(
+        request(headers=[(name, topic.encode())]), request(1, n=0, headers=[(name, topic.encode())])
+    )
+    assert [each for each, _ in desk.sent.all] == [topic, topic]
+    assert [body(each)["ok"] for each in desk.sent.to(topic)] == [True, False]
 
 
 @pytest.mark.parametrize(
     "topic", [b"ratings", b"shop-replies-2", b"SHOP-REPLIES", b"", b"\xff\xfe", b"x" * 5000]
 )
-def test_other_reply_topics_are_refused(topic: bytes) -> None:
-    async def scenario() -> None:
-        desk = Desk()
-        (reply,) = await desk.ask(request(headers=[("kafka_replyTopic", topic), ("correlation_id", b"7")]))
-        error = error_of(reply)
-        assert (error["code"], error["retriable"]) == ("reply_topic_not_allowed", False)
-        assert "*-replies" in error["message"]
-        assert reply.headers[0] == ("correlation_id", b"7")
-        assert len(desk.sent.all) == 1
-
-    asyncio.run(scenario())
+async def test_other_reply_topics_are_refused(topic: bytes) -> None:
+    desk = Desk()
+    (reply,) = await desk.ask(request(headers=[("kafka_replyTopic", topic), ("correlation_id", b"7")]))
+    error = error_of(reply)
+    assert (error["code"], error["retriable"]) == ("reply_topic_not_allowed", False)
+    assert "*-replies" in error["message"]
+    assert reply.headers[0] == ("correlation_id", b"7")
+    assert len(desk.sent.all) == 1
 
 
 @pytest.mark.parametrize("fields", [{}, {"n": 0}])
-def test_a_reply_topic_that_fails_is_told_on_the_usual_one(fields: dict[str, Any]) -> None:
-    async def scenario() -> None:
-        desk = Desk()
-        desk.sent.fails = lambda topic: KeyError("no such topic") if topic == "gone-replies" else None
-        headers = [("reply_to", b"gone-replies"), ("correlation_id", b"7")]
-        (reply,) = await desk.ask(request(headers=headers, **fields))
-        error = error_of(reply)
-        assert error["code"] == "reply_topic_unavailable"
-        assert "'gone-replies'" in error["message"]
-        assert reply.headers[0] == ("correlation_id", b"7")
-        assert len(desk.sent.all) == 1
-        assert desk.codes == ["reply_topic_unavailable"]
-
-    asyncio.run(scenario())
+async def test_a_reply_topic_that_fails_is_told_on_the_usual_one(fields: dict[str, Any]) -> None:
+    desk = Desk()
+    desk.sent.fails = lambda topic: KeyError("no such topic") if topic == "gone-replies" else None
+    headers = [("reply_to", b"gone-replies"), ("correlation_id", b"7")]
+    (reply,) = await desk.ask(request(headers=headers, **fields))
+    error = error_of(reply)
+    assert error["code"] == "reply_topic_unavailable"
+    assert "'gone-replies'" in error["message"]
+    assert reply.headers[0] == ("correlation_id", b"7")
+    assert len(desk.sent.all) == 1
+    assert desk.codes == ["reply_topic_unavailable"]
 
 
-def test_a_reply_that_kafka_does_not_take_now_is_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_reply_that_kafka_does_not_take_now_is_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(delivery, "RETRY_SECONDS", 0.0)
 
-    async def scenario() -> None:
-        desk, errors = Desk(), [TryAgainError(), TryAgainError(), None]
-        desk.sent.fails = lambda topic: errors.pop(0)
-        (reply,) = await desk.ask(request())
-        assert body(reply)["ok"] is True
-
-    asyncio.run(scenario())
+    desk, errors = Desk(), [TryAgainError(), TryAgainError(), None]
+    desk.sent.fails = lambda topic: errors.pop(0)
+    (reply,) = await desk.ask(request())
+    assert body(reply)["ok"] is True
 
 
-def test_a_reply_that_kafka_never_takes_is_replaced_by_a_failure() -> None:
-    async def scenario() -> None:
-        desk, errors = Desk(), [ValueError("too large"), None]
-        desk.sent.fails = lambda topic: errors.pop(0)
-        (reply,) = await desk.ask(request())
-        assert error_of(reply)["code"] == "reply_not_accepted"
-        assert "too large" in error_of(reply)["message"]
-
-    asyncio.run(scenario())
+async def test_a_reply_that_kafka_never_takes_is_replaced_by_a_failure() -> None:
+    desk, errors = Desk(), [ValueError("too large"), None]
+    desk.sent.fails = lambda topic: errors.pop(0)
+    (reply,) = await desk.ask(request())
+    assert error_of(reply)["code"] == "reply_not_accepted"
+    assert "too large" in error_of(reply)["message"]
 
 
-def test_a_request_that_can_have_no_reply_is_told_and_holds_nothing_back(
+async def test_a_request_that_can_have_no_reply_is_told_and_holds_nothing_back(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async def scenario() -> None:
+    with caplog.at_level(logging.ERROR):
         desk = Desk()
         await desk.ask(request(0))
         desk.sent.fails = lambda topic: ValueError("no")
@@ -178,9 +156,6 @@ def test_a_request_that_can_have_no_reply_is_told_and_holds_nothing_back(
         await desk.ask(request(3))
         assert desk.codes == ["ok", NO_REPLY, NO_REPLY, "ok"]
         assert desk.done() == {0: 4}
-
-    with caplog.at_level(logging.ERROR):
-        asyncio.run(scenario())
     for offset in 1, 2:
         (told,) = (each for each in caplog.messages if f"offset {offset} can have no reply" in each)
         assert told == f"{REQUESTS}[0] offset {offset} can have no reply: ValueError: no"
@@ -189,26 +164,23 @@ def test_a_request_that_can_have_no_reply_is_told_and_holds_nothing_back(
 @pytest.mark.parametrize(
     "error", [ProducerClosed(), NotReady(), ProducerEndedError("the producer has failed")]
 )
-def test_a_request_that_a_worker_which_ends_cannot_answer_comes_again(error: Exception) -> None:
-    async def scenario() -> None:
-        desk = Desk()
-        await desk.ask(request(0))
-        desk.sent.fails = lambda topic: error
-        await desk.take(request(1), request(2, n=0), request(3, headers=[("reply_to", b"a-replies")]))
-        await desk.answerer.hand_over(60)
-        assert desk.codes == ["ok"]
-        assert desk.done() == {0: 1}
-
-    asyncio.run(scenario())
+async def test_a_request_that_a_worker_which_ends_cannot_answer_comes_again(error: Exception) -> None:
+    desk = Desk()
+    await desk.ask(request(0))
+    desk.sent.fails = lambda topic: error
+    await desk.take(request(1), request(2, n=0), request(3, headers=[("reply_to", b"a-replies")]))
+    await desk.answerer.hand_over(60)
+    assert desk.codes == ["ok"]
+    assert desk.done() == {0: 1}
 
 
 @pytest.mark.parametrize("error", [TopicAuthorizationFailedError(), UnknownTopicOrPartitionError()])
-def test_a_topic_of_ours_that_is_closed_is_waited_for(
+async def test_a_topic_of_ours_that_is_closed_is_waited_for(
     error: Exception, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(delivery, "RETRY_SECONDS", 0.0)
 
-    async def scenario() -> None:
+    with caplog.at_level(logging.WARNING):
         desk, tries = Desk(), []
 
         def fails(topic: str) -> Exception | None:
@@ -219,69 +191,53 @@ def test_a_topic_of_ours_that_is_closed_is_waited_for(
         replies = await desk.ask(request(0), request(1))
         assert [body(each)["ok"] for each in replies] == [True, True]
         assert desk.codes == ["ok", "ok"]
-
-    with caplog.at_level(logging.WARNING):
-        asyncio.run(scenario())
     closed, again = caplog.messages
     assert closed.startswith(f"{RESPONSES} cannot be written: ")
     assert again == f"{RESPONSES} can be written again"
 
 
-def test_a_reply_topic_that_takes_no_list_may_take_a_failure() -> None:
-    async def scenario() -> None:
-        desk, errors = Desk(), [MessageSizeTooLargeError("1 MB"), None]
-        desk.sent.fails = lambda topic: errors.pop(0)
-        await desk.ask(request(headers=[("reply_to", b"a-replies"), ("kafka_replyPartition", b"\0\0\0\2")]))
-        (reply,) = desk.sent.to("a-replies")
-        assert (error_of(reply)["code"], reply.partition) == ("reply_not_accepted", 2)
-
-    asyncio.run(scenario())
+async def test_a_reply_topic_that_takes_no_list_may_take_a_failure() -> None:
+    desk, errors = Desk(), [MessageSizeTooLargeError("1 MB"), None]
+    desk.sent.fails = lambda topic: errors.pop(0)
+    await desk.ask(request(headers=[("reply_to", b"a-replies"), ("kafka_replyPartition", b"\0\0\0\2")]))
+    (reply,) = desk.sent.to("a-replies")
+    assert (error_of(reply)["code"], reply.partition) == ("reply_not_accepted", 2)
 
 
-def test_a_reply_topic_that_takes_neither_is_told_on_the_usual_one() -> None:
-    async def scenario() -> None:
-        desk, refused = Desk(), MessageSizeTooLargeError("1 MB")
-        desk.sent.fails = lambda topic: None if topic == RESPONSES else refused
-        (reply,) = await desk.ask(request(headers=[("reply_to", b"a-replies")]))
-        assert error_of(reply)["code"] == "reply_topic_unavailable"
-
-    asyncio.run(scenario())
+async def test_a_reply_topic_that_takes_neither_is_told_on_the_usual_one() -> None:
+    desk, refused = Desk(), MessageSizeTooLargeError("1 MB")
+    desk.sent.fails = lambda topic: None if topic == RESPONSES else refused
+    (reply,) = await desk.ask(request(headers=[("reply_to", b"a-replies")]))
+    assert error_of(reply)["code"] == "reply_topic_unavailable"
 
 
-def test_a_request_without_a_key_has_a_reply_without_one_where_that_is_taken() -> None:
-    async def scenario() -> None:
-        desk = Desk()
-        asked = [request(each, headers=[("correlation_id", b"id")]) for each in range(2)]
-        for each in asked:
-            each.key = None
-        await desk.ask(asked[0])
-        errors = [InvalidRecord(), None]
-        desk.sent.fails = lambda topic: errors.pop(0)
-        replies = await desk.ask(asked[1])
-        assert [each.key for each in replies] == [None, b"id"]
-        assert [body(each)["ok"] for each in replies] == [True, True]
-
-    asyncio.run(scenario())
+async def test_a_request_without_a_key_has_a_reply_without_one_where_that_is_taken() -> None:
+    desk = Desk()
+    asked = [request(each, headers=[("correlation_id", b"id")]) for each in range(2)]
+    for each in asked:
+        each.key = None
+    await desk.ask(asked[0])
+    errors = [InvalidRecord(), None]
+    desk.sent.fails = lambda topic: errors.pop(0)
+    replies = await desk.ask(asked[1])
+    assert [each.key for each in replies] == [None, b"id"]
+    assert [body(each)["ok"] for each in replies] == [True, True]
 
 
 @pytest.mark.parametrize("timestamp", [12_345, -1])
-def test_a_reply_whose_time_is_refused_has_the_requests(timestamp: int) -> None:
+async def test_a_reply_whose_time_is_refused_has_the_requests(timestamp: int) -> None:
     """Where that is known: our clock may be another than the broker's, which took the request."""
-
-    async def scenario() -> None:
-        desk = Desk()
-        asked = request(headers=[("reply_to", b"a-replies")])
-        asked.timestamp = timestamp
-        errors = [InvalidTimestampError(), None, None]
-        desk.sent.fails = lambda topic: errors.pop(0)
-        await desk.ask(asked)
-        replies = desk.sent.to("a-replies")
-        if timestamp >= 0:
-            assert [(each.timestamp, body(each)["ok"]) for each in replies] == [(timestamp, True)]
-        else:
-            assert [error_of(each)["code"] for each in replies] == ["reply_not_accepted"]
-
-    asyncio.run(scenario())
+    desk = Desk()
+    asked = request(headers=[("reply_to", b"a-replies")])
+    asked.timestamp = timestamp
+    errors = [InvalidTimestampError(), None, None]
+    desk.sent.fails = lambda topic: errors.pop(0)
+    await desk.ask(asked)
+    replies = desk.sent.to("a-replies")
+    if timestamp >= 0:
+        assert [(each.timestamp, body(each)["ok"]) for each in replies] == [(timestamp, True)]
+    else:
+        assert [error_of(each)["code"] for each in replies] == ["reply_not_accepted"]
 
 
 @pytest.mark.parametrize(
@@ -296,177 +252,144 @@ def test_a_reply_whose_time_is_refused_has_the_requests(timestamp: int) -> None:
         (b"\xff\xff\xff\xff", -1),
     ],
 )
-def test_the_partition_of_the_reply(value: bytes, partition: int) -> None:
-    async def scenario() -> None:
-        headers = [("kafka_replyPartition", value), ("kafka_replyTopic", b"a-replies")]
-        desk = Desk()
-        await desk.ask(request(0, headers=headers), request(1, n=0, headers=headers))
-        assert [each.partition for each in desk.sent.to("a-replies")] == [partition, partition]
-
-    asyncio.run(scenario())
+async def test_the_partition_of_the_reply(value: bytes, partition: int) -> None:
+    headers = [("kafka_replyPartition", value), ("kafka_replyTopic", b"a-replies")]
+    desk = Desk()
+    await desk.ask(request(0, headers=headers), request(1, n=0, headers=headers))
+    assert [each.partition for each in desk.sent.to("a-replies")] == [partition, partition]
 
 
 @pytest.mark.parametrize("value", [b"", b"first", b"\0\1", b"\0" * 8, b"9" * 11, b"-1"])
-def test_a_partition_that_is_none(value: bytes) -> None:
-    async def scenario() -> None:
-        desk = Desk()
-        await desk.ask(request(headers=[("kafka_replyPartition", value), ("reply_to", b"a-replies")]))
-        (reply,) = desk.sent.to("a-replies")
-        assert "header kafka_replyPartition has value" in error_of(reply)["message"]
-        assert reply.partition is None
-
-    asyncio.run(scenario())
+async def test_a_partition_that_is_none(value: bytes) -> None:
+    desk = Desk()
+    await desk.ask(request(headers=[("kafka_replyPartition", value), ("reply_to", b"a-replies")]))
+    (reply,) = desk.sent.to("a-replies")
+    assert "header kafka_replyPartition has value" in error_of(reply)["message"]
+    assert reply.partition is None
 
 
-def test_of_equal_headers_the_last_counts_and_a_null_one_hides_no_alias() -> None:
-    async def scenario() -> None:
-        desk = Desk()
-        headers: Any = [
-            ("kafka_replyTopic", b"first-replies"),
-            ("reply_to", b"other-replies"),
-            ("kafka_replyTopic", b"last-replies"),
-            ("kafka_correlationId", b"1"),
-            ("kafka_correlationId", b"2"),
-        ]
-        await desk.ask(request(0, headers=headers))
-        (reply,) = desk.sent.to("last-replies")
-        assert reply.headers == headers[3:]
-        await desk.ask(request(1, headers=[*headers, ("kafka_replyTopic", None)]))
-        assert len(desk.sent.to("other-replies")) == 1
-
-    asyncio.run(scenario())
+async def test_of_equal_headers_the_last_counts_and_a_null_one_hides_no_alias() -> None:
+    desk = Desk()
+    headers: Any = [
+        ("kafka_replyTopic", b"first-replies"),
+        ("reply_to", b"other-replies"),
+        ("kafka_replyTopic", b"last-replies"),
+        ("kafka_correlationId", b"1"),
+        ("kafka_correlationId", b"2"),
+    ]
+    await desk.ask(request(0, headers=headers))
+    (reply,) = desk.sent.to("last-replies")
+    assert reply.headers == headers[3:]
+    await desk.ask(request(1, headers=[*headers, ("kafka_replyTopic", None)]))
+    assert len(desk.sent.to("other-replies")) == 1
 
 
 @pytest.mark.parametrize("deadline", ["0", "1", "-5", "lately"])
-def test_after_its_deadline_a_request_is_not_answered(deadline: str) -> None:
-    async def scenario() -> None:
-        moment = str(int(time.time() * 1000) - 5000) if deadline == "lately" else deadline
-        desk = Desk()
-        (reply,) = await desk.ask(request(headers=[("deadline-ms", moment.encode())]))
-        error = error_of(reply)
-        assert (error["code"], error["retriable"]) == ("deadline_exceeded", True)
-
-    asyncio.run(scenario())
+async def test_after_its_deadline_a_request_is_not_answered(deadline: str) -> None:
+    moment = str(int(time.time() * 1000) - 5000) if deadline == "lately" else deadline
+    desk = Desk()
+    (reply,) = await desk.ask(request(headers=[("deadline-ms", moment.encode())]))
+    error = error_of(reply)
+    assert (error["code"], error["retriable"]) == ("deadline_exceeded", True)
 
 
-def test_before_its_deadline_a_request_is_answered() -> None:
-    async def scenario() -> None:
-        moment = str(int(time.time() * 1000) + 600_000)
-        (reply,) = await Desk().ask(request(headers=[("deadline-ms", moment.encode())]))
-        assert body(reply)["ok"] is True
-
-    asyncio.run(scenario())
+async def test_before_its_deadline_a_request_is_answered() -> None:
+    moment = str(int(time.time() * 1000) + 600_000)
+    (reply,) = await Desk().ask(request(headers=[("deadline-ms", moment.encode())]))
+    assert body(reply)["ok"] is True
 
 
-def test_a_model_that_fails_is_told_as_an_internal_error(
+async def test_a_model_that_fails_is_told_as_an_internal_error(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def scenario() -> None:
-        desk = Desk()
+    desk = Desk()
 
-        def fail(*arguments: object) -> None:
-            raise ZeroDivisionError("oh")
+    def fail(*arguments: object) -> None:
+        raise ZeroDivisionError("oh")
 
-        with monkeypatch.context() as patch:
-            patch.setattr(desk.shard.model, "score", fail)
-            (reply,) = await desk.ask(request())
-        error = error_of(reply)
-        assert (error["code"], error["retriable"]) == ("internal_error", True)
-        assert error["message"] == "ZeroDivisionError: oh"
-        assert body((await desk.ask(request(1)))[1])["ok"] is True
-
-    asyncio.run(scenario())
+    with monkeypatch.context() as patch:
+        patch.setattr(desk.shard.model, "score", fail)
+        (reply,) = await desk.ask(request())
+    error = error_of(reply)
+    assert (error["code"], error["retriable"]) == ("internal_error", True)
+    assert error["message"] == "ZeroDivisionError: oh"
+    assert body((await desk.ask(request(1)))[1])["ok"] is True
     assert "offset 0 could not be answered" in caplog.text
 
 
-def test_a_request_whose_replica_is_on_another_worker_is_forwarded_once() -> None:
-    async def scenario() -> None:
-        desk, user = Desk(replicas=3), users_of(2, 3)[0]
-        original = request(7, user, headers=[("correlation_id", b"\xff"), ("reply_to", b"a-replies")])
-        original.key, original.timestamp = None, 12345
-        assert await desk.ask(original) == []
-        (forward,) = desk.sent.to(REQUESTS)
-        # Its own key, which the reply must have.
-        assert (forward.partition, forward.key, forward.value) == (2, None, original.value)
-        assert forward.timestamp == 12345
-        assert forward.headers == [*original.headers, (FORWARDED, b"0:7")]
-        assert desk.codes == ["forwarded"]
+async def test_a_request_whose_replica_is_on_another_worker_is_forwarded_once() -> None:
+    desk, user = Desk(replicas=3), users_of(2, 3)[0]
+    original = request(7, user, headers=[("correlation_id", b"\xff"), ("reply_to", b"a-replies")])
+    original.key, original.timestamp = None, 12345
+    assert await desk.ask(original) == []
+    (forward,) = desk.sent.to(REQUESTS)
+    # Its own key, which the reply must have.
+    assert (forward.partition, forward.key, forward.value) == (2, None, original.value)
+    assert forward.timestamp == 12345
+    assert forward.headers == [*original.headers, (FORWARDED, b"0:7")]
+    assert desk.codes == ["forwarded"]
 
-        again = FakeRecord(8, forward.value, forward.key, 0, tuple(forward.headers), REQUESTS)
-        await desk.ask(again)
-        (reply,) = desk.sent.to("a-replies")
-        error = error_of(reply)
-        assert (error["code"], error["retriable"]) == ("internal_error", True)
-        assert reply.key is None
-        told = "partition 2 of the journal is not held here, although it was passed on once"
-        assert error["message"] == told
-        assert len(desk.sent.all) == 2
-        assert desk.done() == {0: 9}
-
-    asyncio.run(scenario())
+    again = FakeRecord(8, forward.value, forward.key, 0, tuple(forward.headers), REQUESTS)
+    await desk.ask(again)
+    (reply,) = desk.sent.to("a-replies")
+    error = error_of(reply)
+    assert (error["code"], error["retriable"]) == ("internal_error", True)
+    assert reply.key is None
+    told = "partition 2 of the journal is not held here, although it was passed on once"
+    assert error["message"] == told
+    assert len(desk.sent.all) == 2
+    assert desk.done() == {0: 9}
 
 
-def test_with_one_replica_any_user_is_answered_here() -> None:
-    async def scenario() -> None:
-        desk = Desk(partitions=12)
-        replies = await desk.ask(*(request(each, user) for each, user in enumerate(users_of(7, 12))))
-        assert [body(each)["as_of"] for each in replies] == [{"partition": 7, "offset": -1, "journal": 0}] * 3
-        assert desk.sent.to(REQUESTS) == []
-
-    asyncio.run(scenario())
+async def test_with_one_replica_any_user_is_answered_here() -> None:
+    desk = Desk(partitions=12)
+    replies = await desk.ask(*(request(each, user) for each, user in enumerate(users_of(7, 12))))
+    assert [body(each)["as_of"] for each in replies] == [{"partition": 7, "offset": -1, "journal": 0}] * 3
+    assert desk.sent.to(REQUESTS) == []
 
 
-def test_a_request_that_cannot_be_passed_on_is_told() -> None:
-    async def scenario() -> None:
-        desk = Desk(replicas=3)
-        desk.sent.fails = lambda topic: ValueError("no") if topic == REQUESTS else None
-        (reply,) = await desk.ask(request(0, users_of(2, 3)[0]))
-        assert error_of(reply)["code"] == "internal_error"
-        await desk.take(request(1, users_of(0, 3)[0], after=50))
-        await desk.answerer.hand_over(60)
-        assert [error_of(each)["code"] for each in desk.sent.to(RESPONSES)] == ["internal_error"] * 2
-        assert desk.done() == {0: 2}
-
-    asyncio.run(scenario())
+async def test_a_request_that_cannot_be_passed_on_is_told() -> None:
+    desk = Desk(replicas=3)
+    desk.sent.fails = lambda topic: ValueError("no") if topic == REQUESTS else None
+    (reply,) = await desk.ask(request(0, users_of(2, 3)[0]))
+    assert error_of(reply)["code"] == "internal_error"
+    await desk.take(request(1, users_of(0, 3)[0], after=50))
+    await desk.answerer.hand_over(60)
+    assert [error_of(each)["code"] for each in desk.sent.to(RESPONSES)] == ["internal_error"] * 2
+    assert desk.done() == {0: 2}
 
 
-def test_each_of_many_requests_gets_one_reply(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_each_of_many_requests_gets_one_reply(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(answering, "UNDER_WAY", 10)
 
-    async def scenario() -> None:
-        desk = Desk()
-        answers = desk.sent.hold()
-        headers = [[("correlation_id", b"\xff%d" % each)] for each in range(500)]
-        records = [request(each, headers=headers[each], n=each % 3) for each in range(500)]
-        asking = asyncio.create_task(desk.ask(*records))
-        most = 0
-        while not asking.done():
-            most = max(most, len(answers))
-            if len(answers) == 10 or len(desk.sent.all) == len(records):
-                for answer in reversed(answers):
-                    answer.set_result(None)
-                answers.clear()
-            await asyncio.sleep(0)
-        replies = await asking
-        assert sorted(each.headers[0][1] for each in replies) == sorted(each[0][1] for each in headers)
-        assert most == 10
-        assert desk.done() == {0: 500}
-
-    asyncio.run(scenario())
+    desk = Desk()
+    answers = desk.sent.hold()
+    headers = [[("correlation_id", b"\xff%d" % each)] for each in range(500)]
+    records = [request(each, headers=headers[each], n=each % 3) for each in range(500)]
+    asking = asyncio.create_task(desk.ask(*records))
+    most = 0
+    while not asking.done():
+        most = max(most, len(answers))
+        if len(answers) == 10 or len(desk.sent.all) == len(records):
+            for answer in reversed(answers):
+                answer.set_result(None)
+            answers.clear()
+        await asyncio.sleep(0)
+    replies = await asking
+    assert sorted(each.headers[0][1] for each in replies) == sorted(each[0][1] for each in headers)
+    assert most == 10
+    assert desk.done() == {0: 500}
 
 
-def test_the_next_batch_waits_until_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_next_batch_waits_until_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(answering, "UNDER_WAY", 2)
 
-    async def scenario() -> None:
-        desk = Desk()
-        answers = desk.sent.hold()
-        taking = asyncio.create_task(desk.take(*(request(each) for each in range(3))))
-        await until(lambda: len(answers) == 2)
-        assert not taking.done()
-        assert desk.answerer.progress[0].next == 2
-        answers[0].set_result(None)
-        await until(lambda: len(answers) == 3)
-        await taking
-
-    asyncio.run(scenario())
+    desk = Desk()
+    answers = desk.sent.hold()
+    taking = asyncio.create_task(desk.take(*(request(each) for each in range(3))))
+    await until(lambda: len(answers) == 2)
+    assert not taking.done()
+    assert desk.answerer.progress[0].next == 2
+    answers[0].set_result(None)
+    await until(lambda: len(answers) == 3)
+    await taking

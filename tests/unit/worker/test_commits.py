@@ -24,59 +24,47 @@ class Kafka:
         return not self.refuses
 
 
-def test_only_what_is_further_is_committed() -> None:
-    async def run() -> None:
-        kafka = Kafka()
-        commits = Commits(kafka.commit)
-        await commits.advance({0: 5, 1: 0})
-        await commits.advance({0: 5, 1: 3})
-        await commits.advance({0: 4, 1: 3})
-        assert kafka.took == [{0: 5}, {1: 3}]
-
-    asyncio.run(run())
+async def test_only_what_is_further_is_committed() -> None:
+    kafka = Kafka()
+    commits = Commits(kafka.commit)
+    await commits.advance({0: 5, 1: 0})
+    await commits.advance({0: 5, 1: 3})
+    await commits.advance({0: 4, 1: 3})
+    assert kafka.took == [{0: 5}, {1: 3}]
 
 
-def test_what_was_refused_is_committed_again() -> None:
-    async def run() -> None:
-        kafka = Kafka()
-        commits = Commits(kafka.commit)
-        kafka.refuses = True
-        await commits.advance({0: 5})
-        kafka.refuses = False
-        await commits.advance({0: 5})
-        assert kafka.took == [{0: 5}]
-
-    asyncio.run(run())
+async def test_what_was_refused_is_committed_again() -> None:
+    kafka = Kafka()
+    commits = Commits(kafka.commit)
+    kafka.refuses = True
+    await commits.advance({0: 5})
+    kafka.refuses = False
+    await commits.advance({0: 5})
+    assert kafka.took == [{0: 5}]
 
 
-def test_nothing_is_committed_between_stop_and_resume() -> None:
-    async def run() -> None:
-        kafka = Kafka()
-        commits = Commits(kafka.commit)
-        kafka.busy.clear()
-        begun = asyncio.create_task(commits.advance({0: 5}))
-        await asyncio.sleep(0)
-        stopping = asyncio.create_task(commits.stop())
-        await asyncio.sleep(0)
-        assert not stopping.done()
-        kafka.busy.set()
-        await asyncio.gather(begun, stopping)
-        await commits.advance({0: 9})
-        assert kafka.took == [{0: 5}]
-        commits.resume()
-        # Whoever gets the partition now may have to be told again how far it is.
-        await commits.advance({0: 5})
-        assert kafka.took == [{0: 5}] * 2
-
-    asyncio.run(run())
+async def test_nothing_is_committed_between_stop_and_resume() -> None:
+    kafka = Kafka()
+    commits = Commits(kafka.commit)
+    kafka.busy.clear()
+    begun = asyncio.create_task(commits.advance({0: 5}))
+    await asyncio.sleep(0)
+    stopping = asyncio.create_task(commits.stop())
+    await asyncio.sleep(0)
+    assert not stopping.done()
+    kafka.busy.set()
+    await asyncio.gather(begun, stopping)
+    await commits.advance({0: 9})
+    assert kafka.took == [{0: 5}]
+    commits.resume()
+    # Whoever gets the partition now may have to be told again how far it is.
+    await commits.advance({0: 5})
+    assert kafka.took == [{0: 5}] * 2
 
 
-def test_where_offset_0_says_something_it_is_committed() -> None:
-    async def run() -> None:
-        kafka = Kafka()
-        commits = Commits(kafka.commit, least=-1)
-        await commits.advance({0: 0})
-        await commits.advance({0: 0})
-        assert kafka.took == [{0: 0}]
-
-    asyncio.run(run())
+async def test_where_offset_0_says_something_it_is_committed() -> None:
+    kafka = Kafka()
+    commits = Commits(kafka.commit, least=-1)
+    await commits.advance({0: 0})
+    await commits.advance({0: 0})
+    assert kafka.took == [{0: 0}]

@@ -78,8 +78,8 @@ def test_what_only_warns() -> None:
     setup.broker.gone_seconds = 12.3
     checks = setup.checks()
     assert failing(list(checks.values())) is None
-    assert checks["checkpoints"].says == "cannot be written, so a restart takes longer: no room"
-    assert checks["broker"] == Check("broker", "warning", "kafka:9092 does not answer for 12 s")
+    assert checks["checkpoints"].says == "checkpoints cannot be written, so a restart takes longer: no room"
+    assert checks["broker"] == Check("broker", "warning", "no broker at kafka:9092 has answered for 12 s")
 
 
 def test_how_old_the_newest_checkpoint_is() -> None:
@@ -89,14 +89,11 @@ def test_how_old_the_newest_checkpoint_is() -> None:
     assert setup.checks()["checkpoints"].says == "the newest was saved 30 s ago"
 
 
-def test_how_long_the_loop_was_held_up() -> None:
-    async def hold_up(loop: LoopWatch) -> None:
-        looking = asyncio.create_task(loop.look())
-        await asyncio.sleep(0)
-        time.sleep(0.7)  # noqa: ASYNC251 - that is what is to be noticed
-        await looking
-
+async def test_how_long_the_loop_was_held_up() -> None:
     loop = LoopWatch()
-    asyncio.run(hold_up(loop))
+    looking = asyncio.create_task(loop.look())
+    await asyncio.sleep(0)
+    time.sleep(0.7)  # noqa: ASYNC251 - that is what is to be noticed
+    await looking
     assert loop.held_up >= 0.15
     assert "held up for at most" in loop.says()

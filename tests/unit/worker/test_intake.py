@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
@@ -87,26 +86,25 @@ class Kafka:
 SPAN = Span(0, 10, None)
 
 
-def test_each_topic_has_an_ingestor_of_its_own() -> None:
-    async def scenario() -> None:
-        kafka = Kafka("a", "b")
-        intake = kafka.intake()
-        found = await intake.begin({TP("a", 0): SPAN, TP("a", 1): SPAN, TP("b", 1): SPAN})
-        assert found == {TP("a", 0): 0, TP("a", 1): 0, TP("b", 1): 7}
-        assert intake.committable() == await intake.revoke() == found
-        await intake.take(Batch("a", 0, [], 0, 0))
-        await intake.take(Batch("b", 0, [], 0, 0))
-        assert [len(each.taken) for each in kafka.made.values()] == [1, 1]
-        assert kafka.waits == ["b"]
-        assert intake.place(Source(IDS["b"], 3)) == TP("b", 3)
-
-    asyncio.run(scenario())
+async def test_each_topic_has_an_ingestor_of_its_own() -> None:
+    kafka = Kafka("a", "b")
+    intake = kafka.intake()
+    found = await intake.begin({TP("a", 0): SPAN, TP("a", 1): SPAN, TP("b", 1): SPAN})
+    assert found == {TP("a", 0): 0, TP("a", 1): 0, TP("b", 1): 7}
+    assert intake.committable() == await intake.revoke() == found
+    await intake.take(Batch("a", 0, [], 0, 0))
+    await intake.take(Batch("b", 0, [], 0, 0))
+    assert [len(each.taken) for each in kafka.made.values()] == [1, 1]
+    assert kafka.waits == ["b"]
+    assert intake.place(Source(IDS["b"], 3)) == TP("b", 3)
 
 
-def test_a_topic_that_comes_later(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_topic_that_comes_later(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(intake_room, "RETRY_SECONDS", 0.0)
 
-    async def scenario() -> None:
+    with caplog.at_level(logging.INFO):
         kafka = Kafka("a")
         intake = kafka.intake()
         intake.tell_missing()
@@ -120,9 +118,6 @@ def test_a_topic_that_comes_later(caplog: pytest.LogCaptureFixture, monkeypatch:
         kafka.failures = [BrokerUnreachableError("away")]
         assert await intake.begin({TP("b", 0): SPAN}) == {TP("b", 0): 7}
         await intake.look()
-
-    with caplog.at_level(logging.INFO):
-        asyncio.run(scenario())
     told = [each.getMessage() for each in caplog.records]
     assert told == [
         "topic 'b' does not exist yet; it is read once it is there",

@@ -22,66 +22,58 @@ def chain(length: int, done: list[int]) -> None:
         done.append(length)
 
 
-def test_all_that_is_ready_is_done_first_and_what_that_makes_ready() -> None:
-    async def scenario() -> None:
-        done: list[int] = []
-        for length in (1, 7, 40):
-            chain(length, done)
+async def test_all_that_is_ready_is_done_first_and_what_that_makes_ready() -> None:
+    done: list[int] = []
+    for length in (1, 7, 40):
+        chain(length, done)
+    await give_way(60.0)
+    assert len(done) == 3
+
+
+async def test_what_waits_holds_nobody_up() -> None:
+    waiting = asyncio.create_task(asyncio.Event().wait())
+    await give_way(60.0)
+    assert not waiting.done()
+    waiting.cancel()
+
+
+async def test_where_something_is_always_ready_it_goes_on_after_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ticks = 0
+    now = 0.0
+
+    def clock() -> float:
+        nonlocal now
+        now += 1.0
+        return now
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            ticks += 1
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(pacing, "clock", clock)
+    ticking = asyncio.create_task(tick())
+    await give_way(10.0)
+    assert 9 <= ticks <= 11
+    await give_way(0.0)
+    assert ticks <= 12
+    ticking.cancel()
+
+
+async def test_an_event_loop_that_does_not_say_what_is_ready_gets_one_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    done: list[int] = []
+    loop: Any = asyncio.get_running_loop()
+    loop.call_soon(done.append, 1)
+    chain(2, done)
+    with monkeypatch.context() as patch:
+        patch.setattr(asyncio, "get_running_loop", object)
         await give_way(60.0)
-        assert len(done) == 3
-
-    asyncio.run(scenario())
-
-
-def test_what_waits_holds_nobody_up() -> None:
-    async def scenario() -> None:
-        waiting = asyncio.create_task(asyncio.Event().wait())
-        await give_way(60.0)
-        assert not waiting.done()
-        waiting.cancel()
-
-    asyncio.run(scenario())
-
-
-def test_where_something_is_always_ready_it_goes_on_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def scenario() -> None:
-        ticks = 0
-        now = 0.0
-
-        def clock() -> float:
-            nonlocal now
-            now += 1.0
-            return now
-
-        async def tick() -> None:
-            nonlocal ticks
-            while True:
-                ticks += 1
-                await asyncio.sleep(0)
-
-        monkeypatch.setattr(pacing, "clock", clock)
-        ticking = asyncio.create_task(tick())
-        await give_way(10.0)
-        assert 9 <= ticks <= 11
-        await give_way(0.0)
-        assert ticks <= 12
-        ticking.cancel()
-
-    asyncio.run(scenario())
-
-
-def test_an_event_loop_that_does_not_say_what_is_ready_gets_one_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def scenario() -> None:
-        done: list[int] = []
-        loop: Any = asyncio.get_running_loop()
-        loop.call_soon(done.append, 1)
-        chain(2, done)
-        with monkeypatch.context() as patch:
-            patch.setattr(asyncio, "get_running_loop", object)
-            await give_way(60.0)
-        assert done == [1]
-
-    asyncio.run(scenario())
+    assert done == [1]
 
 
 @few

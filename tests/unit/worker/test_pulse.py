@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 
 from recommender.history.rows import Rows
+from recommender.items.store import ItemStore
+from recommender.messages.items import ItemInfo
 from recommender.messages.responses import Recommended, Response
 from recommender.web.health import OK, Check
 from recommender.worker.just_now import JustNow
@@ -112,7 +114,11 @@ def test_items_are_found_by_their_titles_and_ids(tmp_path: Path) -> None:
     worker, metrics = worker_of(tmp_path)
     known = worker.replica.shard.items.ids()
     titles = {known[0]: "The Straße (1994)", known[1]: "Street of the"}
-    picture = Picture(metrics, worker.replicas, titles.get)
+    items = ItemStore()
+    for item, title in titles.items():
+        items.put(item, ItemInfo(title=title, categories=("b", "a")))
+    picture = Picture(metrics, worker.replicas, items)
+    assert picture.fixed()["categories"] == ["a", "b"]
     assert picture.items("STRASSE") == [{"item": known[0], "title": "The Straße (1994)"}]
     assert [each["item"] for each in picture.items("the")] == [known[0], known[1]]
     assert {"item": known[2], "title": None} in picture.items(known[2])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Collection
 from typing import Any
 
@@ -44,34 +43,28 @@ class Worker:
         self.told.append("revoked")
 
 
-def test_it_says_why_it_answers_nothing_yet() -> None:
-    async def scenario() -> None:
-        worker = Worker()
-        consumer = worker.consumer
-        assert consumer.not_joined == "the worker has not joined the group of the requests yet"
-        await consumer.on_partitions_assigned({TopicPartition("requests", each) for each in (1, 2)})
-        assert worker.told == [{1, 2}]
-        assert consumer.not_joined == "requests are not read yet"
-        assert consumer.partitions == set()
-        consumer._reading, consumer._waiting = consumer._waiting, set()
-        assert [consumer.not_joined, consumer.partitions] == [None, {1, 2}]
-        await consumer.on_partitions_revoked({TopicPartition("requests", 1)})
-        assert worker.told == [{1, 2}, "revoked"]
-        # Where other workers have all of them, it is ready all the same.
-        await consumer.on_partitions_assigned(set())
-        assert [consumer.not_joined, consumer.partitions] == [None, set()]
-
-    asyncio.run(scenario())
+async def test_it_says_why_it_answers_nothing_yet() -> None:
+    worker = Worker()
+    consumer = worker.consumer
+    assert consumer.not_joined == "the worker has not joined the group of the requests yet"
+    await consumer.on_partitions_assigned({TopicPartition("requests", each) for each in (1, 2)})
+    assert worker.told == [{1, 2}]
+    assert consumer.not_joined == "requests are not read yet"
+    assert consumer.partitions == set()
+    consumer._reading, consumer._waiting = consumer._waiting, set()
+    assert [consumer.not_joined, consumer.partitions] == [None, {1, 2}]
+    await consumer.on_partitions_revoked({TopicPartition("requests", 1)})
+    assert worker.told == [{1, 2}, "revoked"]
+    # Where other workers have all of them, it is ready all the same.
+    await consumer.on_partitions_assigned(set())
+    assert [consumer.not_joined, consumer.partitions] == [None, set()]
 
 
-def test_a_partition_whose_log_lacks_what_comes_next_is_begun_again() -> None:
-    async def scenario() -> None:
-        consumer = Worker().consumer
-        one, two, three = (TopicPartition("requests", each) for each in range(3))
-        consumer._reading = {one, two, three}
-        consumer._begin_again(OffsetOutOfRangeError({one: 5}).args[0])
-        consumer._begin_again(NoOffsetForPartitionError(two).args[0])
-        consumer._begin_again(OffsetOutOfRangeError({TopicPartition("requests", 7): 5}).args[0])
-        assert (consumer._reading, consumer._waiting) == ({three}, {one, two})
-
-    asyncio.run(scenario())
+async def test_a_partition_whose_log_lacks_what_comes_next_is_begun_again() -> None:
+    consumer = Worker().consumer
+    one, two, three = (TopicPartition("requests", each) for each in range(3))
+    consumer._reading = {one, two, three}
+    consumer._begin_again(OffsetOutOfRangeError({one: 5}).args[0])
+    consumer._begin_again(NoOffsetForPartitionError(two).args[0])
+    consumer._begin_again(OffsetOutOfRangeError({TopicPartition("requests", 7): 5}).args[0])
+    assert (consumer._reading, consumer._waiting) == ({three}, {one, two})

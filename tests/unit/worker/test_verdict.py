@@ -49,7 +49,7 @@ def test_what_it_says_of_a_worker_that_is_well(different: dict[str, Any], expect
 
 
 def test_what_fails_comes_before_what_warns() -> None:
-    checks = [*WELL, Check("checkpoints", WARNING, "no room")]
-    assert verdict(checks, BUSY) == {"level": WARNING, "says": "Working, but: checkpoints: no room."}
+    checks = [*WELL, Check("checkpoints", WARNING, "checkpoints cannot be written")]
+    assert verdict(checks, BUSY) == {"level": WARNING, "says": "Working, but checkpoints cannot be written."}
     checks.append(Check("requests", FAILING, "not joined"))
-    assert verdict(checks, BUSY) == {"level": FAILING, "says": "Not ready: requests: not joined."}
+    assert verdict(checks, BUSY) == {"level": FAILING, "says": "Not ready: not joined."}
