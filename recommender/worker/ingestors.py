@@ -78,7 +78,8 @@ class Ingestors:
             return self._ingestor(topic, ingest, decoder, self._ingested), None
         reader, prepare = self._readers[mapping.topic], None
         if reader is not None and self._registry is not None:
-            prepare = SchemaWait(mapping.name, reader, self._registry)
+            prepare = wait = SchemaWait(mapping.name, reader, self._registry)
+            self._counters.source_counts.waits[mapping.name] = lambda: wait.waits_for
         source = SourceIngest(mapping, low, high, skips=skips, reader=reader)
         judged = JudgedIngest(source, self._config.max_rejected)
         counted = self._counters.ingested_of(mapping.name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from prometheus_client import Counter as Metric
 
@@ -30,12 +30,18 @@ class SourceCounts:
         With the labels source, result and reason.
     sources : sequence of str
         Their names.
+
+    Attributes
+    ----------
+    waits : dict of str to function
+        What says for what a source waits, or None; of those that may.
     """
 
     def __init__(self, metric: Metric, sources: Sequence[str] = ()) -> None:
         self._metric = metric
         self._counts: dict[str, Counter[tuple[str, str]]] = {name: Counter() for name in sources}
         self._unlisted: dict[str, dict[str, int]] = {name: {} for name in sources}
+        self.waits: dict[str, Callable[[], str | None]] = {}
 
     def take(self, name: str, ingested: IngestedSource) -> None:
         """Count a run of records that went into the journal."""
@@ -64,6 +70,7 @@ class SourceCounts:
             "learned": self._counts[name]["learned", ""],
             **told,
             "events_not_listed": self._unlisted[name],
+            "waits_for": self.waits[name]() if name in self.waits else None,
         }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import ssl
 import subprocess
 import tarfile
 import threading
@@ -68,8 +69,8 @@ class SmallRegistry:
 
 
 @contextmanager
-def small_registry() -> Iterator[tuple[str, SmallRegistry]]:
-    """The URL of a small registry, and the registry."""
+def small_registry(context: ssl.SSLContext | None = None) -> Iterator[tuple[str, SmallRegistry]]:
+    """The URL of a small registry, and the registry; with a context for TLS."""
     registry = SmallRegistry()
 
     class Handler(BaseHTTPRequestHandler):
@@ -84,10 +85,12 @@ def small_registry() -> Iterator[tuple[str, SmallRegistry]]:
             pass
 
     server = ThreadingHTTPServer((HOST, 0), Handler)
+    if context is not None:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:
-        yield f"http://{HOST}:{server.server_port}", registry
+        yield f"http{'s' if context else ''}://{HOST}:{server.server_port}", registry
     finally:
         registry.released.set()
         server.shutdown()

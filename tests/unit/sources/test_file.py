@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path as File
 
 import pytest
@@ -142,3 +143,18 @@ def test_the_fingerprint_is_of_what_is_learned() -> None:
 )
 def test_paths(text: str, steps: tuple[str, ...]) -> None:
     assert Path.parse(text).steps == steps
+
+
+def test_the_examples_of_the_page_can_be_used() -> None:
+    page = File(__file__).parents[3] / "docs" / "sources.md"
+    tables = re.findall(r"```toml\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+    found = [each for text in tables for each in parse(text, "docs/sources.md", LOW, HIGH)]
+    assert [each.name for each in found] == [
+        "film-ratings",
+        "shop.public.ratings",
+        "reviews",
+        "orders-rated",
+        "clicks",
+        "views",
+        "orders",
+    ]

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import trustme
 
 from recommender.kafka.local.ports import HOST, free_port
 from recommender.sources import registry as registry_room
@@ -50,6 +53,19 @@ def test_it_logs_in(served: tuple[str, SmallRegistry]) -> None:
     assert Registry(url, "ann", "s3cret").fetch(ONE).text == "text"
     with pytest.raises(RegistryAway, match="answers 401"):
         Registry(url, "ann", "wrong").fetch(ONE)
+
+
+def test_it_trusts_whom_it_is_told_to(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(HOST).configure_cert(context)
+    cafile = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(cafile))
+    with small_registry(context) as (url, server):
+        server.put(1, "text")
+        assert Registry(url, cafile=str(cafile)).fetch(ONE).text == "text"
+        with pytest.raises(RegistryAway, match="certificate verify failed"):
+            Registry(url).fetch(ONE)
 
 
 @pytest.mark.parametrize(

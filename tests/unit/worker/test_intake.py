@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 from faust.types import TP
+from prometheus_client import CollectorRegistry, Counter
 
 from recommender.journal.block import Source
 from recommender.kafka.admin import BrokerUnreachableError
@@ -18,7 +19,7 @@ from recommender.sources.source_ingest import SourceIngest
 from recommender.worker import intake as intake_room
 from recommender.worker.ingesting import Ingestor
 from recommender.worker.intake import Intake, Prepare
-from recommender.worker.source_reading import JUDGED, JudgedIngest
+from recommender.worker.source_reading import JUDGED, JudgedIngest, SourceCounts
 from recommender.worker.transport.batch import Batch
 from recommender.worker.transport.spans import Span
 from tests.unit.sources.records import HIGH, LOW, mapping, record
@@ -156,3 +157,11 @@ def test_a_mapping_that_was_in_force_before_is_not_judged() -> None:
     ingest = JudgedIngest(SourceIngest(mapping("[films]"), LOW, HIGH), 50.0)
     found: Any = ingest.read(0, [BAD] * 2 * JUDGED)
     assert len(found.refusals) == 2 * JUDGED
+
+
+def test_what_a_source_waits_for_is_told() -> None:
+    metric = Counter("records", "", ["source", "result", "reason"], registry=CollectorRegistry())
+    counts = SourceCounts(metric, ["films", "clicks"])
+    counts.waits["films"] = lambda: "a registry"
+    told: dict[str, Any] = counts.summary()
+    assert {name: each["waits_for"] for name, each in told.items()} == {"films": "a registry", "clicks": None}
