@@ -13,7 +13,7 @@ from kafka.errors import KafkaError
 
 from recommender.errors import SourceError
 from recommender.kafka.admin import BrokerUnreachableError, open_admin
-from recommender.kafka.clients import close_producer
+from recommender.kafka.clients import ClosableProducer, close_producer
 from recommender.kafka.network import open_client
 from recommender.kafka.topic_configs import read_configs
 from recommender.kafka.topics import TopicsError
@@ -63,7 +63,7 @@ def open_producer(
     delivery_ms = max(int(delivery_seconds * 1000), 1000)
     try:
         producer, _ = open_client(
-            KafkaProducer,
+            ClosableProducer,
             bootstrap_servers=[each.strip() for each in bootstrap_servers.split(",")],
             client_id="recommender-replay",
             acks="all",

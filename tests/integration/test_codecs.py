@@ -99,6 +99,7 @@ def expected(topics: Topics, by: str, codec: str) -> dict[str, set[str]]:
         topics.responses: {own},
         topics.recommendations: {own},
         topics.dead_letters: set(),
+        topics.items: set(),
     }
 
 

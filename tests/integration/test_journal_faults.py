@@ -87,8 +87,8 @@ def test_what_is_no_block(kafka: str, journal: str) -> None:
 
 def test_a_block_of_a_newer_version(kafka: str, journal: str) -> None:
     (newer,) = blocks(0, 1)
-    produce(kafka, journal, [newer[:4] + struct.pack("<H", 4) + newer[6:]])
-    fails(kafka, journal, BlockError, r"offset 0: the block has flags 0x4 .* A newer version has written it")
+    produce(kafka, journal, [newer[:4] + struct.pack("<H", 8) + newer[6:]])
+    fails(kafka, journal, BlockError, r"offset 0: the block has flags 0x8 .* A newer version has written it")
 
 
 def test_a_journal_that_has_lost_its_beginning(kafka: str, journal: str) -> None:

@@ -98,6 +98,10 @@ def small_registry(context: ssl.SSLContext | None = None) -> Iterator[tuple[str,
         thread.join()
 
 
+#: Python 3.11.2 does not know it yet, and takes what is in the archive, which is Apicurio's own, as it is.
+_FILTER: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+
+
 @contextmanager
 def apicurio(directory: Path) -> Iterator[str]:
     """Apicurio's registry, as its URL for Confluent's clients."""
@@ -106,7 +110,7 @@ def apicurio(directory: Path) -> Iterator[str]:
 
     project = MavenContext().project("io.apicurio", "apicurio-registry-app").at_version(APICURIO)
     with tarfile.open(project.artifact("all", "tar.gz").resolve()) as packed:
-        packed.extractall(directory, filter="data")
+        packed.extractall(directory, **_FILTER)
     port, management = free_port(), free_port()
     addresses = {
         "QUARKUS_HTTP_HOST": HOST,

@@ -18,7 +18,7 @@ from aiokafka.errors import MessageSizeTooLargeError
 from aiokafka.structs import TopicPartition
 
 from recommender.kafka.refusals import KEYLESS, REFUSED, InvalidRecord, ProducerEndedError
-from recommender.messages.records import Outgoing
+from recommender.messages.records import Location, Outgoing
 from recommender.worker.transport.batches import Lesser, fill
 from recommender.worker.transport.generations import Generation, Generations
 
@@ -38,7 +38,7 @@ class Entry(NamedTuple):
     """
 
     record: Outgoing
-    written: asyncio.Future[None]
+    written: asyncio.Future[Location]
     is_last: bool
     batch_bytes: int
     lesser: Lesser
@@ -75,7 +75,7 @@ class PartitionQueue:
         self._parts: deque[deque[Entry]] = deque()
         self._sending = asyncio.create_task(self._send_all())
 
-    def put(self, records: Sequence[Outgoing], batch_bytes: int, lesser: Lesser) -> asyncio.Future[None]:
+    def put(self, records: Sequence[Outgoing], batch_bytes: int, lesser: Lesser) -> asyncio.Future[Location]:
         """Add records, as long as this is not idle.
 
         Parameters
@@ -89,9 +89,10 @@ class PartitionQueue:
         Returns
         -------
         asyncio.Future
-            Done when the brokers have all of them, or one has failed. Who stops waiting does not stop them.
+            Done when the brokers have all of them, or one has failed; with the location of the last one. Who
+            stops waiting does not stop them.
         """
-        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        written: asyncio.Future[Location] = asyncio.get_running_loop().create_future()
         last = len(records) - 1
         self._waiting.extend(
             Entry(record, written, number == last, batch_bytes, lesser)
@@ -130,7 +131,7 @@ class PartitionQueue:
                     f"a record for {self._tp.topic}[{self._tp.partition}] takes {batch.size()} bytes: "
                     f"expected at most {self._most_bytes}"
                 )
-            await generation.write(self._tp, batch)
+            first = (await generation.write(self._tp, batch)).offset
         except REFUSED as error:
             self._parts.extendleft(map(deque, reversed(self._parts_of(entries, error))))
         except Exception as error:
@@ -141,9 +142,9 @@ class PartitionQueue:
             self._fail(entries, asyncio.CancelledError())
             raise
         else:
-            for each in entries:
+            for offset, each in enumerate(entries, first):
                 if each.is_last and not each.written.done():
-                    each.written.set_result(None)
+                    each.written.set_result(Location(self._tp.topic, self._tp.partition, offset))
 
     def _take(self, source: deque[Entry], count: int) -> list[Entry]:
         taken = [source.popleft() for _ in range(count)]

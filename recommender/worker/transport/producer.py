@@ -20,7 +20,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import AppT
 
 from recommender.kafka.refusals import ProducerEndedError
-from recommender.messages.records import Outgoing
+from recommender.messages.records import Location, Outgoing
 from recommender.worker.transport import FAUST_LOGGER
 from recommender.worker.transport.aiokafka_producer import patient_producer
 from recommender.worker.transport.batches import BATCH_BYTES, SURE_BYTES, Lesser
@@ -84,8 +84,8 @@ class Producer(base.Producer):
         record: Outgoing,
         batch_bytes: int = SURE_BYTES,
         lesser: Lesser = _nothing,
-    ) -> asyncio.Future[None]:
-        """Send a record; what it returns is done when the brokers have the record.
+    ) -> asyncio.Future[Location]:
+        """Send a record; what it returns is done when the brokers have the record, and tells where.
 
         Parameters
         ----------
