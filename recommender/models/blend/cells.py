@@ -58,9 +58,9 @@ class Cells(NamedTuple):
     """The cells, and where each item is.
 
     `cell`, `following` and `preceding` have one number for each item, which is -1 for none. `newest` tells
-    the item of each of the last events, `slots` where a cell is by its key. Of each cell there are its key,
-    the first of its items, how many there are, and the least and the largest of their measures in a row of
-    `boxes`; `free` lists the others.
+    the item of each of the last events, or -1; `slots` where a cell is by its key. Of each cell there are its
+    key, the first of its items, how many there are, and the least and the largest of their measures in a row
+    of `boxes`; `free` lists the others.
     """
 
     cell: NDArray[np.int32]
@@ -82,7 +82,7 @@ def empty_cells(items: int, cells: int) -> Cells:
         np.full(items, -1, np.int32),
         np.full(items, -1, np.int32),
         np.full(items, -1, np.int32),
-        np.zeros(_REMEMBERED, np.int32),
+        np.full(_REMEMBERED, -1, np.int32),
         np.full(2 * cells, -1, np.int32),
         np.zeros(cells, np.uint64),
         np.full(cells, -1, np.int32),
@@ -260,7 +260,7 @@ def pass_events(c, table, items, first, known, begin):
             if rested < 0:
                 break
             other = c.newest[rested % _REMEMBERED]
-            if table[other, UPDATED] == np.float64(rested):
+            if other >= 0 and table[other, UPDATED] == np.float64(rested):
                 _leave(c, other)
                 _enter(c, table, other, np.float64(event))
     return items.size

@@ -200,7 +200,9 @@ def _score_newest(s, m, c):
     now = np.int64(s.now)
     for event in range(max(now - NEWEST, 0), now):
         item = c.newest[np.uint64(event % c.newest.size)]
-        if s.table[np.uint64(item), UPDATED] == np.float64(event) and m.closed[np.uint64(item)] == 0:
+        if item < 0 or s.table[np.uint64(item), UPDATED] != np.float64(event):
+            continue
+        if m.closed[np.uint64(item)] == 0:
             _wait(s, item)
     _score(s)
 

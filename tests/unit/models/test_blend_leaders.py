@@ -90,6 +90,18 @@ def test_the_same_are_found_as_if_all_were_scored(
             model = again
 
 
+def test_an_item_that_nobody_has_rated_is_found_once() -> None:
+    history = History()
+    model = asked_in_part(history)
+    # Item 0 has never been rated, and the item of event 0 again since.
+    rated = [1, *range(1, 40)]
+    users, items = np.zeros(40, np.int32), np.array(rated, np.int32)
+    learn(history, model, (users, items, np.ones(40, np.float32)), 0)
+    # By these weights it is the best of all.
+    model._applied = {context: np.full(len(features.FEATURES), -1.0) for context in (-1, 0, 1)}
+    assert_same(history, model, 1, np.zeros(0, np.int32), 5)
+
+
 def test_items_that_rest_for_long_are_found() -> None:
     rng = np.random.default_rng(4)
     history = History()
