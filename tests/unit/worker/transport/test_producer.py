@@ -15,7 +15,7 @@ from aiokafka.errors import (
     UnknownTopicOrPartitionError,
 )
 from aiokafka.producer.message_accumulator import BatchBuilder
-from aiokafka.structs import TopicPartition
+from aiokafka.structs import RecordMetadata, TopicPartition
 from faust.exceptions import NotReady
 
 from recommender.kafka.refusals import InvalidRecord, ProducerEndedError
@@ -31,13 +31,17 @@ from tests.unit.worker.transport.test_known_topics import Client
 BAD_HEADERS: Any = [("name", 7)]
 
 
+#: What aiokafka says of a batch that was written.
+WRITTEN = RecordMetadata("t", 0, TopicPartition("t", 0), 100, -1, 0, 0)
+
+
 class Inner:
     """aiokafka's producer, as far as batches are concerned: the broker answers when the test lets it."""
 
     def __init__(self, client: Client) -> None:
         self.client = client
         self.taken: list[tuple[int, list[bytes | None]]] = []
-        self.answers: list[asyncio.Future[None]] = []
+        self.answers: list[asyncio.Future[Any]] = []
         self.stopped = False
 
     async def start(self) -> None:
@@ -46,7 +50,7 @@ class Inner:
     async def stop(self) -> None:
         self.stopped = True
 
-    async def send_batch(self, batch: BatchBuilder, topic: str, *, partition: int) -> asyncio.Future[None]:
+    async def send_batch(self, batch: BatchBuilder, topic: str, *, partition: int) -> asyncio.Future[Any]:
         self.taken.append((partition, [each.key for each in read(batch)]))
         self.answers.append(asyncio.get_running_loop().create_future())
         return self.answers[-1]
@@ -100,7 +104,7 @@ def test_many_are_sent_by_partition_and_all_are_awaited() -> None:
         for number in range(4):
             await until(inner.waits)
             assert not sending.done(), number
-            inner.answers.pop(0).set_result(None)
+            inner.answers.pop(0).set_result(WRITTEN)
         await sending
         assert sorted(inner.taken) == [(0, [b"0", b"2"]), (0, [b"4"]), (1, [b"1", b"3"]), (1, [b"5"])]
 
@@ -116,7 +120,7 @@ async def refuse(brokers: Brokers, sending: asyncio.Task[None], most: int) -> No
                 if len(keys) > most or b"9" in keys:
                     inner.answers.pop(0).set_exception(MessageSizeTooLargeError("refused"))
                 else:
-                    inner.answers.pop(0).set_result(None)
+                    inner.answers.pop(0).set_result(WRITTEN)
         await asyncio.sleep(0)
 
 
@@ -172,7 +176,7 @@ def test_records_without_a_key_are_told_together() -> None:
                     answered += 1
                     error = InvalidRecord() if None in keys else None
                     answer = inner.answers.pop(0)
-                    answer.set_exception(error) if error else answer.set_result(None)
+                    answer.set_exception(error) if error else answer.set_result(WRITTEN)
             await asyncio.sleep(0)
         assert [each.exception() is not None for each in sent] == [False, True] * 50
         assert answered == 3
@@ -200,9 +204,9 @@ def test_only_the_partition_of_a_batch_that_failed_changes_the_producer(error: K
         again = await made.put("there", outgoing(1))
         await until(lambda: len(brokers.made) == 2 and brokers.made[1].waits())
         assert not first.stopped
-        brokers.made[1].answers.pop().set_result(None)
+        brokers.made[1].answers.pop().set_result(WRITTEN)
         await again
-        by_partition[1].set_result(None)
+        by_partition[1].set_result(WRITTEN)
         await other
         await until(lambda: first.stopped)
 
@@ -230,7 +234,7 @@ def test_what_is_in_flight_together_is_no_larger_than_a_request() -> None:
             together.append([partition for partition, _ in inner.taken])
             inner.taken.clear()
             for answer in inner.answers:
-                answer.set_result(None)
+                answer.set_result(WRITTEN)
             inner.answers.clear()
             await asyncio.sleep(0)
         # In turn: small ones that come later do not hold up a large one for ever.
@@ -284,7 +288,7 @@ def test_what_is_left_is_written_before_it_stops() -> None:
         stopping = asyncio.create_task(made.on_stop())
         await until(inner.waits)
         assert not inner.stopped
-        inner.answers.pop().set_result(None)
+        inner.answers.pop().set_result(WRITTEN)
         await stopping
         assert (sent.done(), inner.stopped) == (True, True)
         with pytest.raises(NotReady):
