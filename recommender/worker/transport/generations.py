@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
@@ -76,8 +77,7 @@ class Generation:
         KafkaError
             It is not written, as far as is known. If it was sent, the partition is `spoiled`.
         """
-        self._users += 1
-        try:
+        with self.in_use():
             await self.topics.require(tp.topic, tp.partition)
             await self._take_room(batch.size())
             try:
@@ -85,6 +85,13 @@ class Generation:
             finally:
                 self._bytes -= batch.size()
                 self._less.set()
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Keep the producer open meanwhile: whoever waits for one that was closed would wait for ever."""
+        self._users += 1
+        try:
+            yield
         finally:
             self._users -= 1
             self._close_if_unused()

@@ -111,7 +111,8 @@ class Producer(base.Producer):
     async def _partition(self, topic: str, partition: int | None, key: bytes | None) -> int:
         """The partition that a record goes to, if it exists."""
         generation = self._generations.newest
-        await generation.topics.require(topic, partition)
+        with generation.in_use():
+            await generation.topics.require(topic, partition)
         if partition is not None:
             return partition
         every = sorted(generation.cluster.partitions_for_topic(topic))

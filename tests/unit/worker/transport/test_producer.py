@@ -331,3 +331,27 @@ def test_a_record_keeps_its_time_as_far_as_it_has_one(timestamp: int, sent: int)
     app: Any = SimpleNamespace(producer=SimpleNamespace(put=put))
     asyncio.run(sender(app)("there", Outgoing(0, b"k", b"v", timestamp, [])))  # type: ignore[arg-type]
     assert [each.timestamp for each in told] == [sent]
+
+
+async def test_a_producer_that_waits_for_a_topic_is_not_closed() -> None:
+    brokers = Brokers("there")
+    made = await started(brokers)
+    (inner,) = brokers.made
+    generation, known = made._generations.newest, asyncio.Event()
+
+    async def require(topic: str, partition: int | None) -> None:
+        await known.wait()
+
+    generation.topics.require = require
+    sending = asyncio.create_task(made.send_all("there", [outgoing(1)]))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    generation.retire()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not inner.stopped
+    known.set()
+    await until(lambda: inner.stopped or inner.waits())
+    inner.answers.pop().set_result(WRITTEN)
+    await sending
+    await until(lambda: inner.stopped)
