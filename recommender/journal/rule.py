@@ -155,8 +155,9 @@ class Rule:
 
     @property
     def sources(self) -> dict[Source, int]:
-        """Up to which offset each source is applied."""
-        return dict(zip(self._sources.slots, self._sources.applied.tolist(), strict=True))
+        """Up to which offset each source is applied, of those of which something is."""
+        applied = zip(self._sources.slots, self._sources.applied.tolist(), strict=True)
+        return {source: offset for source, offset in applied if offset}
 
     def applied(self, source: Source) -> int:
         """Up to which offset a source is applied; 0 of one that was never seen."""

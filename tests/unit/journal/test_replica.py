@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from recommender.journal.block import Source
@@ -51,6 +51,7 @@ def test_nobody_is_told_of_what_is_not_learned_yet() -> None:
 
 @fewer
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=12), st.integers(0, 12))
+@example([0, 3], 1)  # a source of which nothing is applied yet is known
 def test_what_is_restored_goes_on_as_if_it_had_never_stopped(sizes: list[int], stop: int) -> None:
     journal = journal_of(sizes)
     stop = min(stop, len(sizes))
