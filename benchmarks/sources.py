@@ -21,10 +21,10 @@ from benchmarks.environments import ask
 from benchmarks.kafka_log import broker, fill, make_topics, messages, renew
 from benchmarks.learn import CPU, RATE, _named, _watched
 from benchmarks.workers import Worker
+from recommender.ingest.sources.protobuf import ProtobufSchema
+from recommender.ingest.sources.registry import Schema
 from recommender.settings import Settings
 from recommender.shard import warmup
-from recommender.sources.protobuf import ProtobufSchema
-from recommender.sources.registry import Schema
 
 PLAIN = "ratings, plain JSON"
 AVRO = json.dumps(

@@ -25,8 +25,8 @@ def decoder(form: str, schema: str) -> Callable[[bytes], Any]:
         parsed = fastavro.parse_schema(json.loads(schema))
         return lambda value: fastavro.schemaless_reader(BytesIO(value), parsed, None)
     if form == "protobuf":
-        from recommender.sources.protobuf import ProtobufSchema
-        from recommender.sources.registry import Schema
+        from recommender.ingest.sources.protobuf import ProtobufSchema
+        from recommender.ingest.sources.registry import Schema
 
         made = ProtobufSchema(Schema("PROTOBUF", schema))
 

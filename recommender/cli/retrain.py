@@ -13,6 +13,7 @@ from rich.table import Table
 
 from recommender import settings as settings_room
 from recommender.cli.output import print_table, progress_bar
+from recommender.ingest.sources.configured import mappings_of, with_repeats
 from recommender.models import registry
 from recommender.retraining import retrain as retraining
 from recommender.retraining import schedule
@@ -22,7 +23,6 @@ from recommender.settings import Settings
 from recommender.shard import warmup
 from recommender.shard.live_metrics import TOP
 from recommender.shard.options import arms_of
-from recommender.sources.configured import mappings_of, with_repeats
 
 
 @click.command()

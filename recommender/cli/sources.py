@@ -10,6 +10,11 @@ import click
 
 from recommender import settings as settings_room
 from recommender.errors import RecommenderError
+from recommender.ingest.sources import guess as guess_room
+from recommender.ingest.sources.configured import mappings_of, registry_of
+from recommender.ingest.sources.file import parse
+from recommender.ingest.sources.mapping import SourceMapping
+from recommender.ingest.sources.sample import Outcome, Sample, judge, newest, partitioner
 from recommender.kafka import access, topics
 from recommender.kafka.admin import open_admin, security_options
 from recommender.kafka.log_reader import reading_logs
@@ -17,11 +22,6 @@ from recommender.kafka.topic_configs import DAY_MS, FOREVER, read_configs
 from recommender.kafka.topics import Finding
 from recommender.settings import Settings
 from recommender.shard.feedback import Feedback
-from recommender.sources import guess as guess_room
-from recommender.sources.configured import mappings_of, registry_of
-from recommender.sources.file import parse
-from recommender.sources.mapping import SourceMapping
-from recommender.sources.sample import Outcome, Sample, judge, newest, partitioner
 
 _SHOWN = 5
 

@@ -2,7 +2,7 @@
 
 Its lower 32 bits are of the scale and the rules of ratings: all ratings of a journal have the same. Its upper
 ones are of the same for the ratings topic, and for another source of how its records become ratings, which
-may change: `recommender.sources.mapping`.
+may change: `recommender.ingest.sources.mapping`.
 """
 
 from __future__ import annotations

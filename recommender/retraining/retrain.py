@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from recommender.checkpoints import store as checkpoint
 from recommender.checkpoints.identity import Identity
 from recommender.checkpoints.store import Checkpoint, CheckpointError, CheckpointStore
+from recommender.ingest.sources.configured import mappings_of, with_repeats
 from recommender.journal.replica import Replica
 from recommender.kafka.admin import security_options
 from recommender.kafka.topics import Topics, identify
@@ -23,7 +24,6 @@ from recommender.retraining.quality import Quality, compared, of_checkpoint, of_
 from recommender.retraining.targets import Elsewhere, HandingOver, RetrainingError
 from recommender.settings import Settings
 from recommender.shard.options import ShardOptions, learned_settings
-from recommender.sources.configured import mappings_of, with_repeats
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ import kafka.codec
 from recommender import settings
 from recommender.errors import RecommenderError
 from recommender.ingest.dead_letters import LesserLetters
+from recommender.ingest.sources.configured import mappings_of, with_repeats
+from recommender.ingest.sources.mapping import SourceMapping, SourcesError
 from recommender.items.store import ItemStore
 from recommender.journal.identity import topic_id
 from recommender.kafka import access, codecs, topics
@@ -23,8 +25,6 @@ from recommender.kafka.topics import Finding, Topics
 from recommender.models import registry
 from recommender.settings import Settings
 from recommender.shard.options import ShardOptions, logs_recommendations
-from recommender.sources.configured import mappings_of, with_repeats
-from recommender.sources.mapping import SourceMapping, SourcesError
 from recommender.worker import process
 from recommender.worker.calls import Calls
 from recommender.worker.counters import Counters

@@ -11,6 +11,7 @@ from faust.types import TP
 
 from recommender.errors import RecommenderError
 from recommender.ingest.ingest import Ingested
+from recommender.ingest.sources.mapping import SourceMapping
 from recommender.journal.block import Source
 from recommender.journal.identity import topic_id
 from recommender.journal.producer import JournalProducer
@@ -23,7 +24,6 @@ from recommender.kafka.topics import Finding, Topics
 from recommender.messages.records import Record
 from recommender.settings import Settings
 from recommender.shard.feedback import Feedback
-from recommender.sources.mapping import SourceMapping
 from recommender.worker.commits import Commits
 from recommender.worker.counters import Counters
 from recommender.worker.events import Event

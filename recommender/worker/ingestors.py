@@ -7,6 +7,9 @@ from typing import Any
 
 from recommender.ingest.batch_decoder import BatchDecoder
 from recommender.ingest.ingest import Ingest, Ingested
+from recommender.ingest.sources.configured import reader_of, registry_of
+from recommender.ingest.sources.mapping import SourceMapping
+from recommender.ingest.sources.source_ingest import SourceIngest
 from recommender.journal.fingerprint import fingerprint, of_source
 from recommender.journal.identity import topic_id
 from recommender.journal.writer import JournalWriter
@@ -14,9 +17,6 @@ from recommender.kafka.topics import Finding
 from recommender.messages.records import Record
 from recommender.settings import Settings
 from recommender.shard.feedback import Feedback
-from recommender.sources.configured import reader_of, registry_of
-from recommender.sources.mapping import SourceMapping
-from recommender.sources.source_ingest import SourceIngest
 from recommender.worker.counters import Counters
 from recommender.worker.ingesting import Ingestor, Reads, SendAll
 from recommender.worker.intake import Prepare

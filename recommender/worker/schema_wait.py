@@ -7,10 +7,10 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 
+from recommender.ingest.sources.registry import Registry, RegistryAway, SchemaUnknown
+from recommender.ingest.sources.schema_ids import SchemaId
+from recommender.ingest.sources.schema_reader import SchemaReader
 from recommender.messages.records import Record
-from recommender.sources.registry import Registry, RegistryAway, SchemaUnknown
-from recommender.sources.schema_ids import SchemaId
-from recommender.sources.schema_reader import SchemaReader
 
 logger = logging.getLogger(__name__)
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 
 from prometheus_client import Counter as Metric
 
+from recommender.ingest.sources.mapping import SourcesError
+from recommender.ingest.sources.source_ingest import IngestedSource, SourceIngest
 from recommender.messages.records import Record
-from recommender.sources.mapping import SourcesError
-from recommender.sources.source_ingest import IngestedSource, SourceIngest
 
 logger = logging.getLogger(__name__)
 

@@ -17,6 +17,18 @@ def test_every_package_is_installed_and_nothing_else() -> None:
     assert [each for each in folders if not (each / "__init__.py").exists()] == []
 
 
+def test_the_house_stays_one_that_can_be_seen_at_once() -> None:
+    rooms = [each.parent.name for each in (ROOT / "recommender").glob("*/__init__.py")]
+    files = {each.name for each in (ROOT / "recommender").glob("*.py")} - {"__init__.py", "__main__.py"}
+    assert len(rooms) <= 16
+    assert files == {"app.py", "compiled.py", "errors.py", "settings.py"}
+
+
+def test_tests_have_the_rooms_of_what_they_test() -> None:
+    rooms = {each.parent.name for each in (ROOT / "recommender").glob("*/__init__.py")}
+    assert {each.parent.name for each in (ROOT / "tests" / "unit").glob("*/__init__.py")} == rooms
+
+
 def test_what_is_wrong_with_a_wheel_is_found() -> None:
     """`make dist` checks the wheel that it has built with this."""
     about = [

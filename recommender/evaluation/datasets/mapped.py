@@ -9,12 +9,12 @@ from itertools import islice
 from pathlib import Path
 
 from recommender.evaluation.datasets.lines import opened
+from recommender.ingest.sources import file as sources_file
+from recommender.ingest.sources.mapping import SourceMapping, SourcesError
+from recommender.ingest.sources.source_ingest import IngestedSource, SourceIngest
 from recommender.messages.ratings import Rating
 from recommender.messages.unreadable import Fetched
 from recommender.shard.feedback import Feedback
-from recommender.sources import file as sources_file
-from recommender.sources.mapping import SourceMapping, SourcesError
-from recommender.sources.source_ingest import IngestedSource, SourceIngest
 
 _RUN = 1000
 Say = Callable[[str], None]

@@ -12,9 +12,9 @@ from click.testing import CliRunner
 
 from recommender.cli.evaluate import evaluate
 from recommender.evaluation.datasets.mapped import mapping_of, read
+from recommender.ingest.sources.mapping import SourcesError
 from recommender.messages.ratings import Rating
 from recommender.shard.feedback import Feedback
-from recommender.sources.mapping import SourcesError
 
 CLICKS = """
 [clicks]

@@ -10,19 +10,19 @@ import pytest
 from faust.types import TP
 from prometheus_client import CollectorRegistry, Counter
 
+from recommender.ingest.sources.mapping import SourcesError
+from recommender.ingest.sources.source_ingest import SourceIngest
 from recommender.journal.block import Source
 from recommender.kafka.admin import BrokerUnreachableError
 from recommender.kafka.topics import Finding, TopicsError
 from recommender.messages.records import Record
-from recommender.sources.mapping import SourcesError
-from recommender.sources.source_ingest import SourceIngest
 from recommender.worker import intake as intake_room
 from recommender.worker.ingesting import Ingestor
 from recommender.worker.intake import Intake, Prepare
 from recommender.worker.source_reading import JUDGED, JudgedIngest, SourceCounts
 from recommender.worker.transport.batch import Batch
 from recommender.worker.transport.spans import Span
-from tests.unit.sources.records import HIGH, LOW, mapping, record
+from tests.unit.ingest.sources.records import HIGH, LOW, mapping, record
 
 IDS = {"a": bytes(16), "b": b"b" * 16}
 

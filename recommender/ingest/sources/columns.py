@@ -1,0 +1,293 @@
+"""Decodes many plain records of a source at once: typed structs, then whole columns.
+
+What is not plain, be it wrong or only unusual, is left to `recommender.ingest.sources.decoder`, which says
+what a mapping means: both give the same for every record.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from itertools import compress
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from recommender.ingest.sources.mapping import OTHERS, Meaning, SourceMapping
+from recommender.ingest.sources.outcomes import SkipReason
+from recommender.ingest.sources.paths import KEY, Path
+from recommender.ingest.sources.plain_events import CLOSELY, SKIP, UNLISTED, allowed, weights_of
+from recommender.ingest.sources.plain_values import Floats, Judged, decoded, ids_of, times_of
+from recommender.ingest.sources.roles import Compiled, Steps, compile_for, document_columns, is_plain
+from recommender.ingest.sources.taken import ERRORS, Taken, decoded_values
+from recommender.ingest.sources.takers import Take, taker_for
+from recommender.messages.records import Record
+from recommender.messages.refusals import BadMessage
+
+#: Types that columns of documents may have, by role; None: nothing is there.
+_USUAL: dict[str, set[type]] = {
+    "rating": {int, float, type(None)},
+    "time": {int, float, datetime, type(None)},
+    "event": {str, type(None)},
+    "deleted": {bool, type(None)},
+    "where": {str, int, float, bool, type(None)},
+}
+
+Marks = NDArray[np.bool_]
+#: Makes a document of a record's value.
+Read = Callable[[Record], tuple[Any, Any]]
+
+
+class Columns(NamedTuple):
+    """Ratings of records.
+
+    Attributes
+    ----------
+    places : list of int
+        The record of each, ascending.
+    users, items : list of str
+    ratings, times : float64 arrays
+        NaN withdraws; NaN where nothing says when.
+    """
+
+    places: list[int]
+    users: list[str]
+    items: list[str]
+    ratings: Floats
+    times: Floats
+
+
+class ReadColumns(NamedTuple):
+    """What many records came to.
+
+    Attributes
+    ----------
+    columns : Columns
+        The ratings of those that are plain.
+    closely : list of int
+        Those that need a closer look.
+    skipped : Counter of SkipReason
+    unlisted : Counter of str
+        The names of events that are not listed.
+    """
+
+    columns: Columns
+    closely: list[int]
+    skipped: Counter[SkipReason]
+    unlisted: Counter[str]
+
+
+class ColumnDecoder:
+    """Decodes plain records, where a mapping allows it.
+
+    Parameters
+    ----------
+    mapping : SourceMapping
+    low, high : float
+        The worker's scale of ratings.
+    """
+
+    def __init__(self, mapping: SourceMapping, low: float, high: float) -> None:
+        self._mapping = mapping
+        self.limits = float(low), float(high)
+        self.debezium = mapping.envelope == "debezium"
+        self._compiled: dict[tuple[Steps, bool], Compiled | None] = {}
+        self.weights = weights_of(mapping)
+        self.where = [allowed(values) for values in mapping.where.values()]
+
+    @classmethod
+    def of(cls, mapping: SourceMapping, low: float, high: float) -> ColumnDecoder | None:
+        """The decoder for a mapping; None where each of its records needs a closer look."""
+        made = cls(mapping, low, high)
+        return made if is_plain(mapping) and made._decoder((), packed=False) is not None else None
+
+    def _decoder(self, prefix: Steps, *, packed: bool) -> Compiled | None:
+        if (prefix, packed) not in self._compiled:
+            self._compiled[prefix, packed] = compile_for(self._mapping, prefix, packed=packed)
+        return self._compiled[prefix, packed]
+
+    def read(self, records: Sequence[Record], *, packed: bool) -> ReadColumns:
+        """Decode the plain ones of many records, none of which has a value that is null."""
+        prefix = self._prefix(records, packed) if self.debezium else ()
+        compiled = self._decoder(prefix, packed=packed)
+        if compiled is None or not records:
+            return ReadColumns(_NOTHING, list(range(len(records))), Counter(), Counter())
+        return _Reading(self, records, decoded_values(records, compiled, packed=packed)).read()
+
+    def read_documents(self, records: Sequence[Record], read: Read) -> ReadColumns:
+        """The same of records whose values a reader makes documents of."""
+        roles, wanted = document_columns(self._mapping)
+        takers: dict[type, Take | None] = {}
+        places: list[int] = []
+        rows: list[Sequence[Any]] = []
+        closely: list[int] = []
+        for place, record in enumerate(records):
+            try:
+                document, _ = read(record)
+                kind = document.__class__
+                if kind not in takers:
+                    takers[kind] = taker_for(document, wanted)
+                take = takers[kind]
+                if take is None:
+                    closely += range(place, len(records))
+                    break
+                rows.append(take(document))
+            except (BadMessage, AttributeError):
+                closely.append(place)
+                continue
+            places.append(place)
+        return _Reading(self, records, Taken(roles, places, [], rows, closely)).read()
+
+    def _prefix(self, records: Sequence[Record], packed: bool) -> Steps:
+        """Where Debezium's envelope begins, judged by the first record: Connect may put one around it."""
+        decode: Any = msgspec.msgpack.decode if packed else msgspec.json.decode
+        try:
+            first = decode(records[0].value) if records else None
+        except ERRORS:
+            return ()
+        return ("payload",) if isinstance(first, dict) and "op" not in first and "payload" in first else ()
+
+
+class _Reading:
+    """Some records on their way into columns."""
+
+    def __init__(self, decoder: ColumnDecoder, records: Sequence[Record], taken: Taken) -> None:
+        self._decoder, self._mapping = decoder, decoder._mapping
+        self._records, self._taken = records, taken
+        self.places, self.closely = taken.places, taken.closely
+        self.skipped: Counter[SkipReason] = Counter()
+        self.unlisted: Counter[str] = Counter()
+        columns = list(zip(*taken.rows, strict=True)) if taken.rows else [()] * len(taken.roles)
+        self._columns: dict[str, Any] = dict(zip(taken.roles, columns, strict=True))
+
+    def read(self) -> ReadColumns:
+        """Judge the columns, beginning with what passes records over."""
+        self._look_at_types()
+        self._look_at_changes()
+        self._pass_over()
+        self._rate()
+        users = self._ids(self._mapping.user, "user")
+        items = self._ids(self._mapping.item, "item")
+        times = self._times()
+        bad = np.zeros(len(self.places), np.bool_)
+        bad[users.bad + items.bad + times.bad] = True
+        self._columns |= {"user": users.column, "item": items.column, "time": times.column}
+        self._drop(bad)
+        found = self._columns
+        rated, time = (np.array(found[name], np.float64) for name in ("rated", "time"))
+        columns = Columns(self.places, list(found["user"]), list(found["item"]), rated, time)
+        return ReadColumns(columns, sorted(self.closely), self.skipped, self.unlisted)
+
+    def _drop(self, bad: Marks, reason: SkipReason | None = None) -> None:
+        """Skip some records for a reason, or without one leave them to a closer look."""
+        count = int(np.count_nonzero(bad))
+        if not count:
+            return
+        if reason is None:
+            self.closely += compress(self.places, bad)
+        else:
+            self.skipped[reason] += count
+        keep = ~bad
+        self.places = list(compress(self.places, keep))
+        self._columns = {role: list(compress(column, keep)) for role, column in self._columns.items()}
+
+    def _look_at_types(self) -> None:
+        """Leave what is of unusual types to a closer look; typed decoding has done so."""
+        if self._taken.take_before is not None or self._taken.structs:
+            return
+        bad = np.zeros(len(self.places), np.bool_)
+        for role, column in self._columns.items():
+            usual = _USUAL.get(role.partition(" ")[0])
+            if usual is not None and not set(map(type, column)) <= usual:
+                bad |= np.fromiter((type(value) not in usual for value in column), np.bool_)
+        self._drop(bad)
+
+    def _look_at_changes(self) -> None:
+        """Of Debezium's changes only those are plain that leave the row's user and item as they were."""
+        take_before = self._taken.take_before
+        if take_before is None:
+            return
+        column = self._columns
+        befores = column["before"]
+        bad = np.fromiter((operation not in ("c", "r", "u") for operation in column["op"]), np.bool_)
+        for place, before in enumerate(befores):
+            if before is not None:
+                try:
+                    same = take_before(self._taken.structs[place]) == (
+                        column["user"][place],
+                        column["item"][place],
+                    )
+                except AttributeError:
+                    same = False
+                bad[place] |= not same
+        self._drop(bad)
+
+    def _pass_over(self) -> None:
+        """Pass records over that `where` or their event say nothing is to be learned from."""
+        for number, (values, mixed) in enumerate(self._decoder.where):
+            column = self._columns[f"where {number}"]
+            if mixed:
+                bad = [(value.__class__ is bool, value) not in values for value in column]
+            else:
+                bad = [value not in values for value in column]
+            self._drop(np.array(bad, np.bool_), SkipReason.WHERE)
+        if self._mapping.event is None:
+            return
+        weights, events = self._decoder.weights, self._columns["event"]
+        codes = np.array([weights.get(event, UNLISTED) for event in events], np.float64)
+        others = codes == UNLISTED
+        if others.any() and self._mapping.events[OTHERS] is Meaning.SKIP:
+            self.unlisted.update(event or "" for event in compress(events, others))
+        self._columns["rated"] = codes
+        if self._mapping.events[OTHERS] is Meaning.SKIP:
+            self._drop(others, SkipReason.EVENT_NOT_LISTED)
+        else:
+            self._drop(others)
+        self._drop(np.array(self._columns["rated"], np.float64) == SKIP, SkipReason.EVENT)
+        self._drop(np.array(self._columns["rated"], np.float64) == CLOSELY)
+
+    def _rate(self) -> None:
+        """Give each record its rating on the worker's scale."""
+        mapping, count = self._mapping, len(self.places)
+        bad = np.zeros(count, np.bool_)
+        if mapping.event is not None:
+            rated = np.array(self._columns["rated"], np.float64)
+        elif isinstance(mapping.rating, Path):
+            column = self._columns["rating"]
+            bad = np.fromiter((value is None for value in column), np.bool_, count)
+            given = np.array([math.nan if value is None else value for value in column], np.float64)
+            (low, high), (least, most) = self._decoder.limits, mapping.scale or self._decoder.limits
+            bad |= ~((given >= least) & (given <= most))
+            rated = given
+            if mapping.scale is not None:
+                rated = np.clip(low + (given - least) * ((high - low) / (most - least)), low, high)
+        else:
+            rated = np.full(count, mapping.rating)
+        if mapping.deleted is not None:
+            gone = np.array([value is True for value in self._columns["deleted"]], np.bool_)
+            rated[gone], bad[gone] = math.nan, False
+        self._columns["rated"] = rated
+        self._drop(bad)
+
+    def _ids(self, path: Path, role: str) -> Judged:
+        """Ids as text."""
+        if path.root == KEY:
+            return ids_of([decoded(self._records[place].key) for place in self.places])
+        return ids_of(self._columns[role])
+
+    def _times(self) -> Judged:
+        """Times in seconds; NaN where a record has none."""
+        changed = self._decoder.debezium and self._mapping.time is None
+        role = "changed" if changed else "time"
+        if role not in self._columns:
+            return Judged(np.full(len(self.places), math.nan), [])
+        # Where a change has none, a closer look finds that of the change itself.
+        unit = "ms" if changed else self._mapping.time_unit
+        return times_of(self._columns[role], unit, required=self._decoder.debezium)
+
+
+_NOTHING = Columns([], [], [], np.zeros(0), np.zeros(0))

@@ -1,0 +1,58 @@
+"""The sources that the settings name, and what follows from them for other settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from recommender.ingest.sources import file
+from recommender.ingest.sources.mapping import SourceMapping, SourcesError
+from recommender.ingest.sources.registry import Registry
+from recommender.ingest.sources.schema_reader import SchemaReader
+from recommender.settings import Settings
+from recommender.shard.feedback import Feedback
+
+
+def mappings_of(config: Settings) -> list[SourceMapping]:
+    """The sources that the settings name.
+
+    Raises
+    ------
+    SourcesError
+        One of them cannot be.
+    """
+    if not config.sources.strip():
+        return []
+    feedback = Feedback.parse(config.feedback, config.rating_min, config.rating_max)
+    return file.load(config.sources, feedback.low, feedback.high)
+
+
+def with_repeats(config: Settings, mappings: Iterable[SourceMapping]) -> Settings:
+    """The settings, with what `repeats` means where it is ``auto``: a view must not take a purchase back."""
+    if config.repeats != "auto":
+        return config
+    return replace(config, repeats="highest" if any(each.events for each in mappings) else "replace")
+
+
+def registry_of(config: Settings) -> Registry | None:
+    """The schema registry, if there is one."""
+    if not config.registry:
+        return None
+    return Registry(config.registry, config.registry_user, config.registry_password, config.registry_cafile)
+
+
+def reader_of(mapping: SourceMapping, registry: Registry | None) -> SchemaReader | None:
+    """What reads a source's values by their schemas; None where they have none.
+
+    Raises
+    ------
+    SourcesError
+        They have some, and nothing says where these are.
+    """
+    if mapping.schema or (registry is not None and mapping.format != "msgpack"):
+        return SchemaReader(mapping, registry)
+    if mapping.format in ("avro", "protobuf"):
+        raise SourcesError(
+            f"source `{mapping.name}` has format {mapping.format}: expected RECOMMENDER_REGISTRY, or `schema`"
+        )
+    return None

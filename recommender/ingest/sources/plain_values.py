@@ -1,0 +1,87 @@
+"""Judges columns of ids and of times: those that are plain become what the journal takes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recommender.ingest.sources.values import LIMITS, NANOSECONDS, UNITS, seconds_of
+from recommender.messages.ratings import MAX_TIMESTAMP, SURE_CHARACTERS
+
+Floats = NDArray[np.float64]
+
+
+class Judged(NamedTuple):
+    """A column, and the places in it that are not plain."""
+
+    column: Any
+    bad: list[int]
+
+
+def ids_of(column: Sequence[Any]) -> Judged:
+    """Ids as text; those that are not plain are empty or long."""
+    if set(map(type, column)) <= {str}:
+        texts = list(column)
+    else:
+        texts = [value if value.__class__ is str else _written(value) for value in column]
+    lengths = list(map(len, texts))
+    if not lengths or (min(lengths) > 0 and max(lengths) <= SURE_CHARACTERS):
+        return Judged(texts, [])
+    return Judged(texts, [at for at, size in enumerate(lengths) if not 0 < size <= SURE_CHARACTERS])
+
+
+def times_of(column: Sequence[Any], unit: str, *, required: bool) -> Judged:
+    """Times in seconds; where there is none NaN, which is plain unless one is required."""
+    kinds = set(map(type, column))
+    try:
+        if kinds <= {int, float} and unit != "iso":
+            seconds = _seconds(np.array(column, np.float64), unit)
+        else:
+            seconds = np.array([_second(value, unit) for value in column], np.float64)
+    except (OverflowError, ValueError):
+        return Judged(np.zeros(len(column)), list(range(len(column))))
+    bad = ~((seconds >= 0) & (seconds <= MAX_TIMESTAMP))
+    if type(None) in kinds:
+        absent = np.fromiter((value is None for value in column), np.bool_, len(column))
+        bad = np.where(absent, required, bad)
+    return Judged(seconds, np.flatnonzero(bad).tolist())
+
+
+def _second(value: Any, unit: str) -> float:
+    if value is None:
+        return math.nan
+    if isinstance(value, datetime):
+        return seconds_of(value)
+    return -1.0 if unit == "iso" else float(_seconds(np.array([value], np.float64), unit)[0])
+
+
+def _seconds(values: Floats, unit: str) -> Floats:
+    """Numbers in a unit as seconds; without one, each judged by its size."""
+    if unit in UNITS:
+        return values / UNITS[unit]
+    sizes = np.abs(values)
+    if not len(values) or sizes.max() < LIMITS[0][0]:
+        return values
+    conditions = [sizes < limit for limit, _ in LIMITS]
+    return values / np.select(conditions, [each for _, each in LIMITS], NANOSECONDS)
+
+
+def decoded(key: bytes | None) -> str:
+    """A key as text; nothing of one that is not UTF-8."""
+    try:
+        return "" if key is None else key.decode()
+    except UnicodeDecodeError:
+        return ""
+
+
+def _written(value: Any) -> str:
+    """An integer as text; nothing of what is neither."""
+    try:
+        return str(value) if value.__class__ is int else ""
+    except ValueError:  # it has thousands of digits
+        return ""

@@ -1,0 +1,170 @@
+"""The newest records of a topic, and what a mapping would make of them."""
+
+from __future__ import annotations
+
+import zlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from recommender.ingest.sources.configured import reader_of
+from recommender.ingest.sources.mapping import SourceMapping, SourcesError
+from recommender.ingest.sources.registry import Registry, RegistryAway, SchemaUnknown
+from recommender.ingest.sources.source_ingest import SourceIngest
+from recommender.kafka.log_reader import LogReader
+from recommender.messages.partitioning import partition_of_bytes
+from recommender.messages.refusals import Refusal
+
+#: At most so many records are decoded at a time, as by a worker.
+_RUN = 1000
+
+
+class Sample(NamedTuple):
+    """Some of a topic's newest records.
+
+    Attributes
+    ----------
+    records : list of Record
+        Those of each partition, in the order of their offsets.
+    written : int
+        How many records the topic has about.
+    partitions : int
+    """
+
+    records: list[Any]
+    written: int
+    partitions: int
+
+
+def newest(reader: LogReader, topic: str, partitions: int, most: int) -> Sample:
+    """Read the newest records of a topic, from all of its partitions alike.
+
+    Raises
+    ------
+    LogReadError
+        It cannot be read.
+    """
+    spans = reader.spans(topic, range(partitions))
+    each = -(-most // partitions)
+    records: list[Any] = []
+    for partition, span in enumerate(spans):
+        reader.start(topic, partition, max(span.begins, span.ends - each))
+        while reader.position < span.ends:
+            records += reader.read(_RUN)
+    return Sample(records[: max(most, 1)], sum(span.ends - span.begins for span in spans), partitions)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a mapping makes of a sample.
+
+    Attributes
+    ----------
+    records, learned, skipped : int
+    users, items : set of str
+    ratings : Counter of float or None
+        None withdraws.
+    times : list of float
+        The first and the last.
+    reasons : Counter of str
+        Why records are skipped.
+    events : Counter of str
+        Names that are not listed.
+    refusals : list of Refusal
+        One for each record that is rejected.
+    keys : Counter of bool
+        Whether records that teach have their user's id as key.
+    """
+
+    records: int = 0
+    learned: int = 0
+    skipped: int = 0
+    users: set[str] = field(default_factory=set)
+    items: set[str] = field(default_factory=set)
+    ratings: Counter[float | None] = field(default_factory=Counter)
+    times: list[float] = field(default_factory=list)
+    reasons: Counter[str] = field(default_factory=Counter)
+    events: Counter[str] = field(default_factory=Counter)
+    refusals: list[Refusal] = field(default_factory=list)
+    keys: Counter[bool] = field(default_factory=Counter)
+
+    @property
+    def rejected(self) -> float:
+        """The share of records that are rejected, in percent."""
+        return 100 * len(self.refusals) / self.records if self.records else 0.0
+
+
+def judge(
+    mapping: SourceMapping,
+    records: Sequence[Any],
+    low: float,
+    high: float,
+    *,
+    skips: bool = False,
+    registry: Registry | None = None,
+) -> Outcome:
+    """What a mapping makes of records.
+
+    Raises
+    ------
+    SourcesError
+        The registry does not answer.
+    """
+    reader = reader_of(mapping, registry)
+    if reader is not None and registry is not None:
+        for schema in reader.missing(records):
+            try:
+                registry.fetch(schema)
+            except SchemaUnknown:
+                pass
+            except RegistryAway as error:
+                raise SourcesError(f"The schema registry does not answer: {error}") from None
+    ingest, found = SourceIngest(mapping, low, high, skips=skips, reader=reader), Outcome()
+    for partition in sorted({record.partition for record in records}):
+        theirs = [record for record in records if record.partition == partition]
+        for begin in range(0, len(theirs), _RUN):
+            _add(found, ingest, partition, theirs[begin : begin + _RUN])
+    return found
+
+
+def _add(found: Outcome, ingest: SourceIngest, partition: int, records: Sequence[Any]) -> None:
+    ingested = ingest.read(partition, records)
+    rows, places = ingested.rows, ingested.places
+    users = rows.ids(0)
+    found.records += len(records)
+    found.learned += ingested.learned
+    found.skipped += ingested.skipped
+    found.users.update(users)
+    found.items.update(rows.ids(2))
+    found.ratings.update(None if np.isnan(each) else float(each) for each in rows.ratings)
+    if len(rows.times):
+        times = [*found.times, float(rows.times.min()), float(rows.times.max())]
+        found.times = [min(times), max(times)]
+    found.reasons.update({str(reason): count for reason, count in ingested.passed.items() if count})
+    found.events += ingested.unlisted
+    found.refusals += ingested.refusals
+    assert places is not None
+    for place, user in zip(places.tolist(), users, strict=True):
+        key = records[place].key
+        found.keys[key is not None and key == user.encode()] += 1
+
+
+def partitioner(records: Sequence[Any], partitions: int) -> str | None:
+    """By which rule the records' keys were given their partitions.
+
+    Returns
+    -------
+    str or None
+        None where nothing can be said: one partition, or no keys.
+    """
+    keyed = [record for record in records if record.key]
+    if partitions < 2 or not keyed:
+        return None
+    if all(partition_of_bytes(each.key, partitions) == each.partition for each in keyed):
+        return "murmur2, as Kafka's own producers"
+    if all(zlib.crc32(each.key) % partitions == each.partition for each in keyed):
+        return "CRC32, as librdkafka's producers"
+    return "neither murmur2 nor CRC32 of the key"

@@ -1,0 +1,219 @@
+"""From a source's records to valid ratings, what is passed over, and dead letters."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from recommender.history.rows import Rows
+from recommender.ingest.header_names import telling
+from recommender.ingest.ingest import Ingested, dead_letter, unread_letter, written_at
+from recommender.ingest.sources.columns import ColumnDecoder, Columns, ReadColumns
+from recommender.ingest.sources.decoder import SourceDecoder
+from recommender.ingest.sources.documents import PlainReader, Reader
+from recommender.ingest.sources.mapping import SourceMapping
+from recommender.ingest.sources.outcomes import Row, Skip, SkipReason
+from recommender.messages.content_types import HEADER as CONTENT_TYPE
+from recommender.messages.content_types import is_msgpack
+from recommender.messages.records import Record
+from recommender.messages.refusals import BadMessage, Kind, Refusal
+from recommender.messages.unreadable import Unreadable
+
+
+@dataclass(slots=True)
+class IngestedSource(Ingested):
+    """What a run of a source's records came to: each is learned, passed over or a dead letter.
+
+    Attributes
+    ----------
+    passed : Counter of SkipReason
+        Records that were passed over.
+    unlisted : Counter of str
+        Names of events that are not listed.
+    """
+
+    passed: Counter[SkipReason] = field(default_factory=Counter)
+    unlisted: Counter[str] = field(default_factory=Counter)
+
+
+class SourceIngest:
+    """Reads records of a source's topic.
+
+    Parameters
+    ----------
+    mapping : SourceMapping
+    low, high : float
+        The worker's scale of ratings.
+    skips : bool
+        A rating may be ``"skip"``.
+    reader : Reader, optional
+        Of values that have a schema.
+    clock : function
+        Seconds since 1970: when a rating was given if neither it nor its record says so.
+    """
+
+    def __init__(
+        self,
+        mapping: SourceMapping,
+        low: float,
+        high: float,
+        *,
+        skips: bool = False,
+        reader: Reader | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.mapping = mapping
+        self.topic = mapping.topic
+        self._skips = skips
+        self._clock = clock
+        self.decoder = SourceDecoder(mapping, reader or PlainReader(mapping.format), low, high, skips=skips)
+        self._columns = ColumnDecoder.of(mapping, low, high)
+        self._reader = reader
+        self._documents = mapping.format in ("avro", "protobuf")
+
+    def read(self, partition: int, records: Sequence[Record]) -> IngestedSource:
+        """Read consecutive records of a partition."""
+        ingested = IngestedSource(_rows(_NONE))
+        columns, closely = self._plain(records, ingested)
+        rows, places = self._look_closely(partition, records, closely, ingested)
+        if rows:
+            columns = _merged(columns, rows, places)
+        untimed = np.flatnonzero(np.isnan(columns.times))
+        if len(untimed):
+            written = written_at([records[columns.places[at]] for at in untimed.tolist()])
+            columns.times[untimed] = np.where(np.isnan(written), self._clock(), written)
+        ingested.rows = _rows(columns)
+        ingested.places = np.array(columns.places, np.int64)
+        zeros = int(np.count_nonzero(columns.ratings == 0.0)) if self._skips else 0
+        ingested.passed[SkipReason.RATING] += zeros
+        ingested.skipped = ingested.passed.total()
+        ingested.learned = len(records) - ingested.skipped - len(ingested.refusals)
+        return ingested
+
+    def _plain(self, records: Sequence[Record], ingested: IngestedSource) -> tuple[Columns, list[int]]:
+        """The ratings of plain records, and the places of the others."""
+        if self._columns is None:
+            return _NONE, list(range(len(records)))
+        kept, closely = self._with_values(records, ingested)
+        if self._reader is not None and (self._documents or _has_prefix(records)):
+            if self.mapping.envelope == "debezium":
+                return _NONE, sorted(closely + kept)
+            read = self._columns.read_documents([records[place] for place in kept], self._reader.read)
+            return self._placed(read, kept, closely, ingested)
+        places, packed = self._of_one_format([records[place] for place in kept])
+        if len(places) < len(kept):
+            other = set(range(len(kept))).difference(places)
+            closely += [kept[at] for at in other]
+            kept = [kept[at] for at in places]
+        read = self._columns.read([records[place] for place in kept], packed=packed)
+        return self._placed(read, kept, closely, ingested)
+
+    def _placed(
+        self, read: ReadColumns, kept: list[int], closely: list[int], ingested: IngestedSource
+    ) -> tuple[Columns, list[int]]:
+        """What columns came to, by the places of all records."""
+        ingested.passed += read.skipped
+        ingested.unlisted += read.unlisted
+        columns = read.columns._replace(places=[kept[at] for at in read.columns.places])
+        return columns, sorted(closely + [kept[at] for at in read.closely])
+
+    def _with_values(
+        self, records: Sequence[Record], ingested: IngestedSource
+    ) -> tuple[list[int], list[int]]:
+        """The places of records that have a value, and of those that cannot be read."""
+        kept = [place for place, record in enumerate(records) if record.value is not None]
+        if len(kept) == len(records):
+            return kept, []
+        without = set(range(len(records))).difference(kept)
+        closely = [place for place in without if isinstance(records[place], Unreadable)]
+        ingested.passed[SkipReason.NULL_VALUE] += len(without) - len(closely)
+        return kept, closely
+
+    def _of_one_format(self, records: Sequence[Record]) -> tuple[list[int], bool]:
+        """The records that are of the format that most have, and whether that is MessagePack."""
+        chosen = self.mapping.format
+        if chosen != "auto":
+            return list(range(len(records))), chosen == "msgpack"
+        marked = telling(records, lambda name: name.lower() == CONTENT_TYPE, lambda pair: is_msgpack(pair[1]))
+        packed = bool(2 * np.count_nonzero(marked) > len(records))
+        return np.flatnonzero(marked == packed).tolist(), packed
+
+    def _look_closely(
+        self, partition: int, records: Sequence[Record], places: Sequence[int], ingested: IngestedSource
+    ) -> tuple[list[Row], list[int]]:
+        """Read records one by one: their ratings, and the place of each one's record."""
+        rows: list[Row] = []
+        of_rows: list[int] = []
+        for place in places:
+            record = records[place]
+            if isinstance(record, Unreadable):
+                ingested.dead_letters.append(unread_letter(record))
+                self._refuse(ingested, Kind.UNREADABLE, partition, record.first, record.cause)
+                continue
+            try:
+                found = self.decoder.decode(record)
+            except Skip as skip:
+                ingested.passed[skip.reason] += 1
+                if skip.reason is SkipReason.EVENT_NOT_LISTED:
+                    ingested.unlisted[skip.event] += 1
+                continue
+            except BadMessage as error:
+                ingested.dead_letters.append(
+                    dead_letter(self.topic, partition, record, b"decode", str(error))
+                )
+                self._refuse(ingested, error.kind, partition, record.offset, str(error))
+                continue
+            rows += found
+            of_rows += [place] * len(found)
+        return rows, of_rows
+
+    def _refuse(self, ingested: IngestedSource, kind: Kind, partition: int, offset: int, reason: str) -> None:
+        ingested.refusals.append(Refusal(kind, self.topic, partition, offset, reason))
+
+
+def _has_prefix(records: Sequence[Record]) -> bool:
+    """Tell whether a schema's id stands in front of the first value."""
+    first = next((record.value for record in records if record.value), b"")
+    return first[:1] in (b"\x00", b"\x01")
+
+
+_NONE = Columns([], [], [], np.zeros(0), np.zeros(0))
+
+
+def _merged(columns: Columns, rows: Sequence[Row], places: Sequence[int]) -> Columns:
+    """Columns with further rows, in the order of their records."""
+    all_places = np.array([*columns.places, *places], np.int64)
+    order = np.argsort(all_places, kind="stable")
+    users = [*columns.users, *(row.user for row in rows)]
+    items = [*columns.items, *(row.item for row in rows)]
+    ratings = np.concatenate([columns.ratings, np.array([row.rating for row in rows], np.float64)])
+    times = np.concatenate([columns.times, np.array([row.time for row in rows], np.float64)])
+    return Columns(
+        all_places[order].tolist(),
+        [users[at] for at in order.tolist()],
+        [items[at] for at in order.tolist()],
+        ratings[order],
+        times[order],
+    )
+
+
+def _rows(columns: Columns) -> Rows:
+    """Columns as the journal takes them."""
+    count = len(columns.places)
+    ids = [*columns.users, *columns.items]
+    joined = "".join(ids)
+    if joined.isascii():
+        text, lengths = joined.encode(), np.fromiter(map(len, ids), np.int64, 2 * count)
+    else:
+        encoded = [each.encode() for each in ids]
+        text, lengths = b"".join(encoded), np.fromiter(map(len, encoded), np.int64, 2 * count)
+    ends = np.cumsum(lengths)
+    begins = ends - lengths
+    spans = np.stack([begins[:count], ends[:count], begins[count:], ends[count:]], axis=1)
+    return Rows(
+        np.frombuffer(text, np.uint8), spans, columns.ratings, columns.times, np.ones(count, np.bool_)
+    )
