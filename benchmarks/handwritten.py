@@ -20,7 +20,7 @@ import orjson
 import scipy.linalg
 
 from benchmarks.serialization import Fetched, Wire
-from recommender.client.messages import encode_rating
+from recommender.client.ratings import encode_rating
 from recommender.history.catalog import Catalog, register_bytes
 from recommender.history.rows import Rows
 from recommender.ingest import rating_json

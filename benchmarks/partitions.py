@@ -23,7 +23,7 @@ from benchmarks.editions import HERE, Edition, editions
 from benchmarks.installation import PATIENCE, installed
 from benchmarks.kafka_log import broker, fill
 from benchmarks.workers import Worker, await_learned, follows
-from recommender.client.messages import encode_rating
+from recommender.client.ratings import encode_rating
 from recommender.evaluation.datasets import movielens
 from recommender.settings import Settings
 from recommender.shard import warmup

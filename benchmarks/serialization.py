@@ -18,7 +18,7 @@ from flurs.data.entity import Event, Item, User
 
 from benchmarks.contest import Metric, Options, Outcome, Turn, Values, compete
 from benchmarks.data import ML_100K, Log
-from recommender.client.messages import encode_rating
+from recommender.client.ratings import encode_rating
 from recommender.ingest import rating_json
 from recommender.ingest.batch_decoder import BatchDecoder
 from recommender.worker.learning import CHUNK

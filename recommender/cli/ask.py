@@ -118,10 +118,15 @@ def ask(
     logging.getLogger("recommender").addHandler(logging.NullHandler())
     settings = settings_room.load(broker=broker)
     titles = _titles(source)
-    given = user, n, items, exclude or (), include_rated, after, arm
     try:
         request = encode_request(
-            *given,
+            user,
+            n,
+            items=items,
+            exclude=exclude or (),
+            include_rated=include_rated,
+            after=after,
+            arm=arm,
             similar_to=similar_to,
             explain=explain,
             explore=explore,
@@ -133,7 +138,7 @@ def ask(
         raise click.UsageError(str(error)) from None
     try:
         with Client(
-            settings.broker, settings.topic_prefix, security_options(settings), connect_timeout=0
+            settings.broker, settings.topic_prefix, security=security_options(settings), connect_timeout=0
         ) as client:
             reply = client.request(key, request, timeout)
         if as_json:

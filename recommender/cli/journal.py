@@ -19,7 +19,7 @@ from recommender.journal.errors import JournalError
 from recommender.journal.lines import block_line, fault_line, rating_lines
 from recommender.journal.reading import find, reading, rule_for
 from recommender.journal.rule import Rule
-from recommender.kafka.topics import Finding
+from recommender.kafka.topics import TopicInfo
 from recommender.settings import Settings
 
 #: Damaged records that are named.
@@ -111,7 +111,7 @@ async def _verify(config: Settings) -> bool:
     return all(results)
 
 
-async def _verify_partition(config: Settings, found: Finding, partition: int) -> bool:
+async def _verify_partition(config: Settings, found: TopicInfo, partition: int) -> bool:
     place, damaged = f"{found.topic}[{partition}]", 0
     async with reading(config, found.topic, partition) as log:
         begin = log.bounds.begin

@@ -19,7 +19,8 @@ from recommender import settings as all_settings
 from recommender.cli.replay_display import Display
 from recommender.client import replay as replaying
 from recommender.client.items import write_items
-from recommender.client.wire import DELIVERY_SECONDS, Format
+from recommender.client.producer import DELIVERY_SECONDS
+from recommender.client.ratings import Format
 from recommender.errors import RecommenderError
 from recommender.evaluation.datasets.columns import Columns, Order
 from recommender.evaluation.datasets.movielens import locate, movies, read

@@ -19,7 +19,7 @@ from recommender.kafka import access, topics
 from recommender.kafka.admin import open_admin, security_options
 from recommender.kafka.log_reader import reading_logs
 from recommender.kafka.topic_configs import DAY_MS, FOREVER, read_configs
-from recommender.kafka.topics import Finding
+from recommender.kafka.topics import TopicInfo
 from recommender.settings import Settings
 from recommender.shard.feedback import Feedback
 
@@ -90,12 +90,12 @@ def _feedback(config: Settings) -> Feedback:
     return Feedback.parse(config.feedback, config.rating_min, config.rating_max)
 
 
-def _sampled(config: Settings, found: Finding, most: int) -> Sample:
+def _sampled(config: Settings, found: TopicInfo, most: int) -> Sample:
     with reading_logs(config.broker, security_options(config)) as reader:
         return newest(reader, found.topic, found.partitions, most)
 
 
-def _check(config: Settings, mapping: SourceMapping, found: Finding | None, sample: int) -> bool:
+def _check(config: Settings, mapping: SourceMapping, found: TopicInfo | None, sample: int) -> bool:
     """Print what a source gives; False where it gives nothing, or not what it should."""
     if found is None:
         click.echo(f"{mapping.name}: topic {mapping.topic!r} does not exist yet")

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from recommender.kafka.admin import security_options
-from recommender.kafka.topics import Finding, Topics, ensure
+from recommender.kafka.topics import TopicInfo, Topics, ensure
 from recommender.kafka.topics import check as check_topics
 from recommender.settings import load
 
@@ -54,7 +54,7 @@ def topics(
     _show(found, Console())
 
 
-def _show(found: list[Finding], console: Console) -> None:
+def _show(found: list[TopicInfo], console: Console) -> None:
     if console.is_terminal:
         table = Table("topic", "partitions", "state")
         for each in found:

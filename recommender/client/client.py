@@ -24,7 +24,8 @@ from recommender.client.errors import (
     RequestFailed,
     TopicMissing,
 )
-from recommender.client.messages import After, Written, decode_reply, encode_rating, encode_request
+from recommender.client.messages import After, decode_reply, encode_request
+from recommender.client.ratings import Written, encode_rating
 from recommender.client.replies import Replies
 from recommender.client.sender import Sender, missing
 from recommender.kafka import admin
@@ -101,9 +102,9 @@ class Client:
         self,
         bootstrap_servers: str | Sequence[str] = "localhost:9092",
         topic_prefix: str = "",
+        *,
         security: Mapping[str, Any] | None = None,
         reply_topic: str | None = None,
-        *,
         connect_timeout: float = 10.0,
         rating_scale: tuple[float, float] | None = KNOWN_SCALE,
     ) -> None:
@@ -128,13 +129,13 @@ class Client:
         self,
         user: str | int | None = None,
         n: int = 10,
+        *,
         items: Iterable[str | int] | None = None,
         exclude: Iterable[str | int] | None = (),
         include_rated: bool = False,
         after: After | None = None,
         arm: str | None = None,
         timeout: float = 5.0,
-        *,
         similar_to: str | int | None = None,
         explain: bool = False,
         explore: float | None = None,
@@ -196,9 +197,14 @@ class Client:
         ClientClosed
             The client was closed, before or while waiting.
         """
-        given = user, n, items, exclude, include_rated, after, arm
         request = encode_request(
-            *given,
+            user,
+            n,
+            items=items,
+            exclude=exclude,
+            include_rated=include_rated,
+            after=after,
+            arm=arm,
             similar_to=similar_to,
             explain=explain,
             explore=explore,
@@ -262,6 +268,7 @@ class Client:
         item: str | int,
         rating: float | None,
         timestamp: float | datetime | None = None,
+        *,
         timeout: float = 10.0,
     ) -> Written:
         """Send a rating and wait until Kafka has it.
@@ -295,7 +302,7 @@ class Client:
         """
         timeout = arguments.seconds("timeout", timeout)
         user = arguments.identifier("user", user)
-        value = encode_rating(user, item, rating, timestamp, self._rating_scale)
+        value = encode_rating(user, item, rating, timestamp, scale=self._rating_scale)
         self._check_process()
         self._replies.check_connected(timeout)
         sent = self._sender.send(self._topics.ratings, user, value, [])

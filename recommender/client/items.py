@@ -9,7 +9,7 @@ import orjson
 from kafka.errors import KafkaError
 
 from recommender.client.errors import ClientError
-from recommender.client.wire import DELIVERY_SECONDS, open_producer
+from recommender.client.producer import DELIVERY_SECONDS, open_producer
 
 
 def write_items(

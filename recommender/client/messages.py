@@ -3,29 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import orjson
 
 from recommender.client import arguments
 from recommender.client.errors import BadReply, RequestFailed
-from recommender.messages.contract import KNOWN_SCALE
+from recommender.client.ratings import Written
 from recommender.messages.nesting import json_is_too_deep
-from recommender.messages.ratings import MAX_TIMESTAMP, SURE_CHARACTERS, BadMessage
+from recommender.messages.ratings import BadMessage
 from recommender.messages.requests import MAX_REQUEST_CATEGORIES
 from recommender.messages.responses import Failure, Reason, Recommended, Response
-
-_NUMBERS = (float, int)
-
-
-class Written(NamedTuple):
-    """Where a rating is in the ratings topic: what ``after=`` takes."""
-
-    partition: int
-    offset: int
-
 
 #: What an answer must know of: a rating that was written, an offset of the user's partition of the ratings,
 #: or one of the journal as ``{"journal": offset}``.
@@ -88,8 +77,9 @@ _answered = msgspec.json.Decoder(_Answered).decode
 
 
 def encode_request(
-    user: str | int | None,
+    user: str | int | None = None,
     n: int = 10,
+    *,
     items: Iterable[str | int] | None = None,
     exclude: Iterable[str | int] | None = (),
     include_rated: bool = False,
@@ -161,46 +151,6 @@ def _check_subject(request: dict[str, Any]) -> None:
             raise ValueError(f"{name} is about a user: expected it with user, got it with {other}")
 
 
-def encode_rating(
-    user: str | int,
-    item: str | int,
-    rating: float | None,
-    timestamp: float | datetime | None = None,
-    scale: tuple[float, float] | None = KNOWN_SCALE,
-) -> bytes:
-    """A rating as it goes out; the parameters are those of `Client.rate`, and the scale of ratings.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As for `encode_request`.
-    """
-    message: dict[str, Any] = {"user": user, "item": item, "rating": rating}
-    if timestamp is not None:
-        message["timestamp"] = timestamp
-    if _is_plain(user, item, rating, timestamp, scale):
-        try:
-            return orjson.dumps(message)
-        except orjson.JSONEncodeError:
-            pass  # half a character in one of the ids
-    message["user"], message["item"] = arguments.identifier("user", user), arguments.identifier("item", item)
-    message["rating"] = arguments.rating(rating, scale)
-    if timestamp is not None:
-        message["timestamp"] = arguments.timestamp(timestamp)
-    return orjson.dumps(message)
-
-
-def _is_plain(user: Any, item: Any, rating: Any, timestamp: Any, scale: tuple[float, float] | None) -> bool:
-    """A rating as most are: to look closer would take longer than to encode it."""
-    if user.__class__ is not str or item.__class__ is not str or scale is None:
-        return False
-    if not (0 < len(user) <= SURE_CHARACTERS and 0 < len(item) <= SURE_CHARACTERS):
-        return False
-    if rating.__class__ not in _NUMBERS or not scale[0] <= rating <= scale[1]:
-        return False
-    return timestamp is None or (timestamp.__class__ in _NUMBERS and 0 <= timestamp <= MAX_TIMESTAMP)
-
-
 def decode_response(value: bytes | None) -> Response:
     """The response in a reply's value. Unknown fields are ignored, so that the worker may be ahead.
 
@@ -239,8 +189,16 @@ def decode_response(value: bytes | None) -> Response:
 
 def _recommended(wire: _Item) -> Recommended:
     because = None if wire.because is None else [Reason(each.item, each.share) for each in wire.because]
-    given = wire.item, wire.score, wire.source, wire.neighbours, because, wire.cold_start
-    return Recommended(*given, wire.boost, wire.title)
+    return Recommended(
+        item=wire.item,
+        score=wire.score,
+        source=wire.source,
+        neighbours=wire.neighbours,
+        because=because,
+        cold_start=wire.cold_start,
+        boost=wire.boost,
+        title=wire.title,
+    )
 
 
 def decode_reply(value: bytes | None) -> Response:

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 from kafka import KafkaProducer
 from kafka.errors import KafkaError, MessageSizeTooLargeError
 
-from recommender.client.wire import DELIVERY_SECONDS, HEADERS, Format, checked, encode, open_producer
+from recommender.client.producer import DELIVERY_SECONDS, open_producer
+from recommender.client.ratings import HEADERS, Format, checked, encode_checked
 from recommender.errors import SourceError
 from recommender.kafka.topics import TopicsError
 from recommender.messages import contract
@@ -189,7 +190,7 @@ class _Replay:
         )
 
     def _send(self, rating: Rating) -> None:
-        value, key = encode(rating, self._format), rating.user.encode()
+        value, key = encode_checked(rating, self._format), rating.user.encode()
         if not self._waiting:
             self._heard = time.monotonic()
         try:

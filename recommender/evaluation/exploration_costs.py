@@ -16,8 +16,8 @@ from recommender.models import registry
 from recommender.models.topk import best
 from recommender.shard import warmup
 from recommender.shard.exploration import EXPLORE, Exploration, mix, request_seed
+from recommender.shard.learned import POPULAR
 from recommender.shard.live_metrics import TOP
-from recommender.shard.recommending import POPULAR
 
 
 @dataclass(slots=True)

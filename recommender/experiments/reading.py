@@ -12,7 +12,7 @@ from recommender.experiments.log_join import JoinedLogs
 from recommender.experiments.log_progress import Progress
 from recommender.kafka.admin import open_admin, security_options
 from recommender.kafka.log_reader import LogReader, Span, reading_logs
-from recommender.kafka.topics import Finding, Topics, identify
+from recommender.kafka.topics import TopicInfo, Topics, identify
 from recommender.messages.records import Record
 from recommender.settings import Settings
 
@@ -30,8 +30,8 @@ class ReadingError(RecommenderError):
 class Logs:
     """The two topics as they are."""
 
-    journal: Finding
-    recommendations: Finding
+    journal: TopicInfo
+    recommendations: TopicInfo
 
 
 def find(settings: Settings) -> Logs:

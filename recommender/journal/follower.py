@@ -21,7 +21,7 @@ from recommender.journal.outbox import Acknowledged
 from recommender.journal.records import Record, pieces
 from recommender.journal.rule import Rule
 from recommender.kafka.admin import BrokerUnreachableError
-from recommender.kafka.topics import Finding, TopicsError
+from recommender.kafka.topics import TopicInfo, TopicsError
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class Follower:
         self,
         target: Target,
         options: Mapping[str, Any],
-        identify: Callable[[], Finding],
+        identify: Callable[[], TopicInfo],
         *,
         allow_gap: bool = False,
         piece_bytes: int = PIECE_BYTES,

@@ -6,15 +6,15 @@ import uuid
 
 from recommender.journal.errors import JournalReplaced
 from recommender.journal.rule import UNKNOWN, Rule
-from recommender.kafka.topics import Finding
+from recommender.kafka.topics import TopicInfo
 
 
-def topic_id(found: Finding) -> bytes:
+def topic_id(found: TopicInfo) -> bytes:
     """Kafka's id of a topic in 16 bytes, as blocks and rules have it."""
     return uuid.UUID(found.topic_id).bytes
 
 
-def check_identity(rule: Rule, found: Finding) -> None:
+def check_identity(rule: Rule, found: TopicInfo) -> None:
     """Make sure that a topic is the journal that a rule has followed; from now on it is.
 
     Raises

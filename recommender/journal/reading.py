@@ -16,7 +16,7 @@ from recommender.journal.log import Bounds, JournalLog
 from recommender.journal.rule import Rule
 from recommender.kafka.admin import security_options
 from recommender.kafka.plain_clients import client_options
-from recommender.kafka.topics import Finding, Topics, identify
+from recommender.kafka.topics import TopicInfo, Topics, identify
 from recommender.settings import Settings
 
 #: For so long a broker may send nothing although there is more to read.
@@ -83,7 +83,7 @@ async def reading(config: Settings, journal: str, partition: int) -> AsyncIterat
         await log.close()
 
 
-async def find(config: Settings) -> Finding:
+async def find(config: Settings) -> TopicInfo:
     """The journal's topic.
 
     Raises
@@ -99,7 +99,7 @@ async def find(config: Settings) -> Finding:
     )
 
 
-def rule_for(found: Finding, partition: int, begin: int) -> Rule:
+def rule_for(found: TopicInfo, partition: int, begin: int) -> Rule:
     """A rule that follows a partition from where it begins."""
     rule = Rule(found.topic, partition, found.partitions)
     check_identity(rule, found)

@@ -9,7 +9,7 @@ from recommender.journal.poison import learn_around
 from recommender.journal.records import Record
 from recommender.journal.rule import Followed, Rule
 from recommender.shard.options import ShardOptions
-from recommender.shard.recommending import AsOf
+from recommender.shard.query import AsOf
 from recommender.shard.shard import Shard
 from recommender.shard.state import Arrays, digest, flat, parted
 

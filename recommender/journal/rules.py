@@ -5,16 +5,16 @@ from __future__ import annotations
 from recommender.journal.fingerprint import fingerprint
 from recommender.journal.identity import topic_id
 from recommender.journal.rule import Rule
-from recommender.kafka.topics import Finding
+from recommender.kafka.topics import TopicInfo
 from recommender.shard.options import ShardOptions
 
 
-def rule_of(topic: Finding, partition: int, options: ShardOptions) -> Rule:
+def rule_of(topic: TopicInfo, partition: int, options: ShardOptions) -> Rule:
     """The rule of a partition of the journal that has followed nothing yet.
 
     Parameters
     ----------
-    topic : Finding
+    topic : TopicInfo
         The journal.
     partition : int
     options : ShardOptions

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from recommender.kafka.topics import Finding, Topics, TopicsError
+from recommender.kafka.topics import TopicInfo, Topics, TopicsError
 
 READ, WRITE = "READ", "WRITE"
 
@@ -31,7 +31,7 @@ def needed(topics: Topics, *, logs: bool) -> Mapping[str, Sequence[str]]:
     return found
 
 
-def require(found: Iterable[Finding], wanted: Mapping[str, Sequence[str]], bootstrap_servers: str) -> None:
+def require(found: Iterable[TopicInfo], wanted: Mapping[str, Sequence[str]], bootstrap_servers: str) -> None:
     """Check that what is wanted is allowed.
 
     Raises

@@ -14,6 +14,7 @@ from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
 from recommender.errors import RecommenderError
+from recommender.kafka.addresses import host_and_port, split
 from recommender.kafka.network import open_client
 from recommender.settings import Settings
 
@@ -65,7 +66,10 @@ def open_admin(
         Nothing answered in time; says at which address and what the last attempt met. Or the broker refuses
         the user's name or password: that is not waited for.
     """
-    addresses = [_address(each) for each in bootstrap_servers.split(",")]
+    try:
+        addresses = [host_and_port(each) for each in split(bootstrap_servers)]
+    except ValueError as error:
+        raise BrokerUnreachableError(str(error)) from None
     client = _wait(bootstrap_servers, addresses, wait_seconds, security or {}, tell)
     try:
         yield client
@@ -103,13 +107,6 @@ def _wait(
         time.sleep(min(0.2, begun + wait_seconds - now))
 
 
-def _address(text: str) -> tuple[str, int]:
-    host, separator, port = text.strip().rpartition(":")
-    if not separator or not host or not port.isdigit() or int(port) > 65535:
-        raise BrokerUnreachableError(f"Broker address {text.strip()!r}: expected HOST:PORT")
-    return host.strip("[]"), int(port)
-
-
 def _knock(addresses: list[tuple[str, int]]) -> None:
     """Return if any address accepts a connection, else raise what the last one met."""
     refused: OSError | None = None
@@ -132,7 +129,7 @@ def _client(bootstrap_servers: str, security: Mapping[str, Any], said: list[str]
         try:
             client, _ = open_client(
                 KafkaAdminClient,
-                bootstrap_servers=[each.strip() for each in bootstrap_servers.split(",")],
+                bootstrap_servers=split(bootstrap_servers),
                 client_id="recommender",
                 bootstrap_timeout_ms=int(ANSWER_SECONDS * 1000),
                 request_timeout_ms=int(REQUEST_SECONDS * 1000),

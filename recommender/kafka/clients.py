@@ -10,6 +10,7 @@ from kafka import KafkaConsumer, KafkaProducer, codec
 from kafka.errors import KafkaError, KafkaTimeoutError
 
 from recommender.kafka import codecs
+from recommender.kafka.addresses import split
 from recommender.kafka.kafka_python_records import AsFetched
 from recommender.kafka.network import Network, open_client
 
@@ -50,7 +51,7 @@ def open_producer(servers: str, seconds: float, security: Mapping[str, Any]) -> 
     """A producer that sends at once, and each record once."""
     return open_client(
         ClosableProducer,
-        bootstrap_servers=[each.strip() for each in servers.split(",")],
+        bootstrap_servers=split(servers),
         bootstrap_timeout_ms=int(seconds * 1000),
         linger_ms=0,
         acks="all",
@@ -72,7 +73,7 @@ def open_consumer(servers: str, seconds: float, security: Mapping[str, Any]) -> 
     codecs.require(codec, codecs.OF_KAFKA_PYTHON)
     consumer, network = open_client(
         KafkaConsumer,
-        bootstrap_servers=[each.strip() for each in servers.split(",")],
+        bootstrap_servers=split(servers),
         bootstrap_timeout_ms=int(seconds * 1000),
         group_id=None,
         enable_auto_commit=False,

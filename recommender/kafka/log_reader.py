@@ -19,6 +19,7 @@ from kafka.errors import KafkaError, LogTruncationError, OffsetOutOfRangeError
 
 from recommender.errors import RecommenderError
 from recommender.kafka import codecs
+from recommender.kafka.addresses import split
 from recommender.kafka.clients import COMMON, close_consumer
 from recommender.kafka.kafka_python_records import AsFetched
 from recommender.kafka.network import open_client
@@ -222,13 +223,12 @@ def reading_logs(broker: str, security: Mapping[str, Any]) -> Iterator[LogReader
 
 
 def _open(broker: str, options: Mapping[str, Any]) -> KafkaConsumer:
-    servers = [each.strip() for each in broker.split(",")]
     timeout = int(CONNECT_SECONDS * 1000)
     try:
         consumer, _ = open_client(
             KafkaConsumer,
             **{**COMMON, **OPTIONS, **options},
-            bootstrap_servers=servers,
+            bootstrap_servers=split(broker),
             bootstrap_timeout_ms=timeout,
         )
     except KafkaError as error:

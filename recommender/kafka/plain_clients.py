@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from typing import Any
 
+from recommender.kafka.addresses import split
 from recommender.settings import Settings
 
 #: How long a broker that does not answer is waited for before it is asked again.
@@ -26,7 +27,7 @@ def ssl_context(config: Settings) -> ssl.SSLContext | None:
 def client_options(config: Settings) -> dict[str, Any]:
     """Keyword arguments that aiokafka's producer and consumer have in common."""
     options: dict[str, Any] = {
-        "bootstrap_servers": [each.strip() for each in config.broker.split(",")],
+        "bootstrap_servers": split(config.broker),
         "client_id": "recommender-journal",
         "request_timeout_ms": int(REQUEST_SECONDS * 1000),
         "metadata_max_age_ms": int(METADATA_SECONDS * 1000),

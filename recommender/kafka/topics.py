@@ -30,12 +30,12 @@ from recommender.kafka.topic_configs import (
 from recommender.kafka.topic_creation import Patience, create_topics, reason_of
 from recommender.kafka.topic_names import Topics, TopicsError
 
-__all__ = ["Finding", "Topics", "TopicsError", "check", "describe", "ensure", "identify"]
+__all__ = ["TopicInfo", "Topics", "TopicsError", "check", "describe", "ensure", "identify"]
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """One topic as it is.
+class TopicInfo:
+    """A topic as it is.
 
     Attributes
     ----------
@@ -73,7 +73,7 @@ def ensure(
     exact: bool = False,
     journal_partitions: int | None = None,
     tell: Tell | None = None,
-) -> list[Finding]:
+) -> list[TopicInfo]:
     """Create the topics that are missing, and check all of them.
 
     Parameters
@@ -99,7 +99,7 @@ def ensure(
 
     Returns
     -------
-    list of Finding
+    list of TopicInfo
         One for each topic, in the order of `Topics.all`.
 
     Raises
@@ -125,7 +125,7 @@ def ensure(
                 "number needs a new journal"
             )
         _require_multiple(topics, found)
-        return _findings(admin, topics, found, created)
+        return _infos(admin, topics, found, created)
 
 
 def check(
@@ -136,7 +136,7 @@ def check(
     *,
     unused: Collection[str] = (),
     tell: Tell | None = None,
-) -> list[Finding]:
+) -> list[TopicInfo]:
     """Check the topics, but for those `unused`, and create none; else as `ensure`. Items may be missing.
 
     Raises
@@ -156,7 +156,7 @@ def check(
                 "`recommender topics` creates what is missing"
             )
         _require_multiple(topics, present)
-        return _findings(admin, topics, present, created=set())
+        return _infos(admin, topics, present, created=set())
 
 
 def identify(
@@ -164,7 +164,7 @@ def identify(
     topic: str,
     wait_seconds: float = 60.0,
     security: Mapping[str, Any] | None = None,
-) -> Finding:
+) -> TopicInfo:
     """A topic's id and number of partitions: what tells a topic from one created again under its name.
 
     Raises
@@ -186,7 +186,7 @@ def describe(
     names: Collection[str],
     wait_seconds: float = 60.0,
     security: Mapping[str, Any] | None = None,
-) -> dict[str, Finding]:
+) -> dict[str, TopicInfo]:
     """The topics of these names that exist, with what this client may do with them.
 
     Raises
@@ -200,7 +200,7 @@ def describe(
         return _describe(admin, names)
 
 
-def _describe(admin: KafkaAdminClient, names: Iterable[str]) -> dict[str, Finding]:
+def _describe(admin: KafkaAdminClient, names: Iterable[str]) -> dict[str, TopicInfo]:
     """The topics that exist."""
     found = {}
     try:
@@ -214,13 +214,13 @@ def _describe(admin: KafkaAdminClient, names: Iterable[str]) -> dict[str, Findin
         if each["error_code"]:
             raise TopicsError(f"The broker does not show topic {each['name']}: {reason_of(error_type, None)}")
         allowed = tuple(each.get("authorized_operations") or ())
-        found[each["name"]] = Finding(
+        found[each["name"]] = TopicInfo(
             each["name"], len(each["partitions"]), str(each["topic_id"]), allowed=allowed
         )
     return found
 
 
-def _require_at_least(topics: Topics, present: Mapping[str, Finding], partitions: int) -> None:
+def _require_at_least(topics: Topics, present: Mapping[str, TopicInfo], partitions: int) -> None:
     """Refuse to say that topics have more partitions than they have; Kafka's own tools can add some."""
     for name in (topics.ratings, topics.requests):
         if name in present and present[name].partitions < partitions:
@@ -230,7 +230,7 @@ def _require_at_least(topics: Topics, present: Mapping[str, Finding], partitions
             )
 
 
-def _require_multiple(topics: Topics, found: Mapping[str, Finding]) -> None:
+def _require_multiple(topics: Topics, found: Mapping[str, TopicInfo]) -> None:
     """Make sure that each partition of the journal has its share of the requests' partitions."""
     journal, requests = found[topics.journal].partitions, found[topics.requests].partitions
     if requests % journal:
@@ -243,7 +243,7 @@ def _require_multiple(topics: Topics, found: Mapping[str, Finding]) -> None:
 def _create(
     admin: KafkaAdminClient,
     topics: Topics,
-    present: Mapping[str, Finding],
+    present: Mapping[str, TopicInfo],
     partitions: Mapping[str, int],
     replication: int,
     patience: Patience,
@@ -281,9 +281,9 @@ def _create(
     return created
 
 
-def _findings(
-    admin: KafkaAdminClient, topics: Topics, found: Mapping[str, Finding], created: set[str]
-) -> list[Finding]:
+def _infos(
+    admin: KafkaAdminClient, topics: Topics, found: Mapping[str, TopicInfo], created: set[str]
+) -> list[TopicInfo]:
     read = [topics.ratings, topics.journal, topics.dead_letters, topics.requests]
     configs = read_configs(admin, [*read, *([topics.items] if topics.items in found else [])])
     faults = journal_faults(configs[topics.journal])

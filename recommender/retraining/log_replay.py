@@ -11,7 +11,7 @@ from recommender.journal.replica import Poisoned, Replica
 from recommender.journal.rules import rule_of
 from recommender.kafka.admin import security_options
 from recommender.kafka.log_reader import LogReader, reading_logs
-from recommender.kafka.topics import Finding
+from recommender.kafka.topics import TopicInfo
 from recommender.settings import Settings
 from recommender.shard.options import ShardOptions
 
@@ -33,7 +33,7 @@ class JournalReplay:
     Parameters
     ----------
     reader : LogReader
-    topic : Finding
+    topic : TopicInfo
         The journal.
     options : ShardOptions
     advance : callable
@@ -44,7 +44,7 @@ class JournalReplay:
     def __init__(
         self,
         reader: LogReader,
-        topic: Finding,
+        topic: TopicInfo,
         options: ShardOptions,
         advance: Advance = lambda *_: None,
         *,

@@ -10,7 +10,7 @@ from recommender.journal.block import head_of
 from recommender.journal.block_kernels import HEADER_BYTES
 from recommender.kafka.admin import security_options
 from recommender.kafka.log_reader import LogReader
-from recommender.kafka.topics import Finding, Topics, identify
+from recommender.kafka.topics import TopicInfo, Topics, identify
 from recommender.retraining import handover
 from recommender.retraining.handover import Terms
 from recommender.retraining.log_replay import reading
@@ -68,7 +68,7 @@ def run(
             time.sleep(RETRY_INTERVAL)
 
 
-def handed_over(config: Settings, topic: Finding) -> dict[int, int] | None:
+def handed_over(config: Settings, topic: TopicInfo) -> dict[int, int] | None:
     """By partition of the journal, where the last hand-over with these settings ended; None without one."""
     last = handover.read(config.checkpoints, topic.topic)
     if last is None or last.topic_id != topic.topic_id or not last.terms.same(Terms.of(config)):
@@ -76,7 +76,9 @@ def handed_over(config: Settings, topic: Finding) -> dict[int, int] | None:
     return {int(partition): offer.offset for partition, offer in last.offers.items()}
 
 
-def _wait(config: Settings, topic: Finding, reached: Mapping[int, int] | None, every: int) -> dict[int, int]:
+def _wait(
+    config: Settings, topic: TopicInfo, reached: Mapping[int, int] | None, every: int
+) -> dict[int, int]:
     """Wait until the journal has so many ratings beyond these offsets; up to where they were counted."""
     partitions = range(topic.partitions)
     with reading(config) as reader:

@@ -23,9 +23,11 @@ from recommender.messages.responses import Response
 from recommender.models import registry
 from recommender.models.base import FloatArray, IntArray, Model, ModelContext
 from recommender.models.driver import Driver
+from recommender.shard.learned import POPULAR, Learned
 from recommender.shard.live_metrics import LiveMetrics, rank_of, sample
 from recommender.shard.options import ShardOptions
-from recommender.shard.recommending import NOTHING, POPULAR, AsOf, Recommender
+from recommender.shard.query import NOTHING, AsOf
+from recommender.shard.recommending import Recommender
 from recommender.shard.state import Arrays, digest, flat, parted
 
 
@@ -62,8 +64,16 @@ class Shard:
         learning = [*self.models.values(), self.popular]
         self._driver = Driver(self.history, learning, self._positive_weight)
         self.live = LiveMetrics(options.test_window, arms.names, ordered)
-        known = self.users, self.items, self.history, self.models, self.popular
-        self._recommender = Recommender(*known, arms, options.exploration, options.seed, self._likes)
+        self._learned = Learned(
+            users=self.users,
+            items=self.items,
+            history=self.history,
+            models=self.models,
+            popular=self.popular,
+            experiment=arms,
+            likes=self._likes,
+        )
+        self._recommender = Recommender(self._learned, exploration=options.exploration, seed=options.seed)
 
     @property
     def events(self) -> int:
@@ -133,8 +143,8 @@ class Shard:
         rated = self.history.items_of(user)
         if item in rated:
             return
-        candidates = self._recommender.all_but(rated)
-        asked = [self._recommender.model_for(arm, rated) for arm in self.live.arms]
+        candidates = self._learned.all_but(rated)
+        asked = [self._learned.model_for(arm, rated) for arm in self.live.arms]
         ranks = [rank_of(item, candidates, model.score(user, candidates)) for model in (*asked, self.popular)]
         self.live.add(*ranks)
 
@@ -165,7 +175,7 @@ class Shard:
         Failure
             The request names an arm that there is none of, or asks the model for what it cannot do.
         """
-        return self._recommender.recommend(request, identity, as_of, store, sums)
+        return self._recommender.recommend(request, identity=identity, as_of=as_of, store=store, sums=sums)
 
     def positive(self, rows: Rows) -> NDArray[np.bool_]:
         """Which rows are ratings that say that the user likes the item."""

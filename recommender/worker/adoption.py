@@ -26,7 +26,7 @@ from recommender.checkpoints import store
 from recommender.errors import RecommenderError
 from recommender.journal.replica import Poisoned, Replica
 from recommender.journal.rules import rule_of
-from recommender.kafka.topics import Finding
+from recommender.kafka.topics import TopicInfo
 from recommender.retraining import handover
 from recommender.retraining.handover import Handover, Offer
 from recommender.retraining.log_replay import JournalReplay, reading
@@ -54,13 +54,13 @@ class Adoption:
     config : Settings
         The worker's own.
     replicas : Replicas
-    topic : Finding
+    topic : TopicInfo
         The journal.
     sources : HandoverSources
     """
 
     def __init__(
-        self, config: Settings, replicas: Replicas, topic: Finding, sources: HandoverSources
+        self, config: Settings, replicas: Replicas, topic: TopicInfo, sources: HandoverSources
     ) -> None:
         self._config, self._replicas, self._topic, self._sources = config, replicas, topic, sources
         self._thread = ThreadPoolExecutor(1, "adoption")
@@ -119,7 +119,7 @@ class Adoption:
 class _Successor:
     """The new replica of a partition; all of it happens in one thread, which the reader needs."""
 
-    def __init__(self, config: Settings, topic: Finding, found: Handover, offer: Offer) -> None:
+    def __init__(self, config: Settings, topic: TopicInfo, found: Handover, offer: Offer) -> None:
         self._config, self._topic = config, topic
         self._file = f"{handover.place(config.checkpoints, found.slot)}/{offer.file}" if offer.file else ""
         self._opened = contextlib.ExitStack()

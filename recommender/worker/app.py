@@ -21,7 +21,7 @@ from recommender.journal.identity import topic_id
 from recommender.kafka import access, codecs, topics
 from recommender.kafka.admin import security_options
 from recommender.kafka.plain_clients import client_options
-from recommender.kafka.topics import Finding, Topics
+from recommender.kafka.topics import TopicInfo, Topics
 from recommender.models import registry
 from recommender.settings import Settings
 from recommender.shard.options import ShardOptions, logs_recommendations
@@ -131,7 +131,7 @@ def create_app(
     return app
 
 
-def _inspect(config: Settings, names: Topics, *, logs: bool) -> list[Finding]:
+def _inspect(config: Settings, names: Topics, *, logs: bool) -> list[TopicInfo]:
     unused = () if logs else (names.recommendations,)
     given = config.broker, names, config.broker_wait, security_options(config)
     found = topics.check(*given, unused=unused, tell=logger.warning)
@@ -159,7 +159,7 @@ def load_mappings(config: Settings, names: Topics) -> dict[str, SourceMapping]:
     return {each.topic: each for each in mappings}
 
 
-def _inspect_sources(config: Settings, mappings: Mapping[str, SourceMapping]) -> dict[str, Finding]:
+def _inspect_sources(config: Settings, mappings: Mapping[str, SourceMapping]) -> dict[str, TopicInfo]:
     """The sources' topics that exist; a `TopicsError` if one may not be read."""
     if not mappings:
         return {}

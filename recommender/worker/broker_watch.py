@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 
-from recommender.worker.transport.faust_transport import split
+from recommender.kafka.addresses import host_and_port, split
 
 logger = logging.getLogger(__name__)
 
@@ -50,10 +50,10 @@ class BrokerWatch:
 
 
 async def _accepts(address: str) -> bool:
-    host, _, port = address.rpartition(":")
     try:
+        host, port = host_and_port(address)
         async with asyncio.timeout(ANSWER_SECONDS):
-            _, writer = await asyncio.open_connection(host.strip("[]") or address, int(port or 9092))
+            _, writer = await asyncio.open_connection(host, port)
     except (OSError, TimeoutError, ValueError):
         return False
     writer.close()

@@ -14,7 +14,7 @@ from mode import Service
 from recommender.errors import RecommenderError
 from recommender.journal.errors import JournalError
 from recommender.journal.follower import Follower
-from recommender.kafka.topics import Finding
+from recommender.kafka.topics import TopicInfo
 from recommender.worker.learning import Learner, LearningTarget
 from recommender.worker.replicas import HeldReplica, Replicas
 from recommender.worker.transport import FAUST_LOGGER
@@ -62,7 +62,7 @@ class Following(Service):
         replicas: Replicas,
         learner: Learner,
         options: Mapping[str, Any],
-        identify: Callable[[], Finding],
+        identify: Callable[[], TopicInfo],
         refuse: Callable[[RecommenderError], None],
         caught_up: Callable[[], Awaitable[None]],
         *,

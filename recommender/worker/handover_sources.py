@@ -6,7 +6,7 @@ import logging
 from dataclasses import replace
 
 from recommender.checkpoints.store import CheckpointStore
-from recommender.kafka.topics import Finding
+from recommender.kafka.topics import TopicInfo
 from recommender.models import registry
 from recommender.retraining import handover
 from recommender.retraining.handover import Handover, Terms
@@ -26,11 +26,11 @@ class HandoverSources:
         The worker's own.
     own : CheckpointSource
         By these settings.
-    topic : Finding
+    topic : TopicInfo
         The journal.
     """
 
-    def __init__(self, config: Settings, own: CheckpointSource, topic: Finding) -> None:
+    def __init__(self, config: Settings, own: CheckpointSource, topic: TopicInfo) -> None:
         self._config, self._own, self._topic = config, own, topic
         self._said: set[str] = set()
 

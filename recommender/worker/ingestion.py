@@ -20,7 +20,7 @@ from recommender.journal.writer import JournalWriter
 from recommender.kafka import topics
 from recommender.kafka.admin import security_options
 from recommender.kafka.plain_clients import client_options
-from recommender.kafka.topics import Finding, Topics
+from recommender.kafka.topics import TopicInfo, Topics
 from recommender.messages.records import Record
 from recommender.settings import Settings
 from recommender.shard.feedback import Feedback
@@ -73,7 +73,7 @@ class Ingestion:
         app: WorkerApp,
         config: Settings,
         names: Topics,
-        found: Mapping[str, Finding],
+        found: Mapping[str, TopicInfo],
         mappings: Mapping[str, SourceMapping],
         feedback: Feedback,
         knowledge: Knowledge,

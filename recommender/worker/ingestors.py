@@ -13,7 +13,7 @@ from recommender.ingest.sources.source_ingest import SourceIngest
 from recommender.journal.fingerprint import fingerprint, of_source
 from recommender.journal.identity import topic_id
 from recommender.journal.writer import JournalWriter
-from recommender.kafka.topics import Finding
+from recommender.kafka.topics import TopicInfo
 from recommender.messages.records import Record
 from recommender.settings import Settings
 from recommender.shard.feedback import Feedback
@@ -36,7 +36,7 @@ class Ingestors:
         The scale of the ratings.
     mappings : mapping
         The sources by their topics.
-    letters : Finding
+    letters : TopicInfo
         The topic of the dead letters.
     writer : JournalWriter
     send_all : SendAll
@@ -54,7 +54,7 @@ class Ingestors:
         config: Settings,
         feedback: Feedback,
         mappings: Mapping[str, SourceMapping],
-        letters: Finding,
+        letters: TopicInfo,
         writer: JournalWriter,
         send_all: SendAll,
         knowledge: Knowledge,
@@ -68,7 +68,7 @@ class Ingestors:
         self._registry = registry_of(config)
         self._readers = {topic: reader_of(each, self._registry) for topic, each in mappings.items()}
 
-    def make(self, topic: Finding) -> tuple[Ingestor, Prepare | None]:
+    def make(self, topic: TopicInfo) -> tuple[Ingestor, Prepare | None]:
         """The ingestor of the ratings topic or of a source, and what a source's records wait for."""
         feedback, mapping = self._feedback, self._mappings.get(topic.topic)
         low, high, skips = feedback.low, feedback.high, feedback.skips
@@ -87,7 +87,7 @@ class Ingestors:
 
     def _ingestor(
         self,
-        topic: Finding,
+        topic: TopicInfo,
         ingest: Reads,
         decoder: int,
         ingested: Callable[[int, Any, Sequence[Record]], None],

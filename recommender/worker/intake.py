@@ -10,7 +10,7 @@ from faust.types import TP
 
 from recommender.journal.block import Source
 from recommender.kafka.admin import BrokerUnreachableError
-from recommender.kafka.topics import Finding, TopicsError
+from recommender.kafka.topics import TopicInfo, TopicsError
 from recommender.messages.records import Record
 from recommender.worker.ingesting import Ingestor
 from recommender.worker.topic_watch import TopicWatch
@@ -24,9 +24,9 @@ RETRY_SECONDS = 0.5
 #: Returns once all is there that records of a topic need.
 Prepare = Callable[[Sequence[Record]], Awaitable[None]]
 #: Makes the ingestor of a topic that exists, and what its records wait for.
-Make = Callable[[Finding], tuple[Ingestor, Prepare | None]]
+Make = Callable[[TopicInfo], tuple[Ingestor, Prepare | None]]
 #: The topic of a name as it is now; a `TopicsError` if there is none.
-Identify = Callable[[str], Finding]
+Identify = Callable[[str], TopicInfo]
 #: Where partitions of which nothing was read yet begin, where that is not at the beginning.
 Firsts = Callable[[Mapping[TP, Span]], Awaitable[Mapping[TP, int]]]
 
@@ -60,7 +60,7 @@ class Intake:
         self._prepares: dict[str, Prepare] = {}
         self._names: dict[bytes, str] = {}
 
-    def open(self, found: Finding) -> None:
+    def open(self, found: TopicInfo) -> None:
         """Take note of a topic that exists."""
         if found.topic in self._ingestors:
             return

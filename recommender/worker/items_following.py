@@ -21,7 +21,7 @@ from mode import Service
 
 from recommender.errors import RecommenderError
 from recommender.items.store import ItemStore
-from recommender.kafka.topics import Finding
+from recommender.kafka.topics import TopicInfo
 from recommender.messages.items import decode_item
 from recommender.messages.ratings import BadMessage
 from recommender.messages.refusals import Kind
@@ -70,7 +70,7 @@ class ItemsFollowing(Service):
         store: ItemStore,
         topic: str,
         options: Mapping[str, Any],
-        identify: Callable[[], Finding],
+        identify: Callable[[], TopicInfo],
         taken: Callable[[], None],
         counted: Callable[[str, int], None],
     ) -> None:

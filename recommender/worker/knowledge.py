@@ -15,7 +15,7 @@ from recommender.journal.rules import rule_of
 from recommender.kafka import topics
 from recommender.kafka.admin import security_options
 from recommender.kafka.plain_clients import client_options
-from recommender.kafka.topics import Finding
+from recommender.kafka.topics import TopicInfo
 from recommender.messages.responses import Response
 from recommender.settings import Settings
 from recommender.shard.options import ShardOptions, learned_settings
@@ -39,7 +39,7 @@ class Knowledge:
     ----------
     config : Settings
     options : ShardOptions
-    ratings, journal : Finding
+    ratings, journal : TopicInfo
         These topics.
     recent : RecentRequests
         Learning leaves them their time.
@@ -70,8 +70,8 @@ class Knowledge:
         self,
         config: Settings,
         options: ShardOptions,
-        ratings: Finding,
-        journal: Finding,
+        ratings: TopicInfo,
+        journal: TopicInfo,
         recent: RecentRequests,
         items: ItemStore,
         answered: Callable[[Response], None],
@@ -142,6 +142,6 @@ class Knowledge:
         return next((found for rule in self.rules() if (found := rule.decoder(source))), 0)
 
 
-def _identify(config: Settings, topic: str) -> Callable[[], Finding]:
+def _identify(config: Settings, topic: str) -> Callable[[], TopicInfo]:
     """Asks a broker for a topic as it is now."""
     return lambda: topics.identify(config.broker, topic, 0.0, security_options(config))

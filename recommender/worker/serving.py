@@ -8,7 +8,7 @@ from typing import Any
 from recommender.experiments.log_writer import LogWriter
 from recommender.ingest.ingest import unread_letter
 from recommender.kafka.plain_clients import client_options
-from recommender.kafka.topics import Finding, Topics
+from recommender.kafka.topics import TopicInfo, Topics
 from recommender.messages.records import Send
 from recommender.settings import Settings
 from recommender.worker.answering import Answerer
@@ -19,7 +19,6 @@ from recommender.worker.ingestion import tell_partitions
 from recommender.worker.knowledge import Knowledge
 from recommender.worker.pacing import RecentRequests
 from recommender.worker.request_consumer import RequestConsumer
-from recommender.worker.transport.faust_transport import split
 from recommender.worker.transport.spans import Span
 
 #: How long what is under way may take when partitions are about to move or the worker stops, in seconds.
@@ -57,7 +56,7 @@ class Serving:
         self,
         config: Settings,
         names: Topics,
-        found: Mapping[str, Finding],
+        found: Mapping[str, TopicInfo],
         knowledge: Knowledge,
         counters: Counters,
         send: Send,
@@ -76,7 +75,7 @@ class Serving:
             send,
             requests_topic=names.requests,
             responses_topic=names.responses,
-            reply_topics=[config.topic_prefix + each for each in split(config.reply_topics)],
+            reply_topics=[config.topic_prefix + each for each in _names(config.reply_topics)],
             request_wait=config.request_wait,
             answered=counters.answered,
             bury=lambda record: send_all(
@@ -140,3 +139,7 @@ def _group_options(config: Settings) -> dict[str, Any]:
         "rebalance_timeout_ms": int(max(config.session_timeout, 15.0) * 1000),
         "max_poll_interval_ms": 300_000,
     }
+
+
+def _names(topics: str) -> list[str]:
+    return [name for each in topics.split(",") if (name := each.strip())]

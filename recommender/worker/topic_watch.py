@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 
 from recommender.kafka.admin import BrokerUnreachableError
-from recommender.kafka.topics import Finding, TopicsError
+from recommender.kafka.topics import TopicInfo, TopicsError
 
 logger = logging.getLogger(__name__)
 
@@ -20,13 +20,13 @@ class TopicWatch:
 
     Parameters
     ----------
-    found : Finding
+    found : TopicInfo
         The topic at the start.
     identify : function
         The topic now, as `recommender.kafka.topics.identify` has it; called in a thread.
     """
 
-    def __init__(self, found: Finding, identify: Callable[[], Finding]) -> None:
+    def __init__(self, found: TopicInfo, identify: Callable[[], TopicInfo]) -> None:
         self._found = found
         self._identify = identify
         self._missing = False

@@ -41,7 +41,9 @@ def test_request_and_response_are_those_of_the_contract(kafka: str, make_topics:
         assert len(plain.correlation) == 16
         assert before + 20 <= int(plain.headers["deadline-ms"]) / 1000 + 0.001 <= time.time() + 20
 
-        client.recommend(7, 3, [1, "b"], ["c"], True, 99, "knn", timeout=20)
+        client.recommend(
+            7, 3, items=[1, "b"], exclude=["c"], include_rated=True, after=99, arm="knn", timeout=20
+        )
         assert responder.asked[1].value == {
             "user": "7",
             "n": 3,

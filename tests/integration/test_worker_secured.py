@@ -65,7 +65,7 @@ def test_from_a_rating_to_a_reply(secured: Secured, tmp_path: Path, way: str) ->
         assert (sent.delivered, sent.failed) == (COUNT, 0)
         worker.ready()
         worker.learned({0: COUNT})
-        with Client(config.broker, installation.topics.prefix, security) as client:
+        with Client(config.broker, installation.topics.prefix, security=security) as client:
             assert client.recommend("new", n=3, timeout=PATIENCE).items
         worker.stop()
 

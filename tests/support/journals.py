@@ -7,14 +7,14 @@ from collections.abc import Iterable, Sequence
 
 from recommender.journal.block import Source
 from recommender.journal.fingerprint import fingerprint
-from recommender.kafka.topics import Finding
+from recommender.kafka.topics import TopicInfo
 from recommender.messages.ratings import Rating
 from recommender.shard.feedback import Feedback
 from recommender.shard.options import ShardOptions
 from tests.unit.journal.blocks import TOPIC, Block, Row, packed
 
 #: The journal as Kafka knows it.
-FOUND = Finding("ratings-journal", 1, str(uuid.UUID(bytes=TOPIC)))
+FOUND = TopicInfo("ratings-journal", 1, str(uuid.UUID(bytes=TOPIC)))
 #: The ratings' only partition.
 SOURCE = Source(TOPIC, 0)
 

@@ -13,6 +13,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import AppT
 from yarl import URL
 
+from recommender.kafka.addresses import split
 from recommender.worker.transport.consumer import Consumer
 from recommender.worker.transport.fetched_records import read_past_errors
 from recommender.worker.transport.producer import Producer
@@ -44,8 +45,3 @@ def set_transport(app: AppT, broker: str, *unwrapped: str) -> None:
 def urls(broker: str) -> list[URL]:
     """Bootstrap servers as Faust wants them."""
     return [URL(f"kafka://{each}") for each in split(broker)]
-
-
-def split(text: str) -> list[str]:
-    """The parts of a list separated by commas, without blanks."""
-    return [part.strip() for part in text.split(",") if part.strip()]

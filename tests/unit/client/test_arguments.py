@@ -18,7 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recommender.client import arguments
-from recommender.client.messages import encode_rating, encode_request
+from recommender.client.messages import encode_request
+from recommender.client.ratings import encode_rating
 from recommender.messages import contract
 from recommender.messages.contract import KNOWN_SCALE
 from recommender.messages.ratings import MAX_TIMESTAMP, BadMessage, RatingDecoder

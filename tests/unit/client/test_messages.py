@@ -15,9 +15,9 @@ from recommender.client.errors import BadReply, RequestFailed
 from recommender.client.messages import (
     decode_reply,
     decode_response,
-    encode_rating,
     encode_request,
 )
+from recommender.client.ratings import encode_rating
 from recommender.messages.ratings import BadMessage, RatingDecoder
 from recommender.messages.requests import decode_request
 from recommender.messages.responses import Failure, Reason, Recommended, Response
@@ -142,7 +142,16 @@ def test_the_worker_reads_the_request_that_was_meant(
     arm: str | None,
     explore: float | None,
 ) -> None:
-    sent = encode_request(user, n, items, exclude, include_rated, after, arm, explore=explore)
+    sent = encode_request(
+        user,
+        n,
+        items=items,
+        exclude=exclude,
+        include_rated=include_rated,
+        after=after,
+        arm=arm,
+        explore=explore,
+    )
     request = decode_request(sent)
     assert request.explore == explore
     assert request.user == str(user)

@@ -10,7 +10,7 @@ from recommender.journal.block import Source
 from recommender.journal.errors import BlockError
 from recommender.journal.replica import Replica
 from recommender.shard.options import ShardOptions
-from recommender.shard.recommending import AsOf
+from recommender.shard.query import AsOf
 from tests.support.doubles import fewer
 from tests.support.journals import SOURCE, Journal, journal_of, ratings
 from tests.support.learning_setup import rule, single_pass

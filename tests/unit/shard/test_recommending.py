@@ -16,12 +16,14 @@ from recommender.messages.ratings import Rating
 from recommender.messages.requests import Request
 from recommender.messages.responses import Response
 from recommender.models.base import Arrays, IntArray, Model
-from recommender.shard import recommending
+from recommender.shard import user_lists
 from recommender.shard.arms import Experiment
 from recommender.shard.exploration import Exploration
 from recommender.shard.feedback import Feedback
+from recommender.shard.learned import Learned
 from recommender.shard.options import ShardOptions
-from recommender.shard.recommending import AsOf, Recommender
+from recommender.shard.query import AsOf
+from recommender.shard.recommending import Recommender
 from recommender.shard.shard import Shard
 from tests.unit.shard.test_shard_learning import stream, times_of
 
@@ -65,13 +67,14 @@ def recommender(model: Any, exploration: str = "none") -> Recommender:
     experiment = Experiment.parse("table:1")
     models: Any = {"table": model}
     given: Any = popular
-    return Recommender(
-        users, items, history, models, given, experiment, Exploration.parse(exploration), seed=0
+    learned = Learned(
+        users=users, items=items, history=history, models=models, popular=given, experiment=experiment
     )
+    return Recommender(learned, exploration=Exploration.parse(exploration), seed=0)
 
 
 def ask(asked: Recommender, user: str = "one", identity: bytes = b"", **fields: Any) -> Response:
-    return asked.recommend(Request(user, **fields), identity, AsOf(3, 7, 9))
+    return asked.recommend(Request(user, **fields), identity=identity, as_of=AsOf(3, 7, 9))
 
 
 def ids(response: Response) -> list[str]:
@@ -147,7 +150,7 @@ def test_thompson_draws_by_each_items_own_ratings(monkeypatch: pytest.MonkeyPatc
         given.append((named["positives"], named["negatives"], named["explorable"]))
         return []
 
-    monkeypatch.setattr(recommending, "mix", remember)
+    monkeypatch.setattr(user_lists, "mix", remember)
     feedback, ratings = Feedback.parse("graded:4"), stream(8, 300)
     shard = Shard(ShardOptions("cooc", feedback, exploration=Exploration("thompson")))
     shard.learn(ratings, times_of(ratings))

@@ -12,7 +12,7 @@ from recommender.messages.requests import Request
 from recommender.messages.responses import Failure, Response
 from recommender.settings import load
 from recommender.shard.options import ShardOptions
-from recommender.shard.recommending import AsOf
+from recommender.shard.query import AsOf
 from recommender.shard.shard import Shard
 
 MODELS = ["popular", "sequence-knn", "mf", "random"]

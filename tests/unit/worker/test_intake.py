@@ -14,7 +14,7 @@ from recommender.ingest.sources.mapping import SourcesError
 from recommender.ingest.sources.source_ingest import SourceIngest
 from recommender.journal.block import Source
 from recommender.kafka.admin import BrokerUnreachableError
-from recommender.kafka.topics import Finding, TopicsError
+from recommender.kafka.topics import TopicInfo, TopicsError
 from recommender.messages.records import Record
 from recommender.worker import intake as intake_room
 from recommender.worker.ingesting import Ingestor
@@ -60,14 +60,14 @@ class Kafka:
         self.made: dict[str, Ingests] = {}
         self.waits: list[str] = []
 
-    def identify(self, topic: str) -> Finding:
+    def identify(self, topic: str) -> TopicInfo:
         if self.failures:
             raise self.failures.pop()
         if topic not in self.topics:
             raise TopicsError(f"Missing: {topic}")
-        return Finding(topic, 2, topic)
+        return TopicInfo(topic, 2, topic)
 
-    def make(self, found: Finding) -> tuple[Ingestor, Prepare | None]:
+    def make(self, found: TopicInfo) -> tuple[Ingestor, Prepare | None]:
         async def prepare(records: Sequence[Record]) -> None:
             self.waits.append(found.topic)
 

@@ -8,17 +8,17 @@ from collections.abc import Sequence
 import pytest
 
 from recommender.kafka.admin import BrokerUnreachableError
-from recommender.kafka.topics import Finding, TopicsError
+from recommender.kafka.topics import TopicInfo, TopicsError
 from recommender.worker.topic_watch import TopicWatch
 
-FOUND = Finding("ratings", 3, "id-1")
+FOUND = TopicInfo("ratings", 3, "id-1")
 
 
-async def look(*sights: Finding | Exception) -> None:
+async def look(*sights: TopicInfo | Exception) -> None:
     """Look once at each of these."""
     coming = list(sights)
 
-    def identify() -> Finding:
+    def identify() -> TopicInfo:
         sight = coming.pop(0)
         if isinstance(sight, Exception):
             raise sight
@@ -40,12 +40,12 @@ async def test_the_same_topic_is_nothing_to_speak_of(caplog: pytest.LogCaptureFi
 
 async def test_a_topic_made_again_is_refused() -> None:
     with pytest.raises(TopicsError, match=r"Topic 'ratings' was deleted and created again .* start it again"):
-        await look(FOUND, Finding("ratings", 3, "id-2"))
+        await look(FOUND, TopicInfo("ratings", 3, "id-2"))
 
 
 async def test_partitions_that_were_added_are_known_from_then_on(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
-        watch = TopicWatch(FOUND, lambda: Finding("ratings", 5, "id-1"))
+        watch = TopicWatch(FOUND, lambda: TopicInfo("ratings", 5, "id-1"))
         assert watch.partitions == 3
         await watch.look()
         await watch.look()

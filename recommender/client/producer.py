@@ -1,32 +1,21 @@
-"""What a rating is on the wire, and a producer that writes it exactly once."""
+"""A producer that writes each record exactly once, in the order given."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any
 
-import msgspec
-import orjson
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
-from recommender.errors import SourceError
+from recommender.kafka.addresses import split
 from recommender.kafka.admin import BrokerUnreachableError, open_admin
 from recommender.kafka.clients import ClosableProducer, close_producer
 from recommender.kafka.network import open_client
 from recommender.kafka.topic_configs import read_configs
 from recommender.kafka.topics import TopicsError
-from recommender.messages import contract
-from recommender.messages.ratings import Rating
 
-Format = Literal["json", "msgpack"]
-
-#: The headers that say in which format a rating is.
-HEADERS: dict[Format, list[tuple[str, bytes]]] = {
-    "json": [],
-    "msgpack": [("content-type", b"application/msgpack")],
-}
 #: How long the broker may be away before its ratings count as failed.
 DELIVERY_SECONDS = 120.0
 _LINGER_MS = 20
@@ -64,7 +53,7 @@ def open_producer(
     try:
         producer, _ = open_client(
             ClosableProducer,
-            bootstrap_servers=[each.strip() for each in bootstrap_servers.split(",")],
+            bootstrap_servers=split(bootstrap_servers),
             client_id="recommender-replay",
             acks="all",
             enable_idempotence=True,
@@ -88,32 +77,3 @@ def open_producer(
         yield producer
     finally:
         close_producer(producer, 1.0)
-
-
-def checked(ratings: Iterable[Rating], scale: tuple[float, float]) -> Iterator[Rating]:
-    """The ratings, up to one that a worker would refuse.
-
-    Raises
-    ------
-    SourceError
-        The text says which it is, and what is wrong with it.
-    """
-    for number, rating in enumerate(ratings, 1):
-        if not contract.is_plain(rating, scale) and (fault := contract.fault(rating, scale)):
-            raise SourceError(f"Rating {number} would be refused: {fault}")
-        yield rating
-
-
-def encode(rating: Rating, message_format: Format = "json") -> bytes:
-    """A rating as it goes over the wire: whole numbers as integers, no timestamp where there is none."""
-    document = {"user": rating.user, "item": rating.item, "rating": _number(rating.rating)}
-    if rating.timestamp is not None:
-        document["timestamp"] = _number(rating.timestamp)
-    return orjson.dumps(document) if message_format == "json" else msgspec.msgpack.encode(document)
-
-
-def _number(value: float | None) -> float | int | None:
-    if value is None:
-        return None
-    whole = int(value)
-    return whole if whole == value else value

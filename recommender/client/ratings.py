@@ -1,0 +1,101 @@
+"""Ratings as they go out: checked, and encoded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+import orjson
+
+from recommender.client import arguments
+from recommender.errors import SourceError
+from recommender.messages import contract
+from recommender.messages.contract import KNOWN_SCALE
+from recommender.messages.ratings import MAX_TIMESTAMP, SURE_CHARACTERS, Rating
+
+Format = Literal["json", "msgpack"]
+
+#: The headers that say in which format a rating is.
+HEADERS: dict[Format, list[tuple[str, bytes]]] = {
+    "json": [],
+    "msgpack": [("content-type", b"application/msgpack")],
+}
+_NUMBERS = (float, int)
+
+
+class Written(NamedTuple):
+    """Where a rating is in the ratings topic: what ``after=`` takes."""
+
+    partition: int
+    offset: int
+
+
+def encode_rating(
+    user: str | int,
+    item: str | int,
+    rating: float | None,
+    timestamp: float | datetime | None = None,
+    scale: tuple[float, float] | None = KNOWN_SCALE,
+) -> bytes:
+    """A rating as it goes out; the parameters are those of `Client.rate`, and the scale of ratings.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for `encode_request`.
+    """
+    if _is_plain(user, item, rating, timestamp, scale):
+        try:
+            return orjson.dumps(_fields(user, item, rating, timestamp))
+        except orjson.JSONEncodeError:
+            pass  # half a character in one of the ids
+    user, item = arguments.identifier("user", user), arguments.identifier("item", item)
+    return orjson.dumps(_fields(user, item, arguments.rating(rating, scale), arguments.timestamp(timestamp)))
+
+
+def _is_plain(user: Any, item: Any, rating: Any, timestamp: Any, scale: tuple[float, float] | None) -> bool:
+    """A rating as most are: to look closer would take longer than to encode it."""
+    if user.__class__ is not str or item.__class__ is not str or scale is None:
+        return False
+    if not (0 < len(user) <= SURE_CHARACTERS and 0 < len(item) <= SURE_CHARACTERS):
+        return False
+    if rating.__class__ not in _NUMBERS or not scale[0] <= rating <= scale[1]:
+        return False
+    return timestamp is None or (timestamp.__class__ in _NUMBERS and 0 <= timestamp <= MAX_TIMESTAMP)
+
+
+def checked(ratings: Iterable[Rating], scale: tuple[float, float]) -> Iterator[Rating]:
+    """The ratings, up to one that a worker would refuse.
+
+    Raises
+    ------
+    SourceError
+        The text says which it is, and what is wrong with it.
+    """
+    for number, rating in enumerate(ratings, 1):
+        if not contract.is_plain(rating, scale) and (fault := contract.fault(rating, scale)):
+            raise SourceError(f"Rating {number} would be refused: {fault}")
+        yield rating
+
+
+def encode_checked(rating: Rating, message_format: Format = "json") -> bytes:
+    """A rating that has been checked as it goes out, with whole numbers as integers."""
+    fields = _fields(rating.user, rating.item, _number(rating.rating), _number(rating.timestamp))
+    return orjson.dumps(fields) if message_format == "json" else msgspec.msgpack.encode(fields)
+
+
+def _fields(user: Any, item: Any, rating: Any, timestamp: Any) -> dict[str, Any]:
+    """The fields of a rating on the wire: no timestamp where there is none."""
+    fields = {"user": user, "item": item, "rating": rating}
+    if timestamp is not None:
+        fields["timestamp"] = timestamp
+    return fields
+
+
+def _number(value: float | None) -> float | int | None:
+    if value is None:
+        return None
+    whole = int(value)
+    return whole if whole == value else value

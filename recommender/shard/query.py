@@ -1,0 +1,93 @@
+"""One question to a shard: the request, and what goes with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from recommender.items.view import ItemFilter, ItemView
+from recommender.messages.requests import Request
+from recommender.messages.responses import Recommended, Response
+from recommender.models.base import FloatArray
+
+
+class AsOf(NamedTuple):
+    """The last rating that an answer knows of.
+
+    Attributes
+    ----------
+    partition, offset : int
+        In the ratings topic: the partition of the user's key, and the last offset of it that was learned.
+        Offset -1 is before the first.
+    journal : int
+        The last offset of the journal that was followed.
+    """
+
+    partition: int
+    offset: int
+    journal: int
+
+
+#: Before the first rating.
+NOTHING = AsOf(0, -1, -1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """A request, and what its answer depends on beside the state.
+
+    Attributes
+    ----------
+    request : Request
+    identity : bytes
+        What exploration draws by: a request of the same identity is answered the same.
+    as_of : AsOf
+        The last rating that was learned.
+    view : ItemView
+        What the items topic says of the shard's items.
+    passing : ItemFilter or None
+        The items that the request lets through; None if that is every item.
+    sums : float array or None
+        How popular each item is in the window of time that is asked for.
+    """
+
+    request: Request
+    identity: bytes
+    as_of: AsOf
+    view: ItemView
+    passing: ItemFilter | None
+    sums: FloatArray | None
+
+    def response(
+        self,
+        items: list[Recommended],
+        *,
+        user: str | None,
+        model: str,
+        arm: str,
+        cold_start: bool,
+        forced: bool | None = None,
+        explained: bool = True,
+    ) -> Response:
+        """The answer, as of the last rating that was learned.
+
+        Parameters
+        ----------
+        items : list of Recommended
+        user, model, arm, cold_start, explained
+            As in `Response`.
+        forced : bool, optional
+            By default True if the request names an arm.
+        """
+        return Response(
+            user=user,
+            items=items,
+            model=model,
+            arm=arm,
+            cold_start=cold_start,
+            partition=self.as_of.partition,
+            offset=self.as_of.offset,
+            journal=self.as_of.journal,
+            forced=self.request.arm is not None if forced is None else forced,
+            explained=explained,
+        )
