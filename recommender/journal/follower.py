@@ -32,7 +32,6 @@ IDLE_MILLISECONDS = 200
 #: While nothing comes, the broker is asked whether it is there.
 ASK_SECONDS = 1.0
 RETRY_SECONDS = 0.5
-#: How often the journal's id is looked up: a topic that is created again under this name has another one.
 IDENTITY_SECONDS = 30.0
 
 
@@ -71,6 +70,8 @@ class Follower:
         Go on where the journal has lost blocks that come next.
     piece_bytes : int
         How many bytes of blocks are followed and delivered at once.
+    identity_seconds : float
+        How often the journal's id is looked up: a topic that is created again under its name has another one.
     """
 
     def __init__(
@@ -81,10 +82,12 @@ class Follower:
         *,
         allow_gap: bool = False,
         piece_bytes: int = PIECE_BYTES,
+        identity_seconds: float = IDENTITY_SECONDS,
     ) -> None:
         self._target, self._identify = target, identify
         rule = target.rule
         self._allow_gap, self._piece_bytes = allow_gap, piece_bytes
+        self._identity_seconds = identity_seconds
         self._log = JournalLog(rule.journal, rule.partition, options, self._lost)
         self._acknowledged: deque[Acknowledged] = deque()
         self._changes = Changes()
@@ -279,7 +282,7 @@ class Follower:
 
     async def _watch_identity(self) -> None:
         while True:
-            await asyncio.sleep(IDENTITY_SECONDS)
+            await asyncio.sleep(self._identity_seconds)
             try:
                 await self._check_identity()
             except BrokerUnreachableError as error:

@@ -81,9 +81,8 @@ def open_consumer(servers: str, seconds: float, security: Mapping[str, Any]) -> 
         auto_offset_reset="earliest",
         check_crcs=True,
         isolation_level="read_committed",
-        metadata_max_age_ms=METADATA_MILLISECONDS,
         value_deserializer=AsFetched(),  # it reads past what cannot be read
-        **{**COMMON, **security},
+        **{"metadata_max_age_ms": METADATA_MILLISECONDS, **COMMON, **security},
     )
     return consumer, network
 

@@ -91,13 +91,20 @@ class LogReader:
         A consumer that reads open transactions, too; made when it is first asked for.
     broker : str
         What errors call it.
+    patience : float
+        How long the broker may send nothing, in seconds.
     """
 
     def __init__(
-        self, consumer: KafkaConsumer, uncommitted: Callable[[], KafkaConsumer], broker: str
+        self,
+        consumer: KafkaConsumer,
+        uncommitted: Callable[[], KafkaConsumer],
+        broker: str,
+        *,
+        patience: float = PATIENCE,
     ) -> None:
         self._consumer, self._uncommitted = consumer, uncommitted
-        self._broker = broker
+        self._broker, self._patience = broker, patience
         self._here = TopicPartition("", 0)
         self._told: set[tuple[str, int, int]] = set()
 
@@ -160,9 +167,9 @@ class LogReader:
                 raise LogReadError(f"{self._place(position)} cannot be read: {error}") from None
             if records or reached > position:
                 return [self._placed(each) for each in records]
-            if time.monotonic() - begun > PATIENCE:
+            if time.monotonic() - begun > self._patience:
                 raise LogReadError(
-                    f"Kafka at {self._broker} has sent nothing for {PATIENCE:.0f} s, while reading "
+                    f"Kafka at {self._broker} has sent nothing for {self._patience:.0f} s, while reading "
                     f"{self._place(position)}"
                 )
 
@@ -198,7 +205,9 @@ class LogReader:
 
 
 @contextmanager
-def reading_logs(broker: str, security: Mapping[str, Any]) -> Iterator[LogReader]:
+def reading_logs(
+    broker: str, security: Mapping[str, Any], *, patience: float = PATIENCE
+) -> Iterator[LogReader]:
     """A reader, closed at the end.
 
     Raises
@@ -219,7 +228,7 @@ def reading_logs(broker: str, security: Mapping[str, Any]) -> Iterator[LogReader
         # The worker's parser, which is written in C: what it could read, and that only, is read here.
         reading = consumer(value_deserializer=AsFetched(AIOKAFKA))
         uncommitted = functools.cache(lambda: consumer(isolation_level="read_uncommitted"))
-        yield LogReader(reading, uncommitted, broker)
+        yield LogReader(reading, uncommitted, broker, patience=patience)
 
 
 def _open(broker: str, options: Mapping[str, Any]) -> KafkaConsumer:

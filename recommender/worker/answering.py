@@ -16,12 +16,12 @@ from recommender.messages.requests import decode_request
 from recommender.messages.responses import Failure, Response
 from recommender.messages.unreadable import Unreadable
 from recommender.worker.answers import Answers, HandedOver, NotHeld
-from recommender.worker.delivery import Delivery, NoReplyError, Target
+from recommender.worker.delivery import RETRY_SECONDS, Delivery, NoReplyError, Target
 from recommender.worker.progress import Progress, Progresses
 
 logger = logging.getLogger(__name__)
 
-#: Replies under way at once; more requests wait in Kafka.
+#: Replies under way at once.
 UNDER_WAY = 1000
 #: What a request counts as that not even a failure could be written for.
 NO_REPLY = "no_reply"
@@ -52,6 +52,10 @@ class Answerer:
         Where to log what was recommended.
     max_age : float
         How old a request may be where the group has committed nothing, in seconds.
+    under_way : int
+        Replies under way at once; more requests wait in Kafka.
+    retry_seconds : float
+        See `Delivery`.
     """
 
     def __init__(
@@ -67,16 +71,24 @@ class Answerer:
         bury: Callable[[Unreadable], Awaitable[object]],
         log: LogWriter | None = None,
         max_age: float = 60.0,
+        under_way: int = UNDER_WAY,
+        retry_seconds: float = RETRY_SECONDS,
     ) -> None:
         self._answers = answers
-        self._delivery = Delivery(send, requests_topic, responses_topic, reply_topics)
+        self._delivery = Delivery(
+            send,
+            requests_topic=requests_topic,
+            responses_topic=responses_topic,
+            reply_topics=reply_topics,
+            retry_seconds=retry_seconds,
+        )
         self.progress = Progresses(requests_topic, max_age)
         self._responses_topic = responses_topic
         self._request_wait = request_wait
         self._answered = answered
         self._bury = bury
         self._log = log
-        self._under_way = asyncio.Semaphore(UNDER_WAY)
+        self._under_way = asyncio.Semaphore(under_way)
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def take(self, partition: int, records: Sequence[Record]) -> None:

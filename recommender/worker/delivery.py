@@ -17,7 +17,7 @@ from recommender.worker.reply_topics import ReplyTopics, reason
 
 logger = logging.getLogger(__name__)
 
-#: A record that Kafka did not take, because it was away, is sent again after so long.
+#: Between two attempts to send a record, in seconds.
 RETRY_SECONDS = 1.0
 
 
@@ -41,15 +41,24 @@ class Delivery:
     requests_topic, responses_topic : str
     reply_topics : iterable of str
         Patterns of the topics that a request may name.
+    retry_seconds : float
+        After how long a record is sent again that Kafka did not take, because it was away.
     """
 
     def __init__(
-        self, send: Send, requests_topic: str, responses_topic: str, reply_topics: Iterable[str]
+        self,
+        send: Send,
+        *,
+        requests_topic: str,
+        responses_topic: str,
+        reply_topics: Iterable[str],
+        retry_seconds: float = RETRY_SECONDS,
     ) -> None:
         self._send = send
         self._requests_topic = requests_topic
         self._responses_topic = responses_topic
         self.reply_topics = ReplyTopics([responses_topic, *reply_topics])
+        self._retry_seconds = retry_seconds
         self._waiting_for: set[str] = set()
 
     async def reply(
@@ -150,7 +159,7 @@ class Delivery:
                     self._waiting_for.discard(topic)
                     logger.warning("%s can be written again", topic)
                 return
-            await asyncio.sleep(RETRY_SECONDS)
+            await asyncio.sleep(self._retry_seconds)
 
 
 def _otherwise(reply: Outgoing, error: Exception, record: Record, asked: RequestHeaders) -> Outgoing | None:

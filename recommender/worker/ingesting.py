@@ -24,7 +24,6 @@ from recommender.worker.transport.spans import Span
 
 logger = logging.getLogger(__name__)
 
-#: At most so many records are decoded between two looks at the clock.
 CHUNK = 1000
 
 #: Sends records to partitions of a topic; returns when the brokers have all of them.
@@ -77,6 +76,8 @@ class Ingestor:
     mapped : function, optional
         The fingerprint by which a source partition's last records were mapped; 0 where they were not, or
         nobody knows.
+    chunk : int
+        At most so many records are decoded between two looks at the clock.
     """
 
     def __init__(
@@ -94,12 +95,14 @@ class Ingestor:
         pace: Pace,
         ingested: Callable[[int, Ingested, Sequence[Record]], None],
         mapped: Callable[[Source], int] = lambda source: 0,
+        chunk: int = CHUNK,
     ) -> None:
         self._ingest, self._writer, self._send_all = ingest, writer, send_all
         self._topic_id, self._decoder = topic_id, decoder
         self._dead_letter_topic, self._letter_partitions = dead_letter_topic, letter_partitions
         self._applied, self._follow_to_end = applied, follow_to_end
         self._pace, self._ingested, self._mapped = pace, ingested, mapped
+        self._chunk = chunk
         #: Of each partition: behind which offset there is no record up to which other.
         self._passed: dict[int, tuple[int, int]] = {}
         #: Of each partition that is not read from its beginning: the first offset that is.
@@ -217,7 +220,7 @@ class Ingestor:
         held_back: list[_Run] = []
         first = records[0].offset if records else after
         while records:
-            count, started = self._pace.count(CHUNK), clock()
+            count, started = self._pace.count(self._chunk), clock()
             run = _Run(self._ingest.read(source.partition, records[:count]), records[:count], first)
             # They came in one fetch: what is missing between two runs is no gap between fetches.
             records, first = records[count:], records[:count][-1].offset + 1

@@ -19,7 +19,6 @@ from recommender.worker.transport.spans import Span
 
 logger = logging.getLogger(__name__)
 
-#: Between two attempts to find a topic, in seconds.
 RETRY_SECONDS = 0.5
 #: Returns once all is there that records of a topic need.
 Prepare = Callable[[Sequence[Record]], Awaitable[None]]
@@ -43,6 +42,8 @@ class Intake:
     firsts : Firsts
     *watched : TopicWatch
         Of topics that somebody else looks at, too.
+    retry_seconds : float
+        Between two attempts to find a topic that is there.
 
     Attributes
     ----------
@@ -51,11 +52,18 @@ class Intake:
     """
 
     def __init__(
-        self, topics: Iterable[str], make: Make, identify: Identify, firsts: Firsts, *watched: TopicWatch
+        self,
+        topics: Iterable[str],
+        make: Make,
+        identify: Identify,
+        firsts: Firsts,
+        *watched: TopicWatch,
+        retry_seconds: float = RETRY_SECONDS,
     ) -> None:
         self.topics = tuple(topics)
         self.watches = {each.topic: each for each in watched}
         self._make, self._identify, self._firsts = make, identify, firsts
+        self._retry_seconds = retry_seconds
         self._ingestors: dict[str, Ingestor] = {}
         self._prepares: dict[str, Prepare] = {}
         self._names: dict[bytes, str] = {}
@@ -126,7 +134,7 @@ class Intake:
         for topic in {tp.topic for tp in spans} & set(self.missing):
             await self._find(topic)
             while topic in self.missing:  # it is there: its partitions were assigned
-                await asyncio.sleep(RETRY_SECONDS)
+                await asyncio.sleep(self._retry_seconds)
                 await self._find(topic)
         starts: dict[TP, int] = {}
         firsts = await self._firsts(spans)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 from recommender.worker.transport.event_loop import ready
 
@@ -18,7 +19,7 @@ IDLE_FACTOR = 2.0
 REQUESTS_SECONDS = 10.0
 
 
-async def give_way(within: float) -> None:
+async def give_way(within: float, clock: Callable[[], float] = clock) -> None:
     """Let everything else run that is ready, and what that makes ready in turn.
 
     A reply needs about a dozen iterations of the loop; yielding only once between slices would delay it by a
@@ -29,6 +30,8 @@ async def give_way(within: float) -> None:
     within : float
         Go on when all else has used so many seconds of the processor: where something is always ready, long
         work has its share.
+    clock : function
+        Tells those seconds.
     """
     others = ready()
     until = clock() + within

@@ -36,10 +36,12 @@ class Lines:
         What errors name.
     file : GzipFile or BufferedReader
         Read as far as lines are asked for.
+    chunk : int
+        How many bytes are read at once.
     """
 
-    def __init__(self, path: Path, file: gzip.GzipFile | BufferedReader) -> None:
-        self._path, self._file = path, file
+    def __init__(self, path: Path, file: gzip.GzipFile | BufferedReader, chunk: int) -> None:
+        self._path, self._file, self._chunk = path, file, chunk
         self._start = b""
 
     def __iter__(self) -> Iterator[tuple[int, str]]:
@@ -63,7 +65,7 @@ class Lines:
     def _pieces(self) -> Iterator[bytes]:
         rest = b""
         number = 1
-        while chunk := self._file.read1(_CHUNK):
+        while chunk := self._file.read1(self._chunk):
             if len(self._start) < _START:
                 self._start += chunk[:_START]
             pieces = (rest + chunk).splitlines(keepends=True)
@@ -78,7 +80,7 @@ class Lines:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Lines]:
+def opened(path: Path, chunk: int = _CHUNK) -> Iterator[Lines]:
     """The lines of a file; one whose name ends in ``.gz`` is read through gzip.
 
     Raises
@@ -88,7 +90,7 @@ def opened(path: Path) -> Iterator[Lines]:
     """
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            yield Lines(path, file)
+            yield Lines(path, file, chunk)
     except EOFError:
         raise SourceError(f"{path} ends in the middle: the gzip file is incomplete") from None
     except (gzip.BadGzipFile, zlib.error) as error:

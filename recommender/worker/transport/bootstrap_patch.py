@@ -20,13 +20,15 @@ logger = logging.getLogger(__name__)
 RETRY_SECONDS = 0.5
 
 
-def begin_with_brokers(client: AIOKafkaClient) -> None:
+def begin_with_brokers(client: AIOKafkaClient, *, retry_seconds: float = RETRY_SECONDS) -> None:
     """Let a client begin as soon as it knows a broker, however long that takes.
 
     Parameters
     ----------
     client : aiokafka.client.AIOKafkaClient
         It has not begun yet.
+    retry_seconds : float
+        Between two attempts.
     """
     bootstrap = client.bootstrap
 
@@ -36,7 +38,7 @@ def begin_with_brokers(client: AIOKafkaClient) -> None:
             if not waiting:
                 logger.warning("no broker answers yet; this goes on when one does")
                 waiting = True
-            await asyncio.sleep(RETRY_SECONDS)
+            await asyncio.sleep(retry_seconds)
 
     client.bootstrap = patiently
 

@@ -39,9 +39,13 @@ class GroupError(RecommenderError):
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):
-    """The thread in which aiokafka's consumer lives."""
+    """The thread in which aiokafka's consumer lives.
+
+    Faust makes it, so how patient it is stands in its class.
+    """
 
     logger = FAUST_LOGGER
+    commit_seconds = COMMIT_SECONDS
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -147,7 +151,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             return False  # it answers nobody any more
         committing = self.call_thread(self._commit_offsets, offsets)
         try:
-            return bool(await asyncio.wait_for(committing, COMMIT_SECONDS + 1.0))
+            return bool(await asyncio.wait_for(committing, self.commit_seconds + 1.0))
         except TimeoutError:
             return False  # it has crashed since
 
@@ -157,7 +161,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         if not mine:
             return False  # they are moving away
         try:
-            await asyncio.wait_for(consumer.commit(mine), COMMIT_SECONDS)
+            await asyncio.wait_for(consumer.commit(mine), self.commit_seconds)
         except (KafkaError, TimeoutError) as error:
             logger.debug("offsets not committed: %r", error)
             return False

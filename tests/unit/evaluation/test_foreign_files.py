@@ -60,14 +60,12 @@ def test_lines_end_as_on_any_machine(write: Write, name: str, content: str, end:
 
 
 @pytest.mark.parametrize("size", [1, 2, 7])
-def test_lines_are_the_same_however_they_are_read(
-    write: Write, monkeypatch: pytest.MonkeyPatch, size: int
-) -> None:
+def test_lines_are_the_same_however_they_are_read(write: Write, size: int) -> None:
     path = write("a.csv", 'user,item,rating\r\n"a\r\nb",é,3\r"c\n\n","\r",1\n')
     expected = [Rating("a\r\nb", "é", 3.0, None), Rating("c\n\n", "\r", 1.0, None)]
     assert list(read(path)) == expected
-    monkeypatch.setattr(lines, "_CHUNK", size)
-    assert list(read(path)) == expected
+    with lines.opened(path) as whole, lines.opened(path, chunk=size) as pieces:
+        assert list(pieces) == list(whole)
 
 
 @pytest.mark.parametrize(

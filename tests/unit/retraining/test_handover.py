@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 from collections.abc import Iterator
@@ -111,7 +110,7 @@ def saved(held: HeldReplica) -> None:
     held.store.save(0, held.replica.position, held.replica.state())
 
 
-def test_a_replica_changes_places_with_its_successor_at_the_same_offset(tmp_path: Path) -> None:
+async def test_a_replica_changes_places_with_its_successor_at_the_same_offset(tmp_path: Path) -> None:
     old, new = config(tmp_path, model="popular"), config(tmp_path, model="cooc")
 
     async def scenario() -> None:
@@ -135,7 +134,7 @@ def test_a_replica_changes_places_with_its_successor_at_the_same_offset(tmp_path
         held.replica.apply(LOG)
         saved(held)
 
-    asyncio.run(scenario())
+    await scenario()
 
     async def restarted() -> None:
         """With its old settings, or with the new ones."""
@@ -150,51 +149,42 @@ def test_a_replica_changes_places_with_its_successor_at_the_same_offset(tmp_path
         with pytest.raises(CheckpointMismatch, match="RECOMMENDER_MODEL was 'cooc', now 'item-knn'"):
             await worker(config(tmp_path, model="item-knn"))[0].open(0)
 
-    asyncio.run(restarted())
+    await restarted()
 
 
-def test_who_died_before_it_was_saved_takes_it_over_again(tmp_path: Path) -> None:
+async def test_who_died_before_it_was_saved_takes_it_over_again(tmp_path: Path) -> None:
     old, new = config(tmp_path, model="popular"), config(tmp_path, model="cooc")
-
-    async def scenario() -> None:
-        replicas, _ = worker(old)
-        held = await replicas.open(0)
-        held.replica.apply(LOG[:30])
-        saved(held)
-        hand_over(new, old, at=20)
-        replicas, adopting = worker(old)
-        held = await replicas.open(0)
-        assert (held.replica.shard.options.model, held.saved) == ("popular", 30)
-        await adopting.look()
-        assert held.replica.digest() == learned(new, 30).digest()
-        # A rating that cannot be learned brings the last checkpoint back, which is the old one's.
-        await replicas.reload(held)
-        assert held.replica.shard.options.model == "popular"
-        await adopting.look()
-        assert held.replica.digest() == learned(new, 30).digest()
-
-    asyncio.run(scenario())
+    replicas, _ = worker(old)
+    held = await replicas.open(0)
+    held.replica.apply(LOG[:30])
+    saved(held)
+    hand_over(new, old, at=20)
+    replicas, adopting = worker(old)
+    held = await replicas.open(0)
+    assert (held.replica.shard.options.model, held.saved) == ("popular", 30)
+    await adopting.look()
+    assert held.replica.digest() == learned(new, 30).digest()
+    # A rating that cannot be learned brings the last checkpoint back, which is the old one's.
+    await replicas.reload(held)
+    assert held.replica.shard.options.model == "popular"
+    await adopting.look()
+    assert held.replica.digest() == learned(new, 30).digest()
 
 
-def test_a_journal_without_ratings_is_handed_over_too(tmp_path: Path) -> None:
+async def test_a_journal_without_ratings_is_handed_over_too(tmp_path: Path) -> None:
     old, new = config(tmp_path, model="popular"), config(tmp_path, model="cooc")
-
-    async def scenario() -> None:
-        replicas, adopting = worker(old)
-        held = await replicas.open(0)
-        hand_over(new, old, at=0)
-        await adopting.look()
-        assert held.replica.digest() == learned(new, 0).digest()
-
-    asyncio.run(scenario())
+    replicas, adopting = worker(old)
+    held = await replicas.open(0)
+    hand_over(new, old, at=0)
+    await adopting.look()
+    assert held.replica.digest() == learned(new, 0).digest()
 
 
-def test_a_successor_that_fails_leaves_the_replica_alone(
+async def test_a_successor_that_fails_leaves_the_replica_alone(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old, new = config(tmp_path, model="popular"), config(tmp_path, model="cooc")
-
-    async def scenario() -> None:
+    with caplog.at_level(logging.WARNING):
         replicas, adopting = worker(old)
         held = await replicas.open(0)
         held.replica.apply(LOG[:30])
@@ -226,9 +216,6 @@ def test_a_successor_that_fails_leaves_the_replica_alone(
         await adopting.look()
         assert held.replica is before
         assert "is not what was handed over" in caplog.text
-
-    with caplog.at_level(logging.WARNING):
-        asyncio.run(scenario())
 
 
 def test_shares_come_with_the_arms_and_ones_own_win(tmp_path: Path) -> None:

@@ -19,7 +19,6 @@ from faust.exceptions import NotReady
 
 from recommender.kafka.refusals import InvalidRecord, ProducerEndedError
 from recommender.messages.request_headers import FORWARDED
-from recommender.worker import answering, delivery
 from recommender.worker.answering import NO_REPLY
 from tests.support.answering_setup import REQUESTS, RESPONSES, Desk, body, error_of, request
 from tests.support.doubles import FakeRecord, until, users_of
@@ -127,10 +126,8 @@ async def test_a_reply_topic_that_fails_is_told_on_the_usual_one(fields: dict[st
     assert desk.codes == ["reply_topic_unavailable"]
 
 
-async def test_a_reply_that_kafka_does_not_take_now_is_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delivery, "RETRY_SECONDS", 0.0)
-
-    desk, errors = Desk(), [TryAgainError(), TryAgainError(), None]
+async def test_a_reply_that_kafka_does_not_take_now_is_sent_again() -> None:
+    desk, errors = Desk(retry_seconds=0.0), [TryAgainError(), TryAgainError(), None]
     desk.sent.fails = lambda topic: errors.pop(0)
     (reply,) = await desk.ask(request())
     assert body(reply)["ok"] is True
@@ -176,12 +173,10 @@ async def test_a_request_that_a_worker_which_ends_cannot_answer_comes_again(erro
 
 @pytest.mark.parametrize("error", [TopicAuthorizationFailedError(), UnknownTopicOrPartitionError()])
 async def test_a_topic_of_ours_that_is_closed_is_waited_for(
-    error: Exception, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(delivery, "RETRY_SECONDS", 0.0)
-
     with caplog.at_level(logging.WARNING):
-        desk, tries = Desk(), []
+        desk, tries = Desk(retry_seconds=0.0), []
 
         def fails(topic: str) -> Exception | None:
             tries.append(topic)
@@ -359,10 +354,8 @@ async def test_a_request_that_cannot_be_passed_on_is_told() -> None:
     assert desk.done() == {0: 2}
 
 
-async def test_each_of_many_requests_gets_one_reply(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answering, "UNDER_WAY", 10)
-
-    desk = Desk()
+async def test_each_of_many_requests_gets_one_reply() -> None:
+    desk = Desk(under_way=10)
     answers = desk.sent.hold()
     headers = [[("correlation_id", b"\xff%d" % each)] for each in range(500)]
     records = [request(each, headers=headers[each], n=each % 3) for each in range(500)]
@@ -381,10 +374,8 @@ async def test_each_of_many_requests_gets_one_reply(monkeypatch: pytest.MonkeyPa
     assert desk.done() == {0: 500}
 
 
-async def test_the_next_batch_waits_until_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answering, "UNDER_WAY", 2)
-
-    desk = Desk()
+async def test_the_next_batch_waits_until_there_is_room() -> None:
+    desk = Desk(under_way=2)
     answers = desk.sent.hold()
     taking = asyncio.create_task(desk.take(*(request(each) for each in range(3))))
     await until(lambda: len(answers) == 2)

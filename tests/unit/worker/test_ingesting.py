@@ -48,7 +48,7 @@ def batch(records: Sequence[FakeRecord], begin: int | None = None, end: int | No
 class Worker:
     """An ingestor of partition 3 on a journal that answers when it is told to."""
 
-    def __init__(self, learn_slice: float = 60.0) -> None:
+    def __init__(self, learn_slice: float = 60.0, **limits: Any) -> None:
         self.journal, self.sent = Journal(), Sent()
         self.rule = Rule("journal")
         self.applied: int | None = 0
@@ -68,6 +68,7 @@ class Worker:
             follow_to_end=self._follow_to_end,
             pace=Pace(learn_slice, RecentRequests()),
             ingested=lambda partition, ingested, records: self.ingested.append((partition, ingested)),
+            **limits,
         )
 
     def _rules(self) -> list[Rule]:
@@ -115,11 +116,6 @@ async def begun(**options: Any) -> Worker:
     return worker
 
 
-@pytest.fixture
-def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ingesting, "CHUNK", 2)
-
-
 async def test_what_is_acknowledged_may_be_committed() -> None:
     worker = await begun()
     await worker.ingestor.take(batch([rating(0), rating(1), rating(2)]))
@@ -134,9 +130,8 @@ async def test_what_is_acknowledged_may_be_committed() -> None:
     assert worker.sent.all == []
 
 
-@pytest.mark.usefixtures("small_chunks")
 async def test_letters_are_there_before_the_block_that_accounts_for_them() -> None:
-    worker = await begun()
+    worker = await begun(chunk=2)
     answers = worker.sent.hold()
     records = [rating(0), rating(1), rating(2), bad(3), rating(4), rating(5), bad(6), rating(7)]
     taking = asyncio.create_task(worker.ingestor.take(batch(records)))
@@ -192,10 +187,9 @@ async def test_behind_a_gap_letters_wait_until_it_is_believed() -> None:
     assert (worker.letters(), worker.ranges()[-1], worker.reads) == ([(1, 4)], (1, 6, 1), [1])
 
 
-@pytest.mark.usefixtures("small_chunks")
 async def test_what_is_no_record_between_those_of_one_fetch_is_no_gap() -> None:
     """As the marks of transactions, and what they took back."""
-    worker = await begun()
+    worker = await begun(chunk=2)
     await worker.ingestor.take(batch([bad(0), rating(1), rating(4), bad(6), rating(9)]))
     assert worker.letters() == [(1, 0), (1, 6)]
     assert worker.ranges() == [(0, 2, 1), (2, 7, 1), (7, 10, 1)]
@@ -326,9 +320,8 @@ async def test_what_expired_before_it_was_read_is_told(
     assert told.getMessage() == f"ratings[3] begins at offset 60, and offset {applied} comes next"
 
 
-@pytest.mark.usefixtures("small_chunks")
 async def test_decoding_lets_others_run_between_slices() -> None:
-    worker = await begun(learn_slice=0.0)
+    worker = await begun(learn_slice=0.0, chunk=2)
     seen = set()
     taking = asyncio.create_task(worker.ingestor.take(batch([rating(each) for each in range(40)])))
     while not taking.done():
