@@ -260,10 +260,7 @@ async def test_who_comes_back_forgets_what_it_passed() -> None:
     assert worker.ingestor.committable() == {3: 1}
 
 
-async def test_what_is_refused_is_read_again_and_counted_again_only_then(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-
+async def test_what_is_refused_is_read_again_and_counted_again_only_then() -> None:
     worker = await begun()
     await worker.ingestor.take(batch([rating(0)]))
     await worker.ingestor.take(batch([rating(1)]))

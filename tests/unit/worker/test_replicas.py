@@ -158,9 +158,7 @@ async def test_it_is_put_back_in_place(tmp_path: Path) -> None:
     assert (held.replica.position, held.saved) == (5, -1)
 
 
-async def test_a_load_that_is_interrupted_ends_before_anything_else_begins(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_load_that_is_interrupted_ends_before_anything_else_begins() -> None:
     begun, goes_on, ended = threading.Event(), threading.Event(), threading.Event()
 
     def work() -> None:
