@@ -1,4 +1,4 @@
-"""How the loops over arrays are compiled, and where the compiled code is kept. Below every room that has one.
+"""Compiles the loops over arrays, and keeps the compiled code. Below every room that has such loops.
 
 numba keeps what it has compiled on the disk, in the first place that it can write, and compiles it again
 where the kernel's own file has changed. Two things are added here. A kernel holds the code of those that it
@@ -146,7 +146,7 @@ def _use(directory: Path) -> None:
 
 
 def _chosen() -> Path | None:
-    """Where numba would keep a kernel of this file; None if it finds no place."""
+    """The directory in which numba would keep a kernel of this file; None if it finds none."""
     try:
         return Path(numba.njit(cache=True)(_use).stats.cache_path)  # compiles nothing
     except RuntimeError as error:
@@ -182,7 +182,7 @@ def _place_of(file: Path) -> Path:
 
 
 def _can_be_written(directory: Path) -> bool:
-    """Whether it can, or could be made: without bytecode Python makes no directory beside the package."""
+    """Return True if it can, or could be made: without bytecode Python makes no directory in the package."""
     while not directory.exists() and directory != directory.parent:
         directory = directory.parent
     try:

@@ -295,7 +295,7 @@ def load(environment: Mapping[str, str] | None = None, **overrides: Any) -> Sett
 
 
 def sources(environment: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Where each setting's effective value comes from: its variable's name, or ``default``."""
+    """The origin of each setting's effective value: its variable's name, or ``default``."""
     environment = os.environ if environment is None else environment
     return {
         each.name: variable(each.name) if variable(each.name) in environment else "default"

@@ -1,4 +1,4 @@
-"""What a checkpoint's state depends on besides its log, and in words where two of them differ."""
+"""The identity of a state: everything it depends on besides its log, and the differences of two in words."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FORMAT = 3
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What a checkpoint's state depends on besides its log.
+    """Everything that a checkpoint's state depends on besides its log.
 
     Attributes
     ----------

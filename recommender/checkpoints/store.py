@@ -72,7 +72,7 @@ class Checkpoint:
 
     @property
     def saved_at(self) -> float:
-        """When it was saved, in seconds since 1970; NaN where it does not say."""
+        """The time when it was saved, in seconds since 1970; NaN where it does not say."""
         try:
             return datetime.fromisoformat(str(self.header.get("saved"))).timestamp()
         except ValueError:

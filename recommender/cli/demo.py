@@ -198,7 +198,7 @@ class _Watch:
 
 
 def _show_user(client: Client, user: str, ratings: Columns, movies: dict[str, movielens.Movie]) -> None:
-    """What a user liked last, and what is recommended."""
+    """Show what a user liked last, and what is recommended."""
     own = [each for each in ratings.ratings() if each.user == user]
     liked = [each.item for each in own if (each.rating or 0) >= 4][-5:]
     response = client.recommend(user, n=5, timeout=10.0, titles=True)

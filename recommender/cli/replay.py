@@ -185,7 +185,7 @@ def _choose(
 
 
 def _summary(result: replaying.Result, where: str, seconds: float, skip: int, stopped: bool) -> str:
-    """What happened, in one or two sentences."""
+    """Summarize the replay in one or two sentences."""
     rate = result.delivered / seconds if seconds > 0 else 0.0
     counts = f"{result.delivered:,} delivered to {where}, {result.failed:,} failed"
     how = "Stopped" if stopped else "Done" if result.complete else "Gave up"

@@ -129,7 +129,7 @@ def _check(config: Settings, mapping: SourceMapping, found: TopicInfo | None, sa
 
 
 def _kept(config: Settings, topic: str) -> str:
-    """How long the topic keeps its records."""
+    """The topic's retention, in words."""
     with open_admin(config.broker, config.broker_wait, security_options(config)) as admin:
         configs = read_configs(admin, [topic])[topic]
     if not configs:
@@ -143,7 +143,7 @@ def _kept(config: Settings, topic: str) -> str:
 
 
 def _told(sampled: Sample, outcome: Outcome) -> list[str]:
-    """What became of a sample, in lines."""
+    """Lines that say what became of a sample."""
     if not outcome.records:
         return ["no records"]
     rejected = len(outcome.refusals)

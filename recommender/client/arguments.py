@@ -112,7 +112,7 @@ def integer(name: str, value: Any, low: int, high: int | None = None) -> int:
 
 
 def count(value: Any) -> int:
-    """How many items a request is for."""
+    """The number of items that a request is for."""
     return integer("n", value, 1, MAX_N)
 
 
@@ -142,7 +142,7 @@ def share(name: str, value: Any) -> float:
 
 
 def seconds(name: str, value: Any, *, or_none: bool = False) -> float:
-    """How long to wait; 0 only where `or_none` says that it may be no time at all."""
+    """A time to wait; 0 only where `or_none` says that it may be no time at all."""
     wanted = "a number of seconds that is not negative" if or_none else "a positive number of seconds"
     number = _number(name, value, wanted)
     # No lock can be waited for any longer.

@@ -31,7 +31,7 @@ _REPORT_SECONDS = 0.1
 
 
 class Progress(NamedTuple):
-    """How far a replay is.
+    """The progress of a replay.
 
     Attributes
     ----------
@@ -50,7 +50,7 @@ class Progress(NamedTuple):
 
 
 class Result(NamedTuple):
-    """How a replay ended.
+    """The end of a replay.
 
     Attributes
     ----------
@@ -203,7 +203,7 @@ class _Replay:
             self._wait_for_oldest()
 
     def _ending(self) -> bool:
-        """Whether nothing more shall be sent."""
+        """Return True if nothing more is to be sent."""
         return self._stop.is_set() or self._lost_at is not None
 
     def _until(self, due: float) -> bool:
@@ -275,7 +275,7 @@ class _Replay:
 
 
 class _Pace:
-    """When each rating is due, on the monotonic clock."""
+    """The times at which ratings are due, on the monotonic clock."""
 
     def __init__(self, rate: float | None, speed: float | None) -> None:
         self._interval = 1 / rate if rate else 0.0

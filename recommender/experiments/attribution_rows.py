@@ -84,7 +84,7 @@ def renumbered(rows: Rows, ranks: dict[str, Ints]) -> Rows:
 
 
 def counts_once(places: Rows, window: float) -> Bools:
-    """Which places count: of a user's request and item the earliest, ties by everything else, and what is
+    """Choose the places that count: of a user's request and item the earliest, ties by everything else, and what is
     more than a window later than the one that counted before.
     """
     keys = ("sign", "forced", "source", "arm", "experiment", "position", "time", "item", "request", "user")

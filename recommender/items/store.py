@@ -1,4 +1,4 @@
-"""What the items topic says, as arrays: one row for each item that it has ever named."""
+"""The content of the items topic, as arrays: one row for each item that it has ever named."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class ItemStore:
         return self._rows.get(item)
 
     def title_of(self, item: str) -> str | None:
-        """What an item is called."""
+        """The title of an item."""
         row = self._rows.get(item)
         return None if row is None else self._titles[row]
 

@@ -18,7 +18,7 @@ Int32 = NDArray[np.int32]
 
 
 class ItemView:
-    """Which row of the store each item of a catalog has.
+    """The row of the store that each item of a catalog has.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class ItemView:
         self._items, self._seen = items, seen
 
     def filter(self, categories: list[str] | None, without: list[str]) -> ItemFilter | None:
-        """What a request lets through; None if that is every item."""
+        """The items that a request lets through; None if that is every item."""
         store = self.store
         store.expire(time.time())
         allowed = store.allowed(categories, without)

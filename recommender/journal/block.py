@@ -63,7 +63,7 @@ class Source(NamedTuple):
 
 
 class Head(NamedTuple):
-    """What a block's header says.
+    """The fields of a block's header.
 
     Attributes
     ----------
@@ -86,7 +86,7 @@ class Head(NamedTuple):
 
 
 def head_of(value: bytes) -> Head:
-    """What the header of a block says; nothing is checked but that there are so many bytes."""
+    """Read the header of a block; nothing is checked but that there are enough bytes."""
     _, flags, _, partition, rows, begin, end, users, items, topic_id, decoder = HEADER.unpack_from(value)
     return Head(flags, rows, begin, end, users, items, Source(topic_id, partition), decoder)
 

@@ -40,7 +40,7 @@ class Target(Protocol):
 
     @property
     def rule(self) -> Rule:
-        """How far it has followed; also says which journal, and which partition of it."""
+        """The rule: how far it has followed, of which partition of which journal."""
 
     async def take(self, records: Sequence[Record]) -> bool:
         """Follow consecutive records; what comes next is handed over when this returns.

@@ -124,7 +124,7 @@ class JournalWriter:
         return None if lane is None or lane.stopped else lane.next
 
     def committable(self) -> dict[Source, int]:
-        """Up to which offset each source is in the journal, and may be committed."""
+        """The offset up to which each source is in the journal, and may be committed."""
         return {source: lane.acked for source, lane in self._lanes.items()}
 
     async def expects(self, source: Source, first: int) -> bool:

@@ -1,4 +1,4 @@
-"""What the worker may do with its topics: asked at the start, not in the middle of somebody's record."""
+"""Checks that the worker may use its topics: at the start, not in the middle of somebody's record."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ READ, WRITE = "READ", "WRITE"
 
 
 def needed(topics: Topics, *, logs: bool) -> Mapping[str, Sequence[str]]:
-    """What the worker does with each topic, however seldom.
+    """The operations that the worker needs on each topic, however seldom.
 
     Parameters
     ----------

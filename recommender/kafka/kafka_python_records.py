@@ -1,4 +1,4 @@
-"""What kafka-python's consumer makes of fetched bytes: records, and a way past what cannot be read.
+"""Turns bytes that kafka-python has fetched into records, with a way past what cannot be read.
 
 Its own parser ends at a record that it cannot read, and gives nothing more of that partition from then on.
 Its fetcher looks both classes up under these names when a fetch comes back. A consumer whose
@@ -40,7 +40,7 @@ class AsFetched(Deserializer):
 
 
 class KeptBytes(MemoryRecords):
-    """What came of one partition, which can still be seen as it came."""
+    """The bytes of one partition, which can still be seen as they came."""
 
     __slots__ = ("data",)
 

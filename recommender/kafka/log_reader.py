@@ -51,7 +51,7 @@ class LogLost(LogReadError):
 
 
 class Span(NamedTuple):
-    """What a partition has.
+    """The extent of a partition.
 
     Attributes
     ----------
@@ -109,7 +109,7 @@ class LogReader:
         self._told: set[tuple[str, int, int]] = set()
 
     def spans(self, topic: str, partitions: Iterable[int]) -> list[Span]:
-        """What each partition has at this moment.
+        """The extent of each partition at this moment.
 
         Raises
         ------

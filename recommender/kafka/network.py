@@ -85,7 +85,7 @@ class Network(KafkaNetClient):
         self.cluster.config["allow_auto_create_topics"] = False
 
     def any_connected(self) -> bool:
-        """Whether at least one broker is connected."""
+        """Return True if at least one broker is connected."""
         return any(self.connected(broker.node_id) for broker in self.cluster.brokers())
 
     def partitions(self, topic: str) -> set[int]:

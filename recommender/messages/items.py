@@ -32,7 +32,7 @@ Categories = Annotated[list[Category], msgspec.Meta(max_length=MAX_CATEGORIES)]
 
 
 class ItemInfo(NamedTuple):
-    """What a record says of an item.
+    """The content of a record about an item.
 
     Attributes
     ----------

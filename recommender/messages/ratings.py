@@ -161,7 +161,7 @@ def identifier(value: str | int, path: str) -> str:
 
 
 def _explained(error: BadMessage, value: bytes, skips: bool) -> BadMessage:
-    """What is wrong with a rating; with what else it might be where it is text."""
+    """Say what is wrong with a rating, and what it might be instead where it is text."""
     text = str(error)
     if error.kind is not Kind.BAD_RATING:
         return error

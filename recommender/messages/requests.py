@@ -256,7 +256,7 @@ def _without_subject(value: bytes, headers: Headers) -> BadMessage:
 
 
 def _explained(error: BadMessage, value: bytes, packed: bool) -> BadMessage:
-    """What is wrong with a request; for the commonest mistakes in the words of the contract."""
+    """Say what is wrong with a request; for the commonest mistakes in the words of the contract."""
     text = str(error)
     for name, bounds in (("n", f"1 and {MAX_N}"), ("explore", "0 and 1")):
         if text.endswith(f"`$.{name}`"):

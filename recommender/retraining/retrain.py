@@ -56,7 +56,7 @@ class Learned:
 
 @dataclass(slots=True)
 class Report:
-    """What retraining came to.
+    """The outcome of retraining.
 
     Attributes
     ----------

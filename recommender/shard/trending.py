@@ -1,4 +1,4 @@
-"""How often each item was rated positively in each of the last hours."""
+"""Positive ratings of each item in each of the last hours."""
 
 from __future__ import annotations
 

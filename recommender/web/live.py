@@ -39,16 +39,16 @@ RETRY_MILLISECONDS = 2000
 
 
 class Source(Protocol):
-    """What the page shows."""
+    """The figures that the page shows."""
 
     def start(self, *, people: bool) -> bytes:
-        """What a page that was just opened needs, as JSON."""
+        """The content of a page that was just opened, as JSON."""
 
     def ticks(self, *, people: bool) -> AsyncIterator[bytes]:
-        """What goes on, as JSON, once a second; ends when the worker does."""
+        """The latest figures, as JSON, once a second; ends when the worker does."""
 
     def history(self, user: str) -> dict[str, object] | None:
-        """What a user rated, newest first; None where another worker knows that."""
+        """A user's ratings, newest first; None where another worker knows them."""
 
     def items(self, part: str) -> list[dict[str, str | None]]:
         """Some items whose title or id has a part."""

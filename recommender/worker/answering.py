@@ -28,7 +28,7 @@ NO_REPLY = "no_reply"
 
 
 class NotBuriedError(Exception):
-    """What cannot be read did not reach the dead letters, so nothing may be committed past it."""
+    """A record that cannot be read did not reach the dead letters, so nothing may be committed past it."""
 
 
 class Answerer:

@@ -34,7 +34,7 @@ class BrokerWatch:
         return None if self._gone_since is None else time.monotonic() - self._gone_since
 
     async def look(self) -> bool:
-        """Whether any of them accepts a connection; logs when that changes."""
+        """Return True if any of them accepts a connection; logs when that changes."""
         answers = any(await asyncio.gather(*(_accepts(each) for each in split(self.broker))))
         if not answers and self._gone_since is None:
             self._gone_since = time.monotonic()

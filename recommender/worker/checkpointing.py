@@ -32,7 +32,7 @@ JITTER_SECONDS = 5.0
 
 @dataclass(slots=True)
 class _Saving:
-    """What is under way for one replica."""
+    """The work that is under way for one replica."""
 
     snapshot: Snapshot | None = None
     ready: bool = False
@@ -90,7 +90,7 @@ class Checkpointing:
         return held.replica.position > max(held.saved, 0) and self._clock() - saving.last >= pause
 
     def cut(self, held: HeldReplica, records: Sequence[Record]) -> int:
-        """How many of the records that come next lie before a mark, if the replica is to be saved there."""
+        """The number of the records that lie before the next mark, if the replica is to be saved there."""
         saving = self._of(held)
         saving.heard = self._clock()
         if not saving.ready:

@@ -1,4 +1,4 @@
-"""What the worker counts, in a registry of its own.
+"""The worker's counters, in a registry of its own.
 
 `docs/monitoring.md` lists every metric, and a test compares the list with these.
 """
@@ -113,7 +113,7 @@ class Counters:
         self.refusals.take(ingested.refusals)
 
     def ingested_of(self, source: str) -> Callable[[int, Any, Sequence[Record]], None]:
-        """What counts runs of records of a source."""
+        """The counter of runs of records of a source."""
 
         def ingested(partition: int, ingested: Any, records: Sequence[Record]) -> None:
             self.source_counts.take(source, ingested)
@@ -142,11 +142,11 @@ class Counters:
         return self._learned, self._replies
 
     def counts(self) -> dict[str, int]:
-        """What became of the records that this worker read."""
+        """The outcomes of the records that this worker has read."""
         return {"learned": self._ingested, "skipped": self._skipped, "rejected": self._rejected}
 
     def take_reply_seconds(self) -> list[float]:
-        """How long replies took since this was last called: at most the first `SAMPLE` of them."""
+        """The seconds that replies took since this was last called: at most the first `SAMPLE` of them."""
         took, self._took = self._took, []
         return took
 

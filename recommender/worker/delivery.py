@@ -26,7 +26,7 @@ class NoReplyError(Exception):
 
 
 class Target(NamedTuple):
-    """Where a reply goes; without a partition its key decides."""
+    """The destination of a reply; without a partition its key decides."""
 
     topic: str
     partition: int | None = None

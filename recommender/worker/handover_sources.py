@@ -1,4 +1,4 @@
-"""How checkpoints may be read: by a worker's own settings, and by those of what was handed over to it."""
+"""Checkpoints that may be loaded: those of a worker's own settings, and of what was handed over to it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class HandoverSources:
         self._said: set[str] = set()
 
     def all(self) -> list[CheckpointSource]:
-        """How a checkpoint may be read: by the settings in force, by those they replaced, by one's own.
+        """The ways to read a checkpoint: by the settings in force, by those they replaced, by one's own.
 
         Raises
         ------
@@ -51,7 +51,7 @@ class HandoverSources:
         return [*(self.source(each, found.name if each is found.terms else "") for each in terms), self._own]
 
     def source(self, terms: Terms, name: str) -> CheckpointSource:
-        """How a checkpoint of these terms, and of a hand-over of this name, is read."""
+        """The way to read a checkpoint of these terms, and of a hand-over of this name."""
         config = terms.settings(self._config)
         options = self._own.options if config is self._config else ShardOptions.of(config)
         for model in options.arms.names:

@@ -1,4 +1,4 @@
-"""What comes over HTTP: requests are answered from the replicas held here, ratings go to their topic."""
+"""Serves HTTP: requests are answered from the replicas held here, ratings go to their topic."""
 
 from __future__ import annotations
 

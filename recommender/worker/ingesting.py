@@ -175,7 +175,7 @@ class Ingestor:
         return {source.partition: offset for source, offset in (await self._writer.revoke(given)).items()}
 
     def committable(self) -> dict[int, int]:
-        """Up to which offset each partition is in the journal."""
+        """The offset up to which each partition is in the journal."""
         committable = self._writer.committable()
         return {
             source.partition: self._past(source.partition, offset)
@@ -184,7 +184,7 @@ class Ingestor:
         }
 
     def learned(self, partition: int, applied: Callable[[Source], int | None]) -> int | None:
-        """Up to which offset a partition is learned; None if it is not read here.
+        """The offset up to which a partition is learned; None if it is not read here.
 
         Where this worker does not follow all of the journal it is what is in the journal.
         """

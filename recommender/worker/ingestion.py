@@ -146,7 +146,7 @@ class Ingestion:
         await self._source.tell_lost(self._intake.place(source), first, end)
 
     async def _firsts(self, spans: Mapping[TP, Span]) -> dict[TP, int]:
-        """Where partitions begin of which nothing was read yet, where the source says so."""
+        """The first offsets of partitions of which nothing was read yet, where the source says so."""
         firsts: dict[TP, int] = {}
         ids = self._intake.sources()
         for tp, span in spans.items():
@@ -160,7 +160,7 @@ class Ingestion:
         return firsts
 
     def committable(self) -> dict[int, int]:
-        """Up to which offset each partition of the ratings that this worker reads is in the journal."""
+        """The offset up to which each partition of the ratings that this worker reads is in the journal."""
         return self._intake.ingestor(self._topic).committable()
 
     async def look(self) -> None:

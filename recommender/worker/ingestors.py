@@ -27,7 +27,7 @@ from recommender.worker.source_reading import JudgedIngest
 
 
 class Ingestors:
-    """What the ingestors of all topics have in common.
+    """The things that the ingestors of all topics share.
 
     Parameters
     ----------

@@ -162,7 +162,7 @@ class Intake:
         return found
 
     def committable(self) -> dict[TP, int]:
-        """Up to which offset each partition is in the journal."""
+        """The offset up to which each partition is in the journal."""
         return {
             TP(topic, partition): offset
             for topic, ingestor in self._ingestors.items()

@@ -99,7 +99,7 @@ class ItemsFollowing(Service):
             await self._consumer.stop()
 
     def status(self) -> dict[str, Any]:
-        """What the status page shows."""
+        """The part of the status page about items."""
         return {
             "topic": self._topic if self._found else None,
             "items": len(self._store),

@@ -66,5 +66,5 @@ class JustNow:
         return self._count
 
     def shown(self) -> dict[str, list[dict[str, Any]]]:
-        """What was taken, newest first."""
+        """The answers that were taken, newest first."""
         return {"ratings": list(self._ratings), "answers": list(self._answers)}

@@ -1,4 +1,4 @@
-"""What a worker knows: replicas that follow the journal, are saved, and are exchanged for retrained ones."""
+"""A worker's knowledge: replicas that follow the journal, are saved, and are exchanged for retrained ones."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ class Knowledge:
         return [held.replica.rule for held in self.replicas]
 
     def applied(self, source: Source) -> int | None:
-        """Up to which offset a source is in the state; None where not all of the journal is followed here."""
+        """The offset up to which a source is in the state; None where the journal is followed in part."""
         rules = self.rules()
         if len(rules) < self.partitions:
             return None

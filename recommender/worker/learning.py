@@ -115,7 +115,7 @@ class LearningTarget:
 
     @property
     def rule(self) -> Rule:
-        """How far the replica has followed."""
+        """The rule: how far the replica has followed."""
         return self._held.replica.rule
 
     async def take(self, records: Sequence[Record]) -> bool:

@@ -1,4 +1,4 @@
-"""What the worker logs: one line an event, as text or JSON, and a broker that is away is said once."""
+"""The worker's log: one line an event, as text or JSON; a broker that is away is reported once."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Thinned(logging.Filter):
         self._seen: dict[tuple[str, str], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether a record is shown."""
+        """Return True if a record is shown."""
         if record.name == "asyncio" and ABANDONED in record.getMessage():
             return False
         if not record.name.startswith(NOISY):

@@ -36,7 +36,7 @@ class LoopWatch:
         self._late.append(max(0.0, time.monotonic() - before - LOOK_SECONDS))
 
     def says(self) -> str:
-        """How the loop is, in a sentence."""
+        """The state of the loop, in a sentence."""
         return (
             f"the event loop turns: up for {self.up_seconds:.0f} s, and held up for at most "
             f"{self.held_up * 1000:.0f} ms in the last minute"

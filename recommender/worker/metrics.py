@@ -1,4 +1,4 @@
-"""What the worker is like at this moment, for Prometheus and for its status page."""
+"""The worker at this moment, for Prometheus and for its status page."""
 
 from __future__ import annotations
 
@@ -111,12 +111,12 @@ class Metrics:
         }
 
     def journal_lag(self, partition: int) -> tuple[int, float]:
-        """How many records of a partition of the journal are not followed, and for how many seconds."""
+        """The lag in a partition of the journal: in records, and in seconds."""
         follower = self._following.follower(partition) if self._following else None
         return (follower.lag, follower.lag_seconds) if follower else (0, 0.0)
 
     def sources(self) -> dict[int, int]:
-        """Up to which offset each partition of the ratings topic is learned, by the least replica."""
+        """The offset up to which each partition of the ratings topic is learned, by the least replica."""
         found: dict[int, int] = {}
         for held in self._replicas:
             for source, offset in held.replica.applied.items():

@@ -76,11 +76,11 @@ class Pace:
 
     @property
     def seconds(self) -> float:
-        """How long a slice may be now."""
+        """The length of a slice now, in seconds."""
         return self._while_asked * (1.0 if self._requests.any else IDLE_FACTOR)
 
     def count(self, most: int) -> int:
-        """How many to do next, at most `most`."""
+        """The number of records to do next, at most `most`."""
         fitting = int(self.seconds / self._each) if self._each else most
         return min(most, max(MIN_RECORDS, fitting))
 

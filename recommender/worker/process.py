@@ -1,4 +1,4 @@
-"""What a process does before it becomes a worker, whoever starts it, and how it ends."""
+"""Start and end of the worker's process."""
 
 from __future__ import annotations
 

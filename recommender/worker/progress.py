@@ -1,4 +1,4 @@
-"""How far the requests of each partition are answered, and where to begin with them."""
+"""Tracks which requests of each partition are answered, and where to begin with them."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ class Backlog:
         self.told = False
 
     def is_old(self, record: Record) -> bool:
-        """Whether nothing shows yet that a request is young; asked of each in turn until one is."""
+        """True as long as nothing shows that a request is young; asked of each in turn until one is."""
         begin, end = self._times
         return record.offset < self._ends and not begin <= record.timestamp <= end
 
 
 @dataclass(slots=True)
 class Progress:
-    """Which requests of one partition have their reply.
+    """The requests of one partition that have no reply yet.
 
     Attributes
     ----------
@@ -97,7 +97,7 @@ class Progresses(dict[int, Progress]):
     def start_at(
         self, partition: int, committed: int | None, begins: int, ends: int | None, young: int | None
     ) -> int:
-        """Where to read a partition's requests from: this worker may be ahead of what is committed.
+        """The offset to read a partition's requests from: this worker may be ahead of what is committed.
 
         Parameters
         ----------
@@ -139,7 +139,7 @@ class Progresses(dict[int, Progress]):
             )
 
     def is_old(self, progress: Progress, record: Record) -> bool:
-        """Whether a request is passed over, as nothing shows that it is young."""
+        """Return True if a request is passed over, as nothing shows that it is young."""
         backlog = progress.backlog
         if backlog is not None and not backlog.is_old(record):
             backlog = progress.backlog = None
@@ -165,7 +165,7 @@ class Progresses(dict[int, Progress]):
             del self[partition]
 
     def lags(self, ends: Mapping[int, int]) -> dict[int, int]:
-        """How many offsets of each partition have no reply yet, of those whose end is given."""
+        """The number of offsets of each partition without a reply, of those whose end is given."""
         known = {partition: self.get(partition) for partition in ends}
         return {each: max(0, ends[each] - found.done) for each, found in known.items() if found is not None}
 

@@ -1,4 +1,4 @@
-"""What the live page shows: figures that are taken once a second, and ten minutes of them."""
+"""Figures for the live page: taken once a second, and kept for ten minutes."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class Pulse:
             self._tell(figures, half, most)
 
     def _lag(self) -> tuple[int, float]:
-        """How much is not learned: the sum of records, and the longest time."""
+        """The lag in learning: the sum of records, and the longest time."""
         sources = self._metrics.progress.lags().values() if self._metrics.progress else []
         journal = [self._metrics.journal_lag(held.replica.partition) for held in self._replicas]
         found = [*sources, *journal]
@@ -138,7 +138,7 @@ class Pulse:
             self._ticks[True] = orjson.dumps(told)
 
     def start(self, *, people: bool) -> bytes:
-        """What a page that was just opened needs: the figures of ten minutes, and how to rate."""
+        """The content of a page that was just opened: the figures of ten minutes, and how to rate."""
         return orjson.dumps(
             {
                 "version": __version__,
@@ -149,7 +149,7 @@ class Pulse:
         )
 
     async def ticks(self, *, people: bool) -> AsyncIterator[bytes]:
-        """What goes on, once a second, until the worker stops. Who is slow misses some."""
+        """The latest figures, once a second, until the worker stops. A slow page misses some."""
         self._watching += 1
         self._watching_people += people
         self._just_now.watched = self._watching_people > 0
@@ -165,7 +165,7 @@ class Pulse:
             self._just_now.watched = self._watching_people > 0
 
     def history(self, user: str) -> dict[str, object] | None:
-        """What a user rated; None where another worker knows that."""
+        """A user's ratings; None where another worker knows them."""
         return self._picture.history(user)
 
     def items(self, part: str) -> list[dict[str, str | None]]:

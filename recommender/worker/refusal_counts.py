@@ -27,7 +27,7 @@ LAST = 10
 
 
 class RefusalCounts:
-    """What became a dead letter since the worker started.
+    """Counts of dead letters since the worker started.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ class RefusalCounts:
         self._untold.clear()
 
     def reasons(self) -> dict[str, int]:
-        """How many there are of each kind, the most frequent first."""
+        """The number of each kind, the most frequent first."""
         return {kind.value: count for kind, count in self._total.most_common()}
 
     def last(self, now: float) -> list[dict[str, object]]:

@@ -25,7 +25,7 @@ Result = TypeVar("Result")
 
 
 class CheckpointSource(NamedTuple):
-    """How checkpoints are read and written: what they are learned with, and the store that knows it."""
+    """A way to read and write checkpoints: the options they are learned with, and a store that knows them."""
 
     options: ShardOptions
     store: CheckpointStore

@@ -22,7 +22,7 @@ LEGAL = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 
 
 class ReplyTopics:
-    """Which topics a reply may go to.
+    """The topics that a reply may go to.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ class ReplyTopics:
 
 
 def reason(error: Exception) -> str:
-    """Why a reply did not go out, in words. Kafka's errors mostly name themselves."""
+    """The reason why a reply did not go out, in words. Kafka's errors mostly name themselves."""
     if isinstance(error, UnknownTopicOrPartitionError):
         return "there is no such topic"
     if isinstance(error, TopicAuthorizationFailedError):

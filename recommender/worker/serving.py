@@ -97,7 +97,7 @@ class Serving:
         self._commits = Commits(self.consumer.commit, least=-1)
 
     def lags(self) -> Mapping[int, int]:
-        """How many requests of each partition have no reply yet."""
+        """The number of requests of each partition that have no reply yet."""
         return self._answerer.progress.lags(self.consumer.ends())
 
     async def commit(self) -> None:
@@ -132,7 +132,7 @@ class Serving:
 
 
 def _group_options(config: Settings) -> dict[str, Any]:
-    """How long a worker may be silent before its requests are given to others, in aiokafka's words."""
+    """The time that a worker may be silent before its requests are given to others, in aiokafka's words."""
     return {
         "session_timeout_ms": int(config.session_timeout * 1000),
         "heartbeat_interval_ms": int(min(0.5, config.session_timeout / 6) * 1000),

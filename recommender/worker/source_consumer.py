@@ -39,7 +39,7 @@ class SourceConsumer:
         return {tp.partition: end for tp, end in self._consumer.ends().items() if tp.topic == topic}
 
     async def spans(self, tps: Collection[TP]) -> dict[TP, Span]:
-        """What Kafka has of partitions, once a broker answers."""
+        """The spans of partitions in Kafka, once a broker answers."""
         while True:
             try:
                 return dict(await self._consumer.spans(sorted(tps)))

@@ -1,4 +1,4 @@
-"""How far behind the ratings topic this worker is, and how long a rating takes from there into the state."""
+"""The lag of this worker behind the ratings topic, and the time that a rating takes into the state."""
 
 from __future__ import annotations
 

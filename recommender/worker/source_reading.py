@@ -22,7 +22,7 @@ _REASONS = 3
 
 
 class SourceCounts:
-    """What became of the records of sources since the worker started.
+    """Outcomes of the records of sources since the worker started.
 
     Parameters
     ----------

@@ -38,7 +38,7 @@ class TopicWatch:
 
     @property
     def partitions(self) -> int:
-        """How many the topic has, as of the last look."""
+        """The number of the topic's partitions when it was last checked."""
         return self._found.partitions
 
     async def look(self) -> None:

@@ -74,7 +74,7 @@ class Trends:
         self._add(partition, held.replica.shard, followed.rows)
 
     def sums(self, held: HeldReplica, request: Request) -> FloatArray | None:
-        """What a request for a window of time ranks by.
+        """The sums by which a request for a window of time is ranked.
 
         Raises
         ------

@@ -62,7 +62,7 @@ class Columns:
         self._timestamps = np.frombuffer(timestamps, dtype=np.float64)
 
     def __len__(self) -> int:
-        """How many ratings there are."""
+        """The number of ratings."""
         return len(self._users)
 
     def __iter__(self) -> Iterator[Rating]:

@@ -36,7 +36,7 @@ Rows = Iterator[tuple[int, Sequence[str]]]
 
 
 class Layout(NamedTuple):
-    """How the lines of a file are divided.
+    """The way in which the lines of a file are divided.
 
     Attributes
     ----------

@@ -19,7 +19,7 @@ class PathError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """Where something is in a record.
+    """The way to something in a record.
 
     Attributes
     ----------

@@ -26,7 +26,7 @@ from recommender.messages.unreadable import Unreadable
 
 @dataclass(slots=True)
 class IngestedSource(Ingested):
-    """What a run of a source's records came to: each is learned, passed over or a dead letter.
+    """The outcome of a run of a source's records: each is learned, passed over or a dead letter.
 
     Attributes
     ----------
@@ -115,7 +115,7 @@ class SourceIngest:
     def _placed(
         self, read: ReadColumns, kept: list[int], closely: list[int], ingested: IngestedSource
     ) -> tuple[Columns, list[int]]:
-        """What columns came to, by the places of all records."""
+        """The outcome of columns, by the places of all records."""
         ingested.passed += read.skipped
         ingested.unlisted += read.unlisted
         columns = read.columns._replace(places=[kept[at] for at in read.columns.places])

@@ -153,7 +153,7 @@ class MF(Model):
         return self._scored(user, candidates, by_distance=False)
 
     def score(self, user: int, candidates: IntArray) -> FloatArray:
-        """How promising the candidates are, as `rank` says."""
+        """The promise of the candidates, as `rank` says."""
         return self._scored(user, candidates, self._by_distance)
 
     def leading(self, user: int, candidates: IntArray, n: int) -> tuple[NDArray[np.intp], FloatArray]:

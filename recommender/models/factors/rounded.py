@@ -36,7 +36,7 @@ _RELATIVE, _ABSOLUTE = 1.0 + 1e-6, 1e-15
 
 
 class RoundedItems:
-    """What is kept of all items beside their factors; made from these alone, so it is no state.
+    """A rounded copy of all items' factors; made from these alone, so it is no state.
 
     Parameters
     ----------

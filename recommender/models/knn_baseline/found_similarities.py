@@ -24,7 +24,7 @@ _BLOCK = 1 << 20
 
 @njit(cache=True)
 def lengths_of(rows, keys):  # type: ignore[no-untyped-def]
-    """How many ratings each of many rows has: to hand rows to a function costs more than it does."""
+    """The number of ratings of each of many rows: to hand rows to a function costs more than it does."""
     found, lengths = np.zeros(keys.size, np.int64), rows.length
     for n in range(keys.size):
         if 0 <= keys[n] < lengths.size:

@@ -48,7 +48,7 @@ def _first_within(values, low, high):
 
 @njit(cache=True)
 def cut(values, count, k, positive, guess):
-    """Where the k largest of the first `count` similarities end, of which `positive` > k are above 0.
+    """The level where the k largest of the first `count` similarities end; `positive` > k are above 0.
 
     Returns
     -------

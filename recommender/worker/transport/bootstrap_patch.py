@@ -1,4 +1,4 @@
-"""How aiokafka's clients begin: when a broker has told them which brokers there are.
+"""Lets aiokafka's clients begin once a broker has told them which brokers there are.
 
 A broker that has just started, or hung for a while, answers but names none, not even itself, until the
 controller counts on it. aiokafka begins all the same: its consumer then gives up joining its group without

@@ -130,7 +130,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         return {tp: end for tp, end in found.items() if end is not None and end >= 0}
 
     async def spans(self, partitions: Collection[TP]) -> dict[TP, Span]:
-        """What Kafka has of partitions; asked all at once."""
+        """The spans of partitions in Kafka; asked all at once."""
         return dict(await self.call_thread(self._spans, partitions))
 
     async def _spans(self, partitions: Collection[TP]) -> dict[TP, Span]:

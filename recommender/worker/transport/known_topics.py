@@ -1,4 +1,4 @@
-"""Which topics there are, asked before anything is sent to one.
+"""The topics that exist: looked up before anything is sent to one.
 
 aiokafka takes its time to find out about a topic, and then says the same of one that does not exist and of an
 outage.
@@ -109,7 +109,7 @@ class KnownTopics:
             await asyncio.sleep(looks * self._look_seconds)
 
     async def _ask(self, topic: str) -> ClusterMetadata | None:
-        """What a broker says of a topic; None if none answers.
+        """A broker's answer about a topic; None if none answers.
 
         The answer is not the client's: that would ask for the name of a missing topic for ever.
         """

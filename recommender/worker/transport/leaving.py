@@ -1,4 +1,4 @@
-"""How a worker leaves its groups."""
+"""Leaves the worker's groups."""
 
 from __future__ import annotations
 

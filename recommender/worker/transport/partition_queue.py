@@ -153,7 +153,7 @@ class PartitionQueue:
         return taken
 
     def _parts_of(self, refused: Sequence[Entry], error: Exception) -> list[Sequence[Entry]]:
-        """What to send instead of a batch that was refused, one after the other."""
+        """The batches to send instead of one that was refused, one after the other."""
         if len(refused) == 1 or isinstance(error, KEYLESS):
             # A record without a key is refused in whatever company; of another error one is to blame.
             less = [each.lesser(each.record, error) for each in refused]

@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 
 def most_connections() -> int:
-    """How many connections there may be: a half of the descriptors that the process may have, or fewer."""
+    """The limit of connections: a half of the descriptors that the process may have, or fewer."""
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if descriptors == resource.RLIM_INFINITY:
         return limits.MAX_CONNECTIONS
@@ -82,7 +82,7 @@ class WebServer(driver.Web):
             self._busy.discard(request.protocol)
 
     def _connected(self) -> asyncio.Protocol:
-        """What talks to a new connection; the oldest ones make room for it, idle ones first."""
+        """The protocol of a new connection; the oldest ones make room for it, idle ones first."""
         server = self._serving.server
         assert server is not None
         connections = server.connections
