@@ -124,7 +124,7 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
 def keep_somewhere() -> None:
     """See to it that numba has a place for what it compiles, with what there is already.
 
-    It looks at the place that was named, beside the package and in the user's cache, for the first that it
+    It looks at the place that was named, in the package and in the user's cache, for the first that it
     can write; and compiles nothing where there is none. A container's user often may write to none of them,
     or kernels lie in one that can only be read. Then it is the directory for temporary files.
 
@@ -238,7 +238,7 @@ def temporary_directory() -> Path:
                 return Path(tempfile.mkdtemp(prefix=f"{directory.name}-"))
     except OSError as error:
         raise RecommenderError(
-            f"There is no place for what is compiled at the start ({error.strerror}): neither beside the "
+            f"There is no place for what is compiled at the start ({error.strerror}): neither in the "
             f"package nor in the user's home nor among temporary files. {VARIABLE} can name another one"
         ) from None
     return directory
@@ -273,5 +273,5 @@ dividing_kernel = njit(cache=True, _nrt=False, error_model="numpy")
 
 inlined_dividing_kernel = njit(cache=True, _nrt=False, forceinline=True, error_model="numpy")
 
-# What runs beside the event loop, or only reads, does not hold the interpreter's lock meanwhile.
+# What runs in a thread next to the event loop, or only reads, does not hold the interpreter's lock meanwhile.
 background_kernel = njit(cache=True, _nrt=False, nogil=True)

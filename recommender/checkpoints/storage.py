@@ -1,8 +1,8 @@
 """Durable storage of files: a local directory, or a place that fsspec knows, such as an object store.
 
-Both give the same promise: a file with its final name is whole, and whoever reads while another writes
-sees the old file or the new one. A local directory keeps it with a temporary name, a flush to the disk and a
-rename. An object store keeps it by itself: an object is there once all of it has arrived.
+Both give the same promise: a file with its final name is whole, and a reader that comes while another process
+writes sees the old file or the new one. A local directory keeps it with a temporary name, a flush to the disk
+and a rename. An object store keeps it by itself: an object is there once all of it has arrived.
 """
 
 from __future__ import annotations

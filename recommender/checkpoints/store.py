@@ -134,7 +134,7 @@ class CheckpointStore:
             "partition": partition,
             "offset": offset,
             "digest": digest(state),
-            # For whoever compares two machines; not part of what must fit.
+            # To compare two machines by; not part of what must fit.
             "packages": {
                 "python": platform.python_version(),
                 "numpy": np.__version__,
@@ -218,7 +218,7 @@ class CheckpointStore:
         ----------
         partition : int
         rebuild : bool
-            Set checkpoints that do not match aside instead of raising, to learn anew from the log.
+            Set checkpoints that do not match aside instead of raising, to learn again from the log.
 
         Returns
         -------
@@ -232,7 +232,7 @@ class CheckpointStore:
         CheckpointMismatch
             The newest whole checkpoint is of another topic or was made with other settings.
         StorageError
-            The URL's place cannot be reached. That is no reason to learn anew.
+            The URL's place cannot be reached. That is no reason to learn from the start.
         """
         folder = self._folder(partition)
         self.storage.sweep(folder)

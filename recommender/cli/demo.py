@@ -30,7 +30,7 @@ from recommender.shard import warmup
 
 #: Users of MovieLens 100K with histories that differ from each other.
 USERS = ("60", "307", "405")
-#: A worker that learns nothing for so long is not going to.
+#: A worker that learns nothing for this long is not going to.
 STALLED_SECONDS = 60.0
 LOOK_SECONDS = 0.2
 LINE_SECONDS = 3.0
@@ -122,7 +122,7 @@ def _learn(worker: str, ratings: Columns, broker: str) -> None:
     with _Watch(total) as watch:
 
         def progress(_: Delivery) -> None:
-            watch.look(worker)
+            watch.learned(worker)
 
         result = replay(ratings.ratings(), broker, Topics().ratings, progress=progress)
         if result.failed or not result.complete:
@@ -130,7 +130,7 @@ def _learn(worker: str, ratings: Columns, broker: str) -> None:
         learned, moved = 0, time.monotonic()
         while learned < total:
             time.sleep(LOOK_SECONDS)
-            now, before = watch.look(worker), learned
+            now, before = watch.learned(worker), learned
             learned = now
             if learned > before:
                 moved = time.monotonic()
@@ -173,7 +173,7 @@ class _Watch:
         if out.is_terminal:
             self._bar.stop()
 
-    def look(self, worker: str) -> int:
+    def learned(self, worker: str) -> int:
         """Ask the worker how far it is, now and then."""
         now = time.monotonic()
         if now - self._looked < LOOK_SECONDS:

@@ -26,7 +26,7 @@ COMMANDS = {
     "journal": "Show, verify and export the journal of ratings.",
     "models": "List the models.",
     "replay": "Send a data set of ratings to the ratings topic.",
-    "retrain": "Learn the whole log anew, beside the running workers, into new checkpoints.",
+    "retrain": "Learn the whole log again, alongside the running workers, into new checkpoints.",
     "settings": "Show every setting, its value and where that comes from.",
     "sources": "Look what topics of any shape would give, and propose how to map one.",
     "topics": "Create the topics and check them.",

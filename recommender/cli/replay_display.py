@@ -14,7 +14,7 @@ from recommender.client.replay import Progress
 
 #: How often a line is written where there is no terminal.
 LINE_SECONDS = 5.0
-#: A broker that confirms nothing for so long is mentioned.
+#: A broker that confirms nothing for this long is mentioned.
 SILENT_SECONDS = 5.0
 
 
@@ -71,7 +71,7 @@ class Display:
             )
         elif now - self._lined >= LINE_SECONDS:
             self._lined = now
-            self._say(self._counts(now) + self._left(now))
+            self._print(self._counts(now) + self._left(now))
 
     def _counts(self, now: float) -> str:
         done = self.last.delivered
@@ -90,14 +90,14 @@ class Display:
         """Say once that the broker is silent, and once that it is not any more."""
         if seconds >= SILENT_SECONDS and not self._silent:
             self._silent = True
-            self._say(
+            self._print(
                 f"The broker has confirmed nothing for {seconds:.0f} s; "
                 f"waiting up to {self._delivery_seconds:g} s"
             )
         elif self._silent and seconds < SILENT_SECONDS:
             self._silent = False
             if not self.last.failed:
-                self._say("The broker confirms again")
+                self._print("The broker confirms again")
 
-    def _say(self, line: str) -> None:
+    def _print(self, line: str) -> None:
         self._console.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""`recommender retrain`: new checkpoints from the whole log, beside the running workers."""
+"""`recommender retrain`: new checkpoints from the whole log, alongside the running workers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from recommender.shard.options import arms_of
 @click.option("--to", metavar="PLACE",
               help="Where the new checkpoints go. Default: running workers take them over.")  # fmt: skip
 @click.option("--every", type=click.IntRange(min=1), metavar="RATINGS",
-              help="Stay, and retrain whenever so many more ratings were written.")  # fmt: skip
+              help="Stay, and retrain after every N more ratings.")  # fmt: skip
 @click.option("--model", help="The model to learn with. Default: RECOMMENDER_MODEL.")
 @click.option("--arms", help="Several models to learn with. Default: RECOMMENDER_ARMS.")
 @click.option("--feedback", help="Which ratings teach. Default: RECOMMENDER_FEEDBACK.")
@@ -40,7 +40,7 @@ from recommender.shard.options import arms_of
 @click.option("--repair", is_flag=True, help="Replace running checkpoints that are not what the log gives.")
 @click.option("--allow-gap", is_flag=True, help="Learn what is left of a log that has lost its beginning.")
 def retrain(to: str | None, every: int | None, **options: Any) -> None:
-    """Learn the whole log anew, beside the running workers, into new checkpoints.
+    """Learn the whole log again, alongside the running workers, into new checkpoints.
 
     The settings are those that the workers are to have from now on. The new checkpoints are read back, and
     their recall@10 on the newest tests is compared with that of the running ones at the same offset. Where
@@ -105,7 +105,7 @@ def _once(config: Settings, to: str | None, switches: dict[str, Any]) -> bool:
         return False
     if to is None:
         place = f"RECOMMENDER_CHECKPOINTS={config.checkpoints}"
-        click.echo(f"Handed over: workers with {place} go on with it, or say in their log why they cannot")
+        click.echo(f"Handed over: workers with {place} continue with it, or say in their log why they cannot")
     else:
         click.echo(f"To hand over, restart the workers one after the other with {_variables(config, to)}")
     return True

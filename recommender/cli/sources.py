@@ -82,7 +82,7 @@ def guess(topic: str, sample: int) -> None:
         sys.exit(1)
     (mapping,) = parse(str(proposed), "the proposed table", feedback.low, feedback.high)
     outcome = judge(mapping, sampled.records, feedback.low, feedback.high, skips=feedback.skips)
-    for line in _told(sampled, outcome):
+    for line in _lines(sampled, outcome):
         click.echo(f"# {line}", err=True)
 
 
@@ -120,7 +120,7 @@ def _check(config: Settings, mapping: SourceMapping, found: TopicInfo | None, sa
         skips=feedback.skips,
         registry=registry_of(config),
     )
-    for line in _told(sampled, outcome):
+    for line in _lines(sampled, outcome):
         click.echo(f"  {line}")
     fits = outcome.rejected <= config.max_rejected
     if not fits:
@@ -142,7 +142,7 @@ def _kept(config: Settings, topic: str) -> str:
     return ", ".join(told)
 
 
-def _told(sampled: Sample, outcome: Outcome) -> list[str]:
+def _lines(sampled: Sample, outcome: Outcome) -> list[str]:
     """Lines that say what became of a sample."""
     if not outcome.records:
         return ["no records"]

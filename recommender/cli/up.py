@@ -28,7 +28,7 @@ from recommender.shard import warmup
 WORKERS = 2
 #: Ratings that are learned at once, so that there is something to look at: this part of all.
 AT_ONCE = 0.5
-#: Users for whom recommendations are asked are those of so many of the newest ratings.
+#: Users for whom recommendations are asked are those of this many of the newest ratings.
 RECENT = 2000
 #: How long a request may take, in seconds.
 PATIENCE = 5.0
@@ -107,7 +107,7 @@ def _variables(model: str) -> dict[str, str]:
 
 
 def _in_background(stack: ExitStack, stop: threading.Event, work: object, *given: object) -> None:
-    """Run something beside, which ends before what was started before it."""
+    """Run something in a thread, which ends before what was started before it."""
     thread = threading.Thread(target=work, args=given, daemon=True)  # type: ignore[arg-type]
     thread.start()
 
@@ -122,13 +122,13 @@ def _rate(ratings: Columns, first: int, broker: str, rate: float, stop: threadin
     with suppress(RecommenderError):
         result = replay(ratings.ratings(first), broker, Topics().ratings, rate=rate, stop=stop)
         if result.complete:
-            out.print("All ratings are sent; requests go on.")
+            out.print("All ratings are sent; requests continue.")
 
 
 def _ask(
     ratings: Columns, first: int, broker: str, requests: float, rate: float, stop: threading.Event
 ) -> None:
-    """Ask for the users of the newest ratings, as a shop does for whoever is there."""
+    """Ask for the users of the newest ratings, as a shop does for the users that are there."""
     chance, begun = random.Random(0), time.monotonic()
     with Client(broker) as client:
         while not stop.wait(1.0 / requests):

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 #: A worker that stops longer is ended: saving and leaving take two seconds, and Kubernetes waits thirty.
 STOP_SECONDS = 20.0
-#: The same signal again within so many seconds is the same one: a terminal tells all processes of a group,
+#: The same signal again within this many seconds is the same one: a terminal tells all processes of a group,
 #: and the one that started this may pass it on.
 ONE_SIGNAL_SECONDS = 0.5
 
@@ -81,7 +81,7 @@ class Worker(faust.Worker):
 @click.option("--broker", help="Kafka's bootstrap servers. Default: RECOMMENDER_BROKER.")
 @click.option("--checkpoints", help="Directory or URL of the checkpoints. Default: RECOMMENDER_CHECKPOINTS.")
 @click.option("--web-port", help="Port of the status pages, 0 for none. Default: RECOMMENDER_WEB_PORT.")
-@click.option("--rebuild", is_flag=True, help="Set checkpoints that do not fit aside and learn anew.")
+@click.option("--rebuild", is_flag=True, help="Set checkpoints aside that do not fit, and relearn.")
 @click.option("--allow-gap", is_flag=True, help="Go on where the log has lost records for good.")
 def worker(rebuild: bool, allow_gap: bool, **overrides: str | None) -> None:
     """Learn from ratings and answer requests until stopped.

@@ -52,7 +52,7 @@ def identifiers(name: str, values: Any) -> list[str]:
 
 
 def texts(name: str, values: Any, most: int) -> list[str]:
-    """Texts from anything that gives them one by one, at most so many."""
+    """Texts from anything that gives them one by one, at most `most`."""
     if isinstance(values, (str, bytes, bytearray, Mapping)) or not isinstance(values, Iterable):
         raise TypeError(f"{name} must be a list of str, got {_shown(values)}")
     found = [text(f"{name}[{at}]", each) for at, each in enumerate(islice(values, most + 1))]

@@ -21,7 +21,7 @@ from recommender.messages.ratings import Rating
 
 #: Ratings on their way: what bounds the memory, as kafka-python's own buffer has no bound.
 WINDOW = 10_000
-#: How long whoever stops a replay waits for what is on its way.
+#: How long a replay that is stopped waits for what is on its way.
 STOP_SECONDS = 10.0
 #: What the outcome of the last rating may take above the producer's delivery timeout.
 GRACE_SECONDS = 2.0
@@ -88,7 +88,7 @@ def replay(
 ) -> Result:
     """Send ratings in the order given, keyed by user, and wait until the broker has them.
 
-    A rating that is too large for the topic is counted as failed and the replay goes on. After any
+    A rating that is too large for the topic is counted as failed and the replay continues. After any
     other failure nothing more is sent, so that no later rating of a user overtakes a lost one. One that the
     worker would refuse is not sent, and ends the replay.
 
@@ -100,7 +100,7 @@ def replay(
         A producer, which stays open, or bootstrap servers HOST:PORT separated by commas.
     topic : str
     rate : float, optional
-        At most so many ratings a second.
+        At most this many ratings a second.
     speed : float, optional
         So many times real time, by the timestamps.
     message_format : "json" or "msgpack"

@@ -209,7 +209,7 @@ class Attribution:
         return {name: renumbered(table.rows(), ranks) for name, table in self._tables.items()}
 
     def _forget_names(self) -> None:
-        """Number anew, in order, the names that any row still needs; rows have the places of `_in_order`."""
+        """Renumber, in order, the names that any row still needs; rows have the places of `_in_order`."""
         for name, catalog in self._catalogs.items():
             ids = sorted(catalog.ids())
             tables = [table.rows() for table in self._tables.values()]

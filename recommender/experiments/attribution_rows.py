@@ -84,8 +84,10 @@ def renumbered(rows: Rows, ranks: dict[str, Ints]) -> Rows:
 
 
 def counts_once(places: Rows, window: float) -> Bools:
-    """Choose the places that count: of a user's request and item the earliest, ties by everything else, and what is
-    more than a window later than the one that counted before.
+    """Choose the places that count: for a user's request and item the earliest, then others a window later.
+
+    Ties are decided by everything else; a later place counts if it is more than a window after the one that
+    counted before.
     """
     keys = ("sign", "forced", "source", "arm", "experiment", "position", "time", "item", "request", "user")
     order = np.lexsort([places[name] for name in keys])

@@ -6,12 +6,12 @@ and recommendations meet wherever they stand, so both logs may have any number o
 What is read may be out of order by event time, but within a partition of the log, and within what the journal
 has of one source, not by more than `lateness`: what lies further behind the newest before it there is late,
 and left out. So what counts is a function of the logs alone, however reading was cut and interleaved; and
-what lies so far behind whoever is furthest behind is settled.
+what lies further behind than the one that is furthest behind is settled.
 
-What stands still while others go on would hold everything back for ever. A source that gave nothing for 30
-days is taken to lag at most as much behind the others, and so is a partition that was read to its end. Only
-what comes after that, or from a source that was not there before, and is older than what is settled, depends
-on when somebody read; it is told as late.
+A source that stands still while others move on would hold everything back for ever. A source that gave
+nothing for 30 days is taken to lag at most as much behind the others, and so is a partition that was read to
+its end. Only what comes after that, or from a source that was not there before, and is older than what is
+settled, depends on when somebody read; it is told as late.
 """
 
 from __future__ import annotations
@@ -197,7 +197,7 @@ class JoinedLogs:
         return self._attribution.counts()
 
     def state(self) -> Arrays:
-        """All of it as named arrays; `restore` of it goes on as if there had been no break."""
+        """All of it as named arrays; `restore` of it continues as if there had been no break."""
         parts: dict[str, Arrays] = {"attribution": self._attribution.state()}
         for name, logs in (("journal", self.journal), ("recommendations", self.recommendations)):
             parts |= {f"{name}-{partition}": each.state() for partition, each in enumerate(logs)}

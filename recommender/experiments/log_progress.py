@@ -16,7 +16,7 @@ from recommender.messages.records import Location, Record
 
 Floats = NDArray[np.float64]
 
-#: How far a log may lag behind another that goes on: 30 days, in seconds.
+#: How far a log may lag behind another that moves on: 30 days, in seconds.
 STANDSTILL = 30 * 86_400.0
 
 _INTEGERS = ("offset", "records", "bad", "late")

@@ -136,7 +136,7 @@ class ItemFilter(NamedTuple):
         return not self.hidden[row] and (not len(self.allowed) or bool(self.allowed[self.sets[row]]))
 
     def why_fewer(self, count: int) -> str:
-        """In words, why a list of so many items has become shorter than was asked."""
+        """In words, why a list has become shorter than was asked, given how many items there are."""
         nothing = np.zeros(0, np.int32)
         hidden = count - len(
             self._replace(allowed=nothing.astype(np.bool_), unlisted=True).all_but(nothing, count)

@@ -188,7 +188,7 @@ class Packer:
 
 
 def warm(partitions: int = 1) -> None:
-    """Compile or load the kernels for a journal of so many partitions."""
+    """Compile or load the kernels for a journal of this many partitions."""
     text, offsets = np.frombuffer(b"ui", np.uint8), np.zeros(1, np.int64)
     rows = Rows(text, np.array([[0, 1, 1, 2]]), np.zeros(1), np.zeros(1), np.ones(1, np.bool_))
     list(Packer(Source(bytes(16), 0), partitions=partitions).pack_range(0, 1, rows, offsets))

@@ -27,14 +27,14 @@ HEADER_BYTES = 64
 MAX_ROWS = 1000
 #: Bytes of an id at most: its length less one is a byte.
 MAX_ID = 256
-#: Bytes of a row beside its ids: time, rating and two lengths.
+#: Bytes of a row without its ids: time, rating and two lengths.
 ROW_BYTES = 14
 #: Bytes of a row at most: with its offset, its kind and the longest ids.
 MAX_ROW_BYTES = ROW_BYTES + 4 + 1 + 2 * MAX_ID
 #: "RJB1" as a little-endian number.
 MAGIC_WORD = int.from_bytes(b"RJB1", "little")
 #: Flags: a column of offsets is there, since the range has gaps; a column of kinds is there; several rows may
-#: be of one offset, which is so only beside the first.
+#: be of one offset, which is so only next to the first.
 OFFSETS, KINDS, SEVERAL = 1, 2, 4
 KNOWN_FLAGS = OFFSETS | KINDS | SEVERAL
 #: Rows' offsets are relative to the block's first, in 32 bits.
@@ -276,7 +276,7 @@ def pack(text, spans, ratings, times, offsets, keep, first, last, begin, end, he
     head : int64 array, shape (8,)
         The header, whose counts are written here.
     out : uint8 array
-        Large enough for any block of so many rows.
+        Large enough for any block of this many rows.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Follows a partition of the journal: what is fetched goes through the rule to whoever learns it."""
+"""Follows a partition of the journal: what is fetched goes through the rule to a target, which learns it."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from recommender.kafka.topics import TopicInfo, TopicsError
 
 logger = logging.getLogger(__name__)
 
-#: Blocks of so many bytes together are followed and delivered at once: some six thousand ratings.
+#: Blocks of this many bytes together are followed and delivered at once: some six thousand ratings.
 PIECE_BYTES = 1 << 17
-#: While nothing comes, it is noticed after so long what was read that is no block.
+#: While nothing comes, records that are no blocks are noticed after this time.
 IDLE_MILLISECONDS = 200
 #: While nothing comes, the broker is asked whether it is there.
 ASK_SECONDS = 1.0
@@ -300,7 +300,7 @@ class Follower:
         if self._gone_since is None:
             self._gone_since = time.monotonic()
             said = str(error) or type(error).__name__
-            logger.error("%s cannot be read: %s; following goes on when it can", self._place, said)
+            logger.error("%s cannot be read: %s; following continues when it can", self._place, said)
 
     def _is_back(self) -> None:
         if self._gone_since is not None:

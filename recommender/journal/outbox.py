@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 #: Blocks that are not answered, at most.
 IN_FLIGHT = 48
-#: After a failure it is tried again after so long, then after twice as long, and so on up to a bound.
+#: The wait after the first failure, doubled after each further one up to a bound.
 RETRY_SECONDS, LONGEST_RETRY_SECONDS = 0.1, 5.0
 
 
@@ -59,7 +59,7 @@ class Outbox:
     clock : function
         Seconds since 1970.
     retry_seconds : float
-        After a failure a new producer is made after so long, then after twice as long, and so on up to
+        After a failure a new producer is made after this time, then after twice as long, and so on up to
         `LONGEST_RETRY_SECONDS`.
 
     Attributes
@@ -97,7 +97,7 @@ class Outbox:
         self._failing_since: float | None = None
 
     def has_room(self, blocks: int) -> bool:
-        """Return True if so many more blocks may be in flight."""
+        """Return True if this many more blocks may be in flight."""
         return self.in_flight == 0 or self.in_flight + blocks <= IN_FLIGHT
 
     async def send(self, lane: Lane, end: int, blocks: list[bytes]) -> None:

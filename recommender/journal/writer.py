@@ -41,7 +41,7 @@ class JournalWriter:
     partitions : int
         Of the journal.
     rules : function
-        Those that are followed beside this writer, as they are now; `followed` is to be called whenever they
+        Those that are followed in the same process, as they are now; `followed` is to be called whenever they
         have moved.
     renew : function, optional
         Called after a block has failed, and all that was in flight is answered: makes a new producer.
@@ -190,7 +190,7 @@ class JournalWriter:
         return not lane.stopped
 
     async def _may_send(self, lane: Lane) -> bool:
-        """Wait until fewer blocks are in flight; whether the lane still goes on then."""
+        """Wait until fewer blocks are in flight; return True if the lane is still the same then."""
         while self._is_ours(lane) and not lane.stopped:
             if self._outbox.has_room(self._partitions):
                 return True
@@ -258,7 +258,7 @@ class JournalWriter:
                 while any(lane.in_flight for lane in lanes):
                     await self._outbox.changes.wait()
         except TimeoutError:
-            logger.warning("some blocks were not answered within %g s; whoever is next sends them", within)
+            logger.warning("some blocks were not answered within %g s; the next owner sends them", within)
         return {lane.source: lane.acked for lane in lanes}
 
     async def close(self) -> dict[Source, int]:

@@ -23,7 +23,8 @@ Tell = Callable[[str], None]
 #: When somebody who waits for a broker is first told, and how often then.
 FIRST_SECONDS = 1.0
 TELL_SECONDS = 5.0
-#: How long a broker that accepts connections may take to answer, whoever waits: a busy one takes its time.
+#: How long a broker that accepts connections may take to answer, also where nobody waits long: a busy one
+#: takes its time.
 ANSWER_SECONDS = 5.0
 REQUEST_SECONDS = 30.0
 

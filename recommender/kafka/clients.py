@@ -77,7 +77,7 @@ def open_consumer(servers: str, seconds: float, security: Mapping[str, Any]) -> 
         bootstrap_timeout_ms=int(seconds * 1000),
         group_id=None,
         enable_auto_commit=False,
-        # Only met when a topic was made anew: no reply in it is too old.
+        # Only met when a topic was created again: no reply in it is too old.
         auto_offset_reset="earliest",
         check_crcs=True,
         isolation_level="read_committed",

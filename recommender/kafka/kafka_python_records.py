@@ -3,7 +3,7 @@
 Its own parser ends at a record that it cannot read, and gives nothing more of that partition from then on.
 Its fetcher looks both classes up under these names when a fetch comes back. A consumer whose
 ``value_deserializer`` is an `AsFetched`, and that has ``isolation_level="read_committed"``, reads so; others
-in this process go on as they did.
+in this process work as they did.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 10.0
 POLL_MILLISECONDS = 500
-#: For so long a broker may send nothing although there is more to read.
+#: How long a broker may send nothing although there is more to read.
 PATIENCE = 30.0
 
 OPTIONS: dict[str, Any] = {
@@ -144,7 +144,7 @@ class LogReader:
         return int(self._consumer.position(self._here))
 
     def read(self, most: int) -> list[Any]:
-        """The next records, at most so many; none where there was only what is no record.
+        """The next records, at most `most`; none where there was only what is no record.
 
         What cannot be read is among them as an `Unreadable`, and warned of.
 

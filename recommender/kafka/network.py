@@ -1,8 +1,8 @@
 """kafka-python's network, closed without leaving a socket.
 
 kafka-python loses the sockets that could not connect, and those that were connecting when their owner was
-closed; and it cannot be closed while its thread begins, as Ctrl-C may ask. All are mended here, through what
-it lets one plug in.
+closed; and it cannot be closed while its thread begins, as Ctrl-C may ask. All of this is fixed here, through
+what it lets one plug in.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The settings in the words of aiokafka's own clients, for those that work beside Faust."""
+"""The settings in the words of aiokafka's own clients, for those that Faust does not make."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from recommender.messages.refusals import Kind, kind_of_path, refused
 
 #: The longest id, in bytes of UTF-8.
 MAX_ID_BYTES = 256
-#: Ids of so many characters cannot have more bytes than that.
+#: Ids of this many characters cannot have more bytes than that.
 SURE_CHARACTERS = MAX_ID_BYTES // 4
 #: The largest value of a rating, in bytes: it needs about a hundred.
 MAX_RATING_BYTES = 64 * 1024

@@ -112,7 +112,7 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     popular : bool
         The popular items; a user may be given, whose rated items are left out.
     window : int or None
-        Popular in the last so many hours; None: of all times.
+        Popular in this many hours up to now; None: of all times.
     """
 
     user: str | int | None = None

@@ -1,4 +1,4 @@
-"""Builds new checkpoints from the whole journal, beside the workers that run, and compares them with theirs.
+"""Builds new checkpoints from the whole journal while workers run, and compares them with theirs.
 
 A shard's state is a function of its log and of the settings, so learning the log again under the same
 settings gives the same state: then retraining is a proof that the running checkpoints are right. Under other
@@ -161,7 +161,7 @@ def _learn(
     differs: list[str] = []
     qualities: list[Quality] = []
 
-    def look(replica: Replica) -> None:
+    def test(replica: Replica) -> None:
         """At the running checkpoint's offset."""
         assert before is not None
         qualities[:] = [of_shard(replica.shard)]
@@ -173,7 +173,7 @@ def _learn(
                 "the journal was changed"
             )
 
-    replica = log.learn(partition, before.offset if before else -1, look)
+    replica = log.learn(partition, before.offset if before else -1, test)
     shard = replica.shard
     learned = Learned(
         partition,

@@ -1,4 +1,4 @@
-"""The live page: one HTML file, one script, one style sheet, and a stream of what goes on."""
+"""The live page: one HTML file, one script, one style sheet, and a stream of figures."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ HEADERS = {
 TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".html": "text/html"}
 #: Pages that are open at once; another one is refused.
 MAX_STREAMS = 20
-#: Who takes no more for so long is let go, in seconds.
+#: A page that takes nothing for this long is let go, in seconds.
 SLOW_SECONDS = 10.0
-#: After so many milliseconds a browser asks again.
+#: After this many milliseconds a browser asks again.
 RETRY_MILLISECONDS = 2000
 
 
@@ -61,7 +61,7 @@ class LivePage:
     ----------
     source : Source
     shows_people : function
-        By a request's headers, whether persons are shown to whoever asks.
+        Tells by a request's headers whether its sender may see persons.
     guard : Guard
         Of calls that bring a token.
     """

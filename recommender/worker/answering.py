@@ -123,7 +123,7 @@ class Answerer:
     async def hand_over(self, within: float) -> None:
         """Settle all that is under way, because partitions are about to move or the worker stops.
 
-        Requests that wait for learning go back to the end of their partition, for whoever holds it next. No
+        Requests that wait for learning go back to the end of their partition, for its next owner. No
         more are begun, as the next owner would answer them once more, until `Progresses.start_at` has said
         from where a partition is read that has come back.
         """
@@ -200,7 +200,7 @@ class Answerer:
     async def _pass_on(
         self, record: Record, asked: RequestHeaders, why: NotHeld | HandedOver, started: float
     ) -> str:
-        """Send the request to whoever can answer it, or back to its topic; what it counts as."""
+        """Send the request to a worker that can answer it, or back to its topic; return what it counts as."""
         if isinstance(why, HandedOver):
             waited = asked.waited + time.monotonic() - started
             await self._delivery.request(returned(record, waited))

@@ -1,4 +1,4 @@
-"""Answers requests from the replicas that the worker holds; whoever asks, over Kafka or HTTP."""
+"""Answers requests from the replicas that the worker holds, whether they come over Kafka or HTTP."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
 """Saves the replicas that a worker holds, without an election among workers.
 
-A state is a function of the journal, so whoever saves it at a position saves the same bytes. Workers save at
-marks: the first block that the broker got after a full minute (of the setting) has passed by its own clock.
-All who follow the journal come by the same marks, so whoever finds the checkpoint of a mark already there
-compares its digest with its own state's. A worker whose state differs is wrong, or the one that saved was: it
-says so, is not ready any more, and saves nothing.
+A state is a function of the journal, so any worker that saves it at a position saves the same bytes. Workers
+save at marks: the first block that the broker got after a full minute (of the setting) has passed by its own
+clock. All who follow the journal come by the same marks, so one that finds the checkpoint of a mark already
+there compares its digest with its own state's. A worker whose state differs is wrong, or the one that saved
+was: it says so, is not ready any more, and saves nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from recommender.worker.replicas import HeldReplica, finish_despite_cancel
 
 logger = logging.getLogger(__name__)
 
-#: Between two saves lies at least so many times what writing took: large states do not keep the disk busy.
+#: Between two saves lies at least this many times what writing took: large states do not keep the disk busy.
 PACE = 4
 #: How long a worker waits before it writes, in seconds, each its own part of it: mostly one writes for all.
 JITTER_SECONDS = 5.0
@@ -103,7 +103,7 @@ class Checkpointing:
         return len(records)
 
     def is_quiet(self, held: HeldReplica) -> bool:
-        """Return True if nothing has come for so long that the replica is to be saved where it is."""
+        """Return True if nothing has come for long enough that the replica is to be saved where it is."""
         saving = self._of(held)
         return saving.ready and self._clock() - saving.heard >= self._interval
 
@@ -157,7 +157,7 @@ class Checkpointing:
         self.errors.pop(partition, None)
 
     async def settle(self, within: float) -> None:
-        """Wait for what is being written, but not longer than so many seconds."""
+        """Wait for what is being written, but not longer than `within` seconds."""
         tasks = [each.task for each in self._saving.values() if each.task is not None]
         if tasks:
             await asyncio.wait(tasks, timeout=within)

@@ -24,7 +24,7 @@ from recommender.worker.source_reading import SourceCounts
 OUTCOMES = ("passed", "applied", "cut", "duplicate", "ahead")
 #: The worker's two consumer groups, as metrics call them.
 GROUPS = ("ratings", "requests")
-#: Of each second the times of so many replies are kept for the live page.
+#: Of each second the times of this many replies are kept for the live page.
 SAMPLE = 2000
 
 
@@ -36,7 +36,7 @@ class Counters:
     topic : str
         The ratings topic.
     sources : sequence of str
-        The names of the sources beside the ratings topic.
+        The names of the sources other than the ratings topic.
 
     Attributes
     ----------
@@ -158,6 +158,6 @@ class Counters:
         """Count a record of the recommendations log."""
         self.recommendations.labels("logged" if arrived else "lost").inc()
 
-    async def tell_refusals(self) -> None:
+    async def log_refusals(self) -> None:
         """Log what became dead letters, if that is new."""
-        self.refusals.tell()
+        self.refusals.log()

@@ -1,4 +1,4 @@
-"""Gets replies to whoever asked, or says why it cannot."""
+"""Gets replies to where they were asked for, or says why it cannot."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ class Delivery:
         """Send a record until Kafka has it.
 
         A topic of ours that is gone or forbidden is waited for, like Kafka itself: that is no fault of the
-        record, and somebody has to mend it.
+        record, and somebody has to fix it.
 
         Raises
         ------

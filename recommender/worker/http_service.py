@@ -22,7 +22,7 @@ from recommender.worker.http_ratings import RatingWriter
 
 #: Calls that are answered at once; more are refused.
 MAX_CALLS = 10_000
-#: While requests move to other workers, so long passes until one is asked again.
+#: While requests move to other workers, this is the time until one is asked again.
 MOVING_SECONDS = 0.02
 
 #: Asks the worker that holds a partition of the journal; `recommender.worker.passing_on` has the parameters.

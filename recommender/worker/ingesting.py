@@ -77,7 +77,7 @@ class Ingestor:
         The fingerprint by which a source partition's last records were mapped; 0 where they were not, or
         nobody knows.
     chunk : int
-        At most so many records are decoded between two looks at the clock.
+        At most this many records are decoded between two looks at the clock.
     """
 
     def __init__(

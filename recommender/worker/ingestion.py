@@ -93,7 +93,7 @@ class Ingestion:
             rules=knowledge.rules,
             renew=self._producer.renew,
             acknowledged=knowledge.following.acknowledged,
-            lost=self._tell_lost,
+            lost=self._log_lost,
         )
         ingested: Event[[int, Ingested, Sequence[Record]]] = Event()
         letters, writer = found[names.dead_letters], self._writer
@@ -108,7 +108,7 @@ class Ingestion:
         for topic in intake.topics:
             if topic in found:
                 intake.open(found[topic])
-        intake.tell_missing()
+        intake.log_missing()
         self.progress = SourceProgress(
             lambda: source.ends(names.ratings),
             lambda partition: intake.ingestor(names.ratings).learned(partition, knowledge.applied),
@@ -142,8 +142,8 @@ class Ingestion:
     async def _read_again(self, source: Source, offset: int) -> None:
         await self._source.read_from(self._intake.place(source), offset)
 
-    async def _tell_lost(self, source: Source, first: int, end: int) -> None:
-        await self._source.tell_lost(self._intake.place(source), first, end)
+    async def _log_lost(self, source: Source, first: int, end: int) -> None:
+        await self._source.log_lost(self._intake.place(source), first, end)
 
     async def _firsts(self, spans: Mapping[TP, Span]) -> dict[TP, int]:
         """The first offsets of partitions of which nothing was read yet, where the source says so."""
@@ -163,9 +163,9 @@ class Ingestion:
         """The offset up to which each partition of the ratings that this worker reads is in the journal."""
         return self._intake.ingestor(self._topic).committable()
 
-    async def look(self) -> None:
+    async def check(self) -> None:
         """Look once whether the topics are what they were, and whether those that were missing are there."""
-        await self._intake.look()
+        await self._intake.check()
 
     async def commit(self) -> None:
         """Commit what is in the journal."""
@@ -196,7 +196,7 @@ class Ingestion:
             self._counters.rebalances.labels("ratings").inc()
             self.progress.keep_only({tp.partition for tp in ours if tp.topic == self._topic})
             for topic in sorted({tp.topic for tp in ours}):
-                tell_partitions(topic, {tp.partition for tp in ours if tp.topic == topic})
+                log_partitions(topic, {tp.partition for tp in ours if tp.topic == topic})
             if ours:
                 # In the background: it waits for the journal, and a rebalance waits for nobody.
                 task = self._app.add_future(self._begin(ours))
@@ -215,7 +215,7 @@ class Ingestion:
             await self._source.read_from(tp, offset)
 
 
-def tell_partitions(topic: str, partitions: set[int]) -> None:
+def log_partitions(topic: str, partitions: set[int]) -> None:
     """Log which partitions of a topic this worker has."""
     plural = "" if len(partitions) == 1 else "s"
     logger.info("holds %s partition%s %s", topic, plural, ", ".join(map(str, sorted(partitions))) or "none")

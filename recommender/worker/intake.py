@@ -88,12 +88,12 @@ class Intake:
         """The topics that do not exist yet."""
         return [each for each in self.topics if each not in self._ingestors]
 
-    def tell_missing(self) -> None:
+    def log_missing(self) -> None:
         """Say which topics do not exist yet; to be called once."""
         for topic in self.missing:
             logger.warning("topic %r does not exist yet; it is read once it is there", topic)
 
-    async def look(self) -> None:
+    async def check(self) -> None:
         """Look once whether the topics are what they were, and whether those that were missing are there.
 
         Raises
@@ -102,7 +102,7 @@ class Intake:
             One was deleted and created again.
         """
         for watch in list(self.watches.values()):
-            await watch.look()
+            await watch.check()
         for topic in self.missing:
             await self._find(topic)
 

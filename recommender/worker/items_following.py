@@ -42,7 +42,7 @@ POLL_RECORDS = 4000
 #: So many records are taken over at once; then all else has a turn.
 SLICE_RECORDS = 200
 SLICE_SECONDS = 0.003
-#: At least so many seconds are between two lines of the log about records that are none.
+#: At least this many seconds are between two lines of the log about records that are none.
 TELL_SECONDS = 60.0
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from recommender.history.rows import Rows
 from recommender.messages.responses import Response
 
-#: At most one of each kind is taken in so many seconds.
+#: At most one of each kind is taken in this many seconds.
 EVERY_SECONDS = 0.2
 #: So many of each kind are kept.
 KEPT = 8

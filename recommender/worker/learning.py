@@ -29,9 +29,9 @@ class Learner:
     learned : function
         Called after each pass over records, once they are in the state.
     chunk : int
-        At most so many ratings are learned between two looks at the clock.
+        At most this many ratings are learned between two looks at the clock.
     blocks : int
-        At most so many blocks are followed in one pass.
+        At most this many blocks are followed in one pass.
     """
 
     def __init__(

@@ -28,11 +28,11 @@ PASSING = re.compile(
 )
 #: A commit that took too long was left alone; how it ended is of no interest any more.
 ABANDONED = "GroupCoordinator._do_commit_offsets()"
-#: Stands in the log behind the error itself. An error that a person has to mend ends as one sentence.
+#: Stands in the log behind the error itself. An error that a person has to fix ends as one sentence.
 REPEATED = "[^Worker]: We experienced a crash!"
 #: Of these no traceback is shown: whatever was cancelled is not what failed.
 SAID_ELSEWHERE = (RecommenderError, asyncio.CancelledError)
-#: Of each of their messages at most one in so many seconds is let through.
+#: Of each of their messages at most one in this many seconds is let through.
 QUIET_SECONDS = 60.0
 
 

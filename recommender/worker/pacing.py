@@ -13,9 +13,9 @@ _coarse = time.get_clock_info("thread_time").resolution > 0.001
 clock = time.perf_counter if _coarse else time.thread_time
 #: Fewer records in a slice are not worth the calls that a slice takes.
 MIN_RECORDS = 128
-#: Where no requests come, a slice may be so many times as long.
+#: Where no requests come, a slice may be this many times as long.
 IDLE_FACTOR = 2.0
-#: Requests are taken to come as long as one came in so many seconds.
+#: Requests are taken to come as long as one came in this many seconds.
 REQUESTS_SECONDS = 10.0
 
 
@@ -28,8 +28,8 @@ async def give_way(within: float, clock: Callable[[], float] = clock) -> None:
     Parameters
     ----------
     within : float
-        Go on when all else has used so many seconds of the processor: where something is always ready, long
-        work has its share.
+        Continue when all else has used this many seconds of the processor: where something is always ready,
+        long work has its share.
     clock : function
         Tells those seconds.
     """

@@ -167,7 +167,7 @@ class Picture:
 
 
 def estimate(share: float, count: int) -> dict[str, float | None]:
-    """A share of so many tests, and between what it lies 19 times in 20 (Wilson's interval)."""
+    """A share of `count` tests, and the range in which it lies 19 times in 20 (Wilson's interval)."""
     if not count:
         return {"recall": None, "low": None, "high": None}
     square = DEVIATIONS * DEVIATIONS / count

@@ -23,7 +23,7 @@ from recommender.worker.verdict import Figures, verdict
 
 #: Seconds that are remembered.
 KEPT = 600
-#: The percentiles of replies are those of so many seconds.
+#: The percentiles of replies are those of this many seconds.
 REPLY_SECONDS = 10
 
 
@@ -59,7 +59,7 @@ class Pulse:
         self._took: deque[list[float]] = deque(maxlen=REPLY_SECONDS)
         self._before = (time.monotonic(), *metrics.counters.totals())
         self._watching = self._watching_people = 0
-        self._told = asyncio.Condition()
+        self._changed = asyncio.Condition()
         self._ticks: dict[bool, bytes] = {}
         self._closed = False
 
@@ -67,8 +67,8 @@ class Pulse:
         """Sleep to the next full second and take the figures; to be called again and again."""
         await asyncio.sleep(1.0 - self._now() % 1.0)
         self.take()
-        async with self._told:
-            self._told.notify_all()
+        async with self._changed:
+            self._changed.notify_all()
 
     def take(self) -> None:
         """Take the figures of the second that has passed."""
@@ -97,7 +97,7 @@ class Pulse:
             ]
         )
         if self._watching:
-            self._tell(figures, half, most)
+            self._log_slow(figures, half, most)
 
     def _lag(self) -> tuple[int, float]:
         """The lag in learning: the sum of records, and the longest time."""
@@ -110,7 +110,7 @@ class Pulse:
         saved = [held.saved_at for held in self._replicas if held.saved_at == held.saved_at]
         return max(0.0, self._now() - min(saved)) if saved else None
 
-    def _tell(self, figures: Figures, half: float | None, most: float | None) -> None:
+    def _log_slow(self, figures: Figures, half: float | None, most: float | None) -> None:
         checks = self._health.checks()
         told: dict[str, Any] = {
             "point": self._series[-1],
@@ -157,8 +157,8 @@ class Pulse:
             self.take()
             while not self._closed:
                 yield self._ticks[people]
-                async with self._told:
-                    await self._told.wait()
+                async with self._changed:
+                    await self._changed.wait()
         finally:
             self._watching -= 1
             self._watching_people -= people
@@ -175,8 +175,8 @@ class Pulse:
     async def close(self) -> None:
         """End all pages' streams: a worker that stops waits for nobody who watches."""
         self._closed = True
-        async with self._told:
-            self._told.notify_all()
+        async with self._changed:
+            self._changed.notify_all()
 
 
 def memory() -> int:

@@ -19,7 +19,7 @@ from recommender.messages.refusals import Kind, Refusal
 
 logger = logging.getLogger(__name__)
 
-#: At least so many seconds are between two lines of the log.
+#: At least this many seconds are between two lines of the log.
 TELL_SECONDS = 60.0
 _REASON_CHARACTERS = 300
 #: So many are kept for the live page.
@@ -65,9 +65,9 @@ class RefusalCounts:
         self._newest = refusals[-1]
         at = time.time()
         self._last.extend((at, each) for each in refusals[-LAST:])
-        self.tell()
+        self.log()
 
-    def tell(self, *, at_once: bool = False) -> None:
+    def log(self, *, at_once: bool = False) -> None:
         """Write the line that is due; to be called now and then, and with `at_once` in the end."""
         first, now = self._first, self._now()
         if first is None or (now < self._told_at + TELL_SECONDS and not at_once):

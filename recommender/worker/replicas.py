@@ -193,7 +193,7 @@ class Replicas:
 
 
 async def finish_despite_cancel(step: Awaitable[Result]) -> Result:
-    """Await work in a thread, even if this task is cancelled, so that nothing else runs beside the work."""
+    """Await work in a thread, even if this task is cancelled, so that nothing else runs at the same time."""
     work = asyncio.ensure_future(step)
     try:
         return await asyncio.shield(work)

@@ -13,7 +13,8 @@ from aiokafka.errors import TopicAuthorizationFailedError, UnknownTopicOrPartiti
 from recommender.kafka.refusals import PartitionMissingError, is_closed
 from recommender.messages.responses import Failure
 
-#: A topic that could not be written to is not tried again for so long, in seconds: its requests fail at once.
+#: A topic that could not be written to is not tried again for this long, in seconds: its requests fail at
+#: once.
 CLOSED_SECONDS = 5.0
 #: More such topics than this are forgotten and tried again.
 MAX_CLOSED = 1000

@@ -126,7 +126,8 @@ class RequestConsumer(Service, ConsumerRebalanceListener):
         )
         patient(self._consumer)
         await self.wait(self._consumer.start())
-        # Not before: then starting would wait for partitions, and with them for whoever holds up a rebalance.
+        # Not before: then starting would wait for partitions, and with them for a member that holds up a
+        # rebalance.
         if not self.should_stop:
             self._consumer.subscribe([self._topic], listener=self)
 

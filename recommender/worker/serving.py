@@ -15,7 +15,7 @@ from recommender.worker.answering import Answerer
 from recommender.worker.commits import Commits
 from recommender.worker.counters import Counters
 from recommender.worker.ingesting import SendAll
-from recommender.worker.ingestion import tell_partitions
+from recommender.worker.ingestion import log_partitions
 from recommender.worker.knowledge import Knowledge
 from recommender.worker.pacing import RecentRequests
 from recommender.worker.request_consumer import RequestConsumer
@@ -115,7 +115,7 @@ class Serving:
         self._commits.resume()
         self._answerer.progress.keep_only(partitions)
         self._knowledge.following.assign(set(map(self._journal_partition, partitions)))
-        tell_partitions(self._topic, partitions)
+        log_partitions(self._topic, partitions)
 
     def _journal_partition(self, partition: int) -> int:
         """The partition of the journal that answers a partition of the requests, if there are several."""

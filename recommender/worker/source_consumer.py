@@ -60,7 +60,7 @@ class SourceConsumer:
         """Commit next offsets by partition; False where Kafka would not."""
         return bool(await self._consumer.commit_offsets(offsets))
 
-    async def tell_lost(self, tp: TP, first: int, end: int) -> None:
+    async def log_lost(self, tp: TP, first: int, end: int) -> None:
         """Say so where ratings expired that nobody had read; transactions' marks are no loss."""
         try:
             begins = (await self._consumer.spans([tp]))[tp].begins

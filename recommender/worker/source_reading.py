@@ -14,7 +14,7 @@ from recommender.messages.records import Record
 
 logger = logging.getLogger(__name__)
 
-#: A mapping is judged by so many records, the first ones that it reads.
+#: A mapping is judged by this many records, the first ones that it reads.
 JUDGED = 1000
 #: So many names of events that are not listed are shown.
 SHOWN_EVENTS = 20

@@ -79,7 +79,7 @@ class Trends:
         Raises
         ------
         Failure
-            Nothing is counted, or not for so long, or not all of it yet.
+            Nothing is counted, or not for that many hours, or not all of it yet.
         """
         if request.window is None:
             return None
@@ -96,7 +96,7 @@ class Trends:
         counts = self._counts.get(partition) or HourlyCounts(self._hours)
         return counts.sums(hours, held.replica.shard.history.item_count)
 
-    async def look(self) -> None:
+    async def read(self) -> None:
         """Read the last hours of the journal for replicas that lack them."""
         if not self._hours:
             return

@@ -120,7 +120,7 @@ def load_arrays(path: str | Path, order: Order = "time", limit: int | None = Non
     order : "time" or "file"
         By timestamp, stably, or as the lines stand.
     limit : int, optional
-        Only the first so many ratings of that order.
+        Only this many ratings, the first of that order.
 
     Raises
     ------

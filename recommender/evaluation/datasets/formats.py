@@ -138,7 +138,7 @@ def read(
         try:
             layout = recognise(path, first[1])
         except SourceError as error:
-            raise SourceError(f"{error}{lines.looks()}") from None
+            raise SourceError(f"{error}{lines.guessed_kind()}") from None
         if layout.columns.rating < 0:
             say(f"{path} has no column of ratings: each line counts as {IMPLICIT_RATING:g}")
         rows = _quoted(path, layout, numbered) if layout.quoted else _plain(layout, numbered)

@@ -46,18 +46,18 @@ class Lines:
 
     def __iter__(self) -> Iterator[tuple[int, str]]:
         for number, raw in enumerate(self._pieces(), 1):
-            # ASCII in UTF-16 is UTF-8 too, with a zero byte beside each character.
-            if number == 1 and b"\x00" in raw and (looks := self.looks()):
-                raise SourceError(f"{self._path} line 1: not UTF-8 text{looks}")
+            # ASCII in UTF-16 is UTF-8 too, with a zero byte next to each character.
+            if number == 1 and b"\x00" in raw and (kind := self.guessed_kind()):
+                raise SourceError(f"{self._path} line 1: not UTF-8 text{kind}")
             try:
                 text = raw.decode()
             except UnicodeDecodeError as error:
                 raise SourceError(
-                    f"{self._path} line {number}: not UTF-8 text at byte {error.start}{self.looks()}"
+                    f"{self._path} line {number}: not UTF-8 text at byte {error.start}{self.guessed_kind()}"
                 ) from None
             yield number, text.removeprefix("\ufeff") if number == 1 else text
 
-    def looks(self) -> str:
+    def guessed_kind(self) -> str:
         """A clause on what the file is instead of text; empty where that is not known."""
         what = lookalikes.of_file(self._start)
         return f": it looks like {what}; {_ADVICE.get(what, 'export it as CSV')}" if what else ""
@@ -69,11 +69,13 @@ class Lines:
             if len(self._start) < _START:
                 self._start += chunk[:_START]
             pieces = (rest + chunk).splitlines(keepends=True)
-            # The last one may go on; a \r may be the first half of what ends it.
+            # The last one may continue; a \r may be the first half of what ends it.
             rest = b"" if pieces[-1].endswith(b"\n") else pieces.pop()
             number += len(pieces)
             if len(rest) > MAX_LINE:
-                raise SourceError(f"{self._path} line {number} is longer than {MAX_LINE} bytes{self.looks()}")
+                raise SourceError(
+                    f"{self._path} line {number} is longer than {MAX_LINE} bytes{self.guessed_kind()}"
+                )
             yield from pieces
         if rest:
             yield rest

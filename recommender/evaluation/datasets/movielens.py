@@ -126,7 +126,7 @@ def movies(source: str | Path, say: Say = lambda _: None) -> dict[str, Movie]:
     Returns
     -------
     dict of str to Movie
-        By item id; empty if there are no titles beside the file.
+        By item id; empty if there are no titles next to the file.
 
     Raises
     ------

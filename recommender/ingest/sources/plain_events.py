@@ -7,7 +7,7 @@ from typing import Any
 
 from recommender.ingest.sources.mapping import OTHERS, Meaning, SourceMapping
 
-#: What listed events mean, as numbers beside ratings: NaN withdraws.
+#: What listed events mean, as numbers like ratings: NaN withdraws.
 WITHDRAW, SKIP, UNLISTED, CLOSELY = math.nan, -math.inf, math.inf, 1e300
 
 

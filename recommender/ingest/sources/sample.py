@@ -18,7 +18,7 @@ from recommender.kafka.log_reader import LogReader
 from recommender.messages.partitioning import partition_of_bytes
 from recommender.messages.refusals import Refusal
 
-#: At most so many records are decoded at a time, as by a worker.
+#: At most this many records are decoded at a time, as by a worker.
 _RUN = 1000
 
 

@@ -41,7 +41,7 @@ from recommender.models.options import between, one_of
 from recommender.models.randomness import fill_normal
 from recommender.models.topk import leading
 
-#: From so many candidates on, a pass over rounded factors tells which of them need exact scores.
+#: From this many candidates on, a pass over rounded factors tells which of them need exact scores.
 MANY = 4096
 _USERS, _ITEMS = 0, 1
 _SQUARES = ((_USERS, "user_squares"), (_ITEMS, "item_squares"))

@@ -25,13 +25,14 @@ from recommender.compiled import dividing_kernel, kernel
 from recommender.models.base import FloatArray, IntArray
 from recommender.models.topk import replace_least
 
-#: Items are kept in blocks of so many, factor by factor, so that they are summed side by side.
+#: Items are kept in blocks of this many, factor by factor, so that they are summed side by side.
 BLOCK = 64
 #: The largest rounded factor of an item, and of a user: the sum of 1024 products is below 2**31.
 _ITEM, _USER = 127, 8191
 #: Bounds of what is rounded; beyond, items are left to exact scores.
 _SMALLEST, _LARGEST = 1e-200, 1e150
-#: The bound on a score is widened by so much of it and by so much: the exact scores have rounding errors too.
+#: The bound on a score is widened by a share of it and by a constant: the exact scores have rounding errors
+#: too.
 _RELATIVE, _ABSOLUTE = 1.0 + 1e-6, 1e-15
 
 
@@ -56,7 +57,7 @@ class RoundedItems:
         self._totals, self._highs, self._lows = np.zeros(BLOCK, np.int32), np.zeros(BLOCK), np.zeros(BLOCK)
 
     def grow(self, count: int) -> None:
-        """Make room for so many items at least; the new ones have changed."""
+        """Make room for at least this many items; the new ones have changed."""
         grown = np.ones(-(-count // BLOCK) * BLOCK, np.uint8)
         grown[: len(self.changed)] = self.changed
         self.changed = grown

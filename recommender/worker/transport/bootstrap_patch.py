@@ -36,7 +36,7 @@ def begin_with_brokers(client: AIOKafkaClient, *, retry_seconds: float = RETRY_S
         waiting = False
         while not await _try(client, bootstrap):
             if not waiting:
-                logger.warning("no broker answers yet; this goes on when one does")
+                logger.warning("no broker answers yet; this continues when one does")
                 waiting = True
             await asyncio.sleep(retry_seconds)
 

@@ -1,10 +1,10 @@
 """Producers of aiokafka, one after the other: each is used until a batch of it fails.
 
 A broker expects an idempotent producer's batches of a partition to be numbered without a gap. Whether a
-broker has counted one that failed depends on what it said, and on what became of earlier attempts; whoever
-guesses wrong has all later batches of the partition refused as out of order, or dropped as duplicates. Java's
-producer begins another epoch then (KIP-360). aiokafka's does not, so the partition goes on with another
-producer, whose numbers begin at zero.
+broker has counted one that failed depends on what it said, and on what became of earlier attempts; a producer
+that guesses wrong has all later batches of the partition refused as out of order, or dropped as duplicates.
+Java's producer begins another epoch then (KIP-360). aiokafka's does not, so the partition continues with
+another producer, whose numbers begin at zero.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class Generation:
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
-        """Keep the producer open meanwhile: whoever waits for one that was closed would wait for ever."""
+        """Keep the producer open meanwhile: waiting for one that was closed would last for ever."""
         self._users += 1
         try:
             yield
@@ -195,9 +195,9 @@ class Generations:
         await self._open()
 
     async def usable(self, tp: TopicPartition) -> Generation:
-        """A producer with which a partition may go on: another than that of which its last batch failed.
+        """A producer with which a partition may continue: another than that of which its last batch failed.
 
-        The other partitions go on with the one before until the next has connected.
+        The other partitions continue with the one before until the next has connected.
 
         Raises
         ------

@@ -181,5 +181,5 @@ class PartitionQueue:
     def _fail(self, entries: Sequence[Entry], error: BaseException) -> None:
         for each in entries:
             if not each.written.done():
-                # A copy each, else whoever raises it adds to the traceback of all.
+                # A copy each, else raising it adds to the traceback of all.
                 each.written.set_exception(copy.copy(error))

@@ -33,9 +33,9 @@ def _is_fault(record: logging.LogRecord) -> bool:
 class WebServer(driver.Web):
     """Serves pages and calls on one port.
 
-    Without a bound whoever opens connections takes the descriptors that Kafka's connections need. With it
-    the oldest make room: a caller that keeps one open finds it closed, as after a proxy's timeout, and opens
-    another.
+    Without a bound a client that opens many connections takes the descriptors that Kafka's connections need.
+    With it the oldest make room: a caller that keeps one open finds it closed, as after a proxy's timeout,
+    and opens another.
     """
 
     def __init__(self, app: Any, **kwargs: Any) -> None:

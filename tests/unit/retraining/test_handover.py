@@ -117,18 +117,18 @@ async def test_a_replica_changes_places_with_its_successor_at_the_same_offset(tm
         replicas, adopting = worker(old)
         held = await replicas.open(0)
         held.replica.apply(LOG[:30])
-        await adopting.look()
+        await adopting.adopt()
         assert held.store.identity.handover == ""
         hand_over(new, old, at=40)
-        await adopting.look()  # it has not learned yet what the new checkpoint has
+        await adopting.adopt()  # it has not learned yet what the new checkpoint has
         assert held.replica.shard.options.model == "popular"
         held.replica.apply(LOG[:50])
         held.caught_up = True
-        await adopting.look()
+        await adopting.adopt()
         assert (held.replica.position, held.saved, held.caught_up) == (50, -1, True)
         assert held.replica.digest() == learned(new, 50).digest()
         taken = held.replica
-        await adopting.look()
+        await adopting.adopt()
         assert held.replica is taken
         saved(held)
         held.replica.apply(LOG)
@@ -144,7 +144,7 @@ async def test_a_replica_changes_places_with_its_successor_at_the_same_offset(tm
             assert held.replica.digest() == learned(new, len(LOG)).digest()
             assert held.store.identity.handover == "one"
             before = held.replica
-            await adopting.look()
+            await adopting.adopt()
             assert held.replica is before
         with pytest.raises(CheckpointMismatch, match="RECOMMENDER_MODEL was 'cooc', now 'item-knn'"):
             await worker(config(tmp_path, model="item-knn"))[0].open(0)
@@ -162,12 +162,12 @@ async def test_who_died_before_it_was_saved_takes_it_over_again(tmp_path: Path) 
     replicas, adopting = worker(old)
     held = await replicas.open(0)
     assert (held.replica.shard.options.model, held.saved) == ("popular", 30)
-    await adopting.look()
+    await adopting.adopt()
     assert held.replica.digest() == learned(new, 30).digest()
     # A rating that cannot be learned brings the last checkpoint back, which is the old one's.
     await replicas.reload(held)
     assert held.replica.shard.options.model == "popular"
-    await adopting.look()
+    await adopting.adopt()
     assert held.replica.digest() == learned(new, 30).digest()
 
 
@@ -176,7 +176,7 @@ async def test_a_journal_without_ratings_is_handed_over_too(tmp_path: Path) -> N
     replicas, adopting = worker(old)
     held = await replicas.open(0)
     hand_over(new, old, at=0)
-    await adopting.look()
+    await adopting.adopt()
     assert held.replica.digest() == learned(new, 0).digest()
 
 
@@ -192,7 +192,7 @@ async def test_a_successor_that_fails_leaves_the_replica_alone(
         made = hand_over(new, old, at=20)
         Log.fails = LogPassError("the log is away")
         for _ in range(2):
-            await adopting.look()
+            await adopting.adopt()
         assert held.replica is before
         assert caplog.text.count("the log is away") == 1
         # Of a rating that makes it raise it is led around.
@@ -207,13 +207,13 @@ async def test_a_successor_that_fails_leaves_the_replica_alone(
 
         with monkeypatch.context() as patch:
             patch.setattr(Shard, "learn_rows", raising)
-            await adopting.look()
+            await adopting.adopt()
         assert raised
         assert held.replica.digest() == learned(new, 30).digest()
         # Files that are something else are no successors.
         held.exchange(before, replicas.store)
         handover.publish(tmp_path, TOPIC, msgspec.structs.replace(made, name="two"))
-        await adopting.look()
+        await adopting.adopt()
         assert held.replica is before
         assert "is not what was handed over" in caplog.text
 

@@ -103,17 +103,17 @@ async def test_a_topic_that_comes_later(caplog: pytest.LogCaptureFixture) -> Non
     with caplog.at_level(logging.INFO):
         kafka = Kafka("a")
         intake = kafka.intake()
-        intake.tell_missing()
-        await intake.look()
+        intake.log_missing()
+        await intake.check()
         kafka.failures = [BrokerUnreachableError("away")] * 2
-        await intake.look()
+        await intake.check()
         assert intake.missing == ["b"]
         await intake.take(Batch("b", 0, [], 0, 0))
         kafka.topics.add("b")
         # It is assigned before anybody has looked, and the broker does not answer at once.
         kafka.failures = [BrokerUnreachableError("away")]
         assert await intake.begin({TP("b", 0): SPAN}) == {TP("b", 0): 7}
-        await intake.look()
+        await intake.check()
     told = [each.getMessage() for each in caplog.records]
     assert told == [
         "topic 'b' does not exist yet; it is read once it is there",
