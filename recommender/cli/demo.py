@@ -17,8 +17,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from recommender.cli.local_worker import local_worker
 from recommender.client import Client
 from recommender.client.items import write_items
-from recommender.client.replay import Progress as Delivery
-from recommender.client.replay import replay
+from recommender.client.replay import ReplayProgress, replay
 from recommender.errors import RecommenderError
 from recommender.evaluation.datasets import movielens
 from recommender.evaluation.datasets.columns import Columns
@@ -121,7 +120,7 @@ def _learn(worker: str, ratings: Columns, broker: str) -> None:
     total = len(ratings)
     with _Watch(total) as watch:
 
-        def progress(_: Delivery) -> None:
+        def progress(_: ReplayProgress) -> None:
             watch.learned(worker)
 
         result = replay(ratings.ratings(), broker, Topics().ratings, progress=progress)

@@ -18,7 +18,7 @@ from recommender.models import registry
 from recommender.retraining import retrain as retraining
 from recommender.retraining import schedule
 from recommender.retraining.quality import Quality
-from recommender.retraining.retrain import Report
+from recommender.retraining.retrain import RetrainReport
 from recommender.settings import Settings
 from recommender.shard import warmup
 from recommender.shard.live_metrics import TOP
@@ -111,7 +111,7 @@ def _once(config: Settings, to: str | None, switches: dict[str, Any]) -> bool:
     return True
 
 
-def _retrain(config: Settings, to: str | None, switches: dict[str, Any]) -> Report:
+def _retrain(config: Settings, to: str | None, switches: dict[str, Any]) -> RetrainReport:
     with progress_bar() as progress:
         task = progress.add_task("learning", total=None)
 
@@ -121,7 +121,7 @@ def _retrain(config: Settings, to: str | None, switches: dict[str, Any]) -> Repo
         return retraining.retrain(config, to, advance=advance, **switches)
 
 
-def _show(report: Report) -> None:
+def _show(report: RetrainReport) -> None:
     table = Table(
         "partition", "offset", "users", "items", "events", f"recall@{TOP}", "running", "digest", box=None
     )

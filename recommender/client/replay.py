@@ -30,7 +30,7 @@ BURST_SECONDS = 0.1
 _REPORT_SECONDS = 0.1
 
 
-class Progress(NamedTuple):
+class ReplayProgress(NamedTuple):
     """The progress of a replay.
 
     Attributes
@@ -83,7 +83,7 @@ def replay(
     delivery_seconds: float = DELIVERY_SECONDS,
     security: Mapping[str, Any] | None = None,
     scale: tuple[float, float] = contract.KNOWN_SCALE,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Callable[[ReplayProgress], None] | None = None,
     stop: threading.Event | None = None,
 ) -> Result:
     """Send ratings in the order given, keyed by user, and wait until the broker has them.
@@ -145,7 +145,7 @@ class _Replay:
         producer: KafkaProducer,
         topic: str,
         message_format: Format,
-        progress: Callable[[Progress], None] | None,
+        progress: Callable[[ReplayProgress], None] | None,
         stop: threading.Event | None,
     ) -> None:
         self._producer, self._topic, self._format = producer, topic, message_format
@@ -271,7 +271,7 @@ class _Replay:
         self._reported = now
         sent = self._delivered + self._failed + len(self._waiting)
         silent = now - self._heard if self._waiting else 0.0
-        self._progress(Progress(sent, self._delivered, self._failed, silent))
+        self._progress(ReplayProgress(sent, self._delivered, self._failed, silent))
 
 
 class _Pace:

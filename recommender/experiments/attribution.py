@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recommender.errors import RecommenderError
-from recommender.experiments.attribution_counts import COUNT, NAMED, Counts, Rows, summed
+from recommender.experiments.attribution_counts import COUNT, NAMED, Counts, StructArray, summed
 from recommender.experiments.attribution_rows import (
     CATALOGS,
     PLACE,
@@ -30,10 +30,10 @@ from recommender.experiments.attribution_rows import (
     ranks_of,
     renumbered,
 )
+from recommender.history.arrays import Arrays
 from recommender.history.catalog import Catalog
 
-Arrays = dict[str, NDArray[np.generic]]
-Tables = dict[str, Rows]
+Tables = dict[str, StructArray]
 
 #: Seven days, in seconds.
 WINDOW = 7 * 86_400.0
@@ -193,7 +193,7 @@ class Attribution:
         rows = summed(np.concatenate([tables["count"], self._counted(places)]))
         return Counts(rows, {name: sorted(self._catalogs[name].ids()) for name in NAMED})
 
-    def _counted(self, places: Rows) -> Rows:
+    def _counted(self, places: StructArray) -> StructArray:
         """One row of counts for each place that is to be counted."""
         places = places[(places["time"] >= self.since) & (places["time"] < self.until)]
         rows = np.zeros(len(places), COUNT)

@@ -22,9 +22,10 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender.experiments.attribution import WINDOW, Arrays, Attribution
+from recommender.experiments.attribution import WINDOW, Attribution
 from recommender.experiments.attribution_counts import Counts
-from recommender.experiments.log_progress import STANDSTILL, JournalProgress, Progress
+from recommender.experiments.log_progress import STANDSTILL, JournalProgress, LogProgress
+from recommender.history.arrays import Arrays
 from recommender.history.id_table import ITEM, USER
 from recommender.ingest.ingest import written_at
 from recommender.journal.block import Source, head_of
@@ -64,7 +65,7 @@ class JoinedLogs:
 
     Attributes
     ----------
-    journal, recommendations : list of Progress
+    journal, recommendations : list of LogProgress
         How far each partition was read. The journal's records are its ratings that count.
     """
 
@@ -82,7 +83,7 @@ class JoinedLogs:
         settle_rows: int = SETTLE_ROWS,
     ) -> None:
         self.journal = [JournalProgress(offset=rule.position, standstill=standstill) for rule in rules]
-        self.recommendations = [Progress() for _ in range(partitions)]
+        self.recommendations = [LogProgress() for _ in range(partitions)]
         self._rules = rules
         self._feedback = feedback
         self._lateness = lateness
@@ -170,12 +171,12 @@ class JoinedLogs:
         """True if enough was collected for settling to be worth its time."""
         return len(self) >= 2 * self._settled_rows + self._settle_rows
 
-    def settle(self, ended: Iterable[Progress] = ()) -> None:
+    def settle(self, ended: Iterable[LogProgress] = ()) -> None:
         """Fold what is certain into counts.
 
         Parameters
         ----------
-        ended : iterable of Progress
+        ended : iterable of LogProgress
             Partitions that were read to their ends: they lag at most 30 days behind the newest.
         """
         logs = [*self.journal, *self.recommendations]
@@ -235,7 +236,7 @@ def signs_of(feedback: Feedback, ratings: NDArray[np.floating]) -> NDArray[np.in
     return np.where(np.isnan(values), 0.0, signs).astype(np.int8)
 
 
-def _new(progress: Progress, records: Sequence[Record]) -> Sequence[Record]:
+def _new(progress: LogProgress, records: Sequence[Record]) -> Sequence[Record]:
     """The records that were not taken before; from now on they were."""
     new = [record for record in records if record.offset >= progress.offset]
     progress.records += len(new)

@@ -55,7 +55,7 @@ class Learned:
 
 
 @dataclass(slots=True)
-class Report:
+class RetrainReport:
     """The outcome of retraining.
 
     Attributes
@@ -81,7 +81,7 @@ def retrain(
     allow_gap: bool = False,
     repair: bool = False,
     advance: Advance = lambda *_: None,
-) -> Report:
+) -> RetrainReport:
     """Learn the journal from its start to its present end, and save one checkpoint for each partition.
 
     Parameters
@@ -101,7 +101,7 @@ def retrain(
 
     Returns
     -------
-    Report
+    RetrainReport
         With objections if the new checkpoints are worse or the running ones are not what the log says; then
         none was left in `to`, or none was handed over.
 
@@ -123,7 +123,7 @@ def retrain(
     identity = Identity(topic.topic, topic.topic_id, topic.partitions, learned_settings(config))
     running = CheckpointStore(config.checkpoints, identity)
     target = Elsewhere(config, to, identity) if to is not None else HandingOver(config, identity)
-    report = Report()
+    report = RetrainReport()
     try:
         with reading(config) as reader:
             log = JournalReplay(reader, topic, options, advance, allow_gap=allow_gap)

@@ -17,7 +17,7 @@ from recommender.messages.responses import Failure, Response
 from recommender.messages.unreadable import Unreadable
 from recommender.worker.answers import Answers, HandedOver, NotHeld
 from recommender.worker.delivery import RETRY_SECONDS, Delivery, NoReplyError, Target
-from recommender.worker.progress import Progress, Progresses
+from recommender.worker.progress import PartitionProgress, RequestProgress
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ class Answerer:
             reply_topics=reply_topics,
             retry_seconds=retry_seconds,
         )
-        self.progress = Progresses(requests_topic, max_age)
+        self.progress = RequestProgress(requests_topic, max_age)
         self._responses_topic = responses_topic
         self._request_wait = request_wait
         self._answered = answered
@@ -124,8 +124,8 @@ class Answerer:
         """Settle all that is under way, because partitions are about to move or the worker stops.
 
         Requests that wait for learning go back to the end of their partition, for its next owner. No
-        more are begun, as the next owner would answer them once more, until `Progresses.start_at` has said
-        from where a partition is read that has come back.
+        more are begun, as the next owner would answer them once more, until `RequestProgress.start_at` has
+        said from where a partition is read that has come back.
         """
         for progress in self.progress.values():
             progress.current = False
@@ -136,7 +136,7 @@ class Answerer:
         finally:
             self._answers.resume()
 
-    async def _settle(self, progress: Progress, record: Record) -> None:
+    async def _settle(self, progress: PartitionProgress, record: Record) -> None:
         """One request from beginning to end."""
         started, response, identity = time.monotonic(), None, b""
         try:

@@ -41,7 +41,7 @@ class Backlog:
 
 
 @dataclass(slots=True)
-class Progress:
+class PartitionProgress:
     """The requests of one partition that have no reply yet.
 
     Attributes
@@ -79,7 +79,7 @@ class Progress:
         return min(self.open, default=self.next)
 
 
-class Progresses(dict[int, Progress]):
+class RequestProgress(dict[int, PartitionProgress]):
     """The progress of each partition of the request topic that this worker holds.
 
     Parameters
@@ -117,7 +117,7 @@ class Progresses(dict[int, Progress]):
             )
             progress, committed = None, min(committed or 0, begins)
         if progress is None:
-            progress = self[partition] = Progress(committed or 0)
+            progress = self[partition] = PartitionProgress(committed or 0)
             if committed is None and young is not None:
                 self._pass_over(partition, progress, begins, young, ends or young)
         progress.catch_up(committed or 0)
@@ -127,7 +127,9 @@ class Progresses(dict[int, Progress]):
             progress.next = begins
         return progress.next
 
-    def _pass_over(self, partition: int, progress: Progress, begins: int, young: int, ends: int) -> None:
+    def _pass_over(
+        self, partition: int, progress: PartitionProgress, begins: int, young: int, ends: int
+    ) -> None:
         """Begin with the first request that is not too old: nobody waits for the others any more."""
         progress.next = young
         progress.backlog = Backlog(ends, self._max_age)
@@ -138,7 +140,7 @@ class Progresses(dict[int, Progress]):
                 *(self._topic, partition, begins, young - 1, self._max_age),
             )
 
-    def is_old(self, progress: Progress, record: Record) -> bool:
+    def is_old(self, progress: PartitionProgress, record: Record) -> bool:
         """Return True if a request is passed over, as nothing shows that it is young."""
         backlog = progress.backlog
         if backlog is not None and not backlog.is_old(record):

@@ -11,16 +11,14 @@ import pytest
 from recommender.experiments.log_writer import LogLimits, request_name
 from recommender.messages.recommendations_log import MAX_NAME, decode
 from recommender.messages.request_headers import FORWARDED, RETURNED, RequestHeaders, returned
-from recommender.shard.arms import Experiment
+from recommender.shard.arms import Arms
 from recommender.shard.exploration import Exploration
 from recommender.shard.options import ShardOptions
 from tests.support.answering_setup import LOG, REQUESTS, RESPONSES, Desk, body, request
 from tests.support.doubles import FakeRecord, until, users_of
 from tests.unit.worker.test_answering import TryAgainError
 
-ARMS = ShardOptions(
-    "cooc", experiment=Experiment.parse("cooc:1,mf:1"), exploration=Exploration("epsilon", 0.5)
-)
+ARMS = ShardOptions("cooc", experiment=Arms.parse("cooc:1,mf:1"), exploration=Exploration("epsilon", 0.5))
 
 
 def logging_desk(**options: Any) -> Desk:

@@ -20,7 +20,7 @@ from recommender.experiments.attribution_counts import COUNT, NAMED, Counts
 from recommender.experiments.chart import as_png, as_svg
 from recommender.experiments.report import report
 from recommender.experiments.statistics import Difference, adjusted, compare, wilson
-from recommender.shard.arms import Experiment
+from recommender.shard.arms import Arms
 
 Floats = NDArray[np.float64]
 
@@ -238,7 +238,7 @@ def simulated_log(effect: float, run: int, users: int = 120, lists: int = 3, ali
     the effect of arm b; what is explored pleases as often as what is not.
     """
     draw = np.random.default_rng([run, int(1000 * effect)])
-    arms = Experiment.parse("a:1,b:1", f"run {run}")
+    arms = Arms.parse("a:1,b:1", f"run {run}")
     attribution = Attribution(window=1000.0)
     rated: list[tuple[str, str, int, float]] = []
     for user in (f"u{number}" for number in range(users)):
