@@ -230,7 +230,7 @@ class CheckpointStore:
         Raises
         ------
         CheckpointMismatch
-            The newest whole checkpoint is of another topic or was made with other settings.
+            The newest whole checkpoint is of another topic or was made with different settings.
         StorageError
             The URL's place cannot be reached. That is no reason to learn from the start.
         """
@@ -286,12 +286,12 @@ class CheckpointStore:
         place, why = self.storage.place(name), "; ".join(differences)
         if not rebuild:
             raise CheckpointMismatch(
-                f"{place} does not fit, and is left as it is: {why}. Either go back to what was, or learn "
-                f"anew from the log with `recommender worker --rebuild`, or set RECOMMENDER_CHECKPOINTS to "
-                f"another directory or URL."
+                f"{place} was made with different settings and was not loaded: {why}. Restore those "
+                "settings, or learn again from the log with `recommender worker --rebuild`, or set "
+                "RECOMMENDER_CHECKPOINTS to another directory or URL."
             )
         self.storage.move(name, name.removesuffix(SUFFIX) + ASIDE)
-        return f"{place} does not fit and was set aside: {why}"
+        return f"{place} was made with different settings and was set aside: {why}"
 
     def _folder(self, partition: int) -> str:
         return f"{self.identity.topic}-{partition}"

@@ -19,7 +19,7 @@ from recommender.experiments import chart, reading, saved_join
 from recommender.experiments.log_join import JoinedLogs
 from recommender.experiments.summary import Summary, summary
 from recommender.experiments.tables import show
-from recommender.journal.rules import rule_of
+from recommender.journal.identity import rule_of
 from recommender.settings import Settings, load
 from recommender.shard.feedback import Feedback
 from recommender.shard.options import ShardOptions

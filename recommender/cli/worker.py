@@ -17,7 +17,7 @@ from recommender.errors import RecommenderError
 from recommender.settings import Settings
 from recommender.shard.options import arms_of
 from recommender.worker import app as app_room
-from recommender.worker import deadline, log_filter, process
+from recommender.worker import log_filter, process
 from recommender.worker.transport.faust_app import WorkerApp
 
 logger = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class Worker(faust.Worker):
     async def stop(self) -> None:
         """Stop all that runs, within bounds."""
         if not self._ending:
-            self._ending = deadline.end_within(STOP_SECONDS, "stopping")
+            self._ending = process.end_within(STOP_SECONDS, "stopping")
         await super().stop()
 
     def _on_sigint(self) -> None:

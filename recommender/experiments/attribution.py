@@ -159,7 +159,7 @@ class Attribution:
     def _check(self, earliest: float, latest: float) -> None:
         for time in (earliest, latest):
             if not math.isfinite(time):
-                raise AttributionError(f"the time of a recommendation or rating is {time}: must be seconds")
+                raise AttributionError(f"invalid timestamp {time}: expected seconds since 1970")
         if earliest < self.watermark:
             raise AttributionError(
                 f"the time of a recommendation or rating is {earliest:.3f}: older than what is settled, "

@@ -150,7 +150,8 @@ def _refusal(said: Sequence[str], security: Mapping[str, Any]) -> str | None:
     """The reason why a broker that answers rejected us, if it named one: waiting would not help."""
     for each in said:
         if refused := REFUSED.search(each):
-            return f"does not let user {security.get('sasl_plain_username')!r} in: {refused['why']}"
+            user = security.get("sasl_plain_username")
+            return f"rejected the credentials of user {user!r}: {refused['why']}"
         if UNSUPPORTED in each:
             return f"does not know the SASL mechanism {security.get('sasl_mechanism')!r}"
     return None

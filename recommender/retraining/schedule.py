@@ -59,12 +59,12 @@ def run(
                 reached = handed_over(config, topic)
             else:
                 reached = end
-                tell(f"Tried again after {every:,} ratings more")
+                tell(f"Will retry after another {every:,} ratings")
             first = False
         except RecommenderError as error:
             if first:
                 raise
-            tell(f"{error}. Tried again in {RETRY_INTERVAL:.0f} s")
+            tell(f"{error}. Retrying in {RETRY_INTERVAL:.0f} s")
             time.sleep(RETRY_INTERVAL)
 
 

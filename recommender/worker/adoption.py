@@ -24,8 +24,8 @@ from kafka.errors import KafkaError
 
 from recommender.checkpoints import store
 from recommender.errors import RecommenderError
+from recommender.journal.identity import rule_of
 from recommender.journal.replica import Poisoned, Replica
-from recommender.journal.rules import rule_of
 from recommender.kafka.topics import TopicInfo
 from recommender.retraining import handover
 from recommender.retraining.handover import Handover, Offer

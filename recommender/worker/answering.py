@@ -16,8 +16,8 @@ from recommender.messages.requests import decode_request
 from recommender.messages.responses import Failure, Response
 from recommender.messages.unreadable import Unreadable
 from recommender.worker.answers import Answers, HandedOver, NotHeld
-from recommender.worker.delivery import RETRY_SECONDS, Delivery, NoReplyError, Target
 from recommender.worker.progress import PartitionProgress, RequestProgress
+from recommender.worker.replies import RETRY_SECONDS, Delivery, NoReplyError, Target
 
 logger = logging.getLogger(__name__)
 

@@ -9,9 +9,8 @@ from recommender.checkpoints.store import CheckpointStore, Identity
 from recommender.errors import RecommenderError
 from recommender.items.store import ItemStore
 from recommender.journal.block import Source
-from recommender.journal.identity import topic_id
+from recommender.journal.identity import rule_of, topic_id
 from recommender.journal.rule import Followed, Rule
-from recommender.journal.rules import rule_of
 from recommender.kafka import topics
 from recommender.kafka.admin import security_options
 from recommender.kafka.plain_clients import client_options

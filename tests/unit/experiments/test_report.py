@@ -172,7 +172,7 @@ def test_wilson_interval_equals_published_ones(positive: int, count: int, low: f
 
 def test_wilson_refuses_what_is_no_share() -> None:
     for positive, count in [(1, 0), (3, 2), (-1, 2)]:
-        with pytest.raises(ValueError, match="does not exist"):
+        with pytest.raises(ValueError, match=f"got {positive} of {count}"):
             wilson(positive, count)
 
 

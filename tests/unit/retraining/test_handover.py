@@ -15,8 +15,8 @@ from recommender import settings
 from recommender.checkpoints.identity import Identity
 from recommender.checkpoints.store import CheckpointMismatch, CheckpointStore
 from recommender.history.rows import Rows
+from recommender.journal.identity import rule_of
 from recommender.journal.replica import Replica
-from recommender.journal.rules import rule_of
 from recommender.messages.ratings import Rating
 from recommender.retraining import handover
 from recommender.retraining.handover import Handover, HandoverError, Offer, Terms, obstacle, replaced_by

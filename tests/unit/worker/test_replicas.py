@@ -101,10 +101,10 @@ async def test_a_checkpoint_of_another_journal_is_refused_or_set_aside(
     held = await replicas_in(tmp_path, rebuild=True).open(0)
     assert (held.replica.position, held.saved) == (0, -1)
     assert not file_at(tmp_path, 4).exists()
-    # What is learned anew is saved, and found by the next start, below what was set aside.
+    # What is learned again is saved, and found by the next start, below what was set aside.
     save(tmp_path, 1)
     assert (await replicas_in(tmp_path).open(0)).replica.position == 1
-    assert "does not fit and was set aside" in caplog.text
+    assert "was made with different settings and was set aside" in caplog.text
 
 
 async def test_a_state_of_another_journal_is_refused_though_its_checkpoint_fits(tmp_path: Path) -> None:
