@@ -16,7 +16,7 @@ from recommender.shard.exploration import Exploration
 from recommender.shard.options import ShardOptions
 from tests.support.answering_setup import LOG, REQUESTS, RESPONSES, Desk, body, request
 from tests.support.doubles import FakeRecord, until, users_of
-from tests.unit.worker.test_answering import TryAgainError
+from tests.unit.worker.test_replies import TryAgainError
 
 ARMS = ShardOptions("cooc", experiment=Arms.parse("cooc:1,mf:1"), exploration=Exploration("epsilon", 0.5))
 
