@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recommender.checkpoints import file_format
-from recommender.checkpoints.storage import Place, StorageError, split, storage
+from recommender.checkpoints.open_storage import split, storage
+from recommender.checkpoints.storage import Place, StorageError
 from recommender.checkpoints.store import SUFFIX, CheckpointError, checkpoints
 
 

@@ -26,7 +26,8 @@ from recommender import __version__
 from recommender.checkpoints import file_format
 from recommender.checkpoints.identity import FORMAT
 from recommender.checkpoints.identity import Identity as Identity
-from recommender.checkpoints.storage import Place, Storage, StorageError, split, storage
+from recommender.checkpoints.open_storage import split, storage
+from recommender.checkpoints.storage import Place, Storage, StorageError
 from recommender.errors import RecommenderError
 from recommender.shard.state import Arrays, digest
 

@@ -10,7 +10,8 @@ from typing import IO, Any
 
 from recommender import __version__
 from recommender.checkpoints import file_format
-from recommender.checkpoints.storage import StorageError, split
+from recommender.checkpoints.open_storage import split
+from recommender.checkpoints.storage import StorageError
 from recommender.errors import RecommenderError
 from recommender.experiments.log_join import JoinedLogs
 from recommender.history.arrays import Arrays

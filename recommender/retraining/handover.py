@@ -17,7 +17,7 @@ import msgspec
 
 from recommender import settings
 from recommender.checkpoints.identity import Identity, canonical
-from recommender.checkpoints.storage import storage
+from recommender.checkpoints.open_storage import storage
 from recommender.errors import RecommenderError
 from recommender.settings import Settings
 from recommender.shard.options import arms_of, learned_settings, logs_recommendations
