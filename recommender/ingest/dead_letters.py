@@ -72,7 +72,10 @@ class LesserLetters:
         logger.warning(
             "%s[%s] offset %s: its dead letter is refused as it is (%s) and is written with %s; "
             "%d others since this was last said",
-            *(ours["topic"], ours["partition"], ours["offset"], error),
+            ours["topic"],
+            ours["partition"],
+            ours["offset"],
+            error,
             ", ".join(added) or "a key",
             self._untold,
         )

@@ -112,7 +112,10 @@ class Adoption:
             await self._run(successor.close)
         logger.info(
             "%s: takes over hand-over %s at offset %d, with %s",
-            *(held.replica, found.name, held.replica.position, found.terms.arms),
+            held.replica,
+            found.name,
+            held.replica.position,
+            found.terms.arms,
         )
 
 

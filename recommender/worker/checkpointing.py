@@ -133,7 +133,9 @@ class Checkpointing:
         except OSError as error:
             logger.error(
                 "%s: cannot write checkpoints to %s: %s; learning and answering continue",
-                *(replica, store.directory, error),
+                replica,
+                store.directory,
+                error,
             )
             self.errors[partition] = error
             return

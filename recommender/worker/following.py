@@ -157,7 +157,9 @@ class Following(Service):
         held.caught_up = True
         logger.info(
             "%s: followed to offset %d: %d users, %d items",
-            *(held.replica, held.replica.position, len(held.replica.shard.users)),
+            held.replica,
+            held.replica.position,
+            len(held.replica.shard.users),
             len(held.replica.shard.items),
         )
 

@@ -157,7 +157,10 @@ class Ingestor:
         if before and before != self._decoder:
             logger.warning(
                 "%s was mapped in another way up to offset %d (%08x, now %08x): what was learned so stays",
-                *(place, start - 1, before >> 32, self._decoder >> 32),
+                place,
+                start - 1,
+                before >> 32,
+                self._decoder >> 32,
             )
         if before != self._decoder and isinstance(self._ingest, Judges):
             self._ingest.judge()

@@ -113,7 +113,10 @@ class RequestProgress(dict[int, PartitionProgress]):
         if progress is not None and ends is not None and progress.next > ends:
             logger.warning(
                 "%s[%d] ends at offset %d, but was answered up to %d: it was made again or truncated",
-                *(self._topic, partition, ends, progress.next),
+                self._topic,
+                partition,
+                ends,
+                progress.next,
             )
             progress, committed = None, min(committed or 0, begins)
         if progress is None:
@@ -137,7 +140,11 @@ class RequestProgress(dict[int, PartitionProgress]):
             logger.warning(
                 "%s[%d]: the group has no committed offset here; offsets %d to %d are older than %g s and "
                 "are passed over",
-                *(self._topic, partition, begins, young - 1, self._max_age),
+                self._topic,
+                partition,
+                begins,
+                young - 1,
+                self._max_age,
             )
 
     def is_old(self, progress: PartitionProgress, record: Record) -> bool:
@@ -150,7 +157,9 @@ class RequestProgress(dict[int, PartitionProgress]):
             logger.warning(
                 "%s[%d] offset %d has a time that is not of now; requests are passed over until one has, or "
                 "one comes that is new",
-                *(self._topic, record.partition, record.offset),
+                self._topic,
+                record.partition,
+                record.offset,
             )
         return backlog is not None
 
@@ -158,7 +167,10 @@ class RequestProgress(dict[int, PartitionProgress]):
         """Tell of requests that Kafka deleted from the log before they were answered."""
         logger.warning(
             "%s[%d]: offsets %d to %d were deleted from the log before they were answered",
-            *(self._topic, partition, first, begins - 1),
+            self._topic,
+            partition,
+            first,
+            begins - 1,
         )
 
     def keep_only(self, partitions: Collection[int]) -> None:

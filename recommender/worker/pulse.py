@@ -92,8 +92,11 @@ class Pulse:
         milliseconds = None if most is None else round(most * 1000, 2)
         self._series.append(
             [
-                *(round(self._now(), 1), round(figures.ratings, 1), round(lag_seconds, 2)),
-                *(round(figures.replies, 1), milliseconds),
+                round(self._now(), 1),
+                round(figures.ratings, 1),
+                round(lag_seconds, 2),
+                round(figures.replies, 1),
+                milliseconds,
             ]
         )
         if self._watching:

@@ -81,7 +81,10 @@ class RefusalCounts:
                 "%d more dead letters (%s); the first of them is %s: %s"
                 if sum(self._total.values()) > count
                 else "%d dead letters (%s); the first of them is %s: %s",
-                *(count, kinds, Location.of(first), _reason(first)),
+                count,
+                kinds,
+                Location.of(first),
+                _reason(first),
             )
         self._told_at, self._first = now, None
         self._untold.clear()

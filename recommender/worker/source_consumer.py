@@ -65,10 +65,13 @@ class SourceConsumer:
         try:
             begins = (await self._consumer.spans([tp]))[tp].begins
         except (KafkaError, TimeoutError) as error:
-            logger.debug("cannot find out why %s[%d] has a gap: %r", *tp, error)
+            logger.debug("cannot find out why %s[%d] has a gap: %r", tp.topic, tp.partition, error)
             return
         if begins > first:
             logger.warning(
                 "%s[%d]: offsets %d to %d expired before they were read; they are not learned",
-                *(*tp, first, min(begins, end) - 1),
+                tp.topic,
+                tp.partition,
+                first,
+                min(begins, end) - 1,
             )
