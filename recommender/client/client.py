@@ -159,6 +159,7 @@ class Client:
         exclude : iterable of str or int
             Never recommend these.
         include_rated : bool
+            Items that the user has rated may be recommended, too.
         after : Written, int or mapping, optional
             Answer only once this is learned: what `rate` has returned, an offset of the user's partition of
             the ratings, or ``{"journal": offset}`` with an offset of the journal, as a response names it.

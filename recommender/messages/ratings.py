@@ -40,6 +40,7 @@ class Rating(NamedTuple):
     Attributes
     ----------
     user, item : str
+        Their ids.
     rating : float or None
         None withdraws an earlier rating.
     timestamp : float or None

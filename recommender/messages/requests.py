@@ -65,6 +65,7 @@ class Liked(msgspec.Struct, frozen=True, gc=False):
     Attributes
     ----------
     item : str
+        Its id.
     rating : float or None
         None: it was liked.
     """
@@ -82,7 +83,9 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     Attributes
     ----------
     user : str or None
+        Their id; None where `similar_to`, `history` or `popular` is given instead.
     n : int
+        At most this many items.
     items : list of str or None
         The candidates; None: every item.
     exclude : list of str

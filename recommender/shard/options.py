@@ -20,7 +20,9 @@ class ShardOptions:
     model : str
         The model's name, with options, as the registry reads it; of several the first.
     feedback : Feedback
+        Which ratings teach, and how strongly.
     seed : int
+        Of all that is drawn: samples, first factors, exploration.
     test_every : int
         One in `test_every` positive ratings tests the model before it is learned; 0: none.
     test_window : int
@@ -28,6 +30,7 @@ class ShardOptions:
     experiment : Arms, optional
         The arms, if there are several models. Only which they are decides what is learned.
     exploration : Exploration
+        How lists are explored where a request says nothing; not learned from.
     repeats : str
         Which of a user's ratings of an item stands: ``replace``, the last one, or ``highest``, until that is
         withdrawn.

@@ -37,6 +37,7 @@ class Shard:
     Parameters
     ----------
     options : ShardOptions
+        What is learned from, by which models, and how lists are explored.
 
     Attributes
     ----------
