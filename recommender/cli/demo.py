@@ -21,10 +21,10 @@ from recommender.client.replay import ReplayProgress, replay
 from recommender.errors import RecommenderError
 from recommender.evaluation.datasets import movielens
 from recommender.evaluation.datasets.columns import Columns
-from recommender.kafka import topics as topics_room
 from recommender.kafka.local.broker import LocalBroker
 from recommender.kafka.local.ports import free_port
 from recommender.kafka.topics import Topics
+from recommender.kafka.topics import ensure as ensure_topics
 from recommender.shard import warmup
 
 #: Users of MovieLens 100K with histories that differ from each other.
@@ -72,7 +72,7 @@ def _run(stack: ExitStack, source: str, users: list[str], model: str) -> None:
     out.print(f"  It listens at {broker.address}.")
 
     _step(2, "Creating the topics", "recommender topics")
-    for found in topics_room.ensure(broker.address, Topics(), partitions=1):
+    for found in ensure_topics(broker.address, Topics(), partitions=1):
         out.print(f"  {found.topic}, {found.partitions} partition")
 
     _step(3, "Starting the worker", "recommender worker")

@@ -11,7 +11,6 @@ from typing import Any
 import click
 from rich.table import Table
 
-from recommender import settings as settings_room
 from recommender.cli.output import print_table, progress_bar
 from recommender.ingest.sources.configured import mappings_of, with_repeats
 from recommender.models import registry
@@ -19,7 +18,8 @@ from recommender.retraining import retrain as retraining
 from recommender.retraining import schedule
 from recommender.retraining.quality import Quality
 from recommender.retraining.retrain import RetrainReport
-from recommender.settings import Settings
+from recommender.settings import Settings, variable
+from recommender.settings import load as load_settings
 from recommender.shard import warmup
 from recommender.shard.live_metrics import TOP
 from recommender.shard.options import arms_of
@@ -59,7 +59,7 @@ def retrain(to: str | None, every: int | None, **options: Any) -> None:
         raise click.UsageError("--every hands over to the running workers: it goes without --to")
     logging.getLogger("kafka").addHandler(logging.NullHandler())
     switches = {name: options.pop(name) for name in ("tolerance", "repair", "allow_gap")}
-    config = settings_room.load(_environment(options), **options)
+    config = load_settings(_environment(options), **options)
     config = with_repeats(config, mappings_of(config))
     models = arms_of(config).names
     for model in models:
@@ -76,7 +76,7 @@ def _environment(options: dict[str, Any]) -> dict[str, str]:
     replaced = [
         other for given, other in (("arms", "model"), ("model", "arms")) if options[given] is not None
     ]
-    names = {settings_room.variable(each) for each in replaced}
+    names = {variable(each) for each in replaced}
     return {name: value for name, value in os.environ.items() if name not in names}
 
 

@@ -18,10 +18,10 @@ from recommender.client.replay import replay
 from recommender.errors import RecommenderError
 from recommender.evaluation.datasets import movielens
 from recommender.evaluation.datasets.columns import Columns
-from recommender.kafka import topics as topics_room
 from recommender.kafka.local.broker import LocalBroker
 from recommender.kafka.local.ports import free_port, listens
 from recommender.kafka.topics import Topics
+from recommender.kafka.topics import ensure as ensure_topics
 from recommender.settings import Settings
 from recommender.shard import warmup
 
@@ -66,7 +66,7 @@ def _run(
     ratings.sort_by_time()
     out.print("Starting Apache Kafka ...")
     broker = stack.enter_context(LocalBroker(console=out)).address
-    topics_room.ensure(broker, Topics(), partitions=WORKERS)
+    ensure_topics(broker, Topics(), partitions=WORKERS)
     movies = movielens.movies(source)
     described = [
         (item, {"title": each.title, "categories": list(each.genres)}) for item, each in movies.items()
