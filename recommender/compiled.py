@@ -218,7 +218,7 @@ def _copied(files: dict[Path, Path]) -> Path:
 
 
 def temporary_directory() -> Path:
-    """A directory among the temporary ones that nobody else can write: what lies there is run.
+    """A directory among the temporary ones that no other user can write: what lies there is run.
 
     It is the same at each start, so that the next one need not compile.
 

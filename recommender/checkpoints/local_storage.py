@@ -77,7 +77,7 @@ class LocalStorage:
         (self._root / name).replace(self._root / to)
 
     def sweep(self, folder: str) -> None:
-        """Delete temporary files that nobody can be writing any more."""
+        """Delete temporary files that are too old to be in use."""
         for path in (self._root / folder).glob("*.tmp"):
             with contextlib.suppress(OSError):
                 if time.time() - path.stat().st_mtime > ABANDONED:

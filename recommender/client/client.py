@@ -75,7 +75,7 @@ class Client:
     connect_timeout : float
         Seconds to wait for a broker; 0 makes one attempt.
     rating_scale : (float, float) or None
-        The lowest and the highest rating that `rate` sends: what the worker takes. It is told so by its
+        The lowest and the highest rating that `rate` sends: what the worker takes, which follows from its
         settings ``RECOMMENDER_FEEDBACK``, ``RECOMMENDER_RATING_MIN`` and ``RECOMMENDER_RATING_MAX``, which
         the client cannot see. By default from -1 to 5, which holds the scale of every feedback policy whose
         bounds are not set, (-1, 1) or (0.5, 5); None checks nothing.

@@ -253,7 +253,7 @@ class _Replay:
             self._failed += 1
 
     def _give_up(self, cause: str) -> None:
-        """Count what is still on its way as failed: nobody knows whether it arrived."""
+        """Count what is still on its way as failed: it is not known whether it arrived."""
         self._cause = self._cause or cause
         if self._lost_at is None:
             self._lost_at = self._delivered + self._failed

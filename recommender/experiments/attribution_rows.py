@@ -34,7 +34,7 @@ RATING = np.dtype(
 
 
 class Table:
-    """Rows that grow at the end; those that came last are in parts until somebody looks."""
+    """Rows that grow at the end; those that came last are in parts until they are read."""
 
     def __init__(self, kind: np.dtype[np.void]) -> None:
         self._rows = np.zeros(0, kind)

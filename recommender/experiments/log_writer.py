@@ -44,9 +44,9 @@ class LogLimits:
 class LogWriter:
     """Writes what was shown, after it was shown.
 
-    The reply goes first: a log that is away must not keep it back, and what reached nobody must not be in the
-    log. The request counts as done once both have arrived. So after a crash in between it is answered again,
-    the same, and logged under the same name, which counts once.
+    The reply goes first: a log that is away must not keep it back, and what reached no user must not be in
+    the log. The request counts as done once both have arrived. So after a crash in between it is answered
+    again, the same, and logged under the same name, which counts once.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ class LogWriter:
     topic : str
     experiment : str
     logged : function, optional
-        Told of every record whether Kafka has it.
+        Called for every record, with True if Kafka has it.
     limits : LogLimits
     """
 

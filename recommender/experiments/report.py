@@ -68,8 +68,8 @@ class Report:
     positions : dict of str to list of Group
         For each arm the positions in its lists, from 0, as names of groups.
     forced : list of Group
-        For each arm what was shown because a request named it. All else leaves that out: who names an arm was
-        not given it by chance.
+        For each arm what was shown because a request named it. All else leaves that out: a user who names an
+        arm was not given it by chance.
     """
 
     arms: list[Group]

@@ -142,7 +142,8 @@ def summary(
     known = [counts.names["experiment"][number] for number in np.unique(counts.rows["experiment"])]
     chosen = _chosen(known, name, config.experiment, logs.recommendations.topic)
     mine = counts.of(chosen)
-    # An arm that was only shown to who named it is none of those that are compared, unless there is no other.
+    # An arm that was only shown where it was named is none of those that are compared, unless there is no
+    # other.
     given = mine.rows[mine.rows["forced"] == 0]
     rows = given if len(given) else mine.rows
     shown = [mine.names["arm"][number] for number in np.unique(rows["arm"])]

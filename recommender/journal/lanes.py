@@ -27,7 +27,7 @@ class Flight:
     pending : int
         Blocks that are not answered.
     failed : bool
-        A block was refused, or nobody knows what became of it.
+        A block was refused, or it is not known what became of it.
     """
 
     end: int

@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 #: How much is fetched at once, at most.
 FETCH_BYTES = 4 << 20
-#: How long a broker waits for something new. Nobody else waits for that: this client asks for nothing else.
+#: How long a broker waits for something new. Nothing waits behind that: this client asks for nothing else.
 WAIT_MILLISECONDS = 500
 #: How long a question may take before the broker counts as gone.
 ANSWER_SECONDS = 5.0
@@ -42,7 +42,7 @@ class JournalLog:
     options : mapping
         See `recommender.kafka.plain_clients.client_options`.
     lost : function
-        Told of the first offset that comes next and is not there any more, and where the partition begins
+        Called with the first offset that comes next and is not there any more, and where the partition begins
         now. It may raise.
 
     Attributes

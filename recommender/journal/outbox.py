@@ -50,7 +50,7 @@ class Outbox:
     renew : function, optional
         Makes a new producer; called after a failure, when all that was in flight is answered.
     acknowledged : function, optional
-        Told of each block that is in the journal, with the journal's partition.
+        Called with the journal's partition and each block that is in the journal.
     failed : function
         Called at each failure: no lane may send until `renew` returns. A new producer's blocks might overtake
         those of the one before.
@@ -118,7 +118,7 @@ class Outbox:
         except Exception as error:
             self._failed(error)
         finally:
-            # Also when cancelled: nobody knows then what became of it.
+            # Also when cancelled: it is not known then what became of it.
             for partition in range(sent, len(blocks)):
                 self._count(lane, flight, partition, None)
 
@@ -167,7 +167,7 @@ class Outbox:
             self._failing_since, self._failures, self.error = None, 0, None
 
     async def renew(self) -> None:
-        """Make a new producer when all is answered; who comes meanwhile waits for the same one."""
+        """Make a new producer when all is answered; calls that come meanwhile wait for the same one."""
         async with self._renewing:
             while self.must_renew:
                 if self.in_flight:

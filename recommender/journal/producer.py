@@ -69,7 +69,7 @@ class JournalProducer:
         await self.start()
 
     async def _start(self) -> AIOKafkaProducer:
-        """A producer; who sends says itself if a broker is away later than at the start."""
+        """A producer. If a broker is away later than at the start, sending says so."""
         away_since, level = None, logging.DEBUG if self._connected else logging.ERROR
         while True:
             made = AIOKafkaProducer(**self._options)

@@ -255,7 +255,7 @@ class Rule:
     def skip_to(self, offset: int) -> None:
         """Go on at an offset beyond the position, because the journal has lost what lies between.
 
-        The next block of each source counts, although it may be ahead: nobody knows how far its source was
+        The next block of each source counts, although it may be ahead: it is not known how far its source was
         applied by what is lost.
         """
         self._numbers[POSITION] = max(offset, self.position)

@@ -46,10 +46,10 @@ class JournalWriter:
     renew : function, optional
         Called after a block has failed, and all that was in flight is answered: makes a new producer.
     acknowledged : function, optional
-        Told of each block that is in the journal, with the journal's partition: see `Follower.acknowledged`.
+        Called with the journal's partition and each block that is in it: see `Follower.acknowledged`.
     lost : function, optional
-        Told of source offsets that are not there, from the first to the one after the last, before they are
-        accounted for: transactions and compaction leave such gaps, and so does what has expired. It may
+        Called with source offsets that are not there, from the first to the one after the last, before they
+        are accounted for: transactions and compaction leave such gaps, and so does what has expired. It may
         raise.
     clock : function
         Seconds since 1970.

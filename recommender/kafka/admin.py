@@ -20,11 +20,11 @@ from recommender.settings import Settings
 
 Tell = Callable[[str], None]
 
-#: When somebody who waits for a broker is first told, and how often then.
+#: When waiting for a broker is first reported, and how often then.
 FIRST_SECONDS = 1.0
 TELL_SECONDS = 5.0
-#: How long a broker that accepts connections may take to answer, also where nobody waits long: a busy one
-#: takes its time.
+#: How long a broker that accepts connections may take to answer, also where the caller does not wait long: a
+#: busy one takes its time.
 ANSWER_SECONDS = 5.0
 REQUEST_SECONDS = 30.0
 
@@ -32,7 +32,7 @@ REQUEST_SECONDS = 30.0
 WRAPPING = re.compile(r"^Bootstrap connection to \S+ failed: | \(backoff [\d.]+ secs\)$")
 #: What it says where a broker and a client do not understand each other.
 VAGUE = re.compile("disconnected|timed out|Timeout|Invalid frame")
-#: Its word for a broker that knows who asks, or does not, and says no; what follows is the broker's own.
+#: Its word for a broker that refuses a client, known or not; what follows is the broker's own.
 REFUSED = re.compile(r"SaslAuthenticationFailedError: (?:SaslAuthenticationFailedError: )?(?P<why>.*)")
 UNSUPPORTED = "UnsupportedSaslMechanismError"
 

@@ -47,7 +47,7 @@ class Parser(NamedTuple):
 
 
 class Position(Protocol):
-    """Whoever is told how far the bytes were read."""
+    """A reader that is told how far the bytes were read."""
 
     next_fetch_offset: int
 

@@ -17,7 +17,7 @@ from recommender.kafka.network import Network, open_client
 log = logging.getLogger(__name__)
 
 REQUEST_MILLISECONDS = 10_000
-#: What could not be written in this time is given up; a rating's caller was told long before.
+#: What could not be written in this time is given up; a rating's caller got an error long before.
 DELIVERY_MILLISECONDS = 30_000
 #: How often partitions that were added to a topic are looked for.
 METADATA_MILLISECONDS = 5_000

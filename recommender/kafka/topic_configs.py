@@ -34,7 +34,7 @@ Configs = dict[str, str]
 FOR_RATINGS: Configs = {"cleanup.policy": "delete", "retention.ms": FOREVER, "retention.bytes": FOREVER}
 
 
-#: What a requests topic is created with: how old a request is, is told by the broker's clock.
+#: What a requests topic is created with: a request's age is measured by the broker's clock.
 FOR_REQUESTS: Configs = {"message.timestamp.type": BROKERS_TIME}
 
 
@@ -54,7 +54,7 @@ def for_journal(ratings: Configs) -> Configs:
         "retention.ms": FOREVER,
         "retention.bytes": FOREVER,
         "max.message.bytes": str(JOURNAL_BATCH_BYTES),
-        # The age of a checkpoint is told by one clock, whichever worker has written the last block.
+        # The age of a checkpoint is measured by one clock, whichever worker has written the last block.
         "message.timestamp.type": BROKERS_TIME,
         **({} if insync is None else {"min.insync.replicas": insync}),
     }

@@ -14,7 +14,7 @@ from recommender.models.base import IntArray, Model
 from recommender.models.topk import all_but
 from recommender.shard.arms import ArmError, Arms
 
-#: Who answers where a model knows nothing of a user.
+#: The model that answers where an arm's knows nothing of a user.
 POPULAR = "popular"
 
 

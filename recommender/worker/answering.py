@@ -45,7 +45,7 @@ class Answerer:
     request_wait : float
         How long a request may wait for learning, in seconds.
     answered : function
-        Told of every reply: its code (``ok`` or a failure's) and the seconds from the worker's receipt.
+        Called with every reply's code (``ok`` or a failure's) and the seconds from the worker's receipt.
     bury : function
         Sends what cannot be read to the dead letters; returns when the broker has it.
     log : LogWriter, optional
@@ -170,7 +170,7 @@ class Answerer:
             except Exception as error:
                 raise NotBuriedError(str(error)) from error
             if not asked.correlation:
-                return "unreadable", None  # nobody could tell whose reply it is
+                return "unreadable", None  # no client could tell whose reply it is
         target = Target(self._responses_topic)
         response: Response | None = None
         try:
@@ -211,7 +211,7 @@ class Answerer:
         return "forwarded"
 
     async def _answer(self, record: Record, asked: RequestHeaders, started: float) -> Response:
-        """The response. How long it waits is measured by our own clock: its record has somebody else's."""
+        """The response. How long it waits is measured by our own clock: its record has another one's."""
         if isinstance(record, Unreadable):
             raise BadMessage(record.cause)
         request = decode_request(record.value, record.headers or ())

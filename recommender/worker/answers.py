@@ -42,7 +42,7 @@ class Answers:
     items : ItemStore
         What the items topic says.
     answered : function
-        Told of every answer.
+        Called with every answer.
     sums : function
         How popular each item is in the window of time that a request asks for.
     max_waiting : int

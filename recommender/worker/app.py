@@ -50,7 +50,7 @@ TOPIC_CHECK_INTERVAL = 10.0
 TRENDS_CHECK_INTERVAL = 1.0
 #: How often a new hand-over is looked for.
 HANDOVER_CHECK_INTERVAL = 5.0
-#: How often it is looked whether dead letters are to be told of.
+#: How often dead letters are logged.
 LETTER_CHECK_INTERVAL = 5.0
 
 

@@ -46,7 +46,7 @@ class Counters:
     """
 
     def __init__(self, topic: str, sources: Sequence[str] = ()) -> None:
-        # A second series for each counter, that says when it began: nobody asked for them.
+        # A second series for each counter, that says when it began, is of no use.
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
         self.topic = topic
         self.registry = CollectorRegistry()

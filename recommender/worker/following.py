@@ -48,7 +48,7 @@ class Following(Service):
     identify : function
         The journal's topic as it is now; called in a thread.
     refuse : function
-        Told of an error that a person has to fix, before this ends.
+        Called with an error that a person has to fix, before this ends.
     caught_up : function
         Called when a replica may answer again that had to go back to its checkpoint.
     allow_gap : bool

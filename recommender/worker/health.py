@@ -51,7 +51,7 @@ class Health:
         self._failure, self._reads = failure, reads
 
     def alive(self) -> str:
-        """That the event loop turns, in a sentence: else nobody would say so."""
+        """That the event loop turns, in a sentence: else there would be no answer."""
         return self._loop.summary()
 
     def checks(self) -> list[Check]:

@@ -71,8 +71,8 @@ class Ingestor:
     pace : Pace
         How long decoding may keep the event loop.
     ingested : function
-        Told of every run that is on its way into the journal: the partition, what came of the records, and
-        the records.
+        Called with every run that is on its way into the journal: the partition, what came of the records,
+        and the records.
     mapped : function, optional
         The fingerprint by which a source partition's last records were mapped; 0 where they were not, or
         nobody knows.

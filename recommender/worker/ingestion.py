@@ -198,7 +198,7 @@ class Ingestion:
             for topic in sorted({tp.topic for tp in ours}):
                 log_partitions(topic, {tp.partition for tp in ours if tp.topic == topic})
             if ours:
-                # In the background: it waits for the journal, and a rebalance waits for nobody.
+                # In the background: it waits for the journal, and a rebalance must not wait.
                 task = self._app.add_future(self._begin(ours))
                 self._beginning.add(task)
                 task.add_done_callback(self._beginning.discard)

@@ -41,7 +41,7 @@ class Intake:
         Called in a thread.
     firsts : Firsts
     *watched : TopicWatch
-        Of topics that somebody else looks at, too.
+        Of topics that something else checks, too.
     retry_seconds : float
         Between two attempts to find a topic that is there.
 

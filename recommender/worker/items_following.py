@@ -60,7 +60,7 @@ class ItemsFollowing(Service):
     taken : function
         Called after records were taken over.
     counted : function
-        Told of records: what became of them, ``taken`` or ``refused``, and how many.
+        Called with what became of records, ``taken`` or ``refused``, and how many.
     """
 
     logger = FAUST_LOGGER

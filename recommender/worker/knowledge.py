@@ -45,9 +45,9 @@ class Knowledge:
     items : ItemStore
         What the items topic says.
     answered : function
-        Told of every answer.
+        Called with every answer.
     refuse : function
-        Told of an error that a person has to fix.
+        Called with an error that a person has to fix.
     rebuild : bool
         Set checkpoints that do not match aside and learn again from the journal.
     allow_gap : bool

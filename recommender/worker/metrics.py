@@ -67,7 +67,7 @@ class Metrics:
     def status(self) -> dict[str, object]:
         """The worker's state for people and programs, one entry for each partition of the journal."""
         first = next(iter(self._replicas), None)
-        # Who took over a hand-over learns with other settings than the worker was started with.
+        # After a hand-over a worker learns with other settings than it was started with.
         options = first.replica.shard.options if first else self._replicas.options
         errors = self._checkpointing.errors
         lags = self.progress.lags() if self.progress else {}

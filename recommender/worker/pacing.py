@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from recommender.worker.transport.event_loop import ready
 
-# The processor's time, where it is told finely enough: while others have the processor no work is done.
+# The processor's time, where it is measured finely enough: while others have the processor no work is done.
 _coarse = time.get_clock_info("thread_time").resolution > 0.001
 clock = time.perf_counter if _coarse else time.thread_time
 #: Fewer records in a slice are not worth the calls that a slice takes.

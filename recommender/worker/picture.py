@@ -117,7 +117,7 @@ class Picture:
         ]
 
     def examples(self) -> list[str]:
-        """Some users, for who wants to try it: those who rated much, of the newest."""
+        """Some users to try it with: those who rated much, of the newest."""
         for held in self._replicas:
             shard = held.replica.shard
             newest = range(max(0, len(shard.users) - 200), len(shard.users))

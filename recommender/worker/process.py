@@ -59,8 +59,8 @@ def exit_now(code: int) -> NoReturn:
 def end_within(seconds: float, why: str) -> threading.Timer:
     """End this process with exit code 1 if it is still there then.
 
-    A worker may wait for a thread, a disk or a broker that never answers, and nobody else would end it before
-    its partitions are missed. That is harmless: what is not saved is learned again from the log.
+    A worker may wait for a thread, a disk or a broker that never answers, and nothing else would end it
+    before its partitions are missed. That is harmless: what is not saved is learned again from the log.
 
     Parameters
     ----------

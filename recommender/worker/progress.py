@@ -51,7 +51,7 @@ class PartitionProgress:
     open : set of int
         Offsets of requests that were begun and have no reply yet.
     current : bool
-        Nobody else can have had the partition since this last caught up with what is committed.
+        No other worker can have had the partition since this last caught up with what is committed.
     backlog : Backlog or None
         What is passed over first.
     """
@@ -133,7 +133,7 @@ class RequestProgress(dict[int, PartitionProgress]):
     def _pass_over(
         self, partition: int, progress: PartitionProgress, begins: int, young: int, ends: int
     ) -> None:
-        """Begin with the first request that is not too old: nobody waits for the others any more."""
+        """Begin with the first request that is not too old: no client waits for the others any more."""
         progress.next = young
         progress.backlog = Backlog(ends, self._max_age)
         if begins < young:

@@ -176,7 +176,7 @@ class Pulse:
         return self._picture.items(part)
 
     async def close(self) -> None:
-        """End all pages' streams: a worker that stops waits for nobody who watches."""
+        """End all pages' streams: a worker that stops does not wait for pages."""
         self._closed = True
         async with self._changed:
             self._changed.notify_all()

@@ -221,7 +221,7 @@ class ReplyTopics:
         raise Failure("reply_topic_not_allowed", f"reply topic {topic[:249]!r} is not one of: {allowed}")
 
     def check(self, topic: str, partition: int | None = None) -> None:
-        """Raise what was said of a topic, or of a partition of it, if it was closed to us a moment ago.
+        """Raise the error of a topic, or of a partition of it, if it was closed to us a moment ago.
 
         Once in a while one caller is let through, to see whether it can be by now.
         """

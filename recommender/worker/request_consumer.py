@@ -182,7 +182,7 @@ class RequestConsumer(Service, ConsumerRebalanceListener):
         for tp, records in found.items():
             if tp in self._reading and records:
                 await self._take(tp.partition, records)
-        # Nobody else fetches with this consumer, so all below its position has been handed over.
+        # Nothing else fetches with this consumer, so all below its position has been handed over.
         for tp in wanted & self._reading:
             self._passed(tp.partition, await self._running().position(tp))
 

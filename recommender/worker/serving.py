@@ -41,7 +41,7 @@ class Serving:
     send_all : SendAll
         For dead letters.
     recent : RecentRequests
-        Told of requests.
+        Takes note of requests.
     logs : bool
         Whether recommendations are logged.
 

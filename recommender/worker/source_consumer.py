@@ -61,7 +61,7 @@ class SourceConsumer:
         return bool(await self._consumer.commit_offsets(offsets))
 
     async def log_lost(self, tp: TP, first: int, end: int) -> None:
-        """Say so where ratings expired that nobody had read; transactions' marks are no loss."""
+        """Warn where ratings expired before they were read; transactions' marks are no loss."""
         try:
             begins = (await self._consumer.spans([tp]))[tp].begins
         except (KafkaError, TimeoutError) as error:

@@ -50,7 +50,7 @@ def patient(consumer: AIOKafkaConsumer) -> AIOKafkaConsumer:
 
 
 def check_group(consumer: AIOKafkaConsumer) -> None:
-    """Raise the error of a consumer's group, if it cannot be joined: aiokafka tells only who reads."""
+    """Raise the error of a consumer's group, if it cannot be joined: aiokafka raises it to readers only."""
     consumer._coordinator.check_errors()
 
 

@@ -68,7 +68,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
     @Service.task
     async def _watch_group(self) -> None:
-        """End if the group cannot be joined: aiokafka tells only who reads, which nobody does yet."""
+        """End if the group cannot be joined: aiokafka says so only to readers, of which there is none yet."""
         while not self.should_stop:
             await self.sleep(GROUP_LOOK_SECONDS)
             coordinator = self._aiokafka._coordinator
@@ -148,7 +148,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     async def commit_offsets(self, offsets: Mapping[TP, int]) -> bool:
         """Commit; False where Kafka would not. Faust's own commit ends the worker then."""
         if self.crashed:
-            return False  # it answers nobody any more
+            return False  # it does not answer any more
         committing = self.call_thread(self._commit_offsets, offsets)
         try:
             return bool(await asyncio.wait_for(committing, self.commit_seconds + 1.0))

@@ -234,7 +234,7 @@ class Generations:
     def _opened(self, opening: asyncio.Task[None]) -> None:
         self._opening = None
         if not opening.cancelled():
-            opening.exception()  # those who wait for it are told
+            opening.exception()  # those that wait for it get it
 
     async def stop(self) -> None:
         """Close all producers, once all is answered that was sent with them."""

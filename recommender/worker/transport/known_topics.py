@@ -84,7 +84,7 @@ class KnownTopics:
         await self._client.force_metadata_update()
 
     async def _count(self, topic: str) -> int:
-        """The number of a topic's partitions, as the brokers say; all who ask at once ask together."""
+        """The number of a topic's partitions, as the brokers say; all that ask at once share one request."""
         looking = self._looking.get(topic)
         if looking is None:
             looking = self._looking[topic] = asyncio.create_task(self._look(topic))

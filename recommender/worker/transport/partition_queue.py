@@ -24,7 +24,7 @@ from recommender.worker.transport.generations import Generation, Generations
 
 
 class Entry(NamedTuple):
-    """A record on its way, and who waits for it.
+    """A record on its way, and what waits for it.
 
     Attributes
     ----------
@@ -89,8 +89,8 @@ class PartitionQueue:
         Returns
         -------
         asyncio.Future
-            Done when the brokers have all of them, or one has failed; with the location of the last one. Who
-            stops waiting does not stop them.
+            Done when the brokers have all of them, or one has failed; with the location of the last one. It
+            may be cancelled, which does not stop them.
         """
         written: asyncio.Future[Location] = asyncio.get_running_loop().create_future()
         last = len(records) - 1
