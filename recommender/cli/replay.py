@@ -42,7 +42,7 @@ _POSITIVE = click.FloatRange(min=0, min_open=True)
 @click.option("--broker", metavar="HOST:PORT", help="Kafka. Default: RECOMMENDER_BROKER or localhost:9092.")
 @click.option("--topic", help="Where to. Default: ratings, after RECOMMENDER_TOPIC_PREFIX.")
 @click.option("--rate", type=_POSITIVE, help="At most this many ratings a second.")
-@click.option("--speed", type=_POSITIVE, help="So many times real time, by the timestamps.")
+@click.option("--speed", type=_POSITIVE, help="This many times real time, by the timestamps.")
 @click.option("--limit", type=click.IntRange(min=0), help="Only this many ratings.")
 @click.option(
     "--skip", type=click.IntRange(min=0), default=0, help="Leave out this many ratings at the start."

@@ -82,7 +82,7 @@ class Worker(faust.Worker):
 @click.option("--checkpoints", help="Directory or URL of the checkpoints. Default: RECOMMENDER_CHECKPOINTS.")
 @click.option("--web-port", help="Port of the status pages, 0 for none. Default: RECOMMENDER_WEB_PORT.")
 @click.option("--rebuild", is_flag=True, help="Set checkpoints aside that do not fit, and relearn.")
-@click.option("--allow-gap", is_flag=True, help="Go on where the log has lost records for good.")
+@click.option("--allow-gap", is_flag=True, help="Continue where the log has lost records for good.")
 def worker(rebuild: bool, allow_gap: bool, **overrides: str | None) -> None:
     """Learn from ratings and answer requests until stopped.
 

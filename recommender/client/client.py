@@ -318,7 +318,7 @@ class Client:
         return Written(metadata.partition, metadata.offset)
 
     def close(self) -> None:
-        """End the client. Whoever still waits gets `ClientClosed`; closing twice is fine."""
+        """End the client. Calls that still wait raise `ClientClosed`; closing twice is fine."""
         if self._closed or self._process != os.getpid():
             return
         self._closed = True

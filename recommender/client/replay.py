@@ -102,7 +102,7 @@ def replay(
     rate : float, optional
         At most this many ratings a second.
     speed : float, optional
-        So many times real time, by the timestamps.
+        This many times real time, by the timestamps.
     message_format : "json" or "msgpack"
     delivery_seconds : float
         How long the broker may be away. Only where `broker` is an address, as the next one.

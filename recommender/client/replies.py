@@ -120,7 +120,7 @@ class Replies:
         self._thread.join(seconds)
 
     def _take(self, correlation: Any) -> Future[bytes | None] | None:
-        # Whoever takes the entry out is the only one to complete it.
+        # The thread that takes the entry out is the only one to complete it.
         with self._lock:
             return self._waiting.pop(correlation, None)
 

@@ -39,7 +39,7 @@ from recommender.shard.state import flat, parted
 
 #: One day, in seconds.
 LATENESS = 86_400.0
-#: So many more rows than were left last time are collected before they are settled.
+#: This many more rows than were left last time are collected before they are settled.
 SETTLE_ROWS = 100_000
 
 
@@ -61,7 +61,7 @@ class JoinedLogs:
     standstill : float
         How far a log may lag behind another that continues, in seconds.
     settle_rows : int
-        So many more rows than were left last time are collected before they are settled.
+        This many more rows than were left last time are collected before they are settled.
 
     Attributes
     ----------
@@ -97,7 +97,7 @@ class JoinedLogs:
         return len(self._attribution)
 
     def skip_journal(self, partition: int, offset: int) -> None:
-        """Go on at an offset of the journal, because it has lost what comes before; if it has."""
+        """Continue at an offset of the journal, if it has lost what comes before."""
         rule = self._rules[partition]
         if offset > rule.position:
             rule.skip_to(offset)

@@ -52,7 +52,7 @@ class Target(Protocol):
         """
 
     def skip_to(self, offset: int) -> None:
-        """Go on at an offset beyond the position, because the journal has lost what lies between."""
+        """Continue at an offset beyond the position, because the journal has lost what lies between."""
 
 
 class Follower:
@@ -67,7 +67,7 @@ class Follower:
     identify : function
         The journal's topic as it is now, see `recommender.kafka.topics.identify`; called in a thread.
     allow_gap : bool
-        Go on where the journal has lost blocks that come next.
+        Continue where the journal has lost blocks that come next.
     piece_bytes : int
         How many bytes of blocks are followed and delivered at once.
     identity_seconds : float
@@ -289,7 +289,7 @@ class Follower:
                 logger.debug("%s: %s", self._place, error)
 
     def _lost(self, expected: int, begin: int) -> None:
-        """Go on where the journal begins, if that is allowed."""
+        """Continue where the journal begins, if that is allowed."""
         said = f"{self._place} begins at offset {begin}, but offset {expected} comes next: blocks are lost"
         if not self._allow_gap:
             raise JournalGap(f"{said}. --allow-gap follows what is left")

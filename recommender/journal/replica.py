@@ -110,7 +110,7 @@ class Replica:
         self.applied.update(followed.applied)
 
     def skip_to(self, offset: int) -> None:
-        """Go on at an offset beyond the position, because the journal has lost what lies between."""
+        """Continue at an offset beyond the position, because the journal has lost what lies between."""
         self.rule.skip_to(offset)
         self.position = self.rule.position
 

@@ -253,7 +253,7 @@ class Rule:
         return fault
 
     def skip_to(self, offset: int) -> None:
-        """Go on at an offset beyond the position, because the journal has lost what lies between.
+        """Continue at an offset beyond the position, because the journal has lost what lies between.
 
         The next block of each source counts, although it may be ahead: it is not known how far its source was
         applied by what is lost.

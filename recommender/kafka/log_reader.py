@@ -1,8 +1,8 @@
 """Reads a log for proof: all that counts, in order, once; and what is missing ends the reading.
 
-A client that waits for replies may pass over what it has missed. Whoever proves from a log what a worker must
-have learned, or what came of an experiment, may not. So checksums are checked, transactions that were not
-committed are left out, and a place that the log no longer has is an error.
+A client that waits for replies may pass over what it has missed. A reader that proves from a log what a
+worker must have learned, or what came of an experiment, may not. So checksums are checked, transactions that
+were not committed are left out, and a place that the log no longer has is an error.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ class ModelContext:
     Attributes
     ----------
     history : History
-        Who rated what in this shard; shared by all its models and read-only to them.
+        The ratings of this shard; shared by all its models and read-only to them.
     seed : int
         The only source of randomness.
     positive_weight : float

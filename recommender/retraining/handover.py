@@ -1,9 +1,10 @@
 """The hand-over of retraining to running workers: new checkpoints, and the settings they were learned with.
 
-Beside the checkpoints lies the folder ``retrained``, with one small file for each ratings topic. It names the
-new checkpoints, the settings that are in force with them, and those that they replace. The file is written
-last, and all at once: a worker sees all of a hand-over or none. It is the truth about which settings are in
-force: a worker that is started with settings that were replaced continues with those that replaced them.
+Next to the checkpoints lies the folder ``retrained``, with one small file for each ratings topic. It names
+the new checkpoints, the settings that are in force with them, and those that they replace. The file is
+written last, and all at once: a worker sees all of a hand-over or none. It is the truth about which settings
+are in force: a worker that is started with settings that were replaced continues with those that replaced
+them.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ from recommender.worker.replicas import CheckpointSource, HeldReplica, Replicas,
 
 logger = logging.getLogger(__name__)
 
-#: So few records are left to learn while learning of new ones waits.
+#: This few records are left to learn while learning of new ones waits.
 NEAR = 2000
 #: A log that grows faster than it can be read again is not chased for ever.
 ROUNDS = 20

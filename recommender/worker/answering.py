@@ -224,7 +224,7 @@ class Answerer:
                     "deadline_exceeded", "the deadline had passed before the request was read", retriable=True
                 )
             limit = min(limit, time.monotonic() + left)
-        # Whoever waits must not keep others from their answers.
+        # A request that waits must not keep others from their answers.
         return await self._answers.answer(
             request,
             asked.identity,

@@ -26,7 +26,7 @@ class NotHeld(Exception):
 
 
 class HandedOver(Exception):
-    """Whoever asks waits for learning, and the worker is about to let go of what it asked."""
+    """The request waits for learning, and the worker is about to give its partition away."""
 
 
 class Answers:

@@ -65,7 +65,7 @@ def create_app(
     rebuild : bool
         Set checkpoints that do not match aside and learn again from the journal.
     allow_gap : bool
-        Go on where the journal has lost blocks.
+        Continue where the journal has lost blocks.
     **faust_settings
         Passed on to Faust.
 

@@ -52,7 +52,7 @@ class Following(Service):
     caught_up : function
         Called when a replica may answer again that had to go back to its checkpoint.
     allow_gap : bool
-        Go on where the journal has lost blocks.
+        Continue where the journal has lost blocks.
     """
 
     logger = FAUST_LOGGER

@@ -12,7 +12,7 @@ from recommender.messages.responses import Response
 
 #: At most one of each kind is taken in this many seconds.
 EVERY_SECONDS = 0.2
-#: So many of each kind are kept.
+#: This many of each kind are kept.
 KEPT = 8
 #: Items of an answer that are shown.
 SHOWN = 3

@@ -51,7 +51,7 @@ class Knowledge:
     rebuild : bool
         Set checkpoints that do not match aside and learn again from the journal.
     allow_gap : bool
-        Go on where the journal has lost blocks.
+        Continue where the journal has lost blocks.
 
     Attributes
     ----------

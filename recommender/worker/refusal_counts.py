@@ -1,7 +1,7 @@
 """Tells of dead letters: in the log, on the status page and in the metrics, by kinds of reasons.
 
-Whoever sends what nobody can learn has to hear of it. The log names the first one at once, with its place and
-its reason. Of those that follow it tells at most once a minute, however many they are.
+A producer of records that cannot be learned has to hear of it. The log names the first one at once, with its
+place and its reason. Of those that follow it tells at most once a minute, however many they are.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 #: At least this many seconds are between two lines of the log.
 TELL_SECONDS = 60.0
 _REASON_CHARACTERS = 300
-#: So many are kept for the live page.
+#: This many are kept for the live page.
 LAST = 10
 
 

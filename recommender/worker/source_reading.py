@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 #: A mapping is judged by this many records, the first ones that it reads.
 JUDGED = 1000
-#: So many names of events that are not listed are shown.
+#: This many names of events that are not listed are shown.
 SHOWN_EVENTS = 20
 _REASONS = 3
 

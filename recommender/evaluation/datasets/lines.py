@@ -15,7 +15,7 @@ from recommender.messages import lookalikes
 _CHUNK = 1 << 16
 #: A line that is longer is none: the file has no lines, or is no text.
 MAX_LINE = 1 << 20
-#: So much of the beginning is looked at where a file turns out not to be text.
+#: How much of the beginning is examined where a file turns out not to be text.
 _START = 4096
 
 _ADVICE = {

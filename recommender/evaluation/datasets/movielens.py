@@ -118,7 +118,7 @@ def movies(source: str | Path, say: Say = lambda _: None) -> dict[str, Movie]:
     Parameters
     ----------
     source : str or Path
-        As for `locate`. Beside a rating file ``u.item``, ``movies.csv``, ``movies.dat`` or the
+        As for `locate`. Next to a rating file ``u.item``, ``movies.csv``, ``movies.dat`` or the
         ``.item`` of the same name is read.
     say : callable
         As for `locate`.

@@ -8,9 +8,9 @@ step at most, so with a user's factors rounded to steps of :math:`t`, a predicti
 
 .. math:: | p \cdot q - s t \sum_f c_f d_f | \le \tfrac{s}{2} ( \sum_f |p_f| + 127 k t )
 
-with :math:`d_f` the user's. Whoever cannot reach the n-th highest in spite of that is left out, and only the
-others, a few dozen of a million, need their exact scores. So the best are the same to the bit. Databases of
-vectors scan rounded ones for the same reason (Jegou, Douze and Schmid: Product quantization for nearest
+with :math:`d_f` the user's. An item that cannot reach the n-th highest in spite of that is left out, and only
+the others, a few dozen of a million, need their exact scores. So the best are the same to the bit. Databases
+of vectors scan rounded ones for the same reason (Jegou, Douze and Schmid: Product quantization for nearest
 neighbor search, PAMI 2011), but without bounds, and so without a promise.
 """
 
@@ -47,7 +47,7 @@ class RoundedItems:
     Attributes
     ----------
     changed : uint8 array, shape (at least items,)
-        Whoever changes an item's factors sets its place to 1; 0 once they are rounded again.
+        By item: 1 when its factors have changed, 0 once they are rounded again.
     """
 
     def __init__(self, width: int) -> None:

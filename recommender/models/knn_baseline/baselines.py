@@ -33,7 +33,7 @@ class Baselines(NamedTuple):
 
 
 def empty_baselines(user_count: int = 0, item_count: int = 0) -> Baselines:
-    """Nobody is known, the mean is 0."""
+    """Baselines of no users and no items; the mean is 0."""
     return Baselines(
         np.zeros(1),
         np.zeros(user_count),

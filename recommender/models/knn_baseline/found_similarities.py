@@ -18,7 +18,7 @@ from recommender.models.knn_baseline.similarities import PEARSON_BASELINE, SUMS,
 from recommender.models.rating_rows import RatingRows
 
 _COLUMNS = np.array(SUMS)
-#: So many similarities are found at a time.
+#: This many similarities are found at a time.
 _BLOCK = 1 << 20
 
 
