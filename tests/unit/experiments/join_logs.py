@@ -11,7 +11,7 @@ from recommender.journal.rule import Rule
 from recommender.messages.recommendations_log import LoggedPlace, LoggedRecommendation
 from recommender.shard.feedback import Feedback
 from tests.support.doubles import FakeRecord
-from tests.unit.experiments.test_attribution import WINDOW, Key, Shown, plain
+from tests.unit.experiments.joins import WINDOW, Key, Shown, plain
 from tests.unit.journal.blocks import OTHER, TOPIC, Row, packed
 
 SOURCES = [Source(TOPIC, 0), Source(TOPIC, 1), Source(OTHER, 0)]

@@ -32,7 +32,7 @@ from tests.unit.experiments.join_logs import (
     record,
     shown_once,
 )
-from tests.unit.experiments.test_attribution import Rated, Shown, naive, plain
+from tests.unit.experiments.joins import Rated, Shown, naive, plain
 from tests.unit.journal.blocks import Block, PlainRule, Row, packed
 
 PARTITIONS, LOG_PARTITIONS = 2, 3

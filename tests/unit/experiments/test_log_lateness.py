@@ -15,7 +15,7 @@ from tests.unit.experiments.join_logs import (
     record,
     shown_once,
 )
-from tests.unit.experiments.test_attribution import WINDOW, Shown, plain
+from tests.unit.experiments.joins import WINDOW, Shown, plain
 
 
 def test_a_clock_that_is_wrong_makes_no_others_late() -> None:
