@@ -54,7 +54,12 @@ class KernelCache(FunctionCache):
     def load_overload(self, *arguments: Any) -> Any:
         """The code for some types of arguments, or None."""
         self._stamp()
-        return super().load_overload(*arguments)
+        try:
+            return super().load_overload(*arguments)
+        except (AttributeError, ImportError):
+            # A class that was an argument's has another name or place now: the kernel is older than that.
+            self.flush()
+            return None
 
     def save_overload(self, *arguments: Any) -> None:
         """Keep it."""
