@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import uuid
 from collections.abc import Callable
@@ -176,11 +177,14 @@ def test_what_a_node_has_written_in_two_partitions(kafka: str, topic_prefix: str
     assert sorted(found, key=lambda each: each[3]) == expected(0, 500)
 
 
-async def test_marks_of_transactions(kafka: str, topics: Topics) -> None:
-    async with AIOKafkaProducer(bootstrap_servers=kafka, transactional_id=topics.journal) as producer:
-        for each in MIXED:
-            async with producer.transaction():
-                await producer.send_and_wait(topics.journal, each, partition=0)
+def test_marks_of_transactions(kafka: str, topics: Topics) -> None:
+    async def transactions() -> None:
+        async with AIOKafkaProducer(bootstrap_servers=kafka, transactional_id=topics.journal) as producer:
+            for each in MIXED:
+                async with producer.transaction():
+                    await producer.send_and_wait(topics.journal, each, partition=0)
+
+    asyncio.run(transactions())  # the command has an event loop of its own
     assert "5 blocks, 4 ratings" in invoke(kafka, topics, "verify").output
     lines = invoke(kafka, topics, "show", "--from", "1", "--limit", "3").output.splitlines()
     assert [json.loads(line)["offset"] for line in lines] == [2, 4, 6]
