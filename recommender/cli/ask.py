@@ -102,7 +102,7 @@ def ask(
     Prints a table on a terminal, and tab-separated columns in a pipe.
 
     The exit code is 0 with an answer; 1 when no answer came in time or the worker answered with a failure;
-    2 when something has to be mended first: the usage, a setting, a topic that does not exist or a broker
+    2 when something has to be fixed first: the usage, a setting, a topic that does not exist or a broker
     that cannot be reached.
     """
     key = user if user is not None else similar_to
@@ -159,7 +159,7 @@ def _titles(source: str | None) -> Mapping[str, str]:
 
     found = movielens.titles(source, lambda line: click.echo(line, err=True))
     if not found:
-        click.echo(f"There are no titles beside {source}", err=True)
+        click.echo(f"There are no titles next to {source}", err=True)
     return found
 
 
