@@ -10,7 +10,7 @@ DOCS_STAMP := $(VENV)/.installed-docs
 DIST_STAMP := $(VENV)/.installed-dist
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up tools test test-pythons test-docker nightly chaos fuzz bench evaluate lint format docs dist check image clean install
+.PHONY: help demo up tools test test-pythons test-docker nightly chaos fuzz bench evaluate lint format docs dist check image rolling pictures clean install
 
 help: ## Print this menu
 	@echo "Streaming recommendations on Kafka. Start with: make demo"
@@ -76,9 +76,20 @@ dist: $(DIST_STAMP) ## Build the wheel and the source archive into build/dist an
 
 check: lint docs dist test ## What CI runs: style, types, documents, packages and tests
 
-image: $(STAMP) ## Build the worker's image from wheels: make image [BASE=python:3.13-slim-bookworm]
-	$(BIN)/python -m pip wheel --quiet -c constraints.txt -w build/wheels .
-	docker build -f deploy/Dockerfile $(if $(BASE),--build-arg BASE=$(BASE)) -t faust-recommender -t faust-recommender:$$($(BIN)/python -c 'import recommender; print(recommender.__version__)') .
+# EXTRAS are the package's own, WITH are other packages, as s3fs for checkpoints in S3. BASE is an image with the Python
+# of .venv, whose wheels these are.
+image: EXTRAS ?= avro,protobuf
+image: BASE ?= python:$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')-slim-bookworm
+image: $(STAMP) ## Build the worker's image from wheels, on Linux: make image [BASE=python:3.13-slim-bookworm] [WITH=s3fs]
+	rm -rf build/wheels
+	$(BIN)/python -m pip wheel --quiet -c constraints.txt -w build/wheels '.[$(EXTRAS)]' $(WITH)
+	docker build -f deploy/Dockerfile --build-arg BASE=$(BASE) -t faust-recommender -t faust-recommender:$$($(BIN)/python -c 'import recommender; print(recommender.__version__)') .
+
+rolling: $(STAMP) ## Restart workers one after another under load: make rolling [N=3] [IMAGE=... NEXT_IMAGE=...] in containers
+	$(BIN)/python -m tests.chaos --rolling $(or $(N),3) $(if $(IMAGE),--image $(IMAGE)) $(if $(NEXT_IMAGE),--next-image $(NEXT_IMAGE))
+
+pictures: $(STAMP) tools ## Take the documents' pictures of the live page, while `make up` has run for ten minutes
+	$(BIN)/python -m tests.pictures docs/pictures
 
 clean: ## Remove .venv and what tools left behind
 	rm -rf $(VENV) .venv-* .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

@@ -117,7 +117,7 @@ def _learning(
         renew(address, prefix)
         settings = {"broker": address, "topic_prefix": prefix, "group": f"bench-{uuid.uuid4().hex}"}
         with Worker(edition, **settings, model=model).start() as worker:
-            return _watched([worker], count, (records or count) / count)
+            return pace([worker], count, (records or count) / count)
 
     return turn
 
@@ -133,12 +133,12 @@ def _two(address: str, prefix: str, count: int, edition: Edition) -> Turn:
         settings = {"broker": address, "topic_prefix": prefix, "group": f"bench-{uuid.uuid4().hex}"}
         with ExitStack() as stack:
             workers = [stack.enter_context(Worker(edition, **settings).start()) for _ in range(2)]
-            return _watched(workers, round(count * 0.9), 1.0)
+            return pace(workers, round(count * 0.9), 1.0)
 
     return turn
 
 
-def _watched(workers: Sequence[Worker], count: int, weight: float) -> Values:
+def pace(workers: Sequence[Worker], count: int, weight: float) -> Values:
     """Records a second that workers learn together, and their processor time for each."""
     seen: list[Look] = []
     busy: list[float] = []

@@ -19,7 +19,7 @@ from benchmarks.contest import Goal, Options, Outcome, Turn, compete
 from benchmarks.data import ML_100K, Shape, repeated
 from benchmarks.environments import ask
 from benchmarks.kafka_log import broker, fill, make_topics, messages, renew
-from benchmarks.learn import CPU, RATE, _named, _watched
+from benchmarks.learn import CPU, RATE, _named, pace
 from benchmarks.workers import Worker
 from recommender.ingest.sources.protobuf import ProtobufSchema
 from recommender.ingest.sources.registry import Schema
@@ -175,6 +175,6 @@ def _learning(address: str, prefix: str, count: int, sources: str = "") -> Turn:
         # With `replace`, so that all learn the same.
         settings |= {"group": f"bench-{uuid.uuid4().hex}", "sources": sources, "repeats": "replace"}
         with Worker(**settings).start() as worker:
-            return _watched([worker], count, 1.0)
+            return pace([worker], count, 1.0)
 
     return turn

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from recommender.shard.options import ShardOptions as ShardOptions
     from recommender.shard.shard import Shard as Shard
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 #: Where each name comes from.
 _MODULES = {

@@ -17,6 +17,7 @@ def faults(names: list[str]) -> list[str]:
     if top != ["recommender"]:
         found.append(f"it installs {', '.join(top) or 'nothing'} at top level: expected recommender alone")
     sources = {each.relative_to(ROOT).as_posix() for each in (ROOT / "recommender").rglob("*.py")}
+    sources |= {each.relative_to(ROOT).as_posix() for each in (ROOT / "recommender/web/static").iterdir()}
     found += [f"it lacks {name}" for name in sorted({"recommender/py.typed", *sources} - files)]
     if not any(name.endswith(".dist-info/entry_points.txt") for name in names):
         found.append("it installs no command")

@@ -67,7 +67,7 @@ def verify(place: str | None) -> None:
         sys.exit(1)
 
 
-@checkpoint.command()
+@checkpoint.command(short_help="Write users, items and ratings as CSV or JSON lines.")
 @click.argument("place", required=False)
 @click.option(
     "--to", required=True, type=click.Path(path_type=Path), help="A directory, FILE.jsonl or FILE.csv."

@@ -14,7 +14,7 @@ import orjson
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from recommender.cli.local_worker import local_worker
+from recommender.cli.local_worker import HOST, local_worker
 from recommender.client import Client
 from recommender.client.items import write_items
 from recommender.client.replay import ReplayProgress, replay
@@ -25,6 +25,8 @@ from recommender.kafka.local.broker import LocalBroker
 from recommender.kafka.local.ports import free_port
 from recommender.kafka.topics import Topics
 from recommender.kafka.topics import ensure as ensure_topics
+from recommender.models import registry
+from recommender.settings import Settings
 from recommender.shard import warmup
 
 #: Users of MovieLens 100K with histories that differ from each other.
@@ -56,10 +58,14 @@ def demo(source: str, users: str, model: str) -> None:
             sys.exit(130)
         _step(6, "Stopping everything")
     out.print(f"Done in {time.monotonic() - started:.0f} s; nothing is left running.")
-    out.print("To watch it and to rate things yourself: [bold]make up[/bold] (recommender up)")
+    page = f"http://{HOST}:{Settings().web_port}/"
+    out.print(
+        f"To watch it, and to rate things yourself: [bold]make up[/bold] (recommender up); look at {page}"
+    )
 
 
 def _run(stack: ExitStack, source: str, users: list[str], model: str) -> None:
+    registry.check(model)
     # The first time compiling takes longest, and all that comes before the worker leaves a processor to it.
     compiling = stack.enter_context(warmup.warming(model))
     path = movielens.locate(source, out.print)

@@ -59,7 +59,7 @@ def verify() -> None:
         sys.exit(1)
 
 
-@journal.command()
+@journal.command(short_help="Write the ratings that count, as JSON lines.")
 @click.option("--to", required=True, metavar="FILE", help="A file, or - for standard output.")
 def export(to: str) -> None:
     """Write the ratings that count, once each and in the journal's order, as the ratings topic takes them."""

@@ -1,4 +1,4 @@
-"""`recommender retrain`: new checkpoints from the whole log, alongside the running workers."""
+"""`recommender retrain`: new checkpoints from the journal, alongside the running workers."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from recommender.shard.options import arms_of
 @click.option("--repair", is_flag=True, help="Replace running checkpoints that are not what the log gives.")
 @click.option("--allow-gap", is_flag=True, help="Learn what is left of a log that has lost its beginning.")
 def retrain(to: str | None, every: int | None, **options: Any) -> None:
-    """Learn the whole log again, alongside the running workers, into new checkpoints.
+    """Learn the journal again, alongside the running workers, into new checkpoints.
 
     The settings are those that the workers are to have from now on. The new checkpoints are read back, and
     their recall@10 on the newest tests is compared with that of the running ones at the same offset. Where
@@ -52,8 +52,9 @@ def retrain(to: str | None, every: int | None, **options: Any) -> None:
     arms. Another feedback policy or scale needs restarted workers: learn --to PLACE,
     and restart them one after the other with RECOMMENDER_CHECKPOINTS=PLACE and the new settings.
 
-    Only changed settings need this: workers learn every rating at once, and knn-baseline finds what it cannot
-    keep up to date anew by itself, after so many ratings as knn-baseline/retrain=10000 says.
+    Only changed settings need this: workers learn every rating at once, and what
+    knn-baseline cannot keep up to date it computes again by itself, after so many ratings as
+    knn-baseline/retrain=10000 says.
     """
     if to is not None and every is not None:
         raise click.UsageError("--every hands over to the running workers: it goes without --to")

@@ -28,7 +28,7 @@ _SHOWN = 5
 
 @click.group()
 def sources() -> None:
-    """Look what the sources of RECOMMENDER_SOURCES give, and propose one for a topic."""
+    """Show what the sources of RECOMMENDER_SOURCES give, and propose one for a topic."""
     logging.getLogger("kafka").addHandler(logging.NullHandler())
 
 
@@ -41,7 +41,7 @@ _SAMPLE = click.option(
 )
 
 
-@sources.command()
+@sources.command(short_help="Print what the newest records would give.")
 @_SAMPLE
 def check(sample: int) -> None:
     """Read the newest records of each source and print what would be learned.
@@ -60,7 +60,7 @@ def check(sample: int) -> None:
         sys.exit(1)
 
 
-@sources.command()
+@sources.command(short_help="Propose a table for a topic, and print what it gives.")
 @click.argument("topic")
 @_SAMPLE
 def guess(topic: str, sample: int) -> None:

@@ -22,10 +22,12 @@ from recommender.kafka.local.broker import LocalBroker
 from recommender.kafka.local.ports import free_port, listens
 from recommender.kafka.topics import Topics
 from recommender.kafka.topics import ensure as ensure_topics
+from recommender.models import registry
 from recommender.settings import Settings
 from recommender.shard import warmup
 
 WORKERS = 2
+POSITIVE = click.FloatRange(0.0, min_open=True)
 #: Ratings that are learned at once, so that there is something to look at: this part of all.
 AT_ONCE = 0.5
 #: Users for whom recommendations are asked are those of this many of the newest ratings.
@@ -39,9 +41,13 @@ out = Console(highlight=False, soft_wrap=True)
 @click.command()
 @click.option("--source", default=movielens.ML_100K, show_default=True, help="A rating file, or ml-100k.")
 @click.option(
-    "--rate", default=100.0, show_default=True, help="Ratings a second, after a first half at once."
+    "--rate",
+    type=POSITIVE,
+    default=50.0,
+    show_default=True,
+    help="Ratings a second, after a first half at once.",
 )
-@click.option("--requests", default=20.0, show_default=True, help="Requests a second.")
+@click.option("--requests", type=POSITIVE, default=20.0, show_default=True, help="Requests a second.")
 @click.option("--model", default="blend", show_default=True, help="The model, as `recommender models`.")
 def up(source: str, rate: float, requests: float, model: str) -> None:
     """Start a broker, two workers, ratings that keep coming and requests, and say where to look.
@@ -61,6 +67,7 @@ def up(source: str, rate: float, requests: float, model: str) -> None:
 def _run(
     stack: ExitStack, stop: threading.Event, source: str, rate: float, requests: float, model: str
 ) -> None:
+    registry.check(model)
     compiling = stack.enter_context(warmup.warming(model))
     ratings = Columns(movielens.read(movielens.locate(source, out.print)))
     ratings.sort_by_time()

@@ -81,12 +81,12 @@ class Worker(faust.Worker):
 @click.option("--broker", help="Kafka's bootstrap servers. Default: RECOMMENDER_BROKER.")
 @click.option("--checkpoints", help="Directory or URL of the checkpoints. Default: RECOMMENDER_CHECKPOINTS.")
 @click.option("--web-port", help="Port of the status pages, 0 for none. Default: RECOMMENDER_WEB_PORT.")
-@click.option("--rebuild", is_flag=True, help="Set checkpoints aside that do not fit, and relearn.")
-@click.option("--allow-gap", is_flag=True, help="Continue where the log has lost records for good.")
+@click.option("--rebuild", is_flag=True, help="Set checkpoints that do not fit aside and learn again.")
+@click.option("--allow-gap", is_flag=True, help="Continue where the journal has lost blocks for good.")
 def worker(rebuild: bool, allow_gap: bool, **overrides: str | None) -> None:
     """Learn from ratings and answer requests until stopped.
 
-    Stops on Ctrl-C or SIGTERM after saving its state; started again it continues where it was.
+    Stops on Ctrl-C or SIGTERM; started again it continues where it was.
     """
     config = load_settings(None, **overrides)
     log_filter.configure(config.log_level, config.log_format)

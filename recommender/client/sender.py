@@ -56,5 +56,8 @@ class Sender:
 
 
 def missing(topic: str, servers: str) -> TopicMissing:
-    """The error for a topic that does not exist."""
-    return TopicMissing(f"Topic {topic!r} does not exist at {servers}: `recommender topics` creates it")
+    """The error for a topic that does not exist, which Kafka also says of one that this user may not see."""
+    return TopicMissing(
+        f"Topic {topic!r} does not exist at {servers}, or is hidden from this user: `recommender topics` "
+        "creates it"
+    )

@@ -8,7 +8,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from kafka import KafkaAdminClient
-from kafka.errors import KafkaError, UnknownTopicOrPartitionError, for_code
+from kafka.errors import (
+    KafkaError,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
 
 from recommender.kafka.admin import Tell, open_admin
 from recommender.kafka.topic_configs import (
@@ -214,6 +219,8 @@ def _describe(admin: KafkaAdminClient, names: Iterable[str]) -> dict[str, TopicI
         error_type = for_code(each["error_code"])
         if error_type is UnknownTopicOrPartitionError:
             continue
+        if error_type is TopicAuthorizationFailedError:
+            raise TopicsError(f"The broker does not show topic {each['name']}: this user needs an ACL for it")
         if each["error_code"]:
             raise TopicsError(f"The broker does not show topic {each['name']}: {reason_of(error_type, None)}")
         allowed = tuple(each.get("authorized_operations") or ())

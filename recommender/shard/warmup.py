@@ -18,6 +18,7 @@ from recommender.history import history, id_table, snapshot
 from recommender.items import view
 from recommender.models import elementary, randomness, registry, topk
 from recommender.shard import live_metrics
+from recommender.shard.learned import POPULAR
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ def warm(specs: Sequence[str] = (), further: Sequence[ModuleType] = ()) -> None:
     modules = (*further, *MODULES)
     topk.warm()
     with _compiling(modules) if topk.was_compiled() else contextlib.nullcontext():
-        registry.warm(specs)
+        registry.warm((*specs, POPULAR) if specs else ())  # every shard knows what is popular
     for module in modules:
         module.warm()
 

@@ -13,6 +13,7 @@ from recommender.worker.following import Following
 from recommender.worker.loop_watch import LoopWatch
 from recommender.worker.replicas import Replicas
 from recommender.worker.request_consumer import RequestConsumer
+from recommender.worker.verdict import BROKER
 
 #: A worker that has not been at the end of the journal for this long is not ready, in seconds.
 READY_LAG_SECONDS = 30.0
@@ -118,10 +119,9 @@ class Health:
     def _brokers(self) -> Check:
         gone = self._broker.gone_seconds
         if gone is not None:
-            return Check(
-                "broker", WARNING, f"no broker at {self._broker.broker} has answered for {gone:.0f} s"
-            )
-        return Check("broker", OK, f"{self._broker.broker} answers")
+            says = f"no broker at {self._broker.broker} has answered for {gone:.0f} s"
+            return Check(BROKER, WARNING, says)
+        return Check(BROKER, OK, f"{self._broker.broker} answers")
 
 
 def _listed(partitions: Collection[int]) -> str:

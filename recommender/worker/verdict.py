@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from recommender.web.health import FAILING, OK, WARNING, Check
 
+#: The check that brokers answer.
+BROKER = "broker"
 #: Less is no lag worth a word, in seconds.
 PROMPT_SECONDS = 1.0
 
@@ -42,6 +44,8 @@ def verdict(checks: Sequence[Check], figures: Figures) -> dict[str, str]:
     for level, words in ((FAILING, "Not ready:"), (WARNING, "Working, but")):
         for each in checks:
             if each.level == level:
+                # Without a broker nothing is learned, and only HTTP is answered.
+                words = "Waiting for Kafka, and losing nothing:" if each.name == BROKER else words
                 return {"level": level, "says": f"{words} {each.says}."}
     return {"level": OK, "says": _well(figures)}
 

@@ -24,6 +24,9 @@ from tests.chaos.run import run
 @click.option(
     "--soak", type=float, help="Instead: so many minutes at 5,000 ratings and 50 requests a second."
 )
+@click.option("--rolling", type=int, help="Instead: restart each of two workers so many times under load.")
+@click.option("--image", help="With --rolling: the containers of deploy/compose.yml, with this image.")
+@click.option("--next-image", help="With --image: what runs after a restart; by default the same.")
 @click.option("--fuzz", type=int, help="Instead: so many records of all kinds, and requests meanwhile.")
 @click.option(
     "--decode",
@@ -48,6 +51,9 @@ def main(
     journal_partitions: int,
     keep: Path | None,
     soak: float | None,
+    rolling: int | None,
+    image: str | None,
+    next_image: str | None,
     fuzz: int | None,
     decode: int | None,
     kafka: str | None,
@@ -72,6 +78,15 @@ def main(
             from tests.chaos.fuzz_run import fuzz_anywhere
 
             violations = fuzz_anywhere(kafka, keep or Path(directory), fuzz, seed, click.echo)
+        elif rolling is not None:
+            from tests.chaos.containers import roll_containers
+            from tests.chaos.rolling import roll_processes
+
+            where, load = keep or Path(directory), (rolling, seed, ratings, requests, click.echo)
+            if image:
+                violations = roll_containers(where, image, next_image or image, *load)
+            else:
+                violations = roll_processes(where, *load)
         elif soak is not None:
             from tests.chaos.soak import soak as run_soak
 

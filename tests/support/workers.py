@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
-import urllib.error
-import urllib.request
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from prometheus_client.parser import text_string_to_metric_families
-
 from recommender.kafka.admin import open_admin
 from recommender.kafka.local.guarded import Guarded
-from recommender.kafka.local.ports import HOST, free_port
+from recommender.kafka.local.ports import free_port
 from recommender.kafka.topics import Topics, ensure
 from tests.support.kafka import wait_until
+from tests.support.worker_pages import PATIENCE, WorkerPages
 
-#: Generous: the machine may be busy with something else.
-PATIENCE = 60.0
+__all__ = ["PATIENCE", "START_PATIENCE", "STOP_SECONDS", "Installation", "Worker", "installed"]
+
 #: The first start on a machine compiles the models' kernels.
 START_PATIENCE = 150.0
 #: A worker that was asked to stop must be gone within this many seconds.
@@ -31,7 +27,7 @@ STOP_SECONDS = 5.0
 DEFAULTS = {"session_timeout": "6", "checkpoint_interval": "0.5"}
 
 
-class Worker:
+class Worker(WorkerPages):
     """A worker process, run by a guardian that ends it when the tests are gone.
 
     Parameters
@@ -41,15 +37,11 @@ class Worker:
     settings : dict of str to str
         By their names without ``RECOMMENDER_``; nothing of the tests' own environment counts.
 
-    Attributes
-    ----------
-    port : int
-        Of its pages.
     """
 
     def __init__(self, directory: Path, settings: dict[str, str]) -> None:
         directory.mkdir(parents=True, exist_ok=True)
-        self.port = int(settings.get("web_port") or free_port())
+        super().__init__(int(settings.get("web_port") or free_port()))
         self._settings = {**settings, "web_port": str(self.port)}
         self._guardian = Guarded(directory)
         self._log = directory / "broker.log"
@@ -76,64 +68,6 @@ class Worker:
 
         wait_until(answers, seconds, lambda: f"not ready: {self.page('readyz')}\n{self.log}")
         return self
-
-    def page(self, path: str) -> tuple[int, bytes]:
-        """The status code and text of one of its pages; 0 where nobody listens."""
-        try:
-            with urllib.request.urlopen(f"http://{HOST}:{self.port}/{path}", timeout=10) as answer:
-                return answer.status, answer.read()
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.read()
-        except OSError:
-            return 0, b""
-
-    def status(self) -> dict[str, Any]:
-        """The status page."""
-        code, text = self.page("status")
-        assert code == 200, f"status page: {code} {text!r}\n{self.log}"
-        status: dict[str, Any] = json.loads(text)
-        return status
-
-    @property
-    def journal(self) -> dict[int, dict[str, Any]]:
-        """The status of its replicas, by partition of the journal; none while nobody listens."""
-        return _numbered(self._told("journal"))
-
-    @property
-    def sources(self) -> dict[int, int]:
-        """The next offset to learn of each partition of the ratings topic; none while nobody listens."""
-        return _numbered(self._told("sources"))
-
-    def _told(self, what: str) -> dict[str, Any]:
-        code, text = self.page("status")
-        told: dict[str, Any] = json.loads(text)[what] if code == 200 else {}
-        return told
-
-    def metric(self, name: str, **labels: str) -> float:
-        """The sum of a metric's samples that have these labels; 0 if there are none."""
-        families = text_string_to_metric_families(self.page("metrics")[1].decode())
-        samples = [each for family in families for each in family.samples]
-        return sum(
-            each.value for each in samples if each.name == name and labels.items() <= each.labels.items()
-        )
-
-    def learned(self, offsets: Mapping[int, int], seconds: float = PATIENCE) -> None:
-        """Wait until partitions of the ratings topic are learned up to these offsets."""
-
-        def reached() -> bool:
-            found = self.sources
-            return all(found.get(partition, 0) >= offset for partition, offset in offsets.items())
-
-        wait_until(reached, seconds, lambda: f"{dict(offsets)}, but {self.sources}\n{self.log}")
-
-    def is_settled(self, positions: Mapping[int, int]) -> bool:
-        """Return True if all that it follows of the journal is followed up to there, and saved."""
-        found = self.journal
-        return bool(found) and all(
-            each["position"] == max(each["saved"], 0) == positions[partition]
-            for partition, each in found.items()
-        )
 
     @property
     def log(self) -> str:
@@ -233,10 +167,6 @@ class Installation:
         """End all workers."""
         for each in self._workers:
             each.close()
-
-
-def _numbered(told: Mapping[str, Any]) -> dict[int, Any]:
-    return {int(partition): each for partition, each in told.items()}
 
 
 def _partitions_of(member: Mapping[str, Any], topic: str) -> int:

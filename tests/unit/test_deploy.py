@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+import recommender
 from recommender import settings
 
 ROOT = Path(__file__).parents[2]
@@ -95,6 +97,15 @@ def test_compose_and_manifests_set_what_there_is() -> None:
     texts.append((ROOT / "deploy" / "kubernetes" / "recommender.yaml").read_text("utf-8"))
     for text in texts:
         assert set(re.findall(r"\bRECOMMENDER_[A-Z_]+\b", text)) <= known
+
+
+def test_the_image_is_that_of_this_version() -> None:
+    manifests = (ROOT / "deploy" / "kubernetes" / "recommender.yaml").read_text("utf-8")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert recommender.__version__ == project["version"]
+    assert re.findall(r"image: faust-recommender:(\S+)", manifests) == [project["version"]]
+    changes = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    assert re.findall(r"^## (\S+)", changes, re.MULTILINE)[0] in (project["version"], "Unreleased")
 
 
 def test_containers_may_do_nothing_that_they_need_not() -> None:

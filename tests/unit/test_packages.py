@@ -32,14 +32,20 @@ def test_tests_have_the_rooms_of_what_they_test() -> None:
 def test_what_is_wrong_with_a_wheel_is_found() -> None:
     """`make dist` checks the wheel that it has built with this."""
     about = [
-        "faust_recommender-0.1.0.dist-info/METADATA",
-        "faust_recommender-0.1.0.dist-info/entry_points.txt",
+        "faust_recommender-0.2.0.dist-info/METADATA",
+        "faust_recommender-0.2.0.dist-info/entry_points.txt",
     ]
     sources = [each.relative_to(ROOT).as_posix() for each in (ROOT / "recommender").rglob("*.py")]
-    whole = [*about, "recommender/py.typed", *sources]
+    pages = [
+        each.relative_to(ROOT).as_posix() for each in (ROOT / "recommender" / "web" / "static").iterdir()
+    ]
+    whole = [*about, "recommender/py.typed", *pages, *sources]
     assert faults(whole) == []
     assert faults([*whole, "producers/replay.py"]) == [
         "it installs producers, recommender at top level: expected recommender alone"
     ]
     assert faults([each for each in whole if each != "recommender/app.py"]) == ["it lacks recommender/app.py"]
+    assert faults([each for each in whole if not each.endswith("live.css")]) == [
+        "it lacks recommender/web/static/live.css"
+    ]
     assert faults(whole[:1] + whole[2:]) == ["it installs no command"]

@@ -28,6 +28,7 @@ from recommender.models.blend.ranking import ListwiseRanker
 from recommender.models.blend.repeats import Repeats
 from recommender.models.blend.sample import FEW_ITEMS, contestants, next_sampled
 from recommender.models.blend.shortlist import Marks, erase, leading, marks
+from recommender.models.blend.taken import empty_pairs, index
 from recommender.models.blend.trials import Trials
 from recommender.models.elementary import half_powers, logarithm, powers
 from recommender.models.options import between
@@ -58,6 +59,8 @@ NEIGHBOURS = 1000
 
 #: From so many items on the best are found without scoring all.
 MANY = 4096
+#: Rows of a new table.
+LEAST = 64
 
 #: Stands for a one for each candidate.
 _EACH = np.empty(0)
@@ -118,7 +121,9 @@ class Blend(Model):
         #: The weights as they are applied, by context; until the next observation.
         self._applied: dict[int, FloatArray] = {}
         self._block = room(kernels.ROWS)
-        self._table = kernels.empty_table(0)
+        #: Always larger than there are items: kernels are compiled for an array's layout, and an empty table,
+        #: or a part of it that is all of it, has another one.
+        self._table = kernels.empty_table(LEAST)
         #: What the fading counts of all items come to, see `count_events`.
         self._totals = np.zeros(kernels.LATELY)
         self._repeats = Repeats(context.history, self._positive, memory)
@@ -134,8 +139,8 @@ class Blend(Model):
         if len(events) == 0:
             return
         self._items = max(self._items, int(events.items[0] if len(events) == 1 else events.items.max()) + 1)
-        if self._items > len(self._table):
-            larger = kernels.empty_table(max(self._items, 2 * len(self._table), 64))
+        if self._items >= len(self._table):
+            larger = kernels.empty_table(max(self._items + 1, 2 * len(self._table)))
             larger[: len(self._table)] = self._table
             self._table = larger
         kernels.count_events(
@@ -344,10 +349,11 @@ class Blend(Model):
     def restore(self, state: Arrays) -> None:
         """Take them over."""
         self._items = len(state["table"])
-        self._table = kernels.empty_table(self._items)
-        self._table[:, : kernels.FIRST] = state["table"]
+        self._table = kernels.empty_table(max(self._items + 1, LEAST))
+        self._table[: self._items, : kernels.FIRST] = state["table"]
         known = self._history.arrays.items[: self._items]
-        self._table[:, kernels.FIRST] = np.where(known["events"] > 0, known["first_event"], np.inf)
+        first = np.where(known["events"] > 0, known["first_event"], np.inf)
+        self._table[: self._items, kernels.FIRST] = first
         self._event, self._observed = (int(count) for count in state["counters"])
         self._totals = state["totals"].astype(np.float64)
         self._leaders, self._marks = Leaders(), marks(0)
@@ -365,6 +371,8 @@ class Blend(Model):
             model.observe(user, item, 1.0)
             model.learn(history.append([user], [item], [1.0], [1.0], [0.0]))
         model.score(0, np.arange(3, dtype=np.int32))
+        model.score(0, np.arange(8, dtype=np.int32))
+        index(empty_pairs(4))
         model._many = 0
         model.leading_but(0, np.arange(2, dtype=np.int32), 1)
         model.learn(history.append([0], [3], [1.0], [1.0], [0.0]))

@@ -58,20 +58,16 @@ function drawCharts() {
     at.replaceChildren();
     return new uPlot({
       width: at.clientWidth, height: at.clientHeight, legend: { show: false }, cursor: { show: false },
-      padding: [6, 6, 0, 0],
-      scales: { x: { time: true }, y: { range: (self, low, high) => [0, Math.max(high * 1.1, 1)] } },
+      padding: [6, 4, 6, 0],
+      // Always ten minutes, so that all charts, and those of a worker that has just started, are read in the same way.
+      scales: { x: { time: true, range: (self, low, high) => [(high ?? 0) - KEPT, high ?? 0] }, y: { range: (self, low, high) => [0, Math.max(high * 1.1, 1)] } },
       axes: [
-        { ...axis, grid: { show: false }, size: 18, gap: 2, space: 70, values: (self, ticks) => ticks.map(clock) },
+        { show: false },
         { ...axis, grid, size: 38, gap: 4, space: 34, values: (self, ticks) => ticks.map(short) },
       ],
       series: [{}, { stroke: colour(ink), width: 1.5, fill: name === "ratings" || name === "replies" ? colour("--fill") : undefined, points: { show: false }, spanGaps: false }],
     }, [state.series[0], state.series[column]], at);
   });
-}
-
-function clock(seconds) {
-  const at = new Date(seconds * 1000);
-  return `${String(at.getHours()).padStart(2, "0")}:${String(at.getMinutes()).padStart(2, "0")}`;
 }
 
 function short(value) {
@@ -141,29 +137,31 @@ function fill(id, values, key, make, change) {
   for (const row of known.values()) row.remove();
 }
 
-function cells(count) {
+// A row's cells, each with its column's name, which narrow screens show instead of the head.
+function cells(id) {
+  const names = [...byId(id).closest("table").querySelectorAll("th")].map((each) => each.textContent);
   return () => {
     const row = element("tr");
-    for (let place = 0; place < count; place += 1) row.append(element(place ? "td" : "td"));
+    row.append(...names.map((name) => element("td", null, { "data-label": name })));
     return row;
   };
 }
 
 function showTables(told) {
-  fill("journal", told.journal, (each) => each.partition, cells(8), (row, each) => {
+  fill("journal", told.journal, (each) => each.partition, cells("journal"), (row, each) => {
     const saved = each.saved === null ? "none yet" : `${duration(each.saved_ago)} ago, at ${whole.format(each.saved)}`;
     [each.partition, whole.format(each.position), each.caught_up ? whole.format(each.lag) : `${whole.format(each.lag)}, at first`,
       whole.format(each.users), whole.format(each.items), whole.format(each.events), saved, bytes(each.bytes)]
       .forEach((text, place) => set(row.children[place], String(text)));
   });
-  fill("sources", told.sources, (each) => each.partition, cells(3), (row, each) => {
-    const waiting = each.lag === null ? "read elsewhere" : each.lag && each.lag_seconds ? `${whole.format(each.lag)}, ${duration(each.lag_seconds)}` : whole.format(each.lag);
+  fill("sources", told.sources, (each) => each.partition, cells("sources"), (row, each) => {
+    const waiting = each.lag === null ? "read elsewhere" : each.lag && each.lag_seconds >= 1 ? `${whole.format(each.lag)}, ${duration(each.lag_seconds)}` : whole.format(each.lag);
     [`${each.topic}[${each.partition}]`, whole.format(each.learned), waiting].forEach((text, place) => set(row.children[place], text));
   });
   for (const name of ["learned", "skipped", "rejected"]) show(`count-${name}`, whole.format(told.counts[name]));
   const topics = Object.entries(told.topics);
   byId("topics-part").hidden = !topics.length;
-  fill("topics", topics, ([name]) => name, cells(4), (row, [name, counts]) => {
+  fill("topics", topics, ([name]) => name, cells("topics"), (row, [name, counts]) => {
     [name, whole.format(counts.learned), reasons(counts.skipped), reasons(counts.rejected)].forEach((text, place) => set(row.children[place], text));
   });
   byId("no-letters").hidden = told.letters.length > 0;
@@ -191,10 +189,12 @@ function showQuality(told) {
   if (!first || !first.tests) {
     show("good-says", "Nothing was tested yet: some of the positive ratings are tested just before they are learned.");
     byId("bars").replaceChildren();
+    byId("good-lines").hidden = true;
     return;
   }
   const best = first.arms[0];
   show("good-says", `Of ${whole.format(first.tests)} positive ratings, tested just before they were learned, ${percent(best.recall)} were among the ${first.top} items that would have been recommended; the ${first.top} most popular items had ${percent(first.popular.recall)}.`);
+  byId("good-lines").hidden = false;
   const rows = [
     ...first.arms.map((each) => ({ ...each, label: first.arms.length > 1 ? `${each.name}, ${percent(each.share)} of the users` : each.name, kind: "arm" })),
     { ...first.popular, label: "most popular items", kind: "popular" },
@@ -287,9 +287,13 @@ function say(text, level = "ok") {
   set(at, text);
 }
 
-async function askSimilar(item) {
+async function askSimilar(name) {
   state.user = null;
   try {
+    const found = await call(`/live/items?part=${encodeURIComponent(name)}`); // whoever types a title means its item
+    learnTitles(found);
+    const named = found.find((each) => each.item === name) ?? found.find((each) => title(each.item).toLowerCase() === name.toLowerCase()) ?? found[0];
+    const item = named ? named.item : name;
     const answer = await call(`/items/${encodeURIComponent(item)}/similar?n=10&titles=true`);
     learnTitles(answer.items);
     if (state.user !== null) return;
@@ -463,9 +467,10 @@ function begin(told) {
 
 function connection(on) {
   byId("link").dataset.on = on ? "yes" : "no";
+  byId("main").classList.toggle("stale", !on); // what is shown is what it was
   show("link", on ? "live" : "the worker does not answer, asking again");
   if (!on) {
-    byId("verdict").dataset.level = "unknown";
+    byId("verdict").dataset.level = "gone";
     show("says", "The worker does not answer. This page asks again every two seconds.");
     state.level = "gone";
     show("spoken", "The worker does not answer.");

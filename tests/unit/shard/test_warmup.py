@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import logging
 import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from recommender.models import topk
+from recommender.settings import Settings
 from recommender.shard import warmup
+
+ROOT = Path(__file__).parents[3]
 
 
 def test_warming_ends_well_with_and_without_models() -> None:
@@ -41,3 +46,11 @@ def test_another_process_helps_where_none_is_cached(
         warmup.warm(["popular"])
     assert [each.returncode for each in started] == [0] * helpers
     assert (f"it is kept in {topk.kept_in()}" in caplog.text) == cold
+
+
+def test_nothing_is_left_to_compile_for_the_first_request() -> None:
+    """It would hold up the event loop, and with it the heartbeats, as long as compiling takes."""
+    command = [sys.executable, "-m", "tests.support.warmed", Settings().model]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout.splitlines() == []

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from recommender.web.health import FAILING, OK, WARNING, Check
-from recommender.worker.verdict import Figures, verdict
+from recommender.worker.verdict import BROKER, Figures, verdict
 
 WELL = [Check("journal", OK, "followed")]
 BUSY = Figures(12_400.0, 310.0, 5_000, 0, 0.0, 3.2, False)
@@ -53,3 +53,9 @@ def test_what_fails_comes_before_what_warns() -> None:
     assert verdict(checks, BUSY) == {"level": WARNING, "says": "Working, but checkpoints cannot be written."}
     checks.append(Check("requests", FAILING, "not joined"))
     assert verdict(checks, BUSY) == {"level": FAILING, "says": "Not ready: not joined."}
+
+
+def test_a_broker_that_is_away_is_waited_for() -> None:
+    checks = [*WELL, Check(BROKER, WARNING, "no broker at kafka:9092 has answered for 22 s")]
+    expected = "Waiting for Kafka, and losing nothing: no broker at kafka:9092 has answered for 22 s."
+    assert verdict(checks, BUSY) == {"level": WARNING, "says": expected}
