@@ -116,9 +116,9 @@ def test_bad_input_is_refused() -> None:
         with pytest.raises(AttributionError, match="must be above 0"):
             Attribution(window)
     for time in (math.nan, math.inf, -math.inf):
-        with pytest.raises(AttributionError, match=f"time of a recommendation or rating is {time}"):
+        with pytest.raises(AttributionError, match=f"invalid timestamp {time}"):
             Attribution().rated("u", "x", 1, time)
-        with pytest.raises(AttributionError, match=f"time of a recommendation or rating is {time}"):
+        with pytest.raises(AttributionError, match=f"invalid timestamp {time}"):
             Attribution().recommended("u", "r", "e", "a", time, [])
     attribution = Attribution()
     attribution.settle(5.0)
