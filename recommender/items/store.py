@@ -1,4 +1,4 @@
-"""What the items topic says, as arrays: one row for each item that it has ever named."""
+"""The content of the items topic, as arrays: one row for each item that it has ever named."""
 
 from __future__ import annotations
 
@@ -14,9 +14,7 @@ from numpy.typing import NDArray
 from recommender.messages.items import ItemInfo
 from recommender.messages.refusals import BadMessage, Kind
 
-#: Items, and different categories of all of them, that are kept; what comes beyond is refused.
-MAX_ITEMS = 10_000_000
-MAX_KINDS = 100_000
+MAX_ITEMS, MAX_CATEGORIES = 10_000_000, 100_000
 NOWHERE = ()
 
 
@@ -25,6 +23,11 @@ class ItemStore:
 
     Items have few different sets of categories, so a row holds the number of its set, and a filter looks at
     the sets first. A set that no item has any more is taken for the next new one.
+
+    Parameters
+    ----------
+    max_items, max_categories : int
+        Items, and different categories of all of them, that are kept; what comes beyond is refused.
 
     Attributes
     ----------
@@ -42,7 +45,8 @@ class ItemStore:
         How many rows are hidden.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, max_items: int = MAX_ITEMS, max_categories: int = MAX_CATEGORIES) -> None:
+        self._max_items, self._max_categories = max_items, max_categories
         self.ids: list[str] = []
         # One row more than none: it is looked at for items that have none, and means nothing.
         self.hidden = np.zeros(1, np.bool_)
@@ -69,7 +73,7 @@ class ItemStore:
         return self._rows.get(item)
 
     def title_of(self, item: str) -> str | None:
-        """What an item is called."""
+        """The title of an item."""
         row = self._rows.get(item)
         return None if row is None else self._titles[row]
 
@@ -99,8 +103,10 @@ class ItemStore:
         """
         categories = NOWHERE if info is None else info.categories
         new = [each for each in categories if each not in self._with]
-        if new and len(self._with) + len(new) > MAX_KINDS:
-            raise BadMessage(f"there are {MAX_KINDS} categories already: no others are taken", Kind.BAD_FIELD)
+        if new and len(self._with) + len(new) > self._max_categories:
+            raise BadMessage(
+                f"there are {self._max_categories} categories already: no others are taken", Kind.BAD_FIELD
+            )
         row = self._rows.get(item)
         if row is None:
             row = self._add(item)
@@ -144,8 +150,8 @@ class ItemStore:
 
     def _add(self, item: str) -> int:
         row = len(self.ids)
-        if row >= MAX_ITEMS:
-            raise BadMessage(f"there are {MAX_ITEMS} items already: no others are taken", Kind.BAD_ITEM)
+        if row >= self._max_items:
+            raise BadMessage(f"there are {self._max_items} items already: no others are taken", Kind.BAD_ITEM)
         if row == len(self.hidden):
             size = max(1024, row * 3 // 2)
             self.hidden = grown(self.hidden, size, False)

@@ -65,6 +65,7 @@ class Liked(msgspec.Struct, frozen=True, gc=False):
     Attributes
     ----------
     item : str
+        Its id.
     rating : float or None
         None: it was liked.
     """
@@ -82,7 +83,9 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     Attributes
     ----------
     user : str or None
+        Their id; None where `similar_to`, `history` or `popular` is given instead.
     n : int
+        At most this many items.
     items : list of str or None
         The candidates; None: every item.
     exclude : list of str
@@ -112,7 +115,7 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     popular : bool
         The popular items; a user may be given, whose rated items are left out.
     window : int or None
-        Popular in the last so many hours; None: of all times.
+        Popular in this many hours up to now; None: of all times.
     """
 
     user: str | int | None = None
@@ -256,7 +259,7 @@ def _without_subject(value: bytes, headers: Headers) -> BadMessage:
 
 
 def _explained(error: BadMessage, value: bytes, packed: bool) -> BadMessage:
-    """What is wrong with a request; for the commonest mistakes in the words of the contract."""
+    """Say what is wrong with a request; for the commonest mistakes in the words of the contract."""
     text = str(error)
     for name, bounds in (("n", f"1 and {MAX_N}"), ("explore", "0 and 1")):
         if text.endswith(f"`$.{name}`"):

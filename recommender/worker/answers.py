@@ -1,4 +1,4 @@
-"""Answers requests from the replicas that the worker holds; whoever asks, over Kafka or HTTP."""
+"""Answers requests from the replicas that the worker holds, whether they come over Kafka or HTTP."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from recommender.messages.responses import Failure, Response
 from recommender.models.base import FloatArray
 from recommender.worker.replicas import HeldReplica, Replicas
 
-#: Requests that wait for learning at once; more fail.
 MAX_WAITING = 10_000
 
 
@@ -27,7 +26,7 @@ class NotHeld(Exception):
 
 
 class HandedOver(Exception):
-    """Whoever asks waits for learning, and the worker is about to let go of what it asked."""
+    """The request waits for learning, and the worker is about to give its partition away."""
 
 
 class Answers:
@@ -43,9 +42,11 @@ class Answers:
     items : ItemStore
         What the items topic says.
     answered : function
-        Told of every answer.
+        Called with every answer.
     sums : function
         How popular each item is in the window of time that a request asks for.
+    max_waiting : int
+        Requests that wait for learning at once; more fail.
     """
 
     def __init__(
@@ -56,12 +57,13 @@ class Answers:
         items: ItemStore = NO_ITEMS,
         answered: Callable[[Response], None] = lambda response: None,
         sums: Callable[[HeldReplica, Request], FloatArray | None] = lambda held, request: None,
+        max_waiting: int = MAX_WAITING,
     ) -> None:
         self._items, self._sums = items, sums
         self._replicas, self._topic_id, self._partitions = replicas, topic_id, partitions
         self._learned = asyncio.Condition()
         self._handing_over = False
-        self._waiting = 0
+        self._waiting, self._max_waiting = 0, max_waiting
         self._answered = answered
 
     async def answer(
@@ -150,8 +152,10 @@ class Answers:
         return asked is None or replica.applied.get(asked, 0) > after
 
     async def _wait_for(self, partition: int, request: Request, limit: float) -> None:
-        if self._waiting >= MAX_WAITING:
-            raise Failure("not_caught_up", f"{MAX_WAITING} requests wait already, try again", retriable=True)
+        if self._waiting >= self._max_waiting:
+            raise Failure(
+                "not_caught_up", f"{self._max_waiting} requests wait already, try again", retriable=True
+            )
         self._waiting += 1
         try:
             async with asyncio.timeout(max(0.0, limit - time.monotonic())), self._learned:

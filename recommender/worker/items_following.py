@@ -39,10 +39,10 @@ START_SECONDS = 60.0
 RETRY_SECONDS = 1.0
 POLL_MILLISECONDS = 200
 POLL_RECORDS = 4000
-#: So many records are taken over at once; then all else has a turn.
+#: This many records are taken over at once; then all else has a turn.
 SLICE_RECORDS = 200
 SLICE_SECONDS = 0.003
-#: At least so many seconds are between two lines of the log about records that are none.
+#: At least this many seconds are between two lines of the log about records that are none.
 TELL_SECONDS = 60.0
 
 
@@ -60,7 +60,7 @@ class ItemsFollowing(Service):
     taken : function
         Called after records were taken over.
     counted : function
-        Told of records: what became of them, ``taken`` or ``refused``, and how many.
+        Called with what became of records, ``taken`` or ``refused``, and how many.
     """
 
     logger = FAUST_LOGGER
@@ -99,7 +99,7 @@ class ItemsFollowing(Service):
             await self._consumer.stop()
 
     def status(self) -> dict[str, Any]:
-        """What the status page shows."""
+        """The part of the status page about items."""
         return {
             "topic": self._topic if self._found else None,
             "items": len(self._store),
