@@ -16,6 +16,7 @@ from recommender.errors import RecommenderError
 from recommender.ingest.dead_letters import LesserLetters
 from recommender.ingest.sources.configured import mappings_of, with_repeats
 from recommender.ingest.sources.mapping import SourceMapping, SourcesError
+from recommender.items.shown import ShownStore
 from recommender.items.store import ItemStore
 from recommender.journal.identity import topic_id
 from recommender.kafka import access, codecs, topics
@@ -32,6 +33,7 @@ from recommender.worker.ingestion import Ingestion
 from recommender.worker.items_following import ItemsFollowing
 from recommender.worker.just_now import JustNow
 from recommender.worker.knowledge import Knowledge
+from recommender.worker.not_again import NotAgain, ShownFollowing
 from recommender.worker.pacing import RecentRequests
 from recommender.worker.reporting import Reporting
 from recommender.worker.serving import HAND_OVER_SECONDS, Serving
@@ -94,7 +96,8 @@ def create_app(
 
     recent, just_now, items = RecentRequests(), JustNow(), ItemStore()
     counters = Counters(names.ratings, [each.name for each in mappings.values()])
-    learned_from = config, options, ratings, journal, recent, items, just_now.answered
+    shown, not_again = _not_again(config, names, found, counters, logs=logs)
+    learned_from = config, options, ratings, journal, recent, items, not_again.hidden, just_now.answered
     knowledge = Knowledge(*learned_from, app.refuse, rebuild=rebuild, allow_gap=allow_gap)
     knowledge.followed.subscribe(lambda _, followed: counters.followed(followed))
     knowledge.followed.subscribe(lambda _, followed: just_now.learned(followed.rows))
@@ -102,17 +105,17 @@ def create_app(
         items,
         names.items,
         client_options(config),
-        lambda: topics.identify(config.broker, names.items, 0.0, security_options(config)),
+        _identify(config, names.items),
         lambda: knowledge.sync_items(items),
         counters.read_items,
     )
     ingested = app, config, names, found, mappings, options.feedback
     ingestion = Ingestion(*ingested, knowledge, counters, send_all, recent)
     serving = Serving(config, names, found, knowledge, counters, send, send_all, recent, logs=logs)
-    app.first += [items_following, knowledge.following]
+    app.first += [items_following, *([shown] if shown else []), knowledge.following]
     app.last.append(serving.consumer)
     parts = knowledge, ingestion, serving, counters
-    reporting = Reporting(app, config, topic_id(ratings), *parts, items, items_following, just_now)
+    reporting = Reporting(app, config, topic_id(ratings), *parts, items, items_following, just_now, shown)
     calls = Calls(app, config, names, options.feedback, knowledge, serving, counters, send, recent)
 
     async def sync_items() -> None:
@@ -131,11 +134,35 @@ def create_app(
     return app
 
 
+def _not_again(
+    config: Settings, names: Topics, found: Mapping[str, TopicInfo], counters: Counters, *, logs: bool
+) -> tuple[ShownFollowing | None, NotAgain]:
+    """What follows the recommendations log, where there is one that may be read, and what it is for."""
+    lacks = ""
+    if not logs:
+        lacks = "this worker keeps no log of what it showed: expected RECOMMENDER_RECOMMENDATIONS_LOG=on"
+    elif not access.allows(found[names.recommendations], access.READ):
+        lacks = f"this worker may not read {names.recommendations}: expected an ACL for READ on it"
+    store = ShownStore()
+    not_again = NotAgain(store, config.hide_seen, config.hide_seen_for, lacks)
+    if lacks:
+        return None, not_again
+    topic, options = names.recommendations, client_options(config)
+    given = topic, options, _identify(config, topic), counters.read_log
+    return ShownFollowing(store, config.hide_seen_for, *given), not_again
+
+
+def _identify(config: Settings, topic: str) -> Callable[[], TopicInfo]:
+    """Asks a broker for a topic as it is now."""
+    return lambda: topics.identify(config.broker, topic, 0.0, security_options(config))
+
+
 def _inspect(config: Settings, names: Topics, *, logs: bool) -> list[TopicInfo]:
     unused = () if logs else (names.recommendations,)
     given = config.broker, names, config.broker_wait, security_options(config)
     found = topics.check(*given, unused=unused, tell=logger.warning)
-    access.require(found, access.needed(names, logs=logs), config.broker)
+    wanted = access.needed(names, logs=logs, follows_log=config.hide_seen > 0)
+    access.require(found, wanted, config.broker)
     for each in found:
         for warning in each.warnings:
             logger.warning("%s: %s", each.topic, warning)

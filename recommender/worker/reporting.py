@@ -19,6 +19,7 @@ from recommender.worker.just_now import JustNow
 from recommender.worker.knowledge import Knowledge
 from recommender.worker.loop_watch import LoopWatch
 from recommender.worker.metrics import Metrics
+from recommender.worker.not_again import ShownFollowing
 from recommender.worker.picture import Picture
 from recommender.worker.pulse import Pulse
 from recommender.worker.serving import Serving
@@ -43,6 +44,8 @@ class Reporting:
     items_following : ItemsFollowing
     just_now : JustNow
         What was learned and answered last.
+    shown : ShownFollowing, optional
+        What was shown to whom, where that is followed.
 
     Attributes
     ----------
@@ -63,6 +66,7 @@ class Reporting:
         items: ItemStore,
         items_following: ItemsFollowing,
         just_now: JustNow,
+        shown: ShownFollowing | None = None,
     ) -> None:
         self._ingestion, self._serving = ingestion, serving
         self.broker, self.loop = BrokerWatch(config.broker), LoopWatch()
@@ -77,6 +81,7 @@ class Reporting:
             request_lags=serving.lags,
             items=items_following,
             item_count=lambda: len(items),
+            shown=shown,
         )
         health = Health(
             knowledge.following,
