@@ -12,7 +12,11 @@ from numpy.typing import NDArray
 
 from recommender.compiled import njit
 from recommender.history.catalog import Catalog
+from recommender.history.id_table import joined
 from recommender.items.store import ItemStore, grown
+
+#: Items that are looked up one by one; of more the store is looked up in the catalog, so many rows at once.
+FEW, AT_ONCE = 1000, 50_000
 
 Int32 = NDArray[np.int32]
 
@@ -41,15 +45,27 @@ class ItemView:
             return
         self._rows = _at_least(self._rows, items, -1)
         self._rated = _at_least(self._rated, seen, False)
-        for row in range(self._seen, seen):
-            index = catalog.find(store.ids[row])
-            if index is not None:
-                self._rows[index], self._rated[row] = row, True
-        for index in range(self._items, items):
-            found = store.row_of(catalog.id_of(index))
-            if found is not None:
-                self._rows[index], self._rated[found] = found, True
+        if items - self._items > FEW:
+            # One by one it would take seconds for a large catalog that was loaded just now.
+            self._look_up(0, seen)
+        else:
+            for index in range(self._items, items):
+                found = store.row_of(catalog.id_of(index))
+                if found is not None:
+                    self._rows[index], self._rated[found] = found, True
+            self._look_up(self._seen, seen)
         self._items, self._seen = items, seen
+
+    def _look_up(self, first: int, last: int) -> None:
+        """Find the items of some rows in the catalog."""
+        for start in range(first, last, AT_ONCE):
+            ids = self.store.ids[start : min(start + AT_ONCE, last)]
+            text, ends = joined([each.encode() for each in ids])
+            spans = np.stack([np.concatenate([[0], ends[:-1]]), ends], axis=1)
+            found = self._catalog.find_bytes(text, spans, 0)
+            rows = np.flatnonzero(found >= 0)
+            self._rows[found[rows]] = rows + start
+            self._rated[rows + start] = True
 
     def filter(self, categories: list[str] | None, without: list[str]) -> ItemFilter | None:
         """What a request lets through; None if that is every item."""

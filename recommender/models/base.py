@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from functools import cache
+from typing import Any, Protocol, TypeGuard, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -148,3 +149,24 @@ class Estimates(Protocol):
 
     def estimate(self, user: int, candidates: IntArray) -> tuple[FloatArray, IntArray]:
         """The result of `Model.score`, and that of `Model.neighbours`."""
+
+
+def ranks_leaders(model: object) -> TypeGuard[RanksLeaders]:
+    """Return True if it does, as `isinstance` would; as these three are asked for each request."""
+    return _is_a(type(model), RanksLeaders)
+
+
+def ranks_catalog(model: object) -> TypeGuard[RanksCatalog]:
+    """Return True if it does."""
+    return _is_a(type(model), RanksCatalog)
+
+
+def estimates(model: object) -> TypeGuard[Estimates]:
+    """Return True if it does."""
+    return _is_a(type(model), Estimates)
+
+
+@cache
+def _is_a(kind: type, protocol: Any) -> bool:
+    """Python looks for each method of a protocol each time, which takes longer than some models score."""
+    return issubclass(kind, protocol)
