@@ -87,12 +87,14 @@ class ItemView:
         rows = np.where(known, self._rows[np.where(known, indices, 0)], -1)
         return np.where(rows >= 0, self.store.boosts[rows], 1.0)
 
-    def unrated(self, allowed: NDArray[np.bool_], most: int, excluded: set[str]) -> list[str]:
-        """Items of allowed sets that nobody has rated, the newest first."""
-        store = self.store
-        rows = np.flatnonzero(
-            ~store.hidden[: len(store)] & allowed[store.sets[: len(store)]] & ~self._rated[: len(store)]
-        )
+    def unrated(self, allowed: NDArray[np.bool_] | None, most: int, excluded: set[str]) -> list[str]:
+        """Items of allowed sets that nobody has rated, the newest first; without sets, or of none, of all."""
+        self.sync()
+        store, count = self.store, len(self.store)
+        shown = ~(store.hidden[:count] | self._rated[:count])
+        if allowed is not None and len(allowed):
+            shown &= allowed[store.sets[:count]]
+        rows = np.flatnonzero(shown)
         found: list[str] = []
         for row in rows[::-1].tolist():
             if len(found) == most:

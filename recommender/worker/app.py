@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import aiokafka.codec
@@ -14,7 +14,8 @@ import kafka.codec
 from recommender import settings
 from recommender.errors import RecommenderError
 from recommender.ingest.dead_letters import LesserLetters
-from recommender.ingest.sources.configured import mappings_of, with_repeats
+from recommender.ingest.sources.configured import item_mappings_of, mappings_of, with_repeats
+from recommender.ingest.sources.items_file import ItemsMapping
 from recommender.ingest.sources.mapping import SourceMapping, SourcesError
 from recommender.items.shown import ShownStore
 from recommender.items.store import ItemStore
@@ -30,7 +31,7 @@ from recommender.worker import process
 from recommender.worker.calls import Calls
 from recommender.worker.counters import Counters
 from recommender.worker.ingestion import Ingestion
-from recommender.worker.items_following import ItemsFollowing
+from recommender.worker.items_following import Catalogue
 from recommender.worker.just_now import JustNow
 from recommender.worker.knowledge import Knowledge
 from recommender.worker.not_again import NotAgain, ShownFollowing
@@ -81,13 +82,14 @@ def create_app(
     codecs.require(kafka.codec, codecs.OF_KAFKA_PYTHON)
     names = Topics(config.topic_prefix)
     mappings = load_mappings(config, names)
+    item_mappings = load_item_mappings(config, names)
     config = with_repeats(config, mappings.values())
     options = ShardOptions.of(config)
     for model in options.arms.names:
         registry.check(model)
     logs = logs_recommendations(config)
     found = {each.topic: each for each in _inspect(config, names, logs=logs)}
-    found |= _inspect_sources(config, mappings)
+    found |= _inspect_sources(config, [*mappings, *(each.topic for each in item_mappings)])
     app = WorkerApp(config.group, **{**faust_options(config), **faust_settings})
     faust_transport.set_transport(app, config.broker, names.ratings, *mappings)
     ratings, journal = found[names.ratings], found[names.journal]
@@ -101,21 +103,15 @@ def create_app(
     knowledge = Knowledge(*learned_from, app.refuse, rebuild=rebuild, allow_gap=allow_gap)
     knowledge.followed.subscribe(lambda _, followed: counters.followed(followed))
     knowledge.followed.subscribe(lambda _, followed: just_now.learned(followed.rows))
-    items_following = ItemsFollowing(
-        items,
-        names.items,
-        client_options(config),
-        _identify(config, names.items),
-        lambda: knowledge.sync_items(items),
-        counters.read_items,
-    )
+    given = client_options(config), lambda topic: _identify(config, topic)
+    catalogue = Catalogue(items, names, item_mappings, *given, knowledge.sync_items, counters.read_items)
     ingested = app, config, names, found, mappings, options.feedback
     ingestion = Ingestion(*ingested, knowledge, counters, send_all, recent)
     serving = Serving(config, names, found, knowledge, counters, send, send_all, recent, logs=logs)
-    app.first += [items_following, *([shown] if shown else []), knowledge.following]
+    app.first += [*catalogue.followings, *([shown] if shown else []), knowledge.following]
     app.last.append(serving.consumer)
     parts = knowledge, ingestion, serving, counters
-    reporting = Reporting(app, config, topic_id(ratings), *parts, items, items_following, just_now, shown)
+    reporting = Reporting(app, config, topic_id(ratings), *parts, items, catalogue, just_now, shown)
     calls = Calls(app, config, names, options.feedback, knowledge, serving, counters, send, recent)
 
     async def sync_items() -> None:
@@ -186,12 +182,31 @@ def load_mappings(config: Settings, names: Topics) -> dict[str, SourceMapping]:
     return {each.topic: each for each in mappings}
 
 
-def _inspect_sources(config: Settings, mappings: Mapping[str, SourceMapping]) -> dict[str, TopicInfo]:
+def load_item_mappings(config: Settings, names: Topics) -> list[ItemsMapping]:
+    """The sources of items.
+
+    Raises
+    ------
+    SourcesError
+        One cannot be.
+    """
+    mappings = item_mappings_of(config)
+    for each in mappings:
+        if each.topic in names.all:
+            raise SourcesError(
+                f"source `{each.name}` of items reads topic {each.topic!r}: expected one that is not the "
+                "worker's own"
+            )
+    return mappings
+
+
+def _inspect_sources(config: Settings, read: Sequence[str]) -> dict[str, TopicInfo]:
     """The sources' topics that exist; a `TopicsError` if one may not be read."""
-    if not mappings:
+    if not read:
         return {}
-    found = topics.describe(config.broker, list(mappings), config.broker_wait, security_options(config))
-    access.require(found.values(), {topic: [access.READ] for topic in mappings}, config.broker)
+    wanted = list(dict.fromkeys(read))
+    found = topics.describe(config.broker, wanted, config.broker_wait, security_options(config))
+    access.require(found.values(), {topic: [access.READ] for topic in wanted}, config.broker)
     return found
 
 

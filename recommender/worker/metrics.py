@@ -11,7 +11,7 @@ from recommender.worker.checkpointing import Checkpointing
 from recommender.worker.counters import Counters
 from recommender.worker.following import Following
 from recommender.worker.gauges import Gauges
-from recommender.worker.items_following import ItemsFollowing
+from recommender.worker.items_following import Catalogue
 from recommender.worker.loop_watch import LoopWatch
 from recommender.worker.not_again import ShownFollowing
 from recommender.worker.replicas import HeldReplica, Replicas
@@ -34,7 +34,7 @@ class Metrics:
     progress : SourceProgress, optional
     request_lags : function
         How many requests of each partition have no reply.
-    items : ItemsFollowing, optional
+    items : Catalogue, optional
     item_count : function
         How many items the items topic has named.
     shown : ShownFollowing, optional
@@ -58,7 +58,7 @@ class Metrics:
         following: Following | None = None,
         progress: SourceProgress | None = None,
         request_lags: Callable[[], Mapping[int, int]] = dict,
-        items: ItemsFollowing | None = None,
+        items: Catalogue | None = None,
         item_count: Callable[[], int] = int,
         shown: ShownFollowing | None = None,
     ) -> None:

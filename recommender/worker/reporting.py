@@ -14,7 +14,7 @@ from recommender.worker.broker_watch import BrokerWatch
 from recommender.worker.counters import Counters
 from recommender.worker.health import Health
 from recommender.worker.ingestion import Ingestion
-from recommender.worker.items_following import ItemsFollowing
+from recommender.worker.items_following import Catalogue
 from recommender.worker.just_now import JustNow
 from recommender.worker.knowledge import Knowledge
 from recommender.worker.loop_watch import LoopWatch
@@ -41,7 +41,8 @@ class Reporting:
     counters : Counters
     items : ItemStore
         What the items topic says.
-    items_following : ItemsFollowing
+    catalogue : Catalogue
+        What follows that.
     just_now : JustNow
         What was learned and answered last.
     shown : ShownFollowing, optional
@@ -64,7 +65,7 @@ class Reporting:
         serving: Serving,
         counters: Counters,
         items: ItemStore,
-        items_following: ItemsFollowing,
+        catalogue: Catalogue,
         just_now: JustNow,
         shown: ShownFollowing | None = None,
     ) -> None:
@@ -79,7 +80,7 @@ class Reporting:
             following=knowledge.following,
             progress=ingestion.progress,
             request_lags=serving.lags,
-            items=items_following,
+            items=catalogue,
             item_count=lambda: len(items),
             shown=shown,
         )

@@ -62,10 +62,10 @@ def test_after_so_many_times_by_query_client_and_its_setting_for_hours(running: 
     third = call(running.worker, "/recommend?user=u3&n=3&hide_seen=2").items
     assert not set(third) & set(best)
     with Client(running.kafka, running.topics.prefix) as client:
-        given = client.recommend("u3", 3, hide_seen=2, timeout=PATIENCE)
+        given = client.recommend("u3", n=3, hide_seen=2, timeout=PATIENCE)
         assert not {each.item for each in given.items} & set(best)
         # What was shown an hour ago or less counts, and then nothing that is older.
-        given = client.recommend("u3", 3, hide_seen=2, hide_seen_for=1e-9, timeout=PATIENCE)
+        given = client.recommend("u3", n=3, hide_seen=2, hide_seen_for=1e-9, timeout=PATIENCE)
         assert [each.item for each in given.items] == best
     longer = call(running.worker, "/recommend", {"user": "u3", "hide_seen": 1, "hide_seen_for": 3})
     assert "RECOMMENDER_HIDE_SEEN_FOR is 2" in longer.error["message"]
