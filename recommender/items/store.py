@@ -18,6 +18,7 @@ from recommender.messages.refusals import BadMessage, Kind
 MAX_ITEMS = 10_000_000
 MAX_KINDS = 100_000
 NOWHERE = ()
+GONE = ItemInfo(available=False)
 
 
 class ItemStore:
@@ -97,21 +98,27 @@ class ItemStore:
         BadMessage
             There are too many items or categories.
         """
-        categories = NOWHERE if info is None else info.categories
-        new = [each for each in categories if each not in self._with]
-        if new and len(self._with) + len(new) > MAX_KINDS:
-            raise BadMessage(f"there are {MAX_KINDS} categories already: no others are taken", Kind.BAD_FIELD)
+        said = GONE if info is None else info
+        categories = said.categories
+        if categories not in self._numbers:
+            new = [each for each in categories if each not in self._with]
+            if new and len(self._with) + len(new) > MAX_KINDS:
+                told = f"there are {MAX_KINDS} categories already: no others are taken"
+                raise BadMessage(told, Kind.BAD_FIELD)
         row = self._rows.get(item)
         if row is None:
             row = self._add(item)
-        until = math.inf if info is None else info.until
-        now = time.time() if now is None else now
-        self._hide(row, info is None or not info.available or until <= now)
-        self._titles[row] = None if info is None else info.title
-        self._end(row, until if info is not None and info.available else math.inf)
-        boost = 1.0 if info is None else info.boost
-        self.boosted += int(boost != 1.0) - int(self.boosts[row] != 1.0)
-        self.boosts[row] = boost
+        # Most say what a new row says already; of a million, writing each number would take seconds.
+        hidden = not said.available or said.until <= (time.time() if now is None else now)
+        if hidden or self.hiding:
+            self._hide(row, hidden)
+        self._titles[row] = said.title
+        until = said.until if said.available else math.inf
+        if self._until or until != math.inf:
+            self._end(row, until)
+        if said.boost != 1.0 or self.boosted:
+            self.boosted += int(said.boost != 1.0) - int(self.boosts[row] != 1.0)
+            self.boosts[row] = said.boost
         self._enter(row, categories)
 
     def expire(self, now: float) -> None:
@@ -174,6 +181,8 @@ class ItemStore:
     def _enter(self, row: int, categories: tuple[str, ...]) -> None:
         """Give a row its set of categories, and forget a set that no row has any more."""
         old, number = int(self.sets[row]), self._numbers.get(categories)
+        if number == old:
+            return
         if number is None:
             number = self._free.pop() if self._free else len(self._members)
             if number == len(self._members):

@@ -275,7 +275,8 @@ def _without_subject(value: bytes, headers: Headers) -> BadMessage:
 def _explained(error: BadMessage, value: bytes, packed: bool) -> BadMessage:
     """What is wrong with a request; for the commonest mistakes in the words of the contract."""
     text = str(error)
-    for name, bounds in (("n", f"1 and {MAX_N}"), ("explore", "0 and 1")):
+    bounded = (("n", f"1 and {MAX_N}"), ("explore", "0 and 1"), ("hide_seen", f"0 and {MAX_TIMES}"))
+    for name, bounds in bounded:
         if text.endswith(f"`$.{name}`"):
             try:
                 given = (msgspec.msgpack if packed else msgspec.json).decode(value).get(name)
@@ -289,6 +290,6 @@ def _explained(error: BadMessage, value: bytes, packed: bool) -> BadMessage:
 def _kind(name: str, given: Any) -> str:
     """The word that is missing where a value is not even of the right kind."""
     is_integer = isinstance(given, int) and not isinstance(given, bool)
-    if name == "n":
+    if name != "explore":
         return "" if is_integer else "an integer "
     return "" if is_integer or isinstance(given, float) else "a number "
