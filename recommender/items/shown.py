@@ -133,7 +133,8 @@ class ShownStore:
         size, needed = len(ring.users), min(self._most, int(ring.meta[0]) + places)
         if needed > size:
             size = min(self._most, max(needed, 2 * size))
-            ring = Ring(*(grown(each, size, 0) for each in ring[:5]), *ring[5:])
+            by_slot = ("users", "items", "moments", "requests", "before")
+            ring = ring._replace(**{name: grown(getattr(ring, name), size, 0) for name in by_slot})
         if len(self._users.names) > len(ring.newest):
             ring = ring._replace(newest=grown(ring.newest, 2 * len(self._users.names), NONE))
         if len(self._items.names) > len(ring.uses):

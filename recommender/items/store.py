@@ -6,7 +6,7 @@ import heapq
 import math
 import time
 from collections import defaultdict
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,17 @@ from recommender.messages.refusals import BadMessage, Kind
 #: Items, and different categories of all of them, that are kept; what comes beyond is refused.
 MAX_ITEMS = 10_000_000
 MAX_KINDS = 100_000
+#: Changes that are told by default.
+MAX_CHANGES = 100_000
 NOWHERE = ()
 GONE = ItemInfo(available=False)
+
+
+class Changes(NamedTuple):
+    """The rows that changed last, in order; `first` is the number of the first of them, of all changes."""
+
+    first: int
+    rows: list[int]
 
 
 class ItemStore:
@@ -26,6 +35,11 @@ class ItemStore:
 
     Items have few different sets of categories, so a row holds the number of its set, and a filter looks at
     the sets first. A set that no item has any more is taken for the next new one.
+
+    Parameters
+    ----------
+    most_changes : int
+        Changes that are told; whoever has missed more looks at all rows.
 
     Attributes
     ----------
@@ -41,15 +55,18 @@ class ItemStore:
         How many rows have another boost than 1.
     hiding : int
         How many rows are hidden.
+    changes : Changes
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most_changes: int = MAX_CHANGES) -> None:
+        self._most_changes = most_changes
         self.ids: list[str] = []
         # One row more than none: it is looked at for items that have none, and means nothing.
         self.hidden = np.zeros(1, np.bool_)
         self.sets = np.zeros(1, np.int32)
         self.boosts = np.ones(1, np.float64)
         self.boosted = self.hiding = 0
+        self.changes = Changes(0, [])
         self._rows: dict[str, int] = {}
         self._titles: list[str | None] = []
         self._until: dict[int, float] = {}
@@ -120,6 +137,15 @@ class ItemStore:
             self.boosted += int(said.boost != 1.0) - int(self.boosts[row] != 1.0)
             self.boosts[row] = said.boost
         self._enter(row, categories)
+        self._changed(row)
+
+    def _changed(self, row: int) -> None:
+        first, rows = self.changes
+        if len(rows) == self._most_changes:
+            # Another list, not this one emptied: a view may look at it in a thread.
+            self.changes = Changes(first + self._most_changes, [row])
+        else:
+            rows.append(row)
 
     def expire(self, now: float) -> None:
         """Hide what ceased to be available by now."""
@@ -128,6 +154,7 @@ class ItemStore:
             if self._until.get(row) == until:
                 del self._until[row]
                 self._hide(row, True)
+                self._changed(row)
 
     def allowed(self, categories: list[str] | None, without: list[str]) -> NDArray[np.bool_] | None:
         """By number of a set: it has one of these categories, none of the others; None if every set does."""

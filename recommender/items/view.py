@@ -28,33 +28,40 @@ class ItemView:
     ----------
     store : ItemStore
     catalog : Catalog
+    few : int
+        Items that are looked up one by one.
     """
 
-    def __init__(self, store: ItemStore, catalog: Catalog) -> None:
-        self.store, self._catalog = store, catalog
-        self._rows = np.full(1024, -1, np.int32)
-        self._items = self._seen = 0
-        #: By row: some user has rated the item.
-        self._rated = np.zeros(1024, np.bool_)
+    def __init__(self, store: ItemStore, catalog: Catalog, few: int = FEW) -> None:
+        self.store, self._catalog, self._few = store, catalog, few
+        self._items = self._seen = self._change = 0
+        #: By item: its row, whether it is hidden, and its set of categories; -1 where it has no row.
+        self._rows, self._hidden = np.full(1024, -1, np.int32), np.zeros(1024, np.bool_)
+        self._sets = np.full(1024, -1, np.int32)
+        #: By row: the item; -1 if no user has rated it.
+        self._index = np.full(1024, -1, np.int32)
 
     def sync(self) -> None:
         """Take over what is new in the catalog and in the store."""
-        store, catalog = self.store, self._catalog
-        items, seen = len(catalog), len(store)
-        if items == self._items and seen == self._seen:
+        store, catalog, changes = self.store, self._catalog, self.store.changes
+        items, seen, change = len(catalog), len(store), changes.first + len(changes.rows)
+        if (items, seen, change) == (self._items, self._seen, self._change):
             return
-        self._rows = _at_least(self._rows, items, -1)
-        self._rated = _at_least(self._rated, seen, False)
-        if items - self._items > FEW:
+        self._rows, self._sets = (_at_least(each, items, -1) for each in (self._rows, self._sets))
+        self._hidden, self._index = _at_least(self._hidden, items, False), _at_least(self._index, seen, -1)
+        if items - self._items > self._few:
             # One by one it would take seconds for a large catalog that was loaded just now.
             self._look_up(0, seen)
         else:
-            for index in range(self._items, items):
-                found = store.row_of(catalog.id_of(index))
-                if found is not None:
-                    self._rows[index], self._rated[found] = found, True
+            for item in range(self._items, items):
+                row = store.row_of(catalog.id_of(item))
+                if row is not None and row < seen:
+                    self._join(np.array([row], np.int32), np.array([item], np.int32))
             self._look_up(self._seen, seen)
-        self._items, self._seen = items, seen
+        missed = self._change < changes.first
+        rows = np.arange(seen) if missed else np.array(changes.rows[self._change - changes.first :], np.int32)
+        self._take_over(rows[rows < seen])
+        self._items, self._seen, self._change = items, seen, change
 
     def _look_up(self, first: int, last: int) -> None:
         """Find the items of some rows in the catalog."""
@@ -63,9 +70,18 @@ class ItemView:
             text, ends = joined([each.encode() for each in ids])
             spans = np.stack([np.concatenate([[0], ends[:-1]]), ends], axis=1)
             found = self._catalog.find_bytes(text, spans, 0)
-            rows = np.flatnonzero(found >= 0)
-            self._rows[found[rows]] = rows + start
-            self._rated[rows + start] = True
+            places = np.flatnonzero((found >= 0) & (found < len(self._rows)))
+            self._join((places + start).astype(np.int32), found[places])
+
+    def _join(self, rows: Int32, items: Int32) -> None:
+        self._rows[items], self._index[rows] = rows, items
+        self._take_over(rows)
+
+    def _take_over(self, rows: Int32) -> None:
+        """Take over what the store says of some rows, in the order of the items: filters look at all."""
+        items = self._index[rows]
+        rows, items = rows[items >= 0], items[items >= 0]
+        self._hidden[items], self._sets[items] = self.store.hidden[rows], self.store.sets[rows]
 
     def filter(self, categories: list[str] | None, without: list[str]) -> ItemFilter | None:
         """What a request lets through; None if that is every item."""
@@ -76,7 +92,7 @@ class ItemView:
             return None
         self.sync()
         every = np.zeros(0, np.bool_) if allowed is None else allowed
-        return ItemFilter(self, store.hidden, store.sets, self._rows, every, categories is None)
+        return ItemFilter(self, self._hidden, self._sets, every, categories is None)
 
     def boosts_of(self, indices: Int32) -> NDArray[np.float64] | None:
         """The boosts of items; None if no item has one."""
@@ -91,7 +107,7 @@ class ItemView:
         """Items of allowed sets that nobody has rated, the newest first; without sets, or of none, of all."""
         self.sync()
         store, count = self.store, len(self.store)
-        shown = ~(store.hidden[:count] | self._rated[:count])
+        shown = ~store.hidden[:count] & (self._index[:count] < 0)
         if allowed is not None and len(allowed):
             shown &= allowed[store.sets[:count]]
         rows = np.flatnonzero(shown)
@@ -110,10 +126,10 @@ class ItemFilter(NamedTuple):
     Attributes
     ----------
     view : ItemView
-    hidden, sets : arrays
-        Of the store.
-    rows : int32 array
-        By item: its row; -1 if the items topic has not named it.
+    hidden : bool array
+        By item.
+    sets : int32 array
+        By item: the number of its set of categories; -1 if the items topic has not named it.
     allowed : bool array
         By set of categories; empty if every set is.
     unlisted : bool
@@ -123,35 +139,30 @@ class ItemFilter(NamedTuple):
     view: ItemView
     hidden: NDArray[np.bool_]
     sets: Int32
-    rows: Int32
     allowed: NDArray[np.bool_]
     unlisted: bool
 
     def all_but(self, without: Int32, count: int) -> Int32:
         """The items that pass, of the first `count`, but for those of `without`; ascending."""
-        passed: Int32 = _passing(
-            without, count, self.rows, self.hidden, self.sets, self.allowed, self.unlisted
-        )
+        passed: Int32 = _passing(without, count, self.hidden, self.sets, self.allowed, self.unlisted)
         return passed
 
     def of(self, indices: Int32) -> Int32:
         """The items that pass, of these."""
-        rows = self.rows[indices]
-        passing = ~self.hidden[rows]
+        sets = self.sets[indices]
+        passing = ~self.hidden[indices]
         if len(self.allowed):
-            passing &= self.allowed[self.sets[rows]]
-        passed: Int32 = indices[np.where(rows < 0, self.unlisted, passing)]
+            passing &= self.allowed[sets]
+        passed: Int32 = indices[np.where(sets < 0, self.unlisted, passing)]
         return passed
 
     def passes(self, item: str) -> bool:
         """Return True if an item passes, whether somebody has rated it or not."""
-        row = self.view.store.row_of(item)
-        return self._passes(-1 if row is None else row)
-
-    def _passes(self, row: int) -> bool:
-        if row < 0:
+        store = self.view.store
+        row = store.row_of(item)
+        if row is None:
             return self.unlisted
-        return not self.hidden[row] and (not len(self.allowed) or bool(self.allowed[self.sets[row]]))
+        return not store.hidden[row] and (not len(self.allowed) or bool(self.allowed[store.sets[row]]))
 
     def why_fewer(self, count: int) -> str:
         """In words, why a list of so many items has become shorter than was asked."""
@@ -173,7 +184,7 @@ def _at_least(array: NDArray[Any], size: int, value: object) -> NDArray[Any]:
 
 
 @njit(cache=True)
-def _passing(without, count, rows, hidden, sets, allowed, unlisted):
+def _passing(without, count, hidden, sets, allowed, unlisted):
     keep = np.ones(count, np.bool_)
     for number in without:
         if number < count:
@@ -181,11 +192,10 @@ def _passing(without, count, rows, hidden, sets, allowed, unlisted):
     kept, found = np.empty(count, np.int32), 0
     for number in range(count):
         kept[found] = number
-        row = rows[number]
-        if row < 0:
+        if sets[number] < 0:
             passes = unlisted
         else:
-            passes = not hidden[row] and (allowed.size == 0 or allowed[sets[row]])
+            passes = not hidden[number] and (allowed.size == 0 or allowed[sets[number]])
         found += keep[number] and passes
     return kept[:found]
 
@@ -193,6 +203,4 @@ def _passing(without, count, rows, hidden, sets, allowed, unlisted):
 def warm() -> None:
     """Compile or load the kernel."""
     nothing = np.zeros(0, np.int32)
-    _passing(
-        nothing, 1, np.zeros(1, np.int32), np.zeros(1, np.bool_), np.zeros(1, np.int32), nothing > 0, True
-    )
+    _passing(nothing, 1, np.zeros(1, np.bool_), np.zeros(1, np.int32), nothing > 0, True)

@@ -13,7 +13,7 @@ from tests.support.kafka import Record, produce, wait_until
 from tests.support.worker_logs import Running, generated, running_worker
 from tests.support.workers import PATIENCE, Worker
 
-SETTINGS = {"recommendations_log": "on", "hide_seen_for": 2}
+SETTINGS: dict[str, Any] = {"recommendations_log": "on", "hide_seen_for": 2}
 
 
 @pytest.fixture(scope="module")
