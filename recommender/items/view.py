@@ -58,8 +58,9 @@ class ItemView:
                 if row is not None and row < seen:
                     self._join(np.array([row], np.int32), np.array([item], np.int32))
             self._look_up(self._seen, seen)
-        missed = self._change < changes.first
-        rows = np.arange(seen) if missed else np.array(changes.rows[self._change - changes.first :], np.int32)
+        rows: Int32 = np.arange(seen, dtype=np.int32)
+        if self._change >= changes.first:
+            rows = np.array(changes.rows[self._change - changes.first :], np.int32)
         self._take_over(rows[rows < seen])
         self._items, self._seen, self._change = items, seen, change
 

@@ -31,8 +31,8 @@ def test_a_shop_s_own_topics_are_all_that_it_takes(kafka: str, tmp_path: Path) -
         produce(kafka, installation.topics.ratings, generated(500, seed=3, users=20, items=30))
         worker = installation.worker(sources=TABLES.format(products=products, clicks=clicks))
         worker.start().ready().learned({0: 500})
-        known = {f"i{number}": product(number) for number in range(30)}
-        bad = {"i1": {"name": ["x"]}, "i2": {"tags": 3.5}}
+        known: dict[str, dict[str, Any] | None] = {f"i{number}": product(number) for number in range(30)}
+        bad: dict[str, dict[str, Any] | None] = {"i1": {"name": ["x"]}, "i2": {"tags": 3.5}}
         put(kafka, products, {**known, "new": {"name": "New", "tags": "fresh"}})
         put(kafka, products, bad)
         wait_until(lambda: taken(worker, "taken") >= 31 and taken(worker, "refused") == 2, PATIENCE)

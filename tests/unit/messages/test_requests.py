@@ -57,7 +57,7 @@ def test_every_field_is_read() -> None:
     }
     for value, headers in both(fields):
         request = decode_request(value, headers)
-        more = {"explore": 0.25, "hide_seen": 3, "hide_seen_for": 0.5}
+        more: dict[str, Any] = {"explore": 0.25, "hide_seen": 3, "hide_seen_for": 0.5}
         assert request == Request("42", 1000, ["a", "5", "a"], ["7", "b"], True, 0, "knn", **more)
 
 
