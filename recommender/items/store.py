@@ -6,6 +6,7 @@ import heapq
 import math
 import time
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -85,6 +86,10 @@ class ItemStore:
     def row_of(self, item: str) -> int | None:
         """The row of an item, if the topic has ever named it."""
         return self._rows.get(item)
+
+    def rows_of(self, items: Iterable[str]) -> list[int | None]:
+        """The row of each item, None where the topic has never named it."""
+        return list(map(self._rows.get, items))
 
     def title_of(self, item: str) -> str | None:
         """What an item is called."""

@@ -12,11 +12,7 @@ from numpy.typing import NDArray
 
 from recommender.compiled import njit
 from recommender.history.catalog import Catalog
-from recommender.history.id_table import joined
 from recommender.items.store import ItemStore, grown
-
-#: Items that are looked up one by one; of more the store is looked up in the catalog, so many rows at once.
-FEW, AT_ONCE = 1000, 50_000
 
 Int32 = NDArray[np.int32]
 
@@ -28,12 +24,10 @@ class ItemView:
     ----------
     store : ItemStore
     catalog : Catalog
-    few : int
-        Items that are looked up one by one.
     """
 
-    def __init__(self, store: ItemStore, catalog: Catalog, few: int = FEW) -> None:
-        self.store, self._catalog, self._few = store, catalog, few
+    def __init__(self, store: ItemStore, catalog: Catalog) -> None:
+        self.store, self._catalog = store, catalog
         self._items = self._seen = self._change = 0
         #: By item: its row, whether it is hidden, and its set of categories; -1 where it has no row.
         self._rows, self._hidden = np.full(1024, -1, np.int32), np.zeros(1024, np.bool_)
@@ -49,32 +43,21 @@ class ItemView:
             return
         self._rows, self._sets = (_at_least(each, items, -1) for each in (self._rows, self._sets))
         self._hidden, self._index = _at_least(self._hidden, items, False), _at_least(self._index, seen, -1)
-        if items - self._items > self._few:
-            # One by one it would take seconds for a large catalog that was loaded just now.
-            self._look_up(0, seen)
-        else:
-            for item in range(self._items, items):
-                row = store.row_of(catalog.id_of(item))
-                if row is not None and row < seen:
-                    self._join(np.array([row], np.int32), np.array([item], np.int32))
-            self._look_up(self._seen, seen)
+        new = catalog.ids_between(self._items, items)
+        self._join(_numbers(store.rows_of(new), seen), np.arange(self._items, items, dtype=np.int32))
+        if self._items:
+            known = _numbers(catalog.find_all(store.ids[self._seen : seen]), items)
+            self._join(np.arange(self._seen, seen, dtype=np.int32), known)
         rows: Int32 = np.arange(seen, dtype=np.int32)
         if self._change >= changes.first:
             rows = np.array(changes.rows[self._change - changes.first :], np.int32)
         self._take_over(rows[rows < seen])
         self._items, self._seen, self._change = items, seen, change
 
-    def _look_up(self, first: int, last: int) -> None:
-        """Find the items of some rows in the catalog."""
-        for start in range(first, last, AT_ONCE):
-            ids = self.store.ids[start : min(start + AT_ONCE, last)]
-            text, ends = joined([each.encode() for each in ids])
-            spans = np.stack([np.concatenate([[0], ends[:-1]]), ends], axis=1)
-            found = self._catalog.find_bytes(text, spans, 0)
-            places = np.flatnonzero((found >= 0) & (found < len(self._rows)))
-            self._join((places + start).astype(np.int32), found[places])
-
     def _join(self, rows: Int32, items: Int32) -> None:
+        """Join rows and items, one to one, but for those that are -1."""
+        both = (rows >= 0) & (items >= 0)
+        rows, items = rows[both], items[both]
         self._rows[items], self._index[rows] = rows, items
         self._take_over(rows)
 
@@ -178,6 +161,12 @@ class ItemFilter(NamedTuple):
         told = f": {' and '.join(parts)}" if parts else ""
         rest = "of these some are rated, excluded or not candidates"
         return f"{passing} of {count} items pass the filter{told}; {rest}"
+
+
+def _numbers(found: list[int | None], below: int) -> Int32:
+    """Numbers below a bound, which is when this was asked for; -1 where there is none."""
+    given = (-1 if number is None or number >= below else number for number in found)
+    return np.fromiter(given, np.int32, len(found))
 
 
 def _at_least(array: NDArray[Any], size: int, value: object) -> NDArray[Any]:
