@@ -21,7 +21,7 @@ from recommender.models.base import (
 from recommender.models.reasons import Profiling, explain
 from recommender.models.topk import best, contenders
 from recommender.shard.candidates import Candidates, candidates_for, excluded
-from recommender.shard.exploration import Exploration, mix, request_seed
+from recommender.shard.exploration import EXPLORE, Exploration, mix, request_seed
 from recommender.shard.learned import POPULAR, Learned
 from recommender.shard.listing import boosted, entries
 from recommender.shard.query import Query
@@ -155,7 +155,8 @@ def _explored(
         candidates,
         chosen,
         scores[chosen],
-        sources=[each.source for each in mixed],
+        # Also where one is there because nothing else is left: no model has chosen it.
+        sources=[EXPLORE if each.candidate >= known else each.source for each in mixed],
         neighbours=None if neighbours is None else np.where(chosen < known, neighbours, 0),
     )
 

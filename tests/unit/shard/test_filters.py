@@ -163,7 +163,10 @@ def test_chance_shows_what_nobody_has_rated(model: str) -> None:
         assert len(set(items(found))) == 10
     # The best come first where chance has no say, and what is named, excluded or of no category stays out.
     never = shard.recommend(Request("u1", n=1000, explore=1e-12), b"1", store=store)
-    assert {each.item for each in never.items[-2:]} == {"new", "newest"}
+    assert {(each.item, each.source) for each in never.items[-2:]} == {
+        ("new", "explore"),
+        ("newest", "explore"),
+    }
     for more in ({"exclude": ["new", "newest"]}, {"categories": ["third"]}, {"items": ["i0", "i3"]}):
         for number in range(10):
             found = shard.recommend(Request(**{**asked, **more}), b"%d" % number, store=store)
