@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -153,7 +153,7 @@ def check(
     """
     with open_admin(bootstrap_servers, wait_seconds, security, tell) as admin:
         wanted = [name for name in topics.all if name not in unused]
-        present = _describe(admin, wanted, lambda topic: _tell_unseen(topic, topics, tell))
+        present = _describe(admin, wanted)
         missing = [name for name in wanted if name not in present and name != topics.items]
         if missing:
             raise TopicsError(
@@ -205,19 +205,8 @@ def describe(
         return _describe(admin, names)
 
 
-def _tell_unseen(topic: str, topics: Topics, tell: Tell | None) -> bool:
-    """Go on without the items topic where this client may not see whether there is one."""
-    if topic != topics.items:
-        return False
-    if tell is not None:
-        tell(f"{topic}: this client may not see it, so nothing is known of items: it needs an ACL for READ")
-    return True
-
-
-def _describe(
-    admin: KafkaAdminClient, names: Iterable[str], unseen: Callable[[str], bool] = lambda topic: False
-) -> dict[str, TopicInfo]:
-    """The topics that exist; `unseen` says whether to do without one that this client may not see."""
+def _describe(admin: KafkaAdminClient, names: Iterable[str]) -> dict[str, TopicInfo]:
+    """The topics that exist."""
     found = {}
     try:
         described = admin.describe_topics(list(names))
@@ -226,8 +215,6 @@ def _describe(
     for each in described:
         error_type = for_code(each["error_code"])
         if error_type is UnknownTopicOrPartitionError:
-            continue
-        if error_type is TopicAuthorizationFailedError and unseen(each["name"]):
             continue
         if error_type is TopicAuthorizationFailedError:
             raise TopicsError(f"The broker does not show topic {each['name']}: this user needs an ACL for it")
