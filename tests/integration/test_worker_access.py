@@ -146,15 +146,11 @@ def test_what_it_does_not_need_it_does_not_ask_for(
     worker.stop()
 
 
-def test_topics_that_it_can_do_without(make_installation: Callable[[int], Installation]) -> None:
-    """Items that it does not see, and a log that it may write and not read."""
+def test_a_log_that_it_may_write_and_not_read(make_installation: Callable[[int], Installation]) -> None:
     installation = make_installation(1)
     topics = installation.topics
-    for operation in (ACLOperation.READ, ACLOperation.DESCRIBE):
-        forbid(installation.kafka, operation, topics.items)
     forbid(installation.kafka, ACLOperation.READ, topics.recommendations)
     worker = installation.worker(recommendations_log="on").start().ready()
-    assert worker.status()["items"]["topic"] is None
     assert call(worker, "/recommend?user=u1").status == 200
     refused = call(worker, "/recommend?user=u1&hide_seen=1")
     assert refused.error["code"] == "bad_request"
