@@ -1,4 +1,4 @@
-"""How the loops over arrays are compiled, and where the compiled code is kept. Below every room that has one.
+"""Compiles the loops over arrays, and keeps the compiled code. Below every room that has such loops.
 
 numba keeps what it has compiled on the disk, in the first place that it can write, and compiles it again
 where the kernel's own file has changed. Two things are added here. A kernel holds the code of those that it
@@ -54,7 +54,12 @@ class KernelCache(FunctionCache):
     def load_overload(self, *arguments: Any) -> Any:
         """The code for some types of arguments, or None."""
         self._stamp()
-        return super().load_overload(*arguments)
+        try:
+            return super().load_overload(*arguments)
+        except (AttributeError, ImportError):
+            # A class that was an argument's has another name or place now: the kernel is older than that.
+            self.flush()
+            return None
 
     def save_overload(self, *arguments: Any) -> None:
         """Keep it."""
@@ -124,7 +129,7 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
 def keep_somewhere() -> None:
     """See to it that numba has a place for what it compiles, with what there is already.
 
-    It looks at the place that was named, beside the package and in the user's cache, for the first that it
+    It looks at the place that was named, in the package and in the user's cache, for the first that it
     can write; and compiles nothing where there is none. A container's user often may write to none of them,
     or kernels lie in one that can only be read. Then it is the directory for temporary files.
 
@@ -146,7 +151,7 @@ def _use(directory: Path) -> None:
 
 
 def _chosen() -> Path | None:
-    """Where numba would keep a kernel of this file; None if it finds no place."""
+    """The directory in which numba would keep a kernel of this file; None if it finds none."""
     try:
         return Path(numba.njit(cache=True)(_use).stats.cache_path)  # compiles nothing
     except RuntimeError as error:
@@ -182,7 +187,7 @@ def _place_of(file: Path) -> Path:
 
 
 def _can_be_written(directory: Path) -> bool:
-    """Whether it can, or could be made: without bytecode Python makes no directory beside the package."""
+    """Return True if it can, or could be made: without bytecode Python makes no directory in the package."""
     while not directory.exists() and directory != directory.parent:
         directory = directory.parent
     try:
@@ -218,7 +223,7 @@ def _copied(files: dict[Path, Path]) -> Path:
 
 
 def temporary_directory() -> Path:
-    """A directory among the temporary ones that nobody else can write: what lies there is run.
+    """A directory among the temporary ones that no other user can write: what lies there is run.
 
     It is the same at each start, so that the next one need not compile.
 
@@ -238,7 +243,7 @@ def temporary_directory() -> Path:
                 return Path(tempfile.mkdtemp(prefix=f"{directory.name}-"))
     except OSError as error:
         raise RecommenderError(
-            f"There is no place for what is compiled at the start ({error.strerror}): neither beside the "
+            f"There is no place for what is compiled at the start ({error.strerror}): neither in the "
             f"package nor in the user's home nor among temporary files. {VARIABLE} can name another one"
         ) from None
     return directory
@@ -273,5 +278,5 @@ dividing_kernel = njit(cache=True, _nrt=False, error_model="numpy")
 
 inlined_dividing_kernel = njit(cache=True, _nrt=False, forceinline=True, error_model="numpy")
 
-# What runs beside the event loop, or only reads, does not hold the interpreter's lock meanwhile.
+# What runs in a thread next to the event loop, or only reads, does not hold the interpreter's lock meanwhile.
 background_kernel = njit(cache=True, _nrt=False, nogil=True)

@@ -1,4 +1,4 @@
-"""The root of every error that a person, rather than a programmer, has to mend."""
+"""The root of every error that a person, rather than a programmer, has to fix."""
 
 
 class RecommenderError(Exception):

@@ -119,7 +119,7 @@ class Settings:
         "`model`; shares may change later",
         learned=True,
     )
-    experiment: str = _setting("default", "the experiment's name; another one assigns users to arms anew")
+    experiment: str = _setting("default", "the experiment's name; another one assigns users to arms again")
     explore: str = _setting(
         "none",
         "what else to show than the best: epsilon:E (each place with probability E), softmax:T, thompson",
@@ -186,7 +186,7 @@ class Settings:
     )
     test_every: int = _setting(
         100,
-        "one in so many positive ratings is first used to test the model, of long streams fewer; "
+        "one in this many positive ratings is first used to test the model, of long streams fewer; "
         "1 tests all, 0 none",
         low=0,
         high=1_000_000,
@@ -196,7 +196,7 @@ class Settings:
         1000, "tests over which live recall is taken", unit="tests", low=1, high=1_000_000, learned=True
     )
     session_timeout: float = _setting(
-        10.0, "a worker that is silent for so long loses its partitions", unit="seconds", low=0.5, high=300
+        10.0, "a worker that is silent for this long loses its partitions", unit="seconds", low=0.5, high=300
     )
     web_host: str = _setting(
         "127.0.0.1", "where HTTP and the status pages listen; 0.0.0.0 opens them to the network"
@@ -313,7 +313,7 @@ def load(environment: Mapping[str, str] | None = None, **overrides: Any) -> Sett
 
 
 def sources(environment: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Where each setting's effective value comes from: its variable's name, or ``default``."""
+    """The origin of each setting's effective value: its variable's name, or ``default``."""
     environment = os.environ if environment is None else environment
     return {
         each.name: variable(each.name) if variable(each.name) in environment else "default"

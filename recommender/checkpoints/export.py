@@ -27,7 +27,7 @@ CHUNK = 1 << 16
 
 
 class ExportError(RecommenderError):
-    """The export cannot go where it was told to."""
+    """The export cannot be written to the given place."""
 
 
 def export(loaded: Iterable[Checkpoint], to: Path, form: str) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""What a checkpoint's state depends on besides its log, and in words where two of them differ."""
+"""The identity of a state: everything it depends on besides its log, and the differences of two in words."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FORMAT = 3
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What a checkpoint's state depends on besides its log.
+    """Everything that a checkpoint's state depends on besides its log.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ class Identity:
     def _different_settings(self, settings: Mapping[str, Any]) -> list[str]:
         theirs, mine = canonical(settings), canonical(self.settings)
         return [
-            _told(name, settings, self.settings)
+            _differences(name, settings, self.settings)
             for name in sorted({*theirs, *mine})
             if theirs.get(name) != mine.get(name) and settings.get(name) != self.settings.get(name)
         ]
@@ -80,7 +80,7 @@ def canonical(settings: Mapping[str, Any]) -> dict[str, Any]:
     return same
 
 
-def _told(name: str, theirs: Mapping[str, Any], mine: Mapping[str, Any]) -> str:
+def _differences(name: str, theirs: Mapping[str, Any], mine: Mapping[str, Any]) -> str:
     """One setting that differs, by the variables that hold it: several models are in another one."""
     was, now = (_variable(name, settings) for settings in (theirs, mine))
     if was == now:

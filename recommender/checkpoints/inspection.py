@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recommender.checkpoints import file_format
-from recommender.checkpoints.storage import Place, StorageError, split, storage
+from recommender.checkpoints.open_storage import split, storage
+from recommender.checkpoints.storage import Place, StorageError
 from recommender.checkpoints.store import SUFFIX, CheckpointError, checkpoints
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class CheckpointSummary:
     """The contents of a checkpoint's header and its smallest arrays; the rest was not read."""
 
     topic: str
@@ -73,7 +74,7 @@ def _partition(folder: str) -> tuple[str, int, str]:
     return topic, int(number) if number.isdecimal() else -1, folder
 
 
-def summary(location: str | Path) -> Summary:
+def summary(location: str | Path) -> CheckpointSummary:
     """Summarize one checkpoint. Its digest is not checked.
 
     Raises
@@ -88,7 +89,7 @@ def summary(location: str | Path) -> Summary:
         size = place.size(name)
         with place.open(name) as file, file_format.opened(file) as arrays:
             header = file_format.header_of(arrays)
-            return Summary(
+            return CheckpointSummary(
                 topic=str(header["topic"]),
                 partition=int(header["partition"]),
                 offset=int(header["offset"]),

@@ -26,7 +26,8 @@ from recommender import __version__
 from recommender.checkpoints import file_format
 from recommender.checkpoints.identity import FORMAT
 from recommender.checkpoints.identity import Identity as Identity
-from recommender.checkpoints.storage import Place, Storage, StorageError, split, storage
+from recommender.checkpoints.open_storage import split, storage
+from recommender.checkpoints.storage import Place, Storage, StorageError
 from recommender.errors import RecommenderError
 from recommender.shard.state import Arrays, digest
 
@@ -72,7 +73,7 @@ class Checkpoint:
 
     @property
     def saved_at(self) -> float:
-        """When it was saved, in seconds since 1970; NaN where it does not say."""
+        """The time when it was saved, in seconds since 1970; NaN where it does not say."""
         try:
             return datetime.fromisoformat(str(self.header.get("saved"))).timestamp()
         except ValueError:
@@ -134,7 +135,7 @@ class CheckpointStore:
             "partition": partition,
             "offset": offset,
             "digest": digest(state),
-            # For whoever compares two machines; not part of what must fit.
+            # To compare two machines by; not part of what must fit.
             "packages": {
                 "python": platform.python_version(),
                 "numpy": np.__version__,
@@ -218,7 +219,7 @@ class CheckpointStore:
         ----------
         partition : int
         rebuild : bool
-            Set checkpoints that do not match aside instead of raising, to learn anew from the log.
+            Set checkpoints that do not match aside instead of raising, to learn again from the log.
 
         Returns
         -------
@@ -230,9 +231,9 @@ class CheckpointStore:
         Raises
         ------
         CheckpointMismatch
-            The newest whole checkpoint is of another topic or was made with other settings.
+            The newest whole checkpoint is of another topic or was made with different settings.
         StorageError
-            The URL's place cannot be reached. That is no reason to learn anew.
+            The URL's place cannot be reached. That is no reason to learn from the start.
         """
         folder = self._folder(partition)
         self.storage.sweep(folder)
@@ -286,12 +287,12 @@ class CheckpointStore:
         place, why = self.storage.place(name), "; ".join(differences)
         if not rebuild:
             raise CheckpointMismatch(
-                f"{place} does not fit, and is left as it is: {why}. Either go back to what was, or learn "
-                f"anew from the log with `recommender worker --rebuild`, or set RECOMMENDER_CHECKPOINTS to "
-                f"another directory or URL."
+                f"{place} was made with different settings and was not loaded: {why}. Restore those "
+                "settings, or learn again from the log with `recommender worker --rebuild`, or set "
+                "RECOMMENDER_CHECKPOINTS to another directory or URL."
             )
         self.storage.move(name, name.removesuffix(SUFFIX) + ASIDE)
-        return f"{place} does not fit and was set aside: {why}"
+        return f"{place} was made with different settings and was set aside: {why}"
 
     def _folder(self, partition: int) -> str:
         return f"{self.identity.topic}-{partition}"

@@ -12,12 +12,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from recommender import settings as settings_room
 from recommender.client import BadReply, Client, RecommendTimeout, RequestFailed
 from recommender.client.messages import decode_reply, encode_request
 from recommender.kafka.admin import security_options
 from recommender.messages.requests import MAX_HOURS, MAX_N, MAX_TIMES
 from recommender.messages.responses import Recommended, Response
+from recommender.settings import load as load_settings
 
 COLUMNS = ("rank", "item", "score", "source", "neighbours")
 
@@ -132,7 +132,7 @@ def ask(
         raise click.UsageError("--hide-seen and --hide-seen-for go with --user")
     # What the client has to say comes as one sentence; its log is for programs that run for long.
     logging.getLogger("recommender").addHandler(logging.NullHandler())
-    settings = settings_room.load(broker=broker)
+    settings = load_settings(broker=broker)
     titles = _titles(source)
     try:
         request = encode_request(

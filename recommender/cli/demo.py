@@ -17,22 +17,21 @@ from rich.progress import BarColumn, Progress, TextColumn
 from recommender.cli.local_worker import HOST, local_worker
 from recommender.client import Client
 from recommender.client.items import write_items
-from recommender.client.replay import Progress as Delivery
-from recommender.client.replay import replay
+from recommender.client.replay import ReplayProgress, replay
 from recommender.errors import RecommenderError
 from recommender.evaluation.datasets import movielens
 from recommender.evaluation.datasets.columns import Columns
-from recommender.kafka import topics as topics_room
 from recommender.kafka.local.broker import LocalBroker
 from recommender.kafka.local.ports import free_port
 from recommender.kafka.topics import Topics
+from recommender.kafka.topics import ensure as ensure_topics
 from recommender.models import registry
 from recommender.settings import Settings
 from recommender.shard import warmup
 
 #: Users of MovieLens 100K with histories that differ from each other.
 USERS = ("60", "307", "405")
-#: A worker that learns nothing for so long is not going to.
+#: A worker that learns nothing for this long is not going to.
 STALLED_SECONDS = 60.0
 LOOK_SECONDS = 0.2
 LINE_SECONDS = 3.0
@@ -79,7 +78,7 @@ def _run(stack: ExitStack, source: str, users: list[str], model: str) -> None:
     out.print(f"  It listens at {broker.address}.")
 
     _step(2, "Creating the topics", "recommender topics")
-    for found in topics_room.ensure(broker.address, Topics(), partitions=1):
+    for found in ensure_topics(broker.address, Topics(), partitions=1):
         out.print(f"  {found.topic}, {found.partitions} partition")
 
     _step(3, "Starting the worker", "recommender worker")
@@ -127,8 +126,8 @@ def _learn(worker: str, ratings: Columns, broker: str) -> None:
     total = len(ratings)
     with _Watch(total) as watch:
 
-        def progress(_: Delivery) -> None:
-            watch.look(worker)
+        def progress(_: ReplayProgress) -> None:
+            watch.learned(worker)
 
         result = replay(ratings.ratings(), broker, Topics().ratings, progress=progress)
         if result.failed or not result.complete:
@@ -136,7 +135,7 @@ def _learn(worker: str, ratings: Columns, broker: str) -> None:
         learned, moved = 0, time.monotonic()
         while learned < total:
             time.sleep(LOOK_SECONDS)
-            now, before = watch.look(worker), learned
+            now, before = watch.learned(worker), learned
             learned = now
             if learned > before:
                 moved = time.monotonic()
@@ -179,7 +178,7 @@ class _Watch:
         if out.is_terminal:
             self._bar.stop()
 
-    def look(self, worker: str) -> int:
+    def learned(self, worker: str) -> int:
         """Ask the worker how far it is, now and then."""
         now = time.monotonic()
         if now - self._looked < LOOK_SECONDS:
@@ -204,7 +203,7 @@ class _Watch:
 
 
 def _show_user(client: Client, user: str, ratings: Columns, movies: dict[str, movielens.Movie]) -> None:
-    """What a user liked last, and what is recommended."""
+    """Show what a user liked last, and what is recommended."""
     own = [each for each in ratings.ratings() if each.user == user]
     liked = [each.item for each in own if (each.rating or 0) >= 4][-5:]
     response = client.recommend(user, n=5, timeout=10.0, titles=True)

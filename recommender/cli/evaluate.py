@@ -60,7 +60,7 @@ Measure = Callable[[Stream, str, Callable[[int], object]], Sequence[Explored | H
 @click.option("--json", "json_file", metavar="FILE", help="Write the metrics as JSON; - prints nothing else.")
 @click.option("--csv", "csv_file", metavar="FILE", help="Write the metrics as a table with a header.")
 @click.option("--plot", "plot_file", metavar="FILE", help="Write recall@10 over the stream as a picture.")
-@click.option("--limit", type=click.IntRange(min=1), help="Take only the first so many ratings.")
+@click.option("--limit", type=click.IntRange(min=1), help="Take only the first N ratings.")
 @click.option(
     "--shuffle-ties", type=int, metavar="SEED", help="Draw the order inside equal timestamps at random."
 )
@@ -107,7 +107,7 @@ def evaluate(
 
     --protocol top3 measures something else: ratings become +1 and -1, a random part of them is learned, and
     of each user's items in the other part the three with the highest estimates are looked at. The figure is
-    the share of them that the user liked, as a mean over users, beside that of three random ones.
+    the share of them that the user liked, as a mean over users, next to that of three random ones.
 
     --explore mixes chance into each list, and shows what that costs in recall and gives in coverage.
 

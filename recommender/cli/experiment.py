@@ -19,7 +19,7 @@ from recommender.experiments import chart, reading, saved_join
 from recommender.experiments.log_join import JoinedLogs
 from recommender.experiments.summary import Summary, summary
 from recommender.experiments.tables import show
-from recommender.journal.rules import rule_of
+from recommender.journal.identity import rule_of
 from recommender.settings import Settings, load
 from recommender.shard.feedback import Feedback
 from recommender.shard.options import ShardOptions
@@ -64,7 +64,7 @@ def experiment() -> None:
 @click.option("--experiment", "name", metavar="NAME", help="Which one. Default: RECOMMENDER_EXPERIMENT.")
 @click.option("--base", metavar="ARM", help="Compare with this arm. Default: the first.")
 @click.option("--window", default="7d", show_default=True, callback=_duration,
-              help="A rating counts for so long after its item was recommended.")  # fmt: skip
+              help="How long after an item was recommended its rating counts.")  # fmt: skip
 @click.option("--since", metavar="TIME", callback=_moment, help="Only recommendations from then on (UTC).")
 @click.option("--until", metavar="TIME", callback=_moment, help="Only recommendations before then.")
 @click.option("--lateness", default="1d", show_default=True, callback=_duration,
@@ -96,7 +96,7 @@ def report(
     Kafka, and no worker is needed.
     """
     if state_file is not None and until is not None:
-        raise click.UsageError("--state goes on with what comes next: it goes without --until")
+        raise click.UsageError("--state continues with what comes next: it goes without --until")
     if since is not None and until is not None and since >= until:
         raise click.UsageError("--since must be before --until")
     if plot_file is not None and plot_file.lower().endswith(".png"):

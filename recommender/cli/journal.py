@@ -127,11 +127,11 @@ async def _verify_partition(config: Settings, found: TopicInfo, partition: int) 
                     damaged += fault is not None
                     if fault is not None and damaged <= NAMED:
                         click.secho(f"{place} offset {record.offset}: {fault}", fg="red")
-    _tell(rule, place, begin, damaged)
+    _print_verdict(rule, place, begin, damaged)
     return damaged == 0
 
 
-def _tell(rule: Rule, place: str, begin: int, damaged: int) -> None:
+def _print_verdict(rule: Rule, place: str, begin: int, damaged: int) -> None:
     if begin > 0:
         click.secho(f"{place} begins at offset {begin}: what came before is deleted", fg="yellow", err=True)
     if damaged:

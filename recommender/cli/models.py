@@ -11,7 +11,7 @@ from recommender.models import registry
 
 @click.command()
 def models() -> None:
-    """List the models: what each is for, and how good its lists are beside those of popularity.
+    """List the models: what each is for, and how good its lists are compared with popularity.
 
     Recall@10 is the share of ratings of 5 that were among a user's ten best just before, in the second half
     of MovieLens 100K. Your data differ: `recommender evaluate` measures it there.

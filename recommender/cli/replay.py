@@ -41,10 +41,12 @@ _POSITIVE = click.FloatRange(min=0, min_open=True)
 @click.argument("source")
 @click.option("--broker", metavar="HOST:PORT", help="Kafka. Default: RECOMMENDER_BROKER or localhost:9092.")
 @click.option("--topic", help="Where to. Default: ratings, after RECOMMENDER_TOPIC_PREFIX.")
-@click.option("--rate", type=_POSITIVE, help="At most so many ratings a second.")
-@click.option("--speed", type=_POSITIVE, help="So many times real time, by the timestamps.")
-@click.option("--limit", type=click.IntRange(min=0), help="Only so many ratings.")
-@click.option("--skip", type=click.IntRange(min=0), default=0, help="Leave out so many ratings at the start.")
+@click.option("--rate", type=_POSITIVE, help="At most this many ratings a second.")
+@click.option("--speed", type=_POSITIVE, help="This many times real time, by the timestamps.")
+@click.option("--limit", type=click.IntRange(min=0), help="Only this many ratings.")
+@click.option(
+    "--skip", type=click.IntRange(min=0), default=0, help="Leave out this many ratings at the start."
+)
 @click.option(
     "--order",
     type=click.Choice(["time", "file"]),
@@ -108,11 +110,11 @@ def replay(
     try:
         settings = all_settings.load(broker=broker)
         names = Topics(settings.topic_prefix)
-        path, scale = locate(source, _say), _scale(settings)
+        path, scale = locate(source, _note), _scale(settings)
         if items and topic is None:
             _write_items(path, names.items, settings, delivery_timeout)
         topic = topic or names.ratings
-        ratings, total = _choose(read(path, unit=time_unit, scale=scale, say=_say), order, skip, limit)
+        ratings, total = _choose(read(path, unit=time_unit, scale=scale, say=_note), order, skip, limit)
         begun = time.monotonic()
         with _stopping(stop) as signals, display.counting(total):
             result = replaying.replay(
@@ -142,12 +144,12 @@ def replay(
     sys.exit(1 if result.failed or not result.complete else 0)
 
 
-def _say(line: str) -> None:
+def _note(line: str) -> None:
     click.echo(line, err=True)
 
 
 def _write_items(path: Path, topic: str, settings: Settings, seconds: float) -> None:
-    """Write titles and genres, if there are any beside the ratings; workers do without."""
+    """Write titles and genres, if there are any next to the ratings; workers do without."""
     found = [
         (item, {"title": movie.title, "categories": list(movie.genres)})
         for item, movie in movies(path).items()
@@ -157,9 +159,9 @@ def _write_items(path: Path, topic: str, settings: Settings, seconds: float) -> 
     try:
         count = write_items(found, settings.broker, topic, seconds, security_options(settings))
     except TopicsError:
-        _say(f"There is no topic {topic}, so titles and genres are left out.")
+        _note(f"There is no topic {topic}, so titles and genres are left out.")
     else:
-        _say(f"{count:,} titles with their genres are in {topic}.")
+        _note(f"{count:,} titles with their genres are in {topic}.")
 
 
 def _scale(settings: Settings) -> tuple[float, float]:
@@ -185,7 +187,7 @@ def _choose(
 
 
 def _summary(result: replaying.Result, where: str, seconds: float, skip: int, stopped: bool) -> str:
-    """What happened, in one or two sentences."""
+    """Summarize the replay in one or two sentences."""
     rate = result.delivered / seconds if seconds > 0 else 0.0
     counts = f"{result.delivered:,} delivered to {where}, {result.failed:,} failed"
     how = "Stopped" if stopped else "Done" if result.complete else "Gave up"

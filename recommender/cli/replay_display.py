@@ -7,14 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from recommender.client.replay import Progress
+from recommender.client.replay import ReplayProgress
 
 #: How often a line is written where there is no terminal.
 LINE_SECONDS = 5.0
-#: A broker that confirms nothing for so long is mentioned.
+#: A broker that confirms nothing for this long is mentioned.
 SILENT_SECONDS = 5.0
 
 
@@ -28,15 +27,15 @@ class Display:
 
     Attributes
     ----------
-    last : Progress
+    last : ReplayProgress
         What was reported last.
     """
 
     def __init__(self, delivery_seconds: float) -> None:
-        self.last = Progress(0, 0, 0, 0.0)
+        self.last = ReplayProgress(0, 0, 0, 0.0)
         self._delivery_seconds = delivery_seconds
         self._console = Console(stderr=True)
-        self._bar: Bar | None = None
+        self._bar: Progress | None = None
         self._task = TaskID(0)
         self._total: int | None = None
         self._begun = self._lined = time.monotonic()
@@ -50,7 +49,7 @@ class Display:
         if not self._console.is_terminal:
             yield
             return
-        with Bar(
+        with Progress(
             BarColumn(),
             TextColumn("{task.fields[counts]}"),
             TimeRemainingColumn(compact=True),
@@ -60,7 +59,7 @@ class Display:
             self._task = self._bar.add_task("", total=total, counts="")
             yield
 
-    def __call__(self, progress: Progress) -> None:
+    def __call__(self, progress: ReplayProgress) -> None:
         """Show how far the replay is."""
         self.last = progress
         now = time.monotonic()
@@ -71,7 +70,7 @@ class Display:
             )
         elif now - self._lined >= LINE_SECONDS:
             self._lined = now
-            self._say(self._counts(now) + self._left(now))
+            self._print(self._counts(now) + self._left(now))
 
     def _counts(self, now: float) -> str:
         done = self.last.delivered
@@ -90,14 +89,14 @@ class Display:
         """Say once that the broker is silent, and once that it is not any more."""
         if seconds >= SILENT_SECONDS and not self._silent:
             self._silent = True
-            self._say(
+            self._print(
                 f"The broker has confirmed nothing for {seconds:.0f} s; "
                 f"waiting up to {self._delivery_seconds:g} s"
             )
         elif self._silent and seconds < SILENT_SECONDS:
             self._silent = False
             if not self.last.failed:
-                self._say("The broker confirms again")
+                self._print("The broker confirms again")
 
-    def _say(self, line: str) -> None:
+    def _print(self, line: str) -> None:
         self._console.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -11,15 +11,15 @@ from typing import Any
 import click
 from rich.table import Table
 
-from recommender import settings as settings_room
 from recommender.cli.output import print_table, progress_bar
 from recommender.ingest.sources.configured import mappings_of, with_repeats
 from recommender.models import registry
 from recommender.retraining import retrain as retraining
 from recommender.retraining import schedule
 from recommender.retraining.quality import Quality
-from recommender.retraining.retrain import Report
-from recommender.settings import Settings
+from recommender.retraining.retrain import RetrainReport
+from recommender.settings import Settings, variable
+from recommender.settings import load as load_settings
 from recommender.shard import warmup
 from recommender.shard.live_metrics import TOP
 from recommender.shard.options import arms_of
@@ -29,7 +29,7 @@ from recommender.shard.options import arms_of
 @click.option("--to", metavar="PLACE",
               help="Where the new checkpoints go. Default: running workers take them over.")  # fmt: skip
 @click.option("--every", type=click.IntRange(min=1), metavar="RATINGS",
-              help="Stay, and retrain whenever so many more ratings were written.")  # fmt: skip
+              help="Stay, and retrain after every N more ratings.")  # fmt: skip
 @click.option("--model", help="The model to learn with. Default: RECOMMENDER_MODEL.")
 @click.option("--arms", help="Several models to learn with. Default: RECOMMENDER_ARMS.")
 @click.option("--feedback", help="Which ratings teach. Default: RECOMMENDER_FEEDBACK.")
@@ -60,7 +60,7 @@ def retrain(to: str | None, every: int | None, **options: Any) -> None:
         raise click.UsageError("--every hands over to the running workers: it goes without --to")
     logging.getLogger("kafka").addHandler(logging.NullHandler())
     switches = {name: options.pop(name) for name in ("tolerance", "repair", "allow_gap")}
-    config = settings_room.load(_environment(options), **options)
+    config = load_settings(_environment(options), **options)
     config = with_repeats(config, mappings_of(config))
     models = arms_of(config).names
     for model in models:
@@ -77,7 +77,7 @@ def _environment(options: dict[str, Any]) -> dict[str, str]:
     replaced = [
         other for given, other in (("arms", "model"), ("model", "arms")) if options[given] is not None
     ]
-    names = {settings_room.variable(each) for each in replaced}
+    names = {variable(each) for each in replaced}
     return {name: value for name, value in os.environ.items() if name not in names}
 
 
@@ -106,13 +106,13 @@ def _once(config: Settings, to: str | None, switches: dict[str, Any]) -> bool:
         return False
     if to is None:
         place = f"RECOMMENDER_CHECKPOINTS={config.checkpoints}"
-        click.echo(f"Handed over: workers with {place} go on with it, or say in their log why they cannot")
+        click.echo(f"Handed over: workers with {place} continue with it, or say in their log why they cannot")
     else:
         click.echo(f"To hand over, restart the workers one after the other with {_variables(config, to)}")
     return True
 
 
-def _retrain(config: Settings, to: str | None, switches: dict[str, Any]) -> Report:
+def _retrain(config: Settings, to: str | None, switches: dict[str, Any]) -> RetrainReport:
     with progress_bar() as progress:
         task = progress.add_task("learning", total=None)
 
@@ -122,7 +122,7 @@ def _retrain(config: Settings, to: str | None, switches: dict[str, Any]) -> Repo
         return retraining.retrain(config, to, advance=advance, **switches)
 
 
-def _show(report: Report) -> None:
+def _show(report: RetrainReport) -> None:
     table = Table(
         "partition", "offset", "users", "items", "events", f"recall@{TOP}", "running", "digest", box=None
     )

@@ -8,11 +8,10 @@ from datetime import UTC, datetime
 
 import click
 
-from recommender import settings as settings_room
 from recommender.errors import RecommenderError
-from recommender.ingest.sources import guess as guess_room
 from recommender.ingest.sources.configured import mappings_of, registry_of
 from recommender.ingest.sources.file import parse
+from recommender.ingest.sources.guess import guess as guess_mapping
 from recommender.ingest.sources.mapping import SourceMapping
 from recommender.ingest.sources.sample import Outcome, Sample, judge, newest, partitioner
 from recommender.kafka import access, topics
@@ -21,6 +20,7 @@ from recommender.kafka.log_reader import reading_logs
 from recommender.kafka.topic_configs import DAY_MS, FOREVER, read_configs
 from recommender.kafka.topics import TopicInfo
 from recommender.settings import Settings
+from recommender.settings import load as load_settings
 from recommender.shard.feedback import Feedback
 
 _SHOWN = 5
@@ -48,7 +48,7 @@ def check(sample: int) -> None:
 
     Nothing is written. Exits with 1 if a topic is missing, may not be read, or does not fit its mapping.
     """
-    config = settings_room.load()
+    config = load_settings()
     mappings = mappings_of(config)
     if not mappings:
         raise RecommenderError("RECOMMENDER_SOURCES is not set: expected a file of sources")
@@ -68,21 +68,21 @@ def guess(topic: str, sample: int) -> None:
 
     The table goes to standard output, and the rest to standard error.
     """
-    config = settings_room.load()
+    config = load_settings()
     found = topics.identify(config.broker, topic, config.broker_wait, security_options(config))
     access.require([found], {topic: [access.READ]}, config.broker)
     feedback = _feedback(config)
     sampled = _sampled(config, found, sample)
     if not sampled.records:
         raise RecommenderError(f"Topic {topic!r} has no records to guess from")
-    proposed = guess_room.guess(topic, sampled.records, feedback.low, feedback.high)
+    proposed = guess_mapping(topic, sampled.records, feedback.low, feedback.high)
     click.echo(str(proposed), nl=False)
     if proposed.missing:
         click.echo(f"# not found: {', '.join(proposed.missing)}; complete it by hand", err=True)
         sys.exit(1)
     (mapping,) = parse(str(proposed), "the proposed table", feedback.low, feedback.high)
     outcome = judge(mapping, sampled.records, feedback.low, feedback.high, skips=feedback.skips)
-    for line in _told(sampled, outcome):
+    for line in _lines(sampled, outcome):
         click.echo(f"# {line}", err=True)
 
 
@@ -120,7 +120,7 @@ def _check(config: Settings, mapping: SourceMapping, found: TopicInfo | None, sa
         skips=feedback.skips,
         registry=registry_of(config),
     )
-    for line in _told(sampled, outcome):
+    for line in _lines(sampled, outcome):
         click.echo(f"  {line}")
     fits = outcome.rejected <= config.max_rejected
     if not fits:
@@ -129,7 +129,7 @@ def _check(config: Settings, mapping: SourceMapping, found: TopicInfo | None, sa
 
 
 def _kept(config: Settings, topic: str) -> str:
-    """How long the topic keeps its records."""
+    """The topic's retention, in words."""
     with open_admin(config.broker, config.broker_wait, security_options(config)) as admin:
         configs = read_configs(admin, [topic])[topic]
     if not configs:
@@ -142,8 +142,8 @@ def _kept(config: Settings, topic: str) -> str:
     return ", ".join(told)
 
 
-def _told(sampled: Sample, outcome: Outcome) -> list[str]:
-    """What became of a sample, in lines."""
+def _lines(sampled: Sample, outcome: Outcome) -> list[str]:
+    """Lines that say what became of a sample."""
     if not outcome.records:
         return ["no records"]
     rejected = len(outcome.refusals)

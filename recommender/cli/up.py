@@ -18,10 +18,10 @@ from recommender.client.replay import replay
 from recommender.errors import RecommenderError
 from recommender.evaluation.datasets import movielens
 from recommender.evaluation.datasets.columns import Columns
-from recommender.kafka import topics as topics_room
 from recommender.kafka.local.broker import LocalBroker
 from recommender.kafka.local.ports import free_port, listens
 from recommender.kafka.topics import Topics
+from recommender.kafka.topics import ensure as ensure_topics
 from recommender.models import registry
 from recommender.settings import Settings
 from recommender.shard import warmup
@@ -30,7 +30,7 @@ WORKERS = 2
 POSITIVE = click.FloatRange(0.0, min_open=True)
 #: Ratings that are learned at once, so that there is something to look at: this part of all.
 AT_ONCE = 0.5
-#: Users for whom recommendations are asked are those of so many of the newest ratings.
+#: Users for whom recommendations are asked are those of this many of the newest ratings.
 RECENT = 2000
 #: How long a request may take, in seconds.
 PATIENCE = 5.0
@@ -73,7 +73,7 @@ def _run(
     ratings.sort_by_time()
     out.print("Starting Apache Kafka ...")
     broker = stack.enter_context(LocalBroker(console=out)).address
-    topics_room.ensure(broker, Topics(), partitions=WORKERS)
+    ensure_topics(broker, Topics(), partitions=WORKERS)
     movies = movielens.movies(source)
     described = [
         (item, {"title": each.title, "categories": list(each.genres)}) for item, each in movies.items()
@@ -129,13 +129,13 @@ def _rate(ratings: Columns, first: int, broker: str, rate: float, stop: threadin
     with suppress(RecommenderError):
         result = replay(ratings.ratings(first), broker, Topics().ratings, rate=rate, stop=stop)
         if result.complete:
-            out.print("All ratings are sent; requests go on.")
+            out.print("All ratings are sent; requests continue.")
 
 
 def _ask(
     ratings: Columns, first: int, broker: str, requests: float, rate: float, stop: threading.Event
 ) -> None:
-    """Ask for the users of the newest ratings, as a shop does for whoever is there."""
+    """Ask for the users of the newest ratings, as a shop does for the users that are there."""
     chance, begun = random.Random(0), time.monotonic()
     with Client(broker) as client:
         while not stop.wait(1.0 / requests):

@@ -12,19 +12,19 @@ from typing import Any
 import click
 import faust
 
-from recommender import settings as settings_room
 from recommender.errors import RecommenderError
 from recommender.settings import Settings
+from recommender.settings import load as load_settings
 from recommender.shard.options import arms_of
-from recommender.worker import app as app_room
-from recommender.worker import deadline, log_filter, process
+from recommender.worker import log_filter, process
+from recommender.worker.app import create_app
 from recommender.worker.transport.faust_app import WorkerApp
 
 logger = logging.getLogger(__name__)
 
 #: A worker that stops longer is ended: saving and leaving take two seconds, and Kubernetes waits thirty.
 STOP_SECONDS = 20.0
-#: The same signal again within so many seconds is the same one: a terminal tells all processes of a group,
+#: The same signal again within this many seconds is the same one: a terminal tells all processes of a group,
 #: and the one that started this may pass it on.
 ONE_SIGNAL_SECONDS = 0.5
 
@@ -50,7 +50,7 @@ class Worker(faust.Worker):
     async def stop(self) -> None:
         """Stop all that runs, within bounds."""
         if not self._ending:
-            self._ending = deadline.end_within(STOP_SECONDS, "stopping")
+            self._ending = process.end_within(STOP_SECONDS, "stopping")
         await super().stop()
 
     def _on_sigint(self) -> None:
@@ -88,10 +88,10 @@ def worker(rebuild: bool, allow_gap: bool, **overrides: str | None) -> None:
 
     Stops on Ctrl-C or SIGTERM; started again it continues where it was.
     """
-    config = settings_room.load(None, **overrides)
+    config = load_settings(None, **overrides)
     log_filter.configure(config.log_level, config.log_format)
     _require_free(config)
-    app = app_room.create_app(config, rebuild=rebuild, allow_gap=allow_gap)
+    app = create_app(config, rebuild=rebuild, allow_gap=allow_gap)
     process.prepare(config)
     arms = arms_of(config).names
     models = f"model {arms[0]}" if len(arms) == 1 else f"arms {', '.join(arms)}"

@@ -52,7 +52,7 @@ def identifiers(name: str, values: Any) -> list[str]:
 
 
 def texts(name: str, values: Any, most: int) -> list[str]:
-    """Texts from anything that gives them one by one, at most so many."""
+    """Texts from anything that gives them one by one, at most `most`."""
     if isinstance(values, (str, bytes, bytearray, Mapping)) or not isinstance(values, Iterable):
         raise TypeError(f"{name} must be a list of str, got {_shown(values)}")
     found = [text(f"{name}[{at}]", each) for at, each in enumerate(islice(values, most + 1))]
@@ -112,7 +112,7 @@ def integer(name: str, value: Any, low: int, high: int | None = None) -> int:
 
 
 def count(value: Any) -> int:
-    """How many items a request is for."""
+    """The number of items that a request is for."""
     return integer("n", value, 1, MAX_N)
 
 
@@ -150,7 +150,7 @@ def hours(name: str, value: Any) -> float:
 
 
 def seconds(name: str, value: Any, *, or_none: bool = False) -> float:
-    """How long to wait; 0 only where `or_none` says that it may be no time at all."""
+    """A time to wait; 0 only where `or_none` says that it may be no time at all."""
     wanted = "a number of seconds that is not negative" if or_none else "a positive number of seconds"
     number = _number(name, value, wanted)
     # No lock can be waited for any longer.

@@ -75,7 +75,7 @@ class Client:
     connect_timeout : float
         Seconds to wait for a broker; 0 makes one attempt.
     rating_scale : (float, float) or None
-        The lowest and the highest rating that `rate` sends: what the worker takes. It is told so by its
+        The lowest and the highest rating that `rate` sends: what the worker takes, which follows from its
         settings ``RECOMMENDER_FEEDBACK``, ``RECOMMENDER_RATING_MIN`` and ``RECOMMENDER_RATING_MAX``, which
         the client cannot see. By default from -1 to 5, which holds the scale of every feedback policy whose
         bounds are not set, (-1, 1) or (0.5, 5); None checks nothing.
@@ -161,6 +161,7 @@ class Client:
         exclude : iterable of str or int
             Never recommend these.
         include_rated : bool
+            Items that the user has rated may be recommended, too.
         after : Written, int or mapping, optional
             Answer only once this is learned: what `rate` has returned, an offset of the user's partition of
             the ratings, or ``{"journal": offset}`` with an offset of the journal, as a response names it.
@@ -326,7 +327,7 @@ class Client:
         return Written(metadata.partition, metadata.offset)
 
     def close(self) -> None:
-        """End the client. Whoever still waits gets `ClientClosed`; closing twice is fine."""
+        """End the client. Calls that still wait raise `ClientClosed`; closing twice is fine."""
         if self._closed or self._process != os.getpid():
             return
         self._closed = True

@@ -1,4 +1,4 @@
-"""What can go wrong for a program that asks over Kafka, each in a class of its own."""
+"""Errors of a program that asks over Kafka."""
 
 from __future__ import annotations
 

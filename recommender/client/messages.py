@@ -1,4 +1,4 @@
-"""The wire as the one who asks sees it: requests out, responses in."""
+"""The wire as a client sees it: requests out, responses in."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ _NUMBERS = (float, int)
 
 
 class Written(NamedTuple):
-    """Where a rating is in the ratings topic: what ``after=`` takes."""
+    """The place of a rating in the ratings topic: what ``after=`` takes."""
 
     partition: int
     offset: int

@@ -21,7 +21,7 @@ from recommender.messages.ratings import Rating
 
 #: Ratings on their way: what bounds the memory, as kafka-python's own buffer has no bound.
 WINDOW = 10_000
-#: How long whoever stops a replay waits for what is on its way.
+#: How long a replay that is stopped waits for what is on its way.
 STOP_SECONDS = 10.0
 #: What the outcome of the last rating may take above the producer's delivery timeout.
 GRACE_SECONDS = 2.0
@@ -30,8 +30,8 @@ BURST_SECONDS = 0.1
 _REPORT_SECONDS = 0.1
 
 
-class Progress(NamedTuple):
-    """How far a replay is.
+class ReplayProgress(NamedTuple):
+    """The progress of a replay.
 
     Attributes
     ----------
@@ -50,7 +50,7 @@ class Progress(NamedTuple):
 
 
 class Result(NamedTuple):
-    """How a replay ended.
+    """The end of a replay.
 
     Attributes
     ----------
@@ -83,12 +83,12 @@ def replay(
     delivery_seconds: float = DELIVERY_SECONDS,
     security: Mapping[str, Any] | None = None,
     scale: tuple[float, float] = contract.KNOWN_SCALE,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Callable[[ReplayProgress], None] | None = None,
     stop: threading.Event | None = None,
 ) -> Result:
     """Send ratings in the order given, keyed by user, and wait until the broker has them.
 
-    A rating that is too large for the topic is counted as failed and the replay goes on. After any
+    A rating that is too large for the topic is counted as failed and the replay continues. After any
     other failure nothing more is sent, so that no later rating of a user overtakes a lost one. One that the
     worker would refuse is not sent, and ends the replay.
 
@@ -100,9 +100,9 @@ def replay(
         A producer, which stays open, or bootstrap servers HOST:PORT separated by commas.
     topic : str
     rate : float, optional
-        At most so many ratings a second.
+        At most this many ratings a second.
     speed : float, optional
-        So many times real time, by the timestamps.
+        This many times real time, by the timestamps.
     message_format : "json" or "msgpack"
     delivery_seconds : float
         How long the broker may be away. Only where `broker` is an address, as the next one.
@@ -145,7 +145,7 @@ class _Replay:
         producer: KafkaProducer,
         topic: str,
         message_format: Format,
-        progress: Callable[[Progress], None] | None,
+        progress: Callable[[ReplayProgress], None] | None,
         stop: threading.Event | None,
     ) -> None:
         self._producer, self._topic, self._format = producer, topic, message_format
@@ -203,7 +203,7 @@ class _Replay:
             self._wait_for_oldest()
 
     def _ending(self) -> bool:
-        """Whether nothing more shall be sent."""
+        """Return True if nothing more is to be sent."""
         return self._stop.is_set() or self._lost_at is not None
 
     def _until(self, due: float) -> bool:
@@ -253,7 +253,7 @@ class _Replay:
             self._failed += 1
 
     def _give_up(self, cause: str) -> None:
-        """Count what is still on its way as failed: nobody knows whether it arrived."""
+        """Count what is still on its way as failed: it is not known whether it arrived."""
         self._cause = self._cause or cause
         if self._lost_at is None:
             self._lost_at = self._delivered + self._failed
@@ -271,11 +271,11 @@ class _Replay:
         self._reported = now
         sent = self._delivered + self._failed + len(self._waiting)
         silent = now - self._heard if self._waiting else 0.0
-        self._progress(Progress(sent, self._delivered, self._failed, silent))
+        self._progress(ReplayProgress(sent, self._delivered, self._failed, silent))
 
 
 class _Pace:
-    """When each rating is due, on the monotonic clock."""
+    """The times at which ratings are due, on the monotonic clock."""
 
     def __init__(self, rate: float | None, speed: float | None) -> None:
         self._interval = 1 / rate if rate else 0.0

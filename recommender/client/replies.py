@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 #: How long one poll blocks: the time it takes to notice a lost connection or the end.
 POLL_MILLISECONDS = 100
-#: How long a lost connection may stay away before those who wait are told.
+#: How long a lost connection may stay away before waiting calls fail.
 GRACE_SECONDS = 1.0
 
 
@@ -104,7 +104,7 @@ class Replies:
         return future
 
     def forget(self, correlation: bytes) -> None:
-        """Nobody waits for this id any longer."""
+        """Stop waiting for this id."""
         self._take(correlation)
 
     def fail(self, correlation: bytes, error: ClientError) -> None:
@@ -120,7 +120,7 @@ class Replies:
         self._thread.join(seconds)
 
     def _take(self, correlation: Any) -> Future[bytes | None] | None:
-        # Whoever takes the entry out is the only one to complete it.
+        # The thread that takes the entry out is the only one to complete it.
         with self._lock:
             return self._waiting.pop(correlation, None)
 
@@ -133,7 +133,7 @@ class Replies:
                     for record in records:
                         self._deliver(record)
                 if polled:
-                    # Let those who were woken run before this thread does the rest: 0.3 ms sooner.
+                    # Let the threads that were woken run before this one does the rest: 0.3 ms sooner.
                     time.sleep(0)
                 self._watch()
         except Exception as error:
@@ -174,7 +174,7 @@ class Replies:
                 self._consumer.seek(each, 0)
 
     def _watch(self) -> None:
-        """Tell those who wait when the connection is lost for longer than a broker takes to come back."""
+        """Fail waiting calls when the connection is lost for longer than a broker takes to come back."""
         if self._network.any_connected():
             self._lost_at = None
             self._connected.set()
@@ -192,7 +192,7 @@ class Replies:
             future.set_exception(make())
 
     def _end(self, make: Callable[[], ClientError]) -> None:
-        """From now on nobody waits. Each gets an error of its own: raising one twice grows its traceback."""
+        """Fail all that wait. Each gets its own error: raising one twice grows its traceback."""
         with self._lock:
             self._ended = self._ended or make
         self._connected.set()

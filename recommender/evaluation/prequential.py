@@ -157,7 +157,7 @@ class Scored:
     Attributes
     ----------
     user, item : int
-        Who is about to rate what.
+        The user and the item of the rating that comes next.
     candidates : int32 array, ascending
     scores : float array, shape (candidates,)
     counts : int32 array, shape (items,)

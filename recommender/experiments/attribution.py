@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recommender.errors import RecommenderError
-from recommender.experiments.attribution_counts import COUNT, NAMED, Counts, Rows, summed
+from recommender.experiments.attribution_counts import COUNT, NAMED, Counts, StructArray, summed
 from recommender.experiments.attribution_rows import (
     CATALOGS,
     PLACE,
@@ -30,10 +30,10 @@ from recommender.experiments.attribution_rows import (
     ranks_of,
     renumbered,
 )
+from recommender.history.arrays import Arrays
 from recommender.history.catalog import Catalog
 
-Arrays = dict[str, NDArray[np.generic]]
-Tables = dict[str, Rows]
+Tables = dict[str, StructArray]
 
 #: Seven days, in seconds.
 WINDOW = 7 * 86_400.0
@@ -159,7 +159,7 @@ class Attribution:
     def _check(self, earliest: float, latest: float) -> None:
         for time in (earliest, latest):
             if not math.isfinite(time):
-                raise AttributionError(f"the time of a recommendation or rating is {time}: must be seconds")
+                raise AttributionError(f"invalid timestamp {time}: expected seconds since 1970")
         if earliest < self.watermark:
             raise AttributionError(
                 f"the time of a recommendation or rating is {earliest:.3f}: older than what is settled, "
@@ -193,7 +193,7 @@ class Attribution:
         rows = summed(np.concatenate([tables["count"], self._counted(places)]))
         return Counts(rows, {name: sorted(self._catalogs[name].ids()) for name in NAMED})
 
-    def _counted(self, places: Rows) -> Rows:
+    def _counted(self, places: StructArray) -> StructArray:
         """One row of counts for each place that is to be counted."""
         places = places[(places["time"] >= self.since) & (places["time"] < self.until)]
         rows = np.zeros(len(places), COUNT)
@@ -209,7 +209,7 @@ class Attribution:
         return {name: renumbered(table.rows(), ranks) for name, table in self._tables.items()}
 
     def _forget_names(self) -> None:
-        """Number anew, in order, the names that any row still needs; rows have the places of `_in_order`."""
+        """Renumber, in order, the names that any row still needs; rows have the places of `_in_order`."""
         for name, catalog in self._catalogs.items():
             ids = sorted(catalog.ids())
             tables = [table.rows() for table in self._tables.values()]

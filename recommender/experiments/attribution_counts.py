@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
-Rows = NDArray[np.void]
+StructArray = NDArray[np.void]
 
 KEYS = ("experiment", "arm", "forced", "source", "position", "user")
 SUMS = ("places", "attributed", "positive")
@@ -34,7 +34,7 @@ class Counts:
         The ids of each key, sorted.
     """
 
-    rows: Rows
+    rows: StructArray
     names: dict[str, list[str]]
 
     def __len__(self) -> int:
@@ -47,7 +47,7 @@ class Counts:
         return Counts(self.rows[self.rows["experiment"] == number], self.names)
 
 
-def summed(rows: Rows) -> Rows:
+def summed(rows: StructArray) -> StructArray:
     """Rows of equal keys made one, in the order of the keys."""
     rows = rows[np.lexsort([rows[name] for name in reversed(KEYS)])]
     if len(rows) < 2:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender.experiments.attribution_counts import Rows
+from recommender.experiments.attribution_counts import StructArray
 from recommender.history.catalog import Catalog
 
 Bools = NDArray[np.bool_]
@@ -34,11 +34,11 @@ RATING = np.dtype(
 
 
 class Table:
-    """Rows that grow at the end; those that came last are in parts until somebody looks."""
+    """Rows that grow at the end; those that came last are in parts until they are read."""
 
     def __init__(self, kind: np.dtype[np.void]) -> None:
         self._rows = np.zeros(0, kind)
-        self._parts: list[Rows] = []
+        self._parts: list[StructArray] = []
         self._new: list[tuple[int | float, ...]] = []
         self._count = 0
 
@@ -50,19 +50,19 @@ class Table:
         self._new.append(row)
         self._count += 1
 
-    def extend(self, rows: Rows) -> None:
+    def extend(self, rows: StructArray) -> None:
         """Add rows."""
         self._parts.append(rows)
         self._count += len(rows)
 
-    def rows(self) -> Rows:
+    def rows(self) -> StructArray:
         """All rows, not a copy."""
         if self._parts or self._new:
             new = np.array(self._new, self._rows.dtype)
             self.replace(np.concatenate([self._rows, *self._parts, new]))
         return self._rows
 
-    def replace(self, rows: Rows) -> None:
+    def replace(self, rows: StructArray) -> None:
         """Hold these rows and no others."""
         self._rows, self._parts, self._new, self._count = rows, [], [], len(rows)
 
@@ -75,7 +75,7 @@ def ranks_of(catalog: Catalog) -> Ints:
     return ranks
 
 
-def renumbered(rows: Rows, ranks: dict[str, Ints]) -> Rows:
+def renumbered(rows: StructArray, ranks: dict[str, Ints]) -> StructArray:
     """A copy in which each number of a name is its rank."""
     copy = rows.copy()
     for name in ranks.keys() & set(rows.dtype.names or ()):
@@ -83,9 +83,11 @@ def renumbered(rows: Rows, ranks: dict[str, Ints]) -> Rows:
     return copy
 
 
-def counts_once(places: Rows, window: float) -> Bools:
-    """Which places count: of a user's request and item the earliest, ties by everything else, and what is
-    more than a window later than the one that counted before.
+def counts_once(places: StructArray, window: float) -> Bools:
+    """Choose the places that count: for a user's request and item the earliest, then others a window later.
+
+    Ties are decided by everything else; a later place counts if it is more than a window after the one that
+    counted before.
     """
     keys = ("sign", "forced", "source", "arm", "experiment", "position", "time", "item", "request", "user")
     order = np.lexsort([places[name] for name in keys])
@@ -104,7 +106,7 @@ def counts_once(places: Rows, window: float) -> Bools:
     return once
 
 
-def attribute(places: Rows, ratings: Rows, window: float) -> None:
+def attribute(places: StructArray, ratings: StructArray, window: float) -> None:
     """Set the sign of each place that has none yet to that of the rating it led to, if there is one."""
     count = len(places)
     both = {name: np.concatenate([places[name], ratings[name]]) for name in ("user", "item", "time")}

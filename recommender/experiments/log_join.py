@@ -6,12 +6,12 @@ and recommendations meet wherever they stand, so both logs may have any number o
 What is read may be out of order by event time, but within a partition of the log, and within what the journal
 has of one source, not by more than `lateness`: what lies further behind the newest before it there is late,
 and left out. So what counts is a function of the logs alone, however reading was cut and interleaved; and
-what lies so far behind whoever is furthest behind is settled.
+what lies further behind than the one that is furthest behind is settled.
 
-What stands still while others go on would hold everything back for ever. A source that gave nothing for 30
-days is taken to lag at most as much behind the others, and so is a partition that was read to its end. Only
-what comes after that, or from a source that was not there before, and is older than what is settled, depends
-on when somebody read; it is told as late.
+A source that stands still while others move on would hold everything back for ever. A source that gave
+nothing for 30 days is taken to lag at most as much behind the others, and so is a partition that was read to
+its end. Only what comes after that, or from a source that was not there before, and is older than what is
+settled, depends on when somebody read; it is told as late.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender.experiments.attribution import WINDOW, Arrays, Attribution
+from recommender.experiments.attribution import WINDOW, Attribution
 from recommender.experiments.attribution_counts import Counts
-from recommender.experiments.log_progress import STANDSTILL, JournalProgress, Progress
+from recommender.experiments.log_progress import STANDSTILL, JournalProgress, LogProgress
+from recommender.history.arrays import Arrays
 from recommender.history.id_table import ITEM, USER
 from recommender.ingest.ingest import written_at
 from recommender.journal.block import Source, head_of
@@ -38,7 +39,7 @@ from recommender.shard.state import flat, parted
 
 #: One day, in seconds.
 LATENESS = 86_400.0
-#: So many more rows than were left last time are collected before they are settled.
+#: This many more rows than were left last time are collected before they are settled.
 SETTLE_ROWS = 100_000
 
 
@@ -60,11 +61,11 @@ class JoinedLogs:
     standstill : float
         How far a log may lag behind another that continues, in seconds.
     settle_rows : int
-        So many more rows than were left last time are collected before they are settled.
+        This many more rows than were left last time are collected before they are settled.
 
     Attributes
     ----------
-    journal, recommendations : list of Progress
+    journal, recommendations : list of LogProgress
         How far each partition was read. The journal's records are its ratings that count.
     """
 
@@ -82,7 +83,7 @@ class JoinedLogs:
         settle_rows: int = SETTLE_ROWS,
     ) -> None:
         self.journal = [JournalProgress(offset=rule.position, standstill=standstill) for rule in rules]
-        self.recommendations = [Progress() for _ in range(partitions)]
+        self.recommendations = [LogProgress() for _ in range(partitions)]
         self._rules = rules
         self._feedback = feedback
         self._lateness = lateness
@@ -96,7 +97,7 @@ class JoinedLogs:
         return len(self._attribution)
 
     def skip_journal(self, partition: int, offset: int) -> None:
-        """Go on at an offset of the journal, because it has lost what comes before; if it has."""
+        """Continue at an offset of the journal, if it has lost what comes before."""
         rule = self._rules[partition]
         if offset > rule.position:
             rule.skip_to(offset)
@@ -170,12 +171,12 @@ class JoinedLogs:
         """True if enough was collected for settling to be worth its time."""
         return len(self) >= 2 * self._settled_rows + self._settle_rows
 
-    def settle(self, ended: Iterable[Progress] = ()) -> None:
+    def settle(self, ended: Iterable[LogProgress] = ()) -> None:
         """Fold what is certain into counts.
 
         Parameters
         ----------
-        ended : iterable of Progress
+        ended : iterable of LogProgress
             Partitions that were read to their ends: they lag at most 30 days behind the newest.
         """
         logs = [*self.journal, *self.recommendations]
@@ -197,7 +198,7 @@ class JoinedLogs:
         return self._attribution.counts()
 
     def state(self) -> Arrays:
-        """All of it as named arrays; `restore` of it goes on as if there had been no break."""
+        """All of it as named arrays; `restore` of it continues as if there had been no break."""
         parts: dict[str, Arrays] = {"attribution": self._attribution.state()}
         for name, logs in (("journal", self.journal), ("recommendations", self.recommendations)):
             parts |= {f"{name}-{partition}": each.state() for partition, each in enumerate(logs)}
@@ -235,7 +236,7 @@ def signs_of(feedback: Feedback, ratings: NDArray[np.floating]) -> NDArray[np.in
     return np.where(np.isnan(values), 0.0, signs).astype(np.int8)
 
 
-def _new(progress: Progress, records: Sequence[Record]) -> Sequence[Record]:
+def _new(progress: LogProgress, records: Sequence[Record]) -> Sequence[Record]:
     """The records that were not taken before; from now on they were."""
     new = [record for record in records if record.offset >= progress.offset]
     progress.records += len(new)

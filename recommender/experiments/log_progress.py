@@ -10,13 +10,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender.experiments.attribution import Arrays
+from recommender.history.arrays import Arrays
 from recommender.journal.block import Source
 from recommender.messages.records import Location, Record
 
 Floats = NDArray[np.float64]
 
-#: How far a log may lag behind another that goes on: 30 days, in seconds.
+#: How far a log may lag behind another that moves on: 30 days, in seconds.
 STANDSTILL = 30 * 86_400.0
 
 _INTEGERS = ("offset", "records", "bad", "late")
@@ -24,7 +24,7 @@ _TIMES = ("frontier", "first", "last")
 
 
 @dataclass(slots=True)
-class Progress:
+class LogProgress:
     """The progress through one partition of a log, and the counts of its records.
 
     Attributes
@@ -104,7 +104,7 @@ NEW = Reached(written=math.inf)
 
 
 @dataclass(slots=True)
-class JournalProgress(Progress):
+class JournalProgress(LogProgress):
     """The same of the journal, where each source is in an order of its own.
 
     A backlog is written in turns, some hundred ratings of each source, which may be of days. So a rating is
@@ -167,7 +167,7 @@ class JournalProgress(Progress):
         """All of it as arrays."""
         order = sorted(self.sources)
         topics = b"".join(source.topic_id for source in order)
-        return Progress.state(self) | {
+        return LogProgress.state(self) | {
             "topics": np.frombuffer(topics, np.uint8).reshape(-1, 16),
             "partitions": np.array([source.partition for source in order], np.int64),
             "reached": np.array([self.newest, *map(self.sources.__getitem__, order)], np.float64),
@@ -176,7 +176,7 @@ class JournalProgress(Progress):
 
     def restore(self, state: Arrays) -> None:
         """Take over what `state` gave."""
-        Progress.restore(self, state)
+        LogProgress.restore(self, state)
         self.floor = float(np.asarray(state["floor"], np.float64)[0])
         self.newest, *reached = (Reached(*each) for each in state["reached"].tolist())
         topics = (each.tobytes() for each in state["topics"])

@@ -44,9 +44,9 @@ class LogLimits:
 class LogWriter:
     """Writes what was shown, after it was shown.
 
-    The reply goes first: a log that is away must not keep it back, and what reached nobody must not be in the
-    log. The request counts as done once both have arrived. So after a crash in between it is answered again,
-    the same, and logged under the same name, which counts once.
+    The reply goes first: a log that is away must not keep it back, and what reached no user must not be in
+    the log. The request counts as done once both have arrived. So after a crash in between it is answered
+    again, the same, and logged under the same name, which counts once.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ class LogWriter:
     topic : str
     experiment : str
     logged : function, optional
-        Told of every record whether Kafka has it.
+        Called for every record, with True if Kafka has it.
     limits : LogLimits
     """
 
@@ -102,7 +102,7 @@ class LogWriter:
             self._waiting -= 1
 
     async def _until_taken(self, outgoing: Outgoing) -> None:
-        # Once it was waited for in vain, one attempt shows whether it is mended: a request is open so long.
+        # Once it was waited for in vain, one attempt shows whether it is back: a request is open that long.
         until = time.monotonic() + (0.0 if self._failing else self._limits.patience_seconds)
         while True:
             try:
@@ -142,7 +142,7 @@ class LogWriter:
         if not self._failing:
             logger.error(
                 "%s was answered, but cannot be logged to %s: %s; the report will lack it and "
-                "others until this is mended",
+                "others until this is fixed",
                 Location.of(record),
                 self._topic,
                 why,

@@ -9,7 +9,7 @@ from kafka.errors import KafkaError
 
 from recommender.errors import RecommenderError
 from recommender.experiments.log_join import JoinedLogs
-from recommender.experiments.log_progress import Progress
+from recommender.experiments.log_progress import LogProgress
 from recommender.kafka.admin import open_admin, security_options
 from recommender.kafka.log_reader import LogReader, Span, reading_logs
 from recommender.kafka.topics import TopicInfo, Topics, identify
@@ -125,7 +125,7 @@ class _Part:
     topic: str
     partition: int
     span: Span
-    progress: Progress
+    progress: LogProgress
     take: Callable[[int, Sequence[Record]], None]
     offset: int
 
@@ -162,7 +162,7 @@ class _Part:
 def _parts(
     reader: LogReader,
     topic: str,
-    progress: Sequence[Progress],
+    progress: Sequence[LogProgress],
     take: Callable[[int, Sequence[Record]], None],
 ) -> list[_Part]:
     spans = reader.spans(topic, range(len(progress)))

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from recommender.experiments.attribution_counts import Counts, Rows
+from recommender.experiments.attribution_counts import Counts, StructArray
 from recommender.experiments.statistics import (
     CONFIDENCE,
     RESAMPLES,
@@ -68,8 +68,8 @@ class Report:
     positions : dict of str to list of Group
         For each arm the positions in its lists, from 0, as names of groups.
     forced : list of Group
-        For each arm what was shown because a request named it. All else leaves that out: who names an arm was
-        not given it by chance.
+        For each arm what was shown because a request named it. All else leaves that out: a user who names an
+        arm was not given it by chance.
     """
 
     arms: list[Group]
@@ -139,7 +139,7 @@ def _number(names: list[str], name: str) -> int:
     return names.index(name) if name in names else -1
 
 
-def _group(name: str, rows: Rows, user_count: int) -> tuple[Group, Floats]:
+def _group(name: str, rows: StructArray, user_count: int) -> tuple[Group, Floats]:
     """A group, and its positive and all ratings by user, shape (users, 2)."""
     counts = np.stack(
         [

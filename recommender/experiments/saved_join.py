@@ -10,10 +10,11 @@ from typing import IO, Any
 
 from recommender import __version__
 from recommender.checkpoints import file_format
-from recommender.checkpoints.storage import StorageError, split
+from recommender.checkpoints.open_storage import split
+from recommender.checkpoints.storage import StorageError
 from recommender.errors import RecommenderError
-from recommender.experiments.attribution import Arrays
 from recommender.experiments.log_join import JoinedLogs
+from recommender.history.arrays import Arrays
 from recommender.shard.state import digest
 
 FORMAT = 3

@@ -87,7 +87,7 @@ def wilson(positive: int, count: int, confidence: float = CONFIDENCE) -> tuple[f
         count is less than 1, or positive is not between 0 and count.
     """
     if count < 1 or not 0 <= positive <= count:
-        raise ValueError(f"a share of {positive} in {count} does not exist")
+        raise ValueError(f"positive must be between 0 and a count of at least 1, got {positive} of {count}")
     z = NormalDist().inv_cdf((1 + confidence) / 2)
     share = positive / count
     middle = (share + z * z / (2 * count)) / (1 + z * z / count)

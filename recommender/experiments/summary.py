@@ -13,7 +13,7 @@ import numpy as np
 from recommender.errors import RecommenderError
 from recommender.experiments import report as experiment
 from recommender.experiments.log_join import JoinedLogs
-from recommender.experiments.log_progress import Progress
+from recommender.experiments.log_progress import LogProgress
 from recommender.experiments.reading import Logs
 from recommender.experiments.report import Report
 from recommender.experiments.statistics import CONFIDENCE, RESAMPLES
@@ -43,7 +43,7 @@ class Read:
     unit: str
 
     @classmethod
-    def of(cls, topic: str, progress: Sequence[Progress], unit: str) -> Read:
+    def of(cls, topic: str, progress: Sequence[LogProgress], unit: str) -> Read:
         """Sum up all partitions."""
         first, last = min(each.first for each in progress), max(each.last for each in progress)
         known = math.isfinite(first)
@@ -142,7 +142,8 @@ def summary(
     known = [counts.names["experiment"][number] for number in np.unique(counts.rows["experiment"])]
     chosen = _chosen(known, name, config.experiment, logs.recommendations.topic)
     mine = counts.of(chosen)
-    # An arm that was only shown to who named it is none of those that are compared, unless there is no other.
+    # An arm that was only shown where it was named is none of those that are compared, unless there is no
+    # other.
     given = mine.rows[mine.rows["forced"] == 0]
     rows = given if len(given) else mine.rows
     shown = [mine.names["arm"][number] for number in np.unique(rows["arm"])]

@@ -1,4 +1,4 @@
-"""Arrays that grow as users and items come."""
+"""Arrays by name, and arrays that grow as users and items come."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+#: A part of a state: arrays by name.
+Arrays = dict[str, NDArray[np.generic]]
 Number = TypeVar("Number", bound=np.generic)
 
 

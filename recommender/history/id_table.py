@@ -129,7 +129,7 @@ def register_pairs(
 
 @kernel
 def _sizes(spans):
-    """How many bytes all users have, and all items."""
+    """The number of bytes of all users, and of all items."""
     users, items = np.int64(0), np.int64(0)
     for e in range(spans.shape[0]):
         users += spans[e, 1] - spans[e, 0]
@@ -155,7 +155,7 @@ def _hash(seed, text, begin, end):
 
 @kernel
 def _slot(t, text, begin, end, hashed):
-    """Where an id is in the table, or where it belongs."""
+    """The slot of an id in the table, or the free one where it belongs."""
     mask = t.slots.size - 1
     slot = np.int64(hashed) & mask
     while True:

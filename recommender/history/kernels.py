@@ -85,7 +85,7 @@ def _release(h, arena, links, start, size_class):
 
 @kernel
 def _ring_slot(h, item, user):
-    """Where the ring of the item holds the user, or -1."""
+    """The place of a user in the item's ring, or -1."""
     i = h.items[item]
     found = last_equal(h.ring_users, i.start, min(i.events, np.int64(i.capacity)), user)
     return i.start + found if found >= 0 else -1
@@ -163,7 +163,7 @@ def _grow_ring(h, item, limit):
 
 @kernel
 def _lacking(h, user, item, limit):
-    """What has to grow before this event can be learned, judged on the safe side."""
+    """The arrays that have to grow before this event can be learned, judged on the safe side."""
     u = h.users[user]
     if u.used == u.capacity:
         size_class = class_of(max(4, 2 * np.int64(u.capacity)))

@@ -9,7 +9,7 @@ import numpy as np
 
 from recommender.history.rows import Rows
 from recommender.ingest import rating_json
-from recommender.ingest.header_names import telling
+from recommender.ingest.header_names import marked_by
 from recommender.messages.content_types import HEADER as CONTENT_TYPE
 from recommender.messages.content_types import is_msgpack
 from recommender.messages.ratings import MAX_ID_BYTES, MAX_RATING_BYTES, MAX_TIMESTAMP, RatingDecoder
@@ -36,7 +36,7 @@ class BatchDecoder(RatingDecoder):
         text = np.frombuffer(joined, np.uint8)
         lengths = np.fromiter(map(len, values), np.int64, count)
         plain = lengths <= MAX_RATING_BYTES
-        plain &= ~telling(
+        plain &= ~marked_by(
             records,
             lambda name: name.lower() == CONTENT_TYPE,
             lambda pair: is_msgpack(pair[1]),
@@ -44,5 +44,5 @@ class BatchDecoder(RatingDecoder):
         rows = Rows(text, np.empty((count, 4), np.int64), np.empty(count), np.empty(count), plain)
         limits = (*self.scale, self.skips, float(MAX_TIMESTAMP), MAX_ID_BYTES)
         rating_json.read_all(text, np.cumsum(lengths), *limits, rows.spans, rows.ratings, rows.times, plain)
-        text.flags.writeable = False  # whoever reads on has kernels for one kind
+        text.flags.writeable = False  # the kernels that read it are compiled for one kind
         return rows

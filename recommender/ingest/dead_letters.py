@@ -59,10 +59,10 @@ class LesserLetters:
         """
         less = lesser(letter, error)
         if less is not None:
-            self._tell(letter, less, error)
+            self._log(letter, less, error)
         return less
 
-    def _tell(self, letter: Outgoing, less: Outgoing, error: Exception) -> None:
+    def _log(self, letter: Outgoing, less: Outgoing, error: Exception) -> None:
         """Log the first, and then at most one a minute: all may be like it."""
         if self._clock() < self._quiet_until:
             self._untold += 1
@@ -72,7 +72,10 @@ class LesserLetters:
         logger.warning(
             "%s[%s] offset %s: its dead letter is refused as it is (%s) and is written with %s; "
             "%d others since this was last said",
-            *(ours["topic"], ours["partition"], ours["offset"], error),
+            ours["topic"],
+            ours["partition"],
+            ours["offset"],
+            error,
             ", ".join(added) or "a key",
             self._untold,
         )

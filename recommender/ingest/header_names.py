@@ -18,7 +18,7 @@ Pair = tuple[str, bytes]
 _NAME = itemgetter(0)
 
 
-def telling(
+def marked_by(
     records: Sequence[Any], may_matter: Callable[[str], bool], matters: Callable[[Pair], bool]
 ) -> NDArray[np.bool_]:
     """Mark the records that have a header that matters.

@@ -23,7 +23,7 @@ from recommender.messages.unreadable import Unreadable
 
 @dataclass(slots=True)
 class Ingested:
-    """What a run of records came to.
+    """The outcome of a run of records.
 
     Attributes
     ----------
@@ -143,7 +143,7 @@ def unread_letter(record: Unreadable) -> Outgoing:
 
 
 def written_at(records: Sequence[Record]) -> NDArray[np.float64]:
-    """When records were written, in seconds; NaN where they do not say.
+    """The times when records were written, in seconds; NaN where they do not say.
 
     The timestamp is mostly its producer's: -1 stands for none, and so does what a rating's could not be.
     """

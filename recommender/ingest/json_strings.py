@@ -21,7 +21,7 @@ QUOTE, _BACKSLASH, _SPACE, _U, _ZERO, _NINE = (ord(each) for each in '"\\ u09')
 _BEYOND, _SMALL = 0x80, 0x20
 _HIGH, _LOW, _SURROGATES_END = 0xD800, 0xDC00, 0xE000
 
-#: So many characters are looked at together.
+#: This many characters are examined together.
 WIDTH = 16
 _BLOCK, _MASK = ir.VectorType(ir.IntType(8), WIDTH), ir.IntType(WIDTH)
 _NUMBER, _FLAG = ir.IntType(64), ir.IntType(1)

@@ -137,7 +137,7 @@ def _sum(whole, part, decimals):
 
 @inlined_kernel
 def _name(text, at, end):
-    """Which field a name is, and where it ends."""
+    """The field that a name stands for, and the place where it ends."""
     size = end - 1 - at
     if size == 4:
         if starts(text, at, end, _NAME_USER):

@@ -1,1 +1,1 @@
-"""What is known of items beside their ratings: titles, availability, categories, boosts."""
+"""Titles, availability, categories and boosts of items."""

@@ -1,4 +1,4 @@
-"""What the items topic says, as arrays: one row for each item that it has ever named."""
+"""The content of the items topic, as arrays: one row for each item that it has ever named."""
 
 from __future__ import annotations
 
@@ -15,9 +15,7 @@ from numpy.typing import NDArray
 from recommender.messages.items import ItemInfo
 from recommender.messages.refusals import BadMessage, Kind
 
-#: Items, and different categories of all of them, that are kept; what comes beyond is refused.
-MAX_ITEMS = 10_000_000
-MAX_KINDS = 100_000
+MAX_ITEMS, MAX_CATEGORIES = 10_000_000, 100_000
 #: Changes that are told by default.
 MAX_CHANGES = 100_000
 NOWHERE = ()
@@ -39,6 +37,8 @@ class ItemStore:
 
     Parameters
     ----------
+    max_items, max_categories : int
+        Items, and different categories of all of them, that are kept; what comes beyond is refused.
     most_changes : int
         Changes that are told; whoever has missed more looks at all rows.
 
@@ -59,7 +59,14 @@ class ItemStore:
     changes : Changes
     """
 
-    def __init__(self, most_changes: int = MAX_CHANGES) -> None:
+    def __init__(
+        self,
+        *,
+        max_items: int = MAX_ITEMS,
+        max_categories: int = MAX_CATEGORIES,
+        most_changes: int = MAX_CHANGES,
+    ) -> None:
+        self._max_items, self._max_categories = max_items, max_categories
         self._most_changes = most_changes
         self.ids: list[str] = []
         # One row more than none: it is looked at for items that have none, and means nothing.
@@ -92,7 +99,7 @@ class ItemStore:
         return list(map(self._rows.get, items))
 
     def title_of(self, item: str) -> str | None:
-        """What an item is called."""
+        """The title of an item."""
         row = self._rows.get(item)
         return None if row is None else self._titles[row]
 
@@ -124,8 +131,8 @@ class ItemStore:
         categories = said.categories
         if categories not in self._numbers:
             new = [each for each in categories if each not in self._with]
-            if new and len(self._with) + len(new) > MAX_KINDS:
-                told = f"there are {MAX_KINDS} categories already: no others are taken"
+            if new and len(self._with) + len(new) > self._max_categories:
+                told = f"there are {self._max_categories} categories already: no others are taken"
                 raise BadMessage(told, Kind.BAD_FIELD)
         row = self._rows.get(item)
         if row is None:
@@ -183,8 +190,8 @@ class ItemStore:
 
     def _add(self, item: str) -> int:
         row = len(self.ids)
-        if row >= MAX_ITEMS:
-            raise BadMessage(f"there are {MAX_ITEMS} items already: no others are taken", Kind.BAD_ITEM)
+        if row >= self._max_items:
+            raise BadMessage(f"there are {self._max_items} items already: no others are taken", Kind.BAD_ITEM)
         if row == len(self.hidden):
             size = max(1024, row * 3 // 2)
             self.hidden = grown(self.hidden, size, False)

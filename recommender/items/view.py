@@ -18,7 +18,7 @@ Int32 = NDArray[np.int32]
 
 
 class ItemView:
-    """Which row of the store each item of a catalog has.
+    """The row of the store that each item of a catalog has.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ class ItemView:
         self._hidden[items], self._sets[items] = self.store.hidden[rows], self.store.sets[rows]
 
     def filter(self, categories: list[str] | None, without: list[str]) -> ItemFilter | None:
-        """What a request lets through; None if that is every item."""
+        """The items that a request lets through; None if that is every item."""
         store = self.store
         store.expire(time.time())
         allowed = store.allowed(categories, without)
@@ -149,7 +149,7 @@ class ItemFilter(NamedTuple):
         return not store.hidden[row] and (not len(self.allowed) or bool(self.allowed[store.sets[row]]))
 
     def why_fewer(self, count: int) -> str:
-        """In words, why a list of so many items has become shorter than was asked."""
+        """In words, why a list has become shorter than was asked, given how many items there are."""
         nothing = np.zeros(0, np.int32)
         hidden = count - len(
             self._replace(allowed=nothing.astype(np.bool_), unlisted=True).all_but(nothing, count)

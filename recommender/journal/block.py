@@ -63,7 +63,7 @@ class Source(NamedTuple):
 
 
 class Head(NamedTuple):
-    """What a block's header says.
+    """The fields of a block's header.
 
     Attributes
     ----------
@@ -86,7 +86,7 @@ class Head(NamedTuple):
 
 
 def head_of(value: bytes) -> Head:
-    """What the header of a block says; nothing is checked but that there are so many bytes."""
+    """Read the header of a block; nothing is checked but that there are enough bytes."""
     _, flags, _, partition, rows, begin, end, users, items, topic_id, decoder = HEADER.unpack_from(value)
     return Head(flags, rows, begin, end, users, items, Source(topic_id, partition), decoder)
 
@@ -188,7 +188,7 @@ class Packer:
 
 
 def warm(partitions: int = 1) -> None:
-    """Compile or load the kernels for a journal of so many partitions."""
+    """Compile or load the kernels for a journal of this many partitions."""
     text, offsets = np.frombuffer(b"ui", np.uint8), np.zeros(1, np.int64)
     rows = Rows(text, np.array([[0, 1, 1, 2]]), np.zeros(1), np.zeros(1), np.ones(1, np.bool_))
     list(Packer(Source(bytes(16), 0), partitions=partitions).pack_range(0, 1, rows, offsets))

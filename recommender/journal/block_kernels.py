@@ -27,14 +27,14 @@ HEADER_BYTES = 64
 MAX_ROWS = 1000
 #: Bytes of an id at most: its length less one is a byte.
 MAX_ID = 256
-#: Bytes of a row beside its ids: time, rating and two lengths.
+#: Bytes of a row without its ids: time, rating and two lengths.
 ROW_BYTES = 14
 #: Bytes of a row at most: with its offset, its kind and the longest ids.
 MAX_ROW_BYTES = ROW_BYTES + 4 + 1 + 2 * MAX_ID
 #: "RJB1" as a little-endian number.
 MAGIC_WORD = int.from_bytes(b"RJB1", "little")
 #: Flags: a column of offsets is there, since the range has gaps; a column of kinds is there; several rows may
-#: be of one offset, which is so only beside the first.
+#: be of one offset, which is so only next to the first.
 OFFSETS, KINDS, SEVERAL = 1, 2, 4
 KNOWN_FLAGS = OFFSETS | KINDS | SEVERAL
 #: Rows' offsets are relative to the block's first, in 32 bits.
@@ -57,7 +57,7 @@ def header_counts(text, begin):
 
 @inlined_kernel
 def column_places(begin, flags, rows, users):
-    """Where the columns of offsets, kinds, lengths of users and of items, users' text and items' begin."""
+    """The beginnings of the columns: offsets, kinds, lengths of users and of items, and their texts."""
     offsets = begin + HEADER_BYTES + 12 * rows
     kinds = offsets + (4 * rows if flags & OFFSETS else 0)
     user_lengths = kinds + (rows if flags & KINDS else 0)
@@ -68,7 +68,7 @@ def column_places(begin, flags, rows, users):
 
 @inlined_kernel
 def _has_known_header(text, begin, end):
-    """Whether the header is one that is known, and its counts fit the block's size."""
+    """Return True if the header is one that is known, and its counts fit the block's size."""
     size = end - begin
     if size < HEADER_BYTES:
         return False
@@ -92,7 +92,7 @@ def _has_known_header(text, begin, end):
 
 @inlined_kernel
 def _is_ascii(text, begin, end):
-    """Whether no byte has its highest bit set; there are eight bytes before the first."""
+    """Return True if no byte has its highest bit set; there are eight bytes before the first."""
     high = np.int64(0)
     while end - begin >= 8:
         end -= 8
@@ -105,13 +105,13 @@ def _is_ascii(text, begin, end):
 
 @kernel
 def _follows(text, place, end, low, high):
-    """Whether the next byte of a character is there, within bounds."""
+    """Return True if the next byte of a character is there, within bounds."""
     return place < end and load_uint8(text, place) >= low and load_uint8(text, place) <= high
 
 
 @kernel
 def _is_utf8(text, begin, end):
-    """Whether bytes are UTF-8, as Python decodes it."""
+    """Return True if bytes are UTF-8, as Python decodes it."""
     at = begin
     while at < end:
         byte = load_uint8(text, at)
@@ -142,7 +142,7 @@ def _is_utf8(text, begin, end):
 
 @kernel
 def _are_utf8(text, lengths, rows, place):
-    """Whether each of the ids that stand one after the other is UTF-8."""
+    """Return True if each of the ids that stand one after the other is UTF-8."""
     for e in range(lengths, lengths + rows):
         past = place + np.int64(load_uint8(text, e)) + 1
         if not _is_utf8(text, place, past):
@@ -153,7 +153,7 @@ def _are_utf8(text, lengths, rows, place):
 
 @inlined_kernel
 def _have_good_rows(text, place, rows, user_lengths, item_lengths, users, items):
-    """Whether times are finite, ratings finite or NaN, and the ids of these lengths fill so many bytes."""
+    """Return True if times are finite, ratings finite or NaN, and the ids of these lengths fill the text."""
     ratings = place + 8 * rows
     good = True
     for e in range(rows):
@@ -166,7 +166,7 @@ def _have_good_rows(text, place, rows, user_lengths, item_lengths, users, items)
 
 @inlined_kernel
 def _ascend(text, place, rows, span, least):
-    """Whether relative offsets ascend, by at least so many, and stay in the range."""
+    """Return True if relative offsets ascend, by at least `least`, and stay in the range."""
     before = np.int64(-1)
     for e in range(rows):
         offset = np.int64(load_int32(text, place + 4 * e)) & _LOW
@@ -178,7 +178,7 @@ def _ascend(text, place, rows, span, least):
 
 @inlined_kernel
 def is_whole(text, begin, end):
-    """Whether the bytes between two places of an array are a block that this version can read.
+    """Return True if the bytes between two places of an array are a block that this version can read.
 
     `recommender.journal.block.fault_of` says what is wrong with one that is not.
     """
@@ -276,7 +276,7 @@ def pack(text, spans, ratings, times, offsets, keep, first, last, begin, end, he
     head : int64 array, shape (8,)
         The header, whose counts are written here.
     out : uint8 array
-        Large enough for any block of so many rows.
+        Large enough for any block of this many rows.
 
     Returns
     -------

@@ -86,7 +86,7 @@ def read(value: bytes | None, journal: str, partition: int, offset: int) -> Bloc
 
 
 def fault_of(value: bytes | None) -> str | None:
-    """What is wrong with a record of the journal, in words; None of a block that is whole."""
+    """Say in words what is wrong with a record of the journal; None of a block that is whole."""
     if value is None:
         return "the record has no value: expected a block"
     if len(value) < HEADER_BYTES:

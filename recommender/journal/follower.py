@@ -1,4 +1,4 @@
-"""Follows a partition of the journal: what is fetched goes through the rule to whoever learns it."""
+"""Follows a partition of the journal: what is fetched goes through the rule to a target, which learns it."""
 
 from __future__ import annotations
 
@@ -25,14 +25,13 @@ from recommender.kafka.topics import TopicInfo, TopicsError
 
 logger = logging.getLogger(__name__)
 
-#: Blocks of so many bytes together are followed and delivered at once: some six thousand ratings.
+#: Blocks of this many bytes together are followed and delivered at once: some six thousand ratings.
 PIECE_BYTES = 1 << 17
-#: While nothing comes, it is noticed after so long what was read that is no block.
+#: While nothing comes, records that are no blocks are noticed after this time.
 IDLE_MILLISECONDS = 200
 #: While nothing comes, the broker is asked whether it is there.
 ASK_SECONDS = 1.0
 RETRY_SECONDS = 0.5
-#: How often the journal's id is looked up: a topic that is created again under this name has another one.
 IDENTITY_SECONDS = 30.0
 
 
@@ -41,7 +40,7 @@ class Target(Protocol):
 
     @property
     def rule(self) -> Rule:
-        """How far it has followed; also says which journal, and which partition of it."""
+        """The rule: how far it has followed, of which partition of which journal."""
 
     async def take(self, records: Sequence[Record]) -> bool:
         """Follow consecutive records; what comes next is handed over when this returns.
@@ -53,7 +52,7 @@ class Target(Protocol):
         """
 
     def skip_to(self, offset: int) -> None:
-        """Go on at an offset beyond the position, because the journal has lost what lies between."""
+        """Continue at an offset beyond the position, because the journal has lost what lies between."""
 
 
 class Follower:
@@ -68,9 +67,11 @@ class Follower:
     identify : function
         The journal's topic as it is now, see `recommender.kafka.topics.identify`; called in a thread.
     allow_gap : bool
-        Go on where the journal has lost blocks that come next.
+        Continue where the journal has lost blocks that come next.
     piece_bytes : int
         How many bytes of blocks are followed and delivered at once.
+    identity_seconds : float
+        How often the journal's id is looked up: a topic that is created again under its name has another one.
     """
 
     def __init__(
@@ -81,10 +82,12 @@ class Follower:
         *,
         allow_gap: bool = False,
         piece_bytes: int = PIECE_BYTES,
+        identity_seconds: float = IDENTITY_SECONDS,
     ) -> None:
         self._target, self._identify = target, identify
         rule = target.rule
         self._allow_gap, self._piece_bytes = allow_gap, piece_bytes
+        self._identity_seconds = identity_seconds
         self._log = JournalLog(rule.journal, rule.partition, options, self._lost)
         self._acknowledged: deque[Acknowledged] = deque()
         self._changes = Changes()
@@ -279,14 +282,14 @@ class Follower:
 
     async def _watch_identity(self) -> None:
         while True:
-            await asyncio.sleep(IDENTITY_SECONDS)
+            await asyncio.sleep(self._identity_seconds)
             try:
                 await self._check_identity()
             except BrokerUnreachableError as error:
                 logger.debug("%s: %s", self._place, error)
 
     def _lost(self, expected: int, begin: int) -> None:
-        """Go on where the journal begins, if that is allowed."""
+        """Continue where the journal begins, if that is allowed."""
         said = f"{self._place} begins at offset {begin}, but offset {expected} comes next: blocks are lost"
         if not self._allow_gap:
             raise JournalGap(f"{said}. --allow-gap follows what is left")
@@ -297,7 +300,7 @@ class Follower:
         if self._gone_since is None:
             self._gone_since = time.monotonic()
             said = str(error) or type(error).__name__
-            logger.error("%s cannot be read: %s; following goes on when it can", self._place, said)
+            logger.error("%s cannot be read: %s; following continues when it can", self._place, said)
 
     def _is_back(self) -> None:
         if self._gone_since is not None:

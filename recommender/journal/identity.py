@@ -1,12 +1,17 @@
-"""The identity of the journal: a topic that is created again under its name is another journal."""
+"""The identity of the journal: a topic that is created again under its name is another journal.
+
+Here a topic as Kafka knows it becomes the rule of a journal's partition.
+"""
 
 from __future__ import annotations
 
 import uuid
 
 from recommender.journal.errors import JournalReplaced
+from recommender.journal.fingerprint import fingerprint
 from recommender.journal.rule import UNKNOWN, Rule
 from recommender.kafka.topics import TopicInfo
+from recommender.shard.options import ShardOptions
 
 
 def topic_id(found: TopicInfo) -> bytes:
@@ -33,3 +38,18 @@ def check_identity(rule: Rule, found: TopicInfo) -> None:
             f"topic that was followed is {uuid.UUID(bytes=rule.journal_id)}"
         )
     rule.journal_id = topic_id(found)
+
+
+def rule_of(topic: TopicInfo, partition: int, options: ShardOptions) -> Rule:
+    """The rule of a partition of the journal that has followed nothing yet.
+
+    Parameters
+    ----------
+    topic : TopicInfo
+        The journal.
+    partition : int
+    options : ShardOptions
+    """
+    feedback = options.feedback
+    decoder = fingerprint(feedback.low, feedback.high, skips=feedback.skips)
+    return Rule(topic.topic, partition, topic.partitions, topic_id(topic), [decoder])

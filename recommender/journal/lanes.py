@@ -1,6 +1,6 @@
 """The blocks of one source partition: sent, acknowledged, and when to go back. Knows no Kafka.
 
-Whoever owns a source partition sends ranges of it that continue one another. From this follows: if the first
+The owner of a source partition sends ranges of it that continue one another. From this follows: if the first
 begins where the source was applied, or before, an acknowledged block is an applied block, since none before
 it is missing. So what may be committed is where the acknowledged blocks end, in order and with none failed
 before. It ends with the first block that fails: those behind it are ahead and do not count. Then no more is
@@ -27,7 +27,7 @@ class Flight:
     pending : int
         Blocks that are not answered.
     failed : bool
-        A block was refused, or nobody knows what became of it.
+        A block was refused, or it is not known what became of it.
     """
 
     end: int

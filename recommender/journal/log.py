@@ -14,11 +14,11 @@ logger = logging.getLogger(__name__)
 
 #: How much is fetched at once, at most.
 FETCH_BYTES = 4 << 20
-#: How long a broker waits for something new. Nobody else waits for that: this client asks for nothing else.
+#: How long a broker waits for something new. Nothing waits behind that: this client asks for nothing else.
 WAIT_MILLISECONDS = 500
 #: How long a question may take before the broker counts as gone.
 ANSWER_SECONDS = 5.0
-#: In so many turns of the event loop a consumer from which its partition was taken has ended its fetches.
+#: In this many turns of the event loop a consumer from which its partition was taken has ended its fetches.
 TURNS = 10
 
 
@@ -32,7 +32,7 @@ class Bounds(NamedTuple):
 class JournalLog:
     """Reads one partition of the journal.
 
-    A client may lose records between two fetches: after a damaged batch aiokafka goes on behind what it had
+    A client may lose records between two fetches: after a damaged batch aiokafka continues behind what it had
     parsed. So where a fetch begins beyond what was read, it is fetched again, and believed if it is the same.
 
     Parameters
@@ -42,7 +42,7 @@ class JournalLog:
     options : mapping
         See `recommender.kafka.plain_clients.client_options`.
     lost : function
-        Told of the first offset that comes next and is not there any more, and where the partition begins
+        Called with the first offset that comes next and is not there any more, and where the partition begins
         now. It may raise.
 
     Attributes

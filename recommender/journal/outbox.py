@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 #: Blocks that are not answered, at most.
 IN_FLIGHT = 48
-#: After a failure it is tried again after so long, then after twice as long, and so on up to a bound.
+#: The wait after the first failure, doubled after each further one up to a bound.
 RETRY_SECONDS, LONGEST_RETRY_SECONDS = 0.1, 5.0
 
 
@@ -50,7 +50,7 @@ class Outbox:
     renew : function, optional
         Makes a new producer; called after a failure, when all that was in flight is answered.
     acknowledged : function, optional
-        Told of each block that is in the journal, with the journal's partition.
+        Called with the journal's partition and each block that is in the journal.
     failed : function
         Called at each failure: no lane may send until `renew` returns. A new producer's blocks might overtake
         those of the one before.
@@ -59,7 +59,7 @@ class Outbox:
     clock : function
         Seconds since 1970.
     retry_seconds : float
-        After a failure a new producer is made after so long, then after twice as long, and so on up to
+        After a failure a new producer is made after this time, then after twice as long, and so on up to
         `LONGEST_RETRY_SECONDS`.
 
     Attributes
@@ -97,7 +97,7 @@ class Outbox:
         self._failing_since: float | None = None
 
     def has_room(self, blocks: int) -> bool:
-        """Return True if so many more blocks may be in flight."""
+        """Return True if this many more blocks may be in flight."""
         return self.in_flight == 0 or self.in_flight + blocks <= IN_FLIGHT
 
     async def send(self, lane: Lane, end: int, blocks: list[bytes]) -> None:
@@ -118,7 +118,7 @@ class Outbox:
         except Exception as error:
             self._failed(error)
         finally:
-            # Also when cancelled: nobody knows then what became of it.
+            # Also when cancelled: it is not known then what became of it.
             for partition in range(sent, len(blocks)):
                 self._count(lane, flight, partition, None)
 
@@ -167,7 +167,7 @@ class Outbox:
             self._failing_since, self._failures, self.error = None, 0, None
 
     async def renew(self) -> None:
-        """Make a new producer when all is answered; who comes meanwhile waits for the same one."""
+        """Make a new producer when all is answered; calls that come meanwhile wait for the same one."""
         async with self._renewing:
             while self.must_renew:
                 if self.in_flight:

@@ -54,7 +54,10 @@ def learn_around(shard: Shard, rows: Rows, place: str) -> Shard:
             user, item = rows.ids(USER)[0], rows.ids(ITEM)[0]
             logger.error(
                 "%s: user %r's rating of item %r cannot be learned and is left out: %s",
-                *(place, user, item, last_line(error)),
+                place,
+                user,
+                item,
+                last_line(error),
             )
             return fresh
     middle = count // 2

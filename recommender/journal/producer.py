@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError
 
 logger = logging.getLogger(__name__)
 
-#: Blocks of so many bytes are written together: less than what a topic takes at once by default, 1 MiB.
+#: Blocks of this many bytes are written together: less than what a topic takes at once by default, 1 MiB.
 BATCH_BYTES = 900_000
 RETRY_SECONDS = 0.5
 #: How long it may take to close a producer; one that cannot reach its broker needs a request's timeout.
@@ -69,7 +69,7 @@ class JournalProducer:
         await self.start()
 
     async def _start(self) -> AIOKafkaProducer:
-        """A producer; who sends says itself if a broker is away later than at the start."""
+        """A producer. If a broker is away later than at the start, sending says so."""
         away_since, level = None, logging.DEBUG if self._connected else logging.ERROR
         while True:
             made = AIOKafkaProducer(**self._options)
@@ -79,9 +79,7 @@ class JournalProducer:
                 await made.stop()
                 if away_since is None:
                     away_since = time.monotonic()
-                    logger.log(
-                        level, "%s cannot be written: %s; this goes on until it can", self._topic, error
-                    )
+                    logger.log(level, "%s cannot be written: %s; will retry until it can", self._topic, error)
                 await asyncio.sleep(RETRY_SECONDS)
             except BaseException:
                 await made.stop()

@@ -1,4 +1,4 @@
-"""Reads the journal up to where it ends now, beside the workers that follow it."""
+"""Reads the journal up to where it ends now, alongside the workers that follow it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from recommender.kafka.plain_clients import client_options
 from recommender.kafka.topics import TopicInfo, Topics, identify
 from recommender.settings import Settings
 
-#: For so long a broker may send nothing although there is more to read.
+#: How long a broker may send nothing although there is more to read.
 PATIENCE = 30.0
 _WAIT_MILLISECONDS = 200
 

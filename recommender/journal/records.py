@@ -36,7 +36,7 @@ def offsets_of(records: Sequence[Record]) -> NDArray[np.int64]:
 
 
 def pieces(records: Sequence[Record], size: int) -> Iterator[Sequence[Record]]:
-    """Consecutive records in pieces of at most so many bytes, or of one record."""
+    """Consecutive records in pieces of at most `size` bytes, or of one record."""
     ends = list(accumulate(len(record.value or b"") for record in records))
     first = done = 0
     while first < len(records):

@@ -21,8 +21,8 @@ class Poisoned(Exception):
 class Replica:
     """A shard, and how far it has followed the journal.
 
-    Following takes three steps, so that whoever has little time can cut the second one into pieces: `follow`
-    says which ratings count, `learn` learns them, `finish` moves the position past them.
+    Following takes three steps, so that a caller with little time can cut the second one into pieces:
+    `follow` says which ratings count, `learn` learns them, `finish` moves the position past them.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ class Replica:
         self.applied.update(followed.applied)
 
     def skip_to(self, offset: int) -> None:
-        """Go on at an offset beyond the position, because the journal has lost what lies between."""
+        """Continue at an offset beyond the position, because the journal has lost what lies between."""
         self.rule.skip_to(offset)
         self.position = self.rule.position
 
@@ -138,5 +138,5 @@ class Replica:
         return digest(self.state())
 
 
-#: After a block with a rating that cannot be learned, so many that follow are learned with care.
+#: After a block with a rating that cannot be learned, this many that follow are learned with care.
 WARY = 64

@@ -37,7 +37,7 @@ UNKNOWN = bytes(16)
 
 
 class Counts(NamedTuple):
-    """What was followed of a journal partition.
+    """Counts of what was followed of a journal partition.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ class Counts(NamedTuple):
 
 
 class Followed(NamedTuple):
-    """What following some records came to.
+    """The outcome of following some records.
 
     Attributes
     ----------
@@ -96,7 +96,7 @@ class Followed(NamedTuple):
 
 
 class Rule:
-    """How far one partition of the journal was followed, and its sources applied.
+    """The progress of one partition of the journal: how far it was followed, and its sources applied.
 
     Parameters
     ----------
@@ -149,18 +149,18 @@ class Rule:
 
     @property
     def counts(self) -> Counts:
-        """What was followed."""
+        """Counts of what was followed."""
         _, applied, cut, duplicate, ahead, rows = self._numbers.tolist()
         return Counts(applied, cut, duplicate, ahead, rows)
 
     @property
     def sources(self) -> dict[Source, int]:
-        """Up to which offset each source is applied, of those of which something is."""
+        """The offset up to which each source is applied, of those of which something is."""
         applied = zip(self._sources.slots, self._sources.applied.tolist(), strict=True)
         return {source: offset for source, offset in applied if offset}
 
     def applied(self, source: Source) -> int:
-        """Up to which offset a source is applied; 0 of one that was never seen."""
+        """The offset up to which a source is applied; 0 of one that was never seen."""
         slot = self._sources.slots.get(source)
         return 0 if slot is None else int(self._sources.applied[slot])
 
@@ -240,7 +240,7 @@ class Rule:
             sources.add(head_of(records[done].value or b"").source)
 
     def _fault(self, record: Record) -> str:
-        """Why a record cannot be followed."""
+        """The reason why a record cannot be followed."""
         fault = fault_of(record.value)
         if fault is None:
             expected = ", ".join(f"{each:#x}" for each in self._decoders.tolist())
@@ -253,9 +253,9 @@ class Rule:
         return fault
 
     def skip_to(self, offset: int) -> None:
-        """Go on at an offset beyond the position, because the journal has lost what lies between.
+        """Continue at an offset beyond the position, because the journal has lost what lies between.
 
-        The next block of each source counts, although it may be ahead: nobody knows how far its source was
+        The next block of each source counts, although it may be ahead: it is not known how far its source was
         applied by what is lost.
         """
         self._numbers[POSITION] = max(offset, self.position)

@@ -55,7 +55,7 @@ def chained(digest, text, begin, offset):
 
 @inlined_kernel
 def _place(low, high, partition, size):
-    """Where the search for a source begins in a table of a size that is a power of two."""
+    """The slot where the search for a source begins in a table of a size that is a power of two."""
     mixed = (np.uint64(low) ^ (np.uint64(high) * _CHAIN) ^ np.uint64(partition)) * _CHAIN
     return np.int64(mixed >> _HALF) & (size - 1)
 

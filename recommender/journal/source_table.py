@@ -64,7 +64,7 @@ class SourceTable:
         self.loose[:] = self.new_are_loose = True
 
     def moved(self, before: NDArray[np.int64]) -> dict[Source, int]:
-        """Up to which offset sources are applied, of those that are further than the array said before."""
+        """The offset up to which each source is applied that is further than the array said before."""
         moved = self.applied.copy()
         moved[: len(before)] -= before
         return {self._sources[slot]: int(self.applied[slot]) for slot in moved.nonzero()[0].tolist()}
@@ -85,7 +85,7 @@ class SourceTable:
 
     @classmethod
     def of_state(cls, state: dict[str, NDArray[Any]]) -> SourceTable:
-        """What `state` gave."""
+        """The table that `state` was taken from."""
         made = cls()
         for topic_id, partition in zip(state["topics"], state["source_partitions"].tolist(), strict=True):
             made.add(Source(topic_id.tobytes(), partition))

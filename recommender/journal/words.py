@@ -1,7 +1,7 @@
 # mypy: allow-untyped-defs, allow-untyped-calls
 """Numbers at any place of a byte array, for compiled code: an array's own numbers must be aligned.
 
-Nothing is checked: whoever asks knows that the bytes are there. numba runs on little-endian processors only,
+Nothing is checked: callers know that the bytes are there. numba runs on little-endian processors only,
 and the journal is little-endian.
 """
 

@@ -41,15 +41,15 @@ class JournalWriter:
     partitions : int
         Of the journal.
     rules : function
-        Those that are followed beside this writer, as they are now; `followed` is to be called whenever they
+        Those that are followed in the same process, as they are now; `followed` is to be called whenever they
         have moved.
     renew : function, optional
         Called after a block has failed, and all that was in flight is answered: makes a new producer.
     acknowledged : function, optional
-        Told of each block that is in the journal, with the journal's partition: see `Follower.acknowledged`.
+        Called with the journal's partition and each block that is in it: see `Follower.acknowledged`.
     lost : function, optional
-        Told of source offsets that are not there, from the first to the one after the last, before they are
-        accounted for: transactions and compaction leave such gaps, and so does what has expired. It may
+        Called with source offsets that are not there, from the first to the one after the last, before they
+        are accounted for: transactions and compaction leave such gaps, and so does what has expired. It may
         raise.
     clock : function
         Seconds since 1970.
@@ -124,7 +124,7 @@ class JournalWriter:
         return None if lane is None or lane.stopped else lane.next
 
     def committable(self) -> dict[Source, int]:
-        """Up to which offset each source is in the journal, and may be committed."""
+        """The offset up to which each source is in the journal, and may be committed."""
         return {source: lane.acked for source, lane in self._lanes.items()}
 
     async def expects(self, source: Source, first: int) -> bool:
@@ -190,7 +190,7 @@ class JournalWriter:
         return not lane.stopped
 
     async def _may_send(self, lane: Lane) -> bool:
-        """Wait until fewer blocks are in flight; whether the lane still goes on then."""
+        """Wait until fewer blocks are in flight; return True if the lane is still the same then."""
         while self._is_ours(lane) and not lane.stopped:
             if self._outbox.has_room(self._partitions):
                 return True
@@ -258,7 +258,7 @@ class JournalWriter:
                 while any(lane.in_flight for lane in lanes):
                     await self._outbox.changes.wait()
         except TimeoutError:
-            logger.warning("some blocks were not answered within %g s; whoever is next sends them", within)
+            logger.warning("some blocks were not answered within %g s; the next owner sends them", within)
         return {lane.source: lane.acked for lane in lanes}
 
     async def close(self) -> dict[Source, int]:

@@ -1,4 +1,4 @@
-"""What the worker may do with its topics: asked at the start, not in the middle of somebody's record."""
+"""Checks that the worker may use its topics: at the start, not in the middle of a record."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ READ, WRITE = "READ", "WRITE"
 
 
 def needed(topics: Topics, *, logs: bool, follows_log: bool = False) -> Mapping[str, Sequence[str]]:
-    """What the worker does with each topic, however seldom.
+    """The operations that the worker needs on each topic, however seldom.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def require(found: Iterable[TopicInfo], wanted: Mapping[str, Sequence[str]], boo
     """
     missing: dict[str, list[str]] = {}
     for each in found:
-        # Who sees a topic may do something with it: else the broker does not tell.
+        # A client that sees a topic may do something with it: else the broker does not tell.
         for operation in wanted.get(each.topic, ()) if each.allowed else ():
             if operation not in each.allowed:
                 missing.setdefault(operation, []).append(each.topic)

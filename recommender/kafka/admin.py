@@ -20,10 +20,11 @@ from recommender.settings import Settings
 
 Tell = Callable[[str], None]
 
-#: When somebody who waits for a broker is first told, and how often then.
+#: When waiting for a broker is first reported, and how often then.
 FIRST_SECONDS = 1.0
 TELL_SECONDS = 5.0
-#: How long a broker that accepts connections may take to answer, whoever waits: a busy one takes its time.
+#: How long a broker that accepts connections may take to answer, also where the caller does not wait long: a
+#: busy one takes its time.
 ANSWER_SECONDS = 5.0
 REQUEST_SECONDS = 30.0
 
@@ -31,7 +32,7 @@ REQUEST_SECONDS = 30.0
 WRAPPING = re.compile(r"^Bootstrap connection to \S+ failed: | \(backoff [\d.]+ secs\)$")
 #: What it says where a broker and a client do not understand each other.
 VAGUE = re.compile("disconnected|timed out|Timeout|Invalid frame")
-#: Its word for a broker that knows who asks, or does not, and says no; what follows is the broker's own.
+#: Its word for a broker that refuses a client, known or not; what follows is the broker's own.
 REFUSED = re.compile(r"SaslAuthenticationFailedError: (?:SaslAuthenticationFailedError: )?(?P<why>.*)")
 UNSUPPORTED = "UnsupportedSaslMechanismError"
 
@@ -149,7 +150,8 @@ def _refusal(said: Sequence[str], security: Mapping[str, Any]) -> str | None:
     """The reason why a broker that answers rejected us, if it named one: waiting would not help."""
     for each in said:
         if refused := REFUSED.search(each):
-            return f"does not let user {security.get('sasl_plain_username')!r} in: {refused['why']}"
+            user = security.get("sasl_plain_username")
+            return f"rejected the credentials of user {user!r}: {refused['why']}"
         if UNSUPPORTED in each:
             return f"does not know the SASL mechanism {security.get('sasl_mechanism')!r}"
     return None

@@ -47,7 +47,7 @@ class Parser(NamedTuple):
 
 
 class Position(Protocol):
-    """Whoever is told how far the bytes were read."""
+    """A reader that is told how far the bytes were read."""
 
     next_fetch_offset: int
 
@@ -113,7 +113,7 @@ def _records(position: Position, place: Place, batch: Any, raw: memoryview, pars
             batch = parser.batch(_uncompressed(raw))
         for record in batch:
             offset = record.offset
-            # A batch is sent whole, also to whoever asks for its end.
+            # A batch is sent whole, also to a reader that asks for its end.
             if offset >= expected:
                 position.next_fetch_offset = expected = offset + 1
                 yield record

@@ -17,7 +17,7 @@ from recommender.kafka.network import Network, open_client
 log = logging.getLogger(__name__)
 
 REQUEST_MILLISECONDS = 10_000
-#: What could not be written in this time is given up; a rating's caller was told long before.
+#: What could not be written in this time is given up; a rating's caller got an error long before.
 DELIVERY_MILLISECONDS = 30_000
 #: How often partitions that were added to a topic are looked for.
 METADATA_MILLISECONDS = 5_000
@@ -77,13 +77,12 @@ def open_consumer(servers: str, seconds: float, security: Mapping[str, Any]) -> 
         bootstrap_timeout_ms=int(seconds * 1000),
         group_id=None,
         enable_auto_commit=False,
-        # Only met when a topic was made anew: no reply in it is too old.
+        # Only met when a topic was created again: no reply in it is too old.
         auto_offset_reset="earliest",
         check_crcs=True,
         isolation_level="read_committed",
-        metadata_max_age_ms=METADATA_MILLISECONDS,
         value_deserializer=AsFetched(),  # it reads past what cannot be read
-        **{**COMMON, **security},
+        **{"metadata_max_age_ms": METADATA_MILLISECONDS, **COMMON, **security},
     )
     return consumer, network
 

@@ -1,9 +1,9 @@
-"""What kafka-python's consumer makes of fetched bytes: records, and a way past what cannot be read.
+"""Turns bytes that kafka-python has fetched into records, with a way past what cannot be read.
 
 Its own parser ends at a record that it cannot read, and gives nothing more of that partition from then on.
 Its fetcher looks both classes up under these names when a fetch comes back. A consumer whose
 ``value_deserializer`` is an `AsFetched`, and that has ``isolation_level="read_committed"``, reads so; others
-in this process go on as they did.
+in this process work as they did.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class AsFetched(Deserializer):
 
 
 class KeptBytes(MemoryRecords):
-    """What came of one partition, which can still be seen as it came."""
+    """The bytes of one partition, which can still be seen as they came."""
 
     __slots__ = ("data",)
 

@@ -1,8 +1,8 @@
 """Reads a log for proof: all that counts, in order, once; and what is missing ends the reading.
 
-A client that waits for replies may pass over what it has missed. Whoever proves from a log what a worker must
-have learned, or what came of an experiment, may not. So checksums are checked, transactions that were not
-committed are left out, and a place that the log no longer has is an error.
+A client that waits for replies may pass over what it has missed. A reader that proves from a log what a
+worker must have learned, or what came of an experiment, may not. So checksums are checked, transactions that
+were not committed are left out, and a place that the log no longer has is an error.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 10.0
 POLL_MILLISECONDS = 500
-#: For so long a broker may send nothing although there is more to read.
+#: How long a broker may send nothing although there is more to read.
 PATIENCE = 30.0
 
 OPTIONS: dict[str, Any] = {
@@ -51,7 +51,7 @@ class LogLost(LogReadError):
 
 
 class Span(NamedTuple):
-    """What a partition has.
+    """The extent of a partition.
 
     Attributes
     ----------
@@ -91,18 +91,25 @@ class LogReader:
         A consumer that reads open transactions, too; made when it is first asked for.
     broker : str
         What errors call it.
+    patience : float
+        How long the broker may send nothing, in seconds.
     """
 
     def __init__(
-        self, consumer: KafkaConsumer, uncommitted: Callable[[], KafkaConsumer], broker: str
+        self,
+        consumer: KafkaConsumer,
+        uncommitted: Callable[[], KafkaConsumer],
+        broker: str,
+        *,
+        patience: float = PATIENCE,
     ) -> None:
         self._consumer, self._uncommitted = consumer, uncommitted
-        self._broker = broker
+        self._broker, self._patience = broker, patience
         self._here = TopicPartition("", 0)
         self._told: set[tuple[str, int, int]] = set()
 
     def spans(self, topic: str, partitions: Iterable[int]) -> list[Span]:
-        """What each partition has at this moment.
+        """The extent of each partition at this moment.
 
         Raises
         ------
@@ -137,7 +144,7 @@ class LogReader:
         return int(self._consumer.position(self._here))
 
     def read(self, most: int) -> list[Any]:
-        """The next records, at most so many; none where there was only what is no record.
+        """The next records, at most `most`; none where there was only what is no record.
 
         What cannot be read is among them as an `Unreadable`, and warned of.
 
@@ -160,9 +167,9 @@ class LogReader:
                 raise LogReadError(f"{self._place(position)} cannot be read: {error}") from None
             if records or reached > position:
                 return [self._placed(each) for each in records]
-            if time.monotonic() - begun > PATIENCE:
+            if time.monotonic() - begun > self._patience:
                 raise LogReadError(
-                    f"Kafka at {self._broker} has sent nothing for {PATIENCE:.0f} s, while reading "
+                    f"Kafka at {self._broker} has sent nothing for {self._patience:.0f} s, while reading "
                     f"{self._place(position)}"
                 )
 
@@ -198,7 +205,9 @@ class LogReader:
 
 
 @contextmanager
-def reading_logs(broker: str, security: Mapping[str, Any]) -> Iterator[LogReader]:
+def reading_logs(
+    broker: str, security: Mapping[str, Any], *, patience: float = PATIENCE
+) -> Iterator[LogReader]:
     """A reader, closed at the end.
 
     Raises
@@ -219,7 +228,7 @@ def reading_logs(broker: str, security: Mapping[str, Any]) -> Iterator[LogReader
         # The worker's parser, which is written in C: what it could read, and that only, is read here.
         reading = consumer(value_deserializer=AsFetched(AIOKAFKA))
         uncommitted = functools.cache(lambda: consumer(isolation_level="read_uncommitted"))
-        yield LogReader(reading, uncommitted, broker)
+        yield LogReader(reading, uncommitted, broker, patience=patience)
 
 
 def _open(broker: str, options: Mapping[str, Any]) -> KafkaConsumer:

@@ -1,8 +1,8 @@
 """kafka-python's network, closed without leaving a socket.
 
 kafka-python loses the sockets that could not connect, and those that were connecting when their owner was
-closed; and it cannot be closed while its thread begins, as Ctrl-C may ask. All are mended here, through what
-it lets one plug in.
+closed; and it cannot be closed while its thread begins, as Ctrl-C may ask. All of this is fixed here, through
+what it lets one plug in.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Network(KafkaNetClient):
         self.cluster.config["allow_auto_create_topics"] = False
 
     def any_connected(self) -> bool:
-        """Whether at least one broker is connected."""
+        """Return True if at least one broker is connected."""
         return any(self.connected(broker.node_id) for broker in self.cluster.brokers())
 
     def partitions(self, topic: str) -> set[int]:

@@ -1,4 +1,4 @@
-"""How the clients of Kafka parse a batch of records."""
+"""The parsers of a batch of records that the clients of Kafka have."""
 
 from __future__ import annotations
 

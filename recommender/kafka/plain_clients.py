@@ -1,4 +1,4 @@
-"""The settings in the words of aiokafka's own clients, for those that work beside Faust."""
+"""The settings in the words of aiokafka's own clients, for those that Faust does not make."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ METADATA_SECONDS = 15.0
 
 
 def ssl_context(config: Settings) -> ssl.SSLContext | None:
-    """Whom to trust and how to prove who we are; None where nothing is encrypted."""
+    """Trusted authorities and our own certificate; None where nothing is encrypted."""
     if not config.security_protocol.endswith("SSL"):
         return None
     context = ssl.create_default_context(cafile=config.ssl_cafile or None)

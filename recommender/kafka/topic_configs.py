@@ -1,4 +1,4 @@
-"""What the topics are configured with: what they should be created with, and what is risky about them."""
+"""The topics' configuration: what they are created with, and what is risky about it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Configs = dict[str, str]
 FOR_RATINGS: Configs = {"cleanup.policy": "delete", "retention.ms": FOREVER, "retention.bytes": FOREVER}
 
 
-#: What a requests topic is created with: how old a request is, is told by the broker's clock.
+#: What a requests topic is created with: a request's age is measured by the broker's clock.
 FOR_REQUESTS: Configs = {"message.timestamp.type": BROKERS_TIME}
 
 
@@ -47,21 +47,21 @@ FOR_RECOMMENDATIONS: Configs = {"cleanup.policy": "delete", "retention.ms": str(
 
 
 def for_journal(ratings: Configs) -> Configs:
-    """What the journal is created with, given what the ratings topic has."""
+    """The configuration of a new journal, given that of the ratings topic."""
     insync = ratings.get("min.insync.replicas")
     return {
         "cleanup.policy": "delete",
         "retention.ms": FOREVER,
         "retention.bytes": FOREVER,
         "max.message.bytes": str(JOURNAL_BATCH_BYTES),
-        # The age of a checkpoint is told by one clock, whichever worker has written the last block.
+        # The age of a checkpoint is measured by one clock, whichever worker has written the last block.
         "message.timestamp.type": BROKERS_TIME,
         **({} if insync is None else {"min.insync.replicas": insync}),
     }
 
 
 def for_dead_letters(ratings: Configs) -> Configs:
-    """What the topic of dead letters is created with, given what the ratings topic has."""
+    """The configuration of a new topic of dead letters, given that of the ratings topic."""
     limit = int(ratings.get("max.message.bytes", 1 << 20))
     # Dead letters keep their record's own time, which may be long past any retention.
     return {
@@ -103,7 +103,7 @@ def _losses(configs: Configs, compaction: str) -> list[str]:
 
 
 def journal_faults(configs: Configs) -> list[str]:
-    """What must not be of a journal: it alone says what was learned, and in which order."""
+    """Faults of a journal: it alone says what was learned, and in which order."""
     if not configs:
         return []
     found = _losses(configs, "compaction drops what has no key, as blocks have none")
@@ -117,7 +117,7 @@ def journal_faults(configs: Configs) -> list[str]:
 
 
 def journal_warnings(configs: Configs, ratings: Configs) -> list[str]:
-    """What a user should know of a journal, given what the ratings topic has."""
+    """Warnings about a journal, given the configuration of the ratings topic."""
     if not configs:
         return ["its settings could not be read: make sure that it is neither compacted nor expires"]
     found = []
@@ -136,7 +136,7 @@ def journal_warnings(configs: Configs, ratings: Configs) -> list[str]:
 
 
 def request_warnings(configs: Configs) -> list[str]:
-    """What a user should know of a requests topic."""
+    """Warnings about a requests topic."""
     clock = configs.get("message.timestamp.type", BROKERS_TIME)
     if clock == BROKERS_TIME:
         return []
@@ -147,7 +147,7 @@ def request_warnings(configs: Configs) -> list[str]:
 
 
 def item_warnings(configs: Configs) -> list[str]:
-    """What a user should know of an items topic."""
+    """Warnings about an items topic."""
     if not configs:
         return []
     found = []
@@ -170,7 +170,7 @@ def largest_batch(configs: Configs) -> int | None:
 
 
 def dead_letter_warnings(ratings: Configs, dead_letters: Configs) -> list[str]:
-    """What keeps a topic of dead letters from holding every record of the ratings topic as it came."""
+    """Warnings about dead letters that cannot hold every record of the ratings topic as it came."""
     if not dead_letters:
         return ["its settings could not be read: make sure that it is not compacted and takes large records"]
     found = []

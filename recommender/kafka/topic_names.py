@@ -58,12 +58,12 @@ class Topics:
 
     @property
     def recommendations(self) -> str:
-        """What was recommended to whom, keyed by user: see `recommender.messages.recommendations_log`."""
+        """The log of recommendations, keyed by user: see `recommender.messages.recommendations_log`."""
         return self.prefix + "recommendations-log"
 
     @property
     def items(self) -> str:
-        """What is known of each item, keyed by item: see `recommender.messages.items`. Workers do without."""
+        """Titles, categories and the like, keyed by item: see `recommender.messages.items`; optional."""
         return self.prefix + "items"
 
     @property

@@ -45,7 +45,9 @@ class TopicInfo:
     Attributes
     ----------
     topic : str
+        Its name.
     partitions : int
+        How many it has.
     topic_id : str
         Kafka's UUID of the topic; a topic that is deleted and created again gets another one.
     created : bool
@@ -89,6 +91,7 @@ def ensure(
     partitions : int
         Partitions of new topics. Their numbers need not be equal.
     replication : int
+        Copies of new topics' partitions.
     wait_seconds : float
         How long to wait for a broker that is not there yet, or for one that may hold partitions: a controller
         fences those that it has not heard of for some seconds.

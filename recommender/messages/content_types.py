@@ -23,7 +23,7 @@ _MSGPACK_NAMES = frozenset(
         b"application/x-messagepack",
     )
 )
-#: So much of a header is shown where it is named.
+#: How much of a header is shown where it is named.
 _SHOWN = 64
 
 

@@ -1,4 +1,4 @@
-"""The wire: what is known of an item beside its ratings, one record of the items topic for each item."""
+"""The wire: titles, categories and the like, one record of the items topic for each item."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Categories = Annotated[list[Category], msgspec.Meta(max_length=MAX_CATEGORIES)]
 
 
 class ItemInfo(NamedTuple):
-    """What a record says of an item.
+    """The content of a record about an item.
 
     Attributes
     ----------

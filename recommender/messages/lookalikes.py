@@ -52,7 +52,7 @@ _FORM = re.compile(rb"\w+=[^&=\s]*(&\w+=[^&=\s]*)*\s*\Z")
 _PYTHON = re.compile(rb"\{\s*'")
 _NOT_A_NUMBER = re.compile(rb"[:,\[]\s*(NaN|-?Infinity)\b")
 _DOCUMENTS = re.compile(rb"\}\s*\{")
-#: So much of a value is looked at.
+#: How much of a value is examined.
 _LOOK = 4096
 _PROTOBUF_FIELDS = 64
 _NOTHING = object()

@@ -20,7 +20,7 @@ from recommender.messages.refusals import Kind, kind_of_path, refused
 
 #: The longest id, in bytes of UTF-8.
 MAX_ID_BYTES = 256
-#: Ids of so many characters cannot have more bytes than that.
+#: Ids of this many characters cannot have more bytes than that.
 SURE_CHARACTERS = MAX_ID_BYTES // 4
 #: The largest value of a rating, in bytes: it needs about a hundred.
 MAX_RATING_BYTES = 64 * 1024
@@ -40,6 +40,7 @@ class Rating(NamedTuple):
     Attributes
     ----------
     user, item : str
+        Their ids.
     rating : float or None
         None withdraws an earlier rating.
     timestamp : float or None
@@ -161,7 +162,7 @@ def identifier(value: str | int, path: str) -> str:
 
 
 def _explained(error: BadMessage, value: bytes, skips: bool) -> BadMessage:
-    """What is wrong with a rating; with what else it might be where it is text."""
+    """Say what is wrong with a rating, and what it might be instead where it is text."""
     text = str(error)
     if error.kind is not Kind.BAD_RATING:
         return error

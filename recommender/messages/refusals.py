@@ -1,6 +1,6 @@
 """Reasons for which a record is refused: a sentence for people, and a kind for programs that count.
 
-Whoever refuses a record knows its kind, so nothing has to be read out of a sentence later. What msgspec
+The code that refuses a record knows its kind, so nothing has to be read out of a sentence later. What msgspec
 refuses is the exception: its errors are text, which is looked at here and nowhere else.
 """
 

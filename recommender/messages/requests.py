@@ -67,6 +67,7 @@ class Liked(msgspec.Struct, frozen=True, gc=False):
     Attributes
     ----------
     item : str
+        Its id.
     rating : float or None
         None: it was liked.
     """
@@ -84,7 +85,9 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     Attributes
     ----------
     user : str or None
+        Their id; None where `similar_to`, `history` or `popular` is given instead.
     n : int
+        At most this many items.
     items : list of str or None
         The candidates; None: every item.
     exclude : list of str
@@ -114,7 +117,7 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     popular : bool
         The popular items; a user may be given, whose rated items are left out.
     window : int or None
-        Popular in the last so many hours; None: of all times.
+        Popular in this many hours up to now; None: of all times.
     hide_seen : int or None
         Leave out what the user was shown so many times and has not rated; 0: nothing. None: as the worker is
         set.
@@ -273,7 +276,7 @@ def _without_subject(value: bytes, headers: Headers) -> BadMessage:
 
 
 def _explained(error: BadMessage, value: bytes, packed: bool) -> BadMessage:
-    """What is wrong with a request; for the commonest mistakes in the words of the contract."""
+    """Say what is wrong with a request; for the commonest mistakes in the words of the contract."""
     text = str(error)
     bounded = (("n", f"1 and {MAX_N}"), ("explore", "0 and 1"), ("hide_seen", f"0 and {MAX_TIMES}"))
     for name, bounds in bounded:

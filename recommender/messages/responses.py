@@ -20,12 +20,15 @@ class Recommended(NamedTuple):
     Attributes
     ----------
     item : str
+        Its id.
     score : float
+        As the model gives it; higher is better, and only scores of one list can be compared.
     source : str
         ``exploit`` for the best that was left, ``explore`` for what chance chose.
     neighbours : int or None
         How many neighbours support the score, where the model has such a notion.
     because : list of Reason or None
+        Items of the user that led to this one, if the request asks for reasons.
     cold_start : bool
         Nobody has rated the item, so the score is what the model expects of any such item.
     boost : float or None

@@ -26,7 +26,7 @@ class Fetched:
 class Unreadable:
     r"""A stand-in for a record that was fetched and cannot be read.
 
-    Whoever reads the log passes it as any record. It has no value, so nothing is learned from it even where
+    A reader of the log passes it as any record. It has no value, so nothing is learned from it even where
     nobody asks what it is.
 
     Attributes

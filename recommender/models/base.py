@@ -10,12 +10,12 @@ from typing import Any, Protocol, TypeGuard, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from recommender.history.arrays import Arrays as Arrays
 from recommender.history.events import Events
 from recommender.history.history import History
 
 IntArray = NDArray[np.int32]
 FloatArray = NDArray[np.float64]
-Arrays = dict[str, NDArray[np.generic]]
 
 #: The answer of `Model.next_observation` where a model never asks to see an event before it is learned.
 NEVER = 2**62
@@ -28,7 +28,7 @@ class ModelContext:
     Attributes
     ----------
     history : History
-        Who rated what in this shard; shared by all its models and read-only to them.
+        The ratings of this shard; shared by all its models and read-only to them.
     seed : int
         The only source of randomness.
     positive_weight : float

@@ -25,7 +25,7 @@ from recommender.compiled import dividing_kernel, inlined_dividing_kernel
 
 LOG_2 = 0.6931471805599453
 _LOG2_E = 1.4426950408889634
-#: Logarithm of 2 in two parts; the first has so few digits that its products with exponents are exact.
+#: Logarithm of 2 in two parts; the first has few enough digits that its products with exponents are exact.
 _HIGH, _LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
 #: Smallest normal number, and beyond which exponentials overflow or vanish.
 _NORMAL, _OVERFLOW, _UNDERFLOW = 2.0**-1022, 709.782712893384, -745.1332191019412

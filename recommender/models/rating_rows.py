@@ -17,7 +17,7 @@ from recommender.compiled import njit
 _SMALLEST = 4
 
 
-class Rows(NamedTuple):
+class RatingRows(NamedTuple):
     """The raw arrays, for kernels.
 
     Entry `s` of row `x` lies at `start[x] + s`, for `s < length[x]`. `others` says which column it is,
@@ -112,9 +112,9 @@ def _gather(rows, lengths, others, values, orders):  # type: ignore[no-untyped-d
             done += 1
 
 
-def empty_rows() -> Rows:
+def empty_rows() -> RatingRows:
     """No rows at all."""
-    return Rows(
+    return RatingRows(
         np.zeros(0, np.int64),
         np.zeros(0, np.int32),
         np.zeros(0, np.int32),
@@ -125,7 +125,7 @@ def empty_rows() -> Rows:
     )
 
 
-def enlarged(rows: Rows, row_count: int) -> Rows:
+def enlarged(rows: RatingRows, row_count: int) -> RatingRows:
     """The same entries in a larger arena without garbage, with at least `row_count` rows.
 
     The arena is a multiple of what stands, so growing costs a constant for each entry in the long run.
@@ -138,7 +138,7 @@ def enlarged(rows: Rows, row_count: int) -> Rows:
     total = int(capacity.sum())
     # The longest row may be the next to double.
     size = 2 * total + 2 * int(capacity.max(initial=0)) + 256
-    packed = Rows(
+    packed = RatingRows(
         np.zeros(row_count, np.int64),
         capacity.astype(np.int32),
         np.zeros(row_count, np.int32),
@@ -151,7 +151,7 @@ def enlarged(rows: Rows, row_count: int) -> Rows:
     return packed
 
 
-def gathered(rows: Rows, row_count: int) -> tuple[NDArray[np.int32], Rows]:
+def gathered(rows: RatingRows, row_count: int) -> tuple[NDArray[np.int32], RatingRows]:
     """Lengths of the first `row_count` rows, and their entries one row after the other."""
     lengths = np.zeros(row_count, np.int32)
     known = min(row_count, len(rows.length))
@@ -169,10 +169,10 @@ def from_gathered(
     others: NDArray[np.int32],
     values: NDArray[np.float64],
     orders: NDArray[np.int64],
-) -> Rows:
+) -> RatingRows:
     """Rows from what `gathered` gave."""
     live = lengths.astype(np.int64)
-    flat = Rows(
+    flat = RatingRows(
         np.cumsum(live) - live,
         lengths,
         lengths,
@@ -190,7 +190,7 @@ def transposed(
     values: NDArray[np.float64],
     orders: NDArray[np.int64],
     column_count: int,
-) -> Rows:
+) -> RatingRows:
     """The same entries by column, each column in the order in which its entries came."""
     owners = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
     order = np.lexsort((orders, others))

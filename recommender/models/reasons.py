@@ -21,7 +21,7 @@ LEAST_SHARE = 0.005
 class Profiling(Protocol):
     """A model whose scores come from evidence around the user's own items.
 
-    One that takes profiles of so many items only says so in `longest_profile`.
+    One that takes only short profiles says so in `longest_profile`.
     """
 
     def profile(self, user: int) -> Profile:

@@ -1,1 +1,1 @@
-"""Learning anew from the log, and handing over to the workers that run."""
+"""Learning again from the log, and handing over to the workers that run."""

@@ -1,9 +1,10 @@
 """The hand-over of retraining to running workers: new checkpoints, and the settings they were learned with.
 
-Beside the checkpoints lies the folder ``retrained``, with one small file for each ratings topic. It names the
-new checkpoints, the settings that are in force with them, and those that they replace. The file is written
-last, and all at once: a worker sees all of a hand-over or none. It is the truth about which settings are in
-force: a worker that is started with settings that were replaced goes on with those that replaced them.
+Next to the checkpoints lies the folder ``retrained``, with one small file for each ratings topic. It names
+the new checkpoints, the settings that are in force with them, and those that they replace. The file is
+written last, and all at once: a worker sees all of a hand-over or none. It is the truth about which settings
+are in force: a worker that is started with settings that were replaced continues with those that replaced
+them.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import msgspec
 
 from recommender import settings
 from recommender.checkpoints.identity import Identity, canonical
-from recommender.checkpoints.storage import storage
+from recommender.checkpoints.open_storage import storage
 from recommender.errors import RecommenderError
 from recommender.settings import Settings
 from recommender.shard.options import arms_of, learned_settings, logs_recommendations
@@ -145,7 +146,7 @@ def read(checkpoints: str | Path, topic: str) -> Handover | None:
         return None  # saving says what is wrong with a place that is no directory
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise HandoverError(
-            f"{store.place(name)} is no hand-over: {error}. Delete it, and retrain anew"
+            f"{store.place(name)} is no hand-over: {error}. Delete it, and retrain again"
         ) from None
     if found.format != FORMAT:
         raise HandoverError(f"{store.place(name)} has format {found.format}: expected {FORMAT}")

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from recommender.errors import RecommenderError
+from recommender.journal.identity import rule_of
 from recommender.journal.replica import Poisoned, Replica
-from recommender.journal.rules import rule_of
 from recommender.kafka.admin import security_options
 from recommender.kafka.log_reader import LogReader, reading_logs
 from recommender.kafka.topics import TopicInfo

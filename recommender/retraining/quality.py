@@ -12,7 +12,7 @@ from recommender.checkpoints.store import Checkpoint
 from recommender.shard.live_metrics import TOP
 from recommender.shard.shard import Shard
 
-#: Below so many tests a recall says little.
+#: Below this many tests a recall says little.
 FEW = 100
 POPULAR = "popular"
 

@@ -1,4 +1,4 @@
-"""Builds new checkpoints from the whole journal, beside the workers that run, and compares them with theirs.
+"""Builds new checkpoints from the whole journal while workers run, and compares them with theirs.
 
 A shard's state is a function of its log and of the settings, so learning the log again under the same
 settings gives the same state: then retraining is a proof that the running checkpoints are right. Under other
@@ -55,8 +55,8 @@ class Learned:
 
 
 @dataclass(slots=True)
-class Report:
-    """What retraining came to.
+class RetrainReport:
+    """The outcome of retraining.
 
     Attributes
     ----------
@@ -81,7 +81,7 @@ def retrain(
     allow_gap: bool = False,
     repair: bool = False,
     advance: Advance = lambda *_: None,
-) -> Report:
+) -> RetrainReport:
     """Learn the journal from its start to its present end, and save one checkpoint for each partition.
 
     Parameters
@@ -101,7 +101,7 @@ def retrain(
 
     Returns
     -------
-    Report
+    RetrainReport
         With objections if the new checkpoints are worse or the running ones are not what the log says; then
         none was left in `to`, or none was handed over.
 
@@ -123,7 +123,7 @@ def retrain(
     identity = Identity(topic.topic, topic.topic_id, topic.partitions, learned_settings(config))
     running = CheckpointStore(config.checkpoints, identity)
     target = Elsewhere(config, to, identity) if to is not None else HandingOver(config, identity)
-    report = Report()
+    report = RetrainReport()
     try:
         with reading(config) as reader:
             log = JournalReplay(reader, topic, options, advance, allow_gap=allow_gap)
@@ -161,7 +161,7 @@ def _learn(
     differs: list[str] = []
     qualities: list[Quality] = []
 
-    def look(replica: Replica) -> None:
+    def test(replica: Replica) -> None:
         """At the running checkpoint's offset."""
         assert before is not None
         qualities[:] = [of_shard(replica.shard)]
@@ -173,7 +173,7 @@ def _learn(
                 "the journal was changed"
             )
 
-    replica = log.learn(partition, before.offset if before else -1, look)
+    replica = log.learn(partition, before.offset if before else -1, test)
     shard = replica.shard
     learned = Learned(
         partition,

@@ -1,4 +1,4 @@
-"""The schedule of retraining: after every so many more ratings in the journal."""
+"""The schedule of retraining: after every N more ratings in the journal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from recommender.settings import Settings
 
 #: How often the end of the journal is looked at, in seconds.
 LOOK_INTERVAL = 1.0
-#: After a run that failed, as without a broker, so many seconds are waited.
+#: The wait after a run that failed, as without a broker, in seconds.
 RETRY_INTERVAL = 10.0
 POLL_RECORDS = 500
 
@@ -59,12 +59,12 @@ def run(
                 reached = handed_over(config, topic)
             else:
                 reached = end
-                tell(f"Tried again after {every:,} ratings more")
+                tell(f"Will retry after another {every:,} ratings")
             first = False
         except RecommenderError as error:
             if first:
                 raise
-            tell(f"{error}. Tried again in {RETRY_INTERVAL:.0f} s")
+            tell(f"{error}. Retrying in {RETRY_INTERVAL:.0f} s")
             time.sleep(RETRY_INTERVAL)
 
 
@@ -79,7 +79,7 @@ def handed_over(config: Settings, topic: TopicInfo) -> dict[int, int] | None:
 def _wait(
     config: Settings, topic: TopicInfo, reached: Mapping[int, int] | None, every: int
 ) -> dict[int, int]:
-    """Wait until the journal has so many ratings beyond these offsets; up to where they were counted."""
+    """Wait until the journal has `every` ratings beyond these offsets; return up to where it has them."""
     partitions = range(topic.partitions)
     with reading(config) as reader:
         if reached is None:

@@ -33,7 +33,7 @@ class Elsewhere:
                 )
 
     def meets(self, before: Checkpoint | None) -> None:
-        """Nothing: whoever restarts a worker may change everything."""
+        """Check nothing: a worker that is restarted may have any settings."""
 
     def save(self, replica: Replica) -> None:
         """Save a replica, if it has learned anything, and read it back."""
@@ -49,7 +49,7 @@ class Elsewhere:
 
 
 class HandingOver:
-    """New checkpoints beside the running ones, which the workers take over once all are there."""
+    """New checkpoints next to the running ones, which the workers take over once all are there."""
 
     def __init__(self, config: Settings, identity: Identity) -> None:
         self._config, self._identity = config, identity

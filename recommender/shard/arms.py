@@ -28,7 +28,7 @@ class Arm:
 
 
 @dataclass(frozen=True, slots=True)
-class Experiment:
+class Arms:
     """An experiment: its name and its arms.
 
     Attributes
@@ -60,12 +60,12 @@ class Experiment:
             raise ArmError(f"the shares of {', '.join(sorted(seen))} are all 0: one must be above 0")
 
     @classmethod
-    def parse(cls, text: str, name: str = "default") -> Experiment:
+    def parse(cls, text: str, name: str = "default") -> Arms:
         """Read ``MODEL:SHARE,MODEL:SHARE``; a share follows the last colon, since models may have colons.
 
         Examples
         --------
-        >>> [arm.name for arm in Experiment.parse("cooc:1,flurs:mf:2,knn-baseline/k=20:1").arms]
+        >>> [arm.name for arm in Arms.parse("cooc:1,flurs:mf:2,knn-baseline/k=20:1").arms]
         ['cooc', 'flurs:mf', 'knn-baseline/k=20']
 
         Raises

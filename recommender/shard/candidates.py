@@ -1,4 +1,4 @@
-"""Which items may be recommended."""
+"""The items that may be recommended."""
 
 from __future__ import annotations
 

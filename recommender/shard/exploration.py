@@ -116,7 +116,7 @@ class Place(NamedTuple):
 
 
 def request_seed(user: str, correlation_id: bytes, seed: int = 0) -> int:
-    """The seed of a request's draws, from who asks and the id by which the answer is known.
+    """The seed of a request's draws, from its user and the id by which the answer is known.
 
     Returns
     -------

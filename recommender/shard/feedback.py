@@ -26,7 +26,7 @@ from recommender.errors import RecommenderError
 FloatArray = NDArray[np.float32]
 
 #: Weights of the ratings 1 to 5 on a scale that ends at 5; in between by linear interpolation.
-#: Measured on MovieLens 100K: a dislike is still evidence of what somebody looks at.
+#: Measured on MovieLens 100K: a dislike is still evidence of what a user looks at.
 GRADES = (0.3, 0.5, 0.8, 1.0, 1.2)
 
 

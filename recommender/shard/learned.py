@@ -12,9 +12,9 @@ from recommender.history.history import History
 from recommender.messages.responses import Failure
 from recommender.models.base import IntArray, Model
 from recommender.models.topk import all_but
-from recommender.shard.arms import ArmError, Experiment
+from recommender.shard.arms import ArmError, Arms
 
-#: Who answers where a model knows nothing of a user.
+#: The model that answers where an arm's knows nothing of a user.
 POPULAR = "popular"
 
 
@@ -30,7 +30,7 @@ class Learned:
         By arm.
     popular : Model
         How often each item was rated positively.
-    experiment : Experiment
+    experiment : Arms
         Which arm each user has.
     likes : function
         Tells of a rating whether it says that the user likes the item.
@@ -41,7 +41,7 @@ class Learned:
     history: History
     models: Mapping[str, Model]
     popular: Model
-    experiment: Experiment
+    experiment: Arms
     likes: Callable[[float], bool] = lambda rating: True
 
     def arm(self, forced: str | None, own: Callable[[], str]) -> str:

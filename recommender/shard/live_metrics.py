@@ -16,7 +16,7 @@ TOP = 10
 #: The rank of a target that could not have been recommended.
 MISS = np.iinfo(np.int32).max
 
-#: So many events are sampled in full measure; a test takes as long as learning hundreds of ratings.
+#: This many events are sampled in full measure; a test takes as long as learning hundreds of ratings.
 DENSE = 20_000
 #: How many times thinner the sample of a long stream becomes at most.
 THINNEST = 20

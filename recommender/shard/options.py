@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from recommender.settings import Settings, SettingsError, learned_names, shown, variable
-from recommender.shard.arms import Arm, ArmError, Experiment
+from recommender.shard.arms import Arm, ArmError, Arms
 from recommender.shard.exploration import Exploration, ExplorationError
 from recommender.shard.feedback import Feedback
 
@@ -20,14 +20,17 @@ class ShardOptions:
     model : str
         The model's name, with options, as the registry reads it; of several the first.
     feedback : Feedback
+        Which ratings teach, and how strongly.
     seed : int
+        Of all that is drawn: samples, first factors, exploration.
     test_every : int
         One in `test_every` positive ratings tests the model before it is learned; 0: none.
     test_window : int
         The number of newest tests that the live metrics cover.
-    experiment : Experiment, optional
+    experiment : Arms, optional
         The arms, if there are several models. Only which they are decides what is learned.
     exploration : Exploration
+        How lists are explored where a request says nothing; not learned from.
     repeats : str
         Which of a user's ratings of an item stands: ``replace``, the last one, or ``highest``, until that is
         withdrawn.
@@ -38,7 +41,7 @@ class ShardOptions:
     seed: int = 0
     test_every: int = 10
     test_window: int = 1000
-    experiment: Experiment | None = None
+    experiment: Arms | None = None
     exploration: Exploration = field(default_factory=Exploration)
     repeats: str = "replace"
 
@@ -64,17 +67,17 @@ class ShardOptions:
         return self.repeats == "highest"
 
     @property
-    def arms(self) -> Experiment:
+    def arms(self) -> Arms:
         """The experiment; without one the model is its only arm."""
-        return self.experiment or Experiment("default", (Arm(self.model, 1.0),))
+        return self.experiment or Arms("default", (Arm(self.model, 1.0),))
 
 
-def arms_of(settings: Settings) -> Experiment:
+def arms_of(settings: Settings) -> Arms:
     """The arms, or where there are none the model alone; a `SettingsError` if they are not understood."""
     if not settings.arms:
-        return Experiment(settings.experiment, (Arm(settings.model, 1.0),))
+        return Arms(settings.experiment, (Arm(settings.model, 1.0),))
     try:
-        return Experiment.parse(settings.arms, settings.experiment)
+        return Arms.parse(settings.arms, settings.experiment)
     except ArmError as error:
         raise SettingsError(f"{variable('arms')} has value {settings.arms!r}: {error}") from None
 

@@ -34,7 +34,7 @@ NOTHING = AsOf(0, -1, -1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """A request, and what its answer depends on beside the state.
+    """A request, and all that its answer depends on but the state.
 
     Attributes
     ----------

@@ -38,6 +38,7 @@ class Shard:
     Parameters
     ----------
     options : ShardOptions
+        What is learned from, by which models, and how lists are explored.
 
     Attributes
     ----------
@@ -78,7 +79,7 @@ class Shard:
 
     @property
     def events(self) -> int:
-        """How many events it has learned: ratings that teach, and withdrawals."""
+        """The number of events that it has learned: ratings that teach, and withdrawals."""
         return self.history.event_count
 
     def learn(self, ratings: Iterable[Rating], times: Iterable[float] | None = None) -> None:
@@ -184,7 +185,7 @@ class Shard:
         )
 
     def positive(self, rows: Rows) -> NDArray[np.bool_]:
-        """Which rows are ratings that say that the user likes the item."""
+        """True for the rows that say that the user likes the item."""
         values, used = self.options.feedback.teach(rows.ratings)
         weights = self.options.feedback.weights(values)
         found: NDArray[np.bool_] = used & rows.plain & ~np.isnan(values) & (weights >= self._positive_weight)

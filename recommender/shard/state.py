@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 
 import numpy as np
-from numpy.typing import NDArray
 
-Arrays = dict[str, NDArray[np.generic]]
+from recommender.history.arrays import Arrays as Arrays
 
 
 def flat(parts: dict[str, Arrays]) -> Arrays:

@@ -1,4 +1,4 @@
-"""How often each item was rated positively in each of the last hours."""
+"""Positive ratings of each item in each of the last hours."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from recommender.models.base import FloatArray, IntArray
 HOUR = 3600.0
 #: Pieces of an hour's counts that are kept apart before they are added up.
 PIECES = 64
-#: Sums are made again after so many seconds, in which they may lack what is new.
+#: Sums are made again after this many seconds, in which they may lack what is new.
 FRESH_SECONDS = 1.0
 
 

@@ -1,4 +1,4 @@
-"""Who may call: a bearer token, or only programs of this machine; and nothing that a foreign page sends."""
+"""Access: with a bearer token, or only from this machine; and nothing that a foreign page sends."""
 
 from __future__ import annotations
 

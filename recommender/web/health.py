@@ -1,4 +1,4 @@
-"""What a worker says of its health: checks, each with a sentence."""
+"""A worker's health: checks, each with a sentence."""
 
 from __future__ import annotations
 

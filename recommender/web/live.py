@@ -1,4 +1,4 @@
-"""The live page: one HTML file, one script, one style sheet, and a stream of what goes on."""
+"""The live page: one HTML file, one script, one style sheet, and a stream of figures."""
 
 from __future__ import annotations
 
@@ -32,23 +32,23 @@ HEADERS = {
 TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".html": "text/html"}
 #: Pages that are open at once; another one is refused.
 MAX_STREAMS = 20
-#: Who takes no more for so long is let go, in seconds.
+#: A page that takes nothing for this long is let go, in seconds.
 SLOW_SECONDS = 10.0
-#: After so many milliseconds a browser asks again.
+#: After this many milliseconds a browser asks again.
 RETRY_MILLISECONDS = 2000
 
 
 class Source(Protocol):
-    """What the page shows."""
+    """The figures that the page shows."""
 
     def start(self, *, people: bool) -> bytes:
-        """What a page that was just opened needs, as JSON."""
+        """The content of a page that was just opened, as JSON."""
 
     def ticks(self, *, people: bool) -> AsyncIterator[bytes]:
-        """What goes on, as JSON, once a second; ends when the worker does."""
+        """The latest figures, as JSON, once a second; ends when the worker does."""
 
     def history(self, user: str) -> dict[str, object] | None:
-        """What a user rated, newest first; None where another worker knows that."""
+        """A user's ratings, newest first; None where another worker knows them."""
 
     def items(self, part: str) -> list[dict[str, str | None]]:
         """Some items whose title or id has a part."""
@@ -61,7 +61,7 @@ class LivePage:
     ----------
     source : Source
     shows_people : function
-        By a request's headers, whether persons are shown to whoever asks.
+        Tells by a request's headers whether its sender may see persons.
     guard : Guard
         Of calls that bring a token.
     """

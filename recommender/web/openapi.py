@@ -1,4 +1,4 @@
-"""What a worker answers over HTTP, as an OpenAPI document; the limits are those of the code."""
+"""The HTTP interface as an OpenAPI document; the limits are those of the code."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ class Reporter(Protocol):
     """Says what the worker does."""
 
     def status(self) -> dict[str, Any]:
-        """What the status page shows."""
+        """The content of the status page."""
 
     def exposition(self) -> bytes:
         """All metrics in Prometheus' text format."""

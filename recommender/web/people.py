@@ -8,7 +8,7 @@ from recommender.web.guard import host_of, is_loopback
 
 
 class People:
-    """Decides by the headers of a call whether whoever asks may see who rated what.
+    """Decides by the headers of a call whether its sender may see who rated what.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ class People:
         self._local = is_loopback(host) and not token
 
     def are_shown(self, headers: Mapping[str, str]) -> bool:
-        """Return True if they are shown to whoever sent these headers."""
+        """Return True if they are shown to the sender of these headers."""
         if self._setting != "auto":
             return self._setting == "on"
         return self._local and is_loopback(host_of(headers.get("Host", "")))

@@ -1,13 +1,13 @@
 """A running worker's side of a hand-over: it takes over what `recommender retrain` made, and never pauses.
 
-A new checkpoint is older than the shard that runs. So it is loaded beside it, and learns from the log what
+A new checkpoint is older than the shard that runs. So it is loaded next to it, and learns from the log what
 came since, in a thread of its own, while the old shard learns and answers. Once it has nearly caught up,
 learning waits for the last few records, and the two change places between two records, at the same offset.
 What the new shard has learned is then what one pass over the log gives, as with every shard, and no record
 is read twice or left out by the partition's own reader.
 
-Should the worker die on the way, the old checkpoints are still there, and so is the hand-over: whoever
-holds the partition next takes it over anew.
+Should the worker die on the way, the old checkpoints are still there, and so is the hand-over: the worker
+that holds the partition next takes it over again.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from kafka.errors import KafkaError
 
 from recommender.checkpoints import store
 from recommender.errors import RecommenderError
+from recommender.journal.identity import rule_of
 from recommender.journal.replica import Poisoned, Replica
-from recommender.journal.rules import rule_of
 from recommender.kafka.topics import TopicInfo
 from recommender.retraining import handover
 from recommender.retraining.handover import Handover, Offer
@@ -37,7 +37,7 @@ from recommender.worker.replicas import CheckpointSource, HeldReplica, Replicas,
 
 logger = logging.getLogger(__name__)
 
-#: So few records are left to learn while learning of new ones waits.
+#: This few records are left to learn while learning of new ones waits.
 NEAR = 2000
 #: A log that grows faster than it can be read again is not chased for ever.
 ROUNDS = 20
@@ -65,12 +65,12 @@ class Adoption:
         self._config, self._replicas, self._topic, self._sources = config, replicas, topic, sources
         self._thread = ThreadPoolExecutor(1, "adoption")
 
-    async def look(self) -> None:
-        """Take over what was handed over since the last look, one partition after the other."""
+    async def adopt(self) -> None:
+        """Take over what was handed over since it last looked, one partition after the other."""
         try:
-            found = await self._run(self._sources.look)
+            found = await self._run(self._sources.newest)
         except (OSError, RecommenderError) as error:
-            self._sources.say(f"cannot look for a hand-over: {error}")
+            self._sources.log_once(f"cannot look for a hand-over: {error}")
             return
         if found is None:
             return
@@ -84,9 +84,9 @@ class Adoption:
             try:
                 await self._adopt(held, found, offer)
             except (OSError, RecommenderError, KafkaError) as error:
-                self._sources.say(f"{place}: hand-over {found.name} is not taken over: {error}")
+                self._sources.log_once(f"{place}: hand-over {found.name} is not taken over: {error}")
             except Exception:
-                # The shard that runs is as it was, so it goes on.
+                # The shard that runs is as it was, so it continues.
                 logger.exception("%s: hand-over %s is not taken over", place, found.name)
 
     async def _run(self, work: Callable[P, Result], *given: P.args, **named: P.kwargs) -> Result:
@@ -113,7 +113,10 @@ class Adoption:
             await self._run(successor.close)
         logger.info(
             "%s: takes over hand-over %s at offset %d, with %s",
-            *(held.replica, found.name, held.replica.position, found.terms.arms),
+            held.replica,
+            found.name,
+            held.replica.position,
+            found.terms.arms,
         )
 
 

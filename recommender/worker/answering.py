@@ -16,19 +16,19 @@ from recommender.messages.requests import decode_request
 from recommender.messages.responses import Failure, Response
 from recommender.messages.unreadable import Unreadable
 from recommender.worker.answers import Answers, HandedOver, NotHeld
-from recommender.worker.delivery import Delivery, NoReplyError, Target
-from recommender.worker.progress import Progress, Progresses
+from recommender.worker.progress import PartitionProgress, RequestProgress
+from recommender.worker.replies import RETRY_SECONDS, Delivery, NoReplyError, Target
 
 logger = logging.getLogger(__name__)
 
-#: Replies under way at once; more requests wait in Kafka.
+#: Replies under way at once.
 UNDER_WAY = 1000
 #: What a request counts as that not even a failure could be written for.
 NO_REPLY = "no_reply"
 
 
 class NotBuriedError(Exception):
-    """What cannot be read did not reach the dead letters, so nothing may be committed past it."""
+    """A record that cannot be read did not reach the dead letters, so nothing may be committed past it."""
 
 
 class Answerer:
@@ -45,13 +45,17 @@ class Answerer:
     request_wait : float
         How long a request may wait for learning, in seconds.
     answered : function
-        Told of every reply: its code (``ok`` or a failure's) and the seconds from the worker's receipt.
+        Called with every reply's code (``ok`` or a failure's) and the seconds from the worker's receipt.
     bury : function
         Sends what cannot be read to the dead letters; returns when the broker has it.
     log : LogWriter, optional
         Where to log what was recommended.
     max_age : float
         How old a request may be where the group has committed nothing, in seconds.
+    under_way : int
+        Replies under way at once; more requests wait in Kafka.
+    retry_seconds : float
+        See `Delivery`.
     """
 
     def __init__(
@@ -67,16 +71,24 @@ class Answerer:
         bury: Callable[[Unreadable], Awaitable[object]],
         log: LogWriter | None = None,
         max_age: float = 60.0,
+        under_way: int = UNDER_WAY,
+        retry_seconds: float = RETRY_SECONDS,
     ) -> None:
         self._answers = answers
-        self._delivery = Delivery(send, requests_topic, responses_topic, reply_topics)
-        self.progress = Progresses(requests_topic, max_age)
+        self._delivery = Delivery(
+            send,
+            requests_topic=requests_topic,
+            responses_topic=responses_topic,
+            reply_topics=reply_topics,
+            retry_seconds=retry_seconds,
+        )
+        self.progress = RequestProgress(requests_topic, max_age)
         self._responses_topic = responses_topic
         self._request_wait = request_wait
         self._answered = answered
         self._bury = bury
         self._log = log
-        self._under_way = asyncio.Semaphore(UNDER_WAY)
+        self._under_way = asyncio.Semaphore(under_way)
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def take(self, partition: int, records: Sequence[Record]) -> None:
@@ -111,9 +123,9 @@ class Answerer:
     async def hand_over(self, within: float) -> None:
         """Settle all that is under way, because partitions are about to move or the worker stops.
 
-        Requests that wait for learning go back to the end of their partition, for whoever holds it next. No
-        more are begun, as the next owner would answer them once more, until `Progresses.start_at` has said
-        from where a partition is read that has come back.
+        Requests that wait for learning go back to the end of their partition, for its next owner. No
+        more are begun, as the next owner would answer them once more, until `RequestProgress.start_at` has
+        said from where a partition is read that has come back.
         """
         for progress in self.progress.values():
             progress.current = False
@@ -124,7 +136,7 @@ class Answerer:
         finally:
             self._answers.resume()
 
-    async def _settle(self, progress: Progress, record: Record) -> None:
+    async def _settle(self, progress: PartitionProgress, record: Record) -> None:
         """One request from beginning to end."""
         started, response, identity = time.monotonic(), None, b""
         try:
@@ -158,7 +170,7 @@ class Answerer:
             except Exception as error:
                 raise NotBuriedError(str(error)) from error
             if not asked.correlation:
-                return "unreadable", None  # nobody could tell whose reply it is
+                return "unreadable", None  # no client could tell whose reply it is
         target = Target(self._responses_topic)
         response: Response | None = None
         try:
@@ -188,7 +200,7 @@ class Answerer:
     async def _pass_on(
         self, record: Record, asked: RequestHeaders, why: NotHeld | HandedOver, started: float
     ) -> str:
-        """Send the request to whoever can answer it, or back to its topic; what it counts as."""
+        """Send the request to a worker that can answer it, or back to its topic; return what it counts as."""
         if isinstance(why, HandedOver):
             waited = asked.waited + time.monotonic() - started
             await self._delivery.request(returned(record, waited))
@@ -199,7 +211,7 @@ class Answerer:
         return "forwarded"
 
     async def _answer(self, record: Record, asked: RequestHeaders, started: float) -> Response:
-        """The response. How long it waits is measured by our own clock: its record has somebody else's."""
+        """The response. How long it waits is measured by our own clock: its record has another one's."""
         if isinstance(record, Unreadable):
             raise BadMessage(record.cause)
         request = decode_request(record.value, record.headers or ())
@@ -212,7 +224,7 @@ class Answerer:
                     "deadline_exceeded", "the deadline had passed before the request was read", retriable=True
                 )
             limit = min(limit, time.monotonic() + left)
-        # Whoever waits must not keep others from their answers.
+        # A request that waits must not keep others from their answers.
         return await self._answers.answer(
             request,
             asked.identity,

@@ -1,4 +1,4 @@
-"""Answers requests from the replicas that the worker holds; whoever asks, over Kafka or HTTP."""
+"""Answers requests from the replicas that the worker holds, whether they come over Kafka or HTTP."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from recommender.models.base import FloatArray
 from recommender.shard.hiding import Hidden
 from recommender.worker.replicas import HeldReplica, Replicas
 
-#: Requests that wait for learning at once; more fail.
 MAX_WAITING = 10_000
 
 
@@ -28,7 +27,7 @@ class NotHeld(Exception):
 
 
 class HandedOver(Exception):
-    """Whoever asks waits for learning, and the worker is about to let go of what it asked."""
+    """The request waits for learning, and the worker is about to give its partition away."""
 
 
 class Answers:
@@ -44,11 +43,13 @@ class Answers:
     items : ItemStore
         What the items topic says.
     answered : function
-        Told of every answer.
+        Called with every answer.
     sums : function
         How popular each item is in the window of time that a request asks for.
     hidden : function
         What the user of a request was shown before, if that is to be left out.
+    max_waiting : int
+        Requests that wait for learning at once; more fail.
     """
 
     def __init__(
@@ -60,12 +61,13 @@ class Answers:
         answered: Callable[[Response], None] = lambda response: None,
         sums: Callable[[HeldReplica, Request], FloatArray | None] = lambda held, request: None,
         hidden: Callable[[Request, bytes], Hidden | None] = lambda request, identity: None,
+        max_waiting: int = MAX_WAITING,
     ) -> None:
         self._items, self._sums, self._hidden = items, sums, hidden
         self._replicas, self._topic_id, self._partitions = replicas, topic_id, partitions
         self._learned = asyncio.Condition()
         self._handing_over = False
-        self._waiting = 0
+        self._waiting, self._max_waiting = 0, max_waiting
         self._answered = answered
 
     async def answer(
@@ -154,8 +156,10 @@ class Answers:
         return asked is None or replica.applied.get(asked, 0) > after
 
     async def _wait_for(self, partition: int, request: Request, limit: float) -> None:
-        if self._waiting >= MAX_WAITING:
-            raise Failure("not_caught_up", f"{MAX_WAITING} requests wait already, try again", retriable=True)
+        if self._waiting >= self._max_waiting:
+            raise Failure(
+                "not_caught_up", f"{self._max_waiting} requests wait already, try again", retriable=True
+            )
         self._waiting += 1
         try:
             async with asyncio.timeout(max(0.0, limit - time.monotonic())), self._learned:

@@ -47,14 +47,14 @@ logger = logging.getLogger(__name__)
 
 #: How often what is durable is committed, in seconds.
 COMMIT_INTERVAL = 1.0
-BROKER_LOOK_INTERVAL = 2.0
-TOPIC_LOOK_INTERVAL = 10.0
+BROKER_CHECK_INTERVAL = 2.0
+TOPIC_CHECK_INTERVAL = 10.0
 #: How often it is looked whether the last hours of a partition of the journal are to be counted.
-TRENDS_LOOK_INTERVAL = 1.0
+TRENDS_CHECK_INTERVAL = 1.0
 #: How often a new hand-over is looked for.
-HANDOVER_LOOK_INTERVAL = 5.0
-#: How often it is looked whether dead letters are to be told of.
-LETTER_LOOK_INTERVAL = 5.0
+HANDOVER_CHECK_INTERVAL = 5.0
+#: How often dead letters are logged.
+LETTER_CHECK_INTERVAL = 5.0
 
 
 def create_app(
@@ -68,7 +68,7 @@ def create_app(
     rebuild : bool
         Set checkpoints that do not match aside and learn again from the journal.
     allow_gap : bool
-        Go on where the journal has lost blocks.
+        Continue where the journal has lost blocks.
     **faust_settings
         Passed on to Faust.
 
@@ -118,14 +118,14 @@ def create_app(
         """Of a replica that was loaded just now, so that no request has to."""
         knowledge.sync_items(items)
 
-    _repeat(app, "watch_broker", BROKER_LOOK_INTERVAL, reporting.broker.look)
-    _repeat(app, "watch_loop", 0.0, reporting.loop.look)
+    _repeat(app, "watch_broker", BROKER_CHECK_INTERVAL, reporting.broker.check)
+    _repeat(app, "watch_loop", 0.0, reporting.loop.measure)
     _repeat(app, "take_figures", 0.0, reporting.pulse.beat)
-    _repeat(app, "watch_topic", TOPIC_LOOK_INTERVAL, _refusing(app, ingestion.look))
-    _repeat(app, "adopt", HANDOVER_LOOK_INTERVAL, knowledge.adoption.look)
+    _repeat(app, "watch_topic", TOPIC_CHECK_INTERVAL, _refusing(app, ingestion.check))
+    _repeat(app, "adopt", HANDOVER_CHECK_INTERVAL, knowledge.adoption.adopt)
     _repeat(app, "commit", COMMIT_INTERVAL, sync_items, ingestion.commit, serving.commit)
-    _repeat(app, "read_trends", TRENDS_LOOK_INTERVAL, knowledge.trends.look)
-    _repeat(app, "tell_dead_letters", LETTER_LOOK_INTERVAL, counters.tell_refusals)
+    _repeat(app, "read_trends", TRENDS_CHECK_INTERVAL, knowledge.trends.read)
+    _repeat(app, "log_dead_letters", LETTER_CHECK_INTERVAL, counters.log_refusals)
     _stop_in_order(app, *parts, reporting, calls)
     return app
 
@@ -211,7 +211,7 @@ def _inspect_sources(config: Settings, read: Sequence[str]) -> dict[str, TopicIn
 
 
 def _repeat(app: WorkerApp, name: str, seconds: float, *works: Callable[[], Awaitable[object]]) -> None:
-    """Do work again and again beside the app, and so many seconds in between."""
+    """Do work again and again while the app runs, `seconds` apart."""
 
     async def repeat() -> None:
         while not app.should_stop:
@@ -257,7 +257,7 @@ def _stop_in_order(
             await ingestion.revoke()
             await knowledge.checkpointing.settle(HAND_OVER_SECONDS)
             await ingestion.close()
-            counters.refusals.tell(at_once=True)
+            counters.refusals.log(at_once=True)
 
 
 def __getattr__(name: str) -> Any:

@@ -30,16 +30,16 @@ class BrokerWatch:
 
     @property
     def gone_seconds(self) -> float | None:
-        """For how long no broker has answered; None if one did at the last look."""
+        """For how long no broker has answered; None if one did at the last check."""
         return None if self._gone_since is None else time.monotonic() - self._gone_since
 
-    async def look(self) -> bool:
-        """Whether any of them accepts a connection; logs when that changes."""
+    async def check(self) -> bool:
+        """Return True if any of them accepts a connection; logs when that changes."""
         answers = any(await asyncio.gather(*(_accepts(each) for each in split(self.broker))))
         if not answers and self._gone_since is None:
             self._gone_since = time.monotonic()
             logger.error(
-                "the broker at %s is gone; nothing is lost, learning and answering go on when it is back",
+                "the broker at %s is gone; nothing is lost, learning and answering continue when it is back",
                 self.broker,
             )
         elif answers and self._gone_since is not None:

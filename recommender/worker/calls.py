@@ -39,7 +39,7 @@ class Calls:
     send : Send
         For ratings, and for requests whose shard is elsewhere.
     recent : RecentRequests
-        Told of calls.
+        Takes note of calls.
     """
 
     def __init__(

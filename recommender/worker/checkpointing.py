@@ -1,10 +1,10 @@
 """Saves the replicas that a worker holds, without an election among workers.
 
-A state is a function of the journal, so whoever saves it at a position saves the same bytes. Workers save at
-marks: the first block that the broker got after a full minute (of the setting) has passed by its own clock.
-All who follow the journal come by the same marks, so whoever finds the checkpoint of a mark already there
-compares its digest with its own state's. A worker whose state differs is wrong, or the one that saved was: it
-says so, is not ready any more, and saves nothing.
+A state is a function of the journal, so any worker that saves it at a position saves the same bytes. Workers
+save at marks: the first block that the broker got after a full minute (of the setting) has passed by its own
+clock. All who follow the journal come by the same marks, so one that finds the checkpoint of a mark already
+there compares its digest with its own state's. A worker whose state differs is wrong, or the one that saved
+was: it says so, is not ready any more, and saves nothing.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from recommender.checkpoints.store import CheckpointStore
 from recommender.journal.records import Record
@@ -24,7 +24,7 @@ from recommender.worker.replicas import HeldReplica, finish_despite_cancel
 
 logger = logging.getLogger(__name__)
 
-#: Between two saves lies at least so many times what writing took: large states do not keep the disk busy.
+#: Between two saves lies at least this many times what writing took: large states do not keep the disk busy.
 PACE = 4
 #: How long a worker waits before it writes, in seconds, each its own part of it: mostly one writes for all.
 JITTER_SECONDS = 5.0
@@ -32,13 +32,13 @@ JITTER_SECONDS = 5.0
 
 @dataclass(slots=True)
 class _Saving:
-    """What is under way for one replica."""
+    """The work that is under way for one replica."""
 
     snapshot: Snapshot | None = None
     ready: bool = False
     task: asyncio.Task[None] | None = None
     last: float = -1e9
-    heard: float = field(default_factory=time.monotonic)
+    heard: float = 0.0
 
 
 class Checkpointing:
@@ -50,6 +50,8 @@ class Checkpointing:
         Seconds between two marks.
     jitter : float
         This worker's part of `JITTER_SECONDS`, from 0 to 1.
+    clock : function
+        Seconds of a clock that never goes back.
 
     Attributes
     ----------
@@ -59,8 +61,10 @@ class Checkpointing:
         By partition of the journal, why it could not be saved when that was last tried.
     """
 
-    def __init__(self, interval: float, jitter: float = 0.0) -> None:
-        self._interval = interval
+    def __init__(
+        self, interval: float, jitter: float = 0.0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._interval, self._clock = interval, clock
         self._milliseconds = max(1, int(interval * 1000))
         self._jitter = jitter * min(JITTER_SECONDS, interval / 4)
         self._saving: dict[int, _Saving] = {}
@@ -83,12 +87,12 @@ class Checkpointing:
         if saving.task is not None and not saving.task.done():
             return False
         pause = max(self._interval / 2, PACE * self._writing_took)
-        return held.replica.position > max(held.saved, 0) and time.monotonic() - saving.last >= pause
+        return held.replica.position > max(held.saved, 0) and self._clock() - saving.last >= pause
 
     def cut(self, held: HeldReplica, records: Sequence[Record]) -> int:
-        """How many of the records that come next lie before a mark, if the replica is to be saved there."""
+        """The number of the records that lie before the next mark, if the replica is to be saved there."""
         saving = self._of(held)
-        saving.heard = time.monotonic()
+        saving.heard = self._clock()
         if not saving.ready:
             return len(records)
         newest = held.replica.rule.timestamp
@@ -99,15 +103,15 @@ class Checkpointing:
         return len(records)
 
     def is_quiet(self, held: HeldReplica) -> bool:
-        """Return True if nothing has come for so long that the replica is to be saved where it is."""
+        """Return True if nothing has come for long enough that the replica is to be saved where it is."""
         saving = self._of(held)
-        return saving.ready and time.monotonic() - saving.heard >= self._interval
+        return saving.ready and self._clock() - saving.heard >= self._interval
 
     def save(self, held: HeldReplica) -> None:
         """Save a replica as it is now; the lock of the replica is held."""
         saving = self._of(held)
         snapshot = saving.snapshot
-        saving.snapshot, saving.ready, saving.last = None, False, time.monotonic()
+        saving.snapshot, saving.ready, saving.last = None, False, self._clock()
         if snapshot is None or snapshot.shard is not held.replica.shard:
             return  # another replica has taken its place
         snapshot.finish()
@@ -129,7 +133,9 @@ class Checkpointing:
         except OSError as error:
             logger.error(
                 "%s: cannot write checkpoints to %s: %s; learning and answering continue",
-                *(replica, store.directory, error),
+                replica,
+                store.directory,
+                error,
             )
             self.errors[partition] = error
             return
@@ -142,7 +148,9 @@ class Checkpointing:
             held.note_saved(position, size)
 
     def _of(self, held: HeldReplica) -> _Saving:
-        return self._saving.setdefault(held.replica.partition, _Saving())
+        if held.replica.partition not in self._saving:
+            self._saving[held.replica.partition] = _Saving(heard=self._clock())
+        return self._saving[held.replica.partition]
 
     def drop(self, partition: int) -> None:
         """Forget a replica that is not held any more."""
@@ -151,7 +159,7 @@ class Checkpointing:
         self.errors.pop(partition, None)
 
     async def settle(self, within: float) -> None:
-        """Wait for what is being written, but not longer than so many seconds."""
+        """Wait for what is being written, but not longer than `within` seconds."""
         tasks = [each.task for each in self._saving.values() if each.task is not None]
         if tasks:
             await asyncio.wait(tasks, timeout=within)

@@ -1,4 +1,4 @@
-"""What the worker counts, in a registry of its own.
+"""The worker's counters, in a registry of its own.
 
 `docs/monitoring.md` lists every metric, and a test compares the list with these.
 """
@@ -24,7 +24,7 @@ from recommender.worker.source_reading import SourceCounts
 OUTCOMES = ("passed", "applied", "cut", "duplicate", "ahead")
 #: The worker's two consumer groups, as metrics call them.
 GROUPS = ("ratings", "requests")
-#: Of each second the times of so many replies are kept for the live page.
+#: Of each second the times of this many replies are kept for the live page.
 SAMPLE = 2000
 
 
@@ -36,7 +36,7 @@ class Counters:
     topic : str
         The ratings topic.
     sources : sequence of str
-        The names of the sources beside the ratings topic.
+        The names of the sources other than the ratings topic.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class Counters:
     """
 
     def __init__(self, topic: str, sources: Sequence[str] = ()) -> None:
-        # A second series for each counter, that says when it began: nobody asked for them.
+        # A second series for each counter, that says when it began, is of no use.
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
         self.topic = topic
         self.registry = CollectorRegistry()
@@ -117,7 +117,7 @@ class Counters:
         self.refusals.take(ingested.refusals)
 
     def ingested_of(self, source: str) -> Callable[[int, Any, Sequence[Record]], None]:
-        """What counts runs of records of a source."""
+        """The counter of runs of records of a source."""
 
         def ingested(partition: int, ingested: Any, records: Sequence[Record]) -> None:
             self.source_counts.take(source, ingested)
@@ -146,11 +146,11 @@ class Counters:
         return self._learned, self._replies
 
     def counts(self) -> dict[str, int]:
-        """What became of the records that this worker read."""
+        """The outcomes of the records that this worker has read."""
         return {"learned": self._ingested, "skipped": self._skipped, "rejected": self._rejected}
 
     def take_reply_seconds(self) -> list[float]:
-        """How long replies took since this was last called: at most the first `SAMPLE` of them."""
+        """The seconds that replies took since this was last called: at most the first `SAMPLE` of them."""
         took, self._took = self._took, []
         return took
 
@@ -166,6 +166,6 @@ class Counters:
         """Count a record of the recommendations log."""
         self.recommendations.labels("logged" if arrived else "lost").inc()
 
-    async def tell_refusals(self) -> None:
+    async def log_refusals(self) -> None:
         """Log what became dead letters, if that is new."""
-        self.refusals.tell()
+        self.refusals.log()

@@ -1,4 +1,4 @@
-"""Something that happens again and again, and who is told of it."""
+"""Something that happens again and again, and the functions that are called then."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ Told = ParamSpec("Told")
 
 
 class Event(Generic[Told]):
-    """Tells all who have subscribed, in the order in which they did.
+    """Calls all that have subscribed, in the order in which they did.
 
-    Whoever causes it need not know them: so neither has to be made before the other.
+    Its cause need not know them: so neither has to be made before the other.
     """
 
     def __init__(self) -> None:
         self._listeners: list[Callable[Told, object]] = []
 
     def subscribe(self, listener: Callable[Told, object]) -> None:
-        """Tell a function from now on."""
+        """Call a function from now on."""
         self._listeners.append(listener)
 
     def __call__(self, *told: Told.args, **named: Told.kwargs) -> None:
-        """Tell all."""
+        """Call all."""
         for each in self._listeners:
             each(*told, **named)

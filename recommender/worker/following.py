@@ -1,4 +1,4 @@
-"""Follows the journal beside Faust: a follower for each replica that the worker holds."""
+"""Follows the journal without Faust: a follower for each replica that the worker holds."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ class Following(Service):
     identify : function
         The journal's topic as it is now; called in a thread.
     refuse : function
-        Told of an error that a person has to fix, before this ends.
+        Called with an error that a person has to fix, before this ends.
     caught_up : function
         Called when a replica may answer again that had to go back to its checkpoint.
     allow_gap : bool
-        Go on where the journal has lost blocks.
+        Continue where the journal has lost blocks.
     """
 
     logger = FAUST_LOGGER
@@ -130,7 +130,7 @@ class Following(Service):
             followed.at_end = time.monotonic()
 
     def behind(self, seconds: float) -> str | None:
-        """In words, which replica has not been at the end of the journal for so many seconds, if any."""
+        """In words, which replica has not been at the end of the journal for this many seconds, if any."""
         if not self._wanted <= set(self._followed):
             return "the journal is not followed yet"
         for followed in self._followed.values():
@@ -157,7 +157,9 @@ class Following(Service):
         held.caught_up = True
         logger.info(
             "%s: followed to offset %d: %d users, %d items",
-            *(held.replica, held.replica.position, len(held.replica.shard.users)),
+            held.replica,
+            held.replica.position,
+            len(held.replica.shard.users),
             len(held.replica.shard.items),
         )
 

@@ -1,4 +1,4 @@
-"""Metrics that are looked up when somebody asks for them, and of which old partitions must not remain."""
+"""Metrics that are looked up when they are read, and of which old partitions must not remain."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How checkpoints may be read: by a worker's own settings, and by those of what was handed over to it."""
+"""Checkpoints that may be loaded: those of a worker's own settings, and of what was handed over to it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class HandoverSources:
         self._said: set[str] = set()
 
     def all(self) -> list[CheckpointSource]:
-        """How a checkpoint may be read: by the settings in force, by those they replaced, by one's own.
+        """The ways to read a checkpoint: by the settings in force, by those they replaced, by one's own.
 
         Raises
         ------
@@ -44,14 +44,14 @@ class HandoverSources:
         RecommenderError
             The hand-over cannot be read, or its models are not known here.
         """
-        found = self.look()
+        found = self.newest()
         if found is None:
             return [self._own]
         terms = [found.terms, *found.replaced]
         return [*(self.source(each, found.name if each is found.terms else "") for each in terms), self._own]
 
     def source(self, terms: Terms, name: str) -> CheckpointSource:
-        """How a checkpoint of these terms, and of a hand-over of this name, is read."""
+        """The way to read a checkpoint of these terms, and of a hand-over of this name."""
         config = terms.settings(self._config)
         options = self._own.options if config is self._config else ShardOptions.of(config)
         for model in options.arms.names:
@@ -59,7 +59,7 @@ class HandoverSources:
         identity = replace(self._own.store.identity, settings=terms.learned, handover=name)
         return CheckpointSource(options, CheckpointStore(self._config.checkpoints, identity))
 
-    def look(self) -> Handover | None:
+    def newest(self) -> Handover | None:
         """The hand-over in force; None if there is none for this worker."""
         found = handover.read(self._config.checkpoints, self._topic.topic)
         if found is None or not found.concerns(self._own.store.identity, self._config):
@@ -67,16 +67,16 @@ class HandoverSources:
         own = Terms.of(self._config)
         why = handover.obstacle(found.terms, own, self._config)
         if why is not None:
-            self.say(f"hand-over {found.name} needs a restart with its settings: {why}")
+            self.log_once(f"hand-over {found.name} needs a restart with its settings: {why}")
             return None
         if not found.terms.same(own):
-            self.say(
+            self.log_once(
                 f"{found.terms.arms} was handed over in the place of {own.arms}, and is in force; the next "
                 "start may say so in RECOMMENDER_MODEL or RECOMMENDER_ARMS"
             )
         return found
 
-    def say(self, text: str) -> None:
+    def log_once(self, text: str) -> None:
         """Warn once."""
         if text not in self._said:
             self._said.add(text)

@@ -15,7 +15,7 @@ from recommender.worker.replicas import Replicas
 from recommender.worker.request_consumer import RequestConsumer
 from recommender.worker.verdict import BROKER
 
-#: A worker that has not been at the end of the journal for so long is not ready, in seconds.
+#: A worker that has not been at the end of the journal for this long is not ready, in seconds.
 READY_LAG_SECONDS = 30.0
 
 
@@ -52,8 +52,8 @@ class Health:
         self._failure, self._reads = failure, reads
 
     def alive(self) -> str:
-        """That the event loop turns, in a sentence: else nobody would say so."""
-        return self._loop.says()
+        """That the event loop turns, in a sentence: else there would be no answer."""
+        return self._loop.summary()
 
     def checks(self) -> list[Check]:
         """Every check, the gravest first. What fails makes the worker not ready; a warning does not."""
@@ -102,7 +102,7 @@ class Health:
         return Check("ratings", OK, f"reads {_listed(partitions)}")
 
     def _store(self) -> Check:
-        """Never failing: whoever learns and answers without saving is better than nobody."""
+        """Never failing: a worker that learns and answers without saving is better than none."""
         errors = self._checkpointing.errors
         if errors:
             said = errors[min(errors)]

@@ -23,7 +23,7 @@ MAX_UNCONFIRMED = 10_000
 
 
 class Written(NamedTuple):
-    """Where a rating is in the ratings topic."""
+    """The place of a rating in the ratings topic."""
 
     partition: int
     offset: int

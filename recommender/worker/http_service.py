@@ -1,4 +1,4 @@
-"""What comes over HTTP: requests are answered from the replicas held here, ratings go to their topic."""
+"""Serves HTTP: requests are answered from the replicas held here, ratings go to their topic."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from recommender.worker.http_ratings import RatingWriter
 
 #: Calls that are answered at once; more are refused.
 MAX_CALLS = 10_000
-#: While requests move to other workers, so long passes until one is asked again.
+#: While requests move to other workers, this is the time until one is asked again.
 MOVING_SECONDS = 0.02
 
 #: Asks the worker that holds a partition of the journal; `recommender.worker.passing_on` has the parameters.
@@ -61,9 +61,9 @@ class HttpService:
     request_wait : float
         How long a request may wait for learning, in seconds.
     answered : function
-        Told of every answer: its code and the seconds that it took.
+        Called with every answer's code and the seconds that it took.
     arrived : function
-        Told of every request, so that learning gives way to those that follow.
+        Called at every request, so that learning gives way to those that follow.
     log : LogWriter, optional
     pass_on : function, optional
         Asks another worker, where one knows some users only.
@@ -138,7 +138,7 @@ class HttpService:
                 response = await self._answers.answer(request, identity, limit)
                 break
             except HandedOver:
-                await asyncio.sleep(MOVING_SECONDS)  # requests over Kafka move; who waits here stays
+                await asyncio.sleep(MOVING_SECONDS)  # requests over Kafka move; those over HTTP stay
             except NotHeld as elsewhere:
                 if self._pass_on is None:
                     raise

@@ -24,7 +24,6 @@ from recommender.worker.transport.spans import Span
 
 logger = logging.getLogger(__name__)
 
-#: At most so many records are decoded between two looks at the clock.
 CHUNK = 1000
 
 #: Sends records to partitions of a topic; returns when the brokers have all of them.
@@ -72,11 +71,13 @@ class Ingestor:
     pace : Pace
         How long decoding may keep the event loop.
     ingested : function
-        Told of every run that is on its way into the journal: the partition, what came of the records, and
-        the records.
+        Called with every run that is on its way into the journal: the partition, what came of the records,
+        and the records.
     mapped : function, optional
         The fingerprint by which a source partition's last records were mapped; 0 where they were not, or
         nobody knows.
+    chunk : int
+        At most this many records are decoded between two looks at the clock.
     """
 
     def __init__(
@@ -94,12 +95,14 @@ class Ingestor:
         pace: Pace,
         ingested: Callable[[int, Ingested, Sequence[Record]], None],
         mapped: Callable[[Source], int] = lambda source: 0,
+        chunk: int = CHUNK,
     ) -> None:
         self._ingest, self._writer, self._send_all = ingest, writer, send_all
         self._topic_id, self._decoder = topic_id, decoder
         self._dead_letter_topic, self._letter_partitions = dead_letter_topic, letter_partitions
         self._applied, self._follow_to_end = applied, follow_to_end
         self._pace, self._ingested, self._mapped = pace, ingested, mapped
+        self._chunk = chunk
         #: Of each partition: behind which offset there is no record up to which other.
         self._passed: dict[int, tuple[int, int]] = {}
         #: Of each partition that is not read from its beginning: the first offset that is.
@@ -154,7 +157,10 @@ class Ingestor:
         if before and before != self._decoder:
             logger.warning(
                 "%s was mapped in another way up to offset %d (%08x, now %08x): what was learned so stays",
-                *(place, start - 1, before >> 32, self._decoder >> 32),
+                place,
+                start - 1,
+                before >> 32,
+                self._decoder >> 32,
             )
         if before != self._decoder and isinstance(self._ingest, Judges):
             self._ingest.judge()
@@ -172,7 +178,7 @@ class Ingestor:
         return {source.partition: offset for source, offset in (await self._writer.revoke(given)).items()}
 
     def committable(self) -> dict[int, int]:
-        """Up to which offset each partition is in the journal."""
+        """The offset up to which each partition is in the journal."""
         committable = self._writer.committable()
         return {
             source.partition: self._past(source.partition, offset)
@@ -181,7 +187,7 @@ class Ingestor:
         }
 
     def learned(self, partition: int, applied: Callable[[Source], int | None]) -> int | None:
-        """Up to which offset a partition is learned; None if it is not read here.
+        """The offset up to which a partition is learned; None if it is not read here.
 
         Where this worker does not follow all of the journal it is what is in the journal.
         """
@@ -217,7 +223,7 @@ class Ingestor:
         held_back: list[_Run] = []
         first = records[0].offset if records else after
         while records:
-            count, started = self._pace.count(CHUNK), clock()
+            count, started = self._pace.count(self._chunk), clock()
             run = _Run(self._ingest.read(source.partition, records[:count]), records[:count], first)
             # They came in one fetch: what is missing between two runs is no gap between fetches.
             records, first = records[count:], records[:count][-1].offset + 1

@@ -93,7 +93,7 @@ class Ingestion:
             rules=knowledge.rules,
             renew=self._producer.renew,
             acknowledged=knowledge.following.acknowledged,
-            lost=self._tell_lost,
+            lost=self._log_lost,
         )
         ingested: Event[[int, Ingested, Sequence[Record]]] = Event()
         letters, writer = found[names.dead_letters], self._writer
@@ -108,7 +108,7 @@ class Ingestion:
         for topic in intake.topics:
             if topic in found:
                 intake.open(found[topic])
-        intake.tell_missing()
+        intake.log_missing()
         self.progress = SourceProgress(
             lambda: source.ends(names.ratings),
             lambda partition: intake.ingestor(names.ratings).learned(partition, knowledge.applied),
@@ -142,11 +142,11 @@ class Ingestion:
     async def _read_again(self, source: Source, offset: int) -> None:
         await self._source.read_from(self._intake.place(source), offset)
 
-    async def _tell_lost(self, source: Source, first: int, end: int) -> None:
-        await self._source.tell_lost(self._intake.place(source), first, end)
+    async def _log_lost(self, source: Source, first: int, end: int) -> None:
+        await self._source.log_lost(self._intake.place(source), first, end)
 
     async def _firsts(self, spans: Mapping[TP, Span]) -> dict[TP, int]:
-        """Where partitions begin of which nothing was read yet, where the source says so."""
+        """The first offsets of partitions of which nothing was read yet, where the source says so."""
         firsts: dict[TP, int] = {}
         ids = self._intake.sources()
         for tp, span in spans.items():
@@ -160,12 +160,12 @@ class Ingestion:
         return firsts
 
     def committable(self) -> dict[int, int]:
-        """Up to which offset each partition of the ratings that this worker reads is in the journal."""
+        """The offset up to which each partition of the ratings that this worker reads is in the journal."""
         return self._intake.ingestor(self._topic).committable()
 
-    async def look(self) -> None:
+    async def check(self) -> None:
         """Look once whether the topics are what they were, and whether those that were missing are there."""
-        await self._intake.look()
+        await self._intake.check()
 
     async def commit(self) -> None:
         """Commit what is in the journal."""
@@ -196,9 +196,9 @@ class Ingestion:
             self._counters.rebalances.labels("ratings").inc()
             self.progress.keep_only({tp.partition for tp in ours if tp.topic == self._topic})
             for topic in sorted({tp.topic for tp in ours}):
-                tell_partitions(topic, {tp.partition for tp in ours if tp.topic == topic})
+                log_partitions(topic, {tp.partition for tp in ours if tp.topic == topic})
             if ours:
-                # In the background: it waits for the journal, and a rebalance waits for nobody.
+                # In the background: it waits for the journal, and a rebalance must not wait.
                 task = self._app.add_future(self._begin(ours))
                 self._beginning.add(task)
                 task.add_done_callback(self._beginning.discard)
@@ -215,7 +215,7 @@ class Ingestion:
             await self._source.read_from(tp, offset)
 
 
-def tell_partitions(topic: str, partitions: set[int]) -> None:
+def log_partitions(topic: str, partitions: set[int]) -> None:
     """Log which partitions of a topic this worker has."""
     plural = "" if len(partitions) == 1 else "s"
     logger.info("holds %s partition%s %s", topic, plural, ", ".join(map(str, sorted(partitions))) or "none")

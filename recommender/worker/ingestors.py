@@ -27,7 +27,7 @@ from recommender.worker.source_reading import JudgedIngest
 
 
 class Ingestors:
-    """What the ingestors of all topics have in common.
+    """The things that the ingestors of all topics share.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class Ingestors:
     recent : RecentRequests
         Decoding leaves them their time.
     ingested : function
-        Told of every run of records of the ratings topic that is on its way into the journal.
+        Called with every run of records of the ratings topic that is on its way into the journal.
     """
 
     def __init__(

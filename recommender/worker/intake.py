@@ -19,7 +19,6 @@ from recommender.worker.transport.spans import Span
 
 logger = logging.getLogger(__name__)
 
-#: Between two attempts to find a topic, in seconds.
 RETRY_SECONDS = 0.5
 #: Returns once all is there that records of a topic need.
 Prepare = Callable[[Sequence[Record]], Awaitable[None]]
@@ -42,7 +41,9 @@ class Intake:
         Called in a thread.
     firsts : Firsts
     *watched : TopicWatch
-        Of topics that somebody else looks at, too.
+        Of topics that something else checks, too.
+    retry_seconds : float
+        Between two attempts to find a topic that is there.
 
     Attributes
     ----------
@@ -51,11 +52,18 @@ class Intake:
     """
 
     def __init__(
-        self, topics: Iterable[str], make: Make, identify: Identify, firsts: Firsts, *watched: TopicWatch
+        self,
+        topics: Iterable[str],
+        make: Make,
+        identify: Identify,
+        firsts: Firsts,
+        *watched: TopicWatch,
+        retry_seconds: float = RETRY_SECONDS,
     ) -> None:
         self.topics = tuple(topics)
         self.watches = {each.topic: each for each in watched}
         self._make, self._identify, self._firsts = make, identify, firsts
+        self._retry_seconds = retry_seconds
         self._ingestors: dict[str, Ingestor] = {}
         self._prepares: dict[str, Prepare] = {}
         self._names: dict[bytes, str] = {}
@@ -80,12 +88,12 @@ class Intake:
         """The topics that do not exist yet."""
         return [each for each in self.topics if each not in self._ingestors]
 
-    def tell_missing(self) -> None:
+    def log_missing(self) -> None:
         """Say which topics do not exist yet; to be called once."""
         for topic in self.missing:
             logger.warning("topic %r does not exist yet; it is read once it is there", topic)
 
-    async def look(self) -> None:
+    async def check(self) -> None:
         """Look once whether the topics are what they were, and whether those that were missing are there.
 
         Raises
@@ -94,7 +102,7 @@ class Intake:
             One was deleted and created again.
         """
         for watch in list(self.watches.values()):
-            await watch.look()
+            await watch.check()
         for topic in self.missing:
             await self._find(topic)
 
@@ -126,7 +134,7 @@ class Intake:
         for topic in {tp.topic for tp in spans} & set(self.missing):
             await self._find(topic)
             while topic in self.missing:  # it is there: its partitions were assigned
-                await asyncio.sleep(RETRY_SECONDS)
+                await asyncio.sleep(self._retry_seconds)
                 await self._find(topic)
         starts: dict[TP, int] = {}
         firsts = await self._firsts(spans)
@@ -154,7 +162,7 @@ class Intake:
         return found
 
     def committable(self) -> dict[TP, int]:
-        """Up to which offset each partition is in the journal."""
+        """The offset up to which each partition is in the journal."""
         return {
             TP(topic, partition): offset
             for topic, ingestor in self._ingestors.items()

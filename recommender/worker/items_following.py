@@ -55,7 +55,7 @@ class ItemsFollowing(TopicFollowing):
         return f"{len(self._store)} items"
 
     def status(self) -> dict[str, Any]:
-        """What the status page shows."""
+        """The part of the status page about items."""
         return {
             **super().status(),
             "items": len(self._store),

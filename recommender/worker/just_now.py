@@ -10,9 +10,9 @@ from typing import Any
 from recommender.history.rows import Rows
 from recommender.messages.responses import Response
 
-#: At most one of each kind is taken in so many seconds.
+#: At most one of each kind is taken in this many seconds.
 EVERY_SECONDS = 0.2
-#: So many of each kind are kept.
+#: This many of each kind are kept.
 KEPT = 8
 #: Items of an answer that are shown.
 SHOWN = 3
@@ -66,5 +66,5 @@ class JustNow:
         return self._count
 
     def shown(self) -> dict[str, list[dict[str, Any]]]:
-        """What was taken, newest first."""
+        """The answers that were taken, newest first."""
         return {"ratings": list(self._ratings), "answers": list(self._answers)}

@@ -1,4 +1,4 @@
-"""What a worker knows: replicas that follow the journal, are saved, and are exchanged for retrained ones."""
+"""A worker's knowledge: replicas that follow the journal, are saved, and are exchanged for retrained ones."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from recommender.checkpoints.store import CheckpointStore, Identity
 from recommender.errors import RecommenderError
 from recommender.items.store import ItemStore
 from recommender.journal.block import Source
-from recommender.journal.identity import topic_id
+from recommender.journal.identity import rule_of, topic_id
 from recommender.journal.rule import Followed, Rule
-from recommender.journal.rules import rule_of
 from recommender.kafka import topics
 from recommender.kafka.admin import security_options
 from recommender.kafka.plain_clients import client_options
@@ -50,13 +49,13 @@ class Knowledge:
     hidden : function
         What the user of a request was shown before, if that is to be left out.
     answered : function
-        Told of every answer.
+        Called with every answer.
     refuse : function
-        Told of an error that a person has to fix.
+        Called with an error that a person has to fix.
     rebuild : bool
         Set checkpoints that do not match aside and learn again from the journal.
     allow_gap : bool
-        Go on where the journal has lost blocks.
+        Continue where the journal has lost blocks.
 
     Attributes
     ----------
@@ -138,7 +137,7 @@ class Knowledge:
         return [held.replica.rule for held in self.replicas]
 
     def applied(self, source: Source) -> int | None:
-        """Up to which offset a source is in the state; None where not all of the journal is followed here."""
+        """The offset up to which a source is in the state; None where the journal is followed in part."""
         rules = self.rules()
         if len(rules) < self.partitions:
             return None

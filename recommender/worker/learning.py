@@ -14,10 +14,7 @@ from recommender.worker.replicas import HeldReplica, Replicas
 
 logger = logging.getLogger(__name__)
 
-#: At most so many ratings are learned between two looks at the clock.
-CHUNK = 1024
-#: At most so many blocks are followed in one pass.
-BLOCKS = 2000
+CHUNK, BLOCKS = 1024, 2000
 
 
 class Learner:
@@ -31,6 +28,10 @@ class Learner:
         How long learning may keep the event loop.
     learned : function
         Called after each pass over records, once they are in the state.
+    chunk : int
+        At most this many ratings are learned between two looks at the clock.
+    blocks : int
+        At most this many blocks are followed in one pass.
     """
 
     def __init__(
@@ -39,9 +40,13 @@ class Learner:
         checkpointing: Checkpointing,
         pace: Pace,
         learned: Callable[[HeldReplica, Followed], Awaitable[None]],
+        *,
+        chunk: int = CHUNK,
+        blocks: int = BLOCKS,
     ) -> None:
         self._replicas, self._checkpointing = replicas, checkpointing
         self._pace, self._learned = pace, learned
+        self._chunk, self._blocks = chunk, blocks
 
     async def take(self, held: HeldReplica, records: Sequence[Record]) -> bool:
         """Learn consecutive records, those below the position are passed over.
@@ -60,7 +65,7 @@ class Learner:
             await self._checkpointing.prepare(held)
             left = records[: len(records)]
             while left:
-                count = min(self._checkpointing.cut(held, left), BLOCKS)
+                count = min(self._checkpointing.cut(held, left), self._blocks)
                 if count == 0:
                     self._checkpointing.save(held)
                     continue
@@ -78,7 +83,7 @@ class Learner:
         followed = replica.follow(records)
         first, count = 0, len(followed.rows.ratings)
         while first < count:
-            last, started = min(first + self._pace.count(CHUNK), count), clock()
+            last, started = min(first + self._pace.count(self._chunk), count), clock()
             replica.learn(followed, first, last)
             if self._pace.is_over(last - first, clock() - started):
                 await give_way(self._pace.seconds)
@@ -110,7 +115,7 @@ class LearningTarget:
 
     @property
     def rule(self) -> Rule:
-        """How far the replica has followed."""
+        """The rule: how far the replica has followed."""
         return self._held.replica.rule
 
     async def take(self, records: Sequence[Record]) -> bool:

@@ -1,4 +1,4 @@
-"""What the worker logs: one line an event, as text or JSON, and a broker that is away is said once."""
+"""The worker's log: one line an event, as text or JSON; a broker that is away is reported once."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ PASSING = re.compile(
 )
 #: A commit that took too long was left alone; how it ended is of no interest any more.
 ABANDONED = "GroupCoordinator._do_commit_offsets()"
-#: Stands in the log behind the error itself. An error that a person has to mend ends as one sentence.
+#: Stands in the log behind the error itself. An error that a person has to fix ends as one sentence.
 REPEATED = "[^Worker]: We experienced a crash!"
 #: Of these no traceback is shown: whatever was cancelled is not what failed.
 SAID_ELSEWHERE = (RecommenderError, asyncio.CancelledError)
-#: Of each of their messages at most one in so many seconds is let through.
+#: Of each of their messages at most one in this many seconds is let through.
 QUIET_SECONDS = 60.0
 
 
@@ -46,7 +46,7 @@ class Thinned(logging.Filter):
         self._seen: dict[tuple[str, str], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether a record is shown."""
+        """Return True if a record is shown."""
         if record.name == "asyncio" and ABANDONED in record.getMessage():
             return False
         if not record.name.startswith(NOISY):

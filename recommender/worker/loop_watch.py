@@ -29,14 +29,14 @@ class LoopWatch:
         """The longest time of the last minute that the loop was held up, in seconds."""
         return max(self._late, default=0.0)
 
-    async def look(self) -> None:
+    async def measure(self) -> None:
         """Look once; to be called again and again."""
         before = time.monotonic()
         await asyncio.sleep(LOOK_SECONDS)
         self._late.append(max(0.0, time.monotonic() - before - LOOK_SECONDS))
 
-    def says(self) -> str:
-        """How the loop is, in a sentence."""
+    def summary(self) -> str:
+        """The state of the loop, in a sentence."""
         return (
             f"the event loop turns: up for {self.up_seconds:.0f} s, and held up for at most "
             f"{self.held_up * 1000:.0f} ms in the last minute"

@@ -1,4 +1,4 @@
-"""What the worker is like at this moment, for Prometheus and for its status page."""
+"""The worker at this moment, for Prometheus and for its status page."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Metrics:
     def status(self) -> dict[str, object]:
         """The worker's state for people and programs, one entry for each partition of the journal."""
         first = next(iter(self._replicas), None)
-        # Who took over a hand-over learns with other settings than the worker was started with.
+        # After a hand-over a worker learns with other settings than it was started with.
         options = first.replica.shard.options if first else self._replicas.options
         errors = self._checkpointing.errors
         lags = self.progress.lags() if self.progress else {}
@@ -116,12 +116,12 @@ class Metrics:
         }
 
     def journal_lag(self, partition: int) -> tuple[int, float]:
-        """How many records of a partition of the journal are not followed, and for how many seconds."""
+        """The lag in a partition of the journal: in records, and in seconds."""
         follower = self._following.follower(partition) if self._following else None
         return (follower.lag, follower.lag_seconds) if follower else (0, 0.0)
 
     def sources(self) -> dict[int, int]:
-        """Up to which offset each partition of the ratings topic is learned, by the least replica."""
+        """The offset up to which each partition of the ratings topic is learned, by the least replica."""
         found: dict[int, int] = {}
         for held in self._replicas:
             for source, offset in held.replica.applied.items():

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 from recommender.worker.transport.event_loop import ready
 
-# The processor's time, where it is told finely enough: while others have the processor no work is done.
+# The processor's time, where it is measured finely enough: while others have the processor no work is done.
 _coarse = time.get_clock_info("thread_time").resolution > 0.001
 clock = time.perf_counter if _coarse else time.thread_time
 #: Fewer records in a slice are not worth the calls that a slice takes.
 MIN_RECORDS = 128
-#: Where no requests come, a slice may be so many times as long.
+#: Where no requests come, a slice may be this many times as long.
 IDLE_FACTOR = 2.0
-#: Requests are taken to come as long as one came in so many seconds.
+#: Requests are taken to come as long as one came in this many seconds.
 REQUESTS_SECONDS = 10.0
 
 
-async def give_way(within: float) -> None:
+async def give_way(within: float, clock: Callable[[], float] = clock) -> None:
     """Let everything else run that is ready, and what that makes ready in turn.
 
     A reply needs about a dozen iterations of the loop; yielding only once between slices would delay it by a
@@ -27,8 +28,10 @@ async def give_way(within: float) -> None:
     Parameters
     ----------
     within : float
-        Go on when all else has used so many seconds of the processor: where something is always ready, long
-        work has its share.
+        Continue when all else has used this many seconds of the processor: where something is always ready,
+        long work has its share.
+    clock : function
+        Tells those seconds.
     """
     others = ready()
     until = clock() + within
@@ -73,11 +76,11 @@ class Pace:
 
     @property
     def seconds(self) -> float:
-        """How long a slice may be now."""
+        """The length of a slice now, in seconds."""
         return self._while_asked * (1.0 if self._requests.any else IDLE_FACTOR)
 
     def count(self, most: int) -> int:
-        """How many to do next, at most `most`."""
+        """The number of records to do next, at most `most`."""
         fitting = int(self.seconds / self._each) if self._each else most
         return min(most, max(MIN_RECORDS, fitting))
 

@@ -1,4 +1,4 @@
-"""What a worker knows and holds, as its live page shows it."""
+"""A worker's knowledge, as its live page shows it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Picture:
         self._metrics, self._replicas, self._items = metrics, replicas, items
 
     def fixed(self) -> dict[str, Any]:
-        """What does not change while a page is open."""
+        """The part that does not change while a page is open."""
         feedback = self._replicas.options.feedback
         return {
             "scale": {
@@ -58,7 +58,7 @@ class Picture:
         }
 
     def shown(self) -> dict[str, Any]:
-        """What is known now."""
+        """The part that changes."""
         held = list(self._replicas)
         options = held[0].replica.shard.options if held else self._replicas.options
         letters = self._metrics.counters.refusals
@@ -117,7 +117,7 @@ class Picture:
         ]
 
     def examples(self) -> list[str]:
-        """Some users, for who wants to try it: those who rated much, of the newest."""
+        """Some users to try it with: those who rated much, of the newest."""
         for held in self._replicas:
             shard = held.replica.shard
             newest = range(max(0, len(shard.users) - 200), len(shard.users))
@@ -126,7 +126,7 @@ class Picture:
         return []
 
     def history(self, user: str) -> dict[str, object] | None:
-        """What a user rated, newest first; None where another worker knows that."""
+        """A user's ratings, newest first; None where another worker knows them."""
         held = self._replicas.get(self._replicas.partition_of(user))
         if held is None:
             return None
@@ -158,7 +158,7 @@ class Picture:
         return [self._named(item) for _, item in sorted(found)[:FOUND]]
 
     def named(self, shown: dict[str, Any]) -> dict[str, Any]:
-        """What `JustNow` shows, with titles."""
+        """The answers in `JustNow`, with titles."""
         ratings = [{**each, **self._named(each["item"])} for each in shown["ratings"]]
         answers = [
             {**each, "items": [self._named(item) for item in each["items"]]} for each in shown["answers"]
@@ -167,7 +167,7 @@ class Picture:
 
 
 def estimate(share: float, count: int) -> dict[str, float | None]:
-    """A share of so many tests, and between what it lies 19 times in 20 (Wilson's interval)."""
+    """A share of `count` tests, and the range in which it lies 19 times in 20 (Wilson's interval)."""
     if not count:
         return {"recall": None, "low": None, "high": None}
     square = DEVIATIONS * DEVIATIONS / count

@@ -1,4 +1,4 @@
-"""What a process does before it becomes a worker, whoever starts it, and how it ends."""
+"""Start and end of the worker's process."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import gc
 import logging
 import os
 import sys
+import threading
 from typing import NoReturn
 
 from recommender.ingest import rating_json
@@ -14,7 +15,9 @@ from recommender.settings import Settings
 from recommender.shard import warmup
 from recommender.shard.options import arms_of
 
-#: So many objects are made between two collections: the records of some fetches.
+logger = logging.getLogger(__name__)
+
+#: This many objects are made between two collections: the records of some fetches.
 COLLECT_AFTER = 100_000
 
 
@@ -51,3 +54,33 @@ def exit_now(code: int) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
+
+
+def end_within(seconds: float, why: str) -> threading.Timer:
+    """End this process with exit code 1 if it is still there then.
+
+    A worker may wait for a thread, a disk or a broker that never answers, and nothing else would end it
+    before its partitions are missed. That is harmless: what is not saved is learned again from the log.
+
+    Parameters
+    ----------
+    seconds : float
+    why : str
+        What took too long, for the log.
+
+    Returns
+    -------
+    threading.Timer
+        Already running; ``cancel()`` calls it off.
+    """
+    timer = threading.Timer(seconds, _end, (seconds, why))
+    timer.daemon = True
+    timer.start()
+    return timer
+
+
+def _end(seconds: float, why: str) -> None:
+    logger.error(
+        "%s takes longer than %g s: ending at once; what is not saved will be learned again", why, seconds
+    )
+    exit_now(1)

@@ -1,4 +1,4 @@
-"""How far the requests of each partition are answered, and where to begin with them."""
+"""Tracks which requests of each partition are answered, and where to begin with them."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ class Backlog:
         self.told = False
 
     def is_old(self, record: Record) -> bool:
-        """Whether nothing shows yet that a request is young; asked of each in turn until one is."""
+        """True as long as nothing shows that a request is young; asked of each in turn until one is."""
         begin, end = self._times
         return record.offset < self._ends and not begin <= record.timestamp <= end
 
 
 @dataclass(slots=True)
-class Progress:
-    """Which requests of one partition have their reply.
+class PartitionProgress:
+    """The requests of one partition that have no reply yet.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class Progress:
     open : set of int
         Offsets of requests that were begun and have no reply yet.
     current : bool
-        Nobody else can have had the partition since this last caught up with what is committed.
+        No other worker can have had the partition since this last caught up with what is committed.
     backlog : Backlog or None
         What is passed over first.
     """
@@ -79,7 +79,7 @@ class Progress:
         return min(self.open, default=self.next)
 
 
-class Progresses(dict[int, Progress]):
+class RequestProgress(dict[int, PartitionProgress]):
     """The progress of each partition of the request topic that this worker holds.
 
     Parameters
@@ -97,7 +97,7 @@ class Progresses(dict[int, Progress]):
     def start_at(
         self, partition: int, committed: int | None, begins: int, ends: int | None, young: int | None
     ) -> int:
-        """Where to read a partition's requests from: this worker may be ahead of what is committed.
+        """The offset to read a partition's requests from: this worker may be ahead of what is committed.
 
         Parameters
         ----------
@@ -113,11 +113,14 @@ class Progresses(dict[int, Progress]):
         if progress is not None and ends is not None and progress.next > ends:
             logger.warning(
                 "%s[%d] ends at offset %d, but was answered up to %d: it was made again or truncated",
-                *(self._topic, partition, ends, progress.next),
+                self._topic,
+                partition,
+                ends,
+                progress.next,
             )
             progress, committed = None, min(committed or 0, begins)
         if progress is None:
-            progress = self[partition] = Progress(committed or 0)
+            progress = self[partition] = PartitionProgress(committed or 0)
             if committed is None and young is not None:
                 self._pass_over(partition, progress, begins, young, ends or young)
         progress.catch_up(committed or 0)
@@ -127,19 +130,25 @@ class Progresses(dict[int, Progress]):
             progress.next = begins
         return progress.next
 
-    def _pass_over(self, partition: int, progress: Progress, begins: int, young: int, ends: int) -> None:
-        """Begin with the first request that is not too old: nobody waits for the others any more."""
+    def _pass_over(
+        self, partition: int, progress: PartitionProgress, begins: int, young: int, ends: int
+    ) -> None:
+        """Begin with the first request that is not too old: no client waits for the others any more."""
         progress.next = young
         progress.backlog = Backlog(ends, self._max_age)
         if begins < young:
             logger.warning(
                 "%s[%d]: the group has no committed offset here; offsets %d to %d are older than %g s and "
                 "are passed over",
-                *(self._topic, partition, begins, young - 1, self._max_age),
+                self._topic,
+                partition,
+                begins,
+                young - 1,
+                self._max_age,
             )
 
-    def is_old(self, progress: Progress, record: Record) -> bool:
-        """Whether a request is passed over, as nothing shows that it is young."""
+    def is_old(self, progress: PartitionProgress, record: Record) -> bool:
+        """Return True if a request is passed over, as nothing shows that it is young."""
         backlog = progress.backlog
         if backlog is not None and not backlog.is_old(record):
             backlog = progress.backlog = None
@@ -148,7 +157,9 @@ class Progresses(dict[int, Progress]):
             logger.warning(
                 "%s[%d] offset %d has a time that is not of now; requests are passed over until one has, or "
                 "one comes that is new",
-                *(self._topic, record.partition, record.offset),
+                self._topic,
+                record.partition,
+                record.offset,
             )
         return backlog is not None
 
@@ -156,7 +167,10 @@ class Progresses(dict[int, Progress]):
         """Tell of requests that Kafka deleted from the log before they were answered."""
         logger.warning(
             "%s[%d]: offsets %d to %d were deleted from the log before they were answered",
-            *(self._topic, partition, first, begins - 1),
+            self._topic,
+            partition,
+            first,
+            begins - 1,
         )
 
     def keep_only(self, partitions: Collection[int]) -> None:
@@ -165,7 +179,7 @@ class Progresses(dict[int, Progress]):
             del self[partition]
 
     def lags(self, ends: Mapping[int, int]) -> dict[int, int]:
-        """How many offsets of each partition have no reply yet, of those whose end is given."""
+        """The number of offsets of each partition without a reply, of those whose end is given."""
         known = {partition: self.get(partition) for partition in ends}
         return {each: max(0, ends[each] - found.done) for each, found in known.items() if found is not None}
 

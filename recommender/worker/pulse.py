@@ -1,4 +1,4 @@
-"""What the live page shows: figures that are taken once a second, and ten minutes of them."""
+"""Figures for the live page: taken once a second, and kept for ten minutes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from recommender.worker.verdict import Figures, verdict
 
 #: Seconds that are remembered.
 KEPT = 600
-#: The percentiles of replies are those of so many seconds.
+#: The percentiles of replies are those of this many seconds.
 REPLY_SECONDS = 10
 
 
@@ -59,7 +59,7 @@ class Pulse:
         self._took: deque[list[float]] = deque(maxlen=REPLY_SECONDS)
         self._before = (time.monotonic(), *metrics.counters.totals())
         self._watching = self._watching_people = 0
-        self._told = asyncio.Condition()
+        self._changed = asyncio.Condition()
         self._ticks: dict[bool, bytes] = {}
         self._closed = False
 
@@ -67,8 +67,8 @@ class Pulse:
         """Sleep to the next full second and take the figures; to be called again and again."""
         await asyncio.sleep(1.0 - self._now() % 1.0)
         self.take()
-        async with self._told:
-            self._told.notify_all()
+        async with self._changed:
+            self._changed.notify_all()
 
     def take(self) -> None:
         """Take the figures of the second that has passed."""
@@ -92,15 +92,18 @@ class Pulse:
         milliseconds = None if most is None else round(most * 1000, 2)
         self._series.append(
             [
-                *(round(self._now(), 1), round(figures.ratings, 1), round(lag_seconds, 2)),
-                *(round(figures.replies, 1), milliseconds),
+                round(self._now(), 1),
+                round(figures.ratings, 1),
+                round(lag_seconds, 2),
+                round(figures.replies, 1),
+                milliseconds,
             ]
         )
         if self._watching:
-            self._tell(figures, half, most)
+            self._log_slow(figures, half, most)
 
     def _lag(self) -> tuple[int, float]:
-        """How much is not learned: the sum of records, and the longest time."""
+        """The lag in learning: the sum of records, and the longest time."""
         sources = self._metrics.progress.lags().values() if self._metrics.progress else []
         journal = [self._metrics.journal_lag(held.replica.partition) for held in self._replicas]
         found = [*sources, *journal]
@@ -110,7 +113,7 @@ class Pulse:
         saved = [held.saved_at for held in self._replicas if held.saved_at == held.saved_at]
         return max(0.0, self._now() - min(saved)) if saved else None
 
-    def _tell(self, figures: Figures, half: float | None, most: float | None) -> None:
+    def _log_slow(self, figures: Figures, half: float | None, most: float | None) -> None:
         checks = self._health.checks()
         told: dict[str, Any] = {
             "point": self._series[-1],
@@ -138,7 +141,7 @@ class Pulse:
             self._ticks[True] = orjson.dumps(told)
 
     def start(self, *, people: bool) -> bytes:
-        """What a page that was just opened needs: the figures of ten minutes, and how to rate."""
+        """The content of a page that was just opened: the figures of ten minutes, and how to rate."""
         return orjson.dumps(
             {
                 "version": __version__,
@@ -149,7 +152,7 @@ class Pulse:
         )
 
     async def ticks(self, *, people: bool) -> AsyncIterator[bytes]:
-        """What goes on, once a second, until the worker stops. Who is slow misses some."""
+        """The latest figures, once a second, until the worker stops. A slow page misses some."""
         self._watching += 1
         self._watching_people += people
         self._just_now.watched = self._watching_people > 0
@@ -157,15 +160,15 @@ class Pulse:
             self.take()
             while not self._closed:
                 yield self._ticks[people]
-                async with self._told:
-                    await self._told.wait()
+                async with self._changed:
+                    await self._changed.wait()
         finally:
             self._watching -= 1
             self._watching_people -= people
             self._just_now.watched = self._watching_people > 0
 
     def history(self, user: str) -> dict[str, object] | None:
-        """What a user rated; None where another worker knows that."""
+        """A user's ratings; None where another worker knows them."""
         return self._picture.history(user)
 
     def items(self, part: str) -> list[dict[str, str | None]]:
@@ -173,10 +176,10 @@ class Pulse:
         return self._picture.items(part)
 
     async def close(self) -> None:
-        """End all pages' streams: a worker that stops waits for nobody who watches."""
+        """End all pages' streams: a worker that stops does not wait for pages."""
         self._closed = True
-        async with self._told:
-            self._told.notify_all()
+        async with self._changed:
+            self._changed.notify_all()
 
 
 def memory() -> int:

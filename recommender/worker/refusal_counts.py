@@ -1,7 +1,7 @@
 """Tells of dead letters: in the log, on the status page and in the metrics, by kinds of reasons.
 
-Whoever sends what nobody can learn has to hear of it. The log names the first one at once, with its place and
-its reason. Of those that follow it tells at most once a minute, however many they are.
+A producer of records that cannot be learned has to hear of it. The log names the first one at once, with its
+place and its reason. Of those that follow it tells at most once a minute, however many they are.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from recommender.messages.refusals import Kind, Refusal
 
 logger = logging.getLogger(__name__)
 
-#: At least so many seconds are between two lines of the log.
+#: At least this many seconds are between two lines of the log.
 TELL_SECONDS = 60.0
 _REASON_CHARACTERS = 300
-#: So many are kept for the live page.
+#: This many are kept for the live page.
 LAST = 10
 
 
 class RefusalCounts:
-    """What became a dead letter since the worker started.
+    """Counts of dead letters since the worker started.
 
     Parameters
     ----------
@@ -65,9 +65,9 @@ class RefusalCounts:
         self._newest = refusals[-1]
         at = time.time()
         self._last.extend((at, each) for each in refusals[-LAST:])
-        self.tell()
+        self.log()
 
-    def tell(self, *, at_once: bool = False) -> None:
+    def log(self, *, at_once: bool = False) -> None:
         """Write the line that is due; to be called now and then, and with `at_once` in the end."""
         first, now = self._first, self._now()
         if first is None or (now < self._told_at + TELL_SECONDS and not at_once):
@@ -81,13 +81,16 @@ class RefusalCounts:
                 "%d more dead letters (%s); the first of them is %s: %s"
                 if sum(self._total.values()) > count
                 else "%d dead letters (%s); the first of them is %s: %s",
-                *(count, kinds, Location.of(first), _reason(first)),
+                count,
+                kinds,
+                Location.of(first),
+                _reason(first),
             )
         self._told_at, self._first = now, None
         self._untold.clear()
 
     def reasons(self) -> dict[str, int]:
-        """How many there are of each kind, the most frequent first."""
+        """The number of each kind, the most frequent first."""
         return {kind.value: count for kind, count in self._total.most_common()}
 
     def last(self, now: float) -> list[dict[str, object]]:

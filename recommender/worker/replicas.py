@@ -26,7 +26,7 @@ Result = TypeVar("Result")
 
 
 class CheckpointSource(NamedTuple):
-    """How checkpoints are read and written: what they are learned with, and the store that knows it."""
+    """A way to read and write checkpoints: the options they are learned with, and a store that knows them."""
 
     options: ShardOptions
     store: CheckpointStore
@@ -199,7 +199,7 @@ class Replicas:
 
 
 async def finish_despite_cancel(step: Awaitable[Result]) -> Result:
-    """Await work in a thread, even if this task is cancelled, so that nothing else runs beside the work."""
+    """Await work in a thread, even if this task is cancelled, so that nothing else runs at the same time."""
     work = asyncio.ensure_future(step)
     try:
         return await asyncio.shield(work)

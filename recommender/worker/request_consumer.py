@@ -126,7 +126,8 @@ class RequestConsumer(Service, ConsumerRebalanceListener):
         )
         patient(self._consumer)
         await self.wait(self._consumer.start())
-        # Not before: then starting would wait for partitions, and with them for whoever holds up a rebalance.
+        # Not before: then starting would wait for partitions, and with them for a member that holds up a
+        # rebalance.
         if not self.should_stop:
             self._consumer.subscribe([self._topic], listener=self)
 
@@ -181,7 +182,7 @@ class RequestConsumer(Service, ConsumerRebalanceListener):
         for tp, records in found.items():
             if tp in self._reading and records:
                 await self._take(tp.partition, records)
-        # Nobody else fetches with this consumer, so all below its position has been handed over.
+        # Nothing else fetches with this consumer, so all below its position has been handed over.
         for tp in wanted & self._reading:
             self._passed(tp.partition, await self._running().position(tp))
 

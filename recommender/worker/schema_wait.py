@@ -14,9 +14,7 @@ from recommender.messages.records import Record
 
 logger = logging.getLogger(__name__)
 
-#: A registry's replicas may lag, so that one of them does not know an id yet: for so long it is asked again.
 UNKNOWN_SECONDS = 30.0
-#: Between two questions, in seconds; of a registry that is away up to so many.
 RETRY_SECONDS, LONGEST_RETRY_SECONDS = 0.5, 5.0
 
 
@@ -34,6 +32,10 @@ class SchemaWait:
     registry : Registry
     clock : function
         Seconds of a clock that never goes back.
+    unknown_seconds : float
+        How long the registry is asked again for an id that it does not know: its replicas may lag.
+    retry_seconds, longest_retry_seconds : float
+        Between two questions; of a registry that is away up to the longest.
 
     Attributes
     ----------
@@ -46,20 +48,26 @@ class SchemaWait:
         name: str,
         reader: SchemaReader,
         registry: Registry,
+        *,
         clock: Callable[[], float] = time.monotonic,
+        unknown_seconds: float = UNKNOWN_SECONDS,
+        retry_seconds: float = RETRY_SECONDS,
+        longest_retry_seconds: float = LONGEST_RETRY_SECONDS,
     ) -> None:
         self._name, self._reader, self._registry, self._clock = name, reader, registry, clock
+        self._unknown_seconds = unknown_seconds
+        self._retry_seconds, self._longest_retry_seconds = retry_seconds, longest_retry_seconds
         self._given_up: dict[SchemaId, float] = {}
         self.waits_for: str | None = None
 
     async def __call__(self, records: Sequence[Record]) -> None:
         """Return once all schemas of records are there that can be had."""
         for schema in self._reader.missing(records):
-            until = self._given_up.get(schema, self._clock() + UNKNOWN_SECONDS)
+            until = self._given_up.get(schema, self._clock() + self._unknown_seconds)
             await self._fetch(schema, until)
 
     async def _fetch(self, schema: SchemaId, until: float) -> None:
-        pause = RETRY_SECONDS
+        pause = self._retry_seconds
         while True:
             try:
                 await asyncio.to_thread(self._registry.fetch, schema)
@@ -70,12 +78,12 @@ class SchemaWait:
                         logger.warning("source %s: %s; its records are dead letters", self._name, error)
                     self._given_up[schema] = until
                     return
-                pause = RETRY_SECONDS
+                pause = self._retry_seconds
             except RegistryAway as error:
                 if self.waits_for is None:
                     logger.error("source %s waits for its schema registry: %s", self._name, error)
                 self.waits_for = str(error)
-                pause = min(2 * pause, LONGEST_RETRY_SECONDS)
+                pause = min(2 * pause, self._longest_retry_seconds)
             else:
                 self._is_back()
                 return

@@ -15,7 +15,7 @@ from recommender.worker.answering import Answerer
 from recommender.worker.commits import Commits
 from recommender.worker.counters import Counters
 from recommender.worker.ingesting import SendAll
-from recommender.worker.ingestion import tell_partitions
+from recommender.worker.ingestion import log_partitions
 from recommender.worker.knowledge import Knowledge
 from recommender.worker.pacing import RecentRequests
 from recommender.worker.request_consumer import RequestConsumer
@@ -41,7 +41,7 @@ class Serving:
     send_all : SendAll
         For dead letters.
     recent : RecentRequests
-        Told of requests.
+        Takes note of requests.
     logs : bool
         Whether recommendations are logged.
 
@@ -97,7 +97,7 @@ class Serving:
         self._commits = Commits(self.consumer.commit, least=-1)
 
     def lags(self) -> Mapping[int, int]:
-        """How many requests of each partition have no reply yet."""
+        """The number of requests of each partition that have no reply yet."""
         return self._answerer.progress.lags(self.consumer.ends())
 
     async def commit(self) -> None:
@@ -115,7 +115,7 @@ class Serving:
         self._commits.resume()
         self._answerer.progress.keep_only(partitions)
         self._knowledge.following.assign(set(map(self._journal_partition, partitions)))
-        tell_partitions(self._topic, partitions)
+        log_partitions(self._topic, partitions)
 
     def _journal_partition(self, partition: int) -> int:
         """The partition of the journal that answers a partition of the requests, if there are several."""
@@ -132,7 +132,7 @@ class Serving:
 
 
 def _group_options(config: Settings) -> dict[str, Any]:
-    """How long a worker may be silent before its requests are given to others, in aiokafka's words."""
+    """The time that a worker may be silent before its requests are given to others, in aiokafka's words."""
     return {
         "session_timeout_ms": int(config.session_timeout * 1000),
         "heartbeat_interval_ms": int(min(0.5, config.session_timeout / 6) * 1000),

@@ -39,7 +39,7 @@ class SourceConsumer:
         return {tp.partition: end for tp, end in self._consumer.ends().items() if tp.topic == topic}
 
     async def spans(self, tps: Collection[TP]) -> dict[TP, Span]:
-        """What Kafka has of partitions, once a broker answers."""
+        """The spans of partitions in Kafka, once a broker answers."""
         while True:
             try:
                 return dict(await self._consumer.spans(sorted(tps)))
@@ -60,15 +60,18 @@ class SourceConsumer:
         """Commit next offsets by partition; False where Kafka would not."""
         return bool(await self._consumer.commit_offsets(offsets))
 
-    async def tell_lost(self, tp: TP, first: int, end: int) -> None:
-        """Say so where ratings expired that nobody had read; transactions' marks are no loss."""
+    async def log_lost(self, tp: TP, first: int, end: int) -> None:
+        """Warn where ratings expired before they were read; transactions' marks are no loss."""
         try:
             begins = (await self._consumer.spans([tp]))[tp].begins
         except (KafkaError, TimeoutError) as error:
-            logger.debug("cannot find out why %s[%d] has a gap: %r", *tp, error)
+            logger.debug("cannot find out why %s[%d] has a gap: %r", tp.topic, tp.partition, error)
             return
         if begins > first:
             logger.warning(
                 "%s[%d]: offsets %d to %d expired before they were read; they are not learned",
-                *(*tp, first, min(begins, end) - 1),
+                tp.topic,
+                tp.partition,
+                first,
+                min(begins, end) - 1,
             )

@@ -1,4 +1,4 @@
-"""How far behind the ratings topic this worker is, and how long a rating takes from there into the state."""
+"""The lag of this worker behind the ratings topic, and the time that a rating takes into the state."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class SourceProgress:
     learned : function
         Up to which offset a partition is learned here; None where this worker cannot know.
     delayed : function
-        Told of each run that is learned: the seconds since its oldest record was written.
+        Called for each run that is learned, with the seconds since its oldest record was written.
     now : function
         Seconds since 1970.
     """

@@ -14,15 +14,15 @@ from recommender.messages.records import Record
 
 logger = logging.getLogger(__name__)
 
-#: A mapping is judged by so many records, the first ones that it reads.
+#: A mapping is judged by this many records, the first ones that it reads.
 JUDGED = 1000
-#: So many names of events that are not listed are shown.
+#: This many names of events that are not listed are shown.
 SHOWN_EVENTS = 20
 _REASONS = 3
 
 
 class SourceCounts:
-    """What became of the records of sources since the worker started.
+    """Outcomes of the records of sources since the worker started.
 
     Parameters
     ----------

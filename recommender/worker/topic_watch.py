@@ -15,8 +15,8 @@ logger = logging.getLogger(__name__)
 class TopicWatch:
     """Compares a topic with what it was when the worker started.
 
-    To a consumer a topic that was deleted and made again is the same topic: it would go on at the old offset,
-    in the middle of other ratings.
+    To a consumer a topic that was deleted and made again is the same topic: it would continue at the old
+    offset, in the middle of other ratings.
 
     Parameters
     ----------
@@ -38,10 +38,10 @@ class TopicWatch:
 
     @property
     def partitions(self) -> int:
-        """How many the topic has, as of the last look."""
+        """The number of the topic's partitions when it was last checked."""
         return self._found.partitions
 
-    async def look(self) -> None:
+    async def check(self) -> None:
         """Look once; says once that the topic is missing, and once that it is back.
 
         Raises
@@ -56,7 +56,7 @@ class TopicWatch:
             return  # `recommender.worker.broker_watch` says so
         except TopicsError as error:
             if not self._missing:
-                logger.error("%s; learning goes on when it is back", error)
+                logger.error("%s; learning continues when it is back", error)
             self._missing = True
             return
         if now.topic_id != self._found.topic_id:

@@ -74,12 +74,12 @@ class Trends:
         self._add(partition, held.replica.shard, followed.rows)
 
     def sums(self, held: HeldReplica, request: Request) -> FloatArray | None:
-        """What a request for a window of time ranks by.
+        """The sums by which a request for a window of time is ranked.
 
         Raises
         ------
         Failure
-            Nothing is counted, or not for so long, or not all of it yet.
+            Nothing is counted, or not for that many hours, or not all of it yet.
         """
         if request.window is None:
             return None
@@ -96,7 +96,7 @@ class Trends:
         counts = self._counts.get(partition) or HourlyCounts(self._hours)
         return counts.sums(hours, held.replica.shard.history.item_count)
 
-    async def look(self) -> None:
+    async def read(self) -> None:
         """Read the last hours of the journal for replicas that lack them."""
         if not self._hours:
             return

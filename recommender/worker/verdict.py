@@ -1,4 +1,4 @@
-"""How the worker is, in one plain sentence: the first line of its page."""
+"""The state of the worker in one plain sentence: the first line of its page."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PROMPT_SECONDS = 1.0
 
 
 class Figures(NamedTuple):
-    """What the sentence is made of.
+    """The facts that the sentence is made of.
 
     Attributes
     ----------

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from recommender.journal.block import Source
-from recommender.journal.follower import Follower
+from recommender.journal.follower import IDENTITY_SECONDS, Follower
 from recommender.journal.lanes import start_offset
 from recommender.journal.outbox import Send
 from recommender.journal.producer import JournalProducer
@@ -93,6 +93,7 @@ class Node:
     partitions: int = 1
     state: Sequence[dict[str, Any]] | None = None
     allow_gap: bool = False
+    identity_seconds: float = IDENTITY_SECONDS
     rated: list[Rated] = field(default_factory=list)
     reads: list[tuple[int, int]] = field(default_factory=list)
     rules: list[Rule] = field(init=False)
@@ -110,7 +111,14 @@ class Node:
             return identify(self.config.broker, self.journal, 0.0, security_options(self.config))
 
         self.followers = [
-            Follower(_Target(self, rule), options, identity, allow_gap=self.allow_gap) for rule in self.rules
+            Follower(
+                _Target(self, rule),
+                options,
+                identity,
+                allow_gap=self.allow_gap,
+                identity_seconds=self.identity_seconds,
+            )
+            for rule in self.rules
         ]
 
     async def take(self, followed: Followed) -> None:

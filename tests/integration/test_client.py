@@ -19,7 +19,6 @@ from recommender.client.client import (
     RecommendTimeout,
     RequestFailed,
 )
-from recommender.kafka import clients
 from recommender.kafka.admin import open_admin
 from recommender.kafka.topics import Topics
 from recommender.messages.responses import Failure
@@ -165,10 +164,7 @@ def test_a_failure_and_garbage_are_errors_of_their_own(kafka: str, make_topics: 
         assert client.recommend("good", timeout=20).user == "good"
 
 
-def test_a_reply_topic_of_its_own_and_partitions_that_are_added(
-    kafka: str, make_topics: MakeTopics, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(clients, "METADATA_MILLISECONDS", 200)
+def test_a_reply_topic_of_its_own_and_partitions_that_are_added(kafka: str, make_topics: MakeTopics) -> None:
     topics = make_topics()
     own = topics.prefix + "own-replies"
     with open_admin(kafka) as admin:
@@ -184,7 +180,7 @@ def test_a_reply_topic_of_its_own_and_partitions_that_are_added(
 
         with (
             responding(kafka, topics, answer_on_a_new_partition),
-            Client(kafka, topics.prefix, reply_topic=own) as client,
+            Client(kafka, topics.prefix, reply_topic=own, security={"metadata_max_age_ms": 200}) as client,
         ):
             for user in ("1", "2", "3"):
                 assert client.recommend(user, timeout=30).user == user

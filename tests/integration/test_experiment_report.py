@@ -19,7 +19,7 @@ from recommender.kafka.admin import open_admin
 from recommender.kafka.local.ports import free_port
 from recommender.kafka.topics import Topics, ensure, identify
 from recommender.messages.recommendations_log import LoggedPlace, LoggedRecommendation
-from recommender.shard.arms import Experiment
+from recommender.shard.arms import Arms
 from tests.support.kafka import Record, create_topics, delete_topics, produce, wait_until
 from tests.unit.journal.blocks import TOPIC, Row, columns
 
@@ -104,7 +104,7 @@ def simulated(days: range, seed: int = 1) -> tuple[list[Record], list[Rated], di
 
     Each user sees a list a day and rates its items within two hours; arm b pleases more often.
     """
-    draw, arms = random.Random(f"{seed} {days}"), Experiment.parse("a:1,b:1")
+    draw, arms = random.Random(f"{seed} {days}"), Arms.parse("a:1,b:1")
     lists: list[Record] = []
     ratings: list[Rated] = []
     expected = {"a": [0, 0], "b": [0, 0]}

@@ -184,7 +184,7 @@ def test_marks_of_transactions(kafka: str, topics: Topics) -> None:
                 async with producer.transaction():
                     await producer.send_and_wait(topics.journal, each, partition=0)
 
-    asyncio.run(transactions())
+    asyncio.run(transactions())  # the command has an event loop of its own
     assert "5 blocks, 4 ratings" in invoke(kafka, topics, "verify").output
     lines = invoke(kafka, topics, "show", "--from", "1", "--limit", "3").output.splitlines()
     assert [json.loads(line)["offset"] for line in lines] == [2, 4, 6]

@@ -13,7 +13,6 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from kafka import TopicPartition
 
-from recommender.journal import follower as follower_module
 from recommender.journal.errors import BlockError, JournalError, JournalGap, JournalReplaced, JournalShorter
 from recommender.journal.rule import UNKNOWN
 from recommender.kafka.admin import open_admin
@@ -149,15 +148,12 @@ def test_blocks_that_are_deleted_while_they_are_to_be_followed(kafka: str, journ
     run(scenario)
 
 
-def test_a_journal_that_is_created_again(
-    kafka: str, topic_prefix: str, journal: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_journal_that_is_created_again(kafka: str, topic_prefix: str, journal: str) -> None:
     produce(kafka, journal, blocks(0, 5))
     state = saved(kafka, journal)
-    monkeypatch.setattr(follower_module, "IDENTITY_SECONDS", 0.3)
 
     async def under_it() -> None:
-        async with running(kafka, journal) as node:
+        async with running(kafka, journal, identity_seconds=0.3) as node:
             await node.caught_up()
             await asyncio.to_thread(delete_topics, kafka, journal)
             await asyncio.to_thread(ensure, kafka, Topics(topic_prefix))

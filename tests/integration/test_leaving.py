@@ -40,7 +40,7 @@ async def until(condition: Callable[[], bool], changed: asyncio.Event) -> None:
         await changed.wait()
 
 
-def test_who_leaves_does_not_wait_for_a_rebalance(kafka: str, unique: str) -> None:
+async def test_who_leaves_does_not_wait_for_a_rebalance(kafka: str, unique: str) -> None:
     create_topics(kafka, unique, partitions=3)
 
     def member(listener: Held) -> AIOKafkaConsumer:
@@ -54,36 +54,35 @@ def test_who_leaves_does_not_wait_for_a_rebalance(kafka: str, unique: str) -> No
         consumer.subscribe([unique], listener=listener)
         return consumer
 
-    async def scenario() -> None:
-        changed = asyncio.Event()
-        held, leaving, new = Held(changed), Held(changed), Held(changed)
-        for listener in (held, leaving, new):
-            listener.let_go.set()
-        members = [member(held), member(leaving), member(new)]
-        # An aiokafka consumer has started when it has partitions.
-        starting = [asyncio.ensure_future(each.start()) for each in members[:2]]
-        try:
-            await until(lambda: bool(held.assigned) and bool(leaving.assigned), changed)
-            held.asked.clear()
-            leaving.asked.clear()
-            held.let_go.clear()
-            starting.append(asyncio.ensure_future(members[2].start()))
-            await held.asked.wait()
-            await leaving.asked.wait()
-            await leave(members[1])
-            assert not new.assigned, "the rebalance is over: the test has shown nothing"
-            held.let_go.set()
-            await until(lambda: len(held.assigned) + len(new.assigned) == 3, changed)
-        finally:
-            held.let_go.set()
-            await asyncio.gather(*starting)
-            for each in members:
-                await each.stop()
-
-    asyncio.run(scenario())
+    changed = asyncio.Event()
+    held, leaving, new = Held(changed), Held(changed), Held(changed)
+    for listener in (held, leaving, new):
+        listener.let_go.set()
+    members = [member(held), member(leaving), member(new)]
+    # An aiokafka consumer has started when it has partitions.
+    starting = [asyncio.ensure_future(each.start()) for each in members[:2]]
+    try:
+        await until(lambda: bool(held.assigned) and bool(leaving.assigned), changed)
+        held.asked.clear()
+        leaving.asked.clear()
+        held.let_go.clear()
+        starting.append(asyncio.ensure_future(members[2].start()))
+        await held.asked.wait()
+        await leaving.asked.wait()
+        await leave(members[1])
+        assert not new.assigned, "the rebalance is over: the test has shown nothing"
+        held.let_go.set()
+        await until(lambda: len(held.assigned) + len(new.assigned) == 3, changed)
+    finally:
+        held.let_go.set()
+        await asyncio.gather(*starting)
+        for each in members:
+            await each.stop()
 
 
-def test_a_worker_that_comes_during_a_rebalance_is_up_and_can_be_stopped(kafka: str, unique: str) -> None:
+async def test_a_worker_that_comes_during_a_rebalance_is_up_and_can_be_stopped(
+    kafka: str, unique: str
+) -> None:
     create_topics(kafka, unique, partitions=2)
     options = {
         "bootstrap_servers": kafka,
@@ -96,33 +95,30 @@ def test_a_worker_that_comes_during_a_rebalance_is_up_and_can_be_stopped(kafka: 
     async def nothing(*_: object) -> None:
         return None
 
-    async def scenario() -> None:
-        changed = asyncio.Event()
-        held = Held(changed)
+    changed = asyncio.Event()
+    held = Held(changed)
+    held.let_go.set()
+    other = AIOKafkaConsumer(**options, enable_auto_commit=False)
+    other.subscribe([unique], listener=held)
+    await other.start()
+    coming = RequestConsumer(
+        options,
+        unique,
+        max_age=60.0,
+        start_at=nothing,
+        take=nothing,
+        passed=lambda partition, offset: None,
+        revoked=nothing,
+        assigned=assigned.append,
+    )
+    try:
+        held.asked.clear()
+        held.let_go.clear()
+        await asyncio.wait_for(coming.start(), 10.0)
+        await held.asked.wait()
+        assert coming.not_joined == "the worker has not joined the group of the requests yet"
+        await asyncio.wait_for(coming.stop(), 10.0)
+        assert assigned == [], "the rebalance is over: the test has shown nothing"
+    finally:
         held.let_go.set()
-        other = AIOKafkaConsumer(**options, enable_auto_commit=False)
-        other.subscribe([unique], listener=held)
-        await other.start()
-        coming = RequestConsumer(
-            options,
-            unique,
-            max_age=60.0,
-            start_at=nothing,
-            take=nothing,
-            passed=lambda partition, offset: None,
-            revoked=nothing,
-            assigned=assigned.append,
-        )
-        try:
-            held.asked.clear()
-            held.let_go.clear()
-            await asyncio.wait_for(coming.start(), 10.0)
-            await held.asked.wait()
-            assert coming.not_joined == "the worker has not joined the group of the requests yet"
-            await asyncio.wait_for(coming.stop(), 10.0)
-            assert assigned == [], "the rebalance is over: the test has shown nothing"
-        finally:
-            held.let_go.set()
-            await other.stop()
-
-    asyncio.run(scenario())
+        await other.stop()

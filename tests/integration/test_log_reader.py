@@ -11,7 +11,6 @@ from kafka import TopicPartition
 
 from recommender.cli.retrain import retrain
 from recommender.errors import RecommenderError
-from recommender.kafka import log_reader
 from recommender.kafka.admin import open_admin
 from recommender.kafka.log_reader import LogLost, LogReader, LogRecord, Span, reading_logs
 from recommender.kafka.topics import Topics
@@ -89,16 +88,14 @@ def test_spans(kafka: str, topic: str, reader: LogReader) -> None:
     wait_until(lambda: reader.spans(topic, [0]) == [Span(1, 6, 6)], message="the transaction is still open")
 
 
-def test_a_topic_that_goes_away(
-    kafka: str, topic: str, reader: LogReader, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(log_reader, "PATIENCE", 2.0)
+def test_a_topic_that_goes_away(kafka: str, topic: str) -> None:
     produce(kafka, topic, SOME)
-    reader.start(topic, 0, 0)
-    reader.read(1)
-    delete_topics(kafka, topic)
-    with pytest.raises(RecommenderError, match=re.escape(f"{topic}[0] at offset")):
-        read_on(reader, [])
+    with reading_logs(kafka, {}, patience=2.0) as reader:
+        reader.start(topic, 0, 0)
+        reader.read(1)
+        delete_topics(kafka, topic)
+        with pytest.raises(RecommenderError, match=re.escape(f"{topic}[0] at offset")):
+            read_on(reader, [])
 
 
 def test_retrain_says_it_in_a_sentence(

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from kafka import KafkaProducer
 
-from recommender.client.replay import Progress, Result, replay
+from recommender.client.replay import ReplayProgress, Result, replay
 from recommender.errors import SourceError
 from recommender.kafka.admin import BrokerUnreachableError, open_admin
 from recommender.kafka.local.ports import free_port
@@ -98,7 +98,7 @@ def test_a_producer_of_the_callers_own_stays_open(kafka: str, make_topics: MakeT
 
 def test_the_rate_is_a_bound_and_progress_leads_to_the_end(kafka: str, make_topics: MakeTopics) -> None:
     topic = make_topics().ratings
-    seen: list[tuple[float, Progress]] = []
+    seen: list[tuple[float, ReplayProgress]] = []
     begun = time.monotonic()
     result = replay(
         RATINGS[:300], kafka, topic, rate=200, progress=lambda now: seen.append((time.monotonic(), now))
@@ -108,7 +108,7 @@ def test_the_rate_is_a_bound_and_progress_leads_to_the_end(kafka: str, make_topi
     for at, now in seen:
         assert now.sent <= (at - begun + 0.1) * 200 + 1
         assert now.delivered + now.failed <= now.sent
-    assert seen[-1][1] == Progress(300, 300, 0, 0.0)
+    assert seen[-1][1] == ReplayProgress(300, 300, 0, 0.0)
 
 
 def test_the_speed_follows_the_timestamps(kafka: str, make_topics: MakeTopics) -> None:

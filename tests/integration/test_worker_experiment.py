@@ -11,7 +11,7 @@ import pytest
 from recommender.messages.partitioning import partition_of
 from recommender.messages.recommendations_log import decode
 from recommender.messages.requests import Request
-from recommender.shard.arms import Experiment
+from recommender.shard.arms import Arms
 from tests.support.asking import Asker, asking
 from tests.support.kafka import Record, consume, consume_all, produce, wait_until
 from tests.support.worker_logs import Oracle, Running
@@ -74,7 +74,7 @@ def test_both_arms_answer_as_a_shard_that_read_the_journal(oracle: Oracle, asker
 
 def test_users_keep_their_arms_and_explored_lists_through_a_restart(running: Running, asker: Asker) -> None:
     explored = {"user": "u3", "explore": 1 / 3, "n": 20}
-    experiment = Experiment.parse(ARMS)
+    experiment = Arms.parse(ARMS)
 
     def arms() -> dict[str, str]:
         sent = {user: asker.send({"user": user}) for user in USERS}
@@ -148,7 +148,7 @@ def test_other_shares_go_on_from_the_checkpoint(running: Running, asker: Asker) 
     changed = running.installation.worker(arms=OTHER_SHARES, feedback="signed")
     changed.start().ready()
     assert "no checkpoint" not in changed.log
-    before, after = Experiment.parse(ARMS), Experiment.parse(OTHER_SHARES)
+    before, after = Arms.parse(ARMS), Arms.parse(OTHER_SHARES)
     for user in USERS:
         arm = asker.ask({"user": user}).body["arm"]
         assert arm == after.arm_of(user)

@@ -74,7 +74,7 @@ def test_from_a_rating_to_a_reply(secured: Secured, tmp_path: Path, way: str) ->
 VAGUE = "as where the user's name, the password or the mechanism is wrong"
 #: Settings of a worker that must not start, and what its one sentence says of them.
 WRONG = {
-    "password": ({"sasl_password": "wrong"}, ["does not let user 'ann' in", VAGUE]),
+    "password": ({"sasl_password": "wrong"}, ["rejected the credentials of user 'ann'", VAGUE]),
     "mechanism": (
         {"sasl_mechanism": "SCRAM-SHA-256"},
         ["does not know the SASL mechanism 'SCRAM-SHA-256'", VAGUE],

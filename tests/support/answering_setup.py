@@ -18,7 +18,7 @@ from recommender.messages.unreadable import Unreadable
 from recommender.shard.options import ShardOptions
 from recommender.shard.shard import Shard
 from recommender.worker.answering import Answerer
-from recommender.worker.answers import Answers
+from recommender.worker.answers import MAX_WAITING, Answers
 from recommender.worker.replicas import HeldReplica, Replicas
 from tests.support.doubles import FakeRecord, Sent, until
 from tests.support.journals import SOURCE, Journal
@@ -46,6 +46,8 @@ class Desk:
         logs: bool = False,
         log_limits: LogLimits | None = None,
         replicas: int = 1,
+        max_waiting: int = MAX_WAITING,
+        **limits: Any,
     ) -> None:
         options = options or ShardOptions()
         store = CheckpointStore(Path("never"), Identity("ratings-journal", "id", replicas))
@@ -60,7 +62,7 @@ class Desk:
         self.codes: list[str] = []
         self.logged: list[bool] = []
         self.buried: list[Unreadable] = []
-        self.answers = Answers(self.replicas, SOURCE.topic_id, lambda: partitions)
+        self.answers = Answers(self.replicas, SOURCE.topic_id, lambda: partitions, max_waiting=max_waiting)
         self.answerer = Answerer(
             self.answers,
             self.sent,
@@ -71,6 +73,7 @@ class Desk:
             answered=lambda code, seconds: self.codes.append(code),
             bury=self._bury,
             log=LogWriter(self.sent, LOG, "default", self.logged.append, log_limits) if logs else None,
+            **limits,
         )
         self.start_at(0, 0)
 

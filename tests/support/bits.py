@@ -17,7 +17,7 @@ import numpy as np
 from recommender.messages.ratings import Rating
 from recommender.messages.requests import Request
 from recommender.models import registry
-from recommender.shard.arms import Arm, Experiment
+from recommender.shard.arms import Arm, Arms
 from recommender.shard.exploration import Exploration, mix
 from recommender.shard.feedback import Feedback
 from recommender.shard.options import ShardOptions
@@ -108,7 +108,7 @@ def of_exploration() -> dict[str, str]:
 
 def of_arms() -> dict[str, str]:
     """Whose arm."""
-    experiment = Experiment("bits", (Arm("a", 0.3), Arm("b", 1.7), Arm("c", 0.01)))
+    experiment = Arms("bits", (Arm("a", 0.3), Arm("b", 1.7), Arm("c", 0.01)))
     weights = [experiment._weight(arm, f"u{user}") for user in range(2000) for arm in experiment.arms]
     return {"weights": sum_of(np.array(weights))}
 

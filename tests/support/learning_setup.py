@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,12 +63,15 @@ class LearningWorker:
         options: ShardOptions | None = None,
         learn_slice: float = 60.0,
         interval: float = INTERVAL,
+        jitter: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+        **limits: Any,
     ) -> None:
         self.replicas = replicas_in(directory, options)
-        self.checkpointing = Checkpointing(interval)
+        self.checkpointing = Checkpointing(interval, jitter, clock)
         self.passes: list[tuple[int, int]] = []
         pace = Pace(learn_slice, RecentRequests())
-        self.learner = Learner(self.replicas, self.checkpointing, pace, self._learned)
+        self.learner = Learner(self.replicas, self.checkpointing, pace, self._learned, **limits)
         self.held: HeldReplica
 
     async def _learned(self, held: HeldReplica, followed: Followed) -> None:

@@ -13,9 +13,8 @@ from recommender import settings
 from recommender.checkpoints import store
 from recommender.ingest.batch_decoder import BatchDecoder
 from recommender.journal.block import Source
-from recommender.journal.identity import topic_id
+from recommender.journal.identity import rule_of, topic_id
 from recommender.journal.replica import Replica
-from recommender.journal.rules import rule_of
 from recommender.kafka.topics import Topics, identify
 from recommender.messages.partitioning import partition_of
 from recommender.messages.requests import Request

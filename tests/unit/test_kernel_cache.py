@@ -138,6 +138,30 @@ def test_what_was_compiled_into_a_kernel_makes_it_old(tmp_path: Path) -> None:
     assert outer(2, 5, 1) == ["16", "1"]
 
 
+NAMED = """
+from typing import NamedTuple
+from recommender.compiled import kernel
+class {name}(NamedTuple):
+    value: int
+@kernel
+def value_of(x):
+    return x.value
+print(value_of({name}(1)), sum(value_of.stats.cache_hits.values()))
+"""
+
+
+def test_a_class_that_was_renamed_makes_a_kernel_old(tmp_path: Path) -> None:
+    def value_of(name: str) -> list[str]:
+        (tmp_path / "named.py").write_text(NAMED.format(name=name))
+        path = os.pathsep.join([str(tmp_path), *sys.path])
+        return run("import named", tmp_path, PYTHONPATH=path, NUMBA_CACHE_DIR=str(tmp_path / "kernels"))
+
+    assert value_of("Rows") == ["1", "0"]
+    assert value_of("Rows") == ["1", "1"]
+    assert value_of("Pairs") == ["1", "0"]
+    assert value_of("Pairs") == ["1", "1"]
+
+
 @kernel
 def _called(x):  # type: ignore[no-untyped-def]
     return x * LOG_2

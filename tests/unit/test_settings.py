@@ -12,7 +12,7 @@ from recommender import settings
 from recommender.cli.settings import page
 from recommender.errors import RecommenderError
 from recommender.settings import Settings, SettingsError, load
-from recommender.shard.arms import ArmError, Experiment
+from recommender.shard.arms import ArmError, Arms
 from recommender.shard.options import ShardOptions, arms_of, learned_settings, logs_recommendations
 
 PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
@@ -178,8 +178,8 @@ def test_of_arms_only_the_models_are_learned() -> None:
 
 
 def test_arms_take_the_place_of_the_model() -> None:
-    assert arms_of(load({}, model="mf", experiment="x")) == Experiment.parse("mf:1", "x")
-    assert arms_of(load({}, arms="mf:1,cooc:2")) == Experiment.parse("mf:1,cooc:2")
+    assert arms_of(load({}, model="mf", experiment="x")) == Arms.parse("mf:1", "x")
+    assert arms_of(load({}, arms="mf:1,cooc:2")) == Arms.parse("mf:1,cooc:2")
     assert load({"RECOMMENDER_ARMS": "", "RECOMMENDER_MODEL": "mf"}).model == "mf"
     expected = (
         "RECOMMENDER_MODEL has value 'mf' and RECOMMENDER_ARMS has value 'mf:1': expected only one of them"

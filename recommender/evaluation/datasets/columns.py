@@ -62,7 +62,7 @@ class Columns:
         self._timestamps = np.frombuffer(timestamps, dtype=np.float64)
 
     def __len__(self) -> int:
-        """How many ratings there are."""
+        """The number of ratings."""
         return len(self._users)
 
     def __iter__(self) -> Iterator[Rating]:
@@ -120,7 +120,7 @@ def load_arrays(path: str | Path, order: Order = "time", limit: int | None = Non
     order : "time" or "file"
         By timestamp, stably, or as the lines stand.
     limit : int, optional
-        Only the first so many ratings of that order.
+        Only this many ratings, the first of that order.
 
     Raises
     ------

@@ -20,7 +20,7 @@ from recommender.errors import SourceError
 from recommender.kafka import system_trust
 
 ZIP_URL = "https://files.grouplens.org/datasets/movielens/ml-100k.zip"
-#: As GroupLens publishes it beside the archive.
+#: As GroupLens publishes it next to the archive.
 ZIP_MD5 = "0e33842e24a9c977be4e0107933c0723"
 WHEEL = "recbole==1.2.1"
 #: Of the titles in that wheel; the ratings are the same from every source and checked by the caller.

@@ -32,11 +32,11 @@ _CSV_ERRORS = {
 }
 Say = Callable[[str], None]
 Numbered = Iterator[tuple[int, str]]
-Rows = Iterator[tuple[int, Sequence[str]]]
+NumberedRows = Iterator[tuple[int, Sequence[str]]]
 
 
 class Layout(NamedTuple):
-    """How the lines of a file are divided.
+    """The way in which the lines of a file are divided.
 
     Attributes
     ----------
@@ -138,14 +138,14 @@ def read(
         try:
             layout = recognise(path, first[1])
         except SourceError as error:
-            raise SourceError(f"{error}{lines.looks()}") from None
+            raise SourceError(f"{error}{lines.guessed_kind()}") from None
         if layout.columns.rating < 0:
             say(f"{path} has no column of ratings: each line counts as {IMPLICIT_RATING:g}")
         rows = _quoted(path, layout, numbered) if layout.quoted else _plain(layout, numbered)
         yield from _ratings(layout, rows, bounds)
 
 
-def _ratings(layout: Layout, rows: Rows, bounds: Bounds) -> Iterator[Rating]:
+def _ratings(layout: Layout, rows: NumberedRows, bounds: Bounds) -> Iterator[Rating]:
     """Parse every row; the loop is flat because data sets have millions of them."""
     width = len(next(rows)[1]) if layout.header else max(layout.columns) + 1
     user_at, item_at, rating_at, timestamp_at = layout.columns
@@ -177,7 +177,7 @@ def _ratings(layout: Layout, rows: Rows, bounds: Bounds) -> Iterator[Rating]:
         yield Rating(user, item, rating, timestamp)
 
 
-def _plain(layout: Layout, numbered: Numbered) -> Rows:
+def _plain(layout: Layout, numbered: Numbered) -> NumberedRows:
     """Rows without the spaces and the quotes around a field, which some programs write."""
     separator = layout.separator
     for number, text in numbered:
@@ -194,7 +194,7 @@ def _cleaned(row: list[str]) -> list[str]:
     ]
 
 
-def _quoted(path: Path, layout: Layout, numbered: Numbered) -> Rows:
+def _quoted(path: Path, layout: Layout, numbered: Numbered) -> NumberedRows:
     """Rows of CSV, each with the number of the line that it begins on."""
     last = 0
 

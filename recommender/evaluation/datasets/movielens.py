@@ -62,14 +62,14 @@ Say = Callable[[str], None]
 
 
 class Movie(NamedTuple):
-    """What a movie is called, and its genres."""
+    """The title of a movie, and its genres."""
 
     title: str
     genres: tuple[str, ...] = ()
 
 
 def cache_directory() -> Path:
-    """Where data sets are kept: ``$XDG_CACHE_HOME/faust-recommender``, by default under ``~/.cache``."""
+    """The directory of data sets: ``$XDG_CACHE_HOME/faust-recommender``, by default under ``~/.cache``."""
     # The XDG specification says to ignore a relative path.
     given = Path(os.environ.get("XDG_CACHE_HOME", ""))
     return (given if given.is_absolute() else Path.home() / ".cache") / "faust-recommender"
@@ -108,7 +108,7 @@ def locate(source: str | Path, say: Say = lambda _: None) -> Path:
 
 
 def titles(source: str | Path, say: Say = lambda _: None) -> dict[str, str]:
-    """What the items are called, as ``Toy Story (1995)``; see `movies`."""
+    """The titles of the items, as ``Toy Story (1995)``; see `movies`."""
     return {item: movie.title for item, movie in movies(source, say).items()}
 
 
@@ -118,7 +118,7 @@ def movies(source: str | Path, say: Say = lambda _: None) -> dict[str, Movie]:
     Parameters
     ----------
     source : str or Path
-        As for `locate`. Beside a rating file ``u.item``, ``movies.csv``, ``movies.dat`` or the
+        As for `locate`. Next to a rating file ``u.item``, ``movies.csv``, ``movies.dat`` or the
         ``.item`` of the same name is read.
     say : callable
         As for `locate`.
@@ -126,7 +126,7 @@ def movies(source: str | Path, say: Say = lambda _: None) -> dict[str, Movie]:
     Returns
     -------
     dict of str to Movie
-        By item id; empty if there are no titles beside the file.
+        By item id; empty if there are no titles next to the file.
 
     Raises
     ------
@@ -177,7 +177,7 @@ def _check(ratings: bytes) -> None:
 
 
 def _is_sound(directory: Path) -> bool:
-    """Whether the cache holds what was written to it, whole."""
+    """Return True if the cache holds what was written to it, whole."""
     try:
         sums = (directory / _SUMS).read_text("ascii")
         actual = {

@@ -22,7 +22,7 @@ _NAMES = dict(zip(contract.UNITS, list(UNITS)[1:], strict=True))
 
 
 class Bounds:
-    """What a worker takes, where that is asked for.
+    """The ratings that a worker takes, where that is asked for.
 
     Parameters
     ----------

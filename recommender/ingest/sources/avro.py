@@ -18,7 +18,7 @@ Decode = Callable[[bytes], tuple[Any, Step]]
 
 
 def avro_decoder(schema: Schema) -> Decode:
-    """What reads values of a schema.
+    """A reader of values of a schema.
 
     Raises
     ------

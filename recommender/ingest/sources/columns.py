@@ -62,7 +62,7 @@ class Columns(NamedTuple):
 
 
 class ReadColumns(NamedTuple):
-    """What many records came to.
+    """The outcome of many records.
 
     Attributes
     ----------
@@ -143,7 +143,7 @@ class ColumnDecoder:
         return _Reading(self, records, Taken(roles, places, [], rows, closely)).read()
 
     def _prefix(self, records: Sequence[Record], packed: bool) -> Steps:
-        """Where Debezium's envelope begins, judged by the first record: Connect may put one around it."""
+        """The steps to Debezium's envelope, judged by the first record: Connect may put one around it."""
         decode: Any = msgspec.msgpack.decode if packed else msgspec.json.decode
         try:
             first = decode(records[0].value) if records else None

@@ -54,7 +54,7 @@ def registry_of(config: Settings) -> Registry | None:
 
 
 def reader_of(mapping: SourceMapping, registry: Registry | None) -> SchemaReader | None:
-    """What reads a source's values by their schemas; None where they have none.
+    """The reader of a source's values by their schemas; None where they have none.
 
     Raises
     ------

@@ -153,7 +153,7 @@ class SourceDecoder:
         return [Row(*before, _WITHDRAWN, row.time), row]
 
     def _changed_at(self, view: View, change: Change, at: str) -> float:
-        """When a row was deleted: its own time is older."""
+        """The time when a row was deleted: its own is older."""
         if change.time is not ABSENT and change.time is not None:
             return self._milliseconds(change.time, f"{change.at}.source.ts_ms")
         return math.nan
@@ -181,7 +181,7 @@ class SourceDecoder:
         )
 
     def _rule_of(self, view: View) -> EventRule:
-        """What a record's event means, where it has one, and nothing says that its row is gone."""
+        """The meaning of a record's event, where it has one, and nothing says that its row is gone."""
         mapping = self.mapping
         rule: EventRule = Meaning.RATING
         if mapping.event is not None:
@@ -205,7 +205,7 @@ class SourceDecoder:
         return self._rating(view, mapping.rating, at)
 
     def _rule(self, event: Any) -> EventRule:
-        """What an event's name means."""
+        """The meaning of an event's name."""
         rules = self.mapping.events
         if event.__class__ is bytes:
             event = event.decode(errors="replace")

@@ -63,7 +63,7 @@ def best_of(fields: Found, names: Sequence[str], fits: Any = lambda value: True)
 
 
 def _spellings(steps: tuple[str, ...]) -> Iterator[str]:
-    """What a path may be called: ``userid`` for ``user.id``, and its last name."""
+    """The names that a path may have: ``userid`` for ``user.id``, and its last name."""
     last = plain(steps[-1])
     if len(steps) > 1 and last in ("id", "key", "sku", "name", "uuid", "code", "type"):
         yield plain(steps[-2]) + last

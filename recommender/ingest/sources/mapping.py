@@ -1,4 +1,4 @@
-"""What a source is: how the records of one topic become ratings."""
+"""A source's mapping: how the records of one topic become ratings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class SourcesError(RecommenderError):
 
 
 class Meaning(StrEnum):
-    """What an event means that is no number."""
+    """The meaning of an event that is no number."""
 
     SKIP = "skip"
     WITHDRAW = "withdraw"
@@ -50,7 +50,7 @@ OTHERS = "*"
 
 @dataclass(frozen=True, slots=True)
 class SourceMapping:
-    """How the records of one topic become ratings.
+    """The mapping of one topic's records to ratings.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What a record of a source comes to."""
+"""Outcomes of a source's records."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class SkipReason(StrEnum):
-    """Why a record is no rating although nothing is wrong with it: few, so that they can be labels."""
+    """Reasons why a sound record is no rating: few, so that they can be labels."""
 
     NULL_VALUE = "null_value"
     #: A transaction's mark or a logical message of Debezium, or a truncated table.

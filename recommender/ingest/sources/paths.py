@@ -8,7 +8,7 @@ from dataclasses import dataclass
 #: One step: a quoted name, or any text without dots, quotes and blanks.
 _STEP = re.compile(r'"((?:[^"\\]|\\.)*)"|([^."\s]+)')
 
-#: Where a path begins: in the record's value, in an element of `each`, or beside the value.
+#: Where a path begins: in the record's value, in an element of `each`, or next to the value.
 VALUE, ELEMENT, KEY, HEADER, ATTRIBUTE, TOPIC = "", ".", "@key", "@header", "@ce", "@topic"
 ROOTS = (KEY, HEADER, ATTRIBUTE, TOPIC)
 
@@ -19,7 +19,7 @@ class PathError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """Where something is in a record.
+    """The way to something in a record.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What events and conditions mean for whole columns: numbers, and sets that are quick to ask."""
+"""Events and conditions for whole columns: numbers, and sets that are quick to ask."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 from recommender.ingest.sources.mapping import OTHERS, Meaning, SourceMapping
 
-#: What listed events mean, as numbers beside ratings: NaN withdraws.
+#: What listed events mean, as numbers like ratings: NaN withdraws.
 WITHDRAW, SKIP, UNLISTED, CLOSELY = math.nan, -math.inf, math.inf, 1e300
 
 
 def weights_of(mapping: SourceMapping) -> dict[Any, float]:
-    """What each listed event means, as a number."""
+    """The meaning of each listed event, as a number."""
     means = {Meaning.SKIP: SKIP, Meaning.WITHDRAW: WITHDRAW, Meaning.RATING: CLOSELY}
     found: dict[Any, float] = {}
     for name, rule in mapping.events.items():

@@ -112,7 +112,7 @@ class ProtobufSchema:
 
 
 def step_into_message(value: Any, name: str) -> Any:
-    """What is at a name of a message, in the words of JSON: `ABSENT` where nothing is set."""
+    """The value at a name of a message, in the words of JSON: `ABSENT` where nothing is set."""
     descriptor = getattr(value, "DESCRIPTOR", None)
     if descriptor is None:
         return value[name] if hasattr(value, "keys") and name in value else ABSENT

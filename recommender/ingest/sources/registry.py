@@ -15,7 +15,6 @@ from recommender.errors import RecommenderError
 from recommender.ingest.sources.mapping import SourcesError
 from recommender.ingest.sources.schema_ids import SchemaId
 
-#: How long an answer may take, in seconds.
 TIMEOUT = 10.0
 #: The largest answer that is read, in bytes.
 _LARGEST = 16 * 1024 * 1024
@@ -59,13 +58,17 @@ class Registry:
         For basic authentication; none if `user` is empty.
     cafile : str
         File of the authorities to trust; empty: the system's.
+    timeout : float
+        How long an answer may take, in seconds.
     """
 
-    def __init__(self, url: str, user: str = "", password: str = "", cafile: str = "") -> None:
+    def __init__(
+        self, url: str, user: str = "", password: str = "", cafile: str = "", *, timeout: float = TIMEOUT
+    ) -> None:
         if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
             raise SourcesError(f"RECOMMENDER_REGISTRY has value {url!r}: expected a URL, http or https")
         self.url = url.rstrip("/")
-        self._authorization = ""
+        self._timeout, self._authorization = timeout, ""
         if user:
             self._authorization = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
         try:
@@ -133,7 +136,7 @@ class Registry:
         https = self.url.startswith("https")
         try:
             with urllib.request.urlopen(
-                request, timeout=TIMEOUT, context=self._context if https else None
+                request, timeout=self._timeout, context=self._context if https else None
             ) as answer:
                 return json.loads(answer.read(_LARGEST))
         except urllib.error.HTTPError as error:

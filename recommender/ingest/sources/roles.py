@@ -1,4 +1,4 @@
-"""What typed decoding takes from a value for a mapping: where, and as which types."""
+"""The fields that typed decoding takes from a value for a mapping: where, and as which types."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Steps = tuple[str, ...]
 
 
 class Compiled(NamedTuple):
-    """What decodes values, and takes columns out of them.
+    """A decoder of values, which takes columns out of them.
 
     Attributes
     ----------

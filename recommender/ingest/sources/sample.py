@@ -18,7 +18,7 @@ from recommender.kafka.log_reader import LogReader
 from recommender.messages.partitioning import partition_of_bytes
 from recommender.messages.refusals import Refusal
 
-#: At most so many records are decoded at a time, as by a worker.
+#: At most this many records are decoded at a time, as by a worker.
 _RUN = 1000
 
 
@@ -59,7 +59,7 @@ def newest(reader: LogReader, topic: str, partitions: int, most: int) -> Sample:
 
 @dataclass(slots=True)
 class Outcome:
-    """What a mapping makes of a sample.
+    """The outcome of mapping a sample.
 
     Attributes
     ----------
@@ -106,7 +106,7 @@ def judge(
     skips: bool = False,
     registry: Registry | None = None,
 ) -> Outcome:
-    """What a mapping makes of records.
+    """Map records.
 
     Raises
     ------

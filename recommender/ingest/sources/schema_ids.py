@@ -1,4 +1,4 @@
-"""Where a record says by which schema it was written: in front of its value, or in a header."""
+"""Schemas' ids: in front of a record's value, or in a header."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class SchemaId:
 
 
 class Written(NamedTuple):
-    """How a value was written.
+    """The way in which a value was written.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class Written(NamedTuple):
 
 
 def written(record: Record) -> Written:
-    """How a record's value was written.
+    """Tell how a record's value was written.
 
     Raises
     ------
@@ -75,7 +75,7 @@ def written(record: Record) -> Written:
 
 
 def _in_front(value: bytes) -> Written:
-    """How a value was written, by what stands in front of it."""
+    """Tell how a value was written, by what stands in front of it."""
     if value[:1] in (b"\x00", b"\x01"):
         schema, rest = _parsed(value, "the value")
         return Written(schema, rest)

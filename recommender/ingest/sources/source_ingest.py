@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from recommender.history.rows import Rows
-from recommender.ingest.header_names import telling
+from recommender.ingest.header_names import marked_by
 from recommender.ingest.ingest import Ingested, dead_letter, unread_letter, written_at
 from recommender.ingest.sources.columns import ColumnDecoder, Columns, ReadColumns
 from recommender.ingest.sources.decoder import SourceDecoder
@@ -26,7 +26,7 @@ from recommender.messages.unreadable import Unreadable
 
 @dataclass(slots=True)
 class IngestedSource(Ingested):
-    """What a run of a source's records came to: each is learned, passed over or a dead letter.
+    """The outcome of a run of a source's records: each is learned, passed over or a dead letter.
 
     Attributes
     ----------
@@ -115,7 +115,7 @@ class SourceIngest:
     def _placed(
         self, read: ReadColumns, kept: list[int], closely: list[int], ingested: IngestedSource
     ) -> tuple[Columns, list[int]]:
-        """What columns came to, by the places of all records."""
+        """The outcome of columns, by the places of all records."""
         ingested.passed += read.skipped
         ingested.unlisted += read.unlisted
         columns = read.columns._replace(places=[kept[at] for at in read.columns.places])
@@ -138,7 +138,9 @@ class SourceIngest:
         chosen = self.mapping.format
         if chosen != "auto":
             return list(range(len(records))), chosen == "msgpack"
-        marked = telling(records, lambda name: name.lower() == CONTENT_TYPE, lambda pair: is_msgpack(pair[1]))
+        marked = marked_by(
+            records, lambda name: name.lower() == CONTENT_TYPE, lambda pair: is_msgpack(pair[1])
+        )
         packed = bool(2 * np.count_nonzero(marked) > len(records))
         return np.flatnonzero(marked == packed).tolist(), packed
 

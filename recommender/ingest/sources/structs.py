@@ -55,7 +55,7 @@ def _struct(tree: Tree, name: str) -> type[msgspec.Struct]:
 
 
 def getter(fields: Mapping[tuple[str, ...], Any], wanted: Sequence[tuple[str, ...]]) -> attrgetter[Any]:
-    """What takes the values at some steps out of a struct that `compiled` made, as a tuple.
+    """A function that takes the values at some steps out of a struct that `compiled` made, as a tuple.
 
     It raises an AttributeError where an object on the way is null.
     """

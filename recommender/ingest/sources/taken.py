@@ -1,4 +1,4 @@
-"""What is taken out of many values by typed decoding, on its way into columns."""
+"""Values that typed decoding takes out of many records, on their way into columns."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, AttributeErr
 
 
 class Taken(NamedTuple):
-    """What was taken out of those records that can be decoded, and those that need a closer look."""
+    """Values of the records that can be decoded, and the records that need a closer look."""
 
     roles: list[str]
     places: list[int]
@@ -27,7 +27,7 @@ class Taken(NamedTuple):
 
 
 def decoded_values(records: Sequence[Record], compiled: Compiled, *, packed: bool) -> Taken:
-    """What typed decoding makes of records."""
+    """Decode records by their types."""
     decode, take, roles, before = compiled
     values: list[Any] = [record.value for record in records]
     deep = {place for place, value in enumerate(values) if is_too_deep(value, packed=packed)}

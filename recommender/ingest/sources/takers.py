@@ -14,7 +14,7 @@ Take = Callable[[Any], Sequence[Any]]
 
 
 def taker_for(document: Any, wanted: Sequence[Steps]) -> Take | None:
-    """What takes the values at some steps out of documents like one; None where nothing can."""
+    """A function that takes the values at some steps out of documents like one; None where nothing can."""
     if isinstance(document, dict):
         return _of_dicts(wanted)
     descriptor = getattr(document, "DESCRIPTOR", None)
@@ -58,7 +58,7 @@ def _of_messages(wanted: Sequence[Steps], descriptor: Any) -> Take | None:
 
 
 def _getter(steps: Steps, descriptor: Any) -> Callable[[Any], Any] | None:
-    """What gets a plain field, which always has a value, of a message or of one inside it."""
+    """A function that gets a plain field, which always has a value, of a message or of one inside it."""
     field = descriptor.fields_by_name.get(steps[0]) or descriptor.fields_by_camelcase_name.get(steps[0])
     if field is None:
         return None

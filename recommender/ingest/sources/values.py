@@ -88,7 +88,7 @@ def number(value: object, path: str, kind: Kind) -> float:
 
 
 def seconds_by(unit: str) -> Callable[[object, str], float]:
-    """What turns the time at a path into seconds since 1970."""
+    """A function that turns the time at a path into seconds since 1970."""
 
     def seconds(value: object, path: str) -> float:
         if value.__class__ is int or value.__class__ is float:
@@ -121,7 +121,7 @@ def _in_bounds(found: float, value: object, path: str) -> float:
 
 
 def divisor(value: float) -> float:
-    """How many of a number's unit are a second, judged by its size."""
+    """The number of a time's units in a second, judged by its size."""
     size = abs(value)
     for limit, each in LIMITS:
         if size < limit:

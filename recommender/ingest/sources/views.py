@@ -44,7 +44,7 @@ class View:
         self._key: Any = ABSENT
 
     def at(self, path: Path) -> Any:
-        """What is at a path; None for null, `ABSENT` where there is nothing."""
+        """The value at a path; None for null, `ABSENT` where there is nothing."""
         root, steps = path.root, path.steps
         if root == "":
             found = self.document
@@ -97,5 +97,5 @@ def _text_of(record: Record, names: tuple[str, ...], told: str) -> Any:
 
 
 def step_into(value: Any, name: str) -> Any:
-    """What is at a name of a value that is no dict: nothing."""
+    """The value at a name of a value that is no dict: nothing."""
     return ABSENT

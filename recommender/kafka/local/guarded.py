@@ -32,7 +32,7 @@ class Guarded:
     Raises
     ------
     BrokerError
-        Somebody else runs something in the directory.
+        Another process runs something in the directory.
     """
 
     def __init__(self, directory: Path | None = None) -> None:
@@ -40,7 +40,7 @@ class Guarded:
         self._unread = b""
         self._pid: int | None = None
         self._process = subprocess.Popen(
-            # Isolated and without site packages: it starts in 20 ms and imports nothing of ours.
+            # Isolated and without site packages: it starts in 20 ms and imports nothing of this package.
             [sys.executable, "-I", "-S", guardian.__file__, str(os.getpid())]
             + ([] if directory is None else [str(directory)]),
             bufsize=0,

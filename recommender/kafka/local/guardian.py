@@ -28,7 +28,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-#: A process that was asked to end is killed after so long.
+#: A process that was asked to end is killed after this time.
 PATIENCE_SECONDS = 15.0
 #: How long to wait for a directory that another broker still uses.
 CLAIM_SECONDS = 5.0
@@ -65,7 +65,7 @@ class Guardian:
     def serve(self) -> None:
         """Obey until the owner is gone or lets go, then leave nothing behind."""
         if not self._claim():
-            self._say(f"busy {self.directory}")
+            self._print(f"busy {self.directory}")
             return
         wakeup, woken = os.pipe()
         os.set_blocking(woken, False)
@@ -73,7 +73,7 @@ class Guardian:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGTERM, self._leave)
         try:
-            self._say(f"directory {self.directory}")
+            self._print(f"directory {self.directory}")
             while not self.leaving and os.getppid() == self.owner:
                 ready, _, _ = select.select([sys.stdin.fileno(), wakeup], [], [], LOOK_SECONDS)
                 if wakeup in ready:
@@ -85,7 +85,7 @@ class Guardian:
             self._clean_up()
 
     def _claim(self) -> bool:
-        """Take the lock; whoever ran here before may be about to end."""
+        """Take the lock; the guardian that ran here before may be about to end."""
         deadline = time.monotonic() + CLAIM_SECONDS
         while True:
             try:
@@ -126,16 +126,16 @@ class Guardian:
                 )
             except OSError as error:
                 log.write(f"{command[0]}: {error}\n".encode())
-                self._say("exited 127")
+                self._print("exited 127")
                 return
-        self._say(f"started {self.process.pid}")
+        self._print(f"started {self.process.pid}")
 
     def _notice_exit(self) -> None:
         if self.process is not None and self.process.poll() is not None:
             code, self.process = self.process.returncode, None
-            self._say(f"exited {code}")
+            self._print(f"exited {code}")
 
-    def _say(self, event: str) -> None:
+    def _print(self, event: str) -> None:
         try:
             os.write(sys.stdout.fileno(), event.encode() + b"\n")
         except BrokenPipeError:

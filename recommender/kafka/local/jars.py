@@ -45,7 +45,7 @@ def fetch_kafka(console: Console | None = None) -> list[Path]:
     """The class path of the broker; downloads what the cache lacks.
 
     Safe to call from several processes at once: one fetches, the others wait for it. A download that
-    was cut off goes on with the files that are missing.
+    was cut off continues with the files that are missing.
 
     Parameters
     ----------

@@ -33,5 +33,5 @@ def class_path(console: Console | None = None) -> str:
 
 
 def startup_cache() -> Path:
-    """Where the classes that a broker loads are kept, see `recommender.kafka.local.startup_cache`."""
+    """The file of the classes that a broker loads, see `recommender.kafka.local.startup_cache`."""
     return Path(sys.prefix) / "share" / "faust-recommender" / f"kafka-{KAFKA_VERSION}.aot"

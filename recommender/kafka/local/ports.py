@@ -22,7 +22,7 @@ class PortTakenError(BrokerError):
 
 
 def claim(port: int) -> None:
-    """Raise `PortTakenError` if somebody listens on `port`: cheaper than to start a broker to find out."""
+    """Raise `PortTakenError` if a process listens on `port`: cheaper than to start a broker to find out."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -32,7 +32,7 @@ def claim(port: int) -> None:
 
 
 def free_port(besides: int = 0) -> int:
-    """A port on which nobody listens, at this moment."""
+    """A port on which no process listens, at this moment."""
     random = SystemRandom()
     while True:
         port = random.choice(PORTS)

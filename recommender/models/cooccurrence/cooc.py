@@ -235,7 +235,7 @@ def _learn(  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def _liked_with(users, items, liked):  # type: ignore[no-untyped-def]
-    """How many like `liked` and each other item; 0 for itself."""
+    """The number of users who like `liked` and each other item; 0 for itself."""
     both = np.zeros(items.start.size, np.int64)
     for p in range(items.start[liked], items.start[liked] + items.length[liked]):
         other = items.others[p]

@@ -1,4 +1,4 @@
-"""Item cosine: items that are liked by the users who like your items, whoever else likes them."""
+"""Item cosine: items liked by the users who like your items, relative to how many like them at all."""
 
 from __future__ import annotations
 

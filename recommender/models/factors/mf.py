@@ -41,7 +41,7 @@ from recommender.models.options import between, one_of
 from recommender.models.randomness import fill_normal
 from recommender.models.topk import leading
 
-#: From so many candidates on, a pass over rounded factors tells which of them need exact scores.
+#: From this many candidates on, a pass over rounded factors tells which of them need exact scores.
 MANY = 4096
 _USERS, _ITEMS = 0, 1
 _SQUARES = ((_USERS, "user_squares"), (_ITEMS, "item_squares"))
@@ -153,7 +153,7 @@ class MF(Model):
         return self._scored(user, candidates, by_distance=False)
 
     def score(self, user: int, candidates: IntArray) -> FloatArray:
-        """How promising the candidates are, as `rank` says."""
+        """The promise of the candidates, as `rank` says."""
         return self._scored(user, candidates, self._by_distance)
 
     def leading(self, user: int, candidates: IntArray, n: int) -> tuple[NDArray[np.intp], FloatArray]:

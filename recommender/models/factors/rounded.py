@@ -8,9 +8,9 @@ step at most, so with a user's factors rounded to steps of :math:`t`, a predicti
 
 .. math:: | p \cdot q - s t \sum_f c_f d_f | \le \tfrac{s}{2} ( \sum_f |p_f| + 127 k t )
 
-with :math:`d_f` the user's. Whoever cannot reach the n-th highest in spite of that is left out, and only the
-others, a few dozen of a million, need their exact scores. So the best are the same to the bit. Databases of
-vectors scan rounded ones for the same reason (Jegou, Douze and Schmid: Product quantization for nearest
+with :math:`d_f` the user's. An item that cannot reach the n-th highest in spite of that is left out, and only
+the others, a few dozen of a million, need their exact scores. So the best are the same to the bit. Databases
+of vectors scan rounded ones for the same reason (Jegou, Douze and Schmid: Product quantization for nearest
 neighbor search, PAMI 2011), but without bounds, and so without a promise.
 """
 
@@ -25,18 +25,19 @@ from recommender.compiled import dividing_kernel, kernel
 from recommender.models.base import FloatArray, IntArray
 from recommender.models.topk import replace_least
 
-#: Items are kept in blocks of so many, factor by factor, so that they are summed side by side.
+#: Items are kept in blocks of this many, factor by factor, so that they are summed side by side.
 BLOCK = 64
 #: The largest rounded factor of an item, and of a user: the sum of 1024 products is below 2**31.
 _ITEM, _USER = 127, 8191
 #: Bounds of what is rounded; beyond, items are left to exact scores.
 _SMALLEST, _LARGEST = 1e-200, 1e150
-#: The bound on a score is widened by so much of it and by so much: the exact scores have rounding errors too.
+#: The bound on a score is widened by a share of it and by a constant: the exact scores have rounding errors
+#: too.
 _RELATIVE, _ABSOLUTE = 1.0 + 1e-6, 1e-15
 
 
 class RoundedItems:
-    """What is kept of all items beside their factors; made from these alone, so it is no state.
+    """A rounded copy of all items' factors; made from these alone, so it is no state.
 
     Parameters
     ----------
@@ -46,7 +47,7 @@ class RoundedItems:
     Attributes
     ----------
     changed : uint8 array, shape (at least items,)
-        Whoever changes an item's factors sets its place to 1; 0 once they are rounded again.
+        By item: 1 when its factors have changed, 0 once they are rounded again.
     """
 
     def __init__(self, width: int) -> None:
@@ -56,7 +57,7 @@ class RoundedItems:
         self._totals, self._highs, self._lows = np.zeros(BLOCK, np.int32), np.zeros(BLOCK), np.zeros(BLOCK)
 
     def grow(self, count: int) -> None:
-        """Make room for so many items at least; the new ones have changed."""
+        """Make room for at least this many items; the new ones have changed."""
         grown = np.ones(-(-count // BLOCK) * BLOCK, np.uint8)
         grown[: len(self.changed)] = self.changed
         self.changed = grown

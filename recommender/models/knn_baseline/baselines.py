@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recommender.compiled import njit
-from recommender.models.rating_rows import Rows, gathered
+from recommender.models.rating_rows import RatingRows, gathered
 
 
 class Baselines(NamedTuple):
@@ -33,7 +33,7 @@ class Baselines(NamedTuple):
 
 
 def empty_baselines(user_count: int = 0, item_count: int = 0) -> Baselines:
-    """Nobody is known, the mean is 0."""
+    """Baselines of no users and no items; the mean is 0."""
     return Baselines(
         np.zeros(1),
         np.zeros(user_count),
@@ -94,7 +94,7 @@ def _solve(b, user_rows, item_rows, n_epochs, reg_u, reg_i):  # type: ignore[no-
         b.users_trained[user] = user_rows.length[user] > 0
 
 
-def global_mean(user_rows: Rows) -> float:
+def global_mean(user_rows: RatingRows) -> float:
     """Mean of all ratings, users in the order of their first; 0 if there are none."""
     lengths, entries = gathered(user_rows, len(user_rows.length))
     if not len(entries.values):
@@ -109,7 +109,12 @@ def global_mean(user_rows: Rows) -> float:
 
 
 def train(
-    baselines: Baselines, user_rows: Rows, item_rows: Rows, n_epochs: int, reg_u: float, reg_i: float
+    baselines: Baselines,
+    user_rows: RatingRows,
+    item_rows: RatingRows,
+    n_epochs: int,
+    reg_u: float,
+    reg_i: float,
 ) -> None:
     """Find the mean and all baselines from scratch, in place."""
     baselines.mean[0] = global_mean(user_rows)

@@ -15,16 +15,16 @@ from recommender.models.knn_baseline.baselines import Baselines
 from recommender.models.knn_baseline.kept_pairs import KeptPairs, put_rows
 from recommender.models.knn_baseline.nearest_levels import columns_for, level
 from recommender.models.knn_baseline.similarities import PEARSON_BASELINE, SUMS, Parameters, add, similarity
-from recommender.models.rating_rows import Rows
+from recommender.models.rating_rows import RatingRows
 
 _COLUMNS = np.array(SUMS)
-#: So many similarities are found at a time.
+#: This many similarities are found at a time.
 _BLOCK = 1 << 20
 
 
 @njit(cache=True)
 def lengths_of(rows, keys):  # type: ignore[no-untyped-def]
-    """How many ratings each of many rows has: to hand rows to a function costs more than it does."""
+    """The number of ratings of each of many rows: to hand rows to a function costs more than it does."""
     found, lengths = np.zeros(keys.size, np.int64), rows.length
     for n in range(keys.size):
         if 0 <= keys[n] < lengths.size:
@@ -113,7 +113,7 @@ def _levels(sims, kind, levels):  # type: ignore[no-untyped-def]
             levels[m, c] = level(sims[m, c], kind)
 
 
-def items_of(users: Rows, user: int) -> IntArray:
+def items_of(users: RatingRows, user: int) -> IntArray:
     """The items that a user rated."""
     if not 0 <= user < len(users.start):
         return np.empty(0, np.int32)
@@ -126,7 +126,7 @@ def block_height(mine: IntArray) -> int:
 
 
 def found_block(
-    users: Rows, items: Rows, b: Baselines, p: Parameters, mine: IntArray, candidates: IntArray
+    users: RatingRows, items: RatingRows, b: Baselines, p: Parameters, mine: IntArray, candidates: IntArray
 ) -> tuple[FloatArray, NDArray[np.uint8]]:
     """Similarities and levels (mine, whole lanes of candidates)."""
     shape = len(mine), columns_for(len(candidates))
@@ -137,8 +137,8 @@ def found_block(
 
 
 def bring_up_to_date(
-    users: Rows,
-    items: Rows,
+    users: RatingRows,
+    items: RatingRows,
     b: Baselines,
     p: Parameters,
     kept: KeptPairs,

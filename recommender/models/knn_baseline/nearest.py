@@ -3,7 +3,7 @@
 """The weighted mean over the k nearest neighbours, without sorting: the compiled loops.
 
 What parts the k nearest from the others is found by counting how many lie above a guess, which is one
-vectorised pass; a heap or a quickselect take a comparison that cannot be foretold for each neighbour. The
+vectorised pass; a heap or a quickselect take a comparison that cannot be predicted for each neighbour. The
 first guess is where the row before was cut.
 """
 
@@ -48,7 +48,7 @@ def _first_within(values, low, high):
 
 @njit(cache=True)
 def cut(values, count, k, positive, guess):
-    """Where the k largest of the first `count` similarities end, of which `positive` > k are above 0.
+    """The level where the k largest of the first `count` similarities end; `positive` > k are above 0.
 
     Returns
     -------

@@ -25,7 +25,7 @@ LANES = 64
 WIDTH = 256
 #: Neighbours that can be counted in a byte, in fours.
 _COUNTED = 252
-#: So many similarities are ordered by comparing each with each.
+#: This many similarities are ordered by comparing each with each.
 _FEW = 32
 
 

@@ -63,7 +63,7 @@ def estimate_by_items(  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def _looked_up(similarities, levels, mine, places, columns):  # type: ignore[no-untyped-def]
-    """What is kept of a user's items with few candidates."""
+    """The similarities that are kept of a user's items with few candidates."""
     some, some_levels = np.zeros((mine.size, columns)), np.zeros((mine.size, columns), np.uint8)
     for m in range(mine.size):
         own, own_levels = similarities[mine[m]], levels[mine[m]]

@@ -34,7 +34,7 @@ def _keep_without_leader(producer: AIOKafkaProducer) -> None:
     """Let a batch expire only where its partition is unknown, and not where it has no leader at the moment.
 
     aiokafka gives up a batch whose partition has no leader after the timeout of a request, also one that was
-    sent before and may have been written: whoever sends it again would write it twice.
+    sent before and may have been written: sending it again would write it twice.
     """
     accumulator, cluster = producer._message_accumulator, producer.client.cluster
     append_batch = accumulator._append_batch

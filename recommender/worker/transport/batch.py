@@ -1,4 +1,4 @@
-"""What a fetch brought for one partition, as one thing."""
+"""The records that a fetch brought for one partition, as one message."""
 
 from __future__ import annotations
 

@@ -9,10 +9,11 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 
 from recommender.messages.records import Outgoing
 
-#: Records that are sent together are written in batches of so many bytes: several hundred dead letters, which
-#: takes a millisecond.
+#: Records that are sent together are written in batches of this many bytes: several hundred dead letters,
+#: which takes a millisecond.
 BATCH_BYTES = 256 * 1024
-#: A batch of so many bytes is taken to fit where it is not known what a topic takes. aiokafka's are as large.
+#: A batch of this many bytes is taken to fit where it is not known what a topic takes. aiokafka's are as
+#: large.
 SURE_BYTES = 16 * 1024
 _UNCOMPRESSED = 0
 

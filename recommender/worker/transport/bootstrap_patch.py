@@ -1,4 +1,4 @@
-"""How aiokafka's clients begin: when a broker has told them which brokers there are.
+"""Lets aiokafka's clients begin once a broker has told them which brokers there are.
 
 A broker that has just started, or hung for a while, answers but names none, not even itself, until the
 controller counts on it. aiokafka begins all the same: its consumer then gives up joining its group without
@@ -20,13 +20,15 @@ logger = logging.getLogger(__name__)
 RETRY_SECONDS = 0.5
 
 
-def begin_with_brokers(client: AIOKafkaClient) -> None:
+def begin_with_brokers(client: AIOKafkaClient, *, retry_seconds: float = RETRY_SECONDS) -> None:
     """Let a client begin as soon as it knows a broker, however long that takes.
 
     Parameters
     ----------
     client : aiokafka.client.AIOKafkaClient
         It has not begun yet.
+    retry_seconds : float
+        Between two attempts.
     """
     bootstrap = client.bootstrap
 
@@ -34,9 +36,9 @@ def begin_with_brokers(client: AIOKafkaClient) -> None:
         waiting = False
         while not await _try(client, bootstrap):
             if not waiting:
-                logger.warning("no broker answers yet; this goes on when one does")
+                logger.warning("no broker answers yet; this continues when one does")
                 waiting = True
-            await asyncio.sleep(RETRY_SECONDS)
+            await asyncio.sleep(retry_seconds)
 
     client.bootstrap = patiently
 
@@ -48,7 +50,7 @@ def patient(consumer: AIOKafkaConsumer) -> AIOKafkaConsumer:
 
 
 def check_group(consumer: AIOKafkaConsumer) -> None:
-    """Raise the error of a consumer's group, if it cannot be joined: aiokafka tells only who reads."""
+    """Raise the error of a consumer's group, if it cannot be joined: aiokafka raises it to readers only."""
     consumer._coordinator.check_errors()
 
 

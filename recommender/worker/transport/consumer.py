@@ -60,7 +60,7 @@ class Consumer(driver.Consumer):
         return self._ours.ends()
 
     async def spans(self, partitions: Collection[TP]) -> dict[TP, Span]:
-        """What Kafka has of partitions; asked all at once."""
+        """The spans of partitions in Kafka; asked all at once."""
         return await self._ours.spans(partitions)
 
     async def read_again(self, tp: TP, offset: int) -> None:

@@ -39,9 +39,13 @@ class GroupError(RecommenderError):
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):
-    """The thread in which aiokafka's consumer lives."""
+    """The thread in which aiokafka's consumer lives.
+
+    Faust makes it, so how patient it is stands in its class.
+    """
 
     logger = FAUST_LOGGER
+    commit_seconds = COMMIT_SECONDS
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -64,7 +68,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
     @Service.task
     async def _watch_group(self) -> None:
-        """End if the group cannot be joined: aiokafka tells only who reads, which nobody does yet."""
+        """End if the group cannot be joined: aiokafka says so only to readers, of which there is none yet."""
         while not self.should_stop:
             await self.sleep(GROUP_LOOK_SECONDS)
             coordinator = self._aiokafka._coordinator
@@ -126,7 +130,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         return {tp: end for tp, end in found.items() if end is not None and end >= 0}
 
     async def spans(self, partitions: Collection[TP]) -> dict[TP, Span]:
-        """What Kafka has of partitions; asked all at once."""
+        """The spans of partitions in Kafka; asked all at once."""
         return dict(await self.call_thread(self._spans, partitions))
 
     async def _spans(self, partitions: Collection[TP]) -> dict[TP, Span]:
@@ -144,10 +148,10 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     async def commit_offsets(self, offsets: Mapping[TP, int]) -> bool:
         """Commit; False where Kafka would not. Faust's own commit ends the worker then."""
         if self.crashed:
-            return False  # it answers nobody any more
+            return False  # it does not answer any more
         committing = self.call_thread(self._commit_offsets, offsets)
         try:
-            return bool(await asyncio.wait_for(committing, COMMIT_SECONDS + 1.0))
+            return bool(await asyncio.wait_for(committing, self.commit_seconds + 1.0))
         except TimeoutError:
             return False  # it has crashed since
 
@@ -157,7 +161,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         if not mine:
             return False  # they are moving away
         try:
-            await asyncio.wait_for(consumer.commit(mine), COMMIT_SECONDS)
+            await asyncio.wait_for(consumer.commit(mine), self.commit_seconds)
         except (KafkaError, TimeoutError) as error:
             logger.debug("offsets not committed: %r", error)
             return False

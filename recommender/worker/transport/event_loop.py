@@ -1,4 +1,4 @@
-"""What is ready to run in the event loop."""
+"""The queue of what is ready to run in the event loop."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class Boot(BootStrategy):
 
 
 class WorkerApp(faust.App):
-    """A Faust app with services beside it.
+    """A Faust app with services next to it.
 
     Attributes
     ----------
@@ -61,5 +61,5 @@ class WorkerApp(faust.App):
         return WebServer(self)
 
     def refuse(self, error: RecommenderError) -> None:
-        """Stop; whoever runs the app says why."""
+        """Stop; the caller says why."""
         self.failure = error

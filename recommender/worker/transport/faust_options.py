@@ -26,8 +26,8 @@ def faust_options(config: Settings) -> dict[str, Any]:
         "broker_session_timeout": config.session_timeout,
         # Only a heartbeat's answer tells a worker that partitions move: all wait for the one that hears last.
         "broker_heartbeat_interval": min(0.5, config.session_timeout / 6),
-        # Whoever lives but takes longer to let go of partitions is thrown out, and commits nothing more. For
-        # those who are dead nobody waits longer than their session.
+        # A member that lives but takes longer to let go of partitions is thrown out, and commits nothing
+        # more. The group waits for dead members no longer than their session.
         "broker_rebalance_timeout": max(config.session_timeout, 15.0),
         "broker_request_timeout": max(config.session_timeout + 10.0, 30.0),
         "broker_max_poll_records": config.fetch_records,

@@ -1,4 +1,4 @@
-"""What aiokafka's consumer makes of fetched bytes: records, and a way past what cannot be read.
+"""Turns bytes that aiokafka has fetched into records, with a way past what cannot be read.
 
 This is all that is changed in how it reads. Its fetcher looks both classes up under these names when a fetch
 comes back.
@@ -18,7 +18,7 @@ from recommender.messages.unreadable import Unreadable
 
 
 class FetchedBytes:
-    """What came of one partition, not parsed yet.
+    """The bytes of one partition, not parsed yet.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class FetchedBytes:
         return bool(self.data)
 
     def size_in_bytes(self) -> int:
-        """How much came."""
+        """The number of bytes."""
         return len(self.data)
 
 

@@ -1,10 +1,10 @@
 """Producers of aiokafka, one after the other: each is used until a batch of it fails.
 
 A broker expects an idempotent producer's batches of a partition to be numbered without a gap. Whether a
-broker has counted one that failed depends on what it said, and on what became of earlier attempts; whoever
-guesses wrong has all later batches of the partition refused as out of order, or dropped as duplicates. Java's
-producer begins another epoch then (KIP-360). aiokafka's does not, so the partition goes on with another
-producer, whose numbers begin at zero.
+broker has counted one that failed depends on what it said, and on what became of earlier attempts; a producer
+that guesses wrong has all later batches of the partition refused as out of order, or dropped as duplicates.
+Java's producer begins another epoch then (KIP-360). aiokafka's does not, so the partition continues with
+another producer, whose numbers begin at zero.
 """
 
 from __future__ import annotations
@@ -21,15 +21,13 @@ from aiokafka.structs import RecordMetadata, TopicPartition
 from faust.exceptions import NotReady
 
 from recommender.kafka.refusals import ProducerEndedError
-from recommender.worker.transport.known_topics import KnownTopics
+from recommender.worker.transport.known_topics import LOOK_SECONDS, KnownTopics
 
 logger = logging.getLogger(__name__)
 
 #: Batches of several partitions travel in one request. A broker hangs up, without a word, on a request of
 #: more than `socket.request.max.bytes`, 100 MiB by default, and would do so again and again.
 REQUEST_BYTES = 32 * 1024 * 1024
-#: The seconds from one new producer to the next, at least: a topic that refuses all that it is sent does not
-#: make a worker do nothing but connect.
 RENEW_SECONDS = 0.05
 
 
@@ -40,6 +38,8 @@ class Generation:
     ----------
     producer : AIOKafkaProducer
     request_bytes : int
+    look_seconds : float
+        See `KnownTopics`.
 
     Attributes
     ----------
@@ -51,9 +51,9 @@ class Generation:
         Whether aiokafka has given up for good.
     """
 
-    def __init__(self, producer: AIOKafkaProducer, request_bytes: int) -> None:
+    def __init__(self, producer: AIOKafkaProducer, request_bytes: int, look_seconds: float) -> None:
         self._producer = producer
-        self.topics = KnownTopics(producer.client)
+        self.topics = KnownTopics(producer.client, look_seconds=look_seconds)
         self.cluster = producer.client.cluster
         self.spoiled: set[TopicPartition] = set()
         self.has_ended = False
@@ -88,7 +88,7 @@ class Generation:
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
-        """Keep the producer open meanwhile: whoever waits for one that was closed would wait for ever."""
+        """Keep the producer open meanwhile: waiting for one that was closed would last for ever."""
         self._users += 1
         try:
             yield
@@ -149,6 +149,11 @@ class Generations:
         Makes a producer.
     request_bytes : int
         How large the batches are together that one producer has in flight.
+    renew_seconds : float
+        From one new producer to the next, at least: a topic that refuses all that it is sent does not make a
+        worker do nothing but connect.
+    look_seconds : float
+        See `KnownTopics`.
 
     Attributes
     ----------
@@ -156,8 +161,16 @@ class Generations:
         The producers that there have been.
     """
 
-    def __init__(self, make: Callable[[], AIOKafkaProducer], request_bytes: int = REQUEST_BYTES) -> None:
+    def __init__(
+        self,
+        make: Callable[[], AIOKafkaProducer],
+        *,
+        request_bytes: int = REQUEST_BYTES,
+        renew_seconds: float = RENEW_SECONDS,
+        look_seconds: float = LOOK_SECONDS,
+    ) -> None:
         self._make, self._request_bytes = make, request_bytes
+        self._renew_seconds, self._look_seconds = renew_seconds, look_seconds
         self._newest: Generation | None = None
         self._older: list[Generation] = []
         self._opening: asyncio.Task[None] | None = None
@@ -182,9 +195,9 @@ class Generations:
         await self._open()
 
     async def usable(self, tp: TopicPartition) -> Generation:
-        """A producer with which a partition may go on: another than that of which its last batch failed.
+        """A producer with which a partition may continue: another than that of which its last batch failed.
 
-        The other partitions go on with the one before until the next has connected.
+        The other partitions continue with the one before until the next has connected.
 
         Raises
         ------
@@ -202,7 +215,7 @@ class Generations:
 
     async def _open(self) -> None:
         clock = asyncio.get_running_loop().time
-        await asyncio.sleep(max(0.0, self._opened_at + RENEW_SECONDS - clock()))
+        await asyncio.sleep(max(0.0, self._opened_at + self._renew_seconds - clock()))
         self._opened_at = clock()
         producer = self._make()
         try:
@@ -210,7 +223,8 @@ class Generations:
         except BaseException:
             await producer.stop()
             raise
-        before, self._newest = self._newest, Generation(producer, self._request_bytes)
+        made = Generation(producer, self._request_bytes, self._look_seconds)
+        before, self._newest = self._newest, made
         self.count += 1
         if before is not None:
             self._older = [each for each in self._older if not each.is_closed]
@@ -220,7 +234,7 @@ class Generations:
     def _opened(self, opening: asyncio.Task[None]) -> None:
         self._opening = None
         if not opening.cancelled():
-            opening.exception()  # those who wait for it are told
+            opening.exception()  # those that wait for it get it
 
     async def stop(self) -> None:
         """Close all producers, once all is answered that was sent with them."""

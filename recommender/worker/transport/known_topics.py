@@ -1,4 +1,4 @@
-"""Which topics there are, asked before anything is sent to one.
+"""The topics that exist: looked up before anything is sent to one.
 
 aiokafka takes its time to find out about a topic, and then says the same of one that does not exist and of an
 outage.
@@ -20,12 +20,10 @@ from aiokafka.protocol.metadata import MetadataRequest
 
 from recommender.kafka.refusals import PartitionMissingError
 
-#: How often, and how many seconds apart, the brokers are asked for a topic before it counts as missing: one
-#: that was made just now is not known to all of them.
+#: How often the brokers are asked for a topic before it counts as missing: one that was made just now is not
+#: known to all of them.
 LOOKS = 3
-LOOK_SECONDS = 0.1
-#: How many seconds after no broker answered they are asked again.
-AWAY_SECONDS = 0.5
+LOOK_SECONDS, AWAY_SECONDS = 0.1, 0.5
 
 
 class KnownTopics:
@@ -34,10 +32,21 @@ class KnownTopics:
     Parameters
     ----------
     client : AIOKafkaClient
+    look_seconds : float
+        How far apart the brokers are asked.
+    away_seconds : float
+        How long after no broker answered they are asked again.
     """
 
-    def __init__(self, client: AIOKafkaClient) -> None:
+    def __init__(
+        self,
+        client: AIOKafkaClient,
+        *,
+        look_seconds: float = LOOK_SECONDS,
+        away_seconds: float = AWAY_SECONDS,
+    ) -> None:
         self._client = client
+        self._look_seconds, self._away_seconds = look_seconds, away_seconds
         self._looking: dict[str, asyncio.Task[int]] = {}
 
     async def require(self, topic: str, partition: int | None) -> None:
@@ -75,7 +84,7 @@ class KnownTopics:
         await self._client.force_metadata_update()
 
     async def _count(self, topic: str) -> int:
-        """The number of a topic's partitions, as the brokers say; all who ask at once ask together."""
+        """The number of a topic's partitions, as the brokers say; all that ask at once share one request."""
         looking = self._looking.get(topic)
         if looking is None:
             looking = self._looking[topic] = asyncio.create_task(self._look(topic))
@@ -87,7 +96,7 @@ class KnownTopics:
         while True:
             found = await self._ask(topic)
             if found is None:
-                await asyncio.sleep(AWAY_SECONDS)
+                await asyncio.sleep(self._away_seconds)
                 continue
             partitions = found.partitions_for_topic(topic)
             if partitions:
@@ -97,10 +106,10 @@ class KnownTopics:
             looks += 1
             if looks == LOOKS:
                 return 0
-            await asyncio.sleep(looks * LOOK_SECONDS)
+            await asyncio.sleep(looks * self._look_seconds)
 
     async def _ask(self, topic: str) -> ClusterMetadata | None:
-        """What a broker says of a topic; None if none answers.
+        """A broker's answer about a topic; None if none answers.
 
         The answer is not the client's: that would ask for the name of a missing topic for ever.
         """

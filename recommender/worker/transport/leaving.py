@@ -1,4 +1,4 @@
-"""How a worker leaves its groups."""
+"""Leaves the worker's groups."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ async def leave(consumer: AIOKafkaConsumer) -> None:
     stopping = asyncio.ensure_future(consumer.stop())
     done, _ = await asyncio.wait({stopping}, timeout=PATIENCE)
     if not done:
-        await _tell_the_coordinator(consumer)
+        await _leave_the_group(consumer)
     await stopping
 
 
-async def _tell_the_coordinator(consumer: AIOKafkaConsumer) -> None:
+async def _leave_the_group(consumer: AIOKafkaConsumer) -> None:
     coordinator = consumer._coordinator
     if coordinator.coordinator_id is None or not coordinator.member_id:
         return

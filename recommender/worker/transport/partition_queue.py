@@ -24,7 +24,7 @@ from recommender.worker.transport.generations import Generation, Generations
 
 
 class Entry(NamedTuple):
-    """A record on its way, and who waits for it.
+    """A record on its way, and what waits for it.
 
     Attributes
     ----------
@@ -89,8 +89,8 @@ class PartitionQueue:
         Returns
         -------
         asyncio.Future
-            Done when the brokers have all of them, or one has failed; with the location of the last one. Who
-            stops waiting does not stop them.
+            Done when the brokers have all of them, or one has failed; with the location of the last one. It
+            may be cancelled, which does not stop them.
         """
         written: asyncio.Future[Location] = asyncio.get_running_loop().create_future()
         last = len(records) - 1
@@ -153,7 +153,7 @@ class PartitionQueue:
         return taken
 
     def _parts_of(self, refused: Sequence[Entry], error: Exception) -> list[Sequence[Entry]]:
-        """What to send instead of a batch that was refused, one after the other."""
+        """The batches to send instead of one that was refused, one after the other."""
         if len(refused) == 1 or isinstance(error, KEYLESS):
             # A record without a key is refused in whatever company; of another error one is to blame.
             less = [each.lesser(each.record, error) for each in refused]
@@ -181,5 +181,5 @@ class PartitionQueue:
     def _fail(self, entries: Sequence[Entry], error: BaseException) -> None:
         for each in entries:
             if not each.written.done():
-                # A copy each, else whoever raises it adds to the traceback of all.
+                # A copy each, else raising it adds to the traceback of all.
                 each.written.set_exception(copy.copy(error))

@@ -21,7 +21,7 @@ class PrivateName(NamedTuple):
     name : str
     why : str
     upstream : str
-        Where its authors were told of what is missing; empty where nobody has.
+        The issue in which its authors were told of what is missing, if there is one.
     """
 
     owner: str

@@ -24,7 +24,8 @@ from recommender.messages.records import Location, Outgoing
 from recommender.worker.transport import FAUST_LOGGER
 from recommender.worker.transport.aiokafka_producer import patient_producer
 from recommender.worker.transport.batches import BATCH_BYTES, SURE_BYTES, Lesser
-from recommender.worker.transport.generations import Generations
+from recommender.worker.transport.generations import RENEW_SECONDS, Generations
+from recommender.worker.transport.known_topics import LOOK_SECONDS
 from recommender.worker.transport.partition_queue import PartitionQueue
 
 #: Milliseconds from here on are no time of anybody's, and may not fit into what Kafka writes: a record with
@@ -37,15 +38,21 @@ def _nothing(record: Outgoing, error: Exception) -> None:
 
 
 class Producer(base.Producer):
-    """A Faust app's producer. Sending to a missing topic fails soon, and while brokers are away never."""
+    """A Faust app's producer. Sending to a missing topic fails soon, and while brokers are away never.
+
+    Faust makes it, so how patient it is stands in its class.
+    """
 
     logger = FAUST_LOGGER
+    renew_seconds, look_seconds = RENEW_SECONDS, LOOK_SECONDS
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._partitioner = DefaultPartitioner()
         self._queues: dict[TopicPartition, PartitionQueue] = {}
-        self._generations = Generations(lambda: self.new_producer())
+        self._generations = Generations(
+            lambda: self.new_producer(), renew_seconds=self.renew_seconds, look_seconds=self.look_seconds
+        )
         self._stopping = False
 
     def new_producer(self) -> AIOKafkaProducer:

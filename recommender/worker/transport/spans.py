@@ -1,4 +1,4 @@
-"""What Kafka has of a partition: where its log begins and ends, and how far the group has come."""
+"""Spans of partitions: where a log begins and ends, and how far the group has come."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from faust.types import TP
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """What Kafka has of a partition.
+    """The extent of a partition in Kafka, and the group's progress in it.
 
     Attributes
     ----------

@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 
 def most_connections() -> int:
-    """How many connections there may be: a half of the descriptors that the process may have, or fewer."""
+    """The limit of connections: a half of the descriptors that the process may have, or fewer."""
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if descriptors == resource.RLIM_INFINITY:
         return limits.MAX_CONNECTIONS
@@ -33,9 +33,9 @@ def _is_fault(record: logging.LogRecord) -> bool:
 class WebServer(driver.Web):
     """Serves pages and calls on one port.
 
-    Without a bound whoever opens connections takes the descriptors that Kafka's connections need. With it
-    the oldest make room: a caller that keeps one open finds it closed, as after a proxy's timeout, and opens
-    another.
+    Without a bound a client that opens many connections takes the descriptors that Kafka's connections need.
+    With it the oldest make room: a caller that keeps one open finds it closed, as after a proxy's timeout,
+    and opens another.
     """
 
     def __init__(self, app: Any, **kwargs: Any) -> None:
@@ -82,7 +82,7 @@ class WebServer(driver.Web):
             self._busy.discard(request.protocol)
 
     def _connected(self) -> asyncio.Protocol:
-        """What talks to a new connection; the oldest ones make room for it, idle ones first."""
+        """The protocol of a new connection; the oldest ones make room for it, idle ones first."""
         server = self._serving.server
         assert server is not None
         connections = server.connections

@@ -11,8 +11,10 @@ from typing import IO, Any, ClassVar
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
+from recommender.checkpoints.local_storage import LocalStorage
+from recommender.checkpoints.open_storage import split, storage
 from recommender.checkpoints.remote_storage import RemoteStorage
-from recommender.checkpoints.storage import LocalStorage, StorageError, split, storage
+from recommender.checkpoints.storage import StorageError
 from recommender.errors import RecommenderError
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from recommender.checkpoints.storage import StorageError, storage
+from recommender.checkpoints.open_storage import storage
+from recommender.checkpoints.storage import StorageError
 from recommender.checkpoints.store import CheckpointError, CheckpointMismatch, CheckpointStore, Identity, read
 from recommender.journal.rule import Rule
 from recommender.messages.ratings import Rating

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from recommender import settings
-from recommender.checkpoints.storage import storage
+from recommender.checkpoints.open_storage import storage
 from recommender.checkpoints.store import CheckpointMismatch, CheckpointStore, Identity
 from recommender.cli.main import recommender
 from recommender.errors import RecommenderError

@@ -11,16 +11,14 @@ import pytest
 from recommender.experiments.log_writer import LogLimits, request_name
 from recommender.messages.recommendations_log import MAX_NAME, decode
 from recommender.messages.request_headers import FORWARDED, RETURNED, RequestHeaders, returned
-from recommender.shard.arms import Experiment
+from recommender.shard.arms import Arms
 from recommender.shard.exploration import Exploration
 from recommender.shard.options import ShardOptions
 from tests.support.answering_setup import LOG, REQUESTS, RESPONSES, Desk, body, request
 from tests.support.doubles import FakeRecord, until, users_of
-from tests.unit.worker.test_answering import TryAgainError
+from tests.unit.worker.test_replies import TryAgainError
 
-ARMS = ShardOptions(
-    "cooc", experiment=Experiment.parse("cooc:1,mf:1"), exploration=Exploration("epsilon", 0.5)
-)
+ARMS = ShardOptions("cooc", experiment=Arms.parse("cooc:1,mf:1"), exploration=Exploration("epsilon", 0.5))
 
 
 def logging_desk(**options: Any) -> Desk:
@@ -89,10 +87,9 @@ async def test_a_request_is_done_with_both_its_reply_and_its_log() -> None:
     await until(lambda: desk.done() == {0: 1})
 
 
-async def test_a_log_that_is_away_keeps_no_reply_back(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_log_that_is_away_keeps_no_reply_back() -> None:
     """Neither its own nor those of others: more requests than may be under way at once are answered."""
-    monkeypatch.setattr("recommender.worker.answering.UNDER_WAY", 2)
-    desk, away = logging_desk(log_limits=LogLimits(retry_seconds=0.0, waiting=4)), True
+    desk, away = logging_desk(under_way=2, log_limits=LogLimits(retry_seconds=0.0, waiting=4)), True
     desk.sent.fails = lambda topic: TryAgainError() if topic == LOG and away else None
     assert len(await desk.ask(*(request(each) for each in range(6)))) == 6
     assert desk.logged == [False, False]  # those that found too many waiting

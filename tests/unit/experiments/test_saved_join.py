@@ -10,8 +10,9 @@ import pytest
 from recommender.experiments import saved_join
 from recommender.experiments.log_join import JoinedLogs
 from recommender.experiments.saved_join import StateError
-from tests.unit.experiments.test_attribution import Shown
-from tests.unit.experiments.test_log_join import block, digest_of, fetched, logged, logs_of
+from tests.unit.experiments.join_logs import block, fetched, logged, logs_of
+from tests.unit.experiments.joins import Shown
+from tests.unit.experiments.test_log_join import digest_of
 
 IDENTITY: dict[str, Any] = {"topics": ["ratings", "id"], "since": None, "window": 10.0}
 

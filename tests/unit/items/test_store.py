@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recommender.items import store as store_module
 from recommender.items.store import ItemStore
 from recommender.messages.items import ItemInfo
 from recommender.messages.ratings import BadMessage
@@ -66,10 +65,8 @@ def test_sets_that_no_item_has_any_more_take_no_room() -> None:
     assert len(store._ending) < 2000
 
 
-def test_what_comes_beyond_the_bounds_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_module, "MAX_KINDS", 2)
-    monkeypatch.setattr(store_module, "MAX_ITEMS", 2)
-    store = ItemStore()
+def test_what_comes_beyond_the_bounds_is_refused() -> None:
+    store = ItemStore(max_items=2, max_categories=2)
     store.put("one", ItemInfo(categories=("a", "b")))
     store.put("two", None)
     with pytest.raises(BadMessage, match="2 categories"):

@@ -29,7 +29,7 @@ steps = st.lists(
 def test_it_passes_what_the_store_says_whatever_came_first(
     batches: list[list[tuple[str, ItemInfo | None] | str]], most_changes: int
 ) -> None:
-    store, catalog = ItemStore(most_changes), Catalog()
+    store, catalog = ItemStore(most_changes=most_changes), Catalog()
     view, plain = ItemView(store, catalog), dict[str, ItemInfo | None]()
     for batch in batches:
         for each in batch:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 from collections.abc import Iterator
@@ -16,8 +15,8 @@ from recommender import settings
 from recommender.checkpoints.identity import Identity
 from recommender.checkpoints.store import CheckpointMismatch, CheckpointStore
 from recommender.history.rows import Rows
+from recommender.journal.identity import rule_of
 from recommender.journal.replica import Replica
-from recommender.journal.rules import rule_of
 from recommender.messages.ratings import Rating
 from recommender.retraining import handover
 from recommender.retraining.handover import Handover, HandoverError, Offer, Terms, obstacle, replaced_by
@@ -111,31 +110,31 @@ def saved(held: HeldReplica) -> None:
     held.store.save(0, held.replica.position, held.replica.state())
 
 
-def test_a_replica_changes_places_with_its_successor_at_the_same_offset(tmp_path: Path) -> None:
+async def test_a_replica_changes_places_with_its_successor_at_the_same_offset(tmp_path: Path) -> None:
     old, new = config(tmp_path, model="popular"), config(tmp_path, model="cooc")
 
     async def scenario() -> None:
         replicas, adopting = worker(old)
         held = await replicas.open(0)
         held.replica.apply(LOG[:30])
-        await adopting.look()
+        await adopting.adopt()
         assert held.store.identity.handover == ""
         hand_over(new, old, at=40)
-        await adopting.look()  # it has not learned yet what the new checkpoint has
+        await adopting.adopt()  # it has not learned yet what the new checkpoint has
         assert held.replica.shard.options.model == "popular"
         held.replica.apply(LOG[:50])
         held.caught_up = True
-        await adopting.look()
+        await adopting.adopt()
         assert (held.replica.position, held.saved, held.caught_up) == (50, -1, True)
         assert held.replica.digest() == learned(new, 50).digest()
         taken = held.replica
-        await adopting.look()
+        await adopting.adopt()
         assert held.replica is taken
         saved(held)
         held.replica.apply(LOG)
         saved(held)
 
-    asyncio.run(scenario())
+    await scenario()
 
     async def restarted() -> None:
         """With its old settings, or with the new ones."""
@@ -145,56 +144,47 @@ def test_a_replica_changes_places_with_its_successor_at_the_same_offset(tmp_path
             assert held.replica.digest() == learned(new, len(LOG)).digest()
             assert held.store.identity.handover == "one"
             before = held.replica
-            await adopting.look()
+            await adopting.adopt()
             assert held.replica is before
         with pytest.raises(CheckpointMismatch, match="RECOMMENDER_MODEL was 'cooc', now 'item-knn'"):
             await worker(config(tmp_path, model="item-knn"))[0].open(0)
 
-    asyncio.run(restarted())
+    await restarted()
 
 
-def test_who_died_before_it_was_saved_takes_it_over_again(tmp_path: Path) -> None:
+async def test_who_died_before_it_was_saved_takes_it_over_again(tmp_path: Path) -> None:
     old, new = config(tmp_path, model="popular"), config(tmp_path, model="cooc")
-
-    async def scenario() -> None:
-        replicas, _ = worker(old)
-        held = await replicas.open(0)
-        held.replica.apply(LOG[:30])
-        saved(held)
-        hand_over(new, old, at=20)
-        replicas, adopting = worker(old)
-        held = await replicas.open(0)
-        assert (held.replica.shard.options.model, held.saved) == ("popular", 30)
-        await adopting.look()
-        assert held.replica.digest() == learned(new, 30).digest()
-        # A rating that cannot be learned brings the last checkpoint back, which is the old one's.
-        await replicas.reload(held)
-        assert held.replica.shard.options.model == "popular"
-        await adopting.look()
-        assert held.replica.digest() == learned(new, 30).digest()
-
-    asyncio.run(scenario())
+    replicas, _ = worker(old)
+    held = await replicas.open(0)
+    held.replica.apply(LOG[:30])
+    saved(held)
+    hand_over(new, old, at=20)
+    replicas, adopting = worker(old)
+    held = await replicas.open(0)
+    assert (held.replica.shard.options.model, held.saved) == ("popular", 30)
+    await adopting.adopt()
+    assert held.replica.digest() == learned(new, 30).digest()
+    # A rating that cannot be learned brings the last checkpoint back, which is the old one's.
+    await replicas.reload(held)
+    assert held.replica.shard.options.model == "popular"
+    await adopting.adopt()
+    assert held.replica.digest() == learned(new, 30).digest()
 
 
-def test_a_journal_without_ratings_is_handed_over_too(tmp_path: Path) -> None:
+async def test_a_journal_without_ratings_is_handed_over_too(tmp_path: Path) -> None:
     old, new = config(tmp_path, model="popular"), config(tmp_path, model="cooc")
-
-    async def scenario() -> None:
-        replicas, adopting = worker(old)
-        held = await replicas.open(0)
-        hand_over(new, old, at=0)
-        await adopting.look()
-        assert held.replica.digest() == learned(new, 0).digest()
-
-    asyncio.run(scenario())
+    replicas, adopting = worker(old)
+    held = await replicas.open(0)
+    hand_over(new, old, at=0)
+    await adopting.adopt()
+    assert held.replica.digest() == learned(new, 0).digest()
 
 
-def test_a_successor_that_fails_leaves_the_replica_alone(
+async def test_a_successor_that_fails_leaves_the_replica_alone(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old, new = config(tmp_path, model="popular"), config(tmp_path, model="cooc")
-
-    async def scenario() -> None:
+    with caplog.at_level(logging.WARNING):
         replicas, adopting = worker(old)
         held = await replicas.open(0)
         held.replica.apply(LOG[:30])
@@ -202,7 +192,7 @@ def test_a_successor_that_fails_leaves_the_replica_alone(
         made = hand_over(new, old, at=20)
         Log.fails = LogPassError("the log is away")
         for _ in range(2):
-            await adopting.look()
+            await adopting.adopt()
         assert held.replica is before
         assert caplog.text.count("the log is away") == 1
         # Of a rating that makes it raise it is led around.
@@ -217,18 +207,15 @@ def test_a_successor_that_fails_leaves_the_replica_alone(
 
         with monkeypatch.context() as patch:
             patch.setattr(Shard, "learn_rows", raising)
-            await adopting.look()
+            await adopting.adopt()
         assert raised
         assert held.replica.digest() == learned(new, 30).digest()
         # Files that are something else are no successors.
         held.exchange(before, replicas.store)
         handover.publish(tmp_path, TOPIC, msgspec.structs.replace(made, name="two"))
-        await adopting.look()
+        await adopting.adopt()
         assert held.replica is before
         assert "is not what was handed over" in caplog.text
-
-    with caplog.at_level(logging.WARNING):
-        asyncio.run(scenario())
 
 
 def test_shares_come_with_the_arms_and_ones_own_win(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from recommender.messages.ratings import Rating
 from recommender.retraining.quality import Quality, compared, of_shard, total
-from recommender.shard.arms import Experiment
+from recommender.shard.arms import Arms
 from recommender.shard.feedback import Feedback
 from recommender.shard.options import ShardOptions
 from recommender.shard.shard import Shard
@@ -63,7 +63,7 @@ def test_what_cannot_be_compared_is_said() -> None:
 
 
 def test_a_shards_quality_is_what_its_live_metrics_show() -> None:
-    arms = Experiment.parse("popular:1,cooc:1,random:0")
+    arms = Arms.parse("popular:1,cooc:1,random:0")
     options = ShardOptions("popular", Feedback.parse("graded:4"), 0, 2, 200, arms)
     shard = Shard(options)
     ratings = [Rating(f"u{n % 37}", f"i{n * n % 53}", 5, None) for n in range(1500)]

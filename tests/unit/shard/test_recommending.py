@@ -17,7 +17,7 @@ from recommender.messages.requests import Request
 from recommender.messages.responses import Response
 from recommender.models.base import Arrays, IntArray, Model
 from recommender.shard import user_lists
-from recommender.shard.arms import Experiment
+from recommender.shard.arms import Arms
 from recommender.shard.exploration import Exploration
 from recommender.shard.feedback import Feedback
 from recommender.shard.learned import Learned
@@ -64,7 +64,7 @@ def recommender(model: Any, exploration: str = "none") -> Recommender:
         history.append([users.register(user)], [item], [1.0], [1.0], [0.0])
     history.append([users.register("two")], [ITEMS - 1], [1.0], [1.0], [0.0])
     popular = Table(history.item_counts.astype(float).tolist())
-    experiment = Experiment.parse("table:1")
+    experiment = Arms.parse("table:1")
     models: Any = {"table": model}
     given: Any = popular
     learned = Learned(

@@ -16,7 +16,7 @@ from recommender.messages.requests import Request
 from recommender.messages.responses import Failure
 from recommender.models import registry
 from recommender.settings import load
-from recommender.shard.arms import Experiment
+from recommender.shard.arms import Arms
 from recommender.shard.exploration import Exploration
 from recommender.shard.feedback import Feedback
 from recommender.shard.options import ShardOptions
@@ -32,7 +32,7 @@ ARMS = "cooc:1,bpr:1,blend:1,knn-baseline:1"
 
 
 def arms(text: str = ARMS, policy: str = "signed", **more: object) -> ShardOptions:
-    experiment = Experiment.parse(text)
+    experiment = Arms.parse(text)
     return ShardOptions(
         experiment.names[0],
         Feedback.parse(policy),
@@ -120,7 +120,7 @@ def test_a_copy_that_is_taken_while_it_learns_is_whole() -> None:
 
 def test_users_keep_their_arm_and_all_are_used() -> None:
     shard = learned(arms("cooc:1,mf:3"), stream(2, 100, "signed"))
-    experiment = Experiment.parse("cooc:1,mf:3")
+    experiment = Arms.parse("cooc:1,mf:3")
     seen = set()
     for user in map(str, range(50)):
         answer = shard.recommend(Request(user))

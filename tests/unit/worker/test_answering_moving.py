@@ -85,25 +85,18 @@ async def test_requests_of_a_partition_that_moved_away_are_left_to_its_owner() -
     assert (desk.sent.all, desk.done()) == ([], {})
 
 
-@pytest.fixture
-def two_places(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two requests may be under way at once."""
-    monkeypatch.setattr("recommender.worker.answering.UNDER_WAY", 2)
-
-
 async def begin_two(records: list[Any]) -> tuple[Desk, list[Any], asyncio.Task[None]]:
     """Hand a batch over, of which two requests are under way then and the rest waits for a place.
 
     The desk, the replies to be confirmed, and the handing over.
     """
-    desk = Desk()
+    desk = Desk(under_way=2)
     answers = desk.sent.hold()
     taking = asyncio.create_task(desk.answerer.take(0, records))
     await until(lambda: len(answers) == 2)
     return desk, answers, taking
 
 
-@pytest.mark.usefixtures("two_places")
 async def test_the_rest_of_a_batch_is_not_believed_when_its_partition_has_come_back() -> None:
     desk, answers, taking = await begin_two([request(each) for each in range(6)])
     desk.keep_only(set())
@@ -114,7 +107,6 @@ async def test_the_rest_of_a_batch_is_not_believed_when_its_partition_has_come_b
     assert desk.done() == {0: 1}
 
 
-@pytest.mark.usefixtures("two_places")
 async def test_what_others_answered_while_this_worker_was_out_of_its_group_is_not_answered_again() -> None:
     stale: list[Any] = [request(each) for each in range(6)]
     desk, answers, taking = await begin_two(stale)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recommender.messages.request_headers import WAITED
-from recommender.worker.progress import Progress
+from recommender.worker.progress import PartitionProgress
 from tests.support.answering_setup import REQUESTS, RESPONSES, Desk, body, error_of, request
 from tests.support.doubles import few, until
 
@@ -127,7 +127,7 @@ async def test_reading_starts_where_this_worker_or_the_group_got_to() -> None:
 @few
 @given(st.permutations(range(8)))
 def test_progress_equals_a_naive_search(order: list[int]) -> None:
-    progress = Progress(8, set(range(8)))
+    progress = PartitionProgress(8, set(range(8)))
     answered: set[int] = set()
     for offset in order:
         assert progress.done == min(set(range(8)) - answered)

@@ -12,7 +12,6 @@ from recommender.journal.block import Source
 from recommender.messages.requests import After, Request
 from recommender.messages.responses import Failure, Response
 from recommender.shard.options import ShardOptions
-from recommender.worker import answers
 from recommender.worker.answers import HandedOver, NotHeld
 from tests.support.answering_setup import Desk
 from tests.support.doubles import until, users_of
@@ -139,10 +138,8 @@ async def test_who_waits_gives_its_place_to_others_meanwhile() -> None:
     assert seen == ["resting", "resumed"]
 
 
-async def test_too_many_that_wait_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answers, "MAX_WAITING", 2)
-
-    desk = Desk()
+async def test_too_many_that_wait_are_refused() -> None:
+    desk = Desk(max_waiting=2)
     asked = [waiting(desk, after=3) for _ in range(2)]
     await until(lambda: desk.answers._waiting == 2)
     with pytest.raises(Failure, match="2 requests wait already") as caught:

@@ -91,9 +91,9 @@ def test_how_old_the_newest_checkpoint_is() -> None:
 
 async def test_how_long_the_loop_was_held_up() -> None:
     loop = LoopWatch()
-    looking = asyncio.create_task(loop.look())
+    looking = asyncio.create_task(loop.measure())
     await asyncio.sleep(0)
     time.sleep(0.7)  # noqa: ASYNC251 - that is what is to be noticed
     await looking
     assert loop.held_up >= 0.15
-    assert "held up for at most" in loop.says()
+    assert "held up for at most" in loop.summary()

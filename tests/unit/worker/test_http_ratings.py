@@ -30,23 +30,18 @@ def a_list(count: int) -> bytes:
     return b"[" + b",".join([rating_value("u", f"i{number}") for number in range(count)]) + b"]"
 
 
-def test_each_rating_keeps_its_bytes_and_gets_its_users_key() -> None:
-    async def scenario() -> None:
-        sent = Sent()
-        answers = sent.hold()
-        odd = b'{"user": 7, "item": "\\u00e4", "rating":5.0, "future": [1]}'
-        writing = asyncio.create_task(
-            writer(sent).write(b" [" + odd + b" ,\n" + rating_value("u", "i") + b"]")
-        )
-        await until(lambda: len(answers) == 2)
-        for offset, answer in enumerate(answers):
-            answer.set_result(Place(3, offset))
-        assert await writing == [Written(3, 0), Written(3, 1)]
-        first, second = sent.to("ratings")
-        assert (first.key, first.value) == (b"7", odd)
-        assert (second.key, json.loads(second.value or b"")["item"]) == (b"u", "i")
-
-    asyncio.run(scenario())
+async def test_each_rating_keeps_its_bytes_and_gets_its_users_key() -> None:
+    sent = Sent()
+    answers = sent.hold()
+    odd = b'{"user": 7, "item": "\\u00e4", "rating":5.0, "future": [1]}'
+    writing = asyncio.create_task(writer(sent).write(b" [" + odd + b" ,\n" + rating_value("u", "i") + b"]"))
+    await until(lambda: len(answers) == 2)
+    for offset, answer in enumerate(answers):
+        answer.set_result(Place(3, offset))
+    assert await writing == [Written(3, 0), Written(3, 1)]
+    first, second = sent.to("ratings")
+    assert (first.key, first.value) == (b"7", odd)
+    assert (second.key, json.loads(second.value or b"")["item"]) == (b"u", "i")
 
 
 @pytest.mark.parametrize(
@@ -60,39 +55,33 @@ def test_each_rating_keeps_its_bytes_and_gets_its_users_key() -> None:
         (b'[{"user": "\xff"}]', "UTF-8|utf-8"),
     ],
 )
-def test_nothing_is_written_where_one_is_wrong(value: bytes, says: str) -> None:
+async def test_nothing_is_written_where_one_is_wrong(value: bytes, says: str) -> None:
     sent = Sent()
     with pytest.raises(BadMessage, match=says):
-        asyncio.run(writer(sent).write(value))
+        await writer(sent).write(value)
     assert sent.all == []
 
 
-def test_kafka_that_is_away_is_not_waited_for_and_takes_only_so_much() -> None:
-    async def scenario() -> None:
-        sent = Sent()
-        answers: list[Any] = sent.hold()
-        away = writer(sent, seconds=0.0)
-        for code in ("unconfirmed", "unconfirmed", "busy", "busy"):
-            with pytest.raises(Failure) as caught:
-                await away.write(a_list(400))
-            assert (caught.value.code, caught.value.retriable) == (code, True)
-            await until(lambda: len(answers) % 400 == 0)
-        for offset, answer in enumerate(answers):
-            answer.set_result(Place(0, offset))
-        await until(lambda: not away.sending)
-        with pytest.raises(Failure, match="did not confirm"):
-            await away.write(a_list(1000))
-
-    asyncio.run(scenario())
+async def test_kafka_that_is_away_is_not_waited_for_and_takes_only_so_much() -> None:
+    sent = Sent()
+    answers: list[Any] = sent.hold()
+    away = writer(sent, seconds=0.0)
+    for code in ("unconfirmed", "unconfirmed", "busy", "busy"):
+        with pytest.raises(Failure) as caught:
+            await away.write(a_list(400))
+        assert (caught.value.code, caught.value.retriable) == (code, True)
+        await until(lambda: len(answers) % 400 == 0)
+    for offset, answer in enumerate(answers):
+        answer.set_result(Place(0, offset))
+    await until(lambda: not away.sending)
+    with pytest.raises(Failure, match="did not confirm"):
+        await away.write(a_list(1000))
 
 
 @pytest.mark.parametrize(
     ("error", "retriable"), [(MessageSizeTooLargeError(), False), (KafkaConnectionError(), True)]
 )
-def test_what_kafka_refuses(error: Exception, retriable: bool) -> None:
-    async def scenario() -> None:
-        with pytest.raises(Failure) as caught:
-            await writer(Sent(fails=lambda topic: error)).write(a_list(2))
-        assert (caught.value.code, caught.value.retriable) == ("rating_not_accepted", retriable)
-
-    asyncio.run(scenario())
+async def test_what_kafka_refuses(error: Exception, retriable: bool) -> None:
+    with pytest.raises(Failure) as caught:
+        await writer(Sent(fails=lambda topic: error)).write(a_list(2))
+    assert (caught.value.code, caught.value.retriable) == ("rating_not_accepted", retriable)

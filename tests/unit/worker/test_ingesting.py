@@ -1,123 +1,20 @@
-"""Ingesting: blocks account for all that was read, after its letters; only what is there is committed."""
+"""Ingestion: records go into the journal once, letters before the blocks that account for them."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Sequence
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recommender.ingest.batch_decoder import BatchDecoder
-from recommender.ingest.ingest import Ingest, Ingested
-from recommender.journal.block import Source, head_of
-from recommender.journal.errors import SourceShorter
+from recommender.journal.block import Source
 from recommender.journal.rule import Rule
-from recommender.journal.writer import JournalWriter
 from recommender.messages.records import Outgoing
 from recommender.worker import ingesting
-from recommender.worker.ingesting import Ingestor
-from recommender.worker.pacing import Pace, RecentRequests
-from recommender.worker.transport.batch import Batch
-from recommender.worker.transport.spans import Span
-from tests.support.doubles import FakeRecord, Sent, fewer, rating_value, until
-from tests.unit.journal.blocks import TOPIC, Block, listed
-from tests.unit.journal.test_writer import Journal
-
-DECODER = 77
-
-
-def rating(offset: int) -> FakeRecord:
-    return FakeRecord(offset, rating_value(f"u{offset}", "x", 5, timestamp=offset))
-
-
-def bad(offset: int) -> FakeRecord:
-    return FakeRecord(offset, b"bad")
-
-
-def batch(records: Sequence[FakeRecord], begin: int | None = None, end: int | None = None) -> Batch:
-    """What a fetch brought, by default nothing but these records."""
-    fetched: list[Any] = list(records)
-    begin = fetched[0].offset if begin is None else begin
-    return Batch("ratings", 3, fetched, begin, fetched[-1].offset + 1 if end is None else end)
-
-
-class Worker:
-    """An ingestor of partition 3 on a journal that answers when it is told to."""
-
-    def __init__(self, learn_slice: float = 60.0) -> None:
-        self.journal, self.sent = Journal(), Sent()
-        self.rule = Rule("journal")
-        self.applied: int | None = 0
-        self.reads: list[int] = []
-        self.ingested: list[tuple[int, Ingested]] = []
-        self.followed = 0
-        self.writer = JournalWriter(self.journal, self._read_again, rules=self._rules, retry_seconds=0.0)
-        self.ingestor = Ingestor(
-            Ingest("ratings", BatchDecoder(0.5, 5.0)),
-            self.writer,
-            self.sent.together,
-            topic_id=TOPIC,
-            decoder=DECODER,
-            dead_letter_topic="dlt",
-            letter_partitions=2,
-            applied=lambda source: self.applied,
-            follow_to_end=self._follow_to_end,
-            pace=Pace(learn_slice, RecentRequests()),
-            ingested=lambda partition, ingested, records: self.ingested.append((partition, ingested)),
-        )
-
-    def _rules(self) -> list[Rule]:
-        return []
-
-    async def _read_again(self, source: Source, offset: int) -> None:
-        assert source == Source(TOPIC, 3)
-        self.reads.append(offset)
-
-    async def _follow_to_end(self) -> None:
-        self.followed += 1
-
-    async def begin(self, **span: Any) -> int:
-        """Own the partition; where it is read from."""
-        found = Span(**{"begins": 0, "ends": 1000, "committed": None, **span})
-        return (await self.ingestor.begin({3: found}))[3]
-
-    def ranges(self) -> list[tuple[int, int, int]]:
-        """From and to where each block accounts, and its rows."""
-        heads = [head_of(value) for _, value, _ in self.journal.sent]
-        assert {each.source for each in heads} <= {Source(TOPIC, 3)}
-        assert {each.decoder for each in heads} <= {DECODER}
-        return [(each.begin, each.end, each.rows) for each in heads]
-
-    async def answer(self, *places: int) -> None:
-        """Acknowledge blocks."""
-        for place in places:
-            self.journal.answer(place)
-        await asyncio.sleep(0)
-
-    async def answer_all(self) -> None:
-        """Acknowledge all that was sent."""
-        await self.answer(*(place for place, each in enumerate(self.journal.sent) if not each[2].done()))
-
-    def letters(self) -> list[tuple[int | None, int]]:
-        """The partitions of the letters, and their records' offsets."""
-        told = [(each.partition, dict(each.headers)) for each in self.sent.to("dlt")]
-        return [(partition, int(headers["__connect.errors.offset"])) for partition, headers in told]
-
-
-async def begun(**options: Any) -> Worker:
-    """A worker that owns the partition from its first record on."""
-    worker = Worker(**options)
-    assert await worker.begin() == 0
-    return worker
-
-
-@pytest.fixture
-def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ingesting, "CHUNK", 2)
+from tests.support.doubles import FakeRecord, fewer, until
+from tests.support.ingesting_setup import bad, batch, begun, rating
+from tests.unit.journal.blocks import Block, listed
 
 
 async def test_what_is_acknowledged_may_be_committed() -> None:
@@ -134,9 +31,8 @@ async def test_what_is_acknowledged_may_be_committed() -> None:
     assert worker.sent.all == []
 
 
-@pytest.mark.usefixtures("small_chunks")
 async def test_letters_are_there_before_the_block_that_accounts_for_them() -> None:
-    worker = await begun()
+    worker = await begun(chunk=2)
     answers = worker.sent.hold()
     records = [rating(0), rating(1), rating(2), bad(3), rating(4), rating(5), bad(6), rating(7)]
     taking = asyncio.create_task(worker.ingestor.take(batch(records)))
@@ -192,10 +88,9 @@ async def test_behind_a_gap_letters_wait_until_it_is_believed() -> None:
     assert (worker.letters(), worker.ranges()[-1], worker.reads) == ([(1, 4)], (1, 6, 1), [1])
 
 
-@pytest.mark.usefixtures("small_chunks")
 async def test_what_is_no_record_between_those_of_one_fetch_is_no_gap() -> None:
     """As the marks of transactions, and what they took back."""
-    worker = await begun()
+    worker = await begun(chunk=2)
     await worker.ingestor.take(batch([bad(0), rating(1), rating(4), bad(6), rating(9)]))
     assert worker.letters() == [(1, 0), (1, 6)]
     assert worker.ranges() == [(0, 2, 1), (2, 7, 1), (7, 10, 1)]
@@ -242,93 +137,8 @@ async def test_marks_that_follow_on_one_another_are_passed_too() -> None:
     assert worker.ingestor.committable() == {3: 3}
 
 
-async def test_what_moved_away_is_left_alone_and_its_answers_are_waited_for() -> None:
-    worker = await begun()
-    await worker.ingestor.take(batch([rating(0)]))
-    await worker.ingestor.take(batch([rating(1)]))
-    revoking = asyncio.create_task(worker.ingestor.revoke([3]))
-    await asyncio.sleep(0)
-    assert worker.ingestor.committable() == {}
-    await worker.ingestor.take(batch([bad(2)]))
-    assert (len(worker.ranges()), worker.letters()) == (2, [])
-    await worker.answer(0, 1)
-    assert await revoking == {3: 2}
-    assert await worker.ingestor.revoke() == {}
-
-
-async def test_who_comes_back_forgets_what_it_passed() -> None:
-    worker = await begun()
-    await worker.ingestor.take(batch([rating(0)], end=9))
-    await worker.answer(0)
-    await worker.ingestor.revoke()
-    worker.applied = 1
-    assert await worker.begin() == 1
-    assert worker.ingestor.committable() == {3: 1}
-
-
-async def test_what_is_refused_is_read_again_and_counted_again_only_then(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-
-    worker = await begun()
-    await worker.ingestor.take(batch([rating(0)]))
-    await worker.ingestor.take(batch([rating(1)]))
-    worker.journal.refuse(0)
-    await asyncio.sleep(0)
-    await worker.ingestor.take(batch([rating(2)]))  # fetched before it was refused
-    assert len(worker.ranges()) == 2
-    await worker.answer(1)
-    assert worker.ingestor.committable() == {3: 0}
-    await until(lambda: worker.reads)
-    assert worker.reads == [0]
-    await worker.ingestor.take(batch([rating(0), rating(1), rating(2)]))
-    assert worker.ranges()[-1] == (0, 3, 3)
-    await worker.answer(2)
-    assert worker.ingestor.committable() == {3: 3}
-
-
-@pytest.mark.parametrize(
-    ("applied", "committed", "expected"),
-    [(40, 30, 40), (40, 50, 40), (0, None, 0), (None, 30, 30), (None, None, 0)],
-)
-async def test_it_begins_where_the_source_is_applied_or_else_where_the_group_is(
-    applied: int | None, committed: int | None, expected: int
-) -> None:
-    worker = await begun()
-    worker.applied = applied
-    followed = worker.followed
-    assert await worker.begin(committed=committed) == expected
-    assert worker.followed == followed + 1
-    assert worker.ingestor.committable() == {3: expected}
-
-
-async def test_a_source_that_ends_before_what_is_applied_is_refused() -> None:
-    worker = await begun()
-    worker.applied = 40
-    with pytest.raises(SourceShorter, match=r"ratings\[3\] ends at offset 39, but offset 40 comes next"):
-        await worker.begin(ends=39)
-
-
-@pytest.mark.parametrize(("applied", "level"), [(40, logging.WARNING), (0, logging.INFO)])
-async def test_what_expired_before_it_was_read_is_told(
-    applied: int, level: int, caplog: pytest.LogCaptureFixture
-) -> None:
-    with caplog.at_level(logging.INFO):
-        worker = await begun()
-        worker.applied = applied
-        assert await worker.begin(begins=60) == 60
-        # The first block accounts for what is gone, else nothing behind it would count.
-        for _ in range(2):
-            await worker.ingestor.take(batch([rating(60)]))
-        assert worker.ranges() == [(applied, 61, 1)]
-    (told,) = [each for each in caplog.records if each.name == ingesting.__name__]
-    assert told.levelno == level
-    assert told.getMessage() == f"ratings[3] begins at offset 60, and offset {applied} comes next"
-
-
-@pytest.mark.usefixtures("small_chunks")
 async def test_decoding_lets_others_run_between_slices() -> None:
-    worker = await begun(learn_slice=0.0)
+    worker = await begun(learn_slice=0.0, chunk=2)
     seen = set()
     taking = asyncio.create_task(worker.ingestor.take(batch([rating(each) for each in range(40)])))
     while not taking.done():
@@ -339,6 +149,7 @@ async def test_decoding_lets_others_run_between_slices() -> None:
 
 
 kinds = st.lists(st.sampled_from(["rating", "rating", "rating", "bad", "none"]), max_size=40)
+
 steps = st.lists(st.tuples(st.integers(1, 9), st.integers(0, 5), st.booleans()), max_size=30)
 
 

@@ -16,7 +16,6 @@ from recommender.journal.block import Source
 from recommender.kafka.admin import BrokerUnreachableError
 from recommender.kafka.topics import TopicInfo, TopicsError
 from recommender.messages.records import Record
-from recommender.worker import intake as intake_room
 from recommender.worker.ingesting import Ingestor
 from recommender.worker.intake import Intake, Prepare
 from recommender.worker.source_reading import JUDGED, JudgedIngest, SourceCounts
@@ -78,7 +77,7 @@ class Kafka:
         return {tp: 7 for tp in spans if tp.topic == "b"}
 
     def intake(self) -> Intake:
-        found = Intake(["a", "b"], self.make, self.identify, self.firsts)
+        found = Intake(["a", "b"], self.make, self.identify, self.firsts, retry_seconds=0.0)
         for topic in sorted(self.topics):
             found.open(self.identify(topic))
         return found
@@ -100,25 +99,21 @@ async def test_each_topic_has_an_ingestor_of_its_own() -> None:
     assert intake.place(Source(IDS["b"], 3)) == TP("b", 3)
 
 
-async def test_a_topic_that_comes_later(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(intake_room, "RETRY_SECONDS", 0.0)
-
+async def test_a_topic_that_comes_later(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         kafka = Kafka("a")
         intake = kafka.intake()
-        intake.tell_missing()
-        await intake.look()
+        intake.log_missing()
+        await intake.check()
         kafka.failures = [BrokerUnreachableError("away")] * 2
-        await intake.look()
+        await intake.check()
         assert intake.missing == ["b"]
         await intake.take(Batch("b", 0, [], 0, 0))
         kafka.topics.add("b")
         # It is assigned before anybody has looked, and the broker does not answer at once.
         kafka.failures = [BrokerUnreachableError("away")]
         assert await intake.begin({TP("b", 0): SPAN}) == {TP("b", 0): 7}
-        await intake.look()
+        await intake.check()
     told = [each.getMessage() for each in caplog.records]
     assert told == [
         "topic 'b' does not exist yet; it is read once it is there",

@@ -11,17 +11,11 @@ from hypothesis import strategies as st
 
 from recommender.journal.errors import BlockError
 from recommender.shard.options import ShardOptions
-from recommender.worker import learning
 from recommender.worker.learning import LearningTarget
 from tests.support.doubles import fewer
 from tests.support.journals import journal_of, ratings
 from tests.support.learning_setup import LearningWorker, single_pass
 from tests.unit.journal.blocks import Block
-
-
-@pytest.fixture
-def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(learning, "CHUNK", 4)
 
 
 @pytest.mark.parametrize("model", ["sequence-knn", "blend"])
@@ -43,13 +37,12 @@ async def test_the_state_is_the_journals_however_it_is_cut(
     journal = journal_of(*zip(*blocks, strict=True))
     options = ShardOptions(model, test_every=3, test_window=20)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(learning, "CHUNK", chunk)
-        patch.setattr(learning, "BLOCKS", passes)
-        worker = await LearningWorker(tmp_path_factory.mktemp("learning"), options, learn_slice=0.0).open()
-        await worker.follow(journal, pieces)
-        assert worker.replica.digest() == single_pass(journal.blocks, options).digest()
-        assert worker.passes[-1] == (len(blocks), worker.replica.shard.events)
+    directory = tmp_path_factory.mktemp("learning")
+    worker = LearningWorker(directory, options, learn_slice=0.0, chunk=chunk, blocks=passes)
+    await worker.open()
+    await worker.follow(journal, pieces)
+    assert worker.replica.digest() == single_pass(journal.blocks, options).digest()
+    assert worker.passes[-1] == (len(blocks), worker.replica.shard.events)
 
 
 async def test_what_comes_again_is_learned_once(tmp_path: Path) -> None:
@@ -64,9 +57,8 @@ async def test_what_comes_again_is_learned_once(tmp_path: Path) -> None:
     assert worker.replica.rule.counts.duplicate == 1
 
 
-@pytest.mark.usefixtures("small_chunks")
 async def test_learning_lets_others_run_between_slices(tmp_path: Path) -> None:
-    worker = await LearningWorker(tmp_path, learn_slice=0.0).open()
+    worker = await LearningWorker(tmp_path, learn_slice=0.0, chunk=4).open()
     seen: set[int] = set()
 
     async def look() -> None:
@@ -82,9 +74,8 @@ async def test_learning_lets_others_run_between_slices(tmp_path: Path) -> None:
     assert len(seen) >= 9
 
 
-@pytest.mark.usefixtures("small_chunks")
 async def test_a_long_slice_is_not_interrupted(tmp_path: Path) -> None:
-    worker = await LearningWorker(tmp_path, learn_slice=600.0).open()
+    worker = await LearningWorker(tmp_path, learn_slice=600.0, chunk=4).open()
     ticks = []
 
     async def tick() -> None:

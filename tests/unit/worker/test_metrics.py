@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 from pathlib import Path
@@ -45,9 +44,9 @@ class Web:
         return SimpleNamespace(body=value, status=200, content_type=content_type)
 
 
-def ask(pages: dict[str, Any], path: str) -> Any:
+async def ask(pages: dict[str, Any], path: str) -> Any:
     request: Request = SimpleNamespace()  # type: ignore[assignment]
-    return asyncio.run(pages[path](Web(), request))
+    return await pages[path](Web(), request)
 
 
 class Well:
@@ -78,17 +77,13 @@ def pages_of(reporter: Any, why: list[str | None]) -> dict[str, Any]:
     return found
 
 
-def worker_of(directory: Path) -> tuple[LearningWorker, Metrics]:
-    async def make() -> LearningWorker:
-        worker = await LearningWorker(directory).open()
-        journal = journal_of([3, 4])
-        journal.add(ratings(0, 3), at=0)
-        journal.add(ratings(0, 2), Source(SOURCE.topic_id, 5))
-        journal.add(ratings(0, 2), Source(bytes(16), 9))  # of another topic
-        await worker.follow(journal)
-        return worker
-
-    worker = asyncio.run(make())
+async def worker_of(directory: Path) -> tuple[LearningWorker, Metrics]:
+    worker = await LearningWorker(directory).open()
+    journal = journal_of([3, 4])
+    journal.add(ratings(0, 3), at=0)
+    journal.add(ratings(0, 2), Source(SOURCE.topic_id, 5))
+    journal.add(ratings(0, 2), Source(bytes(16), 9))  # of another topic
+    await worker.follow(journal)
     return worker, metrics_of(worker, Counters("ratings"))
 
 
@@ -97,12 +92,12 @@ def metrics_of(worker: LearningWorker, counters: Counters, **given: Any) -> Metr
     return Metrics(counters, *known, topic_id=SOURCE.topic_id, loop=LoopWatch(), **given)
 
 
-def test_whether_it_is_ready(tmp_path: Path) -> None:
+async def test_whether_it_is_ready(tmp_path: Path) -> None:
     why: list[str | None] = ["the journal is not followed yet"]
-    pages = pages_of(worker_of(tmp_path)[1], why)
-    answer = ask(pages, "/livez")
+    pages = pages_of((await worker_of(tmp_path))[1], why)
+    answer = await ask(pages, "/livez")
     assert (answer.status, answer.body) == (200, b"alive: the event loop turns\n")
-    answer = ask(pages, "/readyz")
+    answer = await ask(pages, "/readyz")
     assert (answer.status, answer.body.decode().splitlines()) == (
         503,
         [
@@ -111,21 +106,21 @@ def test_whether_it_is_ready(tmp_path: Path) -> None:
             "warning checkpoints: no room",
         ],
     )
-    told = json.loads(ask(pages, "/status").body)
+    told = json.loads((await ask(pages, "/status")).body)
     assert (told["ready"], told["not_ready"]) == (False, why[0])
     why[0] = None
-    answer = ask(pages, "/readyz")
+    answer = await ask(pages, "/readyz")
     assert (answer.status, answer.body.decode().splitlines()) == (
         200,
         ["ready", "ok      journal: followed", "warning checkpoints: no room"],
     )
-    told = json.loads(ask(pages, "/status").body)
+    told = json.loads((await ask(pages, "/status")).body)
     assert (told["ready"], told["not_ready"]) == (True, None)
     assert told["checks"][1] == {"name": "checkpoints", "level": "warning", "says": "no room"}
 
 
-def test_the_status(tmp_path: Path) -> None:
-    worker, metrics = worker_of(tmp_path)
+async def test_the_status(tmp_path: Path) -> None:
+    worker, metrics = await worker_of(tmp_path)
     told: Any = json.loads(json.dumps(metrics.status()))
     journal = told["journal"]["0"]
     assert (journal["position"], journal["saved"], journal["caught_up"]) == (5, -1, True)
@@ -148,8 +143,8 @@ def lines(metrics: Metrics) -> dict[str, float]:
     return {name: float(value) for name, value in parts}
 
 
-def test_what_is_counted(tmp_path: Path) -> None:
-    worker, counters = worker_of(tmp_path)[0], Counters("ratings")
+async def test_what_is_counted(tmp_path: Path) -> None:
+    worker, counters = (await worker_of(tmp_path))[0], Counters("ratings")
     metrics = metrics_of(worker, counters)
     records = [FakeRecord(0, rating_value("u", "x")), FakeRecord(1, b"bad")]
     counters.ingested(3, Ingest("ratings", BatchDecoder(0.5, 5.0)).read(3, records))
@@ -158,7 +153,7 @@ def test_what_is_counted(tmp_path: Path) -> None:
     journal = journal_of([3, 4])
     journal.add(ratings(0, 3), at=0)
     replica = LearningWorker(tmp_path / "other")
-    asyncio.run(replica.open())
+    await replica.open()
     counters.followed(replica.replica.apply(journal.blocks))
     found = lines(metrics)
     expected = {
@@ -189,16 +184,16 @@ def without_process(exposition: bytes) -> list[bytes]:
 
 
 @pytest.mark.parametrize("path", ["/metrics"])
-def test_the_metrics_are_a_page(tmp_path: Path, path: str) -> None:
-    _, metrics = worker_of(tmp_path)
-    answer = ask(pages_of(metrics, [None]), path)
+async def test_the_metrics_are_a_page(tmp_path: Path, path: str) -> None:
+    _, metrics = await worker_of(tmp_path)
+    answer = await ask(pages_of(metrics, [None]), path)
     assert without_process(answer.body) == without_process(metrics.exposition())
     assert answer.content_type.startswith("text/plain")
 
 
-def exercised(tmp_path: Path) -> Metrics:
+async def exercised(tmp_path: Path) -> Metrics:
     """Metrics of a worker in which each has at least one sample."""
-    worker, counters = worker_of(tmp_path)[0], Counters("ratings")
+    worker, counters = (await worker_of(tmp_path))[0], Counters("ratings")
     progress = SourceProgress(lambda: {3: 10}, lambda partition: 2, counters.delay.observe)
     metrics = metrics_of(worker, counters, progress=progress, request_lags=lambda: {0: 4})
     worker.held.saved_at = 1000.0
@@ -214,20 +209,20 @@ def exercised(tmp_path: Path) -> Metrics:
     return metrics
 
 
-def test_the_lags_and_the_age_of_the_checkpoint(tmp_path: Path) -> None:
-    found = lines(exercised(tmp_path))
+async def test_the_lags_and_the_age_of_the_checkpoint(tmp_path: Path) -> None:
+    found = lines(await exercised(tmp_path))
     assert found['recommender_lag_records{partition="3"}'] == 8
     assert found['recommender_lag_seconds{partition="3"}'] == 0
     assert found['recommender_request_lag_records{partition="0"}'] == 4
     assert found['recommender_checkpoint_age_seconds{partition="0"}'] > 1e9
 
 
-def test_every_metric_is_documented_with_its_kind_and_labels(tmp_path: Path) -> None:
+async def test_every_metric_is_documented_with_its_kind_and_labels(tmp_path: Path) -> None:
     page = (Path(__file__).parents[3] / "docs" / "monitoring.md").read_text("utf-8")
     rows = re.findall(r"^\| `(\w+)` \| (counter|gauge|histogram) \|([\w, ]*)\|", page, re.MULTILINE)
     documented = {name: (kind, set(filter(None, labels.strip().split(", ")))) for name, kind, labels in rows}
     told = {}
-    for family in text_string_to_metric_families(exercised(tmp_path).exposition().decode()):
+    for family in text_string_to_metric_families((await exercised(tmp_path)).exposition().decode()):
         if not family.name.startswith("process_"):
             name = f"{family.name}_total" if family.type == "counter" else family.name
             told[name] = family.type, {label for each in family.samples for label in each.labels} - {"le"}
@@ -235,11 +230,11 @@ def test_every_metric_is_documented_with_its_kind_and_labels(tmp_path: Path) -> 
     assert told == documented
 
 
-def test_every_reason_of_a_dead_letter_is_a_series_from_the_start(tmp_path: Path) -> None:
-    found = lines(worker_of(tmp_path)[1])
+async def test_every_reason_of_a_dead_letter_is_a_series_from_the_start(tmp_path: Path) -> None:
+    found = lines((await worker_of(tmp_path))[1])
     expected = {f'recommender_dead_letters_total{{reason="{kind.value}"}}' for kind in Kind}
     assert expected <= set(found)
 
 
-def test_no_series_says_when_a_counter_began(tmp_path: Path) -> None:
-    assert not [name for name in lines(exercised(tmp_path)) if "_created" in name]
+async def test_no_series_says_when_a_counter_began(tmp_path: Path) -> None:
+    assert not [name for name in lines(await exercised(tmp_path)) if "_created" in name]

@@ -1,4 +1,4 @@
-"""What a process does before it becomes a worker."""
+"""The start of a worker's process, and its end in time."""
 
 from __future__ import annotations
 
@@ -39,3 +39,31 @@ def test_a_process_ends_at_once_whatever_still_runs_and_says_all_that_it_had_to_
         [sys.executable, "-c", ENDS], capture_output=True, text=True, timeout=60, check=False
     )
     assert (run.returncode, run.stdout, run.stderr) == (7, "printed", "logged\n")
+
+
+HANGS = """
+import logging, threading
+from recommender.worker.process import end_within
+logging.basicConfig()
+timer = end_within(0.05, "stopping")
+{then}
+"""
+
+
+def run(then: str) -> subprocess.CompletedProcess[str]:
+    code = HANGS.format(then=then)
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_what_hangs_is_ended_and_says_so() -> None:
+    ended = run("threading.Event().wait()")
+    assert ended.returncode == 1
+    assert "stopping takes longer than 0.05 s: ending at once" in ended.stderr
+
+
+def test_what_ends_by_itself_is_left_alone() -> None:
+    ended = run("timer.cancel(); timer.join(); print('done')")
+    assert (ended.returncode, ended.stdout) == (0, "done\n")
+    assert "ending at once" not in ended.stderr

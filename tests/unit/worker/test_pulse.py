@@ -26,9 +26,9 @@ from tests.support.learning_setup import LearningWorker
 from tests.unit.worker.test_metrics import worker_of
 
 
-def pulse_of(directory: Path, now: list[float]) -> tuple[Pulse, LearningWorker, Metrics, JustNow]:
+async def pulse_of(directory: Path, now: list[float]) -> tuple[Pulse, LearningWorker, Metrics, JustNow]:
     """The pulse of a worker that has followed a short journal; `now` holds the time."""
-    worker, metrics = worker_of(directory)
+    worker, metrics = await worker_of(directory)
     health: Any = SimpleNamespace(checks=lambda: [Check("journal", OK, "followed")])
     just_now = JustNow()
     picture = Picture(metrics, worker.replicas)
@@ -46,9 +46,9 @@ async def first(ticks: AsyncIterator[bytes]) -> Any:
         await ticks.aclose()  # type: ignore[attr-defined]
 
 
-def test_what_a_page_is_told(tmp_path: Path) -> None:
-    pulse, worker, _, _ = pulse_of(tmp_path, [1000.0])
-    told = asyncio.run(first(pulse.ticks(people=False)))
+async def test_what_a_page_is_told(tmp_path: Path) -> None:
+    pulse, worker, _, _ = await pulse_of(tmp_path, [1000.0])
+    told = await first(pulse.ticks(people=False))
     assert told["verdict"]["says"].startswith("Up to date: all ")
     (journal,) = told["journal"]
     shard = worker.replica.shard
@@ -58,19 +58,19 @@ def test_what_a_page_is_told(tmp_path: Path) -> None:
     assert told["letters"] == []
 
 
-def test_no_person_is_shown_to_whoever_may_not_see_them(tmp_path: Path) -> None:
-    pulse, worker, _, _ = pulse_of(tmp_path, [1000.0])
+async def test_no_person_is_shown_to_whoever_may_not_see_them(tmp_path: Path) -> None:
+    pulse, worker, _, _ = await pulse_of(tmp_path, [1000.0])
     users = worker.replica.shard.users.ids()
-    told = asyncio.run(first(pulse.ticks(people=False)))
+    told = await first(pulse.ticks(people=False))
     assert {"just_now", "examples"}.isdisjoint(told)
-    shown = asyncio.run(first(pulse.ticks(people=True)))
+    shown = await first(pulse.ticks(people=True))
     assert set(shown["examples"]) <= set(users)
     assert shown["examples"]
 
 
-def test_a_page_that_opens_gets_ten_minutes(tmp_path: Path) -> None:
+async def test_a_page_that_opens_gets_ten_minutes(tmp_path: Path) -> None:
     now = [1000.0]
-    pulse, _, metrics, _ = pulse_of(tmp_path, now)
+    pulse, _, metrics, _ = await pulse_of(tmp_path, now)
     assert json.loads(pulse.start(people=True))["series"] == []
     for _ in range(KEPT + 5):
         now[0] += 1.0
@@ -85,8 +85,8 @@ def test_a_page_that_opens_gets_ten_minutes(tmp_path: Path) -> None:
     assert most[-1] == pytest.approx(4.0, abs=0.1)
 
 
-def test_a_stream_ends_with_the_worker(tmp_path: Path) -> None:
-    pulse, *_ = pulse_of(tmp_path, [1000.0])
+async def test_a_stream_ends_with_the_worker(tmp_path: Path) -> None:
+    pulse, *_ = await pulse_of(tmp_path, [1000.0])
 
     async def watch() -> int:
         count = 0
@@ -96,11 +96,11 @@ def test_a_stream_ends_with_the_worker(tmp_path: Path) -> None:
                 asyncio.get_running_loop().call_soon(lambda: asyncio.ensure_future(pulse.close()))
         return count
 
-    assert asyncio.run(asyncio.wait_for(watch(), 10.0)) == 1
+    assert await asyncio.wait_for(watch(), 10.0) == 1
 
 
-def test_the_history_of_a_user(tmp_path: Path) -> None:
-    pulse, worker, _, _ = pulse_of(tmp_path, [1000.0])
+async def test_the_history_of_a_user(tmp_path: Path) -> None:
+    pulse, worker, _, _ = await pulse_of(tmp_path, [1000.0])
     user = worker.replica.shard.users.id_of(0)
     told: Any = pulse.history(user)
     items, values, _ = worker.replica.shard.history.rated(0)
@@ -110,8 +110,8 @@ def test_the_history_of_a_user(tmp_path: Path) -> None:
     assert pulse.history("nobody") == {"user": "nobody", "known": False, "count": 0, "ratings": []}
 
 
-def test_items_are_found_by_their_titles_and_ids(tmp_path: Path) -> None:
-    worker, metrics = worker_of(tmp_path)
+async def test_items_are_found_by_their_titles_and_ids(tmp_path: Path) -> None:
+    worker, metrics = await worker_of(tmp_path)
     known = worker.replica.shard.items.ids()
     titles = {known[0]: "The Straße (1994)", known[1]: "Street of the"}
     items = ItemStore()

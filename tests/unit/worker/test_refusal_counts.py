@@ -27,7 +27,7 @@ def test_the_first_is_told_at_once_and_the_others_once_a_minute(caplog: pytest.L
     clock = Clock()
     letters = RefusalCounts(CollectorRegistry(), clock)
     with caplog.at_level(logging.WARNING, "recommender"):
-        letters.tell()
+        letters.log()
         letters.take([])
         assert caplog.messages == []
         letters.take(refusals(7, 1))
@@ -38,18 +38,18 @@ def test_the_first_is_told_at_once_and_the_others_once_a_minute(caplog: pytest.L
         letters.take(refusals(58, 2, Kind.NOT_JSON, "no\nJSON"))
         assert len(caplog.messages) == 1
         clock.seconds += 10
-        letters.tell()
+        letters.log()
         assert caplog.messages[1:] == [
             "52 more dead letters (50 bad_timestamp, 2 not_json); "
             "the first of them is ratings[3] offset 8: late"
         ]
         clock.seconds += 3600
-        letters.tell()
+        letters.log()
         assert len(caplog.messages) == 2
         letters.take(refusals(60, 1, Kind.NOT_JSON, "no\nJSON"))
         assert caplog.messages[2:] == ["ratings[3] offset 60 is a dead letter: no JSON"]
         letters.take(refusals(61, 1))
-        letters.tell(at_once=True)
+        letters.log(at_once=True)
         assert caplog.messages[3:] == ["ratings[3] offset 61 is a dead letter: late"]
 
 

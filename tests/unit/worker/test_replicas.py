@@ -35,22 +35,18 @@ def file_at(directory: Path, position: int) -> Path:
     return directory / f"{FOUND.topic}-0" / f"{position:020d}.npz"
 
 
-def test_without_a_checkpoint_it_begins_at_the_start(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        replicas = replicas_in(tmp_path)
-        held = await replicas.open(0)
-        assert (held.replica.position, held.saved, held.caught_up) == (0, -1, False)
-        assert held.replica.digest() == single_pass([]).digest()
-
-    asyncio.run(scenario())
+async def test_without_a_checkpoint_it_begins_at_the_start(tmp_path: Path) -> None:
+    replicas = replicas_in(tmp_path)
+    held = await replicas.open(0)
+    assert (held.replica.position, held.saved, held.caught_up) == (0, -1, False)
+    assert held.replica.digest() == single_pass([]).digest()
 
 
-def test_it_continues_from_the_newest_and_then_from_memory(
+async def test_it_continues_from_the_newest_and_then_from_memory(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     save(tmp_path, 2, 3)
-
-    async def scenario() -> None:
+    with caplog.at_level(logging.INFO):
         replicas = replicas_in(tmp_path)
         held = await replicas.open(0)
         assert (held.replica.position, held.saved) == (3, 3)
@@ -59,89 +55,68 @@ def test_it_continues_from_the_newest_and_then_from_memory(
         assert held.replica.digest() == single_pass(JOURNAL.blocks).digest()
         assert held.replica.applied == single_pass(JOURNAL.blocks).applied
         assert await replicas.open(0) is held
-
-    with caplog.at_level(logging.INFO):
-        asyncio.run(scenario())
     assert f"ratings-journal[0]: continues at offset 3 from {3:020d}.npz" in caplog.text
 
 
-def test_one_that_is_damaged_is_passed_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_one_that_is_damaged_is_passed_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     save(tmp_path, 2, 4)
     file_at(tmp_path, 4).write_bytes(b"damaged")
-
-    async def scenario() -> None:
-        held = await replicas_in(tmp_path).open(0)
-        assert held.replica.digest() == single_pass(JOURNAL.blocks, stop=2).digest()
-
-    asyncio.run(scenario())
+    held = await replicas_in(tmp_path).open(0)
+    assert held.replica.digest() == single_pass(JOURNAL.blocks, stop=2).digest()
     assert any("is not a whole checkpoint" in each for each in caplog.messages)
 
 
-def test_only_one_that_has_been_at_the_end_answers(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        replicas = replicas_in(tmp_path)
-        assert replicas.get(0) is None
-        held = await replicas.open(0)
-        assert (replicas.get(0), list(replicas)) == (None, [held])
-        held.caught_up = True
-        assert replicas.get(0) is held
-        replicas.drop(0)
-        assert (replicas.get(0), list(replicas)) == (None, [])
-        assert replicas.holds(0)  # who follows all of the journal holds it, or is about to
-
-    asyncio.run(scenario())
+async def test_only_one_that_has_been_at_the_end_answers(tmp_path: Path) -> None:
+    replicas = replicas_in(tmp_path)
+    assert replicas.get(0) is None
+    held = await replicas.open(0)
+    assert (replicas.get(0), list(replicas)) == (None, [held])
+    held.caught_up = True
+    assert replicas.get(0) is held
+    replicas.drop(0)
+    assert (replicas.get(0), list(replicas)) == (None, [])
+    assert replicas.holds(0)  # who follows all of the journal holds it, or is about to
 
 
-def test_of_several_partitions_those_are_held_that_were_opened(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        store = store_in(tmp_path)
-        replicas = Replicas(ShardOptions(), store, lambda each: Rule(FOUND.topic, each, 3), 3)
-        assert not replicas.holds(2)
-        held = await replicas.open(2)
-        assert held.replica.partition == 2
-        assert [replicas.holds(each) for each in range(3)] == [False, False, True]
-        users = [str(each) for each in range(50)]
-        assert [replicas.partition_of(user) for user in users] == [partition_of(user, 3) for user in users]
-        replicas.drop(2)
-        assert not replicas.holds(2)
-
-    asyncio.run(scenario())
+async def test_of_several_partitions_those_are_held_that_were_opened(tmp_path: Path) -> None:
+    store = store_in(tmp_path)
+    replicas = Replicas(ShardOptions(), store, lambda each: Rule(FOUND.topic, each, 3), 3)
+    assert not replicas.holds(2)
+    held = await replicas.open(2)
+    assert held.replica.partition == 2
+    assert [replicas.holds(each) for each in range(3)] == [False, False, True]
+    users = [str(each) for each in range(50)]
+    assert [replicas.partition_of(user) for user in users] == [partition_of(user, 3) for user in users]
+    replicas.drop(2)
+    assert not replicas.holds(2)
 
 
-def test_a_checkpoint_of_another_journal_is_refused_or_set_aside(
+async def test_a_checkpoint_of_another_journal_is_refused_or_set_aside(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     save(tmp_path, 2, 4, topic_id="before")
-
-    async def scenario() -> None:
-        with pytest.raises(CheckpointMismatch, match="its id was 'before', now 'id'"):
-            await replicas_in(tmp_path).open(0)
-        assert file_at(tmp_path, 4).exists()
-        held = await replicas_in(tmp_path, rebuild=True).open(0)
-        assert (held.replica.position, held.saved) == (0, -1)
-        assert not file_at(tmp_path, 4).exists()
-        # What is learned anew is saved, and found by the next start, below what was set aside.
-        save(tmp_path, 1)
-        assert (await replicas_in(tmp_path).open(0)).replica.position == 1
-
-    asyncio.run(scenario())
-    assert "does not fit and was set aside" in caplog.text
+    with pytest.raises(CheckpointMismatch, match="its id was 'before', now 'id'"):
+        await replicas_in(tmp_path).open(0)
+    assert file_at(tmp_path, 4).exists()
+    held = await replicas_in(tmp_path, rebuild=True).open(0)
+    assert (held.replica.position, held.saved) == (0, -1)
+    assert not file_at(tmp_path, 4).exists()
+    # What is learned again is saved, and found by the next start, below what was set aside.
+    save(tmp_path, 1)
+    assert (await replicas_in(tmp_path).open(0)).replica.position == 1
+    assert "was made with different settings and was set aside" in caplog.text
 
 
-def test_a_state_of_another_journal_is_refused_though_its_checkpoint_fits(tmp_path: Path) -> None:
+async def test_a_state_of_another_journal_is_refused_though_its_checkpoint_fits(tmp_path: Path) -> None:
     theirs = Replica(Rule(FOUND.topic, journal_id=OTHER), ShardOptions())
     theirs.apply(JOURNAL.blocks)
     store_in(tmp_path).save(0, 5, theirs.state())
-
-    async def scenario() -> None:
-        ours = Replicas(ShardOptions(), store_in(tmp_path), lambda _: Rule(FOUND.topic, journal_id=TOPIC))
-        with pytest.raises(JournalReplaced):
-            await ours.open(0)
-
-    asyncio.run(scenario())
+    ours = Replicas(ShardOptions(), store_in(tmp_path), lambda _: Rule(FOUND.topic, journal_id=TOPIC))
+    with pytest.raises(JournalReplaced):
+        await ours.open(0)
 
 
-def test_the_first_source_that_fits_says_how_it_is_learned(tmp_path: Path) -> None:
+async def test_the_first_source_that_fits_says_how_it_is_learned(tmp_path: Path) -> None:
     """As where a hand-over is in force: the worker's own settings come last."""
     cooc = ShardOptions("cooc")
 
@@ -150,85 +125,69 @@ def test_the_first_source_that_fits_says_how_it_is_learned(tmp_path: Path) -> No
 
     state = single_pass(JOURNAL.blocks, cooc, 3).state()
     store("cooc").save(0, 3, state)
-
-    async def scenario() -> None:
-        known = ShardOptions("popular"), store("popular"), lambda _: Rule(FOUND.topic)
-        own = Replicas(*known)
-        with pytest.raises(CheckpointMismatch):
-            await own.open(0)
-        theirs = CheckpointSource(cooc, store("cooc"))
-        both = [theirs, CheckpointSource(own.options, own.store)]
-        held = await Replicas(*known, sources=lambda: both).open(0)
-        assert (held.replica.shard.options, held.store) == (cooc, theirs.store)
-        assert held.replica.digest() == single_pass(JOURNAL.blocks, cooc, 3).digest()
-        # One's own, while there is only that.
-        own = Replicas(*known, rebuild=True)
-        assert (await own.open(0)).replica.position == 0
-        store("popular").save(0, 2, single_pass(JOURNAL.blocks, ShardOptions("popular"), 2).state())
-        own = Replicas(*known, rebuild=True, sources=lambda: both)
-        assert (await own.open(0)).replica.shard.options.model == "popular"
-
-    asyncio.run(scenario())
+    known = ShardOptions("popular"), store("popular"), lambda _: Rule(FOUND.topic)
+    own = Replicas(*known)
+    with pytest.raises(CheckpointMismatch):
+        await own.open(0)
+    theirs = CheckpointSource(cooc, store("cooc"))
+    both = [theirs, CheckpointSource(own.options, own.store)]
+    held = await Replicas(*known, sources=lambda: both).open(0)
+    assert (held.replica.shard.options, held.store) == (cooc, theirs.store)
+    assert held.replica.digest() == single_pass(JOURNAL.blocks, cooc, 3).digest()
+    # One's own, while there is only that.
+    own = Replicas(*known, rebuild=True)
+    assert (await own.open(0)).replica.position == 0
+    store("popular").save(0, 2, single_pass(JOURNAL.blocks, ShardOptions("popular"), 2).state())
+    own = Replicas(*known, rebuild=True, sources=lambda: both)
+    assert (await own.open(0)).replica.shard.options.model == "popular"
 
 
-def test_it_is_put_back_in_place(tmp_path: Path) -> None:
+async def test_it_is_put_back_in_place(tmp_path: Path) -> None:
     save(tmp_path, 2)
-
-    async def scenario() -> None:
-        replicas = replicas_in(tmp_path)
-        held = await replicas.open(0)
-        held.caught_up = True
-        held.replica.apply(JOURNAL.blocks)
-        held.replica.suspects = range(3, 9)
-        await replicas.reload(held)
-        assert replicas._held[0] is held
-        assert (held.replica.position, held.saved, held.caught_up) == (2, 2, False)
-        assert held.replica.suspects == range(3, 9)
-        assert held.replica.digest() == single_pass(JOURNAL.blocks, stop=2).digest()
-        held.exchange(single_pass(JOURNAL.blocks), store_in(tmp_path))
-        assert (held.replica.position, held.saved) == (5, -1)
-
-    asyncio.run(scenario())
+    replicas = replicas_in(tmp_path)
+    held = await replicas.open(0)
+    held.caught_up = True
+    held.replica.apply(JOURNAL.blocks)
+    held.replica.suspects = range(3, 9)
+    await replicas.reload(held)
+    assert replicas._held[0] is held
+    assert (held.replica.position, held.saved, held.caught_up) == (2, 2, False)
+    assert held.replica.suspects == range(3, 9)
+    assert held.replica.digest() == single_pass(JOURNAL.blocks, stop=2).digest()
+    held.exchange(single_pass(JOURNAL.blocks), store_in(tmp_path))
+    assert (held.replica.position, held.saved) == (5, -1)
 
 
-def test_a_load_that_is_interrupted_ends_before_anything_else_begins(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def scenario() -> None:
-        begun, goes_on, ended = threading.Event(), threading.Event(), threading.Event()
+async def test_a_load_that_is_interrupted_ends_before_anything_else_begins() -> None:
+    begun, goes_on, ended = threading.Event(), threading.Event(), threading.Event()
 
-        def work() -> None:
-            begun.set()
-            assert goes_on.wait(60)
-            ended.set()
+    def work() -> None:
+        begun.set()
+        assert goes_on.wait(60)
+        ended.set()
 
-        working = asyncio.create_task(finish_despite_cancel(asyncio.to_thread(work)))
-        await asyncio.to_thread(begun.wait, 60)
-        working.cancel()
-        for _ in range(100):
-            await asyncio.sleep(0)
-        assert not working.done()
-        goes_on.set()
-        await asyncio.wait([working])
-        assert working.cancelled()
-        assert ended.is_set()
-
-    asyncio.run(scenario())
+    working = asyncio.create_task(finish_despite_cancel(asyncio.to_thread(work)))
+    await asyncio.to_thread(begun.wait, 60)
+    working.cancel()
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert not working.done()
+    goes_on.set()
+    await asyncio.wait([working])
+    assert working.cancelled()
+    assert ended.is_set()
 
 
-def test_a_place_that_cannot_be_reached_is_no_reason_to_learn_anew(
+async def test_a_place_that_cannot_be_reached_is_no_reason_to_learn_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(*arguments: Any, **options: Any) -> None:
         raise OSError("the disk is away")
 
-    async def scenario() -> None:
-        replicas = replicas_in(tmp_path)
-        with monkeypatch.context() as patch:
-            patch.setattr(replicas.store, "load", fails)
-            with pytest.raises(OSError, match="the disk is away"):
-                await replicas.open(0)
-        assert list(replicas) == []
-        assert (await replicas.open(0)).replica.position == 0
-
-    asyncio.run(scenario())
+    replicas = replicas_in(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(replicas.store, "load", fails)
+        with pytest.raises(OSError, match="the disk is away"):
+            await replicas.open(0)
+    assert list(replicas) == []
+    assert (await replicas.open(0)).replica.position == 0

@@ -14,7 +14,7 @@ from recommender.worker.topic_watch import TopicWatch
 FOUND = TopicInfo("ratings", 3, "id-1")
 
 
-async def look(*sights: TopicInfo | Exception) -> None:
+async def check(*sights: TopicInfo | Exception) -> None:
     """Look once at each of these."""
     coming = list(sights)
 
@@ -26,7 +26,7 @@ async def look(*sights: TopicInfo | Exception) -> None:
 
     watch = TopicWatch(FOUND, identify)
     for _ in sights:
-        await watch.look()
+        await watch.check()
 
 
 def told(caplog: pytest.LogCaptureFixture) -> Sequence[tuple[str, str]]:
@@ -34,21 +34,21 @@ def told(caplog: pytest.LogCaptureFixture) -> Sequence[tuple[str, str]]:
 
 
 async def test_the_same_topic_is_nothing_to_speak_of(caplog: pytest.LogCaptureFixture) -> None:
-    await look(FOUND, BrokerUnreachableError("no broker"), FOUND)
+    await check(FOUND, BrokerUnreachableError("no broker"), FOUND)
     assert told(caplog) == []
 
 
 async def test_a_topic_made_again_is_refused() -> None:
     with pytest.raises(TopicsError, match=r"Topic 'ratings' was deleted and created again .* start it again"):
-        await look(FOUND, TopicInfo("ratings", 3, "id-2"))
+        await check(FOUND, TopicInfo("ratings", 3, "id-2"))
 
 
 async def test_partitions_that_were_added_are_known_from_then_on(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         watch = TopicWatch(FOUND, lambda: TopicInfo("ratings", 5, "id-1"))
         assert watch.partitions == 3
-        await watch.look()
-        await watch.look()
+        await watch.check()
+        await watch.check()
         assert watch.partitions == 5
     assert told(caplog) == [("INFO", "topic 'ratings' has 5 partitions now")]
 
@@ -56,8 +56,8 @@ async def test_partitions_that_were_added_are_known_from_then_on(caplog: pytest.
 async def test_a_topic_that_goes_and_comes_back_is_told_once_each(caplog: pytest.LogCaptureFixture) -> None:
     gone = TopicsError("Missing at localhost: topic ratings")
     with caplog.at_level(logging.WARNING):
-        await look(FOUND, gone, gone, FOUND, FOUND)
+        await check(FOUND, gone, gone, FOUND, FOUND)
     assert told(caplog) == [
-        ("ERROR", "Missing at localhost: topic ratings; learning goes on when it is back"),
+        ("ERROR", "Missing at localhost: topic ratings; learning continues when it is back"),
         ("WARNING", "topic 'ratings' is there again"),
     ]

@@ -12,13 +12,11 @@ from pathlib import Path
 import pytest
 import trustme
 
-from recommender.ingest.sources import registry as registry_room
 from recommender.ingest.sources.mapping import SourcesError
 from recommender.ingest.sources.registry import Registry, RegistryAway, Schema, SchemaUnknown
 from recommender.ingest.sources.schema_ids import SchemaId
 from recommender.ingest.sources.schema_reader import SchemaReader
 from recommender.kafka.local.ports import HOST, free_port
-from recommender.worker import schema_wait
 from recommender.worker.schema_wait import SchemaWait
 from tests.support.doubles import until
 from tests.support.registry import SmallRegistry, small_registry
@@ -88,16 +86,13 @@ def test_what_is_no_answer_is_a_registry_that_is_away(
         Registry(url).fetch(ONE)
 
 
-def test_nobody_is_there_or_nobody_says_anything(
-    served: tuple[str, SmallRegistry], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nobody_is_there_or_nobody_says_anything(served: tuple[str, SmallRegistry]) -> None:
     with pytest.raises(RegistryAway, match="refused"):
         Registry(f"http://{HOST}:{free_port()}").fetch(ONE)
     url, server = served
-    monkeypatch.setattr(registry_room, "TIMEOUT", 0.2)
     server.hangs.set()
     with pytest.raises(RegistryAway, match="timed out"):
-        Registry(url).fetch(ONE)
+        Registry(url, timeout=0.2).fetch(ONE)
 
 
 def test_an_id_that_is_not_known_is_no_failure(served: tuple[str, SmallRegistry]) -> None:
@@ -117,35 +112,36 @@ def test_addresses_and_files_that_cannot_be() -> None:
         Registry("https://registry", cafile="no.pem")
 
 
-def waiting(url: str) -> SchemaWait:
+def waiting(url: str, unknown_seconds: float = 30.0) -> SchemaWait:
     client = Registry(url)
     source = mapping('[films]\nformat = "avro"')
-    return SchemaWait("films", SchemaReader(source, client), client)
+    return SchemaWait(
+        "films",
+        SchemaReader(source, client),
+        client,
+        unknown_seconds=unknown_seconds,
+        retry_seconds=0.01,
+        longest_retry_seconds=0.02,
+    )
 
 
 BY_NUMBER = record(b"\x00\x00\x00\x00\x01\x02u")
 
 
-def test_a_registry_that_is_away_is_waited_for_and_said_once(
-    served: tuple[str, SmallRegistry], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+async def test_a_registry_that_is_away_is_waited_for_and_said_once(
+    served: tuple[str, SmallRegistry], caplog: pytest.LogCaptureFixture
 ) -> None:
     url, server = served
-    monkeypatch.setattr(schema_wait, "RETRY_SECONDS", 0.01)
-    monkeypatch.setattr(schema_wait, "LONGEST_RETRY_SECONDS", 0.02)
     server.put(1, AVRO)
     server.status = 503
     wait = waiting(url)
-
-    async def scenario() -> None:
+    with caplog.at_level(logging.WARNING):
         task = asyncio.create_task(wait([BY_NUMBER]))
         await until(lambda: len(server.asked) >= 4)
         assert not task.done()
         assert wait.waits_for is not None
         server.status = 0
         await asyncio.wait_for(task, 10)
-
-    with caplog.at_level(logging.WARNING):
-        asyncio.run(scenario())
     told = [each.getMessage() for each in caplog.records]
     assert told == [
         f"source films waits for its schema registry: {url} answers 503 Service Unavailable",
@@ -154,19 +150,18 @@ def test_a_registry_that_is_away_is_waited_for_and_said_once(
     assert wait.waits_for is None
 
 
-def test_an_id_that_comes_late_is_waited_for_within_bounds(
-    served: tuple[str, SmallRegistry], monkeypatch: pytest.MonkeyPatch
+async def test_an_id_that_comes_late_is_waited_for_within_bounds(
+    served: tuple[str, SmallRegistry],
 ) -> None:
     url, server = served
-    monkeypatch.setattr(schema_wait, "RETRY_SECONDS", 0.01)
     wait = waiting(url)
     timer = threading.Timer(0.1, lambda: server.put(1, AVRO))
     timer.start()
-    asyncio.run(asyncio.wait_for(wait([BY_NUMBER]), 10))
+    await asyncio.wait_for(wait([BY_NUMBER]), 10)
     timer.join()
     assert len(server.asked) > 1
-    monkeypatch.setattr(schema_wait, "UNKNOWN_SECONDS", 0.05)
-    asyncio.run(asyncio.wait_for(wait([record(b"\x00\x00\x00\x00\x02")]), 10))
+    wait = waiting(url, unknown_seconds=0.05)
+    await asyncio.wait_for(wait([record(b"\x00\x00\x00\x00\x02")]), 10)
     asked = len(server.asked)
-    asyncio.run(asyncio.wait_for(wait([record(b"\x00\x00\x00\x00\x02")]), 10))
+    await asyncio.wait_for(wait([record(b"\x00\x00\x00\x00\x02")]), 10)
     assert len(server.asked) == asked + 1  # it is asked again, and not waited for again

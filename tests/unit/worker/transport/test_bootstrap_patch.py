@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -33,35 +32,30 @@ class Client:
         return set(range(self._brokers))
 
 
-@pytest.fixture(autouse=True)
-def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bootstrap, "RETRY_SECONDS", 0.0)
-
-
-def begin(*found: int | Exception) -> Client:
+async def begin(*found: int | Exception) -> Client:
     client: Any = Client(*found)
-    bootstrap.begin_with_brokers(client)
-    asyncio.run(client.bootstrap())
+    bootstrap.begin_with_brokers(client, retry_seconds=0.0)
+    await client.bootstrap()
     made: Client = client
     return made
 
 
-def test_a_broker_that_answers() -> None:
-    assert begin(1).brokers() == {0}
+async def test_a_broker_that_answers() -> None:
+    assert (await begin(1)).brokers() == {0}
 
 
-def test_it_waits_for_one(caplog: pytest.LogCaptureFixture) -> None:
-    assert begin(KafkaConnectionError("away"), KafkaConnectionError("away"), 2).brokers() == {0, 1}
+async def test_it_waits_for_one(caplog: pytest.LogCaptureFixture) -> None:
+    assert (await begin(KafkaConnectionError("away"), KafkaConnectionError("away"), 2)).brokers() == {0, 1}
     assert len(caplog.records) == 1
 
 
-def test_brokers_that_name_none_are_asked_again() -> None:
-    client = begin(0, 0, 1)
+async def test_brokers_that_name_none_are_asked_again() -> None:
+    client = await begin(0, 0, 1)
     assert client.brokers() == {0}
     # A new connection each time: a broker that was closed to is not asked again by itself.
     assert client.closed == 2
 
 
-def test_another_error_is_one() -> None:
+async def test_another_error_is_one() -> None:
     with pytest.raises(ValueError, match="wrong"):
-        begin(ValueError("wrong"), 1)
+        await begin(ValueError("wrong"), 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,7 +14,7 @@ from aiokafka.structs import TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from recommender.worker.transport import consumer_thread, faust_transport
+from recommender.worker.transport import faust_transport
 from recommender.worker.transport.batch import Batch
 from recommender.worker.transport.consumer_thread import ConsumerThread
 from tests.support.doubles import FakeRecord
@@ -74,11 +74,8 @@ class Reader:
 
 
 @pytest.fixture
-def reader(monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
-    async def make() -> Reader:
-        return Reader(monkeypatch)
-
-    made = asyncio.run(make())
+async def reader(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Reader]:
+    made = Reader(monkeypatch)
     yield made
     made.thread.thread_loop.close()
 
@@ -88,55 +85,44 @@ def place(batch: Batch | None) -> tuple[int, int, list[int]]:
     return batch.begin, batch.end, [record.offset for record in batch.records]
 
 
-def test_a_batch_says_from_where_to_where_it_was_fetched(reader: Reader) -> None:
-    async def scenario() -> None:
-        assert place(await reader.fetch(5, 6)) == (5, 7, [5, 6])
-        # Behind the last record there are marks of transactions.
-        assert place(await reader.fetch(9, 10, position=13)) == (7, 13, [9, 10])
-        assert place(await reader.fetch(20)) == (13, 21, [20])
-        await reader.thread._read_again(HERE, 9)
-        assert place(await reader.fetch(9)) == (9, 10, [9])
-
-    asyncio.run(scenario())
+async def test_a_batch_says_from_where_to_where_it_was_fetched(reader: Reader) -> None:
+    assert place(await reader.fetch(5, 6)) == (5, 7, [5, 6])
+    # Behind the last record there are marks of transactions.
+    assert place(await reader.fetch(9, 10, position=13)) == (7, 13, [9, 10])
+    assert place(await reader.fetch(20)) == (13, 21, [20])
+    await reader.thread._read_again(HERE, 9)
+    assert place(await reader.fetch(9)) == (9, 10, [9])
 
 
-def test_what_is_no_record_comes_as_a_batch_without_any(reader: Reader) -> None:
+async def test_what_is_no_record_comes_as_a_batch_without_any(reader: Reader) -> None:
     """Marks of transactions, and what was taken back: none of it may look like lag."""
-
-    async def scenario() -> None:
-        await reader.thread._read_again(HERE, 5)
-        assert await reader.fetch(position=5) is None
-        batch = await reader.fetch(position=8)
-        assert place(batch) == (5, 8, [])
-        assert batch is not None
-        assert (batch.offset, batch.timestamp) == (7, -1)
-        assert await reader.fetch(position=8) is None
-        assert place(await reader.fetch(8)) == (8, 9, [8])
-
-    asyncio.run(scenario())
+    await reader.thread._read_again(HERE, 5)
+    assert await reader.fetch(position=5) is None
+    batch = await reader.fetch(position=8)
+    assert place(batch) == (5, 8, [])
+    assert batch is not None
+    assert (batch.offset, batch.timestamp) == (7, -1)
+    assert await reader.fetch(position=8) is None
+    assert place(await reader.fetch(8)) == (8, 9, [8])
 
 
-def test_what_is_fetched_while_the_position_is_not_known(reader: Reader) -> None:
+async def test_what_is_fetched_while_the_position_is_not_known(reader: Reader) -> None:
     """As when the log has lost what comes next, until the consumer knows where to go on."""
-
-    async def scenario() -> None:
-        reader.client.offset = None
-        reader.fetched = {HERE: [FakeRecord(5, b"")]}
-        batches = await reader.thread._fetch_records(reader.client, {HERE}, timeout=1.0)
-        assert place(batches[HERE][0]) == (5, 6, [5])
-        reader.fetched = {}
-        assert await reader.thread._fetch_records(reader.client, {HERE}, timeout=1.0) == {}
-        away = TP("ratings", 7)
-        assert await reader.thread._fetch_records(reader.client, {away}, timeout=1.0) == {}
-
-    asyncio.run(scenario())
+    reader.client.offset = None
+    reader.fetched = {HERE: [FakeRecord(5, b"")]}
+    batches = await reader.thread._fetch_records(reader.client, {HERE}, timeout=1.0)
+    assert place(batches[HERE][0]) == (5, 6, [5])
+    reader.fetched = {}
+    assert await reader.thread._fetch_records(reader.client, {HERE}, timeout=1.0) == {}
+    away = TP("ratings", 7)
+    assert await reader.thread._fetch_records(reader.client, {away}, timeout=1.0) == {}
 
 
-def test_a_partition_that_moved_away_is_not_sought(reader: Reader) -> None:
-    asyncio.run(reader.thread._read_again(TopicPartition("ratings", 7), 3))
+async def test_a_partition_that_moved_away_is_not_sought(reader: Reader) -> None:
+    await reader.thread._read_again(TopicPartition("ratings", 7), 3)
 
 
-def test_it_ends_without_a_word_while_a_fetch_waits_to_be_tried_again(reader: Reader) -> None:
+async def test_it_ends_without_a_word_while_a_fetch_waits_to_be_tried_again(reader: Reader) -> None:
     ended = []
 
     async def stop() -> None:
@@ -147,30 +133,26 @@ def test_it_ends_without_a_word_while_a_fetch_waits_to_be_tried_again(reader: Re
         fetch.cancel()
         await fetch
 
-    async def scenario() -> None:
-        reader.client.stop = stop
-        reader.thread._consumer = reader.client
-        await reader.thread.on_thread_stop()
-        assert ended == [True]
-
-    asyncio.run(scenario())
+    reader.client.stop = stop
+    reader.thread._consumer = reader.client
+    await reader.thread.on_thread_stop()
+    assert ended == [True]
 
 
-def test_faust_commits_nothing_and_remembers_nothing(reader: Reader) -> None:
+async def test_faust_commits_nothing_and_remembers_nothing(reader: Reader) -> None:
     tp = TP("ratings", 0)
     reader.consumer._acked[tp] = [1, 2, 3]
-    assert asyncio.run(reader.consumer.commit()) is False
+    assert await reader.consumer.commit() is False
     # Faust drops a batch that lies before this note, which it takes after a seek back, too.
     reader.consumer._read_offset[tp] = 99
     assert reader.consumer._read_offset[tp] is None
 
 
-def test_a_thread_that_answers_nobody_has_not_committed(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def run() -> None:
-        asked: Any = SimpleNamespace(
-            call_thread=lambda method, offsets: asyncio.Event().wait(), _commit_offsets=None, crashed=False
-        )
-        assert await ConsumerThread.commit_offsets(asked, {TP("ratings", 0): 1}) is False
-
-    monkeypatch.setattr(consumer_thread, "COMMIT_SECONDS", -0.99)
-    asyncio.run(run())
+async def test_a_thread_that_answers_nobody_has_not_committed() -> None:
+    asked: Any = SimpleNamespace(
+        call_thread=lambda method, offsets: asyncio.Event().wait(),
+        _commit_offsets=None,
+        crashed=False,
+        commit_seconds=-0.99,
+    )
+    assert await ConsumerThread.commit_offsets(asked, {TP("ratings", 0): 1}) is False

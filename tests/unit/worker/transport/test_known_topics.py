@@ -10,7 +10,6 @@ import pytest
 from aiokafka.errors import KafkaConnectionError, TopicAuthorizationFailedError, UnknownTopicOrPartitionError
 
 from recommender.kafka.refusals import PartitionMissingError
-from recommender.worker.transport import known_topics
 from recommender.worker.transport.known_topics import LOOKS, KnownTopics
 from tests.support.doubles import until
 
@@ -62,91 +61,67 @@ class Client:
         return self.answers
 
 
-@pytest.fixture(autouse=True)
-def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(known_topics, "LOOK_SECONDS", 0.0)
-    monkeypatch.setattr(known_topics, "AWAY_SECONDS", 0.0)
-
-
 def known_by(client: Client) -> KnownTopics:
     double: Any = client
-    return KnownTopics(double)
+    return KnownTopics(double, look_seconds=0.0, away_seconds=0.0)
 
 
-def test_a_missing_topic_is_told_from_one_that_is_there() -> None:
-    async def scenario() -> None:
-        client = Client("there")
-        with pytest.raises(UnknownTopicOrPartitionError):
-            await known_by(client).require("gone", None)
-        assert client.looks == ["gone"] * LOOKS
-        await known_by(client).require("there", 0)
-        with pytest.raises(PartitionMissingError, match="there has 1 partitions, none with number 1"):
-            await known_by(client).require("there", 1)
-
-    asyncio.run(scenario())
+async def test_a_missing_topic_is_told_from_one_that_is_there() -> None:
+    client = Client("there")
+    with pytest.raises(UnknownTopicOrPartitionError):
+        await known_by(client).require("gone", None)
+    assert client.looks == ["gone"] * LOOKS
+    await known_by(client).require("there", 0)
+    with pytest.raises(PartitionMissingError, match="there has 1 partitions, none with number 1"):
+        await known_by(client).require("there", 1)
 
 
-def test_a_burst_to_a_missing_topic_asks_once() -> None:
-    async def scenario() -> None:
-        client = Client()
-        topics = known_by(client)
-        attempts = [topics.require("gone", None) for _ in range(500)]
-        errors = await asyncio.gather(*attempts, return_exceptions=True)
-        assert {type(each) for each in errors} == {UnknownTopicOrPartitionError}
-        assert client.looks == ["gone"] * LOOKS
-
-    asyncio.run(scenario())
+async def test_a_burst_to_a_missing_topic_asks_once() -> None:
+    client = Client()
+    topics = known_by(client)
+    attempts = [topics.require("gone", None) for _ in range(500)]
+    errors = await asyncio.gather(*attempts, return_exceptions=True)
+    assert {type(each) for each in errors} == {UnknownTopicOrPartitionError}
+    assert client.looks == ["gone"] * LOOKS
 
 
-def test_a_topic_that_was_made_just_now_is_found() -> None:
-    async def scenario() -> None:
-        client = Client()
-        asking = asyncio.create_task(known_by(client).require("new", None))
-        await until(lambda: bool(client.looks))
-        client.topics.add("new")
-        await asking
-
-    asyncio.run(scenario())
+async def test_a_topic_that_was_made_just_now_is_found() -> None:
+    client = Client()
+    asking = asyncio.create_task(known_by(client).require("new", None))
+    await until(lambda: bool(client.looks))
+    client.topics.add("new")
+    await asking
 
 
-def test_a_known_topic_is_not_asked_for() -> None:
-    async def scenario() -> None:
-        client = Client()
-        client.known = {"known"}
-        await known_by(client).require("known", 0)
-        assert client.looks == []
-
-    asyncio.run(scenario())
+async def test_a_known_topic_is_not_asked_for() -> None:
+    client = Client()
+    client.known = {"known"}
+    await known_by(client).require("known", 0)
+    assert client.looks == []
 
 
-def test_while_no_broker_answers_nothing_is_missing() -> None:
-    async def scenario() -> None:
-        client = Client("some")
-        client.answers = False
-        topics = known_by(client)
-        some = asyncio.create_task(topics.require("some", None))
-        gone = asyncio.create_task(topics.require("gone", None))
-        await until(lambda: len(client.looks) > 10 * LOOKS)
-        assert (some.done(), gone.done()) == (False, False)
-        client.answers = True
-        await some
-        with pytest.raises(UnknownTopicOrPartitionError):
-            await gone
-
-    asyncio.run(scenario())
+async def test_while_no_broker_answers_nothing_is_missing() -> None:
+    client = Client("some")
+    client.answers = False
+    topics = known_by(client)
+    some = asyncio.create_task(topics.require("some", None))
+    gone = asyncio.create_task(topics.require("gone", None))
+    await until(lambda: len(client.looks) > 10 * LOOKS)
+    assert (some.done(), gone.done()) == (False, False)
+    client.answers = True
+    await some
+    with pytest.raises(UnknownTopicOrPartitionError):
+        await gone
 
 
-def test_a_forbidden_topic_is_told_until_it_is_opened() -> None:
-    async def scenario() -> None:
-        client = Client("closed")
-        client.forbidden.add("closed")
-        topics = known_by(client)
-        for _ in range(2):
-            with pytest.raises(TopicAuthorizationFailedError):
-                await topics.require("closed", None)
-            client.add_topic("closed")
-            await client.force_metadata_update()
-        client.forbidden.clear()
-        await topics.require("closed", None)
-
-    asyncio.run(scenario())
+async def test_a_forbidden_topic_is_told_until_it_is_opened() -> None:
+    client = Client("closed")
+    client.forbidden.add("closed")
+    topics = known_by(client)
+    for _ in range(2):
+        with pytest.raises(TopicAuthorizationFailedError):
+            await topics.require("closed", None)
+        client.add_topic("closed")
+        await client.force_metadata_update()
+    client.forbidden.clear()
+    await topics.require("closed", None)
