@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from recommender.errors import RecommenderError
+from recommender.messages.requests import MAX_HOURS, MAX_TIMES
 
 PREFIX = "RECOMMENDER_"
 
@@ -125,8 +126,25 @@ class Settings:
     )
     recommendations_log: str = _setting(
         "auto",
-        "whether what was recommended is logged to a topic; auto: if there is more than one arm",
+        "whether what was recommended is logged to a topic; auto: if there is more than one arm, or "
+        "`hide_seen` is set",
         choices=("auto", "on", "off"),
+    )
+    hide_seen: int = _setting(
+        0,
+        "leave out what was shown to a user this many times and not rated, by the recommendations log; 0: "
+        "nothing, unless a request asks for it",
+        unit="times",
+        low=0,
+        high=MAX_TIMES,
+    )
+    hide_seen_for: float = _setting(
+        24.0,
+        "how long what was shown counts for that; the log is read so far back at the start, and requests may "
+        "ask for less",
+        unit="hours",
+        low=0.01,
+        high=MAX_HOURS,
     )
     seed: int = _setting(0, "the only source of randomness", low=0, high=2**31 - 1, learned=True)
     checkpoints: str = _setting(

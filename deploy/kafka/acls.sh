@@ -8,7 +8,8 @@
 # ADMIN is a file with the administrator's login, as Kafka's tools take it. SOURCES are topics that are learned from,
 # REPLIES topics that replies go to. WORKER, SERVICE, OWNER and READER are the principals: of the workers, of your services,
 # of who runs `recommender topics`, and of who runs `recommender experiment report`, `journal` and `retrain`.
-# HTTP=on where ratings come over HTTP or from the live page; LOG=on with RECOMMENDER_RECOMMENDATIONS_LOG.
+# HTTP=on where ratings come over HTTP or from the live page; LOG=on with RECOMMENDER_RECOMMENDATIONS_LOG,
+# and HIDE_SEEN=on where requests ask for `hide_seen`, or RECOMMENDER_HIDE_SEEN is set.
 set -eu
 : "${BROKER:?BROKER has no value: expected the addresses of brokers, HOST:PORT}"
 prefix=${PREFIX:-}
@@ -33,6 +34,7 @@ for topic in "${prefix}recommendation-responses" "${prefix}ratings-dlt" ${REPLIE
 done
 if [ "${HTTP:-off}" = on ]; then allow "$worker" --operation Write --topic "${prefix}ratings"; fi
 if [ "${LOG:-off}" = on ]; then allow "$worker" --operation Write --topic "${prefix}recommendations-log"; fi
+if [ "${HIDE_SEEN:-off}" = on ]; then allow "$worker" --operation Read --topic "${prefix}recommendations-log"; fi
 
 service=${SERVICE:-User:shop}
 allow "$service" --operation Write --topic "${prefix}ratings" --topic "${prefix}items" --topic "${prefix}recommendation-requests"

@@ -15,7 +15,7 @@ from rich.text import Text
 from recommender.client import BadReply, Client, RecommendTimeout, RequestFailed
 from recommender.client.messages import decode_reply, encode_request
 from recommender.kafka.admin import security_options
-from recommender.messages.requests import MAX_N
+from recommender.messages.requests import MAX_HOURS, MAX_N, MAX_TIMES
 from recommender.messages.responses import Recommended, Response
 from recommender.settings import load as load_settings
 
@@ -69,6 +69,18 @@ def _seconds(context: click.Context, parameter: click.Parameter, value: float) -
     help="Give each place to chance with this probability; 0 for none. Default: as the worker is set.",
 )
 @click.option(
+    "--hide-seen",
+    type=click.IntRange(0, MAX_TIMES),
+    metavar="TIMES",
+    help="Leave out what the user was shown so often and has not rated. Default: as the worker is set.",
+)
+@click.option(
+    "--hide-seen-for",
+    type=click.FloatRange(0, MAX_HOURS, min_open=True),
+    metavar="HOURS",
+    help="Only what was shown in the last so many hours counts.",
+)
+@click.option(
     "--timeout", type=float, default=5.0, show_default=True, callback=_seconds, help="Seconds to wait."
 )
 @click.option("--broker", callback=_text, help="HOST:PORT of Kafka. Default: RECOMMENDER_BROKER.")
@@ -92,6 +104,8 @@ def ask(
     after: int | None,
     arm: str | None,
     explore: float | None,
+    hide_seen: int | None,
+    hide_seen_for: float | None,
     timeout: float,
     broker: str | None,
     source: str | None,
@@ -114,6 +128,8 @@ def ask(
         raise click.UsageError("--explore must be between 0 and 1, got nan")
     if explore and user is None:
         raise click.UsageError("--explore goes with --user")
+    if user is None and (hide_seen or hide_seen_for is not None):
+        raise click.UsageError("--hide-seen and --hide-seen-for go with --user")
     # What the client has to say comes as one sentence; its log is for programs that run for long.
     logging.getLogger("recommender").addHandler(logging.NullHandler())
     settings = load_settings(broker=broker)
@@ -133,6 +149,8 @@ def ask(
             categories=categories,
             not_categories=not_categories,
             titles=not titles and not as_json,
+            hide_seen=hide_seen,
+            hide_seen_for=hide_seen_for,
         )
     except ValueError as error:
         raise click.UsageError(str(error)) from None

@@ -6,6 +6,7 @@ import csv
 import functools
 import io
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,11 @@ from recommender import settings
 from recommender.cli import evaluate_tables
 from recommender.cli.output import progress_bar
 from recommender.errors import RecommenderError
-from recommender.evaluation import exploration_costs, prequential, streams, top3
+from recommender.evaluation import exploration_costs, hiding_costs, prequential, streams, top3
 from recommender.evaluation.datasets import mapped, movielens
 from recommender.evaluation.datasets.columns import Columns, RatingArrays
 from recommender.evaluation.exploration_costs import Explored
+from recommender.evaluation.hiding_costs import Hiding
 from recommender.evaluation.prequential import Evaluation
 from recommender.evaluation.streams import Stream
 from recommender.evaluation.top3 import Signed
@@ -31,6 +33,9 @@ DEFAULT_MODELS = "random,popular,popular-recent,item-knn,sequence-knn,blend"
 #: The same where their estimates of signed ratings are compared.
 TOP3_MODELS = "popular,cooc,knn-baseline,sequence-knn"
 TOP3 = "top3"
+
+#: Measures lists of one model that are changed in several ways.
+Measure = Callable[[Stream, str, Callable[[int], object]], Sequence[Explored | Hiding]]
 
 
 @click.command()
@@ -48,6 +53,10 @@ TOP3 = "top3"
 @click.option("--source", "table", metavar="NAME", help="Which table of --sources, where it has several.")
 @click.option("--explore", help="Ways of exploring that are compared for each model, separated by commas: "
               "none,epsilon:0.1,softmax:0.5,thompson.")  # fmt: skip
+@click.option("--hide-seen", metavar="TIMES", help="Hide what was shown so often, compared for each model: "
+              "0,1,3; 0 hides nothing.")  # fmt: skip
+@click.option("--hide-seen-for", type=click.FloatRange(0, min_open=True), default=24.0, show_default=True,
+              metavar="HOURS", help="What was shown in so many hours counts.")  # fmt: skip
 @click.option("--json", "json_file", metavar="FILE", help="Write the metrics as JSON; - prints nothing else.")
 @click.option("--csv", "csv_file", metavar="FILE", help="Write the metrics as a table with a header.")
 @click.option("--plot", "plot_file", metavar="FILE", help="Write recall@10 over the stream as a picture.")
@@ -75,6 +84,8 @@ def evaluate(
     sources: str | None,
     table: str | None,
     explore: str | None,
+    hide_seen: str | None,
+    hide_seen_for: float,
     json_file: str | None,
     csv_file: str | None,
     plot_file: str | None,
@@ -99,26 +110,31 @@ def evaluate(
     the share of them that the user liked, as a mean over users, next to that of three random ones.
 
     --explore mixes chance into each list, and shows what that costs in recall and gives in coverage.
+
+    --hide-seen leaves out of each list what the user was shown so often, and shows what that costs in recall
+    and how much of a list is new.
     """
     if table is not None and sources is None:
         raise click.UsageError("--source names a table of --sources")
     load = functools.partial(_loaded, sources=sources, table=table)
     names = _names(models, TOP3_MODELS if protocol == TOP3 else DEFAULT_MODELS)
-    if repeats and (explore is not None or protocol == TOP3):
-        raise click.UsageError("--repeats goes without --explore and --protocol top3")
+    alone = explore is not None or hide_seen is not None
+    if repeats and (alone or protocol == TOP3):
+        raise click.UsageError("--repeats goes without --explore, --hide-seen and --protocol top3")
     if plot_file is not None:
         if protocol == TOP3:
             raise click.UsageError("--plot shows recall over the stream: --protocol top3 has none")
         evaluate_tables.require_matplotlib()
-    if explore is not None:
-        if protocol == TOP3 or plot_file is not None:
-            raise click.UsageError("--explore goes without --protocol top3 and --plot")
-        ways = [Exploration.parse(each) for each in explore.split(",")]
+    if alone:
+        if protocol == TOP3 or plot_file is not None or None not in (explore, hide_seen):
+            raise click.UsageError("--explore and --hide-seen go without --protocol top3, --plot, the other")
+        measure = _exploring(explore, seed) if hide_seen is None else _hiding(hide_seen, hide_seen_for, seed)
         stream = _stream(load(source, limit), positive, protocol, shuffle_ties)
-        rows = [row.summary() for name in names for row in _explored(stream, name, ways, seed)]
+        rows = [row for name in names for row in _measured(stream, name, measure)]
         report = {"source": source, "positive": _whole(positive), "protocol": protocol,
                   "ratings": len(stream), "models": rows}  # fmt: skip
-        _out(report, json_file, csv_file, lambda: evaluate_tables.show_explored(rows))
+        show = evaluate_tables.show_explored if hide_seen is None else evaluate_tables.show_hiding
+        _out(report, json_file, csv_file, lambda: show(rows))
         return
     if protocol == TOP3:
         if shuffle_ties is not None:
@@ -197,11 +213,25 @@ def _top3(signed: Signed, names: list[str], test: float, splits: int, seed: int)
     return {"tested_users": users, "models": [result.summary() for result in results]}
 
 
-def _explored(stream: Stream, name: str, ways: list[Exploration], seed: int) -> list[Explored]:
+def _exploring(explore: str | None, seed: int) -> Measure:
+    ways = [Exploration.parse(each) for each in (explore or "").split(",")]
+    return lambda stream, name, advance: exploration_costs.evaluate(stream, name, ways, seed, advance)
+
+
+def _hiding(hide_seen: str, hours: float, seed: int) -> Measure:
+    try:
+        times = [int(each) for each in hide_seen.split(",")]
+    except ValueError:
+        raise click.UsageError(f"--hide-seen is {hide_seen!r}: expected integers such as 0,1,3") from None
+    if min(times) < 0:
+        raise click.UsageError(f"--hide-seen has {min(times)}: expected at least 0")
+    return lambda stream, name, advance: hiding_costs.evaluate(stream, name, times, hours, seed, advance)
+
+
+def _measured(stream: Stream, name: str, measure: Measure) -> list[dict[str, Any]]:
     with progress_bar() as progress:
         task = progress.add_task(name, total=len(stream))
-        advance = functools.partial(progress.advance, task)
-        return exploration_costs.evaluate(stream, name, ways, seed, advance)
+        return [row.summary() for row in measure(stream, name, functools.partial(progress.advance, task))]
 
 
 def _evaluated(stream: Stream, names: list[str], seed: int, repeats: bool) -> list[Evaluation]:

@@ -37,6 +37,19 @@ def show_explored(rows: list[dict[str, Any]]) -> None:
     print_table(table)
 
 
+def show_hiding(rows: list[dict[str, Any]]) -> None:
+    """Print what it costs and brings not to show again what was shown."""
+    names = ("recall@10", "turnover", "hidden_per_list", "item_coverage")
+    caption = (
+        "turnover: places whose item was not in the user's list before; hidden: items left out of a list."
+    )
+    table = Table("model", "hide seen", "recall@10", "turnover", "hidden", "coverage", caption=caption)
+    for row in rows:
+        cells = ("-" if row[n] is None else _cell(n, row[n]) for n in names)
+        table.add_row(row["model"], str(row["hide_seen"] or "never"), *cells)
+    print_table(table)
+
+
 def show_top3(report: dict[str, Any]) -> None:
     """Print the top-3 accuracy of each model."""
     caption = (

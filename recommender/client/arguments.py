@@ -17,7 +17,7 @@ from typing import Any
 
 from recommender.messages import contract
 from recommender.messages.ratings import MAX_ID_BYTES
-from recommender.messages.requests import MAX_N, MAX_REQUEST_ITEMS
+from recommender.messages.requests import MAX_HOURS, MAX_N, MAX_REQUEST_ITEMS
 
 #: The largest integer that can be an id.
 _LARGEST = 10**MAX_ID_BYTES
@@ -138,6 +138,14 @@ def share(name: str, value: Any) -> float:
     number = _number(name, value, "a number between 0 and 1")
     if not 0 <= number <= 1:
         raise ValueError(f"{name} must be between 0 and 1, got {value!r}")
+    return number
+
+
+def hours(name: str, value: Any) -> float:
+    """A time in hours, more than none."""
+    number = _number(name, value, f"a number of hours up to {MAX_HOURS}")
+    if not 0 < number <= MAX_HOURS:
+        raise ValueError(f"{name} must be a number of hours up to {MAX_HOURS}, got {value!r}")
     return number
 
 

@@ -145,6 +145,8 @@ class Client:
         history: Iterable[str | int] | None = None,
         popular: bool = False,
         window: str | None = None,
+        hide_seen: int | None = None,
+        hide_seen_for: float | None = None,
     ) -> Response:
         """The n best items for a user or a guest, the n most similar ones to an item, or the n most popular.
 
@@ -184,6 +186,11 @@ class Client:
             The popular items, instead of a user or without what the user has rated.
         window : str, optional
             With `popular`: of the last hours or days, as ``24h``.
+        hide_seen : int, optional
+            Leave out what the user was shown so many times and has not rated, by the recommendations log; 0
+            leaves out nothing. By default as the worker is set.
+        hide_seen_for : float, optional
+            Only what was shown in the last so many hours counts.
 
         Raises
         ------
@@ -215,6 +222,8 @@ class Client:
             history=history,
             popular=popular,
             window=window,
+            hide_seen=hide_seen,
+            hide_seen_for=hide_seen_for,
         )
         key: Any = user if user is not None else similar_to
         key = "" if key is None else key

@@ -13,7 +13,7 @@ from recommender.client.errors import BadReply, RequestFailed
 from recommender.client.ratings import Written
 from recommender.messages.nesting import json_is_too_deep
 from recommender.messages.ratings import BadMessage
-from recommender.messages.requests import MAX_REQUEST_CATEGORIES
+from recommender.messages.requests import MAX_REQUEST_CATEGORIES, MAX_TIMES
 from recommender.messages.responses import Failure, Reason, Recommended, Response
 
 #: What an answer must know of: a rating that was written, an offset of the user's partition of the ratings,
@@ -94,6 +94,8 @@ def encode_request(
     history: Iterable[str | int] | None = None,
     popular: bool = False,
     window: str | None = None,
+    hide_seen: int | None = None,
+    hide_seen_for: float | None = None,
 ) -> bytes:
     """A request as it goes out; the parameters are those of `Client.recommend`.
 
@@ -132,6 +134,10 @@ def encode_request(
         request["popular"] = True
     if window is not None:
         request["window"] = arguments.text("window", window)
+    if hide_seen is not None:
+        request["hide_seen"] = arguments.integer("hide_seen", hide_seen, 0, MAX_TIMES)
+    if hide_seen_for is not None:
+        request["hide_seen_for"] = arguments.hours("hide_seen_for", hide_seen_for)
     _check_subject(request)
     return orjson.dumps(request)
 
@@ -145,6 +151,9 @@ def _check_subject(request: dict[str, Any]) -> None:
         raise ValueError(f"expected either user or similar_to, got {'both' if subjects else 'neither'}")
     if len(subjects) > 1:
         raise ValueError(f"expected one of user, similar_to and history, got {' and '.join(subjects)}")
+    for name in ("hide_seen", "hide_seen_for"):
+        if request.get(name) and "user" not in request:
+            raise ValueError(f"{name} is about what a user was shown: expected it with user")
     for name in ("explain", "explore"):
         if request.get(name) and ("user" not in request or request.get("popular")):
             other = subjects[0] if subjects and subjects != ["user"] else "popular"

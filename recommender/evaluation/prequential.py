@@ -162,6 +162,8 @@ class Scored:
     scores : float array, shape (candidates,)
     counts : int32 array, shape (items,)
         Ratings of each item.
+    time : float
+        When, in seconds since 1970.
     """
 
     user: int
@@ -169,6 +171,7 @@ class Scored:
     candidates: IntArray
     scores: FloatArray
     counts: IntArray
+    time: float
 
 
 class Replay:
@@ -255,7 +258,8 @@ class Replay:
                 scores = self._scores(model, user, candidates)
                 result.score_seconds += thread_time() - start
                 result.scored += 1
-                self._scored(result, Scored(user, item, candidates, scores, counts))
+                time = float(self.stream.times[event])
+                self._scored(result, Scored(user, item, candidates, scores, counts, time))
                 rank = rank_of(item, candidates, scores)
             result.ranks.append(rank)
 

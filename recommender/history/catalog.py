@@ -91,6 +91,10 @@ class Catalog:
             raise IndexError(f"index {index} is negative")
         return self._ids[index]
 
+    def ids_between(self, first: int, last: int) -> list[str]:
+        """The ids whose indices are from `first` to before `last`."""
+        return self._ids[first:last]
+
     def ids(self) -> list[str]:
         """All ids in the order of their indices."""
         return list(self._ids)

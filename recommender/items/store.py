@@ -6,7 +6,8 @@ import heapq
 import math
 import time
 from collections import defaultdict
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,17 @@ from recommender.messages.items import ItemInfo
 from recommender.messages.refusals import BadMessage, Kind
 
 MAX_ITEMS, MAX_CATEGORIES = 10_000_000, 100_000
+#: Changes that are told by default.
+MAX_CHANGES = 100_000
 NOWHERE = ()
+GONE = ItemInfo(available=False)
+
+
+class Changes(NamedTuple):
+    """The rows that changed last, in order; `first` is the number of the first of them, of all changes."""
+
+    first: int
+    rows: list[int]
 
 
 class ItemStore:
@@ -28,6 +39,8 @@ class ItemStore:
     ----------
     max_items, max_categories : int
         Items, and different categories of all of them, that are kept; what comes beyond is refused.
+    most_changes : int
+        Changes that are told; whoever has missed more looks at all rows.
 
     Attributes
     ----------
@@ -43,16 +56,25 @@ class ItemStore:
         How many rows have another boost than 1.
     hiding : int
         How many rows are hidden.
+    changes : Changes
     """
 
-    def __init__(self, *, max_items: int = MAX_ITEMS, max_categories: int = MAX_CATEGORIES) -> None:
+    def __init__(
+        self,
+        *,
+        max_items: int = MAX_ITEMS,
+        max_categories: int = MAX_CATEGORIES,
+        most_changes: int = MAX_CHANGES,
+    ) -> None:
         self._max_items, self._max_categories = max_items, max_categories
+        self._most_changes = most_changes
         self.ids: list[str] = []
         # One row more than none: it is looked at for items that have none, and means nothing.
         self.hidden = np.zeros(1, np.bool_)
         self.sets = np.zeros(1, np.int32)
         self.boosts = np.ones(1, np.float64)
         self.boosted = self.hiding = 0
+        self.changes = Changes(0, [])
         self._rows: dict[str, int] = {}
         self._titles: list[str | None] = []
         self._until: dict[int, float] = {}
@@ -71,6 +93,10 @@ class ItemStore:
     def row_of(self, item: str) -> int | None:
         """The row of an item, if the topic has ever named it."""
         return self._rows.get(item)
+
+    def rows_of(self, items: Iterable[str]) -> list[int | None]:
+        """The row of each item, None where the topic has never named it."""
+        return list(map(self._rows.get, items))
 
     def title_of(self, item: str) -> str | None:
         """The title of an item."""
@@ -101,24 +127,37 @@ class ItemStore:
         BadMessage
             There are too many items or categories.
         """
-        categories = NOWHERE if info is None else info.categories
-        new = [each for each in categories if each not in self._with]
-        if new and len(self._with) + len(new) > self._max_categories:
-            raise BadMessage(
-                f"there are {self._max_categories} categories already: no others are taken", Kind.BAD_FIELD
-            )
+        said = GONE if info is None else info
+        categories = said.categories
+        if categories not in self._numbers:
+            new = [each for each in categories if each not in self._with]
+            if new and len(self._with) + len(new) > self._max_categories:
+                told = f"there are {self._max_categories} categories already: no others are taken"
+                raise BadMessage(told, Kind.BAD_FIELD)
         row = self._rows.get(item)
         if row is None:
             row = self._add(item)
-        until = math.inf if info is None else info.until
-        now = time.time() if now is None else now
-        self._hide(row, info is None or not info.available or until <= now)
-        self._titles[row] = None if info is None else info.title
-        self._end(row, until if info is not None and info.available else math.inf)
-        boost = 1.0 if info is None else info.boost
-        self.boosted += int(boost != 1.0) - int(self.boosts[row] != 1.0)
-        self.boosts[row] = boost
+        # Most say what a new row says already; of a million, writing each number would take seconds.
+        hidden = not said.available or said.until <= (time.time() if now is None else now)
+        if hidden or self.hiding:
+            self._hide(row, hidden)
+        self._titles[row] = said.title
+        until = said.until if said.available else math.inf
+        if self._until or until != math.inf:
+            self._end(row, until)
+        if said.boost != 1.0 or self.boosted:
+            self.boosted += int(said.boost != 1.0) - int(self.boosts[row] != 1.0)
+            self.boosts[row] = said.boost
         self._enter(row, categories)
+        self._changed(row)
+
+    def _changed(self, row: int) -> None:
+        first, rows = self.changes
+        if len(rows) == self._most_changes:
+            # Another list, not this one emptied: a view may look at it in a thread.
+            self.changes = Changes(first + self._most_changes, [row])
+        else:
+            rows.append(row)
 
     def expire(self, now: float) -> None:
         """Hide what ceased to be available by now."""
@@ -127,6 +166,7 @@ class ItemStore:
             if self._until.get(row) == until:
                 del self._until[row]
                 self._hide(row, True)
+                self._changed(row)
 
     def allowed(self, categories: list[str] | None, without: list[str]) -> NDArray[np.bool_] | None:
         """By number of a set: it has one of these categories, none of the others; None if every set does."""
@@ -180,6 +220,8 @@ class ItemStore:
     def _enter(self, row: int, categories: tuple[str, ...]) -> None:
         """Give a row its set of categories, and forget a set that no row has any more."""
         old, number = int(self.sets[row]), self._numbers.get(categories)
+        if number == old:
+            return
         if number is None:
             number = self._free.pop() if self._free else len(self._members)
             if number == len(self._members):

@@ -28,28 +28,44 @@ class ItemView:
 
     def __init__(self, store: ItemStore, catalog: Catalog) -> None:
         self.store, self._catalog = store, catalog
-        self._rows = np.full(1024, -1, np.int32)
-        self._items = self._seen = 0
-        #: By row: some user has rated the item.
-        self._rated = np.zeros(1024, np.bool_)
+        self._items = self._seen = self._change = 0
+        #: By item: its row, whether it is hidden, and its set of categories; -1 where it has no row.
+        self._rows, self._hidden = np.full(1024, -1, np.int32), np.zeros(1024, np.bool_)
+        self._sets = np.full(1024, -1, np.int32)
+        #: By row: the item; -1 if no user has rated it.
+        self._index = np.full(1024, -1, np.int32)
 
     def sync(self) -> None:
         """Take over what is new in the catalog and in the store."""
-        store, catalog = self.store, self._catalog
-        items, seen = len(catalog), len(store)
-        if items == self._items and seen == self._seen:
+        store, catalog, changes = self.store, self._catalog, self.store.changes
+        items, seen, change = len(catalog), len(store), changes.first + len(changes.rows)
+        if (items, seen, change) == (self._items, self._seen, self._change):
             return
-        self._rows = _at_least(self._rows, items, -1)
-        self._rated = _at_least(self._rated, seen, False)
-        for row in range(self._seen, seen):
-            index = catalog.find(store.ids[row])
-            if index is not None:
-                self._rows[index], self._rated[row] = row, True
-        for index in range(self._items, items):
-            found = store.row_of(catalog.id_of(index))
-            if found is not None:
-                self._rows[index], self._rated[found] = found, True
-        self._items, self._seen = items, seen
+        self._rows, self._sets = (_at_least(each, items, -1) for each in (self._rows, self._sets))
+        self._hidden, self._index = _at_least(self._hidden, items, False), _at_least(self._index, seen, -1)
+        new = catalog.ids_between(self._items, items)
+        self._join(_numbers(store.rows_of(new), seen), np.arange(self._items, items, dtype=np.int32))
+        if self._items:
+            known = _numbers(catalog.find_all(store.ids[self._seen : seen]), items)
+            self._join(np.arange(self._seen, seen, dtype=np.int32), known)
+        rows: Int32 = np.arange(seen, dtype=np.int32)
+        if self._change >= changes.first:
+            rows = np.array(changes.rows[self._change - changes.first :], np.int32)
+        self._take_over(rows[rows < seen])
+        self._items, self._seen, self._change = items, seen, change
+
+    def _join(self, rows: Int32, items: Int32) -> None:
+        """Join rows and items, one to one, but for those that are -1."""
+        both = (rows >= 0) & (items >= 0)
+        rows, items = rows[both], items[both]
+        self._rows[items], self._index[rows] = rows, items
+        self._take_over(rows)
+
+    def _take_over(self, rows: Int32) -> None:
+        """Take over what the store says of some rows, in the order of the items: filters look at all."""
+        items = self._index[rows]
+        rows, items = rows[items >= 0], items[items >= 0]
+        self._hidden[items], self._sets[items] = self.store.hidden[rows], self.store.sets[rows]
 
     def filter(self, categories: list[str] | None, without: list[str]) -> ItemFilter | None:
         """The items that a request lets through; None if that is every item."""
@@ -60,7 +76,7 @@ class ItemView:
             return None
         self.sync()
         every = np.zeros(0, np.bool_) if allowed is None else allowed
-        return ItemFilter(self, store.hidden, store.sets, self._rows, every, categories is None)
+        return ItemFilter(self, self._hidden, self._sets, every, categories is None)
 
     def boosts_of(self, indices: Int32) -> NDArray[np.float64] | None:
         """The boosts of items; None if no item has one."""
@@ -71,12 +87,14 @@ class ItemView:
         rows = np.where(known, self._rows[np.where(known, indices, 0)], -1)
         return np.where(rows >= 0, self.store.boosts[rows], 1.0)
 
-    def unrated(self, allowed: NDArray[np.bool_], most: int, excluded: set[str]) -> list[str]:
-        """Items of allowed sets that nobody has rated, the newest first."""
-        store = self.store
-        rows = np.flatnonzero(
-            ~store.hidden[: len(store)] & allowed[store.sets[: len(store)]] & ~self._rated[: len(store)]
-        )
+    def unrated(self, allowed: NDArray[np.bool_] | None, most: int, excluded: set[str]) -> list[str]:
+        """Items of allowed sets that nobody has rated, the newest first; without sets, or of none, of all."""
+        self.sync()
+        store, count = self.store, len(self.store)
+        shown = ~store.hidden[:count] & (self._index[:count] < 0)
+        if allowed is not None and len(allowed):
+            shown &= allowed[store.sets[:count]]
+        rows = np.flatnonzero(shown)
         found: list[str] = []
         for row in rows[::-1].tolist():
             if len(found) == most:
@@ -92,10 +110,10 @@ class ItemFilter(NamedTuple):
     Attributes
     ----------
     view : ItemView
-    hidden, sets : arrays
-        Of the store.
-    rows : int32 array
-        By item: its row; -1 if the items topic has not named it.
+    hidden : bool array
+        By item.
+    sets : int32 array
+        By item: the number of its set of categories; -1 if the items topic has not named it.
     allowed : bool array
         By set of categories; empty if every set is.
     unlisted : bool
@@ -105,35 +123,30 @@ class ItemFilter(NamedTuple):
     view: ItemView
     hidden: NDArray[np.bool_]
     sets: Int32
-    rows: Int32
     allowed: NDArray[np.bool_]
     unlisted: bool
 
     def all_but(self, without: Int32, count: int) -> Int32:
         """The items that pass, of the first `count`, but for those of `without`; ascending."""
-        passed: Int32 = _passing(
-            without, count, self.rows, self.hidden, self.sets, self.allowed, self.unlisted
-        )
+        passed: Int32 = _passing(without, count, self.hidden, self.sets, self.allowed, self.unlisted)
         return passed
 
     def of(self, indices: Int32) -> Int32:
         """The items that pass, of these."""
-        rows = self.rows[indices]
-        passing = ~self.hidden[rows]
+        sets = self.sets[indices]
+        passing = ~self.hidden[indices]
         if len(self.allowed):
-            passing &= self.allowed[self.sets[rows]]
-        passed: Int32 = indices[np.where(rows < 0, self.unlisted, passing)]
+            passing &= self.allowed[sets]
+        passed: Int32 = indices[np.where(sets < 0, self.unlisted, passing)]
         return passed
 
     def passes(self, item: str) -> bool:
         """Return True if an item passes, whether somebody has rated it or not."""
-        row = self.view.store.row_of(item)
-        return self._passes(-1 if row is None else row)
-
-    def _passes(self, row: int) -> bool:
-        if row < 0:
+        store = self.view.store
+        row = store.row_of(item)
+        if row is None:
             return self.unlisted
-        return not self.hidden[row] and (not len(self.allowed) or bool(self.allowed[self.sets[row]]))
+        return not store.hidden[row] and (not len(self.allowed) or bool(self.allowed[store.sets[row]]))
 
     def why_fewer(self, count: int) -> str:
         """In words, why a list has become shorter than was asked, given how many items there are."""
@@ -150,12 +163,18 @@ class ItemFilter(NamedTuple):
         return f"{passing} of {count} items pass the filter{told}; {rest}"
 
 
+def _numbers(found: list[int | None], below: int) -> Int32:
+    """Numbers below a bound, which is when this was asked for; -1 where there is none."""
+    given = (-1 if number is None or number >= below else number for number in found)
+    return np.fromiter(given, np.int32, len(found))
+
+
 def _at_least(array: NDArray[Any], size: int, value: object) -> NDArray[Any]:
     return array if size <= len(array) else grown(array, max(size, len(array) * 3 // 2), value)
 
 
 @njit(cache=True)
-def _passing(without, count, rows, hidden, sets, allowed, unlisted):
+def _passing(without, count, hidden, sets, allowed, unlisted):
     keep = np.ones(count, np.bool_)
     for number in without:
         if number < count:
@@ -163,11 +182,10 @@ def _passing(without, count, rows, hidden, sets, allowed, unlisted):
     kept, found = np.empty(count, np.int32), 0
     for number in range(count):
         kept[found] = number
-        row = rows[number]
-        if row < 0:
+        if sets[number] < 0:
             passes = unlisted
         else:
-            passes = not hidden[row] and (allowed.size == 0 or allowed[sets[row]])
+            passes = not hidden[number] and (allowed.size == 0 or allowed[sets[number]])
         found += keep[number] and passes
     return kept[:found]
 
@@ -175,6 +193,4 @@ def _passing(without, count, rows, hidden, sets, allowed, unlisted):
 def warm() -> None:
     """Compile or load the kernel."""
     nothing = np.zeros(0, np.int32)
-    _passing(
-        nothing, 1, np.zeros(1, np.int32), np.zeros(1, np.bool_), np.zeros(1, np.int32), nothing > 0, True
-    )
+    _passing(nothing, 1, np.zeros(1, np.bool_), np.zeros(1, np.int32), nothing > 0, True)

@@ -9,7 +9,7 @@ from recommender.kafka.topics import TopicInfo, Topics, TopicsError
 READ, WRITE = "READ", "WRITE"
 
 
-def needed(topics: Topics, *, logs: bool) -> Mapping[str, Sequence[str]]:
+def needed(topics: Topics, *, logs: bool, follows_log: bool = False) -> Mapping[str, Sequence[str]]:
     """The operations that the worker needs on each topic, however seldom.
 
     Parameters
@@ -17,6 +17,8 @@ def needed(topics: Topics, *, logs: bool) -> Mapping[str, Sequence[str]]:
     topics : Topics
     logs : bool
         Whether it logs what it recommends.
+    follows_log : bool
+        Whether it cannot do without reading that log.
     """
     found = {
         topics.ratings: [READ],
@@ -27,8 +29,13 @@ def needed(topics: Topics, *, logs: bool) -> Mapping[str, Sequence[str]]:
         topics.items: [READ],
     }
     if logs:
-        found[topics.recommendations] = [WRITE]
+        found[topics.recommendations] = [READ, WRITE] if follows_log else [WRITE]
     return found
+
+
+def allows(topic: TopicInfo, operation: str) -> bool:
+    """Return True if an operation on a topic is allowed, or the broker does not tell."""
+    return not topic.allowed or operation in topic.allowed
 
 
 def require(found: Iterable[TopicInfo], wanted: Mapping[str, Sequence[str]], bootstrap_servers: str) -> None:

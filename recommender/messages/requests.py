@@ -25,6 +25,8 @@ MAX_REQUEST_BYTES = 512 * 1024
 #: The longest list of candidates or exclusions in one request.
 MAX_REQUEST_ITEMS = 10_000
 MAX_N = 1000
+#: The most often that an item can be shown before it is left out, and the longest time that counts, in hours.
+MAX_TIMES, MAX_HOURS = 1000, 8760
 #: A window of time: hours or days.
 WINDOW = "^[1-9][0-9]{0,2}[hd]$"
 HOURS = {"h": 1, "d": 24}
@@ -116,6 +118,11 @@ class Request(msgspec.Struct, frozen=True, gc=False):
         The popular items; a user may be given, whose rated items are left out.
     window : int or None
         Popular in this many hours up to now; None: of all times.
+    hide_seen : int or None
+        Leave out what the user was shown so many times and has not rated; 0: nothing. None: as the worker is
+        set.
+    hide_seen_for : float or None
+        Only what was shown in the last so many hours counts. None: as the worker is set.
     """
 
     user: str | int | None = None
@@ -134,6 +141,8 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     history: list[Liked] | None = None
     popular: bool = False
     window: int | None = None
+    hide_seen: int | None = None
+    hide_seen_for: float | None = None
 
 
 class _Wire(msgspec.Struct, gc=False):
@@ -155,6 +164,8 @@ class _Wire(msgspec.Struct, gc=False):
     history: History | None = None
     popular: bool | None = None
     window: Annotated[str, msgspec.Meta(pattern=WINDOW)] | None = None
+    hide_seen: Annotated[int, msgspec.Meta(ge=0, le=MAX_TIMES)] | None = None
+    hide_seen_for: Annotated[float, msgspec.Meta(gt=0, le=MAX_HOURS)] | None = None
 
 
 _request_json = msgspec.json.Decoder(_Wire).decode
@@ -200,6 +211,8 @@ def decode_request(value: bytes | None, headers: Headers = ()) -> Request:
         history=None if wire.history is None else _history(wire.history),
         popular=bool(wire.popular),
         window=None if wire.window is None else int(wire.window[:-1]) * HOURS[wire.window[-1]],
+        hide_seen=wire.hide_seen,
+        hide_seen_for=wire.hide_seen_for,
     )
 
 
@@ -222,6 +235,10 @@ def _check_subject(wire: _Wire, value: bytes, headers: Headers) -> None:
         raise BadMessage("`explain` names a user's own items: expected it with `user`", Kind.BAD_FIELD)
     if wire.explore and (wire.user is None or wire.popular):
         raise BadMessage("`explore` is for recommendations: expected it with `user`", Kind.BAD_FIELD)
+    if wire.user is None and (wire.hide_seen or wire.hide_seen_for is not None):
+        name = "hide_seen" if wire.hide_seen else "hide_seen_for"
+        text = f"`{name}` is about what a user was shown: expected it with `user`"
+        raise BadMessage(text, Kind.BAD_FIELD)
 
 
 def _history(values: Sequence[str | int | Liked]) -> list[Liked]:
@@ -261,7 +278,8 @@ def _without_subject(value: bytes, headers: Headers) -> BadMessage:
 def _explained(error: BadMessage, value: bytes, packed: bool) -> BadMessage:
     """Say what is wrong with a request; for the commonest mistakes in the words of the contract."""
     text = str(error)
-    for name, bounds in (("n", f"1 and {MAX_N}"), ("explore", "0 and 1")):
+    bounded = (("n", f"1 and {MAX_N}"), ("explore", "0 and 1"), ("hide_seen", f"0 and {MAX_TIMES}"))
+    for name, bounds in bounded:
         if text.endswith(f"`$.{name}`"):
             try:
                 given = (msgspec.msgpack if packed else msgspec.json).decode(value).get(name)
@@ -275,6 +293,6 @@ def _explained(error: BadMessage, value: bytes, packed: bool) -> BadMessage:
 def _kind(name: str, given: Any) -> str:
     """The word that is missing where a value is not even of the right kind."""
     is_integer = isinstance(given, int) and not isinstance(given, bool)
-    if name == "n":
+    if name != "explore":
         return "" if is_integer else "an integer "
     return "" if is_integer or isinstance(given, float) else "a number "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, TypeGuard, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -148,3 +148,30 @@ class Estimates(Protocol):
 
     def estimate(self, user: int, candidates: IntArray) -> tuple[FloatArray, IntArray]:
         """The result of `Model.score`, and that of `Model.neighbours`."""
+
+
+def ranks_leaders(model: Any) -> TypeGuard[RanksLeaders]:
+    """Return True if it does, as `isinstance` would; as these three are asked for each request."""
+    return _is_a(type(model), RanksLeaders)
+
+
+def ranks_catalog(model: Any) -> TypeGuard[RanksCatalog]:
+    """Return True if it does."""
+    return _is_a(type(model), RanksCatalog)
+
+
+def estimates(model: Any) -> TypeGuard[Estimates]:
+    """Return True if it does."""
+    return _is_a(type(model), Estimates)
+
+
+#: What was found of classes.
+_KNOWN: dict[tuple[type, Any], bool] = {}
+
+
+def _is_a(kind: type, protocol: Any) -> bool:
+    """Python looks for each method of a protocol each time, which takes longer than some models score."""
+    known = _KNOWN.get((kind, protocol))
+    if known is None:
+        known = _KNOWN[kind, protocol] = issubclass(kind, protocol)
+    return known

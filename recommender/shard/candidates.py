@@ -27,6 +27,11 @@ class Candidates:
     indices: IntArray
     unseen: list[str]
 
+    def followed_by(self, unseen: list[str], first: int) -> Candidates:
+        """These, and then items that nobody has rated, whose indices are `first` and those after it."""
+        beyond = first + len(self.unseen) + np.arange(len(unseen), dtype=np.int32)
+        return Candidates(np.concatenate([self.indices, beyond]), [*self.unseen, *unseen])
+
 
 def candidates_for(learned: Learned, query: Query, rated: IntArray, model: Model) -> Candidates:
     """The items that a query may be answered with.

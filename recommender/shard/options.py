@@ -83,9 +83,14 @@ def arms_of(settings: Settings) -> Arms:
 
 
 def logs_recommendations(settings: Settings) -> bool:
-    """Return True if recommendations go to the log."""
-    chosen = settings.recommendations_log
-    return chosen == "on" or (chosen == "auto" and len(arms_of(settings).arms) > 1)
+    """Return True if recommendations go to the log; a `SettingsError` if what needs it is on without."""
+    chosen, times = settings.recommendations_log, settings.hide_seen
+    if chosen == "off" and times:
+        raise SettingsError(
+            f"{variable('hide_seen')} has value {times}, which needs the log of what was shown, but "
+            f"{variable('recommendations_log')} has value 'off': expected auto or on"
+        )
+    return chosen == "on" or (chosen == "auto" and (len(arms_of(settings).arms) > 1 or times > 0))
 
 
 def exploration_of(settings: Settings) -> Exploration:

@@ -7,7 +7,9 @@ from recommender.items.view import ItemFilter, ItemView
 from recommender.messages.requests import Request
 from recommender.messages.responses import Recommended, Response
 from recommender.models.base import FloatArray
+from recommender.shard import hiding
 from recommender.shard.exploration import Exploration
+from recommender.shard.hiding import Hidden
 from recommender.shard.learned import Learned
 from recommender.shard.plain_lists import recommend_popular, recommend_similar, recommend_to_guest
 from recommender.shard.query import AsOf, Query
@@ -45,6 +47,7 @@ class Recommender:
         as_of: AsOf,
         store: ItemStore = NO_ITEMS,
         sums: FloatArray | None = None,
+        hidden: Hidden | None = None,
     ) -> Response:
         """The n best items for a user, or the n most similar ones to an item.
 
@@ -59,6 +62,8 @@ class Recommender:
             What is known of the items.
         sums : float array, optional
             How popular each item is in the window of time that is asked for.
+        hidden : Hidden, optional
+            What the user was shown before.
 
         Raises
         ------
@@ -67,6 +72,8 @@ class Recommender:
         """
         view = self.view(store)
         passing = view.filter(request.categories, request.not_categories)
+        if hidden is not None:
+            request, hidden = hiding.without(self._learned, request, hidden)
         query = Query(request=request, identity=identity, as_of=as_of, view=view, passing=passing, sums=sums)
         if request.similar_to is not None:
             response = recommend_similar(self._learned, query)
@@ -76,21 +83,26 @@ class Recommender:
             response = recommend_popular(self._learned, query)
         else:
             response = recommend_to_user(self._learned, query, self._exploration, self._seed)
-        return self._dressed(query, response)
+        return self._dressed(query, response, hidden)
 
-    def _dressed(self, query: Query, response: Response) -> Response:
+    def _dressed(self, query: Query, response: Response, hidden: Hidden | None) -> Response:
         """A response with what the items topic adds: items that nobody has rated, boosts, titles, and why."""
         request, passing, store, items = query.request, query.passing, query.view.store, response.items
-        if passing is not None and len(items) < request.n:
-            response = response._replace(fewer=passing.why_fewer(self._learned.history.item_count))
-            items = items + _unrated(query, items, passing)
-            if len(items) == request.n:
-                response = response._replace(fewer=None)
+        if len(items) < request.n and (passing or hidden):
+            if passing is not None:
+                items = items + _unrated(query, items, passing)
+            if len(items) < request.n:
+                response = response._replace(fewer=self._why_fewer(passing, hidden))
         if store.boosted:
             items = [each._replace(boost=store.boost_of(each.item)) for each in items]
         if request.titles:
             items = [each._replace(title=store.title_of(each.item)) for each in items]
         return response if items is response.items else response._replace(items=items)
+
+    def _why_fewer(self, passing: ItemFilter | None, hidden: Hidden | None) -> str:
+        """In words, why a list has become shorter than was asked."""
+        filtered = [] if passing is None else [passing.why_fewer(self._learned.history.item_count)]
+        return "; ".join([*filtered, *([] if hidden is None else [f"{len(hidden.items)} {hidden.why}"])])
 
 
 def _unrated(query: Query, items: list[Recommended], passing: ItemFilter) -> list[Recommended]:

@@ -23,6 +23,7 @@ from recommender.messages.responses import Response
 from recommender.models import registry
 from recommender.models.base import FloatArray, IntArray, Model, ModelContext
 from recommender.models.driver import Driver
+from recommender.shard.hiding import Hidden
 from recommender.shard.learned import POPULAR, Learned
 from recommender.shard.live_metrics import LiveMetrics, rank_of, sample
 from recommender.shard.options import ShardOptions
@@ -156,6 +157,7 @@ class Shard:
         as_of: AsOf = NOTHING,
         store: ItemStore = NO_ITEMS,
         sums: FloatArray | None = None,
+        hidden: Hidden | None = None,
     ) -> Response:
         """The n best items for a user, or the n most similar ones to an item.
 
@@ -170,13 +172,17 @@ class Shard:
             What is known of the items; no part of the state.
         sums : float array, optional
             How popular each item is in the window of time that is asked for.
+        hidden : Hidden, optional
+            What the user was shown before.
 
         Raises
         ------
         Failure
             The request names an arm that there is none of, or asks the model for what it cannot do.
         """
-        return self._recommender.recommend(request, identity=identity, as_of=as_of, store=store, sums=sums)
+        return self._recommender.recommend(
+            request, identity=identity, as_of=as_of, store=store, sums=sums, hidden=hidden
+        )
 
     def positive(self, rows: Rows) -> NDArray[np.bool_]:
         """True for the rows that say that the user likes the item."""

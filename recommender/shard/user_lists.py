@@ -9,14 +9,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recommender.messages.responses import Reason, Recommended, Response
-from recommender.models.base import Estimates, IntArray, Model, RanksCatalog, RanksLeaders, RanksRepeats
+from recommender.models.base import (
+    IntArray,
+    Model,
+    RanksCatalog,
+    RanksRepeats,
+    estimates,
+    ranks_catalog,
+    ranks_leaders,
+)
 from recommender.models.reasons import Profiling, explain
 from recommender.models.topk import best, contenders
 from recommender.shard.candidates import Candidates, candidates_for, excluded
-from recommender.shard.exploration import Exploration, mix, request_seed
+from recommender.shard.exploration import EXPLORE, Exploration, mix, request_seed
 from recommender.shard.learned import POPULAR, Learned
 from recommender.shard.listing import boosted, entries
 from recommender.shard.query import Query
+
+#: Items that nobody has rated yet that chance may choose: those whose records came last.
+FRESH = 1000
 
 
 def recommend_to_user(learned: Learned, query: Query, exploration: Exploration, seed: int) -> Response:
@@ -87,11 +98,11 @@ def _exploited(learned: Learned, query: Query, user: int, model: Model, rated: I
         request.items is None
         and not boosting
         and not _asks_again(query, rated, model)
-        and isinstance(model, RanksCatalog)
+        and ranks_catalog(model)
     ):
         return _best_of_catalog(learned, query, user, model, rated)
     candidates = candidates_for(learned, query, rated, model)
-    if not boosting and isinstance(model, RanksLeaders):
+    if not boosting and ranks_leaders(model):
         pool, highest = model.leading(user, candidates.indices, request.n)
         order = best(highest, learned.history.counts_of(candidates.indices[pool]), request.n)
         return entries(learned, candidates, pool[order], highest[order])
@@ -109,18 +120,27 @@ def _explored(
     exploration: Exploration,
     seed: int,
 ) -> list[Recommended]:
-    """The best items, and some that chance chooses."""
+    """The best items, and some that chance chooses; by epsilon also such that nobody has rated yet."""
     candidates = candidates_for(learned, query, rated, model)
     ranking = _ranked(learned, query, user, model, candidates, _asks_again(query, rated, model))
     positives = negatives = explorable = None
+    known, fresh = len(candidates.indices), _fresh(query) if exploration.kind == "epsilon" else []
     if exploration.kind == "thompson":
         positives = learned.popular.score(user, candidates.indices)
         negatives = learned.history.counts_of(candidates.indices) - positives
     if query.request.include_rated:
         explorable = np.flatnonzero(~np.isin(candidates.indices, rated))
+    scores, ranked = ranking.scores, ranking.chosen
+    if fresh:
+        # Nothing is known of them, so they come after all others, and chance alone puts them first.
+        candidates = candidates.followed_by(fresh, learned.history.item_count)
+        scores = np.concatenate([scores, np.full(len(fresh), scores.min(initial=0.0))])
+        places = known + np.arange(len(fresh))
+        ranked = np.concatenate([ranked, places])
+        explorable = None if explorable is None else np.concatenate([explorable, places])
     mixed = mix(
-        ranking.chosen,
-        ranking.scores,
+        ranked,
+        scores,
         query.request.n,
         exploration,
         seed,
@@ -129,14 +149,25 @@ def _explored(
         explorable=explorable,
     )
     chosen = np.array([each.candidate for each in mixed], dtype=np.intp)
+    neighbours = ranking.neighbours_of(np.minimum(chosen, known - 1)) if known else None
     return entries(
         learned,
         candidates,
         chosen,
-        ranking.scores[chosen],
-        sources=[each.source for each in mixed],
-        neighbours=ranking.neighbours_of(chosen),
+        scores[chosen],
+        # Also where one is there because nothing else is left: no model has chosen it.
+        sources=[EXPLORE if each.candidate >= known else each.source for each in mixed],
+        neighbours=None if neighbours is None else np.where(chosen < known, neighbours, 0),
     )
+
+
+def _fresh(query: Query) -> list[str]:
+    """Items that nobody has rated yet and that may be shown, as far as the items topic knows any."""
+    request, view = query.request, query.view
+    if request.items is not None or not len(view.store):
+        return []
+    allowed = None if query.passing is None else query.passing.allowed
+    return view.unrated(allowed, FRESH, set(map(str, request.exclude)))
 
 
 def _asks_again(query: Query, rated: IntArray, model: Model) -> bool:
@@ -183,7 +214,7 @@ def _scored(
     """
     if again and isinstance(model, RanksRepeats):
         return model.score_rated(user, items), lambda positions: model.neighbours(user, items[positions])
-    if isinstance(model, Estimates):
+    if estimates(model):
         scores, neighbours = model.estimate(user, items)
         return scores, lambda positions: neighbours[positions]
     return model.score(user, items), lambda positions: model.neighbours(user, items[positions])

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from types import ModuleType
 
 from recommender.history import history, id_table, snapshot
-from recommender.items import view
+from recommender.items import shown, view
 from recommender.models import elementary, randomness, registry, topk
 from recommender.shard import live_metrics
 from recommender.shard.learned import POPULAR
@@ -23,7 +23,7 @@ from recommender.shard.learned import POPULAR
 logger = logging.getLogger(__name__)
 
 #: Modules with kernels of a shard that no model compiles itself, the longest first.
-MODULES = (history, id_table, snapshot, live_metrics, elementary, view, randomness)
+MODULES = (history, id_table, snapshot, live_metrics, elementary, view, shown, randomness)
 
 
 def warm(specs: Sequence[str] = (), further: Sequence[ModuleType] = ()) -> None:

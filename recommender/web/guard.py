@@ -5,12 +5,15 @@ from __future__ import annotations
 import hmac
 import ipaddress
 from collections.abc import Mapping
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from recommender.messages.responses import Failure
 
 #: What a browser says of a request that another site's page has sent.
 FOREIGN = ("cross-site", "same-site")
+#: No name of a host and port is longer.
+MAX_NETLOC = 300
 
 
 def is_loopback(host: str) -> bool:
@@ -54,8 +57,9 @@ class Guard:
                 "forbidden",
                 "RECOMMENDER_WEB_HOST opens this worker to the network, so RECOMMENDER_WEB_TOKEN must be set",
             )
-        elif not is_loopback(host := host_of(headers.get("Host", ""))):
+        elif not _is_own(headers.get("Host", "")[:MAX_NETLOC]):
             # A page whose name suddenly leads to this machine would be no foreign page.
+            host = host_of(headers.get("Host", ""))
             raise Failure(
                 "forbidden",
                 f"header Host has value {host!r:.64}: expected this machine's own, as no token is set",
@@ -82,6 +86,11 @@ class Guard:
             raise Failure(
                 "forbidden", f"header Origin has value {origin!r:.64}: calls of other sites are refused"
             )
+
+
+@lru_cache(maxsize=64)
+def _is_own(netloc: str) -> bool:
+    return is_loopback(host_of(netloc))
 
 
 def host_of(netloc: str) -> str:

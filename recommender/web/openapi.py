@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from recommender.messages.ratings import MAX_TIMESTAMP
-from recommender.messages.requests import DEFAULT_N, MAX_N, MAX_REQUEST_CATEGORIES, MAX_REQUEST_ITEMS, WINDOW
+from recommender.messages.requests import (
+    DEFAULT_N,
+    MAX_HOURS,
+    MAX_N,
+    MAX_REQUEST_CATEGORIES,
+    MAX_REQUEST_ITEMS,
+    MAX_TIMES,
+    WINDOW,
+)
 from recommender.web.limits import MAX_RATINGS
 
 Schema = dict[str, Any]
@@ -42,6 +50,8 @@ NUMBER: Schema = _or_null({"type": "number"})
 FLAG: Schema = {"type": "boolean", "default": False}
 N: Schema = {"type": "integer", "minimum": 1, "maximum": MAX_N, "default": DEFAULT_N}
 EXPLORE: Schema = {"type": "number", "minimum": 0, "maximum": 1}
+HIDE_SEEN: Schema = {"type": "integer", "minimum": 0, "maximum": MAX_TIMES}
+HIDE_SEEN_FOR: Schema = {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_HOURS}
 
 _FIELDS: Schema = {
     "user": _ref("Id"),
@@ -68,6 +78,11 @@ _FIELDS: Schema = {
     },
     "popular": FLAG,
     "window": {"type": "string", "pattern": WINDOW, "description": "With popular: hours or days, as 24h."},
+    "hide_seen": {
+        **HIDE_SEEN,
+        "description": "Leave out what the user was shown so often and has not rated.",
+    },
+    "hide_seen_for": {**HIDE_SEEN_FOR, "description": "What was shown in the last so many hours counts."},
 }
 REQUEST = {
     **_object(
@@ -221,6 +236,8 @@ _USERS = [
     ),
     _query("popular", FLAG, "The popular items"),
     _query("window", {"type": "string", "pattern": WINDOW}, "With popular: hours or days, as 24h"),
+    _query("hide_seen", HIDE_SEEN, "Leave out what the user was shown so often and has not rated"),
+    _query("hide_seen_for", HIDE_SEEN_FOR, "Only what was shown in the last so many hours counts"),
     _query("include_rated", FLAG, "Also recommend what the user has rated"),
     _query("explain", FLAG, "Add the user's own items that contributed most"),
     _query("explore", EXPLORE, "The probability with which each place is given to chance"),

@@ -103,6 +103,7 @@ class Adoption:
                 if target - successor.replica.position <= NEAR:
                     break
                 await self._run(successor.follow, target)
+            await self._run(self._replicas.prepare, successor.replica.shard)
             async with held.lock:  # between two records
                 if held.replica.position < successor.replica.position:
                     return  # at the next look

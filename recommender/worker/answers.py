@@ -12,6 +12,7 @@ from recommender.messages.partitioning import partition_of
 from recommender.messages.requests import After, Request
 from recommender.messages.responses import Failure, Response
 from recommender.models.base import FloatArray
+from recommender.shard.hiding import Hidden
 from recommender.worker.replicas import HeldReplica, Replicas
 
 MAX_WAITING = 10_000
@@ -45,6 +46,8 @@ class Answers:
         Called with every answer.
     sums : function
         How popular each item is in the window of time that a request asks for.
+    hidden : function
+        What the user of a request was shown before, if that is to be left out.
     max_waiting : int
         Requests that wait for learning at once; more fail.
     """
@@ -57,9 +60,10 @@ class Answers:
         items: ItemStore = NO_ITEMS,
         answered: Callable[[Response], None] = lambda response: None,
         sums: Callable[[HeldReplica, Request], FloatArray | None] = lambda held, request: None,
+        hidden: Callable[[Request, bytes], Hidden | None] = lambda request, identity: None,
         max_waiting: int = MAX_WAITING,
     ) -> None:
-        self._items, self._sums = items, sums
+        self._items, self._sums, self._hidden = items, sums, hidden
         self._replicas, self._topic_id, self._partitions = replicas, topic_id, partitions
         self._learned = asyncio.Condition()
         self._handing_over = False
@@ -107,8 +111,8 @@ class Answers:
             # Meanwhile the replica may have been put back to where it knew less.
             held = self._ready(partition, request)
         as_of = held.replica.as_of(self._source_of(request))
-        sums = self._sums(held, request)
-        response = held.replica.shard.recommend(request, identity, as_of, self._items, sums)
+        sums, hidden = self._sums(held, request), self._hidden(request, identity)
+        response = held.replica.shard.recommend(request, identity, as_of, self._items, sums, hidden)
         self._answered(response)
         return response
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import aiokafka.codec
@@ -14,8 +14,10 @@ import kafka.codec
 from recommender import settings
 from recommender.errors import RecommenderError
 from recommender.ingest.dead_letters import LesserLetters
-from recommender.ingest.sources.configured import mappings_of, with_repeats
+from recommender.ingest.sources.configured import item_mappings_of, mappings_of, with_repeats
+from recommender.ingest.sources.items_file import ItemsMapping
 from recommender.ingest.sources.mapping import SourceMapping, SourcesError
+from recommender.items.shown import ShownStore
 from recommender.items.store import ItemStore
 from recommender.journal.identity import topic_id
 from recommender.kafka import access, codecs, topics
@@ -29,9 +31,10 @@ from recommender.worker import process
 from recommender.worker.calls import Calls
 from recommender.worker.counters import Counters
 from recommender.worker.ingestion import Ingestion
-from recommender.worker.items_following import ItemsFollowing
+from recommender.worker.items_following import Catalogue
 from recommender.worker.just_now import JustNow
 from recommender.worker.knowledge import Knowledge
+from recommender.worker.not_again import NotAgain, ShownFollowing
 from recommender.worker.pacing import RecentRequests
 from recommender.worker.reporting import Reporting
 from recommender.worker.serving import HAND_OVER_SECONDS, Serving
@@ -79,13 +82,14 @@ def create_app(
     codecs.require(kafka.codec, codecs.OF_KAFKA_PYTHON)
     names = Topics(config.topic_prefix)
     mappings = load_mappings(config, names)
+    item_mappings = load_item_mappings(config, names)
     config = with_repeats(config, mappings.values())
     options = ShardOptions.of(config)
     for model in options.arms.names:
         registry.check(model)
     logs = logs_recommendations(config)
     found = {each.topic: each for each in _inspect(config, names, logs=logs)}
-    found |= _inspect_sources(config, mappings)
+    found |= _inspect_sources(config, [*mappings, *(each.topic for each in item_mappings)])
     app = WorkerApp(config.group, **{**faust_options(config), **faust_settings})
     faust_transport.set_transport(app, config.broker, names.ratings, *mappings)
     ratings, journal = found[names.ratings], found[names.journal]
@@ -94,25 +98,20 @@ def create_app(
 
     recent, just_now, items = RecentRequests(), JustNow(), ItemStore()
     counters = Counters(names.ratings, [each.name for each in mappings.values()])
-    learned_from = config, options, ratings, journal, recent, items, just_now.answered
+    shown, not_again = _not_again(config, names, found, counters, logs=logs)
+    learned_from = config, options, ratings, journal, recent, items, not_again.hidden, just_now.answered
     knowledge = Knowledge(*learned_from, app.refuse, rebuild=rebuild, allow_gap=allow_gap)
     knowledge.followed.subscribe(lambda _, followed: counters.followed(followed))
     knowledge.followed.subscribe(lambda _, followed: just_now.learned(followed.rows))
-    items_following = ItemsFollowing(
-        items,
-        names.items,
-        client_options(config),
-        lambda: topics.identify(config.broker, names.items, 0.0, security_options(config)),
-        lambda: knowledge.sync_items(items),
-        counters.read_items,
-    )
+    given = client_options(config), lambda topic: _identify(config, topic)
+    catalogue = Catalogue(items, names, item_mappings, *given, knowledge.sync_items, counters.read_items)
     ingested = app, config, names, found, mappings, options.feedback
     ingestion = Ingestion(*ingested, knowledge, counters, send_all, recent)
     serving = Serving(config, names, found, knowledge, counters, send, send_all, recent, logs=logs)
-    app.first += [items_following, knowledge.following]
+    app.first += [*catalogue.followings, *([shown] if shown else []), knowledge.following]
     app.last.append(serving.consumer)
     parts = knowledge, ingestion, serving, counters
-    reporting = Reporting(app, config, topic_id(ratings), *parts, items, items_following, just_now)
+    reporting = Reporting(app, config, topic_id(ratings), *parts, items, catalogue, just_now, shown)
     calls = Calls(app, config, names, options.feedback, knowledge, serving, counters, send, recent)
 
     async def sync_items() -> None:
@@ -131,11 +130,35 @@ def create_app(
     return app
 
 
+def _not_again(
+    config: Settings, names: Topics, found: Mapping[str, TopicInfo], counters: Counters, *, logs: bool
+) -> tuple[ShownFollowing | None, NotAgain]:
+    """What follows the recommendations log, where there is one that may be read, and what it is for."""
+    lacks = ""
+    if not logs:
+        lacks = "this worker keeps no log of what it showed: expected RECOMMENDER_RECOMMENDATIONS_LOG=on"
+    elif not access.allows(found[names.recommendations], access.READ):
+        lacks = f"this worker may not read {names.recommendations}: expected an ACL for READ on it"
+    store = ShownStore()
+    not_again = NotAgain(store, config.hide_seen, config.hide_seen_for, lacks)
+    if lacks:
+        return None, not_again
+    topic, options = names.recommendations, client_options(config)
+    given = topic, options, _identify(config, topic), counters.read_log
+    return ShownFollowing(store, config.hide_seen_for, *given), not_again
+
+
+def _identify(config: Settings, topic: str) -> Callable[[], TopicInfo]:
+    """Asks a broker for a topic as it is now."""
+    return lambda: topics.identify(config.broker, topic, 0.0, security_options(config))
+
+
 def _inspect(config: Settings, names: Topics, *, logs: bool) -> list[TopicInfo]:
     unused = () if logs else (names.recommendations,)
     given = config.broker, names, config.broker_wait, security_options(config)
     found = topics.check(*given, unused=unused, tell=logger.warning)
-    access.require(found, access.needed(names, logs=logs), config.broker)
+    wanted = access.needed(names, logs=logs, follows_log=config.hide_seen > 0)
+    access.require(found, wanted, config.broker)
     for each in found:
         for warning in each.warnings:
             logger.warning("%s: %s", each.topic, warning)
@@ -159,12 +182,31 @@ def load_mappings(config: Settings, names: Topics) -> dict[str, SourceMapping]:
     return {each.topic: each for each in mappings}
 
 
-def _inspect_sources(config: Settings, mappings: Mapping[str, SourceMapping]) -> dict[str, TopicInfo]:
+def load_item_mappings(config: Settings, names: Topics) -> list[ItemsMapping]:
+    """The sources of items.
+
+    Raises
+    ------
+    SourcesError
+        One cannot be.
+    """
+    mappings = item_mappings_of(config)
+    for each in mappings:
+        if each.topic in names.all:
+            raise SourcesError(
+                f"source `{each.name}` of items reads topic {each.topic!r}: expected one that is not the "
+                "worker's own"
+            )
+    return mappings
+
+
+def _inspect_sources(config: Settings, read: Sequence[str]) -> dict[str, TopicInfo]:
     """The sources' topics that exist; a `TopicsError` if one may not be read."""
-    if not mappings:
+    if not read:
         return {}
-    found = topics.describe(config.broker, list(mappings), config.broker_wait, security_options(config))
-    access.require(found.values(), {topic: [access.READ] for topic in mappings}, config.broker)
+    wanted = list(dict.fromkeys(read))
+    found = topics.describe(config.broker, wanted, config.broker_wait, security_options(config))
+    access.require(found.values(), {topic: [access.READ] for topic in wanted}, config.broker)
     return found
 
 

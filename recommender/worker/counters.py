@@ -78,8 +78,12 @@ class Counters:
         self.items_records = counter(
             "items_records", "Records of the items topic by what became of them", "result"
         )
+        self.log_records = counter(
+            "log_records", "Records of the recommendations log by what became of them here", "result"
+        )
         for result in ("taken", "refused"):
             self.items_records.labels(result)
+            self.log_records.labels(result)
         self.rebalances = counter("rebalances", "Times that a group gave this worker partitions", "group")
         for group in GROUPS:
             self.rebalances.labels(group)
@@ -153,6 +157,10 @@ class Counters:
     def read_items(self, result: str, count: int) -> None:
         """Count records of the items topic."""
         self.items_records.labels(result).inc(count)
+
+    def read_log(self, result: str, count: int) -> None:
+        """Count records of the recommendations log that were followed."""
+        self.log_records.labels(result).inc(count)
 
     def logged(self, arrived: bool) -> None:
         """Count a record of the recommendations log."""

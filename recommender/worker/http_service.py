@@ -151,6 +151,8 @@ class HttpService:
     def _limit(self, call: Call, started: float) -> float:
         """Until when it may wait, by the monotonic clock."""
         limit = started + self._request_wait
+        if not call.headers:
+            return limit
         deadline = RequestHeaders.of(call).deadline
         if deadline is None:
             return limit

@@ -1,69 +1,31 @@
-"""Follows the items topic: every worker reads all of it, from its beginning on each start.
-
-What it says is needed to answer and not to learn, so nothing of it stops anything: a topic that is not there
-is looked for again, a record that is none is counted, told of and passed over, and a broker that is away is
-waited for.
-"""
+"""Follows the items topic, and sources of items, from their beginning on each start."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import KafkaError
-from aiokafka.structs import TopicPartition
-from mode import Service
-
-from recommender.errors import RecommenderError
+from recommender.ingest.sources.item_decoder import ItemDecoder
+from recommender.ingest.sources.items_file import ItemsMapping
+from recommender.ingest.sources.outcomes import Skip
 from recommender.items.store import ItemStore
-from recommender.kafka.topics import TopicInfo
+from recommender.kafka.topics import TopicInfo, Topics
 from recommender.messages.items import decode_item
-from recommender.messages.ratings import BadMessage
-from recommender.messages.refusals import Kind
-from recommender.messages.unreadable import Unreadable
-from recommender.worker.pacing import give_way
-from recommender.worker.transport import FAUST_LOGGER
-from recommender.worker.transport.bootstrap_patch import patient
-
-logger = logging.getLogger(__name__)
-
-#: How often a topic that is not there, or partitions that are new, are looked for, in seconds.
-LOOK_SECONDS = 10.0
-#: How long a start waits for the topic to be followed to its end, in seconds.
-START_SECONDS = 60.0
-RETRY_SECONDS = 1.0
-POLL_MILLISECONDS = 200
-POLL_RECORDS = 4000
-#: This many records are taken over at once; then all else has a turn.
-SLICE_RECORDS = 200
-SLICE_SECONDS = 0.003
-#: At least this many seconds are between two lines of the log about records that are none.
-TELL_SECONDS = 60.0
+from recommender.worker.topic_following import TopicFollowing
 
 
-class ItemsFollowing(Service):
+class ItemsFollowing(TopicFollowing):
     """Keeps a store as the items topic says.
 
     Parameters
     ----------
     store : ItemStore
-    topic : str
-    options : mapping
-        aiokafka's, see `recommender.kafka.plain_clients.client_options`.
-    identify : function
-        The topic as it is now; called in a thread. It raises where there is none.
-    taken : function
+    topic, options, identify, counted
+        As `TopicFollowing` has them.
+    changed : function
         Called after records were taken over.
-    counted : function
-        Called with what became of records, ``taken`` or ``refused``, and how many.
     """
-
-    logger = FAUST_LOGGER
 
     def __init__(
         self,
@@ -71,124 +33,123 @@ class ItemsFollowing(Service):
         topic: str,
         options: Mapping[str, Any],
         identify: Callable[[], TopicInfo],
-        taken: Callable[[], None],
+        changed: Callable[[], None],
         counted: Callable[[str, int], None],
     ) -> None:
-        super().__init__()
-        self._store, self._topic, self._options = store, topic, dict(options)
-        self._identify, self._taken, self._counted = identify, taken, counted
-        self._consumer: AIOKafkaConsumer | None = None
-        self._at_end = asyncio.Event()
-        self._ends: dict[TopicPartition, int] = {}
-        self._found = False
-        self._refused: Counter[str] = Counter()
-        self._newest, self._told_at = "", -TELL_SECONDS
+        super().__init__(topic, options, identify, counted)
+        self._store, self._changed = store, changed
 
-    async def on_start(self) -> None:
-        """Follow to the end, if the topic is there and that does not take too long."""
-        self.add_future(self._run())
-        waiting = asyncio.ensure_future(self._at_end.wait())
-        await self.wait(asyncio.wait([waiting], timeout=START_SECONDS))
-        if not waiting.done():
-            waiting.cancel()
-            logger.error("%s is not followed to its end yet; it is answered without the rest", self._topic)
+    def take(self, records: Sequence[Any]) -> int:
+        """Take over what records say of items."""
+        return self.take_each(records, self._take)
 
-    async def on_stop(self) -> None:
-        """Follow no more."""
-        if self._consumer is not None:
-            await self._consumer.stop()
+    def _take(self, record: Any) -> None:
+        self._store.put(*decode_item(record.key, record.value, record.headers))
+
+    def taken(self) -> None:
+        """Tell of the change."""
+        self._changed()
+
+    def size(self) -> str:
+        """How many items there are, in words."""
+        return f"{len(self._store)} items"
 
     def status(self) -> dict[str, Any]:
         """The part of the status page about items."""
         return {
-            "topic": self._topic if self._found else None,
+            **super().status(),
             "items": len(self._store),
             "unavailable": self._store.hiding,
             "categories": len(self._store.categories),
-            "refused": dict(self._refused),
-            "newest_refusal": self._newest or None,
         }
 
-    async def _run(self) -> None:
-        while not self.should_stop:
+    def source_status(self) -> dict[str, Any]:
+        """What it shows of one topic of several."""
+        return super().status()
+
+
+class ItemSourceFollowing(ItemsFollowing):
+    """Keeps a store as a source of items says.
+
+    Parameters
+    ----------
+    decoder : ItemDecoder
+    store, options, identify, changed, counted
+        As `ItemsFollowing` has them.
+    """
+
+    def __init__(
+        self,
+        decoder: ItemDecoder,
+        store: ItemStore,
+        options: Mapping[str, Any],
+        identify: Callable[[], TopicInfo],
+        changed: Callable[[], None],
+        counted: Callable[[str, int], None],
+    ) -> None:
+        super().__init__(store, decoder.mapping.topic, options, identify, changed, counted)
+        self._decoder = decoder
+
+    def take(self, records: Sequence[Any]) -> int:
+        """Take over what records say of items, but for those that say nothing."""
+        skipped = 0
+
+        def take(record: Any) -> None:
+            nonlocal skipped
             try:
-                await asyncio.to_thread(self._identify)
-                self._found = True
-                await self._follow()
-            except RecommenderError as error:
-                logger.debug("%s is not followed: %s", self._topic, error)
-                self._at_end.set()  # there is nothing to follow
-                await self.sleep(LOOK_SECONDS)
-            except (KafkaError, TimeoutError) as error:
-                logger.warning("%s cannot be followed: %r; it is tried again", self._topic, error)
-                await self.sleep(RETRY_SECONDS)
+                for item, info in self._decoder.decode(record):
+                    self._store.put(item, info)
+            except Skip:
+                skipped += 1
 
-    async def _follow(self) -> None:
-        consumer = AIOKafkaConsumer(
-            **self._options,
-            group_id=None,
-            enable_auto_commit=False,
-            isolation_level="read_committed",
-            auto_offset_reset="earliest",
-        )
-        patient(consumer)
-        try:
-            await consumer.start()
-            self._consumer = consumer
-            while not self.should_stop:
-                await self._assign(consumer)
-                until = time.monotonic() + LOOK_SECONDS
-                while time.monotonic() < until and not self.should_stop:
-                    await self._poll(consumer)
-        finally:
-            self._consumer = None
-            await consumer.stop()
+        taken = self.take_each(records, take) - skipped
+        self._counted("skipped", skipped)
+        return taken
 
-    async def _assign(self, consumer: AIOKafkaConsumer) -> None:
-        """Read all partitions, those that are new from their beginning."""
-        finding = await asyncio.to_thread(self._identify)
-        partitions = {TopicPartition(self._topic, number) for number in range(finding.partitions)}
-        if partitions == consumer.assignment():
-            return
-        positions = {tp: await consumer.position(tp) for tp in consumer.assignment()}
-        consumer.assign(partitions)
-        begins = await consumer.beginning_offsets(list(partitions))
-        for tp in partitions:
-            consumer.seek(tp, positions.get(tp, begins[tp]))
-        self._ends = await consumer.end_offsets(list(partitions))
 
-    async def _poll(self, consumer: AIOKafkaConsumer) -> None:
-        found = await consumer.getmany(timeout_ms=POLL_MILLISECONDS, max_records=POLL_RECORDS)
-        for records in found.values():
-            for first in range(0, len(records), SLICE_RECORDS):
-                self._take(records[first : first + SLICE_RECORDS])
-                await give_way(SLICE_SECONDS)
-        if found:
-            self._taken()
-        if not self._at_end.is_set():
-            positions = {tp: await consumer.position(tp) for tp in self._ends}
-            if all(positions[tp] >= end for tp, end in self._ends.items()):
-                logger.info("%s: followed, %d items", self._topic, len(self._store))
-                self._at_end.set()
+class Catalogue:
+    """All topics that say what is known of items: the items topic, and sources.
 
-    def _take(self, records: Iterable[Any]) -> None:
-        taken = 0
-        for record in records:
-            try:
-                if isinstance(record, Unreadable):
-                    raise BadMessage(record.cause, Kind.UNREADABLE)
-                self._store.put(*decode_item(record.key, record.value, record.headers))
-                taken += 1
-            except BadMessage as error:
-                self._refuse(record, error)
-        self._counted("taken", taken)
+    Parameters
+    ----------
+    store : ItemStore
+        What they say together; of an item of which several tell, what was read last.
+    names : Topics
+    mappings : iterable of ItemsMapping
+    options : mapping
+        aiokafka's.
+    identify : function
+        What asks for a topic as it is now, given its name.
+    changed : function
+        Called with the store after records were taken over.
+    counted : function
+        Told of records: what became of them, and how many.
 
-    def _refuse(self, record: Any, error: BadMessage) -> None:
-        self._counted("refused", 1)
-        self._refused[error.kind.value] += 1
-        self._newest = f"{record.topic}[{record.partition}] offset {record.offset}: {error}"[:400]
-        if time.monotonic() - self._told_at >= TELL_SECONDS:
-            self._told_at = time.monotonic()
-            logger.warning(
-                "%s; it is passed over, as %d others were", self._newest, self._refused.total() - 1
-            )
+    Attributes
+    ----------
+    followings : list of ItemsFollowing
+    """
+
+    def __init__(
+        self,
+        store: ItemStore,
+        names: Topics,
+        mappings: Iterable[ItemsMapping],
+        options: Mapping[str, Any],
+        identify: Callable[[str], Callable[[], TopicInfo]],
+        changed: Callable[[ItemStore], None],
+        counted: Callable[[str, int], None],
+    ) -> None:
+        given = partial(changed, store), counted
+        own = ItemsFollowing(store, names.items, options, identify(names.items), *given)
+        self.followings = [own]
+        self._sources: dict[str, ItemsFollowing] = {}
+        for each in mappings:
+            source = ItemSourceFollowing(ItemDecoder(each), store, options, identify(each.topic), *given)
+            self._sources[each.name] = source
+            self.followings.append(source)
+
+    def status(self) -> dict[str, Any]:
+        """What the status page shows: of the items topic, and of sources by their names."""
+        sources = {name: each.source_status() for name, each in self._sources.items()}
+        return {**self.followings[0].status(), "sources": sources}

@@ -15,8 +15,10 @@ from recommender.kafka import topics
 from recommender.kafka.admin import security_options
 from recommender.kafka.plain_clients import client_options
 from recommender.kafka.topics import TopicInfo
+from recommender.messages.requests import Request
 from recommender.messages.responses import Response
 from recommender.settings import Settings
+from recommender.shard.hiding import Hidden
 from recommender.shard.options import ShardOptions, learned_settings
 from recommender.worker.adoption import Adoption
 from recommender.worker.answers import Answers
@@ -44,6 +46,8 @@ class Knowledge:
         Learning leaves them their time.
     items : ItemStore
         What the items topic says.
+    hidden : function
+        What the user of a request was shown before, if that is to be left out.
     answered : function
         Called with every answer.
     refuse : function
@@ -73,6 +77,7 @@ class Knowledge:
         journal: TopicInfo,
         recent: RecentRequests,
         items: ItemStore,
+        hidden: Callable[[Request, bytes], Hidden | None],
         answered: Callable[[Response], None],
         refuse: Callable[[RecommenderError], None],
         *,
@@ -89,6 +94,7 @@ class Knowledge:
             journal.partitions,
             rebuild=rebuild,
             sources=handed_over.all,
+            prepare=lambda shard: shard.sync_items(items),
         )
         self.adoption = Adoption(config, self.replicas, journal, handed_over)
         self.checkpointing = Checkpointing(config.checkpoint_interval, jitter=uuid.uuid4().int % 1000 / 1000)
@@ -101,6 +107,7 @@ class Knowledge:
             items,
             answered,
             self.trends.sums,
+            hidden,
         )
         self.followed: Event[[HeldReplica, Followed]] = Event()
         pace = Pace(config.learn_slice / 1000, recent)

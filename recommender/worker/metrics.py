@@ -11,8 +11,9 @@ from recommender.worker.checkpointing import Checkpointing
 from recommender.worker.counters import Counters
 from recommender.worker.following import Following
 from recommender.worker.gauges import Gauges
-from recommender.worker.items_following import ItemsFollowing
+from recommender.worker.items_following import Catalogue
 from recommender.worker.loop_watch import LoopWatch
+from recommender.worker.not_again import ShownFollowing
 from recommender.worker.replicas import HeldReplica, Replicas
 from recommender.worker.source_progress import SourceProgress
 
@@ -33,9 +34,11 @@ class Metrics:
     progress : SourceProgress, optional
     request_lags : function
         How many requests of each partition have no reply.
-    items : ItemsFollowing, optional
+    items : Catalogue, optional
     item_count : function
         How many items the items topic has named.
+    shown : ShownFollowing, optional
+        What was shown to whom.
 
     Attributes
     ----------
@@ -55,13 +58,14 @@ class Metrics:
         following: Following | None = None,
         progress: SourceProgress | None = None,
         request_lags: Callable[[], Mapping[int, int]] = dict,
-        items: ItemsFollowing | None = None,
+        items: Catalogue | None = None,
         item_count: Callable[[], int] = int,
+        shown: ShownFollowing | None = None,
     ) -> None:
         self.counters, self._replicas, self._checkpointing = counters, replicas, checkpointing
         self._topic_id, self.loop = topic_id, loop
         self._following, self.progress = following, progress
-        self._items = items
+        self._items, self._shown = items, shown
         self._gauges = Gauges(counters.registry, request_lags, item_count)
 
     def status(self) -> dict[str, object]:
@@ -86,6 +90,7 @@ class Metrics:
             "source_topics": self.counters.source_counts.summary(),
             "lag": {str(partition): lag for partition, (lag, _) in sorted(lags.items())},
             "items": None if self._items is None else self._items.status(),
+            "shown": None if self._shown is None else self._shown.status(),
         }
 
     def _of(self, held: HeldReplica) -> dict[str, object]:

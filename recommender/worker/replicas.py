@@ -18,6 +18,7 @@ from recommender.journal.replica import Replica
 from recommender.journal.rule import Rule
 from recommender.messages.partitioning import partition_of
 from recommender.shard.options import ShardOptions
+from recommender.shard.shard import Shard
 
 logger = logging.getLogger(__name__)
 
@@ -85,6 +86,8 @@ class Replicas:
         Set checkpoints that do not match aside and learn again from the journal.
     sources : function, optional
         How checkpoints may be read, the best way first; called in a thread. By default as the worker's own.
+    prepare : function
+        Called with a shard that was loaded, in a thread, before anything is answered from it.
     """
 
     def __init__(
@@ -96,10 +99,12 @@ class Replicas:
         *,
         rebuild: bool = False,
         sources: Callable[[], Sequence[CheckpointSource]] | None = None,
+        prepare: Callable[[Shard], None] = lambda shard: None,
     ) -> None:
         self.options = options
         self.store = store
         self.partitions = partitions
+        self.prepare = prepare
         self._make_rule = make_rule
         self._rebuild = rebuild
         self._held: dict[int, HeldReplica] = {}
@@ -162,6 +167,7 @@ class Replicas:
             logger.info("%s: no checkpoint, learning from the start of the journal", replica)
             return HeldReplica(replica, store)
         replica.restore(checkpoint.state)
+        self.prepare(replica.shard)
         logger.info(
             "%s: continues at offset %d from %s (%d users, %d items, %.2f s)",
             replica,

@@ -14,11 +14,12 @@ from recommender.worker.broker_watch import BrokerWatch
 from recommender.worker.counters import Counters
 from recommender.worker.health import Health
 from recommender.worker.ingestion import Ingestion
-from recommender.worker.items_following import ItemsFollowing
+from recommender.worker.items_following import Catalogue
 from recommender.worker.just_now import JustNow
 from recommender.worker.knowledge import Knowledge
 from recommender.worker.loop_watch import LoopWatch
 from recommender.worker.metrics import Metrics
+from recommender.worker.not_again import ShownFollowing
 from recommender.worker.picture import Picture
 from recommender.worker.pulse import Pulse
 from recommender.worker.serving import Serving
@@ -40,9 +41,12 @@ class Reporting:
     counters : Counters
     items : ItemStore
         What the items topic says.
-    items_following : ItemsFollowing
+    catalogue : Catalogue
+        What follows that.
     just_now : JustNow
         What was learned and answered last.
+    shown : ShownFollowing, optional
+        What was shown to whom, where that is followed.
 
     Attributes
     ----------
@@ -61,8 +65,9 @@ class Reporting:
         serving: Serving,
         counters: Counters,
         items: ItemStore,
-        items_following: ItemsFollowing,
+        catalogue: Catalogue,
         just_now: JustNow,
+        shown: ShownFollowing | None = None,
     ) -> None:
         self._ingestion, self._serving = ingestion, serving
         self.broker, self.loop = BrokerWatch(config.broker), LoopWatch()
@@ -75,8 +80,9 @@ class Reporting:
             following=knowledge.following,
             progress=ingestion.progress,
             request_lags=serving.lags,
-            items=items_following,
+            items=catalogue,
             item_count=lambda: len(items),
+            shown=shown,
         )
         health = Health(
             knowledge.following,

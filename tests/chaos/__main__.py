@@ -27,6 +27,11 @@ from tests.chaos.run import run
 @click.option("--rolling", type=int, help="Instead: restart each of two workers so many times under load.")
 @click.option("--image", help="With --rolling: the containers of deploy/compose.yml, with this image.")
 @click.option("--next-image", help="With --image: what runs after a restart; by default the same.")
+@click.option(
+    "--sold-out",
+    type=int,
+    help="Instead: so many requests over Kafka and HTTP, while a third of 10,000 items is sold out in turns.",
+)
 @click.option("--fuzz", type=int, help="Instead: so many records of all kinds, and requests meanwhile.")
 @click.option(
     "--decode",
@@ -36,7 +41,7 @@ from tests.chaos.run import run
 @click.option(
     "--kafka",
     envvar="KAFKA_BOOTSTRAP_SERVERS",
-    help="Bootstrap servers for --fuzz; by default a broker is started.",
+    help="Bootstrap servers for --fuzz and --sold-out; by default a broker is started.",
 )
 @click.option(
     "--full-disk",
@@ -54,6 +59,7 @@ def main(
     rolling: int | None,
     image: str | None,
     next_image: str | None,
+    sold_out: int | None,
     fuzz: int | None,
     decode: int | None,
     kafka: str | None,
@@ -87,6 +93,10 @@ def main(
                 violations = roll_containers(where, image, next_image or image, *load)
             else:
                 violations = roll_processes(where, *load)
+        elif sold_out is not None:
+            from tests.chaos.sold_out import sold_out as run_sold_out
+
+            violations = run_sold_out(keep or Path(directory), sold_out, seed, click.echo, kafka=kafka)
         elif soak is not None:
             from tests.chaos.soak import soak as run_soak
 

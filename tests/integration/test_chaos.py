@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.run import run
+from tests.chaos.sold_out import sold_out
 
 
 @pytest.mark.timeout(600)
@@ -20,3 +21,12 @@ def test_nothing_is_lost_and_nothing_counts_twice(tmp_path: Path, capsys: pytest
     assert kills is not None
     assert int(kills[1]) >= 2
     assert "broker: 1" in told
+
+
+@pytest.mark.timeout(600)
+def test_nothing_that_is_sold_out_is_shown(kafka: str, tmp_path: Path) -> None:
+    """Three hundred requests and a kill; ``python -m tests.chaos --sold-out 100000`` is the long run."""
+    told: list[str] = []
+    violations = sold_out(tmp_path, 300, seed=5, say=told.append, kafka=kafka, items=300, kills=1)
+    assert not violations, "\n".join([*violations, *told])
+    assert re.search(r"[1-9]\d* HTTP, [1-9]\d* Kafka", told[0])

@@ -33,7 +33,14 @@ from tests.support.workers import PATIENCE, Installation, Worker, installed
 
 PREFIX, GROUP, REPLIES = "shop-", "shop-workers", "shop-replies"
 #: Two partitions, so that there is something to choose, and all that a worker may be asked to do.
-VARIABLES = {"PREFIX": PREFIX, "GROUP": GROUP, "REPLIES": REPLIES, "HTTP": "on", "LOG": "on"}
+VARIABLES = {
+    "PREFIX": PREFIX,
+    "GROUP": GROUP,
+    "REPLIES": REPLIES,
+    "HTTP": "on",
+    "LOG": "on",
+    "HIDE_SEEN": "on",
+}
 WORKER, SERVICE, OWNER, READER = "recommender", "shop", "owner", "reader"
 RIGHTS = script_rights(VARIABLES)
 COUNT = 300
@@ -83,6 +90,7 @@ def as_user(user: str, broker: GuardedBroker) -> dict[str, str]:
         "topic_prefix": PREFIX,
         "group": GROUP,
         "recommendations_log": "on",
+        "hide_seen": "1000",
         "reply_topics": REPLIES.removeprefix(PREFIX),
     }
 

@@ -22,6 +22,7 @@ from recommender.kafka.local.broker import LocalBroker
 from tests.integration.test_faults import committed
 from tests.support.asking import Asker, asking
 from tests.support.brokers import TEST_PROPERTIES
+from tests.support.calling import call
 from tests.support.kafka import Header, create_topics, produce, wait_until
 from tests.support.worker_logs import Oracle, generated
 from tests.support.workers import PATIENCE, Installation, installed
@@ -107,6 +108,9 @@ NEEDED: list[tuple[ACLOperation, list[str], int, dict[str, str]]] = [
     (ACLOperation.WRITE, ["recommendations"], 1, {"recommendations_log": "on"}),
     (ACLOperation.WRITE, ["responses", "dead_letters"], 1, {}),
     (ACLOperation.READ, ["ratings", "requests"], 1, {}),
+    # Without it the worker would recommend what is sold out, or was shown already, and nobody would know why.
+    (ACLOperation.READ, ["items"], 1, {}),
+    (ACLOperation.READ, ["recommendations"], 1, {"hide_seen": "3"}),
 ]
 
 
@@ -139,6 +143,18 @@ def test_what_it_does_not_need_it_does_not_ask_for(
     forbid(installation.kafka, ACLOperation.WRITE, topics.ratings, topics.recommendations)
     forbid(installation.kafka, ACLOperation.READ, topics.responses, topics.dead_letters)
     worker = installation.worker().start().ready()
+    worker.stop()
+
+
+def test_a_log_that_it_may_write_and_not_read(make_installation: Callable[[int], Installation]) -> None:
+    installation = make_installation(1)
+    topics = installation.topics
+    forbid(installation.kafka, ACLOperation.READ, topics.recommendations)
+    worker = installation.worker(recommendations_log="on").start().ready()
+    assert call(worker, "/recommend?user=u1").status == 200
+    refused = call(worker, "/recommend?user=u1&hide_seen=1")
+    assert refused.error["code"] == "bad_request"
+    assert f"may not read {topics.recommendations}: expected an ACL for READ" in refused.error["message"]
     worker.stop()
 
 

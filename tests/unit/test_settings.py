@@ -220,6 +220,15 @@ def test_recommendations_are_logged_where_there_are_arms(log: str, arms: str, lo
     assert logs_recommendations(load({}, recommendations_log=log, arms=arms)) is logs
 
 
+def test_recommendations_are_logged_where_they_are_not_to_be_shown_again() -> None:
+    assert logs_recommendations(load({}, hide_seen=3))
+    assert not logs_recommendations(load({}, hide_seen=0))
+    with pytest.raises(SettingsError) as caught:
+        logs_recommendations(load({}, hide_seen=3, recommendations_log="off"))
+    assert "RECOMMENDER_HIDE_SEEN has value 3" in str(caught.value)
+    assert "RECOMMENDER_RECOMMENDATIONS_LOG has value 'off': expected auto or on" in str(caught.value)
+
+
 def test_learned_tells_nearly_equal_numbers_apart() -> None:
     one, other = Settings(rating_max=1234567.0), Settings(rating_max=1234568.0)
     assert learned_settings(one) != learned_settings(other)

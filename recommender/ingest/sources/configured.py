@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from recommender.ingest.sources import file
+from recommender.ingest.sources import file, items_file
+from recommender.ingest.sources.items_file import ItemsMapping
 from recommender.ingest.sources.mapping import SourceMapping, SourcesError
 from recommender.ingest.sources.registry import Registry
 from recommender.ingest.sources.schema_reader import SchemaReader
@@ -25,6 +26,17 @@ def mappings_of(config: Settings) -> list[SourceMapping]:
         return []
     feedback = Feedback.parse(config.feedback, config.rating_min, config.rating_max)
     return file.load(config.sources, feedback.low, feedback.high)
+
+
+def item_mappings_of(config: Settings) -> list[ItemsMapping]:
+    """The sources that say what is known of items.
+
+    Raises
+    ------
+    SourcesError
+        One of them cannot be.
+    """
+    return items_file.parse(*file.text_of(config.sources)) if config.sources.strip() else []
 
 
 def with_repeats(config: Settings, mappings: Iterable[SourceMapping]) -> Settings:

@@ -15,8 +15,11 @@ from recommender.ingest.sources.paths import ELEMENT, Path, PathError
 FORMATS = ("auto", "json", "msgpack", "avro", "protobuf")
 ENVELOPES = ("none", "debezium", "cloudevents")
 UNITS = ("auto", "s", "ms", "us", "ns", "iso")
+#: What a table's records are about.
+RATINGS, ITEMS = "ratings", "items"
 KEYS = (
     *(
+        "kind",
         "topic",
         "format",
         "envelope",
@@ -50,46 +53,66 @@ def load(setting: str, low: float, high: float) -> list[SourceMapping]:
     SourcesError
         There is no such file, or something in it cannot be; names the file, the table and the nearest key.
     """
-    if not setting.strip():
-        return []
+    return parse(*text_of(setting), low, high) if setting.strip() else []
+
+
+def text_of(setting: str) -> tuple[str, str]:
+    """The text of the sources, and what errors call it; a `SourcesError` if there is no such file."""
     if setting.lstrip().startswith("["):
-        return parse(setting, INLINE, low, high)
+        return setting, INLINE
     try:
-        text = File(setting).read_text("utf-8")
+        return File(setting).read_text("utf-8"), setting
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not UTF-8"
         raise SourcesError(f"{INLINE} has value {setting!r}: cannot read this file ({why})") from None
-    return parse(text, setting, low, high)
 
 
 def parse(text: str, name: str, low: float, high: float) -> list[SourceMapping]:
-    """Read the sources in a text of TOML; `name` is what errors call the file."""
+    """Read the sources of ratings in a text of TOML; `name` is what errors call the file."""
+    tables = [Table(name, *each, (low, high)) for each in tables_of(text, name).items()]
+    found = [each.mapping() for each in tables if each.kind == RATINGS]
+    require_different(name, ((each.topic, each.name) for each in found))
+    return found
+
+
+def tables_of(text: str, name: str) -> dict[str, Any]:
+    """All tables in a text of TOML, by their names."""
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SourcesError(f"{name} is not TOML: {error}") from None
     if not tables:
         raise SourcesError(f"{name} has no table: expected one for each topic")
-    found = [_Table(name, table, content, (low, high)).mapping() for table, content in tables.items()]
+    return tables
+
+
+def require_different(name: str, tables: Iterable[tuple[str, str]]) -> None:
+    """Raise a `SourcesError` if two tables, given as (topic, name), read one topic."""
     topics: dict[str, str] = {}
-    for each in found:
-        if each.topic in topics:
+    for topic, table in tables:
+        if topic in topics:
             raise SourcesError(
-                f"{name}: [{topics[each.topic]}] and [{each.name}] both read topic {each.topic!r}: expected "
+                f"{name}: [{topics[topic]}] and [{table}] both read topic {topic!r}: expected "
                 "one table for each topic. One table can tell records apart with `where` or `event`"
             )
-        topics[each.topic] = each.name
-    return found
+        topics[topic] = table
 
 
-class _Table:
-    """One table of the file, and how errors name it."""
+class Table:
+    """One table of the file, and how errors name it.
+
+    Attributes
+    ----------
+    kind : str
+        `RATINGS` or `ITEMS`.
+    """
 
     def __init__(self, file: str, name: str, content: Any, scale: tuple[float, float]) -> None:
         self._file, self._name, self._scale = file, name, scale
         if not isinstance(content, dict):
             raise SourcesError(f"{file}: {name} has value {content!r}: expected a table [{name}]")
         self._content: dict[str, Any] = content
+        self.kind = self._choice("kind", (RATINGS, ITEMS))
 
     def mapping(self) -> SourceMapping:
         """The mapping that the table describes."""

@@ -183,3 +183,25 @@ def test_a_rating_that_json_would_turn_into_a_withdrawal_is_refused(rating: floa
 def test_an_exploration_that_json_would_leave_to_the_worker_is_refused(explore: float) -> None:
     with pytest.raises(ValueError, match="between 0 and 1, got"):
         encode_request("42", explore=explore)
+
+
+def test_not_again_is_sent_as_it_is_asked() -> None:
+    request = decode_request(encode_request("42", hide_seen=2, hide_seen_for=1))
+    assert (request.hide_seen, request.hide_seen_for) == (2, 1.0)
+    assert decode_request(encode_request("42", hide_seen=0)).hide_seen == 0
+    assert decode_request(encode_request("42")).hide_seen is None
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"hide_seen": -1}, "hide_seen must be an integer between 0 and 1000"),
+        ({"hide_seen": 1001}, "hide_seen must be an integer between 0 and 1000"),
+        ({"hide_seen_for": 0}, "hide_seen_for must be a number of hours up to 8760"),
+        ({"hide_seen_for": math.nan}, "hide_seen_for must be a number of hours up to 8760"),
+        ({"hide_seen": 1, "user": None, "similar_to": "50"}, "expected it with user"),
+    ],
+)
+def test_not_again_that_cannot_be_is_refused(given: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        encode_request(**{"user": "42", **given})

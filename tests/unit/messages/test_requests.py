@@ -51,11 +51,14 @@ def test_every_field_is_read() -> None:
         "after": 0,
         "arm": "knn",
         "explore": 0.25,
+        "hide_seen": 3,
+        "hide_seen_for": 0.5,
         "page": 3,
     }
     for value, headers in both(fields):
         request = decode_request(value, headers)
-        assert request == Request("42", 1000, ["a", "5", "a"], ["7", "b"], True, 0, "knn", explore=0.25)
+        more: dict[str, Any] = {"explore": 0.25, "hide_seen": 3, "hide_seen_for": 0.5}
+        assert request == Request("42", 1000, ["a", "5", "a"], ["7", "b"], True, 0, "knn", **more)
 
 
 def test_empty_lists_and_nulls_are_what_they_say() -> None:
@@ -135,6 +138,12 @@ def test_n_is_named_whatever_it_is() -> None:
         ({"after": 1.5}, "got `float` - at `$.after`"),
         ({"after": "7"}, "got `str` - at `$.after`"),
         ({"user": None, "similar_to": "2", "explore": 0.5}, "`explore` is for recommendations"),
+        ({"hide_seen": 1001}, "hide_seen must be between 0 and 1000, got 1001"),
+        ({"hide_seen": 1.5}, "hide_seen must be an integer between 0 and 1000, got 1.5"),
+        ({"hide_seen_for": 0}, "at `$.hide_seen_for`"),
+        ({"hide_seen_for": "1h"}, "got `str` - at `$.hide_seen_for`"),
+        ({"user": None, "similar_to": "2", "hide_seen": 1}, "`hide_seen` is about what a user was shown"),
+        ({"user": None, "popular": True, "hide_seen_for": 1}, "`hide_seen_for` is about what a user was"),
         ({"arm": ""}, "length >= 1 - at `$.arm`"),
         ({"arm": 5}, "got `int` - at `$.arm`"),
         ({"arm": "x" * 257}, "length <= 256 - at `$.arm`"),

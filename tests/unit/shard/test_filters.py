@@ -12,6 +12,7 @@ from recommender.messages.items import ItemInfo
 from recommender.messages.ratings import Rating
 from recommender.messages.requests import Request
 from recommender.messages.responses import Response
+from recommender.shard.hiding import Hidden
 from recommender.shard.options import ShardOptions
 from recommender.shard.shard import Shard
 
@@ -146,3 +147,48 @@ def test_the_state_knows_nothing_of_it() -> None:
     shard, other = learned("blend"), learned("blend")
     shard.recommend(Request("u1", categories=["even"]), store=catalogue())
     assert shard.digest() == other.digest()
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_chance_shows_what_nobody_has_rated(model: str) -> None:
+    shard, store = learned(model), catalogue()
+    asked: dict[str, Any] = {"user": "u1", "n": 10, "explore": 1.0}
+    plain = shard.recommend(Request(**asked), b"1")
+    assert shard.recommend(Request(**asked), b"1", store=ItemStore()) == plain
+    lists = [shard.recommend(Request(**asked), b"%d" % number, store=store) for number in range(30)]
+    fresh = {each.item: each for found in lists for each in found.items if each.cold_start}
+    assert fresh.keys() == {"new", "newest"}  # "newer" is not available
+    assert all(each.source == "explore" for each in fresh.values())
+    for found in lists:
+        assert len(set(items(found))) == 10
+    # The best come first where chance has no say, and what is named, excluded or of no category stays out.
+    never = shard.recommend(Request("u1", n=1000, explore=1e-12), b"1", store=store)
+    assert {(each.item, each.source) for each in never.items[-2:]} == {
+        ("new", "explore"),
+        ("newest", "explore"),
+    }
+    for more in ({"exclude": ["new", "newest"]}, {"categories": ["third"]}, {"items": ["i0", "i3"]}):
+        for number in range(10):
+            found = shard.recommend(Request(**{**asked, **more}), b"%d" % number, store=store)
+            assert not any(each.cold_start for each in found.items)
+    only = shard.recommend(Request("nobody", n=10, explore=1.0, categories=["fresh"]), b"1", store=store)
+    assert items(only) == ["newest"]
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("asked", [{}, {"include_rated": True}, {"popular": True}, {"items": ["i0", "i3"]}])
+def test_what_was_shown_is_left_out_unless_it_is_rated(model: str, asked: dict[str, Any]) -> None:
+    shard = learned(model)
+    rated = {
+        shard.items.id_of(index) for index in shard.history.items_of(shard.users.find("u1") or 0).tolist()
+    }
+    whole = shard.recommend(Request("u1", n=1000, **asked))
+    hidden = Hidden(list({"i0", *items(whole)[::2], "no such", *rated}), "were shown")
+    found = shard.recommend(Request("u1", n=1000, **asked), hidden=hidden)
+    gone = {*hidden.items} - (rated if "include_rated" in asked else set())
+    assert found.items == shard.recommend(Request("u1", n=1000, exclude=sorted(gone), **asked)).items
+    assert {*items(found)} == {each for each in items(whole) if each not in gone}
+    assert found.fewer == f"{len(gone)} were shown" if gone else found.fewer is None
+    assert (
+        shard.recommend(Request("u1", n=1, **asked), hidden=Hidden(["no such"], "were shown")).fewer is None
+    )
