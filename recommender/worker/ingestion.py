@@ -72,6 +72,7 @@ class Ingestion:
         self,
         app: WorkerApp,
         config: Settings,
+        *,
         names: Topics,
         found: Mapping[str, TopicInfo],
         mappings: Mapping[str, SourceMapping],

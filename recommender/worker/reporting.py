@@ -59,6 +59,7 @@ class Reporting:
         self,
         app: WorkerApp,
         config: Settings,
+        *,
         topic_id: bytes,
         knowledge: Knowledge,
         ingestion: Ingestion,
