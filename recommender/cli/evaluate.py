@@ -127,7 +127,8 @@ def evaluate(
         evaluate_tables.require_matplotlib()
     if alone:
         if protocol == TOP3 or plot_file is not None or None not in (explore, hide_seen):
-            raise click.UsageError("--explore and --hide-seen go without --protocol top3, --plot, the other")
+            one, other = ("--hide-seen", "--explore") if explore is None else ("--explore", "--hide-seen")
+            raise click.UsageError(f"{one} goes without --protocol top3, --plot and {other}")
         measure = _exploring(explore, seed) if hide_seen is None else _hiding(hide_seen, hide_seen_for, seed)
         stream = _stream(load(source, limit), positive, protocol, shuffle_ties)
         rows = [row for name in names for row in _measured(stream, name, measure)]

@@ -172,7 +172,7 @@ def sold_out(
         verdict = Verdict(shop, count)
         began = time.monotonic()
         with _asking(installation, workers, verdict, users, seed):
-            violations = _run(shop, verdict, workers, draw, kills)
+            violations = _run(shop, verdict, workers, draw, kills, say)
         told = ", ".join(f"{number} {what}" for what, number in sorted(verdict.counts.items()))
         say(f"{told}; {shop.rounds} rounds, {kills} kills, {time.monotonic() - began:.0f} s")
         violations += verdict.violations
@@ -182,7 +182,14 @@ def sold_out(
         return violations
 
 
-def _run(shop: Shop, verdict: Verdict, workers: list[Worker], draw: random.Random, kills: int) -> list[str]:
+def _run(
+    shop: Shop,
+    verdict: Verdict,
+    workers: list[Worker],
+    draw: random.Random,
+    kills: int,
+    say: Callable[[str], None],
+) -> list[str]:
     """Sell and have back, and kill in between, until enough was asked."""
     left, every = kills, max(1, verdict._wanted // (kills + 1))
     next_kill, standing, answered = every, time.monotonic(), 0
@@ -198,6 +205,7 @@ def _run(shop: Shop, verdict: Verdict, workers: list[Worker], draw: random.Rando
             time.sleep(0.05)
         if verdict.counts["answered"] > answered:
             standing, answered = time.monotonic(), verdict.counts["answered"]
+            say(f"{answered} answered, {len(verdict.violations)} violations")
         elif time.monotonic() > standing + 90.0:
             return ["nothing was answered for 90 s"]
     return []
