@@ -40,12 +40,13 @@ def seconds_of_texts(texts: Sequence[str]) -> Floats:
 
 
 def _of_one_length(texts: Sequence[str], length: int) -> Floats:
-    """Those of texts that are written as the first one is."""
-    written, joined = _WRITTEN.fullmatch(texts[0]), "".join(texts)
-    if written is None or not joined.isascii():
+    """Those of texts that are written as the first is that is a time."""
+    written = next(filter(None, map(_WRITTEN.fullmatch, texts)), None)
+    if written is None:
         return np.full(len(texts), np.nan)
-    marks = np.frombuffer(joined.encode(), np.uint8).reshape(-1, length).T
-    first = marks[:, 0]
+    joined = "".join([written.string, *texts]).encode("ascii", "replace")
+    marks = np.frombuffer(joined, np.uint8).reshape(-1, length).T
+    first, marks = marks[:, 0], marks[:, 1:]
     digit = (first >= ord("0")) & (first <= ord("9"))
     wrong = (marks[~digit] != first[~digit, None]).any(axis=0)
     digits = marks.astype(np.int64) - ord("0")

@@ -214,10 +214,10 @@ def test_protobuf_inside_messages_enums_and_repeated_fields() -> None:
         '[s]\nformat = "protobuf"\nuser = "user_id"\neach = "lines"\nitem = ".sku"\nevent = "kind"\n'
         "[s.events]\nBOUGHT = 5"
     )
-    found = read(text, schemas, record(prefix + b"\x02\x02" + value))  # type: ignore[arg-type]
+    found = read(text, schemas, record(prefix + b"\x02\x02" + value))
     assert [each[:3] for each in ratings(found)] == [("u", "1", 5.0), ("u", "2", 5.0)]
     inner = ProtobufSchema(proto())._class((0, 0))(user="u", item="i", rating=2).SerializeToString()
-    found = read('[s]\nformat = "protobuf"', schemas, record(prefix + b"\x04\x00\x00" + inner))  # type: ignore[arg-type]
+    found = read('[s]\nformat = "protobuf"', schemas, record(prefix + b"\x04\x00\x00" + inner))
     assert [each[:3] for each in ratings(found)] == [("u", "i", 2.0)]
 
 
