@@ -12,9 +12,14 @@ Floats = NDArray[np.float64]
 Numbers = NDArray[np.int64]
 
 _WRITTEN = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)?", re.ASCII)
-_DAYS = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
 #: Years whose microseconds since 1970 are exact as floats.
 _FIRST_YEAR, _LAST_YEAR = 1970, 2199
+_YEARS = np.arange(_FIRST_YEAR, _LAST_YEAR + 1)
+_LEAP = (_YEARS % 4 == 0) & ((_YEARS % 100 != 0) | (_YEARS % 400 == 0))
+#: Days before each year, in each month, and before each month of a year that is no leap year.
+_BEFORE_YEAR = np.cumsum(365 + _LEAP) - (365 + _LEAP)
+_DAYS = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
+_BEFORE_MONTH = np.cumsum(_DAYS) - _DAYS
 _MICROSECONDS = 1_000_000
 
 
@@ -31,11 +36,13 @@ def seconds_of_texts(texts: Sequence[str]) -> Floats:
     [86400.0, 0.25, nan]
     """
     found = np.full(len(texts), np.nan)
-    lengths = np.fromiter(map(len, texts), np.int64, len(texts))
-    for length in set(lengths.tolist()):
-        places = np.flatnonzero(lengths == length)
-        group = texts if len(places) == len(texts) else [texts[place] for place in places.tolist()]
-        found[places] = _of_one_length(group, length)
+    lengths = list(map(len, texts))
+    kinds = set(lengths)
+    if len(kinds) == 1:
+        return _of_one_length(texts, lengths[0])
+    for length in kinds:
+        places = [place for place, each in enumerate(lengths) if each == length]
+        found[places] = _of_one_length([texts[place] for place in places], length)
     return found
 
 
@@ -44,13 +51,14 @@ def _of_one_length(texts: Sequence[str], length: int) -> Floats:
     written = next(filter(None, map(_WRITTEN.fullmatch, texts)), None)
     if written is None:
         return np.full(len(texts), np.nan)
-    joined = "".join([written.string, *texts]).encode("ascii", "replace")
-    marks = np.frombuffer(joined, np.uint8).reshape(-1, length).T
-    first, marks = marks[:, 0], marks[:, 1:]
-    digit = (first >= ord("0")) & (first <= ord("9"))
+    marks = np.frombuffer("".join(texts).encode("ascii", "replace"), np.uint8).reshape(-1, length)
+    # A digit as its number, which of what is none has to be above 9.
+    marks = np.ascontiguousarray(marks.T) - np.uint8(ord("0"))
+    first = np.frombuffer(written.string.encode(), np.uint8) - np.uint8(ord("0"))
+    digit = first <= 9
     wrong = (marks[~digit] != first[~digit, None]).any(axis=0)
-    digits = marks.astype(np.int64) - ord("0")
-    wrong |= ((digits[digit] < 0) | (digits[digit] > 9)).any(axis=0)
+    wrong |= (marks[digit] > 9).any(axis=0)
+    digits = marks.astype(np.int64)
     seconds, impossible = _since_1970(digits)
     microseconds = np.zeros(len(texts), np.int64)
     fraction = written.end(1) - written.start(1) - 1
@@ -74,13 +82,14 @@ def _since_1970(digits: Numbers) -> tuple[Numbers, NDArray[np.bool_]]:
         _number(digits[begin:end]) for begin, end in ((0, 4), (5, 7), (8, 10), (11, 13), (14, 16), (17, 19))
     )
     impossible = (year < _FIRST_YEAR) | (year > _LAST_YEAR) | (month < 1) | (month > 12)
-    leap = (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
-    last = _DAYS[np.where(impossible, 1, month)] + (leap & (month == 2))
+    if impossible.any():
+        year, month = np.where(impossible, _FIRST_YEAR, year), np.where(impossible, 1, month)
+    place = year - _FIRST_YEAR
+    leap = _LEAP[place]
+    last = _DAYS[month] + (leap & (month == 2))
     impossible |= (day < 1) | (day > last) | (hour > 23) | (minute > 59) | (second > 59)
-    # A year that begins in March ends with the day that not all of them have.
-    years, months = year - (month < 3), (month + 9) % 12
-    days = years * 365 + years // 4 - years // 100 + years // 400 + (months * 306 + 5) // 10 + day - 1
-    return ((days - 719_468) * 24 + hour) * 3600 + minute * 60 + second, impossible
+    days = _BEFORE_YEAR[place] + _BEFORE_MONTH[month] + (leap & (month > 2)) + day - 1
+    return (days * 24 + hour) * 3600 + minute * 60 + second, impossible
 
 
 def _number(digits: Numbers) -> Numbers:

@@ -42,6 +42,8 @@ def times_of(column: Sequence[Any], unit: str, *, required: bool) -> Judged:
     try:
         if kinds <= {int, float} and unit != "iso":
             seconds = _seconds(np.array(column, np.float64), unit)
+        elif kinds == {str} and unit in ("auto", "iso"):
+            seconds = seconds_of_texts(column)
         elif kinds <= {str, type(None)} and unit in ("auto", "iso"):
             seconds = np.full(len(column), math.nan)
             seconds[[value is not None for value in column]] = seconds_of_texts(

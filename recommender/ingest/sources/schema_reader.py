@@ -105,7 +105,7 @@ class SchemaReader:
         if value is None or max(len(record.value or b"") for record in records) > MAX_BYTES:
             return None
         if self._registry is None:
-            return None if self._own is None else self._own.like(value, 0)[1]
+            return self._own.like(value, 0)[1] if self._own is not None else None
         if marked_by(records, _NAMING.__contains__, lambda pair: True).any():
             return None
         try:
@@ -178,15 +178,15 @@ def _of_messages(messages: ProtobufSchema, *, indexed: bool) -> _Decoder:
 
 
 def _different(records: Sequence[Record]) -> Sequence[Record]:
-    """Records that may name different schemas: of those without headers one for each beginning."""
+    """Records that may name different schemas: of those that do so in front one for each number."""
     fronts: dict[bytes, Record] = {}
     found: list[Record] = []
-    for record in records:
-        if record.headers:
-            found.append(record)
-            continue
+    in_headers = marked_by(records, _NAMING.__contains__, lambda pair: True).tolist()
+    for record, in_header in zip(records, in_headers, strict=True):
         front = (record.value or b"")[:5]
-        if front[:1] == b"\x00" and any(front):
+        if in_header:
+            found.append(record)
+        elif front[:1] == b"\x00" and any(front):
             fronts.setdefault(front, record)
         elif front[:1] in (b"\x00", b"\x01"):
             found.append(record)
