@@ -118,22 +118,26 @@ class SourceIngest:
         if self._reader is not None and (self._documents or _has_prefix(records)):
             if self.mapping.envelope == "debezium":
                 return _NONE, sorted(closely + kept)
-            read = self._columns.read_documents([records[place] for place in kept], self._reader)
+            read = self._columns.read_documents(_those(records, kept), self._reader)
             return self._placed(read, kept, closely, ingested)
-        places, packed = self._of_one_format([records[place] for place in kept])
+        places, packed = self._of_one_format(_those(records, kept))
         if len(places) < len(kept):
             other = set(range(len(kept))).difference(places)
             closely += [kept[at] for at in other]
             kept = [kept[at] for at in places]
-        read = self._columns.read([records[place] for place in kept], packed=packed)
+        read = self._columns.read(_those(records, kept), packed=packed)
+        if len(kept) == len(records):
+            kept = []  # each is at its own place
         return self._placed(read, kept, closely, ingested)
 
     def _placed(
         self, read: ReadColumns, kept: list[int], closely: list[int], ingested: IngestedSource
     ) -> tuple[Columns, list[int]]:
-        """The outcome of columns, by the places of all records."""
+        """The outcome of columns, by the places of all records; without `kept` all were looked at."""
         ingested.passed += read.skipped
         ingested.unlisted += read.unlisted
+        if not kept:
+            return read.columns, sorted(closely + read.closely)
         columns = read.columns._replace(places=[kept[at] for at in read.columns.places])
         return columns, sorted(closely + [kept[at] for at in read.closely])
 
@@ -191,6 +195,10 @@ class SourceIngest:
 
     def _refuse(self, ingested: IngestedSource, kind: Kind, partition: int, offset: int, reason: str) -> None:
         ingested.refusals.append(Refusal(kind, self.topic, partition, offset, reason))
+
+
+def _those(records: Sequence[Record], places: Sequence[int]) -> Sequence[Record]:
+    return records if len(places) == len(records) else [records[place] for place in places]
 
 
 def _is_canonical(mapping: SourceMapping) -> bool:
