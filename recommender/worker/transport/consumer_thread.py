@@ -30,6 +30,9 @@ logger = logging.getLogger(__name__)
 
 #: A commit that takes longer is left to the next one, which commits more.
 COMMIT_SECONDS = 5.0
+#: For how long a broker waits for records where it has none, in milliseconds. A partition whose records are
+#: not taken in time is left out of a fetch of the others, and while that waits nothing else is fetched.
+FETCH_WAIT_MS = 100
 #: How often is looked whether the group still wants this worker.
 GROUP_LOOK_SECONDS = 1.0
 
@@ -56,6 +59,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
         consumer = self._created = super()._create_worker_consumer(transport)
         consumer._isolation_level = "read_committed"
+        consumer._fetch_max_wait_ms = FETCH_WAIT_MS
         patient(consumer)
         return consumer
 

@@ -47,6 +47,9 @@ PRIVATE_NAMES = (
     PrivateName(
         _CONSUMER, "_coordinator", "tells of a group that cannot be joined; leaving it is not held up"
     ),
+    PrivateName(
+        _CONSUMER, "_fetch_max_wait_ms", "Faust has 1.5 s, for which a backlog would wait again and again"
+    ),
     PrivateName(_CONSUMER, "_isolation_level", "Faust has no setting for read_committed"),
     PrivateName(_FETCHER, "MemoryRecords", _CORRUPT, "aio-libs/aiokafka#321"),
     PrivateName(
