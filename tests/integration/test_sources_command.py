@@ -12,7 +12,9 @@ from click.testing import CliRunner, Result
 
 from recommender.cli.sources import sources as command
 from recommender.errors import RecommenderError
+from tests.integration.test_worker_schemas import AVRO, avro_bytes
 from tests.support.kafka import Record, create_topics, produce
+from tests.support.registry import small_registry
 
 
 @pytest.fixture
@@ -82,6 +84,22 @@ def test_without_sources_or_records(kafka: str, unique: str, invoke: Callable[..
         error = invoke(*arguments).exception
         assert isinstance(error, RecommenderError)
         assert told in str(error)
+
+
+def test_a_guess_by_the_schemas_of_a_registry(kafka: str, unique: str, invoke: Callable[..., Result]) -> None:
+    create_topics(kafka, unique)
+    rated = {"userId": "ann", "movieId": 7, "stars": 4.0, "at": NOW}
+    produce(kafka, unique, [avro_bytes(AVRO, rated, 5)])
+    without = invoke("guess", unique)
+    assert (without.exit_code, "set RECOMMENDER_REGISTRY" in without.stderr) == (1, True)
+    with small_registry() as (url, registry):
+        registry.put(5, AVRO)
+        proposed = invoke("guess", unique, registry=url)
+        assert proposed.exit_code == 0, proposed.output
+        assert 'user = "userId"' in proposed.stdout
+        assert "of the newest 1 records: 1 learned" in proposed.stderr
+        checked = invoke("check", sources=proposed.stdout, registry=url)
+        assert "1 ratings of 1 items by 1 users" in checked.output
 
 
 def test_a_guess_that_lacks_something_fails(kafka: str, unique: str, invoke: Callable[..., Result]) -> None:

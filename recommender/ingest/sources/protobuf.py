@@ -137,6 +137,14 @@ class ProtobufSchema:
         return ".".join(names)
 
 
+def as_dict(message: Any) -> dict[str, Any]:
+    """A message as its fields by their names."""
+    from google.protobuf.json_format import MessageToDict
+
+    found: dict[str, Any] = MessageToDict(message, preserving_proto_field_name=True)
+    return found
+
+
 def step_into_message(value: Any, name: str) -> Any:
     """The value at a name of a message, in the words of JSON: `ABSENT` where nothing is set."""
     descriptor = getattr(value, "DESCRIPTOR", None)
