@@ -60,6 +60,10 @@ PRIVATE_NAMES = (
     ),
     PrivateName(_PRODUCER, "_message_accumulator", _LEADERLESS, "aio-libs/aiokafka#197"),
     PrivateName(_ACCUMULATOR, "_append_batch", _LEADERLESS, "aio-libs/aiokafka#197"),
+    PrivateName(_FAUST_CONSUMER, "_get_active_partitions", "tells that all partitions have enough waiting"),
+    PrivateName(
+        _FAUST_CONSUMER, "_wait_next_records", "sleeps for a second then, which a backlog would wait"
+    ),
     PrivateName(_FAUST_CONSUMER, "_new_consumer_thread", "gives Faust the consumer thread of this package"),
     PrivateName("faust.app.base.App", "_new_web", "gives Faust the web server of this package"),
     PrivateName(
