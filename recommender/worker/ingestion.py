@@ -147,13 +147,13 @@ class Ingestion:
         return told
 
     def _learned(self, topic: str, partition: int) -> int | None:
-        """Up to which offset a partition is learned; None if it is not read here."""
+        """The offset up to which a partition is learned; None if it is not read here."""
         if topic in self._intake.missing:
             return None
         return self._intake.ingestor(topic).learned(partition, self._knowledge.applied)
 
     def _waits_for(self, topic: str) -> str | None:
-        """Why nothing of a topic can be read now."""
+        """The reason why nothing of a topic can be read now."""
         if topic in self._intake.missing:
             return f"topic {topic!r} does not exist yet"
         return self._ingestors.waits_for(topic)

@@ -122,7 +122,7 @@ class Metrics:
         }
 
     def _source_topics(self) -> dict[str, dict[str, object]]:
-        """What became of the records of each source, and how far it is."""
+        """The outcomes of the records of each source, and its progress."""
         told = self.counters.source_counts.summary()
         for each in self.topics():
             if each.name in told:

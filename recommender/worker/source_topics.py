@@ -33,7 +33,7 @@ class SourceTopic(NamedTuple):
     waits_for: str | None
 
     def partitions(self, learned: Mapping[int, int]) -> dict[str, dict[str, float | None]]:
-        """How far each partition is, for the status page: None where another worker reads it.
+        """The progress of each partition, for the status page: None where another worker reads it.
 
         Parameters
         ----------

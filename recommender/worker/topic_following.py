@@ -36,7 +36,7 @@ START_SECONDS = 60.0
 RETRY_SECONDS = 1.0
 POLL_MILLISECONDS = 200
 POLL_RECORDS = 4000
-#: So many records are taken over at once; then all else has a turn.
+#: This many records are taken over at once; then all else has a turn.
 SLICE_RECORDS = 200
 SLICE_SECONDS = 0.003
 #: At least this many seconds are between two lines of the log about records that are none.

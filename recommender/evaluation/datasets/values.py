@@ -38,8 +38,8 @@ class Bounds:
     per_second : float
         How many of the file's units a second has.
     limits : tuple of float
-        The lowest and the highest rating, the earliest and the latest time, and so many characters as no id
-        can be too long with: within them there is nothing to check.
+        The lowest and the highest rating, the earliest and the latest time, and a number of
+        characters with which no id is too long: within them there is nothing to check.
     """
 
     def __init__(self, path: Path, unit: Unit, scale: tuple[float, float] | None) -> None:

@@ -33,7 +33,7 @@ class Reader(Protocol):
         """
 
     def alike(self, records: Sequence[Record]) -> Callable[[Any], Any] | None:
-        """What makes documents of the values of records that are all written alike, quickly.
+        """A function that quickly makes documents of the values of records that are all written alike.
 
         It raises whatever it does where it cannot. None where they are not alike, or that is not known.
         """

@@ -90,14 +90,14 @@ class ProtobufSchema:
             raise BadMessage(f"the value is not Protobuf of its schema: {error}", Kind.NOT_PROTOBUF) from None
 
     def like(self, content: bytes, *, indexed: bool) -> tuple[int, Callable[[bytes], Any]]:
-        """How many bytes stand in front of messages like one, and what reads such messages alone."""
+        """The number of bytes in front of messages like one, and a reader of such messages alone."""
         path, begin = self._located(content, None, indexed, None)
         return begin, self._class(path).FromString
 
     def _located(
         self, content: bytes, indexes: bytes | None, indexed: bool, named: str | None
     ) -> tuple[tuple[int, ...], int]:
-        """Which message of the file it is, and where in the content it begins."""
+        """The message of the file that it is, and the place in the content where it begins."""
         in_front = None
         if named is not None or (indexed and indexes is None):
             in_front = named_in_front(content)

@@ -101,7 +101,7 @@ class Outcome:
 def reader_for(
     mapping: SourceMapping, records: Sequence[Any], registry: Registry | None
 ) -> SchemaReader | None:
-    """What reads these records by their schemas, once these are fetched; None where they have none.
+    """A reader of these records by their schemas, once these are fetched; None where they have none.
 
     Raises
     ------

@@ -24,7 +24,7 @@ _KINDS = {"avro": "AVRO", "protobuf": "PROTOBUF"}
 
 
 class _Decoder(NamedTuple):
-    """What reads values of one schema.
+    """A reader of values of one schema.
 
     Attributes
     ----------
