@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from confluent_kafka import Producer
@@ -75,7 +75,13 @@ def messages(shape: Shape, count: int, seed: int = 0) -> Iterator[tuple[bytes, b
         raise ValueError(f"the log has {count - left} ratings, expected at least {count}")
 
 
-def fill(address: str, topic: str, ratings: Iterable[tuple[bytes, bytes]], rate: float = 0.0) -> int:
+def fill(
+    address: str,
+    topic: str,
+    ratings: Iterable[tuple[bytes, bytes]],
+    rate: float = 0.0,
+    headers: Callable[[int], list[tuple[str, bytes]]] | None = None,
+) -> int:
     """Write ratings to a topic, keyed by user; how many they were.
 
     Parameters
@@ -84,6 +90,8 @@ def fill(address: str, topic: str, ratings: Iterable[tuple[bytes, bytes]], rate:
     ratings : iterable of key and value
     rate : float
         Ratings for each second; 0: as fast as it goes.
+    headers : function, optional
+        Those of each record, by its number.
 
     Raises
     ------
@@ -102,7 +110,7 @@ def fill(address: str, topic: str, ratings: Iterable[tuple[bytes, bytes]], rate:
     for key, value in ratings:
         while True:
             try:
-                producer.produce(topic, value, key)
+                producer.produce(topic, value, key, headers=headers(sent) if headers else None)
                 break
             except BufferError:
                 producer.poll(0.05)

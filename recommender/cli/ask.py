@@ -78,7 +78,7 @@ def _seconds(context: click.Context, parameter: click.Parameter, value: float) -
     "--hide-seen-for",
     type=click.FloatRange(0, MAX_HOURS, min_open=True),
     metavar="HOURS",
-    help="Only what was shown in the last so many hours counts.",
+    help="Only what was shown in this many hours up to now counts.",
 )
 @click.option(
     "--timeout", type=float, default=5.0, show_default=True, callback=_seconds, help="Seconds to wait."

@@ -56,7 +56,7 @@ Measure = Callable[[Stream, str, Callable[[int], object]], Sequence[Explored | H
 @click.option("--hide-seen", metavar="TIMES", help="Hide what was shown so often, compared for each model: "
               "0,1,3; 0 hides nothing.")  # fmt: skip
 @click.option("--hide-seen-for", type=click.FloatRange(0, min_open=True), default=24.0, show_default=True,
-              metavar="HOURS", help="What was shown in so many hours counts.")  # fmt: skip
+              metavar="HOURS", help="What was shown in this many hours counts.")  # fmt: skip
 @click.option("--json", "json_file", metavar="FILE", help="Write the metrics as JSON; - prints nothing else.")
 @click.option("--csv", "csv_file", metavar="FILE", help="Write the metrics as a table with a header.")
 @click.option("--plot", "plot_file", metavar="FILE", help="Write recall@10 over the stream as a picture.")

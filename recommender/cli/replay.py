@@ -22,6 +22,7 @@ from recommender.client.items import write_items
 from recommender.client.producer import DELIVERY_SECONDS
 from recommender.client.ratings import Format
 from recommender.errors import RecommenderError
+from recommender.evaluation.datasets import mapped
 from recommender.evaluation.datasets.columns import Columns, Order
 from recommender.evaluation.datasets.movielens import locate, movies, read
 from recommender.evaluation.datasets.values import UNITS, Unit
@@ -62,6 +63,12 @@ _POSITIVE = click.FloatRange(min=0, min_open=True)
     help="Unit of the file's times, where they are numbers since 1970.",
 )
 @click.option(
+    "--sources",
+    metavar="FILE",
+    help="SOURCE is a dump of a topic, a record's JSON on each line; this file says how it is mapped.",
+)
+@click.option("--source", "table", metavar="NAME", help="Which table of --sources, where it has several.")
+@click.option(
     "--format",
     "message_format",
     type=click.Choice(["json", "msgpack"]),
@@ -91,6 +98,8 @@ def replay(
     skip: int,
     order: Order,
     time_unit: Unit,
+    sources: str | None,
+    table: str | None,
     message_format: Format,
     delivery_timeout: float,
     items: bool,
@@ -100,8 +109,10 @@ def replay(
     SOURCE is a u.data, ratings.csv, ratings.dat, .inter or .jsonl file, also gzipped, or ml-100k, which is
     fetched. A line that the worker would refuse is named and ends the replay. Ratings must lie on the scale
     that RECOMMENDER_FEEDBACK, RECOMMENDER_RATING_MIN and RECOMMENDER_RATING_MAX give; where none of them is
-    set, between -1 and 5.
+    set, between -1 and 5. With --sources lines that cannot be mapped are passed over, and counted in the end.
     """
+    if table is not None and sources is None:
+        raise click.UsageError("--source names a table of --sources")
     # kafka-python logs many lines a second while a broker is away; what matters is said here.
     for name in ("kafka", "recommender"):
         logging.getLogger(name).addHandler(logging.NullHandler())
@@ -109,12 +120,16 @@ def replay(
     display = Display(delivery_timeout)
     try:
         settings = all_settings.load(broker=broker)
-        names = Topics(settings.topic_prefix)
-        path, scale = locate(source, _note), _scale(settings)
-        if items and topic is None:
-            _write_items(path, names.items, settings, delivery_timeout)
+        names, scale = Topics(settings.topic_prefix), _scale(settings)
+        if sources is None:
+            path = locate(source, _note)
+            if items and topic is None:
+                _write_items(path, names.items, settings, delivery_timeout)
+            found = read(path, unit=time_unit, scale=scale, say=_note)
+        else:
+            found = _mapped(source, sources, table, settings)
         topic = topic or names.ratings
-        ratings, total = _choose(read(path, unit=time_unit, scale=scale, say=_note), order, skip, limit)
+        ratings, total = _choose(found, order, skip, limit)
         begun = time.monotonic()
         with _stopping(stop) as signals, display.counting(total):
             result = replaying.replay(
@@ -146,6 +161,13 @@ def replay(
 
 def _note(line: str) -> None:
     click.echo(line, err=True)
+
+
+def _mapped(path: str, sources: str, table: str | None, settings: Settings) -> Iterator[Rating]:
+    """The ratings of a dump, as its table maps them."""
+    feedback = Feedback.parse(settings.feedback, settings.rating_min, settings.rating_max)
+    mapping = mapped.mapping_of(sources, table, feedback.low, feedback.high)
+    return mapped.read(path, mapping, feedback, _note)
 
 
 def _write_items(path: Path, topic: str, settings: Settings, seconds: float) -> None:

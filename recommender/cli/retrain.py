@@ -53,7 +53,7 @@ def retrain(to: str | None, every: int | None, **options: Any) -> None:
     and restart them one after the other with RECOMMENDER_CHECKPOINTS=PLACE and the new settings.
 
     Only changed settings need this: workers learn every rating at once, and what
-    knn-baseline cannot keep up to date it computes again by itself, after so many ratings as
+    knn-baseline cannot keep up to date it computes again by itself, after as many ratings as
     knn-baseline/retrain=10000 says.
     """
     if to is not None and every is not None:

@@ -10,10 +10,11 @@ import click
 
 from recommender.errors import RecommenderError
 from recommender.ingest.sources.configured import mappings_of, registry_of
+from recommender.ingest.sources.fields import escaped
 from recommender.ingest.sources.file import parse
 from recommender.ingest.sources.guess import guess as guess_mapping
 from recommender.ingest.sources.mapping import SourceMapping
-from recommender.ingest.sources.sample import Outcome, Sample, judge, newest, partitioner
+from recommender.ingest.sources.sample import Outcome, Sample, judge, newest, partitioner, reader_for
 from recommender.kafka import access, topics
 from recommender.kafka.admin import open_admin, security_options
 from recommender.kafka.log_reader import reading_logs
@@ -75,13 +76,18 @@ def guess(topic: str, sample: int) -> None:
     sampled = _sampled(config, found, sample)
     if not sampled.records:
         raise RecommenderError(f"Topic {topic!r} has no records to guess from")
-    proposed = guess_mapping(topic, sampled.records, feedback.low, feedback.high)
+    registry, limits = registry_of(config), (feedback.low, feedback.high)
+    (plain,) = parse(f"[{escaped(topic)}]", "the topic", *limits)
+    reader = reader_for(plain, sampled.records, registry)
+    proposed = guess_mapping(topic, sampled.records, *limits, reader)
     click.echo(str(proposed), nl=False)
     if proposed.missing:
+        if registry is None and any((each.value or b"")[:1] in (b"\0", b"\1") for each in sampled.records):
+            click.echo("# values begin with a schema's id: set RECOMMENDER_REGISTRY", err=True)
         click.echo(f"# not found: {', '.join(proposed.missing)}; complete it by hand", err=True)
         sys.exit(1)
     (mapping,) = parse(str(proposed), "the proposed table", feedback.low, feedback.high)
-    outcome = judge(mapping, sampled.records, feedback.low, feedback.high, skips=feedback.skips)
+    outcome = judge(mapping, sampled.records, *limits, skips=feedback.skips, registry=registry)
     for line in _lines(sampled, outcome):
         click.echo(f"# {line}", err=True)
 
@@ -122,6 +128,8 @@ def _check(config: Settings, mapping: SourceMapping, found: TopicInfo | None, sa
     )
     for line in _lines(sampled, outcome):
         click.echo(f"  {line}")
+    if outcome.records and not outcome.learned:
+        click.echo("  none of these records would be learned")
     fits = outcome.rejected <= config.max_rejected
     if not fits:
         click.echo(f"  this mapping does not fit: a worker would end ({config.max_rejected:g} % are allowed)")

@@ -187,10 +187,10 @@ class Client:
         window : str, optional
             With `popular`: of the last hours or days, as ``24h``.
         hide_seen : int, optional
-            Leave out what the user was shown so many times and has not rated, by the recommendations log; 0
+            Leave out what the user was shown this many times and has not rated, by the recommendations log; 0
             leaves out nothing. By default as the worker is set.
         hide_seen_for : float, optional
-            Only what was shown in the last so many hours counts.
+            Only what was shown in this many hours up to now counts.
 
         Raises
         ------

@@ -28,7 +28,7 @@ LISTS = 1000 // TOP
 
 @dataclass(slots=True)
 class Hiding:
-    """Measurements of hiding after so many times.
+    """Measurements of hiding after a number of times.
 
     Attributes
     ----------
@@ -88,7 +88,7 @@ def evaluate(
     times : sequence of int
         After how many times an item is left out; 0: never.
     hours : float
-        What was shown in so many hours counts, by the stream's own times.
+        What was shown in this many hours counts, by the stream's own times.
     seed : int
         Of the model.
     progress : callable

@@ -1,6 +1,6 @@
 # mypy: allow-untyped-defs, allow-untyped-calls, no-check-untyped-defs
 # numba types the kernels by what they are called with.
-"""What was shown to whom lately: the newest places of lists, as one ring of arrays for all users."""
+"""Items that were shown to users lately: the newest places of lists, as one ring of arrays."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Ring(NamedTuple):
 
 
 class ShownStore:
-    """Which items each user was shown lately.
+    """The items that each user was shown lately.
 
     A user or item of whom no place is kept any more takes no memory, so all of it is bounded by the places.
 
@@ -109,7 +109,7 @@ class ShownStore:
         self._items.forget(left[self._ring.uses[left] == 0])
 
     def shown(self, user: str, times: int, since: float, but: str = "") -> list[str]:
-        """The items that a user was shown so many times since a moment, in no list but those of one request.
+        """The items that a user was shown `times` times or more since a moment, but for those of one request.
 
         Parameters
         ----------
@@ -177,7 +177,7 @@ class _Numbers:
 
 @kernel
 def _put(ring, users, lengths, moments, requests, items, gone):
-    """Put lists into the ring; who may have lost the last place is in `gone`, so many."""
+    """Put lists into the ring; `gone` gets users who may have lost their last place; returns their number."""
     size, lost, first = ring.users.size, 0, 0
     for number in range(users.size):
         user = users[number]
@@ -219,7 +219,7 @@ def _has(ring, user, request):
 
 @kernel
 def _shown(ring, user, since, but, found):
-    """The items of a user's newest places since a moment, so many."""
+    """The items of a user's newest places since a moment; returns their number."""
     size, oldest = ring.users.size, ring.meta[0] - ring.users.size
     at, count = ring.newest[user], 0
     for _ in range(found.size):

@@ -40,7 +40,7 @@ class ItemStore:
     max_items, max_categories : int
         Items, and different categories of all of them, that are kept; what comes beyond is refused.
     most_changes : int
-        Changes that are told; whoever has missed more looks at all rows.
+        Changes that are kept; a view that has missed more reads all rows.
 
     Attributes
     ----------

@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 from kafka import KafkaAdminClient
-from kafka.errors import (
-    KafkaError,
-    TopicAuthorizationFailedError,
-    UnknownTopicOrPartitionError,
-    for_code,
-)
 
 from recommender.kafka.admin import Tell, open_admin
 from recommender.kafka.topic_configs import (
@@ -32,41 +26,11 @@ from recommender.kafka.topic_configs import (
     read_configs,
     request_warnings,
 )
-from recommender.kafka.topic_creation import Patience, create_topics, reason_of
+from recommender.kafka.topic_creation import Patience, create_topics
+from recommender.kafka.topic_info import TopicInfo, describe, described, identify
 from recommender.kafka.topic_names import Topics, TopicsError
 
 __all__ = ["TopicInfo", "Topics", "TopicsError", "check", "describe", "ensure", "identify"]
-
-
-@dataclass(frozen=True, slots=True)
-class TopicInfo:
-    """A topic as it is.
-
-    Attributes
-    ----------
-    topic : str
-        Its name.
-    partitions : int
-        How many it has.
-    topic_id : str
-        Kafka's UUID of the topic; a topic that is deleted and created again gets another one.
-    created : bool
-        Whether it was created just now.
-    warnings : tuple of str
-        What a user should know before relying on it.
-    max_message_bytes : int or None
-        The largest batch of records that it takes, where that was read.
-    allowed : tuple of str
-        What this client may do with it, in Kafka's words; empty where the broker does not tell.
-    """
-
-    topic: str
-    partitions: int
-    topic_id: str
-    created: bool = False
-    warnings: tuple[str, ...] = ()
-    max_message_bytes: int | None = None
-    allowed: tuple[str, ...] = ()
 
 
 def ensure(
@@ -120,12 +84,12 @@ def ensure(
     """
     until = time.monotonic() + wait_seconds
     with open_admin(bootstrap_servers, wait_seconds, security, tell) as admin:
-        present = _describe(admin, topics.all)
+        present = described(admin, topics.all)
         if exact:
             _require_at_least(topics, present, partitions)
         sizes = dict.fromkeys(topics.all, partitions) | {topics.journal: journal_partitions or 1}
         created = _create(admin, topics, present, sizes, replication, Patience(until, tell))
-        found = _describe(admin, topics.all)
+        found = described(admin, topics.all)
         actual = found[topics.journal].partitions
         if actual != (journal_partitions or actual):
             raise TopicsError(
@@ -156,7 +120,7 @@ def check(
     """
     with open_admin(bootstrap_servers, wait_seconds, security, tell) as admin:
         wanted = [name for name in topics.all if name not in unused]
-        present = _describe(admin, wanted)
+        present = described(admin, wanted)
         missing = [name for name in wanted if name not in present and name != topics.items]
         if missing:
             raise TopicsError(
@@ -165,69 +129,6 @@ def check(
             )
         _require_multiple(topics, present)
         return _infos(admin, topics, present, created=set())
-
-
-def identify(
-    bootstrap_servers: str,
-    topic: str,
-    wait_seconds: float = 60.0,
-    security: Mapping[str, Any] | None = None,
-) -> TopicInfo:
-    """A topic's id and number of partitions: what tells a topic from one created again under its name.
-
-    Raises
-    ------
-    BrokerUnreachableError
-        No broker answered in time.
-    TopicsError
-        There is no such topic.
-    """
-    with open_admin(bootstrap_servers, wait_seconds, security) as admin:
-        found = _describe(admin, [topic])
-    if topic not in found:
-        raise TopicsError(f"Missing at {bootstrap_servers}: topic {topic}")
-    return found[topic]
-
-
-def describe(
-    bootstrap_servers: str,
-    names: Collection[str],
-    wait_seconds: float = 60.0,
-    security: Mapping[str, Any] | None = None,
-) -> dict[str, TopicInfo]:
-    """The topics of these names that exist, with what this client may do with them.
-
-    Raises
-    ------
-    BrokerUnreachableError
-        No broker answered in time.
-    TopicsError
-        The broker does not show one of them.
-    """
-    with open_admin(bootstrap_servers, wait_seconds, security) as admin:
-        return _describe(admin, names)
-
-
-def _describe(admin: KafkaAdminClient, names: Iterable[str]) -> dict[str, TopicInfo]:
-    """The topics that exist."""
-    found = {}
-    try:
-        described = admin.describe_topics(list(names))
-    except KafkaError as error:
-        raise TopicsError(f"The broker could not describe the topics: {error}") from error
-    for each in described:
-        error_type = for_code(each["error_code"])
-        if error_type is UnknownTopicOrPartitionError:
-            continue
-        if error_type is TopicAuthorizationFailedError:
-            raise TopicsError(f"The broker does not show topic {each['name']}: this user needs an ACL for it")
-        if each["error_code"]:
-            raise TopicsError(f"The broker does not show topic {each['name']}: {reason_of(error_type, None)}")
-        allowed = tuple(each.get("authorized_operations") or ())
-        found[each["name"]] = TopicInfo(
-            each["name"], len(each["partitions"]), str(each["topic_id"]), allowed=allowed
-        )
-    return found
 
 
 def _require_at_least(topics: Topics, present: Mapping[str, TopicInfo], partitions: int) -> None:

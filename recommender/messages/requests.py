@@ -119,10 +119,10 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     window : int or None
         Popular in this many hours up to now; None: of all times.
     hide_seen : int or None
-        Leave out what the user was shown so many times and has not rated; 0: nothing. None: as the worker is
-        set.
+        Leave out what the user was shown this many times and has not rated; 0: nothing. None: as the worker
+        is set.
     hide_seen_for : float or None
-        Only what was shown in the last so many hours counts. None: as the worker is set.
+        Only what was shown in this many hours up to now counts. None: as the worker is set.
     """
 
     user: str | int | None = None

@@ -82,7 +82,7 @@ _FIELDS: Schema = {
         **HIDE_SEEN,
         "description": "Leave out what the user was shown so often and has not rated.",
     },
-    "hide_seen_for": {**HIDE_SEEN_FOR, "description": "What was shown in the last so many hours counts."},
+    "hide_seen_for": {**HIDE_SEEN_FOR, "description": "What was shown in this many hours up to now counts."},
 }
 REQUEST = {
     **_object(
@@ -237,7 +237,7 @@ _USERS = [
     _query("popular", FLAG, "The popular items"),
     _query("window", {"type": "string", "pattern": WINDOW}, "With popular: hours or days, as 24h"),
     _query("hide_seen", HIDE_SEEN, "Leave out what the user was shown so often and has not rated"),
-    _query("hide_seen_for", HIDE_SEEN_FOR, "Only what was shown in the last so many hours counts"),
+    _query("hide_seen_for", HIDE_SEEN_FOR, "Only what was shown in this many hours up to now counts"),
     _query("include_rated", FLAG, "Also recommend what the user has rated"),
     _query("explain", FLAG, "Add the user's own items that contributed most"),
     _query("explore", EXPLORE, "The probability with which each place is given to chance"),

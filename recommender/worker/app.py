@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import aiokafka.codec
@@ -14,9 +13,7 @@ import kafka.codec
 from recommender import settings
 from recommender.errors import RecommenderError
 from recommender.ingest.dead_letters import LesserLetters
-from recommender.ingest.sources.configured import item_mappings_of, mappings_of, with_repeats
-from recommender.ingest.sources.items_file import ItemsMapping
-from recommender.ingest.sources.mapping import SourceMapping, SourcesError
+from recommender.ingest.sources.configured import with_repeats
 from recommender.items.shown import ShownStore
 from recommender.items.store import ItemStore
 from recommender.journal.identity import topic_id
@@ -42,8 +39,7 @@ from recommender.worker.transport import faust_transport
 from recommender.worker.transport.faust_app import WorkerApp
 from recommender.worker.transport.faust_options import faust_options
 from recommender.worker.transport.producer import bulk_sender, sender
-
-logger = logging.getLogger(__name__)
+from recommender.worker.used_topics import inspect, inspect_sources, load_item_mappings, load_mappings
 
 #: How often what is durable is committed, in seconds.
 COMMIT_INTERVAL = 1.0
@@ -88,8 +84,8 @@ def create_app(
     for model in options.arms.names:
         registry.check(model)
     logs = logs_recommendations(config)
-    found = {each.topic: each for each in _inspect(config, names, logs=logs)}
-    found |= _inspect_sources(config, [*mappings, *(each.topic for each in item_mappings)])
+    found = {each.topic: each for each in inspect(config, names, logs=logs)}
+    found |= inspect_sources(config, [*mappings, *(each.topic for each in item_mappings)])
     app = WorkerApp(config.group, **{**faust_options(config), **faust_settings})
     faust_transport.set_transport(app, config.broker, names.ratings, *mappings)
     ratings, journal = found[names.ratings], found[names.journal]
@@ -99,20 +95,72 @@ def create_app(
     recent, just_now, items = RecentRequests(), JustNow(), ItemStore()
     counters = Counters(names.ratings, [each.name for each in mappings.values()])
     shown, not_again = _not_again(config, names, found, counters, logs=logs)
-    learned_from = config, options, ratings, journal, recent, items, not_again.hidden, just_now.answered
-    knowledge = Knowledge(*learned_from, app.refuse, rebuild=rebuild, allow_gap=allow_gap)
+    knowledge = Knowledge(
+        config,
+        options,
+        ratings=ratings,
+        journal=journal,
+        recent=recent,
+        items=items,
+        hidden=not_again.hidden,
+        answered=just_now.answered,
+        refuse=app.refuse,
+        rebuild=rebuild,
+        allow_gap=allow_gap,
+    )
     knowledge.followed.subscribe(lambda _, followed: counters.followed(followed))
     knowledge.followed.subscribe(lambda _, followed: just_now.learned(followed.rows))
     given = client_options(config), lambda topic: _identify(config, topic)
     catalogue = Catalogue(items, names, item_mappings, *given, knowledge.sync_items, counters.read_items)
-    ingested = app, config, names, found, mappings, options.feedback
-    ingestion = Ingestion(*ingested, knowledge, counters, send_all, recent)
-    serving = Serving(config, names, found, knowledge, counters, send, send_all, recent, logs=logs)
+    ingestion = Ingestion(
+        app,
+        config,
+        names=names,
+        found=found,
+        mappings=mappings,
+        feedback=options.feedback,
+        knowledge=knowledge,
+        counters=counters,
+        send_all=send_all,
+        recent=recent,
+    )
+    serving = Serving(
+        config,
+        names=names,
+        found=found,
+        knowledge=knowledge,
+        counters=counters,
+        send=send,
+        send_all=send_all,
+        recent=recent,
+        logs=logs,
+    )
     app.first += [*catalogue.followings, *([shown] if shown else []), knowledge.following]
     app.last.append(serving.consumer)
-    parts = knowledge, ingestion, serving, counters
-    reporting = Reporting(app, config, topic_id(ratings), *parts, items, catalogue, just_now, shown)
-    calls = Calls(app, config, names, options.feedback, knowledge, serving, counters, send, recent)
+    reporting = Reporting(
+        app,
+        config,
+        topic_id=topic_id(ratings),
+        knowledge=knowledge,
+        ingestion=ingestion,
+        serving=serving,
+        counters=counters,
+        items=items,
+        catalogue=catalogue,
+        just_now=just_now,
+        shown=shown,
+    )
+    calls = Calls(
+        app,
+        config,
+        names=names,
+        feedback=options.feedback,
+        knowledge=knowledge,
+        serving=serving,
+        counters=counters,
+        send=send,
+        recent=recent,
+    )
 
     async def sync_items() -> None:
         """Of a replica that was loaded just now, so that no request has to."""
@@ -126,14 +174,14 @@ def create_app(
     _repeat(app, "commit", COMMIT_INTERVAL, sync_items, ingestion.commit, serving.commit)
     _repeat(app, "read_trends", TRENDS_CHECK_INTERVAL, knowledge.trends.read)
     _repeat(app, "log_dead_letters", LETTER_CHECK_INTERVAL, counters.log_refusals)
-    _stop_in_order(app, *parts, reporting, calls)
+    _stop_in_order(app, knowledge, ingestion, serving, counters, reporting, calls)
     return app
 
 
 def _not_again(
     config: Settings, names: Topics, found: Mapping[str, TopicInfo], counters: Counters, *, logs: bool
 ) -> tuple[ShownFollowing | None, NotAgain]:
-    """What follows the recommendations log, where there is one that may be read, and what it is for."""
+    """The follower of the recommendations log, where there is one that may be read, and what it is for."""
     lacks = ""
     if not logs:
         lacks = "this worker keeps no log of what it showed: expected RECOMMENDER_RECOMMENDATIONS_LOG=on"
@@ -144,70 +192,13 @@ def _not_again(
     if lacks:
         return None, not_again
     topic, options = names.recommendations, client_options(config)
-    given = topic, options, _identify(config, topic), counters.read_log
-    return ShownFollowing(store, config.hide_seen_for, *given), not_again
+    identify, read = _identify(config, topic), counters.read_log
+    return ShownFollowing(store, config.hide_seen_for, topic, options, identify, read), not_again
 
 
 def _identify(config: Settings, topic: str) -> Callable[[], TopicInfo]:
     """Asks a broker for a topic as it is now."""
     return lambda: topics.identify(config.broker, topic, 0.0, security_options(config))
-
-
-def _inspect(config: Settings, names: Topics, *, logs: bool) -> list[TopicInfo]:
-    unused = () if logs else (names.recommendations,)
-    given = config.broker, names, config.broker_wait, security_options(config)
-    found = topics.check(*given, unused=unused, tell=logger.warning)
-    wanted = access.needed(names, logs=logs, follows_log=config.hide_seen > 0)
-    access.require(found, wanted, config.broker)
-    for each in found:
-        for warning in each.warnings:
-            logger.warning("%s: %s", each.topic, warning)
-    return found
-
-
-def load_mappings(config: Settings, names: Topics) -> dict[str, SourceMapping]:
-    """The sources by their topics.
-
-    Raises
-    ------
-    SourcesError
-        One cannot be.
-    """
-    mappings = mappings_of(config)
-    for each in mappings:
-        if each.topic in names.all and each.topic != names.ratings:
-            raise SourcesError(
-                f"source `{each.name}` reads topic {each.topic!r}: expected one that is not the worker's own"
-            )
-    return {each.topic: each for each in mappings}
-
-
-def load_item_mappings(config: Settings, names: Topics) -> list[ItemsMapping]:
-    """The sources of items.
-
-    Raises
-    ------
-    SourcesError
-        One cannot be.
-    """
-    mappings = item_mappings_of(config)
-    for each in mappings:
-        if each.topic in names.all:
-            raise SourcesError(
-                f"source `{each.name}` of items reads topic {each.topic!r}: expected one that is not the "
-                "worker's own"
-            )
-    return mappings
-
-
-def _inspect_sources(config: Settings, read: Sequence[str]) -> dict[str, TopicInfo]:
-    """The sources' topics that exist; a `TopicsError` if one may not be read."""
-    if not read:
-        return {}
-    wanted = list(dict.fromkeys(read))
-    found = topics.describe(config.broker, wanted, config.broker_wait, security_options(config))
-    access.require(found.values(), {topic: [access.READ] for topic in wanted}, config.broker)
-    return found
 
 
 def _repeat(app: WorkerApp, name: str, seconds: float, *works: Callable[[], Awaitable[object]]) -> None:

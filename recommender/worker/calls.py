@@ -46,6 +46,7 @@ class Calls:
         self,
         app: WorkerApp,
         config: Settings,
+        *,
         names: Topics,
         feedback: Feedback,
         knowledge: Knowledge,

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from prometheus_client import CollectorRegistry, Gauge
 
 from recommender.worker.replicas import HeldReplica
+from recommender.worker.source_topics import SourceTopic
 
 
 class Gauges:
@@ -62,6 +63,17 @@ class Gauges:
         self._applied = gauge(
             "source_offset", "Next offset of a partition of the ratings topic to learn", "source_partition"
         )
+        self._source_lag = gauge(
+            "source_lag_records", "Offsets of a topic's partition that are not learned", "source", "partition"
+        )
+        self._source_age = gauge(
+            "source_lag_seconds",
+            "Age of the newest record that is learned while others wait; 0 at the partition's end",
+            *("source", "partition"),
+        )
+        self._source_waits = gauge(
+            "source_waits", "1 while a source waits for its topic or its schema registry", "source"
+        )
         self._known = gauge("known", "Users and items that are known", "partition", "what")
         self._recall = gauge(
             "live_recall_at_10",
@@ -80,6 +92,7 @@ class Gauges:
         by_partition = (
             *(self._position, self._journal_lag, self._journal_age, self._lag, self._age, self._request_lag),
             *(self._saved, self._saved_age, self._applied, self._known, self._recall),
+            *(self._source_lag, self._source_age, self._source_waits),
         )
         for each in by_partition:
             each.clear()
@@ -100,6 +113,13 @@ class Gauges:
         """Say how far behind the end of a partition of the ratings topic learning is."""
         self._lag.labels(str(partition)).set(records)
         self._age.labels(str(partition)).set(seconds)
+
+    def source(self, topic: SourceTopic) -> None:
+        """Say how a topic is that is ingested."""
+        self._source_waits.labels(topic.name).set(topic.waits_for is not None)
+        for partition, (records, seconds) in topic.progress.lags().items():
+            self._source_lag.labels(topic.name, str(partition)).set(records)
+            self._source_age.labels(topic.name, str(partition)).set(seconds)
 
     def replica(self, held: HeldReplica, lag: int, lag_seconds: float) -> None:
         """Say how a replica is."""

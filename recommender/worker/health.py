@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 from recommender.errors import RecommenderError
 from recommender.web.health import FAILING, OK, WARNING, Check
@@ -13,6 +13,7 @@ from recommender.worker.following import Following
 from recommender.worker.loop_watch import LoopWatch
 from recommender.worker.replicas import Replicas
 from recommender.worker.request_consumer import RequestConsumer
+from recommender.worker.source_topics import SourceTopic
 from recommender.worker.verdict import BROKER
 
 #: A worker that has not been at the end of the journal for this long is not ready, in seconds.
@@ -34,6 +35,8 @@ class Health:
         Why the worker is about to end, if it is.
     reads : function
         The partitions of the ratings topic that this worker reads.
+    sources : function
+        The topics that have a table.
     """
 
     def __init__(
@@ -46,10 +49,11 @@ class Health:
         loop: LoopWatch,
         failure: Callable[[], RecommenderError | None],
         reads: Callable[[], Collection[int]],
+        sources: Callable[[], Sequence[SourceTopic]] = tuple,
     ) -> None:
         self._following, self._requests, self._replicas = following, requests, replicas
         self._checkpointing, self._broker, self._loop = checkpointing, broker, loop
-        self._failure, self._reads = failure, reads
+        self._failure, self._reads, self._sources = failure, reads, sources
 
     def alive(self) -> str:
         """That the event loop turns, in a sentence: else there would be no answer."""
@@ -63,6 +67,7 @@ class Health:
             self._journal(),
             self._request_group(),
             self._ratings(),
+            *self._of_sources(),
             self._store(),
             self._brokers(),
         ]
@@ -100,6 +105,18 @@ class Health:
         if not partitions:
             return Check("ratings", OK, "reads none: other workers write the ratings into the journal")
         return Check("ratings", OK, f"reads {_listed(partitions)}")
+
+    def _of_sources(self) -> list[Check]:
+        """Of each source. Never failing: while one waits all others are learned."""
+        found = []
+        for each in self._sources():
+            level, says = OK, f"reads {_listed(each.reads)} of {each.topic}"
+            if each.waits_for:
+                level, says = WARNING, f"source {each.name} waits: {each.waits_for}"
+            elif not each.reads:
+                says = f"reads none of {each.topic}: other workers do"
+            found.append(Check(f"source {each.name}", level, says))
+        return found
 
     def _store(self) -> Check:
         """Never failing: a worker that learns and answers without saving is better than none."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,10 +11,8 @@ from typing import Any
 from faust.types import TP
 
 from recommender.errors import RecommenderError
-from recommender.ingest.ingest import Ingested
 from recommender.ingest.sources.mapping import SourceMapping
 from recommender.journal.block import Source
-from recommender.journal.identity import topic_id
 from recommender.journal.producer import JournalProducer
 from recommender.journal.rule import Followed
 from recommender.journal.writer import JournalWriter
@@ -26,15 +25,15 @@ from recommender.settings import Settings
 from recommender.shard.feedback import Feedback
 from recommender.worker.commits import Commits
 from recommender.worker.counters import Counters
-from recommender.worker.events import Event
 from recommender.worker.ingesting import SendAll
-from recommender.worker.ingestors import Ingestors
+from recommender.worker.ingestors import Ingestors, Told
 from recommender.worker.intake import Intake
 from recommender.worker.knowledge import Knowledge
 from recommender.worker.pacing import RecentRequests
 from recommender.worker.replicas import HeldReplica
 from recommender.worker.source_consumer import SourceConsumer
 from recommender.worker.source_progress import SourceProgress
+from recommender.worker.source_topics import SourceTopic
 from recommender.worker.transport.faust_app import WorkerApp
 from recommender.worker.transport.spans import Span
 
@@ -72,6 +71,7 @@ class Ingestion:
         self,
         app: WorkerApp,
         config: Settings,
+        *,
         names: Topics,
         found: Mapping[str, TopicInfo],
         mappings: Mapping[str, SourceMapping],
@@ -83,7 +83,6 @@ class Ingestion:
     ) -> None:
         self._app, self._topic, self._mappings = app, names.ratings, mappings
         self._knowledge, self._counters = knowledge, counters
-        self._topic_id = topic_id(found[names.ratings])
         source = self._source = SourceConsumer(app)
         self._producer = JournalProducer(names.journal, client_options(config))
         self._writer = JournalWriter(
@@ -95,12 +94,20 @@ class Ingestion:
             acknowledged=knowledge.following.acknowledged,
             lost=self._log_lost,
         )
-        ingested: Event[[int, Ingested, Sequence[Record]]] = Event()
-        letters, writer = found[names.dead_letters], self._writer
-        common = letters, writer, send_all, knowledge, counters, recent
+        self._progresses = {
+            topic: SourceProgress(
+                functools.partial(source.ends, topic),
+                functools.partial(self._learned, topic),
+                counters.delay.observe,
+            )
+            for topic in (names.ratings, *mappings)
+        }
+        self.progress = self._progresses[names.ratings]
+        common = found[names.dead_letters], self._writer, send_all, knowledge, recent
+        ingestors = self._ingestors = Ingestors(config, feedback, mappings, *common, self._counting)
         intake = self._intake = Intake(
-            dict.fromkeys([names.ratings, *mappings]),
-            Ingestors(config, feedback, mappings, *common, ingested).make,
+            self._progresses,
+            ingestors.make,
             lambda topic: topics.identify(config.broker, topic, 0.0, security_options(config)),
             self._firsts,
             knowledge.ratings,
@@ -109,13 +116,8 @@ class Ingestion:
             if topic in found:
                 intake.open(found[topic])
         intake.log_missing()
-        self.progress = SourceProgress(
-            lambda: source.ends(names.ratings),
-            lambda partition: intake.ingestor(names.ratings).learned(partition, knowledge.applied),
-            counters.delay.observe,
-        )
-        ingested.subscribe(counters.ingested)
-        ingested.subscribe(lambda partition, _, records: self.progress.sent(partition, records))
+        for topic, mapping in mappings.items():
+            counters.source_counts.waits[mapping.name] = functools.partial(self._waits_for, topic)
         knowledge.followed.subscribe(self._followed)
         self._commits = Commits(self._source.commit)
         self._beginning: set[asyncio.Future[None]] = set()
@@ -133,11 +135,54 @@ class Ingestion:
                     self._counters.batches.inc()
                     await self._intake.take(batch)
 
+    def _counting(self, topic: str) -> Told:
+        """The function that is called with every run of a topic's records on its way into the journal."""
+        mapping, progress = self._mappings.get(topic), self._progresses[topic]
+        count = self._counters.ingested if mapping is None else self._counters.ingested_of(mapping.name)
+
+        def told(partition: int, ingested: Any, records: Sequence[Record]) -> None:
+            count(partition, ingested, records)
+            progress.sent(partition, records)
+
+        return told
+
+    def _learned(self, topic: str, partition: int) -> int | None:
+        """Up to which offset a partition is learned; None if it is not read here."""
+        if topic in self._intake.missing:
+            return None
+        return self._intake.ingestor(topic).learned(partition, self._knowledge.applied)
+
+    def _waits_for(self, topic: str) -> str | None:
+        """Why nothing of a topic can be read now."""
+        if topic in self._intake.missing:
+            return f"topic {topic!r} does not exist yet"
+        return self._ingestors.waits_for(topic)
+
+    def topics(self) -> list[SourceTopic]:
+        """The topics that are ingested, and how far each is."""
+        ids, reads = self._intake.sources(), self._intake.committable()
+        return [
+            SourceTopic(
+                self._mappings[topic].name if topic in self._mappings else topic,
+                topic,
+                ids.get(topic),
+                progress,
+                {tp.partition for tp in reads if tp.topic == topic},
+                self._waits_for(topic),
+            )
+            for topic, progress in self._progresses.items()
+        ]
+
+    def sources(self) -> list[SourceTopic]:
+        """Those of them that have a table."""
+        return [each for each in self.topics() if each.topic in self._mappings]
+
     def _followed(self, held: HeldReplica, followed: Followed) -> None:
         self._writer.followed()
         for source, offset in followed.applied.items():
-            if source.topic_id == self._topic_id:
-                self.progress.applied(source.partition, offset)
+            topic = self._intake.topic_of(source)
+            if topic is not None:
+                self._progresses[topic].applied(source.partition, offset)
 
     async def _read_again(self, source: Source, offset: int) -> None:
         await self._source.read_from(self._intake.place(source), offset)
@@ -194,7 +239,8 @@ class Ingestion:
             self._commits.resume()
             ours = {tp for tp in assigned if tp.topic in self._intake.topics}
             self._counters.rebalances.labels("ratings").inc()
-            self.progress.keep_only({tp.partition for tp in ours if tp.topic == self._topic})
+            for topic, progress in self._progresses.items():
+                progress.keep_only({tp.partition for tp in ours if tp.topic == topic})
             for topic in sorted({tp.topic for tp in ours}):
                 log_partitions(topic, {tp.partition for tp in ours if tp.topic == topic})
             if ours:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from recommender.ingest.batch_decoder import BatchDecoder
-from recommender.ingest.ingest import Ingest, Ingested
+from recommender.ingest.ingest import Ingest
 from recommender.ingest.sources.configured import reader_of, registry_of
 from recommender.ingest.sources.mapping import SourceMapping
 from recommender.ingest.sources.source_ingest import SourceIngest
@@ -17,13 +17,15 @@ from recommender.kafka.topics import TopicInfo
 from recommender.messages.records import Record
 from recommender.settings import Settings
 from recommender.shard.feedback import Feedback
-from recommender.worker.counters import Counters
 from recommender.worker.ingesting import Ingestor, Reads, SendAll
 from recommender.worker.intake import Prepare
 from recommender.worker.knowledge import Knowledge
 from recommender.worker.pacing import Pace, RecentRequests
 from recommender.worker.schema_wait import SchemaWait
 from recommender.worker.source_reading import JudgedIngest
+
+#: Told of a run of records of one partition, and what they came to.
+Told = Callable[[int, Any, Sequence[Record]], None]
 
 
 class Ingestors:
@@ -42,11 +44,11 @@ class Ingestors:
     send_all : SendAll
         For dead letters.
     knowledge : Knowledge
-    counters : Counters
     recent : RecentRequests
         Decoding leaves them their time.
     ingested : function
-        Called with every run of records of the ratings topic that is on its way into the journal.
+        Of a topic: the function that is called with every run of its records that is on its way into the
+        journal.
     """
 
     def __init__(
@@ -58,14 +60,14 @@ class Ingestors:
         writer: JournalWriter,
         send_all: SendAll,
         knowledge: Knowledge,
-        counters: Counters,
         recent: RecentRequests,
-        ingested: Callable[[int, Ingested, Sequence[Record]], None],
+        ingested: Callable[[str], Told],
     ) -> None:
         self._config, self._feedback, self._mappings, self._letters = config, feedback, mappings, letters
         self._writer, self._send_all, self._knowledge = writer, send_all, knowledge
-        self._counters, self._recent, self._ingested = counters, recent, ingested
+        self._recent, self._ingested = recent, ingested
         self._registry = registry_of(config)
+        self._waits: dict[str, SchemaWait] = {}
         self._readers = {topic: reader_of(each, self._registry) for topic, each in mappings.items()}
 
     def make(self, topic: TopicInfo) -> tuple[Ingestor, Prepare | None]:
@@ -75,23 +77,20 @@ class Ingestors:
         decoder = fingerprint(low, high, skips=skips)
         if mapping is None:
             ingest = Ingest(topic.topic, BatchDecoder(low, high, skips=skips))
-            return self._ingestor(topic, ingest, decoder, self._ingested), None
+            return self._ingestor(topic, ingest, decoder), None
         reader, prepare = self._readers[mapping.topic], None
         if reader is not None and self._registry is not None:
-            prepare = wait = SchemaWait(mapping.name, reader, self._registry)
-            self._counters.source_counts.waits[mapping.name] = lambda: wait.waits_for
+            prepare = self._waits[topic.topic] = SchemaWait(mapping.name, reader, self._registry)
         source = SourceIngest(mapping, low, high, skips=skips, reader=reader)
         judged = JudgedIngest(source, self._config.max_rejected)
-        counted = self._counters.ingested_of(mapping.name)
-        return self._ingestor(topic, judged, of_source(decoder, mapping.fingerprint), counted), prepare
+        return self._ingestor(topic, judged, of_source(decoder, mapping.fingerprint)), prepare
 
-    def _ingestor(
-        self,
-        topic: TopicInfo,
-        ingest: Reads,
-        decoder: int,
-        ingested: Callable[[int, Any, Sequence[Record]], None],
-    ) -> Ingestor:
+    def waits_for(self, topic: str) -> str | None:
+        """For what the records of a topic wait, if they do."""
+        wait = self._waits.get(topic)
+        return None if wait is None else wait.waits_for
+
+    def _ingestor(self, topic: TopicInfo, ingest: Reads, decoder: int) -> Ingestor:
         return Ingestor(
             ingest,
             self._writer,
@@ -103,6 +102,6 @@ class Ingestors:
             applied=self._knowledge.applied,
             follow_to_end=self._knowledge.following.follow_to_end,
             pace=Pace(self._config.learn_slice / 1000, self._recent),
-            ingested=ingested,
+            ingested=self._ingested(topic.topic),
             mapped=self._knowledge.mapped,
         )

@@ -119,6 +119,10 @@ class Intake:
         """The topic and partition of a source."""
         return TP(self._names[source.topic_id], source.partition)
 
+    def topic_of(self, source: Source) -> str | None:
+        """The topic of a source; None where it is none of these."""
+        return self._names.get(source.topic_id)
+
     def sources(self) -> dict[str, bytes]:
         """Kafka's id of each topic that exists."""
         return {topic: topic_id for topic_id, topic in self._names.items()}

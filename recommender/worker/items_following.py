@@ -51,7 +51,7 @@ class ItemsFollowing(TopicFollowing):
         self._changed()
 
     def size(self) -> str:
-        """How many items there are, in words."""
+        """The number of items, in words."""
         return f"{len(self._store)} items"
 
     def status(self) -> dict[str, Any]:
@@ -64,7 +64,7 @@ class ItemsFollowing(TopicFollowing):
         }
 
     def source_status(self) -> dict[str, Any]:
-        """What it shows of one topic of several."""
+        """The part of the status page about one topic of several."""
         return super().status()
 
 
@@ -150,6 +150,6 @@ class Catalogue:
             self.followings.append(source)
 
     def status(self) -> dict[str, Any]:
-        """What the status page shows: of the items topic, and of sources by their names."""
+        """The part of the status page about the items topic, and about sources by their names."""
         sources = {name: each.source_status() for name, each in self._sources.items()}
         return {**self.followings[0].status(), "sources": sources}

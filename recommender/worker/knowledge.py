@@ -73,6 +73,7 @@ class Knowledge:
         self,
         config: Settings,
         options: ShardOptions,
+        *,
         ratings: TopicInfo,
         journal: TopicInfo,
         recent: RecentRequests,
@@ -80,7 +81,6 @@ class Knowledge:
         hidden: Callable[[Request, bytes], Hidden | None],
         answered: Callable[[Response], None],
         refuse: Callable[[RecommenderError], None],
-        *,
         rebuild: bool,
         allow_gap: bool,
     ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from prometheus_client import generate_latest
 
@@ -16,6 +16,7 @@ from recommender.worker.loop_watch import LoopWatch
 from recommender.worker.not_again import ShownFollowing
 from recommender.worker.replicas import HeldReplica, Replicas
 from recommender.worker.source_progress import SourceProgress
+from recommender.worker.source_topics import SourceTopic
 
 
 class Metrics:
@@ -32,6 +33,9 @@ class Metrics:
     loop : LoopWatch
     following : Following, optional
     progress : SourceProgress, optional
+        Of the ratings topic.
+    topics : function
+        The topics that are ingested, the ratings topic and the sources.
     request_lags : function
         How many requests of each partition have no reply.
     items : Catalogue, optional
@@ -44,6 +48,7 @@ class Metrics:
     ----------
     counters : Counters
     progress : SourceProgress or None
+    topics : function
     loop : LoopWatch
     """
 
@@ -57,6 +62,7 @@ class Metrics:
         loop: LoopWatch,
         following: Following | None = None,
         progress: SourceProgress | None = None,
+        topics: Callable[[], Sequence[SourceTopic]] = tuple,
         request_lags: Callable[[], Mapping[int, int]] = dict,
         items: Catalogue | None = None,
         item_count: Callable[[], int] = int,
@@ -65,7 +71,7 @@ class Metrics:
         self.counters, self._replicas, self._checkpointing = counters, replicas, checkpointing
         self._topic_id, self.loop = topic_id, loop
         self._following, self.progress = following, progress
-        self._items, self._shown = items, shown
+        self.topics, self._items, self._shown = topics, items, shown
         self._gauges = Gauges(counters.registry, request_lags, item_count)
 
     def status(self) -> dict[str, object]:
@@ -87,7 +93,7 @@ class Metrics:
             "dead_letters": self.counters.refusals.summary(),
             "journal": {str(held.replica.partition): self._of(held) for held in self._replicas},
             "sources": {str(partition): offset for partition, offset in sorted(self.sources().items())},
-            "source_topics": self.counters.source_counts.summary(),
+            "source_topics": self._source_topics(),
             "lag": {str(partition): lag for partition, (lag, _) in sorted(lags.items())},
             "items": None if self._items is None else self._items.status(),
             "shown": None if self._shown is None else self._shown.status(),
@@ -115,6 +121,15 @@ class Metrics:
             "live": shard.live.summary(),
         }
 
+    def _source_topics(self) -> dict[str, dict[str, object]]:
+        """What became of the records of each source, and how far it is."""
+        told = self.counters.source_counts.summary()
+        for each in self.topics():
+            if each.name in told:
+                partitions = each.partitions(self.learned(each.topic_id))
+                told[each.name] |= {"topic": each.topic, "partitions": partitions}
+        return told
+
     def journal_lag(self, partition: int) -> tuple[int, float]:
         """The lag in a partition of the journal: in records, and in seconds."""
         follower = self._following.follower(partition) if self._following else None
@@ -122,10 +137,14 @@ class Metrics:
 
     def sources(self) -> dict[int, int]:
         """The offset up to which each partition of the ratings topic is learned, by the least replica."""
+        return self.learned(self._topic_id)
+
+    def learned(self, topic_id: bytes | None) -> dict[int, int]:
+        """The same of the topic of an id."""
         found: dict[int, int] = {}
         for held in self._replicas:
             for source, offset in held.replica.applied.items():
-                if source.topic_id == self._topic_id:
+                if source.topic_id == topic_id:
                     found[source.partition] = min(offset, found.get(source.partition, offset))
         return found
 
@@ -138,6 +157,8 @@ class Metrics:
             gauges.applied(partition, offset)
         for partition, (records, seconds) in (self.progress.lags() if self.progress else {}).items():
             gauges.lag(partition, records, seconds)
+        for topic in self.topics():
+            gauges.source(topic)
         for held in self._replicas:
             gauges.replica(held, *self.journal_lag(held.replica.partition))
         return generate_latest(self.counters.registry)

@@ -71,11 +71,11 @@ class ShownFollowing(TopicFollowing):
         }
 
     def size(self) -> str:
-        """How much there is, in words."""
+        """The number of places and users, in words."""
         return f"{len(self._store)} places of lists of {self._store.users} users"
 
     def status(self) -> dict[str, Any]:
-        """What the status page shows."""
+        """The part of the status page about it."""
         return {**super().status(), "places": len(self._store), "users": self._store.users}
 
 
@@ -88,7 +88,7 @@ class NotAgain:
     times : int
         Where a request does not say so itself: after how many times; 0 for never.
     hours : float
-        The same: what was shown in so many hours counts. A request may ask for no more.
+        The same: what was shown in this many hours counts. A request may ask for no more.
     lacks : str
         In words, why nothing is known of what was shown; empty if it is.
     """
@@ -97,12 +97,12 @@ class NotAgain:
         self._store, self._times, self._hours, self._lacks = store, times, hours, lacks
 
     def hidden(self, request: Request, identity: bytes) -> Hidden | None:
-        """What the user of a request was shown before, if that is to be left out.
+        """The items that the user of a request was shown before, if they are to be left out.
 
         Raises
         ------
         Failure
-            It is not known what was shown, or not for so long.
+            It is not known what was shown, or not for that many hours.
         """
         times = self._times if request.hide_seen is None else request.hide_seen
         hours = self._hours if request.hide_seen_for is None else request.hide_seen_for

@@ -103,17 +103,10 @@ class Picture:
         }
 
     def _sources(self) -> list[dict[str, Any]]:
-        lags = self._metrics.progress.lags() if self._metrics.progress else {}
-        learned = self._metrics.sources()
         return [
-            {
-                "topic": self._metrics.counters.topic,
-                "partition": partition,
-                "learned": learned.get(partition, 0),
-                "lag": lags[partition][0] if partition in lags else None,
-                "lag_seconds": round(lags[partition][1], 1) if partition in lags else None,
-            }
-            for partition in sorted({*learned, *lags})
+            {"topic": each.topic, "partition": int(partition), **told}
+            for each in self._metrics.topics()
+            for partition, told in each.partitions(self._metrics.learned(each.topic_id)).items()
         ]
 
     def examples(self) -> list[str]:

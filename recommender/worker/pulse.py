@@ -104,7 +104,7 @@ class Pulse:
 
     def _lag(self) -> tuple[int, float]:
         """The lag in learning: the sum of records, and the longest time."""
-        sources = self._metrics.progress.lags().values() if self._metrics.progress else []
+        sources = [lag for topic in self._metrics.topics() for lag in topic.progress.lags().values()]
         journal = [self._metrics.journal_lag(held.replica.partition) for held in self._replicas]
         found = [*sources, *journal]
         return sum(records for records, _ in found), max((seconds for _, seconds in found), default=0.0)

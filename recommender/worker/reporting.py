@@ -59,6 +59,7 @@ class Reporting:
         self,
         app: WorkerApp,
         config: Settings,
+        *,
         topic_id: bytes,
         knowledge: Knowledge,
         ingestion: Ingestion,
@@ -79,6 +80,7 @@ class Reporting:
             loop=self.loop,
             following=knowledge.following,
             progress=ingestion.progress,
+            topics=ingestion.topics,
             request_lags=serving.lags,
             items=catalogue,
             item_count=lambda: len(items),
@@ -93,6 +95,7 @@ class Reporting:
             self.loop,
             lambda: app.failure,
             ingestion.committable,
+            ingestion.sources,
         )
         add_pages(app, metrics, health)
         picture = Picture(metrics, knowledge.replicas, items)
@@ -103,4 +106,5 @@ class Reporting:
         LivePage(self.pulse, people.are_shown, guard).add_to(web.web_app.router)
 
     def _is_standby(self) -> bool:
-        return not self._serving.consumer.partitions and not self._ingestion.committable()
+        reads = any(each.reads for each in self._ingestion.topics())
+        return not self._serving.consumer.partitions and not reads

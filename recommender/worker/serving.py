@@ -55,6 +55,7 @@ class Serving:
     def __init__(
         self,
         config: Settings,
+        *,
         names: Topics,
         found: Mapping[str, TopicInfo],
         knowledge: Knowledge,
@@ -62,7 +63,6 @@ class Serving:
         send: Send,
         send_all: SendAll,
         recent: RecentRequests,
-        *,
         logs: bool,
     ) -> None:
         self._topic, self._recent = names.requests, recent

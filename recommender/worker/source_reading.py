@@ -57,7 +57,7 @@ class SourceCounts:
             if event in shown or len(shown) < SHOWN_EVENTS:
                 shown[event] = shown.get(event, 0) + count
 
-    def summary(self) -> dict[str, object]:
+    def summary(self) -> dict[str, dict[str, object]]:
         """The counts of each source as they go to the status page."""
         return {name: self._of(name) for name in self._counts}
 

@@ -39,7 +39,7 @@ POLL_RECORDS = 4000
 #: So many records are taken over at once; then all else has a turn.
 SLICE_RECORDS = 200
 SLICE_SECONDS = 0.003
-#: At least so many seconds are between two lines of the log about records that are none.
+#: At least this many seconds are between two lines of the log about records that are none.
 TELL_SECONDS = 60.0
 
 
@@ -84,7 +84,7 @@ class TopicFollowing(Service):
         """Do what is to be done after each fetch."""
 
     def size(self) -> str:
-        """What there is by now, in words."""
+        """The content by now, in words."""
         raise NotImplementedError
 
     async def begins(
@@ -109,7 +109,7 @@ class TopicFollowing(Service):
             await self._consumer.stop()
 
     def status(self) -> dict[str, Any]:
-        """What the status page shows of any topic."""
+        """The part of the status page about any topic."""
         return {
             "topic": self.topic if self.found else None,
             "refused": dict(self._refused),

@@ -93,6 +93,25 @@ def test_the_command_replays_in_the_order_of_the_file(
     assert _items(kafka, topic) == [*range(700, 1200), *range(200)]
 
 
+def test_a_dump_of_a_source_is_mapped(
+    kafka: str, tmp_path: Path, run: Callable[..., Command], make_topics: MakeTopics
+) -> None:
+    topics = make_topics(2)
+    dump, file = tmp_path / "clicks.jsonl", tmp_path / "sources.toml"
+    clicks = [{"u": n, "sku": "a", "kind": "buy" if n else "scroll", "at": 1_700_000_000} for n in range(5)]
+    dump.write_text("\n".join(map(json.dumps, [*clicks, {"kind": "buy"}])), "utf-8")
+    file.write_text(
+        "[clicks]\nuser = 'u'\nitem = 'sku'\nevent = 'kind'\ntime = 'at'\n[clicks.events]\nbuy = 5", "utf-8"
+    )
+    code, out, err = run(dump, "--broker", kafka, "--topic", topics.ratings, "--sources", file).end()
+    assert (code, "4 delivered" in out) == (0, True), out
+    assert f"{dump}: 1 records are skipped: 1 event_not_listed" in err
+    assert "1 records are rejected: 1 times Object missing required field - at `$.u`" in err
+    decode = RatingDecoder(0.5, 5).decode
+    found = {decode(each.value) for each in consume_all(kafka, topics.ratings)}
+    assert found == {(str(n), "a", 5.0, 1.7e9) for n in range(1, 5)}
+
+
 def test_ctrl_c_flushes_and_says_how_to_continue(
     kafka: str, make_topics: MakeTopics, source: Path, run: Callable[..., Command]
 ) -> None:

@@ -153,10 +153,14 @@ def test_a_registry_that_is_away_holds_up_its_source_alone(kafka: str, tmp_path:
         ends(installation, oracle, worker, "json", 50)
         assert set(standing(oracle.replica)) == {"eve"}
         assert worker.page("readyz")[0] == 200
+        assert worker.status()["source_topics"]["avro"]["waits_for"] == f"{url} answers 401 Unauthorized"
+        assert worker.metric("recommender_source_waits", source="avro") == 1
+        wait_until(lambda: worker.metric("recommender_source_lag_records", source="avro") == 50, PATIENCE)
         registry.status = 0
         ends(installation, oracle, worker, "avro", 50)
         assert len(standing(oracle.replica)["ann"]) == 50
         assert worker.log.count("waits for its schema registry") == 1
+        assert worker.status()["source_topics"]["avro"]["waits_for"] is None
         assert consume_all(kafka, installation.topics.dead_letters) == []
 
 

@@ -216,7 +216,8 @@ def running(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ru
         prefix = installation.topics.prefix
         file = directory / "sources.toml"
         file.write_text(FILE.format(prefix=prefix), "utf-8")
-        create_topics(kafka, *(prefix + name for name in TOPICS))
+        # Records that say that they are from years ago would expire meanwhile.
+        create_topics(kafka, *(prefix + name for name in TOPICS), configs={"retention.ms": "-1"})
         for name, sent in records().items():
             produce(kafka, prefix + name, sent)
         produce(kafka, installation.topics.ratings, [rating("ratings", "m1", 2)])
@@ -262,6 +263,29 @@ def test_every_record_is_counted_with_its_reason(running: Running) -> None:
     assert told["films"]["rejected"] == {"bad_rating": 1, "other_format": 1}
 
 
+def test_it_says_how_far_each_source_is_and_for_what_one_waits(running: Running) -> None:
+    worker = running.worker
+
+    def at_the_end() -> bool:
+        page = worker.page("metrics")[1]
+        known = b'recommender_source_lag_records{partition="0",source="clicks"}' in page
+        lags = "recommender_source_lag_records", "recommender_source_lag_seconds"
+        return known and not any(worker.metric(name) for name in lags)
+
+    wait_until(at_the_end, PATIENCE, lambda: worker.page("metrics")[1].decode())
+    clicks = worker.status()["source_topics"]["clicks"]
+    assert clicks["topic"] == running.topic("clicks")
+    assert clicks["partitions"] == {"0": {"learned": 7, "lag": 0, "lag_seconds": 0.0}}
+    waits = f"topic {running.topic('missing')!r} does not exist yet"
+    assert worker.status()["source_topics"]["missing"]["waits_for"] == waits
+    assert worker.metric("recommender_source_waits", source="missing") == 1
+    assert worker.metric("recommender_source_waits") == 1
+    said = worker.page("readyz")[1].decode().splitlines()
+    assert said[0] == "ready"
+    assert f"ok      source clicks: reads partition 0 of {running.topic('clicks')}" in said
+    assert f"warning source missing: source missing waits: {waits}" in said
+
+
 def test_what_was_there_before_is_passed_over_where_a_source_starts_late(running: Running) -> None:
     produce(running.installation.kafka, running.topic("late"), [rating("new", "m1")])
     running.learned("late", 2)
@@ -278,6 +302,7 @@ def test_a_topic_that_comes_later_is_read_then(running: Running) -> None:
     running.learned("missing", 1)
     assert standing(running.oracle.replica)["later"] == {"m1": 5.0}
     assert f"topic '{name}' is there now" in running.worker.log
+    assert running.worker.metric("recommender_source_waits") == 0
 
 
 def test_a_mapping_that_changed_is_said_and_what_was_learned_stays(running: Running) -> None:

@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from recommender.ingest.sources.documents import Reader
 from recommender.ingest.sources.mapping import OTHERS, Meaning, SourceMapping
 from recommender.ingest.sources.outcomes import SkipReason
 from recommender.ingest.sources.paths import KEY, Path
@@ -31,7 +32,7 @@ from recommender.messages.refusals import BadMessage
 #: Types that columns of documents may have, by role; None: nothing is there.
 _USUAL: dict[str, set[type]] = {
     "rating": {int, float, type(None)},
-    "time": {int, float, datetime, type(None)},
+    "time": {int, float, str, datetime, type(None)},
     "event": {str, type(None)},
     "deleted": {bool, type(None)},
     "where": {str, int, float, bool, type(None)},
@@ -118,9 +119,24 @@ class ColumnDecoder:
             return ReadColumns(_NOTHING, list(range(len(records))), Counter(), Counter())
         return _Reading(self, records, decoded_values(records, compiled, packed=packed)).read()
 
-    def read_documents(self, records: Sequence[Record], read: Read) -> ReadColumns:
+    def read_documents(self, records: Sequence[Record], reader: Reader) -> ReadColumns:
         """The same of records whose values a reader makes documents of."""
         roles, wanted = document_columns(self._mapping)
+        decode, read = reader.alike(records), reader.read
+        if decode is not None:
+            try:
+                documents = [decode(record.value) for record in records]
+                take = taker_for(documents[0], wanted)
+                if take is not None:
+                    rows = list(map(take, documents))
+                    return _Reading(self, records, Taken(roles, list(range(len(rows))), [], rows, [])).read()
+            except Exception:
+                pass
+        return self._read_one_by_one(records, read, roles, wanted)
+
+    def _read_one_by_one(
+        self, records: Sequence[Record], read: Read, roles: list[str], wanted: Sequence[Steps]
+    ) -> ReadColumns:
         takers: dict[type, Take | None] = {}
         places: list[int] = []
         rows: list[Sequence[Any]] = []

@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from recommender.ingest.sources.documents import PlainReader
+from recommender.ingest.sources.documents import PlainReader, Reader
 from recommender.ingest.sources.fields import Found, array_with, best_of, escaped, fields_of, path_to, plain
+from recommender.ingest.sources.protobuf import as_dict
 from recommender.ingest.sources.values import number, seconds_by
 from recommender.messages.records import Record
 from recommender.messages.refusals import BadMessage
@@ -55,6 +56,8 @@ TIME = (
         "occurredat",
         "createdat",
         "updatedat",
+        "placedat",
+        "orderedat",
         "at",
         "date",
     ),
@@ -97,7 +100,9 @@ class Guess:
         return "\n".join(self.lines) + "\n"
 
 
-def guess(topic: str, records: Sequence[Record], low: float, high: float) -> Guess:
+def guess(
+    topic: str, records: Sequence[Record], low: float, high: float, reader: Reader | None = None
+) -> Guess:
     """Propose a table for a topic.
 
     Parameters
@@ -107,10 +112,12 @@ def guess(topic: str, records: Sequence[Record], low: float, high: float) -> Gue
         A sample.
     low, high : float
         The worker's scale of ratings.
+    reader : Reader, optional
+        Of values that have a schema.
     """
     made = Guess()
     made.lines.append(f"[{_bare(topic)}]")
-    documents, packed = _documents(records)
+    documents, packed = _documents(records, reader)
     if packed:
         made.add("format", '"msgpack"')
     rows, envelope = _unwrapped(documents, records)
@@ -131,23 +138,29 @@ def guess(topic: str, records: Sequence[Record], low: float, high: float) -> Gue
     return made
 
 
-def _documents(records: Sequence[Record]) -> tuple[list[Any], bool]:
+def _documents(records: Sequence[Record], schemas: Reader | None) -> tuple[list[Any], bool]:
     """The values that can be read, as what most of them are."""
-    best: list[Any] = []
+    best = [] if schemas is None else _read(records, schemas)
     packed = False
     for chosen in ("auto", "msgpack"):
-        reader, found = PlainReader(chosen), []
-        for record in records:
-            if record.value is not None:
-                try:
-                    document, _ = reader.read(record)
-                except BadMessage:
-                    continue
-                if isinstance(document, dict):
-                    found.append(document)
+        found = _read(records, PlainReader(chosen))
         if len(found) > len(best):
             best, packed = found, chosen == "msgpack"
     return best, packed
+
+
+def _read(records: Sequence[Record], reader: Reader) -> list[Any]:
+    found = []
+    for record in records:
+        if record.value is not None:
+            try:
+                document, _ = reader.read(record)
+            except BadMessage:
+                continue
+            document = as_dict(document) if hasattr(document, "DESCRIPTOR") else document
+            if isinstance(document, dict):
+                found.append(document)
+    return found
 
 
 def _unwrapped(documents: Sequence[Any], records: Sequence[Record]) -> tuple[list[Any], str]:

@@ -34,7 +34,7 @@ class ItemDecoder:
         self._seconds = seconds_by(mapping.time_unit)
 
     def decode(self, record: Record) -> list[Said]:
-        """What a record says: of an item, and of the one that it was before; None if an item is gone.
+        """The items that a record is about: one, and the one that it was before; None if an item is gone.
 
         Raises
         ------
@@ -63,7 +63,7 @@ class ItemDecoder:
         return [self._said(view)]
 
     def _changed(self, view: View) -> list[Said]:
-        """What a change says: an item is gone with its row, and where the row became another item's."""
+        """The items of a change: an item is gone with its row, and where the row became another item's."""
         change = open_debezium(view)
         before, gone = change.before, None
         if before is not None:
@@ -147,7 +147,7 @@ class ItemDecoder:
 
 
 def _at(view: View, path: Path | None) -> tuple[Any, str]:
-    """What is at a path, None for nothing, and how errors name it."""
+    """The value at a path, None for nothing, and its name in errors."""
     if path is None:
         return None, ""
     found = view.at(path)

@@ -18,7 +18,7 @@ _NO_SCALE = (0.0, 0.0)
 
 @dataclass(frozen=True, slots=True)
 class ItemsMapping:
-    """How the records of one topic say what is known of items.
+    """The mapping of one topic's records to what is known of items.
 
     Attributes
     ----------

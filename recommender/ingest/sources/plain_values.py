@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from recommender.ingest.sources.iso_times import seconds_of_texts
 from recommender.ingest.sources.values import LIMITS, NANOSECONDS, UNITS, seconds_of
 from recommender.messages.ratings import MAX_TIMESTAMP, SURE_CHARACTERS
 
@@ -41,6 +42,13 @@ def times_of(column: Sequence[Any], unit: str, *, required: bool) -> Judged:
     try:
         if kinds <= {int, float} and unit != "iso":
             seconds = _seconds(np.array(column, np.float64), unit)
+        elif kinds == {str} and unit in ("auto", "iso"):
+            seconds = seconds_of_texts(column)
+        elif kinds <= {str, type(None)} and unit in ("auto", "iso"):
+            seconds = np.full(len(column), math.nan)
+            seconds[[value is not None for value in column]] = seconds_of_texts(
+                [value for value in column if value is not None]
+            )
         else:
             seconds = np.array([_second(value, unit) for value in column], np.float64)
     except (OverflowError, ValueError):
@@ -57,7 +65,11 @@ def _second(value: Any, unit: str) -> float:
         return math.nan
     if isinstance(value, datetime):
         return seconds_of(value)
-    return -1.0 if unit == "iso" else float(_seconds(np.array([value], np.float64), unit)[0])
+    return (
+        -1.0
+        if unit == "iso" or isinstance(value, str)
+        else float(_seconds(np.array([value], np.float64), unit)[0])
+    )
 
 
 def _seconds(values: Floats, unit: str) -> Floats:

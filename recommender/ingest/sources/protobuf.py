@@ -6,13 +6,13 @@ import base64
 import binascii
 import importlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC
 from pathlib import Path
 from typing import Any
 
 from recommender.ingest.sources.registry import Schema, require
-from recommender.ingest.sources.schema_ids import indexes_of
+from recommender.ingest.sources.schema_ids import indexes_of, named_in_front
 from recommender.ingest.sources.values import ABSENT
 from recommender.ingest.sources.views import Step
 from recommender.messages.refusals import BadMessage, Kind
@@ -56,12 +56,15 @@ class ProtobufSchema:
                     added.add(each.name)
                     self._pool.AddSerializedFile(each.SerializeToString())
                 self._file = each
+            self._places = {each.name: (index,) for index, each in enumerate(self._file.message_type)}
         except BadMessage:
             raise
         except (TypeError, ValueError, KeyError) as error:
             raise BadMessage(f"the Protobuf schema cannot be used: {error}", Kind.SCHEMA) from None
 
-    def decode(self, content: bytes, indexes: bytes | None, *, indexed: bool) -> tuple[Any, Step]:
+    def decode(
+        self, content: bytes, indexes: bytes | None, *, indexed: bool, named: str | None = None
+    ) -> tuple[Any, Step]:
         """The message in a value.
 
         Parameters
@@ -71,23 +74,46 @@ class ProtobufSchema:
             Where they are in a header.
         indexed : bool
             Whether they are in front of the content where they are in no header.
+        named : str, optional
+            The name of the message in its file, as Apicurio's headers have it, or in front of the content.
 
         Raises
         ------
         BadMessage
             It is no message of this schema.
         """
-        path: tuple[int, ...] = ()
-        if indexes is not None:
-            path, _ = indexes_of(indexes)
-        elif indexed:
-            path, begin = indexes_of(content)
-            content = content[begin:]
+        path, begin = self._located(content, indexes, indexed, named)
         made = self._class(path)
         try:
-            return made.FromString(content), step_into_message
+            return made.FromString(content[begin:] if begin else content), step_into_message
         except self._error as error:
             raise BadMessage(f"the value is not Protobuf of its schema: {error}", Kind.NOT_PROTOBUF) from None
+
+    def like(self, content: bytes, *, indexed: bool) -> tuple[int, Callable[[bytes], Any]]:
+        """How many bytes stand in front of messages like one, and what reads such messages alone."""
+        path, begin = self._located(content, None, indexed, None)
+        return begin, self._class(path).FromString
+
+    def _located(
+        self, content: bytes, indexes: bytes | None, indexed: bool, named: str | None
+    ) -> tuple[tuple[int, ...], int]:
+        """Which message of the file it is, and where in the content it begins."""
+        in_front = None
+        if named is not None or (indexed and indexes is None):
+            in_front = named_in_front(content)
+        if in_front is not None and in_front[0] in self._places:
+            return self._place(in_front[0]), in_front[1]
+        if named is not None:
+            return self._place(named), 0
+        if indexes is not None:
+            return indexes_of(indexes)[0], 0
+        return indexes_of(content) if indexed else ((), 0)
+
+    def _place(self, named: str) -> tuple[int, ...]:
+        """The indexes of a message of the file; none of one without a name."""
+        if named and named not in self._places:
+            raise BadMessage(f"the schema has no message {named}", Kind.SCHEMA)
+        return self._places.get(named, ())
 
     def _class(self, path: tuple[int, ...]) -> Any:
         if path not in self._classes:
@@ -109,6 +135,14 @@ class ProtobufSchema:
             names.append(messages[index].name)
             messages = messages[index].nested_type
         return ".".join(names)
+
+
+def as_dict(message: Any) -> dict[str, Any]:
+    """A message as its fields by their names."""
+    from google.protobuf.json_format import MessageToDict
+
+    found: dict[str, Any] = MessageToDict(message, preserving_proto_field_name=True)
+    return found
 
 
 def step_into_message(value: Any, name: str) -> Any:

@@ -16,6 +16,8 @@ from recommender.ingest.sources.mapping import SourcesError
 from recommender.ingest.sources.schema_ids import SchemaId
 
 TIMEOUT = 10.0
+#: Where Apicurio has Confluent's interface.
+_CONFLUENTS = "/apis/ccompat/"
 #: The largest answer that is read, in bytes.
 _LARGEST = 16 * 1024 * 1024
 #: What registries say, with status 404, of an id that they do not know.
@@ -98,10 +100,11 @@ class Registry:
         """
         with self._lock:
             if schema_id not in self._known:
-                by_number = isinstance(schema_id.name, int)
-                path = f"/schemas/ids/{schema_id}" if by_number else f"/schemas/guids/{schema_id}"
+                number = self._content_id(schema_id) if schema_id.is_global else schema_id.name
+                by_number = isinstance(number, int)
+                path = f"/schemas/ids/{number}" if by_number else f"/schemas/guids/{number}"
                 try:
-                    answer = self._get(path)
+                    answer = self._get(self.url + path)
                 except _NotFound as error:
                     if not by_number and error.code not in _UNKNOWN_CODES:
                         raise SourcesError(
@@ -111,6 +114,26 @@ class Registry:
                     raise SchemaUnknown(f"{self.url} knows no schema {schema_id}") from None
                 self._known[schema_id] = self._schema(answer, {})
             return self._known[schema_id]
+
+    def _content_id(self, schema_id: SchemaId) -> int:
+        """The number that Confluent's interface has for a global id, which only Apicurio's own knows."""
+        root, found, _ = self.url.partition(_CONFLUENTS)
+        try:
+            if not found:
+                raise _NotFound(0)
+            answer = self._get(f"{root}/apis/registry/v3/search/versions?globalId={schema_id.name}")
+        except _NotFound:
+            raise SourcesError(
+                f"{self.url} has no schemas by Apicurio's global ids, as a record names its own "
+                f"({schema_id}): expected Apicurio's registry from 3.0 on, as http://HOST:PORT{_CONFLUENTS}v7"
+            ) from None
+        try:
+            versions = answer["versions"]
+            if not versions:
+                raise SchemaUnknown(f"{self.url} knows no schema {schema_id}")
+            return int(versions[0]["contentId"])
+        except (KeyError, TypeError, ValueError, IndexError):
+            raise RegistryAway(f"{self.url} answers what is no version of a schema") from None
 
     def _schema(self, answer: Any, seen: dict[tuple[str, Any], Schema]) -> Schema:
         """A schema from an answer, with those that it refers to."""
@@ -122,15 +145,15 @@ class Registry:
             if place not in seen:
                 subject = urllib.parse.quote(each["subject"], safe="")
                 try:
-                    found = self._get(f"/subjects/{subject}/versions/{each['version']}")
+                    found = self._get(f"{self.url}/subjects/{subject}/versions/{each['version']}")
                 except _NotFound:
                     raise SchemaUnknown(f"{self.url} knows no schema {place[0]} {place[1]}") from None
                 seen[place] = self._schema(found, seen)
             references.append((str(each["name"]), seen[place]))
         return Schema(str(answer.get("schemaType") or "AVRO").upper(), answer["schema"], tuple(references))
 
-    def _get(self, path: str) -> Any:
-        request = urllib.request.Request(self.url + path, headers={"Accept": _ACCEPTED})
+    def _get(self, url: str) -> Any:
+        request = urllib.request.Request(url, headers={"Accept": _ACCEPTED})
         if self._authorization:
             request.add_header("Authorization", self._authorization)
         https = self.url.startswith("https")

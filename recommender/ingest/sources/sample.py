@@ -13,6 +13,7 @@ import numpy as np
 from recommender.ingest.sources.configured import reader_of
 from recommender.ingest.sources.mapping import SourceMapping, SourcesError
 from recommender.ingest.sources.registry import Registry, RegistryAway, SchemaUnknown
+from recommender.ingest.sources.schema_reader import SchemaReader
 from recommender.ingest.sources.source_ingest import SourceIngest
 from recommender.kafka.log_reader import LogReader
 from recommender.messages.partitioning import partition_of_bytes
@@ -97,6 +98,28 @@ class Outcome:
         return 100 * len(self.refusals) / self.records if self.records else 0.0
 
 
+def reader_for(
+    mapping: SourceMapping, records: Sequence[Any], registry: Registry | None
+) -> SchemaReader | None:
+    """What reads these records by their schemas, once these are fetched; None where they have none.
+
+    Raises
+    ------
+    SourcesError
+        The registry does not answer.
+    """
+    reader = reader_of(mapping, registry)
+    if reader is not None and registry is not None:
+        for schema in reader.missing(records):
+            try:
+                registry.fetch(schema)
+            except SchemaUnknown:
+                pass
+            except RegistryAway as error:
+                raise SourcesError(f"The schema registry does not answer: {error}") from None
+    return reader
+
+
 def judge(
     mapping: SourceMapping,
     records: Sequence[Any],
@@ -113,15 +136,7 @@ def judge(
     SourcesError
         The registry does not answer.
     """
-    reader = reader_of(mapping, registry)
-    if reader is not None and registry is not None:
-        for schema in reader.missing(records):
-            try:
-                registry.fetch(schema)
-            except SchemaUnknown:
-                pass
-            except RegistryAway as error:
-                raise SourcesError(f"The schema registry does not answer: {error}") from None
+    reader = reader_for(mapping, records, registry)
     ingest, found = SourceIngest(mapping, low, high, skips=skips, reader=reader), Outcome()
     for partition in sorted({record.partition for record in records}):
         theirs = [record for record in records if record.partition == partition]

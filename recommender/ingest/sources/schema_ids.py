@@ -12,21 +12,36 @@ from recommender.messages.refusals import BadMessage, Kind
 
 #: Confluent's header, which has the same bytes as the prefix of a value.
 HEADER = "__value_schema_id"
-#: Apicurio's headers: eight bytes, big-endian.
+#: Apicurio's headers: eight bytes, big-endian; and the name of a Protobuf message.
 CONTENT_ID = "apicurio.value.contentId"
 GLOBAL_ID = "apicurio.value.globalId"
+MESSAGE = "apicurio.protobuf.type"
+#: Before version 3 Apicurio's serializers wrote eight bytes in front of values, of a global id. Its first
+#: four are 0, which as a number of four bytes is no schema's.
+_GLOBAL = bytes(5)
 #: A value begins with one of these where it has a prefix: a number of four bytes follows, or a GUID.
 NUMBER, GUID = 0, 1
+#: How the first field of a Protobuf message begins, where it is text.
+_NAME_FIELD = 0x0A
 
 
 @dataclass(frozen=True, slots=True)
 class SchemaId:
-    """By what a registry knows a schema: a number, or a GUID."""
+    """By what a registry knows a schema.
+
+    Attributes
+    ----------
+    name : int or str
+        A number, or a GUID.
+    is_global : bool
+        A number that Apicurio gives to each version of each artifact, while those of content are all others'.
+    """
 
     name: int | str
+    is_global: bool = False
 
     def __str__(self) -> str:
-        return str(self.name)
+        return f"of global id {self.name}" if self.is_global else str(self.name)
 
 
 class Written(NamedTuple):
@@ -40,11 +55,14 @@ class Written(NamedTuple):
         The value behind its prefix; of Protobuf with the indexes in front where they are there.
     indexes : bytes or None
         Those of Protobuf where they are in a header.
+    message : str or None
+        The name of a Protobuf message, empty where only its schema is named; None where indexes say it.
     """
 
     schema: SchemaId | None
     content: bytes
     indexes: bytes | None = None
+    message: str | None = None
 
 
 def written(record: Record) -> Written:
@@ -62,15 +80,12 @@ def written(record: Record) -> Written:
     if named is not None:
         schema, rest = _parsed(named, f"the header {HEADER}")
         return Written(schema, value, rest)
-    content_id = _last(record.headers, CONTENT_ID)
-    if content_id is not None:
-        return Written(SchemaId(int.from_bytes(content_id, "big")), value)
-    if _last(record.headers, GLOBAL_ID) is not None:
-        raise BadMessage(
-            f"the header {GLOBAL_ID} names a global id: expected {CONTENT_ID}, which Apicurio's serializers "
-            "write with apicurio.registry.use-id=contentId",
-            Kind.SCHEMA,
-        )
+    for name in (CONTENT_ID, GLOBAL_ID):
+        number = _last(record.headers, name)
+        if number is not None:
+            message = (_last(record.headers, MESSAGE) or b"").decode(errors="replace")
+            schema = SchemaId(int.from_bytes(number, "big"), is_global=name == GLOBAL_ID)
+            return Written(schema, value, message=message)
     return _in_front(value)
 
 
@@ -99,6 +114,17 @@ def indexes_of(content: bytes) -> tuple[tuple[int, ...], int]:
     return tuple(indexes), at
 
 
+def named_in_front(content: bytes) -> tuple[str, int] | None:
+    """The name of a Protobuf message that Apicurio's serializers write in front, and how many bytes it takes.
+
+    It is a message with one field, behind its size. Nothing else is told by this: indexes may look alike.
+    """
+    if len(content) < 3 or content[1] != _NAME_FIELD or content[0] != content[2] + 2 or content[0] > 0x7F:
+        return None
+    end = content[0] + 1
+    return content[3:end].decode(errors="replace"), end
+
+
 def _zigzag(content: bytes, at: int) -> tuple[int, int]:
     number = shift = 0
     while True:
@@ -113,6 +139,8 @@ def _zigzag(content: bytes, at: int) -> tuple[int, int]:
 
 
 def _parsed(text: bytes, what: str) -> tuple[SchemaId, bytes]:
+    if text.startswith(_GLOBAL) and len(text) >= 9:
+        return SchemaId(int.from_bytes(text[1:9], "big"), is_global=True), text[9:]
     if text[:1] == b"\x00" and len(text) >= 5:
         return _numbered(text[1:5]), text[5:]
     if text[:1] == b"\x01" and len(text) >= 17:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from recommender.history.rows import Rows
+from recommender.ingest.batch_decoder import BatchDecoder
 from recommender.ingest.header_names import marked_by
 from recommender.ingest.ingest import Ingested, dead_letter, unread_letter, written_at
 from recommender.ingest.sources.columns import ColumnDecoder, Columns, ReadColumns
@@ -72,27 +73,42 @@ class SourceIngest:
         self._clock = clock
         self.decoder = SourceDecoder(mapping, reader or PlainReader(mapping.format), low, high, skips=skips)
         self._columns = ColumnDecoder.of(mapping, low, high)
+        self._kernel = BatchDecoder(low, high, skips=skips) if _is_canonical(mapping) else None
         self._reader = reader
         self._documents = mapping.format in ("avro", "protobuf")
 
     def read(self, partition: int, records: Sequence[Record]) -> IngestedSource:
         """Read consecutive records of a partition."""
         ingested = IngestedSource(_rows(_NONE))
-        columns, closely = self._plain(records, ingested)
-        rows, places = self._look_closely(partition, records, closely, ingested)
-        if rows:
-            columns = _merged(columns, rows, places)
-        untimed = np.flatnonzero(np.isnan(columns.times))
+        ratings = self._canonical(records)
+        ingested.places = np.arange(len(records))
+        if ratings is None:
+            columns, closely = self._plain(records, ingested)
+            rows, places = self._look_closely(partition, records, closely, ingested)
+            if rows:
+                columns = _merged(columns, rows, places)
+            ratings, ingested.places = _rows(columns), np.array(columns.places, np.int64)
+        untimed = np.flatnonzero(np.isnan(ratings.times))
         if len(untimed):
-            written = written_at([records[columns.places[at]] for at in untimed.tolist()])
-            columns.times[untimed] = np.where(np.isnan(written), self._clock(), written)
-        ingested.rows = _rows(columns)
-        ingested.places = np.array(columns.places, np.int64)
-        zeros = int(np.count_nonzero(columns.ratings == 0.0)) if self._skips else 0
+            written = written_at([records[place] for place in ingested.places[untimed].tolist()])
+            ratings.times[untimed] = np.where(np.isnan(written), self._clock(), written)
+        ingested.rows = ratings
+        zeros = int(np.count_nonzero(ratings.ratings == 0.0)) if self._skips else 0
         ingested.passed[SkipReason.RATING] += zeros
         ingested.skipped = ingested.passed.total()
         ingested.learned = len(records) - ingested.skipped - len(ingested.refusals)
         return ingested
+
+    def _canonical(self, records: Sequence[Record]) -> Rows | None:
+        """Records that are all as the ratings topic has them, which a kernel reads."""
+        if self._kernel is None or (self._reader is not None and _has_prefix(records)):
+            return None
+        rows = self._kernel.read(records)
+        if not rows.plain.all():
+            return None
+        if self.mapping.time is None:
+            rows.times[:] = np.nan
+        return rows
 
     def _plain(self, records: Sequence[Record], ingested: IngestedSource) -> tuple[Columns, list[int]]:
         """The ratings of plain records, and the places of the others."""
@@ -102,22 +118,26 @@ class SourceIngest:
         if self._reader is not None and (self._documents or _has_prefix(records)):
             if self.mapping.envelope == "debezium":
                 return _NONE, sorted(closely + kept)
-            read = self._columns.read_documents([records[place] for place in kept], self._reader.read)
+            read = self._columns.read_documents(_those(records, kept), self._reader)
             return self._placed(read, kept, closely, ingested)
-        places, packed = self._of_one_format([records[place] for place in kept])
+        places, packed = self._of_one_format(_those(records, kept))
         if len(places) < len(kept):
             other = set(range(len(kept))).difference(places)
             closely += [kept[at] for at in other]
             kept = [kept[at] for at in places]
-        read = self._columns.read([records[place] for place in kept], packed=packed)
+        read = self._columns.read(_those(records, kept), packed=packed)
+        if len(kept) == len(records):
+            kept = []  # each is at its own place
         return self._placed(read, kept, closely, ingested)
 
     def _placed(
         self, read: ReadColumns, kept: list[int], closely: list[int], ingested: IngestedSource
     ) -> tuple[Columns, list[int]]:
-        """The outcome of columns, by the places of all records."""
+        """The outcome of columns, by the places of all records; without `kept` all were looked at."""
         ingested.passed += read.skipped
         ingested.unlisted += read.unlisted
+        if not kept:
+            return read.columns, sorted(closely + read.closely)
         columns = read.columns._replace(places=[kept[at] for at in read.columns.places])
         return columns, sorted(closely + [kept[at] for at in read.closely])
 
@@ -175,6 +195,25 @@ class SourceIngest:
 
     def _refuse(self, ingested: IngestedSource, kind: Kind, partition: int, offset: int, reason: str) -> None:
         ingested.refusals.append(Refusal(kind, self.topic, partition, offset, reason))
+
+
+def _those(records: Sequence[Record], places: Sequence[int]) -> Sequence[Record]:
+    return records if len(places) == len(records) else [records[place] for place in places]
+
+
+def _is_canonical(mapping: SourceMapping) -> bool:
+    """Tell whether a source has the fields of the ratings topic, and nothing more is asked of them."""
+    paths = str(mapping.user), str(mapping.item), str(mapping.rating)
+    more = mapping.each, mapping.event, mapping.deleted, mapping.scale
+    return (
+        paths == ("$.user", "$.item", "$.rating")
+        and (mapping.time is None or str(mapping.time) == "$.timestamp")
+        and mapping.time_unit in ("auto", "s")
+        and mapping.format in ("auto", "json")
+        and mapping.envelope == "none"
+        and not mapping.where
+        and not any(each is not None for each in more)
+    )
 
 
 def _has_prefix(records: Sequence[Record]) -> bool:

@@ -9,6 +9,7 @@ import msgspec
 
 from recommender.ingest.sources.documents import is_too_deep
 from recommender.ingest.sources.roles import Compiled
+from recommender.messages.nesting import MAX_NESTING
 from recommender.messages.records import Record
 
 #: What decoding raises of a value that is wrong, or only unusual.
@@ -30,7 +31,9 @@ def decoded_values(records: Sequence[Record], compiled: Compiled, *, packed: boo
     """Decode records by their types."""
     decode, take, roles, before = compiled
     values: list[Any] = [record.value for record in records]
-    deep = {place for place, value in enumerate(values) if is_too_deep(value, packed=packed)}
+    deep: set[int] = set()
+    if max(map(len, values)) > MAX_NESTING:
+        deep = {place for place, value in enumerate(values) if is_too_deep(value, packed=packed)}
     if not deep:
         try:
             structs = list(map(decode, values))

@@ -6,7 +6,7 @@ A taker raises an AttributeError where an object on the way is not there, or whe
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any
 
 Steps = tuple[str, ...]
@@ -25,10 +25,14 @@ def _of_dicts(wanted: Sequence[Steps]) -> Take:
     """Of dicts; what is absent is None."""
     if all(len(steps) == 1 for steps in wanted):
         names = [steps[0] for steps in wanted]
+        all_of = itemgetter(*names)
 
         def take_flat(document: Any) -> Sequence[Any]:
-            get = document.get
-            return [get(name) for name in names]
+            try:
+                return all_of(document) if len(names) > 1 else (all_of(document),)
+            except KeyError:
+                get = document.get
+                return [get(name) for name in names]
 
         return take_flat
 
@@ -50,6 +54,8 @@ def _of_messages(wanted: Sequence[Steps], descriptor: Any) -> Take | None:
     if None in getters:
         return None
     known: list[Any] = getters
+    if len(known) > 1 and all(isinstance(each, attrgetter) for each in known):
+        return attrgetter(*(_field_of(steps[0], descriptor).name for steps in wanted))
 
     def take(message: Any) -> Sequence[Any]:
         return [get(message) for get in known]
@@ -59,7 +65,7 @@ def _of_messages(wanted: Sequence[Steps], descriptor: Any) -> Take | None:
 
 def _getter(steps: Steps, descriptor: Any) -> Callable[[Any], Any] | None:
     """A function that gets a plain field, which always has a value, of a message or of one inside it."""
-    field = descriptor.fields_by_name.get(steps[0]) or descriptor.fields_by_camelcase_name.get(steps[0])
+    field = _field_of(steps[0], descriptor)
     if field is None:
         return None
     if len(steps) == 1:
@@ -77,6 +83,11 @@ def _getter(steps: Steps, descriptor: Any) -> Callable[[Any], Any] | None:
         return inside(getattr(message, name))
 
     return get
+
+
+def _field_of(name: str, descriptor: Any) -> Any:
+    """A field by its name, or by that which it has in JSON."""
+    return descriptor.fields_by_name.get(name) or descriptor.fields_by_camelcase_name.get(name)
 
 
 def _is_repeated(field: Any) -> bool:

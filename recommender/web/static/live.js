@@ -154,7 +154,7 @@ function showTables(told) {
       whole.format(each.users), whole.format(each.items), whole.format(each.events), saved, bytes(each.bytes)]
       .forEach((text, place) => set(row.children[place], String(text)));
   });
-  fill("sources", told.sources, (each) => each.partition, cells("sources"), (row, each) => {
+  fill("sources", told.sources, (each) => `${each.topic}[${each.partition}]`, cells("sources"), (row, each) => {
     const waiting = each.lag === null ? "read elsewhere" : each.lag && each.lag_seconds >= 1 ? `${whole.format(each.lag)}, ${duration(each.lag_seconds)}` : whole.format(each.lag);
     [`${each.topic}[${each.partition}]`, whole.format(each.learned), waiting].forEach((text, place) => set(row.children[place], text));
   });

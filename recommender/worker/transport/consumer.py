@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -11,6 +12,9 @@ from faust.types import TP
 from recommender.worker.transport import FAUST_LOGGER
 from recommender.worker.transport.consumer_thread import ConsumerThread
 from recommender.worker.transport.spans import Span
+
+#: How long is waited where all partitions have enough waiting.
+FULL_SECONDS = 0.01
 
 
 class NotKept(dict[TP, int | None]):
@@ -39,6 +43,13 @@ class Consumer(driver.Consumer):
     def _new_consumer_thread(self) -> ConsumerThread:
         self._ours = ConsumerThread(self, loop=self.loop, beacon=self.beacon)
         return self._ours
+
+    async def _wait_next_records(self, *seconds: float) -> Any:
+        """Records, or none after a moment where all partitions have enough waiting: Faust sleeps a second."""
+        if self.flow_active and not self._get_active_partitions():
+            await asyncio.sleep(FULL_SECONDS)
+            return {}, set()
+        return await super()._wait_next_records(*seconds)
 
     async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
         """Nothing: this is Faust's commit of what was acked."""

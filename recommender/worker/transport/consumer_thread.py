@@ -30,6 +30,11 @@ logger = logging.getLogger(__name__)
 
 #: A commit that takes longer is left to the next one, which commits more.
 COMMIT_SECONDS = 5.0
+#: For how long a broker waits for records where it has none, in milliseconds. A partition whose records are
+#: not taken in time is left out of a fetch of the others, and while that waits nothing else is fetched.
+FETCH_WAIT_MS = 100
+#: For how long records are waited for that were not fetched yet.
+TAKE_SECONDS = 0.05
 #: How often is looked whether the group still wants this worker.
 GROUP_LOOK_SECONDS = 1.0
 
@@ -56,6 +61,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
         consumer = self._created = super()._create_worker_consumer(transport)
         consumer._isolation_level = "read_committed"
+        consumer._fetch_max_wait_ms = FETCH_WAIT_MS
         patient(consumer)
         return consumer
 
@@ -94,6 +100,9 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         self, consumer: AIOKafkaConsumer, active_partitions: set[TP], *args: Any, **limits: Any
     ) -> Mapping[TP, list[Batch]]:
         """One batch for each partition of which something came."""
+        # Faust waits for a second, also for a partition that is there already, but was not asked for: it had
+        # enough waiting when this began.
+        limits["timeout"] = min(limits.get("timeout") or 0.0, TAKE_SECONDS)
         fetched = await super()._fetch_records(consumer, active_partitions, *args, **limits)
         batches = {}
         for tp in active_partitions:

@@ -47,6 +47,9 @@ PRIVATE_NAMES = (
     PrivateName(
         _CONSUMER, "_coordinator", "tells of a group that cannot be joined; leaving it is not held up"
     ),
+    PrivateName(
+        _CONSUMER, "_fetch_max_wait_ms", "Faust has 1.5 s, for which a backlog would wait again and again"
+    ),
     PrivateName(_CONSUMER, "_isolation_level", "Faust has no setting for read_committed"),
     PrivateName(_FETCHER, "MemoryRecords", _CORRUPT, "aio-libs/aiokafka#321"),
     PrivateName(
@@ -57,6 +60,10 @@ PRIVATE_NAMES = (
     ),
     PrivateName(_PRODUCER, "_message_accumulator", _LEADERLESS, "aio-libs/aiokafka#197"),
     PrivateName(_ACCUMULATOR, "_append_batch", _LEADERLESS, "aio-libs/aiokafka#197"),
+    PrivateName(_FAUST_CONSUMER, "_get_active_partitions", "tells that all partitions have enough waiting"),
+    PrivateName(
+        _FAUST_CONSUMER, "_wait_next_records", "sleeps for a second then, which a backlog would wait"
+    ),
     PrivateName(_FAUST_CONSUMER, "_new_consumer_thread", "gives Faust the consumer thread of this package"),
     PrivateName("faust.app.base.App", "_new_web", "gives Faust the web server of this package"),
     PrivateName(

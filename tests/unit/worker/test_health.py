@@ -28,12 +28,13 @@ class Setup:
         self.loop = LoopWatch()
         self.failure: RecommenderError | None = None
         self.reads = {1}
+        self.sources: list[Any] = []
 
     def checks(self) -> dict[str, Check]:
         following: Any = SimpleNamespace(behind=lambda seconds: self.behind)
         health = Health(
             *(following, self.requests, self.replicas, self.checkpointing, self.broker, self.loop),
-            *(lambda: self.failure, lambda: self.reads),
+            *(lambda: self.failure, lambda: self.reads, lambda: self.sources),
         )
         return {each.name: each for each in health.checks()}
 
@@ -80,6 +81,20 @@ def test_what_only_warns() -> None:
     assert failing(list(checks.values())) is None
     assert checks["checkpoints"].says == "checkpoints cannot be written, so a restart takes longer: no room"
     assert checks["broker"] == Check("broker", "warning", "no broker at kafka:9092 has answered for 12 s")
+
+
+def test_how_each_source_is() -> None:
+    setup = Setup()
+    given: list[Any] = [("clicks", {2, 0}, None), ("orders", set(), None), ("films", set(), "nobody knows")]
+    setup.sources = [
+        SimpleNamespace(name=name, topic=f"shop.{name}", reads=reads, waits_for=why)
+        for name, reads, why in given
+    ]
+    checks = setup.checks()
+    assert checks["source clicks"] == Check("source clicks", "ok", "reads partitions 0, 2 of shop.clicks")
+    assert checks["source orders"].says == "reads none of shop.orders: other workers do"
+    assert checks["source films"] == Check("source films", "warning", "source films waits: nobody knows")
+    assert failing(list(checks.values())) is None
 
 
 def test_how_old_the_newest_checkpoint_is() -> None:

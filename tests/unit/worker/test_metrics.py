@@ -26,6 +26,7 @@ from recommender.worker.counters import Counters
 from recommender.worker.loop_watch import LoopWatch
 from recommender.worker.metrics import Metrics
 from recommender.worker.source_progress import SourceProgress
+from recommender.worker.source_topics import SourceTopic
 from tests.support.doubles import FakeRecord, rating_value
 from tests.support.journals import SOURCE, journal_of, ratings
 from tests.support.learning_setup import LearningWorker, rule
@@ -89,6 +90,8 @@ async def worker_of(directory: Path) -> tuple[LearningWorker, Metrics]:
 
 def metrics_of(worker: LearningWorker, counters: Counters, **given: Any) -> Metrics:
     known = worker.replicas, worker.checkpointing
+    none = SourceProgress(dict, lambda partition: None, lambda seconds: None)
+    given.setdefault("topics", lambda: [SourceTopic("ratings", "ratings", SOURCE.topic_id, none, (), None)])
     return Metrics(counters, *known, topic_id=SOURCE.topic_id, loop=LoopWatch(), **given)
 
 
@@ -121,6 +124,10 @@ async def test_whether_it_is_ready(tmp_path: Path) -> None:
 
 async def test_the_status(tmp_path: Path) -> None:
     worker, metrics = await worker_of(tmp_path)
+    counters = metrics.counters = Counters("ratings", ["clicks"])
+    counters.source_counts.waits["clicks"] = lambda: "its registry"
+    progress = SourceProgress(lambda: {0: 10, 5: 2}, lambda part: 7 if part == 0 else None, lambda _: None)
+    metrics.topics = lambda: [SourceTopic("clicks", "shop.clicks", SOURCE.topic_id, progress, {0}, None)]
     told: Any = json.loads(json.dumps(metrics.status()))
     journal = told["journal"]["0"]
     assert (journal["position"], journal["saved"], journal["caught_up"]) == (5, -1, True)
@@ -130,6 +137,12 @@ async def test_the_status(tmp_path: Path) -> None:
     # Of the ratings topic alone, by its partitions.
     assert told["sources"] == {"0": 7, "5": 2}
     assert (told["checkpoint_error"], told["differs"]) == (None, [])
+    clicks = told["source_topics"]["clicks"]
+    assert (clicks["topic"], clicks["learned"], clicks["waits_for"]) == ("shop.clicks", 0, "its registry")
+    assert clicks["partitions"] == {
+        "0": {"learned": 7, "lag": 3, "lag_seconds": 0.0},
+        "5": {"learned": 2, "lag": None, "lag_seconds": None},
+    }
     worker.checkpointing.errors[0] = OSError("no room")
     worker.checkpointing.differs[0] = "its digest is another one"
     told = metrics.status()
@@ -195,7 +208,12 @@ async def exercised(tmp_path: Path) -> Metrics:
     """Metrics of a worker in which each has at least one sample."""
     worker, counters = (await worker_of(tmp_path))[0], Counters("ratings")
     progress = SourceProgress(lambda: {3: 10}, lambda partition: 2, counters.delay.observe)
-    metrics = metrics_of(worker, counters, progress=progress, request_lags=lambda: {0: 4})
+    topics = [
+        SourceTopic("ratings", "ratings", SOURCE.topic_id, progress, {3}, None),
+        SourceTopic("clicks", "shop.clicks", None, progress, {3}, "topic 'shop.clicks' does not exist yet"),
+    ]
+    given: dict[str, Any] = {"progress": progress, "topics": lambda: topics}
+    metrics = metrics_of(worker, counters, request_lags=lambda: {0: 4}, **given)
     worker.held.saved_at = 1000.0
     records = [FakeRecord(0, rating_value("u", "x")), FakeRecord(1, b"bad")]
     counters.ingested(3, Ingest("ratings", BatchDecoder(0.5, 5.0)).read(3, records), records)
@@ -213,6 +231,11 @@ async def test_the_lags_and_the_age_of_the_checkpoint(tmp_path: Path) -> None:
     found = lines(await exercised(tmp_path))
     assert found['recommender_lag_records{partition="3"}'] == 8
     assert found['recommender_lag_seconds{partition="3"}'] == 0
+    assert found['recommender_source_lag_records{partition="3",source="ratings"}'] == 8
+    assert found['recommender_source_lag_records{partition="3",source="clicks"}'] == 8
+    assert found['recommender_source_lag_seconds{partition="3",source="clicks"}'] == 0
+    assert found['recommender_source_waits{source="clicks"}'] == 1
+    assert found['recommender_source_waits{source="ratings"}'] == 0
     assert found['recommender_request_lag_records{partition="0"}'] == 4
     assert found['recommender_checkpoint_age_seconds{partition="0"}'] > 1e9
 

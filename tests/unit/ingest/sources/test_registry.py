@@ -105,6 +105,27 @@ def test_an_id_that_is_not_known_is_no_failure(served: tuple[str, SmallRegistry]
     assert Registry(url).fetch(GUID).text == "text"
 
 
+def test_a_global_id_is_looked_up_as_apicurio_has_it(served: tuple[str, SmallRegistry]) -> None:
+    url, server = served
+    seven = SchemaId(7, is_global=True)
+    client = Registry(f"{url}/apis/ccompat/v7")
+    with pytest.raises(SourcesError, match="no schemas by Apicurio's global ids"):
+        client.fetch(seven)
+    search = "/apis/registry/v3/search/versions?globalId=7"
+    server.schemas[search] = {"count": 0, "versions": []}
+    with pytest.raises(SchemaUnknown, match="knows no schema of global id 7"):
+        client.fetch(seven)
+    server.schemas[search] = {"versions": [{"globalId": 7}]}
+    with pytest.raises(RegistryAway, match="no version of a schema"):
+        client.fetch(seven)
+    server.schemas[search] = {"versions": [{"globalId": 7, "contentId": 3}]}
+    server.schemas["/apis/ccompat/v7/schemas/ids/3"] = {"schema": "text"}
+    assert client.fetch(seven).text == "text"
+    assert client.known(SchemaId(7)) is None  # that is another one
+    with pytest.raises(SourcesError, match=r"expected Apicurio's registry from 3\.0 on"):
+        Registry(url).fetch(seven)
+
+
 def test_addresses_and_files_that_cannot_be() -> None:
     with pytest.raises(SourcesError, match="RECOMMENDER_REGISTRY has value 'registry:8081': expected a URL"):
         Registry("registry:8081")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import datetime
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from io import BytesIO
 from pathlib import Path
@@ -62,15 +62,20 @@ COMMON = 'syntax = "proto3";\npackage shop.v1;\nmessage Product { int64 sku = 1;
 SOURCE = '[s]\nformat = "avro"\ntime = "at"'
 
 
+Schemas = Mapping[Any, Schema]
+
+
 class Known(Registry):
     """A registry that has been asked for all of these."""
 
-    def __init__(self, schemas: dict[int | str, Schema]) -> None:
+    def __init__(self, schemas: Schemas) -> None:
         super().__init__("http://registry")
-        self._known = {SchemaId(name): schema for name, schema in schemas.items()}
+        self._known = {
+            name if isinstance(name, SchemaId) else SchemaId(name): schema for name, schema in schemas.items()
+        }
 
 
-def read(text: str, schemas: dict[int | str, Schema], *records: Fetched) -> IngestedSource:
+def read(text: str, schemas: Schemas, *records: Fetched) -> IngestedSource:
     source = mapping(text)
     reader = reader_of(source, Known(schemas))
     assert reader is not None
@@ -90,9 +95,11 @@ def rating(**changes: Any) -> dict[str, Any]:
 
 
 REGISTERED: dict[int | str, Schema] = {1: Schema("AVRO", json.dumps(AVRO))}
+CONTENT_4 = [("apicurio.value.contentId", b"\x00" * 7 + b"\x04")]
 TIMESTAMP = "google/protobuf/timestamp.proto"
 GUID = bytes(range(16))
 NAMED: dict[int | str, Schema] = {"00010203-0405-0607-0809-0a0b0c0d0e0f": REGISTERED[1]}
+GLOBAL = {SchemaId(7, is_global=True): REGISTERED[1]}
 
 
 @pytest.mark.parametrize(
@@ -103,11 +110,13 @@ NAMED: dict[int | str, Schema] = {"00010203-0405-0607-0809-0a0b0c0d0e0f": REGIST
         (NAMED, b"\x01" + GUID, []),
         (NAMED, b"", [("__value_schema_id", b"\x01" + GUID)]),
         (REGISTERED, b"", [("apicurio.value.contentId", b"\x00" * 7 + b"\x01")]),
+        (GLOBAL, b"", [("apicurio.value.globalId", b"\x00" * 7 + b"\x07")]),
+        (GLOBAL, b"\x00" * 8 + b"\x07", []),
     ],
-    ids=["prefix", "header", "GUID", "GUID in a header", "Apicurio"],
+    ids=["prefix", "header", "GUID", "GUID in a header", "content id", "global id", "8 bytes"],
 )
 def test_where_a_schema_is_named(
-    schemas: dict[int | str, Schema], prefix: bytes, headers: Sequence[tuple[str, bytes]]
+    schemas: Schemas, prefix: bytes, headers: Sequence[tuple[str, bytes]]
 ) -> None:
     found = read(SOURCE, schemas, record(prefix + avro(rating()), headers=headers))
     assert ratings(found) == [("u", "7", 4.5, 1.6e9)]
@@ -180,6 +189,24 @@ def test_protobuf() -> None:
     assert read(snake, schemas, record(prefix + b"\x02\x02" + value)).learned == 1
 
 
+def test_protobuf_as_apicurios_serializers_write_it() -> None:
+    value = message(user_id="u", product={"sku": 7}, stars={"value": 4.5}, at={"seconds": 1_600_000_000})
+    schemas: dict[int | str, Schema] = {4: proto()}
+    name, ref = ("apicurio.protobuf.type", b"Rating"), b"\x08\x0a\x06Rating"
+    for found in (
+        read(PROTOBUF, schemas, record(value, headers=[*CONTENT_4, name])),
+        read(PROTOBUF, schemas, record(ref + value, headers=CONTENT_4)),
+        read(PROTOBUF, schemas, record(b"\0\0\0\0\x04" + ref + value)),
+        read(PROTOBUF + '\nmessage = "shop.v1.Rating"', schemas, record(value, headers=CONTENT_4)),
+    ):
+        assert ratings(found) == [("u", "7", 4.5, 1.6e9)]
+    # Where nothing says which it is, it is the first.
+    other = PROTOBUF.replace("userId", "x").replace("product.sku", "x").replace('"stars"', "3")
+    first = ProtobufSchema(proto())._class((0,))(x="w").SerializeToString()
+    found = read(other, schemas, record(first, headers=CONTENT_4))
+    assert [each[:3] for each in ratings(found)] == [("w", "w", 3.0)]
+
+
 def test_protobuf_inside_messages_enums_and_repeated_fields() -> None:
     prefix, schemas = b"\0\0\0\0\x01", {1: proto()}
     value = message(user_id="u", lines=[{"sku": 1}, {"sku": 2}], kind=1)
@@ -187,10 +214,10 @@ def test_protobuf_inside_messages_enums_and_repeated_fields() -> None:
         '[s]\nformat = "protobuf"\nuser = "user_id"\neach = "lines"\nitem = ".sku"\nevent = "kind"\n'
         "[s.events]\nBOUGHT = 5"
     )
-    found = read(text, schemas, record(prefix + b"\x02\x02" + value))  # type: ignore[arg-type]
+    found = read(text, schemas, record(prefix + b"\x02\x02" + value))
     assert [each[:3] for each in ratings(found)] == [("u", "1", 5.0), ("u", "2", 5.0)]
     inner = ProtobufSchema(proto())._class((0, 0))(user="u", item="i", rating=2).SerializeToString()
-    found = read('[s]\nformat = "protobuf"', schemas, record(prefix + b"\x04\x00\x00" + inner))  # type: ignore[arg-type]
+    found = read('[s]\nformat = "protobuf"', schemas, record(prefix + b"\x04\x00\x00" + inner))
     assert [each[:3] for each in ratings(found)] == [("u", "i", 2.0)]
 
 
@@ -247,7 +274,8 @@ def test_schemas_of_files(tmp_path: Path) -> None:
         (b"\0\0\0\0\x05x", [], Kind.SCHEMA, "a schema of type THRIFT: expected AVRO, PROTOBUF or JSON"),
         (b"\0\0", [], Kind.SCHEMA, "no whole schema id"),
         (b"{}", [], Kind.SCHEMA, "the value has no schema id"),
-        (b"x", [("apicurio.value.globalId", b"\0" * 8)], Kind.SCHEMA, "expected apicurio.value.contentId"),
+        (b"x", [("apicurio.value.globalId", b"\0" * 8)], Kind.SCHEMA, "knows no schema of global id 0"),
+        (b"x", [*CONTENT_4, ("apicurio.protobuf.type", b"No")], Kind.SCHEMA, "the schema has no message No"),
     ],
 )
 def test_what_cannot_be_read_by_its_schema(
