@@ -129,39 +129,38 @@ def roll(
     traffic = Traffic(installation.kafka, installation.topics, PARTITIONS, seed, ratings, requests)
     traffic.start()
     log = Log(installation)
-    restarts: list[tuple[float, float]] = []
+    events = Events()
     wait_until(lambda: min(log.committed(installation.topics.requests).values()) > 0, SETTLE_SECONDS)
     for _ in range(rounds):
         for number in range(len(fleet.workers)):
             time.sleep(calm)
-            restarts.append(_restart(fleet, number, say))
+            _restart(fleet, number, events, say)
     time.sleep(calm)
     sent = traffic.stop()
     topics = installation.topics
     wait_until(lambda: not any(map(log.lag, (topics.ratings, topics.requests))), SETTLE_SECONDS)
     log.close()
     learned, learned_summary = verdict.ratings(Followed(installation), sent, *fleet.workers)  # type: ignore[arg-type]
-    answered, answered_summary = verdict.requests(installation, sent, Events())
+    answered, answered_summary = verdict.requests(installation, sent, events)
     say(learned_summary)
     say(answered_summary)
-    for line in waits(installation, sent, restarts):
+    for line in waits(installation, sent, events):
         say(line)
     return [*learned, *answered]
 
 
-def _restart(fleet: Fleet, number: int, say: Callable[[str], None]) -> tuple[float, float]:
-    """When it began and ended, in seconds since 1970."""
-    worker, began = fleet.workers[number], time.time()
+def _restart(fleet: Fleet, number: int, events: Events, say: Callable[[str], None]) -> None:
+    worker, event = fleet.workers[number], events.begin("stop", True)
     fleet.stop(number)
     stopped = time.time()
     fleet.start(number)
     wait_until(worker.is_ready, START_PATIENCE, lambda: worker.log)
-    ready = time.time()
-    say(f"worker {number + 1}: ended after {stopped - began:.1f} s, ready {ready - stopped:.1f} s later")
-    return began, ready
+    events.recovered()
+    took = f"ended after {stopped - event.began:.1f} s, ready {event.recovered - stopped:.1f} s later"
+    say(f"worker {number + 1}: {took}")
 
 
-def waits(installation: Installation, sent: Sent, restarts: Sequence[tuple[float, float]]) -> list[str]:
+def waits(installation: Installation, sent: Sent, events: Events) -> list[str]:
     """How long replies took, during restarts and otherwise."""
     replied: dict[bytes, float] = {}
     for each in consume_all(installation.kafka, installation.topics.responses):
@@ -169,7 +168,7 @@ def waits(installation: Installation, sent: Sent, restarts: Sequence[tuple[float
     took: dict[bool, list[float]] = {False: [], True: []}
     for correlation, at in sent.requests.items():
         if correlation in replied:
-            during = any(began <= at <= ready for began, ready in restarts)
+            during = any(each.began <= at <= each.recovered for each in events.all)
             took[during].append(1000 * max(0.0, replied[correlation] - at))
     told = []
     for during, what in ((False, "all workers running"), (True, "a worker restarting")):

@@ -214,6 +214,23 @@ def test_a_page_that_only_pretends_to_be_this_machine_sees_no_persons(running: R
         assert json.loads(answer.read())["known"] is True
 
 
+def test_a_page_outlives_its_worker(running: Running, browser: Browser) -> None:
+    """Whoever kills the worker, and is refused meanwhile, is told so in the console: that is no complaint."""
+    watched = Watched(browser, address(running.worker), viewport={"width": 1280, "height": 900})
+    try:
+        link, says = watched.page.locator("#link"), watched.page.locator("#says")
+        expect(link).to_have_text("live", timeout=SECONDS)
+        running.worker.kill()
+        expect(says).to_contain_text("The worker does not answer", timeout=SECONDS)
+        expect(watched.page.locator("#main")).to_have_class("stale")
+        running.worker.start().ready()
+        expect(link).to_have_text("live", timeout=SECONDS)
+        expect(says).to_have_text(re.compile("^(Up to date|Learning)"), timeout=SECONDS)
+        assert not [each for each in watched.complaints if "net::ERR_" not in each]
+    finally:
+        watched.close()
+
+
 def test_streams_are_bounded_and_do_not_hold_up_the_end(running: Running) -> None:
     with ExitStack() as stack:
 

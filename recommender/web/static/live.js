@@ -451,13 +451,24 @@ byId("unlock").addEventListener("submit", (event) => {
 
 // The stream.
 
+// What a worker did before it was started again is known only here: it stays, with a gap behind it.
+function joined(before, series) {
+  const from = series[0].length ? series[0][0] : Infinity;
+  const kept = before ? before[0].filter((at) => at < from).length : 0;
+  if (!kept) return series;
+  return series.map((column, place) => {
+    const gap = place ? null : before[0][kept - 1] + 1;
+    return [...before[place].slice(0, kept), gap, ...column].slice(-KEPT);
+  });
+}
+
 function begin(told) {
   state.people = told.people;
   state.scale = told.scale;
   const category = byId("category");
   category.hidden = !told.categories.length;
   category.replaceChildren(category.firstElementChild, ...told.categories.map((name) => element("option", name)));
-  state.series = told.series.length ? told.series : [[], [], [], [], []];
+  state.series = joined(state.series, told.series.length ? told.series : [[], [], [], [], []]);
   show("version", `version ${told.version}`);
   byId("just").hidden = !told.people;
   byId("ask").hidden = !told.people;

@@ -13,6 +13,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from faust.web.drivers import aiohttp as driver
 
 from recommender.web import limits
+from recommender.worker.transport import FAUST_LOGGER
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +38,8 @@ class WebServer(driver.Web):
     With it the oldest make room: a caller that keeps one open finds it closed, as after a proxy's timeout,
     and opens another.
     """
+
+    logger = FAUST_LOGGER
 
     def __init__(self, app: Any, **kwargs: Any) -> None:
         super().__init__(app, **kwargs)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 import pytest
+from mode import Service
 
 from recommender.worker import log_filter
 from recommender.worker.log_filter import Thinned
@@ -135,3 +136,17 @@ def test_json_of_what_is_no_text(root: logging.Logger, capsys: pytest.CaptureFix
     log_filter.configure("info", "json")
     logging.getLogger("recommender.test").info("half of a pair: %s", "\ud800")
     assert json.loads(capsys.readouterr().err)["message"] == "half of a pair: ?"
+
+
+def test_services_tell_of_themselves_as_libraries_do() -> None:
+    """What each starts and stops is of no interest to who runs a worker."""
+    import recommender.worker.app  # noqa: F401
+
+    def below(service: type[Service]) -> Iterator[type[Service]]:
+        for each in service.__subclasses__():
+            yield each
+            yield from below(each)
+
+    ours = [each for each in below(Service) if each.__module__.startswith("recommender.")]
+    assert len(ours) > 3
+    assert [each for each in ours if not each.logger.name.startswith(log_filter.NOISY)] == []
