@@ -14,6 +14,7 @@ from recommender.messages.responses import Failure, Response
 from recommender.models.base import FloatArray
 from recommender.shard.hiding import Hidden
 from recommender.worker.replicas import HeldReplica, Replicas
+from recommender.worker.together import Together
 
 MAX_WAITING = 10_000
 
@@ -78,6 +79,7 @@ class Answers:
         *,
         resting: Callable[[], None] = lambda: None,
         resumed: Callable[[], object] = lambda: None,
+        together: Together | None = None,
     ) -> Response:
         """The answer to a request.
 
@@ -90,6 +92,8 @@ class Answers:
             How long it may wait for learning: until then by the monotonic clock.
         resting, resumed : function
             Called before it waits, and after.
+        together : Together, optional
+            What makes the list next to those of other requests that are asked at the same time.
 
         Raises
         ------
@@ -110,6 +114,20 @@ class Answers:
                 await asyncio.shield(_awaited(resumed()))
             # Meanwhile the replica may have been put back to where it knew less.
             held = self._ready(partition, request)
+        if together is None:
+            return self._answer_from(held, request, identity)
+        return await together.run(
+            lambda: self._answer_from(self._still_ready(partition, request), request, identity)
+        )
+
+    def _still_ready(self, partition: int, request: Request) -> HeldReplica:
+        """The replica, which may have been put back a moment ago, in the middle of a rating."""
+        held = self._ready(partition, request)
+        if held is None:
+            raise Failure("not_caught_up", self._behind(partition, request), retriable=True)
+        return held
+
+    def _answer_from(self, held: HeldReplica, request: Request, identity: bytes) -> Response:
         as_of = held.replica.as_of(self._source_of(request))
         sums, hidden = self._sums(held, request), self._hidden(request, identity)
         response = held.replica.shard.recommend(request, identity, as_of, self._items, sums, hidden)

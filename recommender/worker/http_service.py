@@ -19,6 +19,7 @@ from recommender.messages.requests import Request, decode_request
 from recommender.messages.responses import Failure, Response
 from recommender.worker.answers import Answers, HandedOver, NotHeld
 from recommender.worker.http_ratings import RatingWriter
+from recommender.worker.together import Together
 
 #: Calls that are answered at once; more are refused.
 MAX_CALLS = 10_000
@@ -83,6 +84,7 @@ class HttpService:
         self._answers, self._ratings = answers, ratings
         self._request_wait, self._answered, self._arrived = request_wait, answered, arrived
         self._log, self._pass_on = log, pass_on
+        self._together = Together()
         self._calls = self._count = 0
         self._logging: set[asyncio.Task[None]] = set()
 
@@ -135,7 +137,7 @@ class HttpService:
             raise Failure("not_caught_up", "this worker still follows the journal to its end", retriable=True)
         while True:
             try:
-                response = await self._answers.answer(request, identity, limit)
+                response = await self._answers.answer(request, identity, limit, together=self._together)
                 break
             except HandedOver:
                 await asyncio.sleep(MOVING_SECONDS)  # requests over Kafka move; those over HTTP stay

@@ -13,6 +13,7 @@ from recommender.messages.requests import After, Request
 from recommender.messages.responses import Failure, Response
 from recommender.shard.options import ShardOptions
 from recommender.worker.answers import HandedOver, NotHeld
+from recommender.worker.together import Together
 from tests.support.answering_setup import Desk
 from tests.support.doubles import until, users_of
 from tests.support.journals import SOURCE
@@ -205,3 +206,19 @@ async def test_exploration_draws_by_the_identity() -> None:
     asked: dict[str, Any] = {"user": "somebody", "explore": 0.5}
     one, again, other = [await ask(desk, identity=each, **asked) for each in (b"1", b"1", b"2")]
     assert one.items == again.items != other.items
+
+
+async def test_a_replica_that_is_put_back_meanwhile_answers_nothing() -> None:
+    desk = Desk()
+    request = Request("rater", include_rated=True)
+    asked = asyncio.create_task(desk.answers.answer(request, b"", time.monotonic(), together=Together()))
+    await asyncio.sleep(0)
+    held = desk.replicas.get(0)
+    assert held is not None
+    held.caught_up = False
+    with pytest.raises(Failure) as caught:
+        await asked
+    assert (caught.value.code, caught.value.retriable) == ("not_caught_up", True)
+    held.caught_up = True
+    plain = await ask(desk, include_rated=True)
+    assert await desk.answers.answer(request, b"", time.monotonic(), together=Together()) == plain
