@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender.history.rows import Rows
+from recommender.history.rows import FORGET_ITEM, FORGET_USER, NOBODY, Rows
 from recommender.ingest.batch_decoder import BatchDecoder
-from recommender.messages.ratings import MAX_TIMESTAMP, BadMessage, Rating
+from recommender.messages.ratings import MAX_TIMESTAMP, BadMessage, Forget, Rating
 from recommender.messages.records import Outgoing, Record
 from recommender.messages.refusals import BAD_MESSAGE_CLASS, Kind, Refusal
 from recommender.messages.unreadable import Unreadable
@@ -38,6 +38,8 @@ class Ingested:
         Why each dead letter is one.
     places : int64 array, optional
         The record of each row, ascending, where a record may have none or several.
+    forgets : int
+        Records that say whom to forget.
     """
 
     rows: Rows
@@ -46,6 +48,7 @@ class Ingested:
     dead_letters: list[Outgoing] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
     places: NDArray[np.int64] | None = None
+    forgets: int = 0
 
 
 class Ingest:
@@ -77,34 +80,44 @@ class Ingest:
             rows.times[untimed] = np.where(np.isnan(written), self._clock(), written)
         plain = int(np.count_nonzero(rows.plain))
         ingested.skipped = int(np.count_nonzero(rows.ratings == 0.0)) if self._decoder.skips else 0
-        ingested.learned = plain - ingested.skipped
+        ingested.forgets = len(rows.others())
+        ingested.learned = plain - ingested.skipped - ingested.forgets
         return ingested
 
     def _look_closely(self, partition: int, records: Sequence[Record], ingested: Ingested) -> None:
         """Read the records one by one that are not plain: what is a rating goes into the rows."""
         rows = ingested.rows
+        kinds = np.zeros(len(records), np.uint8)
         places = np.flatnonzero(~rows.plain).tolist()
         rows.ratings[places], rows.times[places] = np.nan, 0.0
         ids: list[bytes] = []
         end = len(rows.text)
         for place in places:
-            rating = self._read_one(partition, records[place], ingested)
-            if rating is None:
+            event = self._read_one(partition, records[place], ingested)
+            if event is None:
                 continue
-            user, item = rating.user.encode(), rating.item.encode()
+            value, user, item = None, NOBODY, NOBODY
+            if isinstance(event, Rating):
+                value = event.rating
+            else:
+                kinds[place] = FORGET_ITEM if event.user is None else FORGET_USER
+            if event.user is not None:
+                user = event.user.encode()
+            if event.item is not None:
+                item = event.item.encode()
             middle = end + len(user)
             rows.plain[place] = True
             rows.spans[place] = end, middle, middle, middle + len(item)
             end = middle + len(item)
             ids += user, item
-            rows.ratings[place] = np.nan if rating.rating is None else rating.rating
-            rows.times[place] = np.nan if rating.timestamp is None else rating.timestamp
+            rows.ratings[place] = np.nan if value is None else value
+            rows.times[place] = np.nan if event.timestamp is None else event.timestamp
         text = np.concatenate([rows.text, np.frombuffer(b"".join(ids), np.uint8)])
         text.flags.writeable = False  # a kernel is compiled for one kind
-        ingested.rows = rows._replace(text=text)
+        ingested.rows = rows._replace(text=text, kinds=kinds if kinds.any() else None)
 
-    def _read_one(self, partition: int, record: Record, ingested: Ingested) -> Rating | None:
-        """The rating in a record; if it is none, its dead letter is put into `ingested`."""
+    def _read_one(self, partition: int, record: Record, ingested: Ingested) -> Rating | Forget | None:
+        """What a record says; if it says nothing, its dead letter is put into `ingested`."""
         if isinstance(record, Unreadable):
             ingested.dead_letters.append(unread_letter(record))
             ingested.refusals.append(
@@ -112,7 +125,7 @@ class Ingest:
             )
             return None
         try:
-            return self._decoder.decode(record.value, record.headers)
+            return self._decoder.decode_event(record.value, record.headers)
         except BadMessage as error:
             letter = dead_letter(self.topic, partition, record, b"decode", str(error))
             ingested.dead_letters.append(letter)

@@ -29,6 +29,7 @@ MAX_TIMESTAMP = 32_503_680_000
 #: What may stand for the rating 0 where ratings are signed.
 SKIP = "skip"
 TOO_DEEP = "the value is nested too deeply"
+BOTH = "the value has both a rating and `forget`: expected one of them - at `$.forget`"
 
 Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_BYTES)]
 Timestamp = Annotated[float, msgspec.Meta(ge=0, le=MAX_TIMESTAMP)]
@@ -50,6 +51,21 @@ class Rating(NamedTuple):
     user: str
     item: str
     rating: float | None
+    timestamp: float | None = None
+
+
+class Forget(NamedTuple):
+    """A user, or an item, of whom nothing shall be known any more: one of the two is None.
+
+    Attributes
+    ----------
+    user, item : str or None
+    timestamp : float or None
+        Seconds since 1970, if the producer said when.
+    """
+
+    user: str | None
+    item: str | None
     timestamp: float | None = None
 
 
@@ -87,6 +103,7 @@ class RatingDecoder:
                 ("item", Identifier | int),
                 ("rating", value | None),
                 ("timestamp", Timestamp | None, None),
+                ("forget", bool | None, None),
             ],
             gc=False,
         )
@@ -102,6 +119,19 @@ class RatingDecoder:
             It is not a rating; the text names the field, as in ``Expected `float`, got `str` - at
             `$.rating```.
         """
+        event = self.decode_event(value, headers)
+        if isinstance(event, Forget):
+            raise BadMessage("the value says `forget`: expected a rating")
+        return event
+
+    def decode_event(self, value: bytes | None, headers: Headers = ()) -> Rating | Forget:
+        """The rating in a record's value, or whom to forget.
+
+        Raises
+        ------
+        BadMessage
+            It is neither, or both.
+        """
         decode = self._json
         if headers:
             decode = decoder_for(headers, self._json, self._msgpack)
@@ -115,13 +145,55 @@ class RatingDecoder:
         try:
             wire: Any = decode(value)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            found = _forgotten(value, msgpack=decode is self._msgpack)
+            if found is not None:
+                return found
             raise _explained(refused(error, value, headers), value, self.skips) from None
+        if wire.forget:
+            raise BadMessage(BOTH, Kind.BAD_FIELD)
         user, item = wire.user, wire.item
         if user.__class__ is int or len(user) > SURE_CHARACTERS:
             user = identifier(user, "$.user")
         if item.__class__ is int or len(item) > SURE_CHARACTERS:
             item = identifier(item, "$.item")
         return Rating(user, item, 0.0 if wire.rating == SKIP else wire.rating, wire.timestamp)
+
+
+class _Forget(msgspec.Struct, gc=False):
+    user: Identifier | int | None = None
+    item: Identifier | int | None = None
+    timestamp: Timestamp | None = None
+    forget: bool | None = None
+    rating: Any = msgspec.UNSET
+
+
+_forget_json = msgspec.json.Decoder(_Forget).decode
+_forget_msgpack = msgspec.msgpack.Decoder(_Forget).decode
+
+
+def _forgotten(value: bytes, *, msgpack: bool) -> Forget | None:
+    """Whom a value that is no rating asks to forget; None if it does not.
+
+    Raises
+    ------
+    BadMessage
+        It does, and is wrong in another way.
+    """
+    try:
+        wire = (_forget_msgpack if msgpack else _forget_json)(value)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None  # what is wrong with it as a rating says more
+    if not wire.forget:
+        return None
+    if wire.rating is not msgspec.UNSET:
+        raise BadMessage(BOTH, Kind.BAD_FIELD)
+    if (wire.user is None) == (wire.item is None):
+        got = "neither" if wire.user is None else "both"
+        raise BadMessage(f"`forget` is about a user or an item, got {got} - at `$.forget`", Kind.BAD_FIELD)
+    if wire.user is not None:
+        return Forget(identifier(wire.user, "$.user"), None, wire.timestamp)
+    assert wire.item is not None
+    return Forget(None, identifier(wire.item, "$.item"), wire.timestamp)
 
 
 def header(headers: Headers, *names: str) -> bytes | None:

@@ -23,6 +23,7 @@ from recommender.messages.responses import Response
 from recommender.models import registry
 from recommender.models.base import FloatArray, IntArray, Model, ModelContext
 from recommender.models.driver import Driver
+from recommender.shard.forgetting import Forgetting
 from recommender.shard.hiding import Hidden
 from recommender.shard.learned import POPULAR, Learned
 from recommender.shard.live_metrics import LiveMetrics, rank_of, sample
@@ -46,6 +47,8 @@ class Shard:
         By arm, in the order of the state. They share one history, and all learn from every rating.
     model : Model
         The first arm's.
+    forgetting : Forgetting
+        What does the rows that are no ratings.
     """
 
     def __init__(self, options: ShardOptions) -> None:
@@ -65,6 +68,7 @@ class Shard:
         self.popular: Model = registry.create(POPULAR, context)
         learning = [*self.models.values(), self.popular]
         self._driver = Driver(self.history, learning, self._positive_weight)
+        self.forgetting = Forgetting(self.users, self.items, self._driver)
         self.live = LiveMetrics(options.test_window, arms.names, ordered)
         self._learned = Learned(
             users=self.users,
@@ -101,7 +105,17 @@ class Shard:
         self.learn_rows(Rows(text, spans, values, given, np.ones(len(rows), np.bool_)))
 
     def learn_rows(self, rows: Rows) -> None:
-        """Learn ratings in log order, given as arrays; those that are not plain are passed over."""
+        """Learn ratings in log order, and forget whom rows say; those that are not plain are passed over."""
+        first = 0
+        for place, kind in rows.others():
+            if place > first:
+                self._learn_ratings(rows.part(first, place))
+            self.forgetting.take(rows, place, kind)
+            first = place + 1
+        if first < len(rows.ratings):
+            self._learn_ratings(rows if first == 0 else rows.part(first, len(rows.ratings)))
+
+    def _learn_ratings(self, rows: Rows) -> None:
         values, used = self.options.feedback.teach(rows.ratings)
         used &= rows.plain
         if self.options.highest:

@@ -215,6 +215,19 @@ _OPTIONS = [
         "PARTITION:OFFSET, journal:OFFSET, or an offset: answer once that is learned",
     ),
 ]
+#: All that is known of a user or an item goes.
+FORGET: Schema = {
+    "type": "object",
+    "description": "Forget a user, or an item: as if there had never been one",
+    "properties": {
+        "user": {"$ref": "#/components/schemas/Id"},
+        "item": {"$ref": "#/components/schemas/Id"},
+        "forget": {"const": True},
+        "timestamp": {"type": ["number", "null"], "minimum": 0, "maximum": MAX_TIMESTAMP},
+    },
+    "required": ["forget"],
+    "oneOf": [{"required": ["user"]}, {"required": ["item"]}],
+}
 _HEADERS = [
     {
         "name": "deadline-ms",
@@ -252,7 +265,13 @@ _LIST = _responses("Response", "The list, best first")
 _RATINGS = {
     "oneOf": [
         _ref("Rating"),
-        {"type": "array", "items": _ref("Rating"), "minItems": 1, "maxItems": MAX_RATINGS},
+        _ref("Forget"),
+        {
+            "type": "array",
+            "items": {"oneOf": [_ref("Rating"), _ref("Forget")]},
+            "minItems": 1,
+            "maxItems": MAX_RATINGS,
+        },
     ]
 }
 
@@ -324,6 +343,7 @@ def document(low: float, high: float, *, skips: bool) -> Schema:
                 "After": AFTER,
                 "Request": REQUEST,
                 "Rating": _rating(low, high, skips=skips),
+                "Forget": FORGET,
                 "Place": PLACE,
                 "Response": RESPONSE,
                 "Written": WRITTEN,

@@ -93,10 +93,12 @@ class RatingWriter:
 
     def _record(self, raw: bytes, place: str) -> Outgoing:
         try:
-            rating = self._decoder.decode(raw)
+            event = self._decoder.decode_event(raw)
         except BadMessage as error:
             raise BadMessage(f"{error} - in {place}" if place else str(error), error.kind) from None
-        return Outgoing(None, rating.user.encode(), raw, int(time.time() * 1000), [])
+        key = event.user if event.user is not None else event.item
+        assert key is not None
+        return Outgoing(None, key.encode(), raw, int(time.time() * 1000), [])
 
     async def _deliver(self, records: list[Outgoing]) -> list[Written]:
         try:

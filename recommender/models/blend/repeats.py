@@ -96,6 +96,31 @@ class Repeats:
         taken.index(grown)
         self._pairs = grown
 
+    def forget_user(self, user: int) -> None:
+        """Forget a user all of whose ratings are withdrawn."""
+        self._count()
+        self._drop(self._pairs.users, user)
+        if user < len(self._last):
+            self._last[user] = 0
+
+    def forget_item(self, item: int) -> None:
+        """Forget an item all of whose ratings are withdrawn."""
+        self._count()
+        self._drop(self._pairs.items, item)
+
+    def _drop(self, column: NDArray[np.int32], index: int) -> None:
+        """Take out the pairs of a user or an item, in which nothing counts any more."""
+        count = int(self._pairs.filled[0])
+        kept = np.flatnonzero(column[:count] != index)
+        if len(kept) == count:
+            return
+        smaller = empty_pairs(len(self._pairs.users))
+        for name in _SAVED:
+            getattr(smaller, name)[: len(kept)] = getattr(self._pairs, name)[kept]
+        smaller.filled[0] = len(kept)
+        taken.index(smaller)
+        self._pairs = smaller
+
     def _own(self, user: int) -> tuple[IntArray, FloatArray]:
         self._count()
         if not self._history.has(user):
