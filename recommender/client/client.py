@@ -25,7 +25,7 @@ from recommender.client.errors import (
     TopicMissing,
 )
 from recommender.client.messages import After, decode_reply, encode_request
-from recommender.client.ratings import Written, encode_forget, encode_rating
+from recommender.client.ratings import Written, encode_forget, encode_merge, encode_rating
 from recommender.client.replies import Replies
 from recommender.client.sender import Sender, missing
 from recommender.kafka import admin
@@ -345,6 +345,32 @@ class Client:
         name, given = ("item", item) if user is None else ("user", user)
         key = arguments.identifier(name, given)
         return self._write(key, value, f"that {name} {key!r} is to be forgotten", timeout)
+
+    def merge(self, user: str | int, guest: str | int, timeout: float = 10.0) -> Written:
+        """Say that a guest turned out to be a user, and wait until Kafka has that.
+
+        The user gets the guest's ratings but for items that both rated, and the guest is forgotten.
+
+        Parameters
+        ----------
+        user, guest : str or int
+        timeout : float
+            Seconds to wait for Kafka.
+
+        Returns
+        -------
+        Written
+            Its partition and offset: a request with `after` is answered once it is learned.
+
+        Raises
+        ------
+        TypeError, ValueError, RatingUnconfirmed, ConnectionBroken, TopicMissing, ClientError
+            As for `rate`.
+        """
+        timeout = arguments.seconds("timeout", timeout)
+        value = encode_merge(user, guest)
+        key = arguments.identifier("user", user)
+        return self._write(key, value, f"that guest {str(guest)!r} is {key!r}", timeout)
 
     def _write(self, key: str, value: bytes, what: str, timeout: float) -> Written:
         """Write a record to the ratings topic and wait until Kafka has it."""

@@ -69,6 +69,20 @@ def encode_forget(user: str | int | None = None, item: str | int | None = None) 
     return orjson.dumps({name: arguments.identifier(name, given), "forget": True})
 
 
+def encode_merge(user: str | int, guest: str | int) -> bytes:
+    """A guest who turns out to be a user, as it goes out.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for `encode_request`.
+    """
+    named, other = arguments.identifier("user", user), arguments.identifier("guest", guest)
+    if named == other:
+        raise ValueError(f"user and guest must differ, both are {named!r}")
+    return orjson.dumps({"user": named, "merge": other})
+
+
 def _is_plain(user: Any, item: Any, rating: Any, timestamp: Any, scale: tuple[float, float] | None) -> bool:
     """A rating as most are: to look closer would take longer than to encode it."""
     if user.__class__ is not str or item.__class__ is not str or scale is None:

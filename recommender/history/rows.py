@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-#: Kinds of rows: a rating, and whom to forget.
-RATING, FORGET_USER, FORGET_ITEM = range(3)
+#: Kinds of rows: a rating, whom to forget, and which guest (in place of the item) is which user.
+RATING, FORGET_USER, FORGET_ITEM, MERGE = range(4)
 #: What stands for the id that a row of another kind does not have: no id is empty.
 NOBODY = b"*"
 

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender.history.rows import FORGET_ITEM, FORGET_USER, NOBODY, Rows
+from recommender.history.rows import FORGET_ITEM, FORGET_USER, MERGE, NOBODY, Rows
 from recommender.ingest.batch_decoder import BatchDecoder
-from recommender.messages.ratings import MAX_TIMESTAMP, BadMessage, Forget, Rating
+from recommender.messages.partitioning import partition_of
+from recommender.messages.ratings import MAX_TIMESTAMP, BadMessage, Event, Merge, Rating
 from recommender.messages.records import Outgoing, Record
 from recommender.messages.refusals import BAD_MESSAGE_CLASS, Kind, Refusal
 from recommender.messages.unreadable import Unreadable
@@ -39,7 +40,7 @@ class Ingested:
     places : int64 array, optional
         The record of each row, ascending, where a record may have none or several.
     forgets : int
-        Records that say whom to forget.
+        Records that say whom to forget or to merge.
     """
 
     rows: Rows
@@ -60,10 +61,20 @@ class Ingest:
     decoder : BatchDecoder
     clock : function
         Seconds since 1970: when a rating was given if neither it nor its record says so.
+    partitions : int
+        Of the journal: only users of one can be merged.
     """
 
-    def __init__(self, topic: str, decoder: BatchDecoder, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        topic: str,
+        decoder: BatchDecoder,
+        clock: Callable[[], float] = time.time,
+        *,
+        partitions: int = 1,
+    ) -> None:
         self.topic = topic
+        self._partitions = partitions
         self._decoder = decoder
         self._clock = clock
 
@@ -99,12 +110,15 @@ class Ingest:
             value, user, item = None, NOBODY, NOBODY
             if isinstance(event, Rating):
                 value = event.rating
+            elif isinstance(event, Merge):
+                kinds[place] = MERGE
             else:
                 kinds[place] = FORGET_ITEM if event.user is None else FORGET_USER
             if event.user is not None:
                 user = event.user.encode()
-            if event.item is not None:
-                item = event.item.encode()
+            other = event.guest if isinstance(event, Merge) else event.item
+            if other is not None:
+                item = other.encode()
             middle = end + len(user)
             rows.plain[place] = True
             rows.spans[place] = end, middle, middle, middle + len(item)
@@ -116,7 +130,7 @@ class Ingest:
         text.flags.writeable = False  # a kernel is compiled for one kind
         ingested.rows = rows._replace(text=text, kinds=kinds if kinds.any() else None)
 
-    def _read_one(self, partition: int, record: Record, ingested: Ingested) -> Rating | Forget | None:
+    def _read_one(self, partition: int, record: Record, ingested: Ingested) -> Event | None:
         """What a record says; if it says nothing, its dead letter is put into `ingested`."""
         if isinstance(record, Unreadable):
             ingested.dead_letters.append(unread_letter(record))
@@ -125,12 +139,25 @@ class Ingest:
             )
             return None
         try:
-            return self._decoder.decode_event(record.value, record.headers)
+            event = self._decoder.decode_event(record.value, record.headers)
+            if isinstance(event, Merge):
+                self._check_shards(event)
+            return event
         except BadMessage as error:
             letter = dead_letter(self.topic, partition, record, b"decode", str(error))
             ingested.dead_letters.append(letter)
             ingested.refusals.append(Refusal(error.kind, self.topic, partition, record.offset, str(error)))
             return None
+
+    def _check_shards(self, merge: Merge) -> None:
+        """Refuse to merge users of whom no shard knows both."""
+        partitions = [partition_of(user, self._partitions) for user in (merge.user, merge.guest)]
+        if partitions[0] != partitions[1]:
+            raise BadMessage(
+                f"user {merge.user!r} and guest {merge.guest!r} are in partitions {partitions[0]} and "
+                f"{partitions[1]} of the journal: only users of one partition can be merged - at `$.merge`",
+                Kind.BAD_FIELD,
+            )
 
 
 def dead_letter(topic: str, partition: int, record: Record, stage: bytes, reason: str) -> Outgoing:

@@ -49,7 +49,7 @@ _EVENT = 16
 _NEEDED = _USER | _ITEM | _RATING
 
 _NAME_USER, _NAME_ITEM, _NAME_RATING, _NAME_TIMESTAMP = map(word, ("user", "item", "rating", "timestamp"))
-_NAME_FORGET = word("forget")
+_NAME_FORGET, _NAME_MERGE = word("forget"), word("merge")
 _NULL, _SKIP = word("null"), word('"skip"')
 
 
@@ -154,6 +154,8 @@ def _name(text, at, end):
             return _EVENT
     elif size == 9 and starts(text, at, end, _NAME_TIMESTAMP):
         return _TIMESTAMP
+    elif size == 5 and starts(text, at, end, _NAME_MERGE):
+        return _EVENT
     return _OTHER
 
 

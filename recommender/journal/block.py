@@ -24,8 +24,9 @@ block's first (u32), with flag 2 each row's kind (u8), lengths of users less 1 (
 users' UTF-8, the items' UTF-8. Without flag 1 the rows are those of all offsets of the range.
 
 A block accounts for its whole range: offsets without a row had no record, or one that is not a rating. It may
-have no rows at all. Kind 0 is a rating; 1 forgets the user and 2 the item, and the other id is ``*`` then.
-3 (merge users) is reserved: a reader that does not know a kind or a flag must not pass over it, so it stops.
+have no rows at all. Kind 0 is a rating; 1 forgets the user and 2 the item, and the other id is ``*`` then; 3
+merges a guest, who stands in place of the item, into the user. A reader that does not know a kind or a flag
+must not pass over it, so it stops.
 """
 
 from __future__ import annotations

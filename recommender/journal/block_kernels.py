@@ -38,7 +38,7 @@ MAGIC_WORD = int.from_bytes(b"RJB1", "little")
 OFFSETS, KINDS, SEVERAL = 1, 2, 4
 KNOWN_FLAGS = OFFSETS | KINDS | SEVERAL
 #: The last of the kinds of rows that are known: see `recommender.history.rows`.
-LAST_KIND = 2
+LAST_KIND = 3
 #: Rows' offsets are relative to the block's first, in 32 bits.
 MAX_SPAN = 1 << 32
 

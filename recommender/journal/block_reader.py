@@ -24,9 +24,6 @@ from recommender.journal.block_kernels import (
 )
 from recommender.journal.errors import BlockError
 
-#: Kinds of rows that are reserved for events that are not known yet.
-RESERVED_KINDS = {3: "merge users"}
-
 
 class Block(NamedTuple):
     """A block's content.
@@ -164,8 +161,8 @@ def _fault_of_columns(value: bytes, head: Head, columns: _Columns) -> str | None
     for row in np.flatnonzero(columns.kinds > LAST_KIND).tolist():
         kind = int(columns.kinds[row])
         return (
-            f"row {row} is of kind {kind} ({RESERVED_KINDS.get(kind, 'unknown')}): expected at most "
-            f"{LAST_KIND}. A newer version has written it: upgrade this one"
+            f"row {row} is of kind {kind}: expected at most {LAST_KIND}. A newer version has written it: "
+            "upgrade this one"
         )
     at = columns.text
     for name, sizes, total in (

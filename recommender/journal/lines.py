@@ -10,7 +10,7 @@ import orjson
 from numpy.typing import NDArray
 
 from recommender.history.id_table import ITEM, USER
-from recommender.history.rows import FORGET_ITEM, FORGET_USER, Rows
+from recommender.history.rows import FORGET_ITEM, FORGET_USER, MERGE, Rows
 from recommender.journal.block_reader import Block
 from recommender.messages.ratings import MAX_TIMESTAMP
 
@@ -47,12 +47,14 @@ def rating_lines(rows: Rows) -> bytes:
 def user_lines(rows: Rows, user: str) -> list[dict[str, Any]]:
     """What rows say of one user, each as the ratings topic takes it."""
     wanted, text = user.encode(), rows.text.tobytes()
-    kept = rows.spans[:, 1] - rows.spans[:, 0] == len(wanted)
-    for place in np.flatnonzero(kept).tolist():
-        begin, end = rows.spans[place, :2].tolist()
-        kept[place] = text[begin:end] == wanted
-    if rows.kinds is not None:
-        kept &= rows.kinds != FORGET_ITEM
+    kinds = np.zeros(len(rows.ratings), np.uint8) if rows.kinds is None else rows.kinds
+    merges, items = kinds == MERGE, kinds == FORGET_ITEM
+    kept = np.zeros(len(rows.ratings), np.bool_)
+    for column, where in ((USER, ~items), (ITEM, merges)):
+        sizes = rows.spans[:, column + 1] - rows.spans[:, column]
+        for place in np.flatnonzero((sizes == len(wanted)) & where).tolist():
+            begin, end = rows.spans[place, column : column + 2].tolist()
+            kept[place] |= text[begin:end] == wanted
     return _ratings(rows.of(kept))
 
 
@@ -65,6 +67,10 @@ def _ratings(rows: Rows) -> list[dict[str, Any]]:
         )
     ]
     for place, kind in rows.others():
+        if kind == MERGE:
+            user, guest, _, time = found[place].values()
+            found[place] = {"user": user, "merge": guest, "timestamp": time}
+            continue
         name = "user" if kind == FORGET_USER else "item"
         found[place] = {name: found[place][name], "forget": True, "timestamp": found[place]["timestamp"]}
     return found

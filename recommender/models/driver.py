@@ -103,11 +103,39 @@ class Driver:
 
     def forget_user(self, user: int) -> None:
         """Withdraw all ratings of a user, and forget the index."""
-        items = self._history.items_of(user)
-        self._withdraw(np.full(len(items), user, np.int32), items)
-        for model in self._models:
-            model.forget_user(user)
-        self._history.forget_user(user)
+        self.forget_users([user])
+
+    def forget_users(self, users: Sequence[int]) -> NDArray[np.int32]:
+        """Withdraw all ratings of some users, one after the other, and forget their indices.
+
+        Returns
+        -------
+        int32 array
+            The items of these ratings.
+        """
+        items = self.withdraw(users, [self._history.items_of(user) for user in users])
+        for user in users:
+            for model in self._models:
+                model.forget_user(user)
+            self._history.forget_user(user)
+        return items
+
+    def learn_known(
+        self,
+        users: NDArray[np.int32],
+        items: NDArray[np.int32],
+        ratings: NDArray[np.float32],
+        weights: NDArray[np.float32],
+        times: NDArray[np.float64],
+    ) -> None:
+        """Learn ratings that were learned before, as another user's: nobody is tested by them."""
+        self._learn_run((users, items, ratings, weights, times), 0, len(users))
+
+    def withdraw(self, users: Sequence[int], items: Sequence[NDArray[np.int32]]) -> NDArray[np.int32]:
+        """Withdraw some ratings of each user; all their items."""
+        joined_items = np.concatenate([np.zeros(0, np.int32), *items])
+        self._withdraw(np.repeat(np.array(users, np.int32), [len(each) for each in items]), joined_items)
+        return joined_items
 
     def forget_item(self, item: int) -> None:
         """Withdraw all ratings of an item, and forget the index."""

@@ -228,6 +228,17 @@ FORGET: Schema = {
     "required": ["forget"],
     "oneOf": [{"required": ["user"]}, {"required": ["item"]}],
 }
+#: A guest's ratings become a user's.
+MERGE: Schema = {
+    "type": "object",
+    "description": "A guest turned out to be a user, who gets the guest's ratings",
+    "properties": {
+        "user": {"$ref": "#/components/schemas/Id"},
+        "merge": {"$ref": "#/components/schemas/Id"},
+        "timestamp": {"type": ["number", "null"], "minimum": 0, "maximum": MAX_TIMESTAMP},
+    },
+    "required": ["user", "merge"],
+}
 _HEADERS = [
     {
         "name": "deadline-ms",
@@ -266,9 +277,10 @@ _RATINGS = {
     "oneOf": [
         _ref("Rating"),
         _ref("Forget"),
+        _ref("Merge"),
         {
             "type": "array",
-            "items": {"oneOf": [_ref("Rating"), _ref("Forget")]},
+            "items": {"oneOf": [_ref("Rating"), _ref("Forget"), _ref("Merge")]},
             "minItems": 1,
             "maxItems": MAX_RATINGS,
         },
@@ -344,6 +356,7 @@ def document(low: float, high: float, *, skips: bool) -> Schema:
                 "Request": REQUEST,
                 "Rating": _rating(low, high, skips=skips),
                 "Forget": FORGET,
+                "Merge": MERGE,
                 "Place": PLACE,
                 "Response": RESPONSE,
                 "Written": WRITTEN,

@@ -90,6 +90,8 @@ class Counters:
         for what in ("user", "item"):
             for result in ("forgotten", "unknown"):
                 self.forgotten.labels(what, result)
+        for result in ("merged", "unknown"):
+            self.forgotten.labels("guest", result)
         for result in ("taken", "refused"):
             self.items_records.labels(result)
             self.log_records.labels(result)

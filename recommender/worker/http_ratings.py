@@ -10,7 +10,7 @@ import msgspec
 
 from recommender.kafka.refusals import passes
 from recommender.messages.nesting import json_is_too_deep
-from recommender.messages.ratings import TOO_DEEP, BadMessage, RatingDecoder
+from recommender.messages.ratings import TOO_DEEP, BadMessage, Forget, RatingDecoder
 from recommender.messages.records import Outgoing, Send
 from recommender.messages.refusals import refused
 from recommender.messages.responses import Failure
@@ -96,7 +96,7 @@ class RatingWriter:
             event = self._decoder.decode_event(raw)
         except BadMessage as error:
             raise BadMessage(f"{error} - in {place}" if place else str(error), error.kind) from None
-        key = event.user if event.user is not None else event.item
+        key = event.item if isinstance(event, Forget) and event.user is None else event.user
         assert key is not None
         return Outgoing(None, key.encode(), raw, int(time.time() * 1000), [])
 

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from recommender.history.rows import FORGET_USER, RATING, Rows
+from recommender.history.rows import FORGET_ITEM, FORGET_USER, RATING, Rows
 from recommender.messages.responses import Response
 
 #: At most one of each kind is taken in this many seconds.
@@ -38,8 +38,8 @@ class JustNow:
     def learned(self, rows: Rows) -> None:
         """Perhaps take the last of some ratings that were learned."""
         for place, kind in rows.others():
-            name, column = ("user", 0) if kind == FORGET_USER else ("item", 2)
-            self._forget(name, rows.id_at(place, column))
+            name = "item" if kind == FORGET_ITEM else "user"
+            self._forget(name, rows.id_at(place, 0 if kind == FORGET_USER else 2))
         if rows.kinds is not None and len(rows.kinds) and rows.kinds[-1] != RATING:
             return
         count, now = len(rows.ratings), self._now()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from recommender.cli.main import recommender
 from recommender.client import Client
@@ -14,6 +15,8 @@ from tests.support.kafka import Record, produce, wait_until
 from tests.support.worker_logs import Running, generated, newest_checkpoint, rating, running_worker
 
 SECRET = "somebody-to-forget"
+#: What an exported line says of its place.
+PLACES = ("timestamp", "checkpoint")
 
 
 @pytest.fixture(scope="module")
@@ -52,20 +55,48 @@ def test_who_is_forgotten_is_a_stranger_and_in_no_checkpoint(running: Running) -
     running.oracle.assert_followed(running.worker)
 
 
-def test_the_command_and_http_forget_too(running: Running) -> None:
-    given = [rating("by command", "i1", 5), rating("by http", "i1", 5)]
-    produce(running.kafka, running.topics.ratings, given)
+def run(running: Running, *arguments: str) -> Result:
+    """Run a command on the worker's topics."""
     environment = {
         "RECOMMENDER_BROKER": running.kafka,
         "RECOMMENDER_TOPIC_PREFIX": running.topics.prefix,
+        "RECOMMENDER_CHECKPOINTS": str(running.installation.checkpoints),
     }
-    told = CliRunner(env=environment).invoke(recommender, ["forget", "--user", "by command"])
+    return CliRunner(env=environment).invoke(recommender, arguments)
+
+
+def test_the_command_and_http_forget_too(running: Running) -> None:
+    given = [rating("by command", "i1", 5), rating("by http", "i1", 5)]
+    produce(running.kafka, running.topics.ratings, given)
+    told = run(running, "forget", "--user", "by command")
     assert told.exit_code == 0, told.output
     assert "by command: written to partition 0" in told.output
     place = call(running.worker, "/ratings", [{"user": "by http", "forget": True}]).body["written"][-1]
+    after = {name: place[name] for name in ("partition", "offset")}
     with Client(running.kafka, running.topics.prefix) as client:
         for user in ("by command", "by http"):
-            assert client.recommend(
-                user, after={name: place[name] for name in ("partition", "offset")}
-            ).cold_start
+            assert client.recommend(user, after=after).cold_start
     running.oracle.assert_followed(running.worker)
+
+
+def test_a_guest_who_logs_in_leaves_ratings_behind_and_both_may_be_exported(running: Running) -> None:
+    given = [rating("shopper", "i1", 2), rating("guest", "i1", 5), rating("guest", "i2", 4)]
+    produce(running.kafka, running.topics.ratings, given)
+    with Client(running.kafka, running.topics.prefix) as client:
+        written = client.merge("shopper", "guest")
+        assert not client.recommend("shopper", after=written).cold_start
+        assert client.recommend("guest", after=written).cold_start
+    running.oracle.assert_followed(running.worker)
+    assert running.worker.metric("recommender_forgotten_total", what="guest", result="merged") == 1
+    told = run(running, "export", "--user", "shopper")
+    assert told.exit_code == 0, told.output
+    lines = [json.loads(line) for line in told.stdout.splitlines()]
+    said = [{name: value for name, value in line.items() if name not in PLACES} for line in lines]
+    assert said == [
+        {"from": "journal", "user": "shopper", "item": "i1", "rating": 2.0},
+        {"from": "journal", "user": "shopper", "merge": "guest"},
+        {"from": "checkpoint", "user": "shopper", "item": "i1", "rating": 2},
+        {"from": "checkpoint", "user": "shopper", "item": "i2", "rating": 4},
+    ]
+    told = run(running, "export", "--user", "guest")
+    assert [json.loads(line)["from"] for line in told.stdout.splitlines()] == ["journal"] * 3

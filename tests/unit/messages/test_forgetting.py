@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recommender.client.ratings import encode_forget
+from recommender.client.ratings import encode_forget, encode_merge
 from recommender.history.rows import FORGET_ITEM, FORGET_USER, Rows
 from recommender.ingest.batch_decoder import BatchDecoder
 from recommender.ingest.ingest import Ingest, Ingested
@@ -21,7 +21,7 @@ from recommender.journal.block import Packer, Source, head_of
 from recommender.journal.block_kernels import KINDS
 from recommender.journal.block_reader import read
 from recommender.journal.rule import Rule
-from recommender.messages.ratings import BadMessage, Forget, Rating, RatingDecoder
+from recommender.messages.ratings import BadMessage, Forget, Merge, Rating, RatingDecoder
 from recommender.messages.refusals import Kind
 from tests.support.doubles import FakeRecord, few
 
@@ -103,6 +103,7 @@ events = st.one_of(
     st.fixed_dictionaries({"user": ids, "item": ids, "rating": st.sampled_from([1.0, 5.0, None])}),
     st.fixed_dictionaries({"user": ids, "forget": st.just(True)}),
     st.fixed_dictionaries({"item": ids, "forget": st.just(True)}),
+    st.sampled_from([{"user": "a", "merge": "b"}, {"user": "é", "merge": "42"}]),
 )
 
 
@@ -110,7 +111,7 @@ events = st.one_of(
 @given(st.lists(events, min_size=1, max_size=12), st.booleans(), st.integers(0, 12))
 def test_the_journal_says_what_the_topic_said(values: list[dict[str, Any]], packed: bool, cut: int) -> None:
     ingested = read_all(values, packed)
-    forgets = sum("forget" in each for each in values)
+    forgets = sum("rating" not in each for each in values)
     assert (ingested.forgets, ingested.learned) == (forgets, len(values) - forgets)
     rows = ingested.rows
     assert said(rows) == values
@@ -148,3 +149,53 @@ def test_an_item_is_forgotten_in_all_partitions_of_the_journal_and_a_user_in_one
     keeps = sharding.split(rows, 3)
     counts = np.sum(keeps, axis=0)
     assert counts.tolist() == [1] * 40 + [3]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ({"user": "42", "merge": "guest-7f"}, Merge("42", "guest-7f")),
+        ({"user": 42, "merge": 7, "timestamp": 1.5, "forget": False}, Merge("42", "7", 1.5)),
+        ({"user": "42", "item": "50", "rating": 5, "merge": None}, Rating("42", "50", 5.0)),
+    ],
+)
+def test_a_merge_is_read(value: dict[str, Any], expected: Rating | Merge, packed: bool) -> None:
+    encoded = msgspec.msgpack.encode(value) if packed else orjson.dumps(value)
+    assert DECODER.decode_event(encoded, PACKED if packed else ()) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ({"user": "42", "merge": "42"}, "user '42' cannot be merged with himself"),
+        ({"user": "42", "merge": 42}, "user '42' cannot be merged with himself"),
+        ({"merge": "42"}, "`merge` goes with a user and nothing else"),
+        ({"user": "42", "item": "50", "merge": "7"}, "`merge` goes with a user and nothing else"),
+        ({"user": "42", "forget": True, "merge": "7"}, "`merge` goes with a user and nothing else"),
+        ({"user": "42", "item": "50", "rating": 5, "merge": "7"}, "both a rating and `merge`"),
+        ({"user": "42", "rating": 5, "merge": "7"}, "both a rating and `merge`"),
+        ({"user": "42", "merge": ""}, "missing required field `item`"),
+    ],
+)
+def test_what_is_wrong_with_a_merge_is_said(value: dict[str, Any], told: str) -> None:
+    ingested = read_all([value])
+    (refusal,) = ingested.refusals
+    assert told in refusal.reason
+
+
+def test_users_of_different_partitions_are_not_merged() -> None:
+    values = [{"user": "42", "merge": f"guest-{number}"} for number in range(20)]
+    records = [FakeRecord(place, orjson.dumps(value)) for place, value in enumerate(values)]
+    ingested = Ingest("ratings", BatchDecoder(0.5, 5.0), partitions=2).read(0, records)
+    assert 0 < ingested.forgets < 20
+    assert ingested.forgets + len(ingested.refusals) == 20
+    assert "are in partitions" in ingested.refusals[0].reason
+    keeps = sharding.split(ingested.rows, 2)
+    assert sorted(np.count_nonzero(each) for each in keeps) == [0, ingested.forgets]
+
+
+def test_the_client_writes_a_merge_that_is_read() -> None:
+    assert DECODER.decode_event(encode_merge(42, "guest")) == Merge("42", "guest")
+    with pytest.raises(ValueError, match="user and guest must differ, both are '42'"):
+        encode_merge(42, "42")

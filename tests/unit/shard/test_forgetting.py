@@ -13,13 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recommender.history.id_table import joined
-from recommender.history.rows import FORGET_ITEM, FORGET_USER, NOBODY, RATING, Rows
+from recommender.history.rows import FORGET_ITEM, FORGET_USER, MERGE, NOBODY, RATING, Rows
 from recommender.items.store import ItemStore
-from recommender.messages.ratings import Forget, Rating
+from recommender.messages.ratings import Forget, Merge, Rating
 from recommender.messages.requests import Request
 from recommender.models import registry
 from recommender.models.knn_baseline.model import KNNBaselineModel
-from recommender.shard.arms import Experiment
+from recommender.shard.arms import Arms
+from recommender.shard.bounds import Bounds
 from recommender.shard.feedback import Feedback
 from recommender.shard.options import ShardOptions
 from recommender.shard.shard import Shard
@@ -27,7 +28,7 @@ from recommender.shard.snapshot import Snapshot
 from recommender.shard.state import digest
 from tests.support.doubles import fewer
 
-Event = Rating | Forget
+Event = Rating | Forget | Merge
 #: Models whose knowledge is what the ratings that stand say, in their order.
 EXACT = ["popular", "cooc", "cosine", "user-knn/k=100", "knn-baseline/retrain=0"]
 #: The same of models that know how many of a user's events lie between two: those of items stay counted.
@@ -39,23 +40,28 @@ def options(model: str, **more: Any) -> ShardOptions:
     return ShardOptions(model, Feedback.parse("graded:4"), test_every=3, test_window=20, **more)
 
 
+def kind_of(event: Event) -> int:
+    if isinstance(event, Rating):
+        return RATING
+    if isinstance(event, Merge):
+        return MERGE
+    return FORGET_ITEM if event.user is None else FORGET_USER
+
+
 def rows_of(events: Iterable[Event], first: int = 0) -> Rows:
     """Events as arrays; each a second after the one before."""
     events = list(events)
     ids: list[bytes] = []
     for event in events:
-        ids += [NOBODY if each is None else each.encode() for each in (event.user, event.item)]
+        other = event.guest if isinstance(event, Merge) else event.item
+        ids += [NOBODY if each is None else each.encode() for each in (event.user, other)]
     text, ends = joined(ids)
     bounds = np.concatenate([[0], ends])
     spans = np.stack([bounds[0:-1:2], bounds[1::2], bounds[1::2], bounds[2::2]], axis=1)
     ratings = [event.rating if isinstance(event, Rating) else None for event in events]
     values = np.array([math.nan if each is None else each for each in ratings])
     times = 1e9 + first + np.arange(len(events), dtype=np.float64)
-    kinds = [
-        RATING if isinstance(event, Rating) else FORGET_ITEM if event.user is None else FORGET_USER
-        for event in events
-    ]
-    marked = np.array(kinds, np.uint8)
+    marked = np.array([kind_of(event) for event in events], np.uint8)
     return Rows(text, spans, values, times, np.ones(len(events), np.bool_), marked if marked.any() else None)
 
 
@@ -72,7 +78,9 @@ def stream(seed: int, count: int, forgets: float = 0.05) -> list[Event]:
     for _ in range(count):
         user, item = f"u{chance.randrange(8)}", f"i{int(chance.paretovariate(0.8)) % 20}"
         if chance.random() < forgets:
-            events.append(Forget(user, None) if chance.random() < 0.6 else Forget(None, item))
+            other = f"u{(int(user[1:]) + chance.randrange(1, 8)) % 8}"
+            said: list[Event] = [Forget(user, None), Forget(None, item), Merge(user, other)]
+            events.append(chance.choice(said))
         else:
             value = None if chance.random() < 0.1 else chance.choice([0.5, 1.0, 2.0, 3.0, 4.0, 4.5, 5.0])
             events.append(Rating(user, item, value))
@@ -89,12 +97,23 @@ def standing(events: Iterable[Event]) -> list[Rating]:
     for event in events:
         if isinstance(event, Rating):
             kept.append(event)
-        else:
-            kept = [
-                each
-                for each in kept
-                if (each.item != event.item if event.user is None else each.user != event.user)
+        elif isinstance(event, Merge):
+            stands: dict[tuple[str, str], float] = {}
+            for user, item, rating, _ in kept:
+                stands.pop((user, item), None)
+                if rating is not None:
+                    stands[user, item] = rating
+            others = {item: rating for (user, item), rating in stands.items() if user == event.guest}
+            kept = [each for each in kept if each.user != event.guest]
+            kept += [
+                Rating(event.user, item, rating)
+                for item, rating in others.items()
+                if (event.user, item) not in stands
             ]
+        elif event.user is None:
+            kept = [each for each in kept if each.item != event.item]
+        else:
+            kept = [each for each in kept if each.user != event.user]
     return kept
 
 
@@ -104,7 +123,7 @@ def standing(events: Iterable[Event]) -> list[Rating]:
 def test_exact_models_answer_as_if_the_forgotten_had_never_been_there(model: str, seed: int) -> None:
     events = stream(seed, 120)
     if model in SEQUENCES:
-        events = [event for event in events if event.user is not None]
+        events = [event for event in events if isinstance(event, Rating) or event == Forget(event.user, None)]
     shard, naive = learned(model, events), learned(model, standing(events))
     for each in (shard.model, naive.model):
         if isinstance(each, KNNBaselineModel):  # exact once it is trained
@@ -127,15 +146,19 @@ def test_exact_models_answer_as_if_the_forgotten_had_never_been_there(model: str
         assert not shard.history.has(at)
 
 
-@pytest.mark.parametrize("model", [*MODELS, "flurs:mf/k=4"])
+@pytest.mark.parametrize(
+    ("model", "bounds"),
+    [*((model, Bounds()) for model in [*MODELS, "flurs:mf/k=4"]), ("blend", Bounds(users=4, ratings=3))],
+)
 @fewer
 @given(st.integers(0, 10**6), st.lists(st.tuples(st.integers(0, 150), st.integers(0, 2)), max_size=6))
 def test_batches_saves_and_restarts_change_nothing(
-    model: str, seed: int, cuts: list[tuple[int, int]]
+    model: str, bounds: Bounds, seed: int, cuts: list[tuple[int, int]]
 ) -> None:
-    events = stream(seed, 150)
-    whole = learned(model, events)
-    shard, start = Shard(options(model)), 0
+    events, chosen = stream(seed, 150), options(model, bounds=bounds)
+    whole = Shard(chosen)
+    whole.learn_rows(rows_of(events))
+    shard, start = Shard(chosen), 0
     for stop, how in [*sorted(cuts), (len(events), 1)]:
         snapshot = Snapshot(shard)
         snapshot.advance()
@@ -144,7 +167,7 @@ def test_batches_saves_and_restarts_change_nothing(
         if how:
             snapshot.finish()
             state = shard.state() if how == 1 else snapshot.state()
-            restored = Shard(options(model))
+            restored = Shard(chosen)
             restored.restore({name: np.array(array) for name, array in state.items()})
             assert restored.digest() == shard.digest()
             shard = restored
@@ -237,10 +260,52 @@ def test_everybody_leaves_and_others_come() -> None:
 
 def test_models_of_all_arms_forget() -> None:
     names = [name for name, _ in registry.describe() if not name.startswith("flurs")]
-    arms = Experiment.parse(",".join(f"{name}:1" for name in names))
+    arms = Arms.parse(",".join(f"{name}:1" for name in names))
     shard = Shard(options(names[0], experiment=arms))
     shard.learn_rows(rows_of([*stream(6, 100, 0.0), Forget("u1", None)]))
     for name in names:
         found = shard.recommend(Request("u1", arm=name))
         assert found.cold_start
     assert digest(shard.state()) == shard.digest()
+
+
+def test_a_guest_becomes_a_user() -> None:
+    shard = learned(
+        "blend",
+        [
+            Rating("42", "a", 5.0),
+            Rating("42", "b", 1.0),
+            Rating("guest", "b", 5.0),
+            Rating("guest", "d", 4.0),
+            Rating("guest", "c", 3.0),
+            Rating("guest", "e", None),
+            Merge("42", "guest"),
+        ],
+    )
+    assert shard.users.find("guest") is None
+    index = shard.users.find("42")
+    assert index is not None
+    items, ratings, _ = shard.history.rated(index)
+    assert [shard.items.id_of(int(each)) for each in items] == ["a", "b", "d", "c"]
+    assert ratings.tolist() == [5.0, 1.0, 4.0, 3.0]
+    assert shard.history.arrays.users["last_time"][index] == 1e9 + 6
+    assert shard.history.arrays.users["events"][index] == 4
+
+
+def test_guests_may_be_merged_in_a_circle_and_into_nobody() -> None:
+    events: list[Event] = [
+        Rating("a", "x", 5.0),
+        Merge("b", "a"),
+        Merge("a", "b"),
+        Merge("c", "a"),
+        Merge("c", "z"),
+    ]
+    shard = learned("mf", events)
+    assert [each for each in shard.users.ids() if each] == ["c"]
+    assert shard.recommend(Request("c", n=5)).items == []
+    assert shard.forgetting.take_counts() == {("guest", "merged"): 3, ("guest", "unknown"): 1}
+
+
+def test_a_guest_without_ratings_makes_no_user() -> None:
+    shard = learned("popular", [Rating("g", "x", 5.0), Rating("g", "x", None), Merge("new", "g")])
+    assert (len(shard.users), shard.users.find("new")) == (0, None)
