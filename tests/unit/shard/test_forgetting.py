@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from recommender.history.id_table import joined
 from recommender.history.rows import FORGET_ITEM, FORGET_USER, MERGE, NOBODY, RATING, Rows
 from recommender.items.store import ItemStore
+from recommender.messages.items import ItemInfo
 from recommender.messages.ratings import Forget, Merge, Rating
 from recommender.messages.requests import Request
 from recommender.models import registry
@@ -26,7 +27,7 @@ from recommender.shard.options import ShardOptions
 from recommender.shard.shard import Shard
 from recommender.shard.snapshot import Snapshot
 from recommender.shard.state import digest
-from tests.support.doubles import fewer
+from tests.support.doubles import few, fewer
 
 Event = Rating | Forget | Merge
 #: Models whose knowledge is what the ratings that stand say, in their order.
@@ -309,3 +310,28 @@ def test_guests_may_be_merged_in_a_circle_and_into_nobody() -> None:
 def test_a_guest_without_ratings_makes_no_user() -> None:
     shard = learned("popular", [Rating("g", "x", 5.0), Rating("g", "x", None), Merge("new", "g")])
     assert (len(shard.users), shard.users.find("new")) == (0, None)
+
+
+@few
+@given(st.integers(0, 10**6))
+def test_the_items_topic_says_nothing_of_an_item_in_place_of_a_forgotten_one(seed: int) -> None:
+    chance, shard, store = random.Random(seed), Shard(options("popular")), ItemStore()
+    rated: set[str] = set()
+    said: dict[str, tuple[bool, bool]] = {}
+    for step in range(40):
+        item, turn = f"i{chance.randrange(8)}", chance.random()
+        if turn < 0.4:
+            shard.learn_rows(rows_of([Rating("u", item, 5.0)], step))
+            rated.add(item)
+        elif turn < 0.7:
+            shard.learn_rows(rows_of([Forget(None, item)], step))
+            rated.discard(item)
+        else:
+            said[item] = chance.random() < 0.5, chance.random() < 0.5
+            store.put(item, ItemInfo(item, said[item][0], ("even",) if said[item][1] else ()))
+        if chance.random() < 0.5:
+            found = {each.item for each in shard.recommend(Request("x", n=50), store=store).items}
+            assert found == {each for each in rated if said.get(each, (True,))[0]}
+            request = Request("x", n=50, categories=["even"])
+            found = {each.item for each in shard.recommend(request, store=store).items}
+            assert found == {each for each, (available, even) in said.items() if available and even}
