@@ -10,7 +10,7 @@ DOCS_STAMP := $(VENV)/.installed-docs
 DIST_STAMP := $(VENV)/.installed-dist
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up tools test test-pythons test-docker nightly chaos fuzz bench evaluate lint format docs dist check image rolling pictures clean install
+.PHONY: help demo up tools test test-pythons test-docker nightly chaos fuzz bench evaluate endless lint format docs dist check image rolling pictures clean install
 
 help: ## Print this menu
 	@echo "Streaming recommendations on Kafka. Start with: make demo"
@@ -45,6 +45,9 @@ bench: $(BENCH_STAMP) ## Measure the worker beside its peers; BENCH="--quick lea
 
 evaluate: $(BENCH_STAMP) ## Measure how good each model and its peers are; EVALUATE="FILE --positive 4" for your data
 	$(BIN)/python -m benchmarks.quality $(EVALUATE)
+
+endless: $(STAMP) ## Learn a stream of ever new users within a bound: make endless [EVENTS=3000000] [USERS=60000]
+	$(BIN)/python -m benchmarks.endless --events $(or $(EVENTS),3000000) --users $(or $(USERS),60000)
 
 chaos: $(STAMP) ## Kill workers under load and prove that nothing is lost: make chaos [KILLS=100] [SEED=n] [K=2]
 	$(BIN)/python -m tests.chaos --kills $(or $(KILLS),100) $(if $(SEED),--seed $(SEED)) --journal-partitions $(or $(K),1)

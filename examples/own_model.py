@@ -48,6 +48,15 @@ class Next(Model):
         counts = [self._follows.get((last, item), self._floor) for item in candidates.tolist()]
         return np.array(counts, np.float64)
 
+    def forget_user(self, user: int) -> None:
+        """Forget where the user was; what all users have done stays counted."""
+        self._last.pop(user, None)
+
+    def forget_item(self, item: int) -> None:
+        """Forget what came before and after the item."""
+        self._last = {user: last for user, last in self._last.items() if last != item}
+        self._follows = {pair: count for pair, count in self._follows.items() if item not in pair}
+
     def state(self) -> Arrays:
         """Both tables, in an order that does not depend on when what was added."""
         last = np.array(sorted(self._last.items()), np.int64).reshape(-1, 2)

@@ -146,6 +146,29 @@ class Settings:
         low=0.01,
         high=MAX_HOURS,
     )
+    max_users: int = _setting(
+        0,
+        "so many users are kept of each partition of the journal; who was active longest ago leaves first; "
+        "0: all are kept",
+        low=0,
+        high=2**31 - 1,
+        learned=True,
+    )
+    max_ratings_per_user: int = _setting(
+        0,
+        "so many ratings are kept of a user, the newest; 0: all are kept",
+        low=0,
+        high=2**31 - 1,
+        learned=True,
+    )
+    user_ttl: float = _setting(
+        0.0,
+        "who does nothing for so long, by the times of the ratings, leaves; 0: nobody does",
+        unit="days",
+        low=0,
+        high=36500,
+        learned=True,
+    )
     seed: int = _setting(0, "the only source of randomness", low=0, high=2**31 - 1, learned=True)
     checkpoints: str = _setting(
         "checkpoints", "where the checkpoints are: a directory, or a URL such as s3://bucket/prefix"

@@ -122,7 +122,8 @@ def users(checkpoint: Checkpoint) -> Iterator[Row]:
     counts, times = state["history/user_entries"].tolist(), state["history/user_times"].tolist()
     partition = checkpoint.header["partition"]
     for user, count, time in zip(_ids(state, "users"), counts, times, strict=True):
-        yield user, count, _time(time), partition
+        if user:
+            yield user, count, _time(time), partition
 
 
 def items(checkpoint: Checkpoint) -> Iterator[Row]:
@@ -131,7 +132,8 @@ def items(checkpoint: Checkpoint) -> Iterator[Row]:
     columns = (state[f"history/item_{name}"].tolist() for name in ("ratings", "first_times", "last_times"))
     partition = checkpoint.header["partition"]
     for item, count, first, last in zip(_ids(state, "items"), *columns, strict=True):
-        yield item, count, _time(first), _time(last), partition
+        if item:
+            yield item, count, _time(first), _time(last), partition
 
 
 def ratings(checkpoint: Checkpoint) -> Iterator[Row]:
@@ -150,9 +152,24 @@ def ratings(checkpoint: Checkpoint) -> Iterator[Row]:
             yield user_ids[user], item_ids[item], value
 
 
+def ratings_of(checkpoint: Checkpoint, user: str) -> list[Row]:
+    """The ratings of one user that stand, the oldest first, as rows of `ratings`."""
+    state = checkpoint.state
+    ids = _ids(state, "users")
+    if user not in ids:
+        return []
+    counts, index = state["history/user_entries"], ids.index(user)
+    entries = slice(int(counts[:index].sum()), int(counts[: index + 1].sum()))
+    names = _ids(state, "items")
+    numbers = [_number(text) for text in state["history/entry_ratings"][entries].astype(str).tolist()]
+    rated = state["history/entry_items"][entries].tolist()
+    return [(user, names[item], value) for item, value in zip(rated, numbers, strict=True)]
+
+
 def _ids(state: Arrays, name: str) -> list[str]:
+    """The ids by index; empty where an index is free."""
     catalog = Catalog()
-    catalog.restore({"bytes": state[f"{name}/bytes"], "lengths": state[f"{name}/lengths"]})
+    catalog.restore({part: state[f"{name}/{part}"] for part in ("bytes", "lengths")})
     return catalog.ids()
 
 

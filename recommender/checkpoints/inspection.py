@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from recommender.checkpoints import file_format
 from recommender.checkpoints.open_storage import split, storage
 from recommender.checkpoints.storage import Place, StorageError
@@ -97,8 +99,8 @@ def summary(location: str | Path) -> CheckpointSummary:
                 version=str(header["version"]),
                 packages=dict(header.get("packages", {})),
                 model=str(header["settings"].get("model", "")),
-                users=len(arrays["users/lengths"]),
-                items=len(arrays["items/lengths"]),
+                users=int(np.count_nonzero(arrays["users/lengths"])),
+                items=int(np.count_nonzero(arrays["items/lengths"])),
                 events=int(arrays["history/counters"][0]),
                 size=size,
                 digest=str(header["digest"]),

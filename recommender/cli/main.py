@@ -22,6 +22,8 @@ COMMANDS = {
     "checkpoint": "Show, check and export checkpoints.",
     "evaluate": "Test models on a data set, each rating before it is learned.",
     "experiment": "Compare what the arms of an A/B experiment led to.",
+    "export": "Print all that is known of a user.",
+    "forget": "Forget users and items, as if they had never been there.",
     "demo": "See all of it at work, from a broker to recommendations with titles.",
     "journal": "Show, verify and export the journal of ratings.",
     "models": "List the models.",

@@ -25,7 +25,7 @@ from recommender.client.errors import (
     TopicMissing,
 )
 from recommender.client.messages import After, decode_reply, encode_request
-from recommender.client.ratings import Written, encode_rating
+from recommender.client.ratings import Written, encode_forget, encode_merge, encode_rating
 from recommender.client.replies import Replies
 from recommender.client.sender import Sender, missing
 from recommender.kafka import admin
@@ -313,15 +313,74 @@ class Client:
         timeout = arguments.seconds("timeout", timeout)
         user = arguments.identifier("user", user)
         value = encode_rating(user, item, rating, timestamp, scale=self._rating_scale)
+        return self._write(user, value, f"the rating of {str(item)!r} by {user!r}", timeout)
+
+    def forget(
+        self, user: str | int | None = None, *, item: str | int | None = None, timeout: float = 10.0
+    ) -> Written:
+        """Ask to forget all that is known of a user, or of an item, and wait until Kafka has that.
+
+        As soon as it is learned they are answered as if they had never been there. What the topics hold of
+        them stays there.
+
+        Parameters
+        ----------
+        user, item : str or int
+            One of them.
+        timeout : float
+            Seconds to wait for Kafka.
+
+        Returns
+        -------
+        Written
+            Its partition and offset: a request with `after` is answered once it is learned.
+
+        Raises
+        ------
+        TypeError, ValueError, RatingUnconfirmed, ConnectionBroken, TopicMissing, ClientError
+            As for `rate`.
+        """
+        timeout = arguments.seconds("timeout", timeout)
+        value = encode_forget(user, item)
+        name, given = ("item", item) if user is None else ("user", user)
+        key = arguments.identifier(name, given)
+        return self._write(key, value, f"that {name} {key!r} is to be forgotten", timeout)
+
+    def merge(self, user: str | int, guest: str | int, timeout: float = 10.0) -> Written:
+        """Say that a guest turned out to be a user, and wait until Kafka has that.
+
+        The user gets the guest's ratings but for items that both rated, and the guest is forgotten.
+
+        Parameters
+        ----------
+        user, guest : str or int
+        timeout : float
+            Seconds to wait for Kafka.
+
+        Returns
+        -------
+        Written
+            Its partition and offset: a request with `after` is answered once it is learned.
+
+        Raises
+        ------
+        TypeError, ValueError, RatingUnconfirmed, ConnectionBroken, TopicMissing, ClientError
+            As for `rate`.
+        """
+        timeout = arguments.seconds("timeout", timeout)
+        value = encode_merge(user, guest)
+        key = arguments.identifier("user", user)
+        return self._write(key, value, f"that guest {str(guest)!r} is {key!r}", timeout)
+
+    def _write(self, key: str, value: bytes, what: str, timeout: float) -> Written:
+        """Write a record to the ratings topic and wait until Kafka has it."""
         self._check_process()
         self._replies.check_connected(timeout)
-        sent = self._sender.send(self._topics.ratings, user, value, [])
+        sent = self._sender.send(self._topics.ratings, key, value, [])
         try:
             metadata = sent.get(timeout)
         except KafkaTimeoutError:
-            raise RatingUnconfirmed(
-                f"Kafka did not confirm the rating of {str(item)!r} by {user!r} within {timeout:g} s"
-            ) from None
+            raise RatingUnconfirmed(f"Kafka did not confirm {what} within {timeout:g} s") from None
         except KafkaError as error:
             raise self._sender.explain(error) from error
         return Written(metadata.partition, metadata.offset)

@@ -55,6 +55,34 @@ def encode_rating(
     return orjson.dumps(_fields(user, item, arguments.rating(rating, scale), arguments.timestamp(timestamp)))
 
 
+def encode_forget(user: str | int | None = None, item: str | int | None = None) -> bytes:
+    """Whom to forget, a user or an item, as it goes out.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for `encode_request`.
+    """
+    if (user is None) == (item is None):
+        raise ValueError(f"expected either user or item, got {'neither' if user is None else 'both'}")
+    name, given = ("item", item) if user is None else ("user", user)
+    return orjson.dumps({name: arguments.identifier(name, given), "forget": True})
+
+
+def encode_merge(user: str | int, guest: str | int) -> bytes:
+    """A guest who turns out to be a user, as it goes out.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for `encode_request`.
+    """
+    named, other = arguments.identifier("user", user), arguments.identifier("guest", guest)
+    if named == other:
+        raise ValueError(f"user and guest must differ, both are {named!r}")
+    return orjson.dumps({"user": named, "merge": other})
+
+
 def _is_plain(user: Any, item: Any, rating: Any, timestamp: Any, scale: tuple[float, float] | None) -> bool:
     """A rating as most are: to look closer would take longer than to encode it."""
     if user.__class__ is not str or item.__class__ is not str or scale is None:

@@ -124,7 +124,7 @@ class JoinedLogs:
             sources += [head_of(record.value or b"").source] * count
         in_time = progress.reached_by(rows.times, written, self._lateness, sources)
         signs = signs_of(self._feedback, rows.ratings)
-        wanted = np.flatnonzero(in_time & (signs != 0))
+        wanted = np.flatnonzero(in_time & (signs != 0) & rows.are_ratings)
         users, items = rows.ids(USER), rows.ids(ITEM)
         places = wanted.tolist()
         self._attribution.rated_all(

@@ -2,30 +2,109 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recommender.history.id_table import IdTable, register_pairs
 
+#: So many of the indices that were freed last are remembered, for those who keep something beside a catalog.
+REMEMBERED = 4096
+
+
+class CatalogView(NamedTuple):
+    """A catalog at one moment, to be made into its state while others are registered and removed.
+
+    Attributes
+    ----------
+    ids : list of str
+        It may become longer, but does not change otherwise.
+    size : int
+        How many of them there were.
+    free : tuple of int
+    """
+
+    ids: list[str]
+    size: int
+    free: tuple[int, ...]
+
+    def state(self) -> dict[str, NDArray[np.generic]]:
+        """See `Catalog.state`."""
+        ids = self.ids[: self.size]
+        text = "".join(ids)
+        lengths = map(len, ids) if text.isascii() else (len(each.encode()) for each in ids)
+        state: dict[str, NDArray[np.generic]] = {
+            "bytes": np.frombuffer(text.encode(), dtype=np.uint8),
+            "lengths": np.fromiter(lengths, dtype=np.uint16, count=len(ids)),
+        }
+        # Where nobody was ever removed it is what it was before anybody could be.
+        return state | {"free": np.array(self.free, np.int32)} if self.free else state
+
 
 class Catalog:
     """Numbers ids 0, 1, 2, ... in the order in which they are registered.
 
-    Indices are never reused, so that an index in any array means one id for ever.
+    A catalog owns the life of its indices. An id that is removed leaves its index free, and the next id that
+    is new is given the one that became free last. Until it is removed, an index means one id in all arrays;
+    whoever has arrays by index clears its row before the index is freed
+    (`recommender.shard.forgetting.Forgetting` sees to that).
     """
 
-    __slots__ = ("_ids", "_indices", "_table")
+    __slots__ = (
+        "_free",
+        "_free_array",
+        "_free_at",
+        "_freed",
+        "_freed_last",
+        "_ids",
+        "_indices",
+        "_is_viewed",
+        "_table",
+    )
 
     def __init__(self) -> None:
+        self._clear()
+
+    def _clear(self) -> None:
+        #: By index; empty where it is free.
         self._ids: list[str] = []
         self._indices: dict[str, int] = {}
-        # The same by bytes; behind until it is asked.
+        self._free: list[int] = []
+        # The same by bytes; behind until it is asked, but never while an index is free.
         self._table = IdTable()
+        self._is_viewed = False
+        self._freed, self._freed_last = 0, deque[int](maxlen=REMEMBERED)
+        self._free_array, self._free_at = np.zeros(0, np.int32), 0
 
     def __len__(self) -> int:
+        return len(self._indices)
+
+    @property
+    def size(self) -> int:
+        """The largest index that was ever given, plus one."""
         return len(self._ids)
+
+    @property
+    def free(self) -> NDArray[np.int32]:
+        """The indices that are free."""
+        if len(self._free_array) != len(self._free) or self._freed != self._free_at:
+            self._free_array, self._free_at = np.array(self._free, np.int32), self._freed
+        return self._free_array
+
+    @property
+    def freed(self) -> int:
+        """How many times an index became free."""
+        return self._freed
+
+    def freed_since(self, count: int) -> list[int] | None:
+        """The indices that became free since `freed` was `count`; None where that is too long ago."""
+        new = self._freed - count
+        if new > len(self._freed_last) or new < 0:
+            return None
+        return list(self._freed_last)[len(self._freed_last) - new :]
 
     def __contains__(self, identifier: str) -> bool:
         return identifier in self._indices
@@ -42,10 +121,36 @@ class Catalog:
         """The index of an id, which is given the next one if it has none yet."""
         index = self._indices.get(identifier)
         if index is None:
+            if self._free:
+                self._by_bytes().register(identifier)
+                self._follow()
+                return self._indices[identifier]
             index = len(self._ids)
             self._indices[identifier] = index
             self._ids.append(identifier)
         return index
+
+    def remove(self, identifier: str) -> int:
+        """Remove an id; the index that is free now.
+
+        Raises
+        ------
+        KeyError
+            It was never registered.
+        """
+        index = self._indices.pop(identifier)
+        self._by_bytes().remove(index)
+        self._own_ids()[index] = ""
+        self._free.append(index)
+        self._freed += 1
+        self._freed_last.append(index)
+        return index
+
+    def _own_ids(self) -> list[str]:
+        """The ids, to be changed: what a view has stays as it is."""
+        if self._is_viewed:
+            self._ids, self._is_viewed = list(self._ids), False
+        return self._ids
 
     def register_all(self, identifiers: Sequence[str]) -> list[int]:
         """The index of each id; unseen ones are registered in the order in which they stand."""
@@ -73,9 +178,17 @@ class Catalog:
 
     def _follow(self) -> None:
         """Take over what was registered by bytes."""
+        given = len(self._free) - self._table.free_count
+        if given:
+            again = self._free[-given:]
+            del self._free[-given:]
+            ids = self._own_ids()
+            for index, text in zip(again, self._table.texts(again), strict=True):
+                ids[index] = text
+                self._indices[text] = index
         first = len(self._ids)
         if len(self._table) > first:
-            new = self._table.tail(first)
+            new = self._table.texts(range(first, len(self._table)))
             self._indices.update(zip(new, range(first, first + len(new)), strict=True))
             self._ids += new
 
@@ -89,6 +202,12 @@ class Catalog:
         """
         if index < 0:
             raise IndexError(f"index {index} is negative")
+        if not self._ids[index]:
+            raise IndexError(f"index {index} is free")
+        return self._ids[index]
+
+    def id_at(self, index: int) -> str:
+        """The id that has an index; empty where it is free."""
         return self._ids[index]
 
     def ids_between(self, first: int, last: int) -> list[str]:
@@ -96,34 +215,38 @@ class Catalog:
         return self._ids[first:last]
 
     def ids(self) -> list[str]:
-        """All ids in the order of their indices."""
+        """All ids in the order of their indices, and an empty text for each index that is free."""
         return list(self._ids)
 
-    def state(self, count: int | None = None) -> dict[str, NDArray[np.generic]]:
+    def view(self) -> CatalogView:
+        """All of it as it is now."""
+        self._is_viewed = True
+        return CatalogView(self._ids, len(self._ids), tuple(self._free))
+
+    def state(self) -> dict[str, NDArray[np.generic]]:
         """The ids as one UTF-8 byte array and their lengths in bytes, in the order of indices.
 
-        Parameters
-        ----------
-        count : int, optional
-            The number of ids to take, from the first on. As ids are never changed, that is the state at the
-            time when there were no more, also while others are being registered.
+        An index that is free has the length 0; in which order they are given again is told by `free`, which
+        is there only where one is free.
         """
-        ids = self._ids[:count]
-        text = "".join(ids)
-        lengths = map(len, ids) if text.isascii() else (len(each.encode()) for each in ids)
-        return {
-            "bytes": np.frombuffer(text.encode(), dtype=np.uint8),
-            "lengths": np.fromiter(lengths, dtype=np.uint16, count=len(ids)),
-        }
+        return self.view().state()
 
     def restore(self, state: dict[str, NDArray[np.generic]]) -> None:
         """Take over what `state` gave."""
         text = state["bytes"].tobytes()
         ends = np.cumsum(state["lengths"], dtype=np.int64).tolist()
         starts = [0, *ends][: len(ends)]
+        freed = self._freed
+        self._clear()
+        self._free_at = -1
         self._ids = [text[start:end].decode() for start, end in zip(starts, ends, strict=True)]
-        self._indices = {identifier: index for index, identifier in enumerate(self._ids)}
-        self._table = IdTable()
+        self._indices = {identifier: index for index, identifier in enumerate(self._ids) if identifier}
+        # Nobody who has seen what was there before has seen this.
+        self._freed = freed + REMEMBERED + 1
+        if "free" in state:
+            self._free = [int(index) for index in state["free"]]
+            self._table.add(self._ids)
+            self._table.set_free(self._free)
 
 
 def register_bytes(

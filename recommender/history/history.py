@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
+from weakref import WeakSet
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from recommender.history import index
+from recommender.history import index, leaving
 from recommender.history import kernels as kernels
 from recommender.history import layout as layout
 from recommender.history import packing as packing
@@ -37,6 +38,13 @@ _GROWS = {
 _SMALL = 1 << 20
 
 
+class Copy(Protocol):
+    """A copy of a history in the making."""
+
+    def forget_user(self, user: int) -> None:
+        """Take note that the user's record begins again."""
+
+
 class History:
     """Each user's current ratings in order, and each item's newest raters.
 
@@ -52,6 +60,8 @@ class History:
       the run's other entries still stand; it is kept doubled (first plus last number), an integer.
     * Each item keeps a ring of its newest `raters_per_item` rating events as (user, entry); those since
       replaced or withdrawn keep their place in the ring, but are marked as removed.
+    * Who is forgotten, a user or an item, is as if never seen, once all ratings are withdrawn; whoever is
+      given the index then is new.
     * All events count, withdrawals too, in `event_count`, which numbers them for the items' first and
       last rating event and for samples of events.
 
@@ -69,6 +79,8 @@ class History:
         if raters_per_item < 1:
             raise ValueError(f"raters_per_item must be at least 1, got {raters_per_item}")
         self.raters_per_item = raters_per_item
+        #: Copies in the making, which see by its numbers alone whether a user has changed.
+        self.copies: WeakSet[Copy] = WeakSet()
         self._clear()
 
     def _clear(self) -> None:
@@ -140,6 +152,48 @@ class History:
             if lacking != layout.DONE:
                 self._grow(lacking)
         return events
+
+    def forget_user(self, user: int) -> None:
+        """Clear the record of a user whose ratings are all withdrawn.
+
+        Raises
+        ------
+        ValueError
+            A rating of theirs stands.
+        """
+        if not 0 <= user < self.user_count:
+            return
+        if self._arrays.users["live"][user]:
+            raise ValueError(f"user {user} has ratings that stand: expected none of whom is forgotten")
+        leaving.clear_user(self._arrays, user)
+        if len(self.copies):  # to begin an iteration costs more than all of the above
+            for each in self.copies:
+                each.forget_user(user)
+
+    def forget_item(self, item: int) -> None:
+        """Clear the record of an item all of whose ratings are withdrawn.
+
+        Raises
+        ------
+        ValueError
+            A rating of it stands.
+        """
+        if not 0 <= item < self.item_count:
+            return
+        if self._arrays.items["count"][item]:
+            raise ValueError(f"item {item} has ratings that stand: expected none of what is forgotten")
+        leaving.clear_item(self._arrays, item)
+
+    def raters_of(self, item: int) -> Ints:
+        """All users whose rating of the item stands, ascending; `raters` knows the newest.
+
+        Of an item with more ratings than are kept by item it looks at all users.
+        """
+        if not 0 <= item < self.item_count:
+            return np.empty(0, np.int32)
+        users: Ints = np.empty(int(self._arrays.items["count"][item]), np.int32)
+        count = leaving.raters_of(self._arrays, item, users)
+        return np.sort(users[:count])
 
     def _grow(self, lacking: int, size: int = 0) -> None:
         meta = self._arrays.meta
@@ -303,3 +357,7 @@ def warm() -> None:
     history.rating(0, 1)
     history.rated(0)
     history.restore(history.state())
+    history.raters_of(0)
+    history.append([0, 0], [0, 1], [np.nan, np.nan], [0.0, 0.0], [0.0, 0.0])
+    history.forget_user(0)
+    history.forget_item(0)

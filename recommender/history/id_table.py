@@ -4,12 +4,16 @@
 
 A hash table with open addressing over the ids' UTF-8, which lies in one array. A dictionary would need a
 string object for each id of each rating; here a rating costs two look-ups of some 40 nanoseconds each.
+
+An id that is removed leaves its number to the next new id. What comes after it in the table moves up, so that
+there are no marks of what was there (Knuth: The Art of Computer Programming 3, 6.4, algorithm R); its bytes
+are overwritten, and their room is gained back once half of the text is such.
 """
 
 from __future__ import annotations
 
 import secrets
-from itertools import pairwise
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -29,13 +33,28 @@ _MASK = np.uint64(0x7FFFFFFF)
 USER, ITEM = 0, 2
 
 
+# Places in `meta`: numbers that were ever given, those that are free, the end of the text, and how many bytes
+# of it nobody needs.
+_COUNT, _FREE, _END, _WASTE = range(4)
+#: An id's place in the text and its size are one number; a size is below this power of two.
+_SIZE_BITS = 10
+_SIZE = (1 << _SIZE_BITS) - 1
+#: Text is not gained back where there is less of it than this.
+_FEW_BYTES = 4096
+
+
 class TableArrays(NamedTuple):
-    """The raw arrays; `meta` holds how many ids there are."""
+    """The raw arrays.
+
+    `places` has each id's place in the text and its size, `hashes` -1 for a number that is free, and `free`
+    those numbers, the next one to be given last.
+    """
 
     text: NDArray[np.uint8]
-    ends: NDArray[np.int64]
+    places: NDArray[np.int64]
     hashes: NDArray[np.int32]
     slots: NDArray[np.int32]
+    free: NDArray[np.int32]
     meta: NDArray[np.int64]
 
 
@@ -51,41 +70,71 @@ class IdTable:
     def __init__(self) -> None:
         none = np.zeros(0, np.int32)
         self.arrays = TableArrays(
-            np.zeros(0, np.uint8), np.zeros(0, np.int64), none, none, np.zeros(1, np.int64)
+            np.zeros(0, np.uint8), np.zeros(0, np.int64), none, none, none, np.zeros(4, np.int64)
         )
 
     def __len__(self) -> int:
-        return int(self.arrays.meta[0])
+        return int(self.arrays.meta[_COUNT])
+
+    @property
+    def free_count(self) -> int:
+        """How many numbers are free."""
+        return int(self.arrays.meta[_FREE])
 
     def reserve(self, more: int, size: int) -> None:
         """Make room for `more` ids of `size` bytes together."""
-        text, ends, hashes, slots, meta = self.arrays
-        count = len(self)
-        used = int(ends[count - 1]) if count else 0
-        if count + more > len(ends):
-            ends, hashes = grown(ends, count + more), grown(hashes, count + more)
+        text, places, hashes, slots, free, meta = self.arrays
+        count, used, waste = len(self), int(meta[_END]), int(meta[_WASTE])
+        if count + more > len(places):
+            places, hashes = grown(places, count + more), grown(hashes, count + more)
+        if used + size > len(text) and 2 * waste > max(used, _FEW_BYTES):
+            kept = np.zeros(2 * (used - waste) + size, np.uint8)
+            _gain_back(text, places, count, kept)
+            text, meta[_END], meta[_WASTE] = kept, used - waste, 0
+            used -= waste
         text = grown(text, used + size)
         if 2 * (count + more) > len(slots):
             slots = np.zeros(1 << (4 * (count + more)).bit_length(), np.int32)
             _rehash(hashes, count, slots)
-        self.arrays = TableArrays(text, ends, hashes, slots, meta)
+        self.arrays = TableArrays(text, places, hashes, slots, free, meta)
 
     def add(self, ids: list[str]) -> None:
-        """Take ids up; those that are there keep their number."""
+        """Take ids up; those that are there keep their number. An empty text takes a number that is free.
+
+        None is free before.
+        """
         parts = [each.encode() for each in ids]
         text, ends = joined(parts)
         spans = np.stack([ends - np.fromiter(map(len, parts), np.int64, len(parts)), ends], axis=1)
         self.reserve(len(parts), len(text))
         _add(self.arrays, _SEED, text, spans)
 
-    def tail(self, first: int) -> list[str]:
-        """The ids from a number on."""
-        text, ends, *_ = self.arrays
-        bounds = ends[max(first - 1, 0) : len(self)].tolist()
-        bounds = bounds if first else [0, *bounds]
-        base = bounds[0]
-        raw = text[base : bounds[-1]].tobytes()
-        return [raw[a - base : b - base].decode() for a, b in pairwise(bounds)]
+    def set_free(self, numbers: list[int]) -> None:
+        """Say in which order the numbers are given again that empty texts took, the next one last."""
+        free = np.array(numbers, np.int32)
+        self.arrays = self.arrays._replace(free=free)
+        self.arrays.meta[_FREE] = len(free)
+
+    def register(self, identifier: str) -> int:
+        """The number of an id, which is given a free or else the next one if it has none yet."""
+        text = np.frombuffer(identifier.encode(), np.uint8)
+        self.reserve(1, len(text))
+        return int(_register(self.arrays, _SEED, text, 0, len(text)))
+
+    def remove(self, number: int) -> None:
+        """Remove the id of a number, which the next new id is given."""
+        if self.free_count == len(self.arrays.free):
+            self.arrays = self.arrays._replace(free=grown(self.arrays.free, self.free_count + 1))
+        _remove(self.arrays, number)
+
+    def texts(self, numbers: Iterable[int]) -> list[str]:
+        """The ids of some numbers."""
+        places, text = self.arrays.places, self.arrays.text
+        found = []
+        for number in numbers:
+            begin = int(places[number]) >> _SIZE_BITS
+            found.append(text[begin : begin + (int(places[number]) & _SIZE)].tobytes().decode())
+        return found
 
     def find_all(self, text: NDArray[np.uint8], spans: NDArray[np.int64], column: int) -> NDArray[np.int32]:
         """The number of each id, -1 where it has none.
@@ -163,8 +212,8 @@ def _slot(t, text, begin, end, hashed):
         if index < 0:
             return slot
         if t.hashes[index] == hashed:
-            start = t.ends[index - 1] if index > 0 else np.int64(0)
-            if t.ends[index] - start == end - begin:
+            start, size = t.places[index] >> _SIZE_BITS, t.places[index] & _SIZE
+            if size == end - begin:
                 same = True
                 for b in range(end - begin):
                     if t.text[start + b] != text[begin + b]:
@@ -181,15 +230,54 @@ def _register(t, seed, text, begin, end):
     slot = _slot(t, text, begin, end, hashed)
     index = np.int64(t.slots[slot]) - 1
     if index < 0:
-        index = t.meta[0]
-        start = t.ends[index - 1] if index > 0 else np.int64(0)
+        if t.meta[_FREE] > 0:
+            t.meta[_FREE] -= 1
+            index = np.int64(t.free[t.meta[_FREE]])
+        else:
+            index = t.meta[_COUNT]
+            t.meta[_COUNT] = index + 1
+        start = t.meta[_END]
         for b in range(end - begin):
             t.text[start + b] = text[begin + b]
-        t.ends[index] = start + (end - begin)
+        t.places[index] = (start << _SIZE_BITS) | (end - begin)
+        t.meta[_END] = start + (end - begin)
         t.hashes[index] = hashed
         t.slots[slot] = index + 1
-        t.meta[0] = index + 1
     return index
+
+
+@kernel
+def _remove(t, index):
+    mask = t.slots.size - 1
+    hole = np.int64(t.hashes[index]) & mask
+    while t.slots[hole] != index + 1:
+        hole = (hole + 1) & mask
+    at = (hole + 1) & mask
+    while t.slots[at] != 0:
+        home = np.int64(t.hashes[t.slots[at] - 1]) & mask
+        # It may move up where it does not come before its own place.
+        if (at - home) & mask >= (at - hole) & mask:
+            t.slots[hole] = t.slots[at]
+            hole = at
+        at = (at + 1) & mask
+    t.slots[hole] = 0
+    start, size = t.places[index] >> _SIZE_BITS, t.places[index] & _SIZE
+    t.text[start : start + size] = 0
+    t.meta[_WASTE] += size
+    t.places[index], t.hashes[index] = 0, -1
+    t.free[t.meta[_FREE]] = index
+    t.meta[_FREE] += 1
+
+
+@kernel
+def _gain_back(text, places, count, kept):
+    end = np.int64(0)
+    for index in range(count):
+        start, size = places[index] >> _SIZE_BITS, places[index] & _SIZE
+        for b in range(size):
+            kept[end + b] = text[start + b]
+        places[index] = (end << _SIZE_BITS) | size
+        end += size
 
 
 @kernel
@@ -200,7 +288,11 @@ def _find(t, seed, text, begin, end):
 @kernel
 def _add(t, seed, text, spans):
     for e in range(spans.shape[0]):
-        _register(t, seed, text, spans[e, 0], spans[e, 1])
+        if spans[e, 0] < spans[e, 1]:
+            _register(t, seed, text, spans[e, 0], spans[e, 1])
+        else:
+            t.places[t.meta[_COUNT]], t.hashes[t.meta[_COUNT]] = 0, -1
+            t.meta[_COUNT] += 1
 
 
 @kernel
@@ -231,6 +323,8 @@ def _register_pairs(users, items, seed, text, spans, values, used, user_indices,
 def _rehash(hashes, count, slots):
     mask = slots.size - 1
     for index in range(count):
+        if hashes[index] < 0:
+            continue
         slot = np.int64(hashes[index]) & mask
         while slots[slot] != 0:
             slot = (slot + 1) & mask
@@ -241,6 +335,8 @@ def warm() -> None:
     """Compile or load every kernel."""
     users, items = IdTable(), IdTable()
     users.add(["a"])
+    users.remove(users.register("b"))
+    _gain_back(np.zeros(1, np.uint8), np.zeros(1, np.int64), 1, np.zeros(1, np.uint8))
     text, spans = np.frombuffer(b"ab", np.uint8), np.array([[0, 1, 1, 2]])
     users.find_all(text, spans, USER)
     register_pairs(users, items, text, spans, np.zeros(1, np.float32), np.ones(1, np.bool_))

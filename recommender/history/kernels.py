@@ -70,7 +70,7 @@ def allocate(h, arena, links, size_class):
             h.free[arena, larger] = links[start]
             while larger > size_class:
                 larger -= 1
-                _release(h, arena, links, start + (1 << larger), larger)
+                release(h, arena, links, start + (1 << larger), larger)
             return start
     start = h.meta[arena]
     h.meta[arena] = start + (1 << size_class)
@@ -78,7 +78,7 @@ def allocate(h, arena, links, size_class):
 
 
 @kernel
-def _release(h, arena, links, start, size_class):
+def release(h, arena, links, start, size_class):
     links[start] = h.free[arena, size_class]
     h.free[arena, size_class] = start + 1
 
@@ -135,13 +135,13 @@ def _grow_segment(h, user):
         copy(h.entry_ratings, old, h.entry_ratings, new, used)
         copy(h.entry_weights, old, h.entry_weights, new, used)
         copy(h.entry_positions, old, h.entry_positions, new, used)
-        _release(h, ENTRIES, h.entry_items, old, size_class - 1)
+        release(h, ENTRIES, h.entry_items, old, size_class - 1)
     h.users[user].start = new
     h.users[user].capacity = 1 << size_class
     h.meta[LONGEST] = max(h.meta[LONGEST], 1 << size_class)
     if (1 << size_class) > SCANNED:
         if u.index_capacity > 0:
-            _release(h, INDEX, h.tables, u.index_start, size_class)
+            release(h, INDEX, h.tables, u.index_start, size_class)
         h.users[user].index_start = allocate(h, INDEX, h.tables, size_class + 1)
         h.users[user].index_capacity = 2 << size_class
         rebuild_index(h, user)
@@ -156,7 +156,7 @@ def _grow_ring(h, item, limit):
     if used > 0:
         copy(h.ring_users, old, h.ring_users, new, used)
         copy(h.ring_entries, old, h.ring_entries, new, used)
-        _release(h, RINGS, h.ring_users, old, class_of(used))
+        release(h, RINGS, h.ring_users, old, class_of(used))
     h.items[item].start = new
     h.items[item].capacity = min(1 << size_class, limit)
 

@@ -7,7 +7,8 @@ and a last step, in which nothing may change any more, those who changed during 
 virtual machine is moved to another host in this way (Clark et al., Live migration of virtual machines, 2005).
 
 Whether a user changed shows in two numbers: each of the rating events adds to `events`, and a withdrawal,
-which does not, takes from `live`. Segments that moved belong to users who changed.
+which does not, takes from `live`. Segments that moved belong to users who changed. Of a user who is forgotten
+the history tells, since somebody else may have the same numbers next.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ class HistorySnapshot:
 
     def __init__(self, history: History) -> None:
         self._history = history
+        history.copies.add(self)
         self._copy = History(history.raters_per_item)
         arrays = history.arrays
         # Empty arrays cost nothing until they are written to; tables and free segments are not needed.
@@ -65,8 +67,15 @@ class HistorySnapshot:
             self._round, self._user = self._round + 1, 0
         return True
 
+    def forget_user(self, user: int) -> None:
+        """Copy the user again, whatever the numbers say."""
+        users = self._copy.arrays.users
+        if user < len(users):
+            users["events"][user] = -1
+
     def finish(self) -> None:
         """Copy what changed since. Needs no `advance` before, but is the quicker for it."""
+        self._history.copies.discard(self)
         arrays, source = self._fitted(), self._history.arrays
         copy_changed(source, arrays, 0, np.iinfo(np.int64).max)
         self._copy_rings(0, int(source.meta[RINGS]))

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender.history.rows import Rows
+from recommender.history.rows import FORGET_ITEM, FORGET_USER, MERGE, NOBODY, Rows
 from recommender.ingest.batch_decoder import BatchDecoder
-from recommender.messages.ratings import MAX_TIMESTAMP, BadMessage, Rating
+from recommender.messages.partitioning import partition_of
+from recommender.messages.ratings import MAX_TIMESTAMP, BadMessage, Event, Merge, Rating
 from recommender.messages.records import Outgoing, Record
 from recommender.messages.refusals import BAD_MESSAGE_CLASS, Kind, Refusal
 from recommender.messages.unreadable import Unreadable
@@ -38,6 +39,8 @@ class Ingested:
         Why each dead letter is one.
     places : int64 array, optional
         The record of each row, ascending, where a record may have none or several.
+    forgets : int
+        Records that say whom to forget or to merge.
     """
 
     rows: Rows
@@ -46,6 +49,7 @@ class Ingested:
     dead_letters: list[Outgoing] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
     places: NDArray[np.int64] | None = None
+    forgets: int = 0
 
 
 class Ingest:
@@ -57,10 +61,20 @@ class Ingest:
     decoder : BatchDecoder
     clock : function
         Seconds since 1970: when a rating was given if neither it nor its record says so.
+    partitions : int
+        Of the journal: only users of one can be merged.
     """
 
-    def __init__(self, topic: str, decoder: BatchDecoder, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        topic: str,
+        decoder: BatchDecoder,
+        clock: Callable[[], float] = time.time,
+        *,
+        partitions: int = 1,
+    ) -> None:
         self.topic = topic
+        self._partitions = partitions
         self._decoder = decoder
         self._clock = clock
 
@@ -77,34 +91,47 @@ class Ingest:
             rows.times[untimed] = np.where(np.isnan(written), self._clock(), written)
         plain = int(np.count_nonzero(rows.plain))
         ingested.skipped = int(np.count_nonzero(rows.ratings == 0.0)) if self._decoder.skips else 0
-        ingested.learned = plain - ingested.skipped
+        ingested.forgets = len(rows.others())
+        ingested.learned = plain - ingested.skipped - ingested.forgets
         return ingested
 
     def _look_closely(self, partition: int, records: Sequence[Record], ingested: Ingested) -> None:
         """Read the records one by one that are not plain: what is a rating goes into the rows."""
         rows = ingested.rows
+        kinds = np.zeros(len(records), np.uint8)
         places = np.flatnonzero(~rows.plain).tolist()
         rows.ratings[places], rows.times[places] = np.nan, 0.0
         ids: list[bytes] = []
         end = len(rows.text)
         for place in places:
-            rating = self._read_one(partition, records[place], ingested)
-            if rating is None:
+            event = self._read_one(partition, records[place], ingested)
+            if event is None:
                 continue
-            user, item = rating.user.encode(), rating.item.encode()
+            value, user, item = None, NOBODY, NOBODY
+            if isinstance(event, Rating):
+                value = event.rating
+            elif isinstance(event, Merge):
+                kinds[place] = MERGE
+            else:
+                kinds[place] = FORGET_ITEM if event.user is None else FORGET_USER
+            if event.user is not None:
+                user = event.user.encode()
+            other = event.guest if isinstance(event, Merge) else event.item
+            if other is not None:
+                item = other.encode()
             middle = end + len(user)
             rows.plain[place] = True
             rows.spans[place] = end, middle, middle, middle + len(item)
             end = middle + len(item)
             ids += user, item
-            rows.ratings[place] = np.nan if rating.rating is None else rating.rating
-            rows.times[place] = np.nan if rating.timestamp is None else rating.timestamp
+            rows.ratings[place] = np.nan if value is None else value
+            rows.times[place] = np.nan if event.timestamp is None else event.timestamp
         text = np.concatenate([rows.text, np.frombuffer(b"".join(ids), np.uint8)])
         text.flags.writeable = False  # a kernel is compiled for one kind
-        ingested.rows = rows._replace(text=text)
+        ingested.rows = rows._replace(text=text, kinds=kinds if kinds.any() else None)
 
-    def _read_one(self, partition: int, record: Record, ingested: Ingested) -> Rating | None:
-        """The rating in a record; if it is none, its dead letter is put into `ingested`."""
+    def _read_one(self, partition: int, record: Record, ingested: Ingested) -> Event | None:
+        """What a record says; if it says nothing, its dead letter is put into `ingested`."""
         if isinstance(record, Unreadable):
             ingested.dead_letters.append(unread_letter(record))
             ingested.refusals.append(
@@ -112,12 +139,25 @@ class Ingest:
             )
             return None
         try:
-            return self._decoder.decode(record.value, record.headers)
+            event = self._decoder.decode_event(record.value, record.headers)
+            if isinstance(event, Merge):
+                self._check_shards(event)
+            return event
         except BadMessage as error:
             letter = dead_letter(self.topic, partition, record, b"decode", str(error))
             ingested.dead_letters.append(letter)
             ingested.refusals.append(Refusal(error.kind, self.topic, partition, record.offset, str(error)))
             return None
+
+    def _check_shards(self, merge: Merge) -> None:
+        """Refuse to merge users of whom no shard knows both."""
+        partitions = [partition_of(user, self._partitions) for user in (merge.user, merge.guest)]
+        if partitions[0] != partitions[1]:
+            raise BadMessage(
+                f"user {merge.user!r} and guest {merge.guest!r} are in partitions {partitions[0]} and "
+                f"{partitions[1]} of the journal: only users of one partition can be merged - at `$.merge`",
+                Kind.BAD_FIELD,
+            )
 
 
 def dead_letter(topic: str, partition: int, record: Record, stage: bytes, reason: str) -> Outgoing:

@@ -44,9 +44,12 @@ _EXACT = 2**53
 _DOUBT = 2.0**-50
 
 _USER, _ITEM, _RATING, _TIMESTAMP, _OTHER = 1, 2, 4, 8, 0
+#: A field that makes a record something else than a rating.
+_EVENT = 16
 _NEEDED = _USER | _ITEM | _RATING
 
 _NAME_USER, _NAME_ITEM, _NAME_RATING, _NAME_TIMESTAMP = map(word, ("user", "item", "rating", "timestamp"))
+_NAME_FORGET, _NAME_MERGE = word("forget"), word("merge")
 _NULL, _SKIP = word("null"), word('"skip"')
 
 
@@ -144,10 +147,15 @@ def _name(text, at, end):
             return _USER
         if starts(text, at, end, _NAME_ITEM):
             return _ITEM
-    elif size == 6 and starts(text, at, end, _NAME_RATING):
-        return _RATING
+    elif size == 6:
+        if starts(text, at, end, _NAME_RATING):
+            return _RATING
+        if starts(text, at, end, _NAME_FORGET):
+            return _EVENT
     elif size == 9 and starts(text, at, end, _NAME_TIMESTAMP):
         return _TIMESTAMP
+    elif size == 5 and starts(text, at, end, _NAME_MERGE):
+        return _EVENT
     return _OTHER
 
 
@@ -198,7 +206,7 @@ def _read(text, at, end, low, high, skips, latest, longest, spans, ratings, time
         if past < 0 or escapes:
             return False
         field = _name(text, at + 1, past)
-        if seen & field:
+        if seen & field or field == _EVENT:
             return False
         seen |= field
         at = space(text, past, end)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,7 +29,11 @@ class ItemView:
 
     def __init__(self, store: ItemStore, catalog: Catalog) -> None:
         self.store, self._catalog = store, catalog
-        self._items = self._seen = self._change = 0
+        self._seen = self._change = 0
+        #: Of the catalog as it was: how many indices, ids, and indices that had become free.
+        self._known = 0, 0, 0
+        #: Indices of which no item was known then.
+        self._free: set[int] = set()
         #: By item: its row, whether it is hidden, and its set of categories; -1 where it has no row.
         self._rows, self._hidden = np.full(1024, -1, np.int32), np.zeros(1024, np.bool_)
         self._sets = np.full(1024, -1, np.int32)
@@ -38,21 +43,44 @@ class ItemView:
     def sync(self) -> None:
         """Take over what is new in the catalog and in the store."""
         store, catalog, changes = self.store, self._catalog, self.store.changes
-        items, seen, change = len(catalog), len(store), changes.first + len(changes.rows)
-        if (items, seen, change) == (self._items, self._seen, self._change):
+        items, seen, change = catalog.size, len(store), changes.first + len(changes.rows)
+        known = items, len(catalog), catalog.freed
+        if (known, seen, change) == (self._known, self._seen, self._change):
             return
         self._rows, self._sets = (_at_least(each, items, -1) for each in (self._rows, self._sets))
         self._hidden, self._index = _at_least(self._hidden, items, False), _at_least(self._index, seen, -1)
-        new = catalog.ids_between(self._items, items)
-        self._join(_numbers(store.rows_of(new), seen), np.arange(self._items, items, dtype=np.int32))
-        if self._items:
-            known = _numbers(catalog.find_all(store.ids[self._seen : seen]), items)
-            self._join(np.arange(self._seen, seen, dtype=np.int32), known)
+        again, before = self._let_go(), self._known[0]
+        self._join_items([catalog.id_at(index) for index in again], again)
+        self._join_items(catalog.ids_between(before, items), range(before, items))
+        if before:
+            found = _numbers(catalog.find_all(store.ids[self._seen : seen]), items)
+            self._join(np.arange(self._seen, seen, dtype=np.int32), found)
         rows: Int32 = np.arange(seen, dtype=np.int32)
         if self._change >= changes.first:
             rows = np.array(changes.rows[self._change - changes.first :], np.int32)
         self._take_over(rows[rows < seen])
-        self._items, self._seen, self._change = items, seen, change
+        self._known, self._seen, self._change = known, seen, change
+
+    def _let_go(self) -> list[int]:
+        """Let go of items that were forgotten since; the indices that may be other items' now."""
+        freed = self._catalog.freed_since(self._known[2])
+        if freed is None:
+            self._rows[:], self._sets[:], self._index[:], self._hidden[:] = -1, -1, -1, False
+            self._known, self._seen, self._change, self._free = (0, 0, 0), 0, 0, set()
+            return []
+        for index in freed:
+            if self._rows[index] >= 0:
+                self._index[self._rows[index]] = -1
+            self._rows[index], self._sets[index], self._hidden[index] = -1, -1, False
+        again, self._free = sorted(self._free.union(freed)), set()
+        return [index for index in again if index < self._known[0]]
+
+    def _join_items(self, ids: Sequence[str], indices: Sequence[int]) -> None:
+        """Join items and their rows; a text that is empty is of an index that is free."""
+        if not len(indices):
+            return
+        self._free.update(index for index, each in zip(indices, ids, strict=True) if not each)
+        self._join(_numbers(self.store.rows_of(ids), len(self.store)), np.array(indices, np.int32))
 
     def _join(self, rows: Int32, items: Int32) -> None:
         """Join rows and items, one to one, but for those that are -1."""
@@ -148,13 +176,13 @@ class ItemFilter(NamedTuple):
             return self.unlisted
         return not store.hidden[row] and (not len(self.allowed) or bool(self.allowed[store.sets[row]]))
 
-    def why_fewer(self, count: int) -> str:
-        """In words, why a list has become shorter than was asked, given how many items there are."""
-        nothing = np.zeros(0, np.int32)
-        hidden = count - len(
-            self._replace(allowed=nothing.astype(np.bool_), unlisted=True).all_but(nothing, count)
-        )
-        passing = len(self.all_but(nothing, count))
+    def why_fewer(self, count: int, free: Int32) -> str:
+        """In words, why a list has become shorter than was asked, of so many indices but the `free` ones."""
+        nothing = np.zeros(0, np.bool_)
+        available = len(self._replace(allowed=nothing, unlisted=True).all_but(free, count))
+        passing = len(self.all_but(free, count))
+        count -= len(free)
+        hidden = count - available
         parts = [f"{hidden} are not available"] if hidden else []
         if count - hidden - passing:
             parts.append(f"{count - hidden - passing} are not of the categories asked for")

@@ -24,8 +24,9 @@ block's first (u32), with flag 2 each row's kind (u8), lengths of users less 1 (
 users' UTF-8, the items' UTF-8. Without flag 1 the rows are those of all offsets of the range.
 
 A block accounts for its whole range: offsets without a row had no record, or one that is not a rating. It may
-have no rows at all. Kind 0 is a rating. 1 (forget the user), 2 (forget the item) and 3 (merge users) are
-reserved: a reader that does not know a kind or a flag must not pass over it, so it stops.
+have no rows at all. Kind 0 is a rating; 1 forgets the user and 2 the item, and the other id is ``*`` then; 3
+merges a guest, who stands in place of the item, into the user. A reader that does not know a kind or a flag
+must not pass over it, so it stops.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ MAGIC = b"RJB1"
 MAX_BLOCK_BYTES = HEADER_BYTES + MAX_ROWS * MAX_ROW_BYTES
 
 HEADER = struct.Struct("<4sHHiIqqII16sQ")
+_NO_KINDS = np.zeros(0, np.uint8)
 
 
 class Source(NamedTuple):
@@ -143,7 +145,8 @@ class Packer:
             raise ValueError(f"{last - first} rows in a block: expected at most {MAX_ROWS}")
         keep = rows.plain if keep is None else keep
         out = np.empty(HEADER_BYTES + (last - first) * MAX_ROW_BYTES, np.uint8)
-        columns = (rows.text, rows.spans, rows.ratings, rows.times, offsets, keep)
+        kinds = _NO_KINDS if rows.kinds is None else rows.kinds
+        columns = (rows.text, rows.spans, rows.ratings, rows.times, offsets, keep, kinds)
         size = block_kernels.pack(*columns, first, last, begin, end, self._head, out)
         if size < 0:
             raise ValueError(

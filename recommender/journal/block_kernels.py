@@ -37,6 +37,8 @@ MAGIC_WORD = int.from_bytes(b"RJB1", "little")
 #: be of one offset, which is so only next to the first.
 OFFSETS, KINDS, SEVERAL = 1, 2, 4
 KNOWN_FLAGS = OFFSETS | KINDS | SEVERAL
+#: The last of the kinds of rows that are known: see `recommender.history.rows`.
+LAST_KIND = 3
 #: Rows' offsets are relative to the block's first, in 32 bits.
 MAX_SPAN = 1 << 32
 
@@ -194,7 +196,7 @@ def is_whole(text, begin, end):
             return False
     if flags & KINDS:
         for e in range(kinds, kinds + rows):
-            if load_uint8(text, e) != 0:
+            if load_uint8(text, e) > LAST_KIND:
                 return False
     if not _have_good_rows(text, begin + HEADER_BYTES, rows, user_lengths, item_lengths, users, items):
         return False
@@ -204,27 +206,29 @@ def is_whole(text, begin, end):
 
 
 @kernel
-def _count(spans, offsets, keep, first, last, begin, end):
-    """Kept rows, the bytes of their users and items, and whether some share an offset.
+def _count(spans, offsets, keep, kinds, first, last, begin, end):
+    """Kept rows, the bytes of their users and items, whether some share an offset, and if all are ratings.
 
     There are -1 rows where one cannot be written.
     """
     rows, users, items = np.int64(0), np.int64(0), np.int64(0)
-    before, several = np.int64(-1), False
+    before, several, plain = np.int64(-1), False, True
     for e in range(first, last):
         if keep[e]:
             user, item = spans[e, 1] - spans[e, 0], spans[e, 3] - spans[e, 2]
             offset = offsets[e] - begin
             if user < 1 or user > MAX_ID or item < 1 or item > MAX_ID:
-                return -1, users, items, several
+                return -1, users, items, several, plain
             if offset < 0 or offset >= MAX_SPAN or offsets[e] >= end:
-                return -1, users, items, several
+                return -1, users, items, several, plain
+            if kinds.size:
+                plain &= kinds[e] == 0
             several |= rows > 0 and offset == before
             before = offset
             rows += 1
             users += user
             items += item
-    return rows, users, items, several
+    return rows, users, items, several, plain
 
 
 @kernel
@@ -236,9 +240,9 @@ def _copy(text, begin, end, out, place):
 
 
 @kernel
-def _write_rows(text, spans, ratings, times, offsets, keep, first, last, begin, flags, places, out):
+def _write_rows(text, spans, ratings, times, offsets, keep, kinds, first, last, begin, flags, places, out):
     time, rating = np.int64(HEADER_BYTES), places[0] - 4 * (places[3] - places[2])
-    offset, _, user_length, item_length, user, item = places
+    offset, kind, user_length, item_length, user, item = places
     for e in range(first, last):
         if not keep[e]:
             continue
@@ -246,6 +250,8 @@ def _write_rows(text, spans, ratings, times, offsets, keep, first, last, begin, 
         store_float32(out, rating, ratings[e])
         if flags & OFFSETS:
             store_int32(out, offset, offsets[e] - begin)
+        if flags & KINDS:
+            store_uint8(out, kind, kinds[e])
         store_uint8(out, user_length, spans[e, 1] - spans[e, 0] - 1)
         store_uint8(out, item_length, spans[e, 3] - spans[e, 2] - 1)
         user = _copy(text, spans[e, 0], spans[e, 1], out, user)
@@ -253,12 +259,13 @@ def _write_rows(text, spans, ratings, times, offsets, keep, first, last, begin, 
         time += 8
         rating += 4
         offset += 4
+        kind += 1
         user_length += 1
         item_length += 1
 
 
 @kernel
-def pack(text, spans, ratings, times, offsets, keep, first, last, begin, end, head, out):
+def pack(text, spans, ratings, times, offsets, keep, kinds, first, last, begin, end, head, out):
     """Write a block.
 
     Parameters
@@ -269,6 +276,8 @@ def pack(text, spans, ratings, times, offsets, keep, first, last, begin, end, he
         Ascending; rows of one record have the same.
     keep : bool array
         Which rows are written.
+    kinds : uint8 array
+        What each row is; empty where all are ratings.
     first, last : int
         Which rows there are: at most `MAX_ROWS`.
     begin, end : int
@@ -283,12 +292,14 @@ def pack(text, spans, ratings, times, offsets, keep, first, last, begin, end, he
     int
         The block's size; -1 where rows cannot be written.
     """
-    rows, users, items, several = _count(spans, offsets, keep, first, last, begin, end)
+    rows, users, items, several, plain = _count(spans, offsets, keep, kinds, first, last, begin, end)
     if rows < 0:
         return np.int64(-1)
     flags = 0 if rows == end - begin else OFFSETS
     if several:
         flags = OFFSETS | SEVERAL
+    if not plain:
+        flags |= KINDS
     for k in range(8):
         store_int64(out, 8 * k, head[k])
     store_int64(out, 0, head[0] | (np.int64(flags) << 32))
@@ -297,6 +308,6 @@ def pack(text, spans, ratings, times, offsets, keep, first, last, begin, end, he
     store_int64(out, 24, end)
     store_int64(out, 32, users | (items << 32))
     places = column_places(np.int64(0), flags, rows, users)
-    _write_rows(text, spans, ratings, times, offsets, keep, first, last, begin, flags, places, out)
+    _write_rows(text, spans, ratings, times, offsets, keep, kinds, first, last, begin, flags, places, out)
     size = places[5] + items
     return size if is_whole(out, np.int64(0), size) else np.int64(-1)

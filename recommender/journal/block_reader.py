@@ -16,16 +16,13 @@ from recommender.journal.block_kernels import (
     HEADER_BYTES,
     KINDS,
     KNOWN_FLAGS,
+    LAST_KIND,
     MAX_ROWS,
     OFFSETS,
     ROW_BYTES,
     SEVERAL,
 )
 from recommender.journal.errors import BlockError
-
-RATING = 0
-#: Kinds of rows that are reserved for events that are no ratings.
-RESERVED_KINDS = {1: "forget user", 2: "forget item", 3: "merge users"}
 
 
 class Block(NamedTuple):
@@ -80,7 +77,12 @@ def read(value: bytes | None, journal: str, partition: int, offset: int) -> Bloc
     relative = np.arange(count) if columns.offsets is None else columns.offsets.astype(np.int64)
     text = np.frombuffer(value, np.uint8)
     rows = Rows(
-        text, spans, columns.ratings.astype(np.float64), columns.times.copy(), np.ones(count, np.bool_)
+        text,
+        spans,
+        columns.ratings.astype(np.float64),
+        columns.times.copy(),
+        np.ones(count, np.bool_),
+        columns.kinds.copy() if columns.kinds.any() else None,
     )
     return Block(head, rows, head.begin + relative)
 
@@ -156,11 +158,11 @@ def _fault_of_columns(value: bytes, head: Head, columns: _Columns) -> str | None
         ascending = np.diff(offsets.astype(np.int64)) >= (0 if head.flags & SEVERAL else 1)
         if not ascending.all() or int(offsets[-1]) >= head.end - head.begin:
             return f"the block's rows have offsets that do not ascend from {head.begin} to {head.end - 1}"
-    for row in np.flatnonzero(columns.kinds != RATING).tolist():
+    for row in np.flatnonzero(columns.kinds > LAST_KIND).tolist():
         kind = int(columns.kinds[row])
         return (
-            f"row {row} is of kind {kind} ({RESERVED_KINDS.get(kind, 'unknown')}): expected {RATING}, a "
-            "rating. A newer version has written it: upgrade this one"
+            f"row {row} is of kind {kind}: expected at most {LAST_KIND}. A newer version has written it: "
+            "upgrade this one"
         )
     at = columns.text
     for name, sizes, total in (

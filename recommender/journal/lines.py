@@ -10,7 +10,7 @@ import orjson
 from numpy.typing import NDArray
 
 from recommender.history.id_table import ITEM, USER
-from recommender.history.rows import Rows
+from recommender.history.rows import FORGET_ITEM, FORGET_USER, MERGE, Rows
 from recommender.journal.block_reader import Block
 from recommender.messages.ratings import MAX_TIMESTAMP
 
@@ -44,14 +44,36 @@ def rating_lines(rows: Rows) -> bytes:
     return b"".join(orjson.dumps(each, option=orjson.OPT_APPEND_NEWLINE) for each in _ratings(rows))
 
 
+def user_lines(rows: Rows, user: str) -> list[dict[str, Any]]:
+    """What rows say of one user, each as the ratings topic takes it."""
+    wanted, text = user.encode(), rows.text.tobytes()
+    kinds = np.zeros(len(rows.ratings), np.uint8) if rows.kinds is None else rows.kinds
+    merges, items = kinds == MERGE, kinds == FORGET_ITEM
+    kept = np.zeros(len(rows.ratings), np.bool_)
+    for column, where in ((USER, ~items), (ITEM, merges)):
+        sizes = rows.spans[:, column + 1] - rows.spans[:, column]
+        for place in np.flatnonzero((sizes == len(wanted)) & where).tolist():
+            begin, end = rows.spans[place, column : column + 2].tolist()
+            kept[place] |= text[begin:end] == wanted
+    return _ratings(rows.of(kept))
+
+
 def _ratings(rows: Rows) -> list[dict[str, Any]]:
     times = [each if 0 <= each <= MAX_TIMESTAMP else None for each in rows.times.tolist()]
-    return [
+    found: list[dict[str, Any]] = [
         {"user": user, "item": item, "rating": rating, "timestamp": time}
         for user, item, rating, time in zip(
             rows.ids(USER), rows.ids(ITEM), _short(rows.ratings), times, strict=True
         )
     ]
+    for place, kind in rows.others():
+        if kind == MERGE:
+            user, guest, _, time = found[place].values()
+            found[place] = {"user": user, "merge": guest, "timestamp": time}
+            continue
+        name = "user" if kind == FORGET_USER else "item"
+        found[place] = {name: found[place][name], "forget": True, "timestamp": found[place]["timestamp"]}
+    return found
 
 
 def _short(ratings: NDArray[Any]) -> list[float | None]:

@@ -48,7 +48,7 @@ class Counts(NamedTuple):
     duplicate, ahead : int
         Blocks that did not count. Those ahead must be rare: something before them was lost.
     rows : int
-        Ratings that counted.
+        Ratings that counted, and rows that say whom to forget.
     """
 
     applied: int
@@ -195,7 +195,12 @@ class Rule:
         lengths = np.fromiter(map(len, values), np.int64, len(values))  # type: ignore[arg-type]
         room = int(np.maximum(lengths - HEADER_BYTES, 0).sum()) // (ROW_BYTES + 2)
         text, before = np.frombuffer(joined, np.uint8), self._sources.applied.copy()
-        columns: Any = np.empty((room, 4), np.int64), np.empty(room, np.int32), np.empty(room, np.int64)
+        columns: Any = (
+            np.empty((room, 4), np.int64),
+            np.empty(room, np.int32),
+            np.empty(room, np.int64),
+            np.empty(room, np.uint8),
+        )
         outcomes, taken = np.empty(len(values), np.uint8), np.empty(len(values), np.int32)
         written = *columns, outcomes, taken
         reason, done, count = self._follow_all(
@@ -209,13 +214,14 @@ class Rule:
         if done:
             # Clocks differ, so the last need not be the newest. It is in the state: no matter how it is cut.
             self.timestamp = max(self.timestamp, max([record.timestamp for record in records[:done]]))
-        spans, ratings, times = (column[:count] for column in columns)
+        spans, ratings, times, kinds = (column[:count] for column in columns)
         rows = Rows(
             text,
             spans,
             ratings.view(np.float32),
             times.view(np.float64),
             np.ones(count, np.bool_),
+            kinds if kinds.any() else None,
         )
         moved = self._sources.moved(before)
         return Followed(rows, moved, records[:done], outcomes[:done], taken[:done], error)

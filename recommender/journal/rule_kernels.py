@@ -12,6 +12,7 @@ import numpy as np
 from recommender.compiled import inlined_kernel, kernel
 from recommender.journal.block_kernels import (
     HEADER_BYTES,
+    KINDS,
     OFFSETS,
     column_places,
     header_counts,
@@ -94,7 +95,7 @@ def fill_table(keys, table):
 
 
 @inlined_kernel
-def _take(text, begin, have, row, spans, ratings, times):
+def _take(text, begin, have, row, spans, ratings, times, kinds):
     """Write the rows of a whole block from a source offset on; how many rows there are then."""
     flags, _, count, users, _ = header_counts(text, begin)
     places = column_places(begin, flags, count, users)
@@ -115,6 +116,7 @@ def _take(text, begin, have, row, spans, ratings, times):
     for e in range(first, count):
         times[row] = load_int64(text, time + 8 * e)
         ratings[row] = load_int32(text, rating + 4 * e)
+        kinds[row] = load_uint8(text, places[1] + e) if flags & KINDS else 0
         past_user, past_item = (
             user + load_uint8(text, places[2] + e) + 1,
             item + load_uint8(text, places[3] + e) + 1,
@@ -128,7 +130,7 @@ def _take(text, begin, have, row, spans, ratings, times):
 @kernel
 def follow(
     text, ends, offsets, first, row, keys, table, decoders, applied, loose, mapped, numbers, digest,
-    spans, ratings, times, outcomes, taken,
+    spans, ratings, times, kinds, outcomes, taken,
 ):  # fmt: skip
     """Follow blocks that stand one after the other.
 
@@ -156,7 +158,7 @@ def follow(
         Changed: the position in the journal and counts.
     digest : uint64 array, shape (1,)
         Changed: the running hash.
-    spans, ratings, times : arrays
+    spans, ratings, times, kinds : arrays
         Written: the rows, as `recommender.history.rows.Rows` has them; numbers as integers of the same
         bytes.
     outcomes : uint8 array, shape (blocks,)
@@ -201,7 +203,7 @@ def follow(
             numbers[DUPLICATE_BLOCKS] += 1
         else:
             before = row
-            row = _take(text, at, have, row, spans, ratings, times)
+            row = _take(text, at, have, row, spans, ratings, times, kinds)
             taken[b] = row - before
             outcomes[b] = APPLIED if lower == have else CUT
             numbers[CUT_BLOCKS] += lower < have

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recommender.compiled import kernel
-from recommender.history.rows import Rows
+from recommender.history.rows import FORGET_ITEM, Rows
 
 _SEED, _M = 0x9747B28C, 0x5BD1E995
 _LOW = 0xFFFFFFFF
@@ -57,8 +57,11 @@ def partitions_of(rows: Rows, partitions: int) -> NDArray[np.int32]:
 
 
 def split(rows: Rows, partitions: int) -> list[NDArray[np.bool_]]:
-    """For each partition of the journal, which rows are plain and belong there."""
+    """For each partition of the journal, which rows are plain and belong there; an item may be in all."""
     if partitions == 1:
         return [rows.plain]
     found = partitions_of(rows, partitions)
-    return [found == partition for partition in range(partitions)]
+    everywhere = np.zeros(len(found), np.bool_)
+    if rows.kinds is not None:
+        everywhere = rows.plain & (rows.kinds == FORGET_ITEM)
+    return [(found == partition) | everywhere for partition in range(partitions)]

@@ -29,6 +29,7 @@ MAX_TIMESTAMP = 32_503_680_000
 #: What may stand for the rating 0 where ratings are signed.
 SKIP = "skip"
 TOO_DEEP = "the value is nested too deeply"
+BOTH = "the value has both a rating and `{0}`: expected one of them - at `$.{0}`"
 
 Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_BYTES)]
 Timestamp = Annotated[float, msgspec.Meta(ge=0, le=MAX_TIMESTAMP)]
@@ -51,6 +52,40 @@ class Rating(NamedTuple):
     item: str
     rating: float | None
     timestamp: float | None = None
+
+
+class Forget(NamedTuple):
+    """A user, or an item, of whom nothing shall be known any more: one of the two is None.
+
+    Attributes
+    ----------
+    user, item : str or None
+    timestamp : float or None
+        Seconds since 1970, if the producer said when.
+    """
+
+    user: str | None
+    item: str | None
+    timestamp: float | None = None
+
+
+class Merge(NamedTuple):
+    """A guest who turns out to be a user: the user gets the guest's ratings, and the guest is forgotten.
+
+    Attributes
+    ----------
+    user, guest : str
+    timestamp : float or None
+        Seconds since 1970, if the producer said when.
+    """
+
+    user: str
+    guest: str
+    timestamp: float | None = None
+
+
+#: What a record of the ratings topic may say.
+Event = Rating | Forget | Merge
 
 
 class RatingDecoder:
@@ -87,6 +122,8 @@ class RatingDecoder:
                 ("item", Identifier | int),
                 ("rating", value | None),
                 ("timestamp", Timestamp | None, None),
+                ("forget", bool | None, None),
+                ("merge", Any, None),
             ],
             gc=False,
         )
@@ -102,6 +139,20 @@ class RatingDecoder:
             It is not a rating; the text names the field, as in ``Expected `float`, got `str` - at
             `$.rating```.
         """
+        event = self.decode_event(value, headers)
+        if not isinstance(event, Rating):
+            what = "forget" if isinstance(event, Forget) else "merge"
+            raise BadMessage(f"the value says `{what}`: expected a rating")
+        return event
+
+    def decode_event(self, value: bytes | None, headers: Headers = ()) -> Event:
+        """The rating in a record's value, whom to forget, or whom to merge.
+
+        Raises
+        ------
+        BadMessage
+            It is none of them, or several.
+        """
         decode = self._json
         if headers:
             decode = decoder_for(headers, self._json, self._msgpack)
@@ -115,13 +166,69 @@ class RatingDecoder:
         try:
             wire: Any = decode(value)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            found = _no_rating(value, msgpack=decode is self._msgpack)
+            if found is not None:
+                return found
             raise _explained(refused(error, value, headers), value, self.skips) from None
+        if wire.forget or wire.merge is not None:
+            raise BadMessage(BOTH.format("forget" if wire.forget else "merge"), Kind.BAD_FIELD)
         user, item = wire.user, wire.item
         if user.__class__ is int or len(user) > SURE_CHARACTERS:
             user = identifier(user, "$.user")
         if item.__class__ is int or len(item) > SURE_CHARACTERS:
             item = identifier(item, "$.item")
         return Rating(user, item, 0.0 if wire.rating == SKIP else wire.rating, wire.timestamp)
+
+
+class _NoRating(msgspec.Struct, gc=False):
+    user: Identifier | int | None = None
+    item: Identifier | int | None = None
+    timestamp: Timestamp | None = None
+    forget: bool | None = None
+    merge: Identifier | int | None = None
+    rating: Any = msgspec.UNSET
+
+
+_no_rating_json = msgspec.json.Decoder(_NoRating).decode
+_no_rating_msgpack = msgspec.msgpack.Decoder(_NoRating).decode
+
+
+def _no_rating(value: bytes, *, msgpack: bool) -> Forget | Merge | None:
+    """What a value says that is no rating; None if it says nothing known.
+
+    Raises
+    ------
+    BadMessage
+        It does, and is wrong in another way.
+    """
+    try:
+        wire = (_no_rating_msgpack if msgpack else _no_rating_json)(value)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None  # what is wrong with it as a rating says more
+    if not wire.forget and wire.merge is None:
+        return None
+    if wire.rating is not msgspec.UNSET:
+        raise BadMessage(BOTH.format("forget" if wire.forget else "merge"), Kind.BAD_FIELD)
+    if wire.merge is not None:
+        return _merge(wire)
+    if (wire.user is None) == (wire.item is None):
+        got = "neither" if wire.user is None else "both"
+        raise BadMessage(f"`forget` is about a user or an item, got {got} - at `$.forget`", Kind.BAD_FIELD)
+    if wire.user is not None:
+        return Forget(identifier(wire.user, "$.user"), None, wire.timestamp)
+    assert wire.item is not None
+    return Forget(None, identifier(wire.item, "$.item"), wire.timestamp)
+
+
+def _merge(wire: _NoRating) -> Merge:
+    """The merge that a value says."""
+    assert wire.merge is not None
+    if wire.forget or wire.item is not None or wire.user is None:
+        raise BadMessage("`merge` goes with a user and nothing else - at `$.merge`", Kind.BAD_FIELD)
+    user, guest = identifier(wire.user, "$.user"), identifier(wire.merge, "$.merge")
+    if user == guest:
+        raise BadMessage(f"user {user!r} cannot be merged with himself - at `$.merge`", Kind.BAD_FIELD)
+    return Merge(user, guest, wire.timestamp)
 
 
 def header(headers: Headers, *names: str) -> bytes | None:

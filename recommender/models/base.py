@@ -48,8 +48,9 @@ class Model(ABC):
 
     The vocabulary is FluRS' (register, update, score), but in batches. Users and items are numbered
     0, 1, 2, ... in the order of their first rating; an index in a call may be larger than any before,
-    and unknown to the model. The state after any sequence of events depends on the events and their
-    order alone, never on how they were cut into batches.
+    and unknown to the model. One that was forgotten may come again, and is somebody else's then. The state
+    after any sequence of events depends on the events and their order alone, never on how they were cut into
+    batches.
 
     A model has `learn`, `score`, `state` and `restore`; the rest has defaults. What only some models can do
     is a protocol of its own: `RanksLeaders`, `RanksCatalog`, `RanksRepeats` and `Estimates` below,
@@ -112,6 +113,16 @@ class Model(ABC):
 
         Of the events that `next_observation` asks for, only positive ones are shown.
         """
+
+    def forget_user(self, user: int) -> None:  # noqa: B027
+        """Forget a user all of whose ratings are withdrawn, and learned as such.
+
+        From now on the user is answered as one who never was, until the index is learned again: then it is a
+        new user's. Where all that is known of a user goes with the ratings there is nothing left to do.
+        """
+
+    def forget_item(self, item: int) -> None:  # noqa: B027
+        """Forget an item all of whose ratings are withdrawn; see `forget_user`."""
 
     @staticmethod  # noqa: B027
     def warm() -> None:

@@ -27,6 +27,12 @@ class Learner(Protocol):
     def observe(self, user: int, item: int, weight: float) -> None:
         """Observe an event that will enter the history next."""
 
+    def forget_user(self, user: int) -> None:
+        """Forget a user without ratings."""
+
+    def forget_item(self, item: int) -> None:
+        """Forget an item without ratings."""
+
 
 class Driver:
     """Lets models learn events in log order.
@@ -35,6 +41,9 @@ class Driver:
     * An event that a model asks to observe is observed before it enters the history, after all before it were
       learned; and only if it is positive.
     * A model that reads the history to learn gets one event at a time; all others get runs.
+    * Who is forgotten takes all ratings along: each is withdrawn, as an event like any other, in the order in
+      which the user gave them, or of an item in the order of the users' indices. Then the models forget the
+      index, and the history does.
 
     So the models' state depends on the events and their order alone, however they are cut into calls.
 
@@ -50,6 +59,7 @@ class Driver:
 
     def __init__(self, history: History, models: Sequence[Learner], positive_weight: float) -> None:
         self._history, self._positive = history, positive_weight
+        self._models = list(models)
         self._readers = [each for each in models if each.reads_history_to_learn]
         self._others = [each for each in models if not each.reads_history_to_learn]
         self._observing = [each for each in models if each.next_observation(0) != NEVER]
@@ -90,6 +100,56 @@ class Driver:
             start = position
         if start < len(users):
             self._learn_run(columns, start, len(users))
+
+    def forget_user(self, user: int) -> None:
+        """Withdraw all ratings of a user, and forget the index."""
+        self.forget_users([user])
+
+    def forget_users(self, users: Sequence[int]) -> NDArray[np.int32]:
+        """Withdraw all ratings of some users, one after the other, and forget their indices.
+
+        Returns
+        -------
+        int32 array
+            The items of these ratings.
+        """
+        items = self.withdraw(users, [self._history.items_of(user) for user in users])
+        for user in users:
+            for model in self._models:
+                model.forget_user(user)
+            self._history.forget_user(user)
+        return items
+
+    def learn_known(
+        self,
+        users: NDArray[np.int32],
+        items: NDArray[np.int32],
+        ratings: NDArray[np.float32],
+        weights: NDArray[np.float32],
+        times: NDArray[np.float64],
+    ) -> None:
+        """Learn ratings that were learned before, as another user's: nobody is tested by them."""
+        self._learn_run((users, items, ratings, weights, times), 0, len(users))
+
+    def withdraw(self, users: Sequence[int], items: Sequence[NDArray[np.int32]]) -> NDArray[np.int32]:
+        """Withdraw some ratings of each user; all their items."""
+        joined_items = np.concatenate([np.zeros(0, np.int32), *items])
+        self._withdraw(np.repeat(np.array(users, np.int32), [len(each) for each in items]), joined_items)
+        return joined_items
+
+    def forget_item(self, item: int) -> None:
+        """Withdraw all ratings of an item, and forget the index."""
+        users = self._history.raters_of(item)
+        self._withdraw(users, np.full(len(users), item, np.int32))
+        for model in self._models:
+            model.forget_item(item)
+        self._history.forget_item(item)
+
+    def _withdraw(self, users: NDArray[np.int32], items: NDArray[np.int32]) -> None:
+        count = len(users)
+        if count:
+            nothing, weights = np.full(count, np.nan, np.float32), np.zeros(count, np.float32)
+            self._learn_run((users, items, nothing, weights, np.zeros(count)), 0, count)
 
     def _observers(self, weights: NDArray[np.float32]) -> dict[int, list[Learner]]:
         """The models that observe an event, by its position."""

@@ -118,6 +118,11 @@ class PopularRecent(Model):
         ages = _gathered(self._event - self._updated, candidates)
         return _gathered(self._sums, candidates) * exponentials(self._rate * ages)
 
+    def forget_item(self, item: int) -> None:
+        """Forget when the last rating of the item faded."""
+        if item < self._items:
+            self._sums[item], self._updated[item] = 0.0, 0
+
     def state(self) -> Arrays:
         """`counts`, `sums` and `updated` of shape (items,), and `event`, how many were learned."""
         return {

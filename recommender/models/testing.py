@@ -91,6 +91,16 @@ class Driven:
             start = stop
         return self
 
+    def forget_user(self, user: int) -> Driven:
+        """Forget a user, as a shard does."""
+        self._driver.forget_user(user)
+        return self
+
+    def forget_item(self, item: int) -> Driven:
+        """Forget an item, as a shard does."""
+        self._driver.forget_item(item)
+        return self
+
     def state(self) -> Arrays:
         """The state of the model and of its history."""
         history = {f"history.{name}": array for name, array in self.history.state().items()}
@@ -218,6 +228,77 @@ def everything_may_be_withdrawn_and_rated_again(make: Factory, seed: int) -> Non
     assert np.isfinite(driven.scores()).all(), "scores are not finite after withdrawn ratings came again"
 
 
+def who_is_forgotten_was_never_there(make: Factory, seed: int) -> None:
+    """A user or an item that is forgotten scores as an unknown one; a copy restored then goes on alike.
+
+    Where no two unknown ones score alike, as chance alone tells them apart, it is as in a new model.
+    """
+    log, candidates = random_log(150, seed), _first(_ITEMS)
+    driven = Driven(make).learn(log).forget_user(3).forget_item(1).forget_item(_ITEMS + 3).forget_user(1000)
+    for again in (False, True):
+        model = driven.model
+        by_chance = _tells_strangers_apart(model)
+        stranger = (Driven(make).model if by_chance else model).score(3 if by_chance else 1000, candidates)
+        forgotten = model.score(3, candidates)
+        assert forgotten.tolist() == stranger.tolist(), (
+            f"the forgotten user 3 has scores {forgotten.tolist()}: expected {stranger.tolist()}, as 1000"
+        )
+        if by_chance:
+            break
+        for user in (0, 3, 5, 1000):
+            own, unknown = model.score(user, np.array([1, 500], np.int32)).tolist()
+            assert own == unknown, (
+                f"the forgotten item 1 has score {own} for user {user}: expected {unknown}, as item 500"
+            )
+            support = model.neighbours(user, np.array([1, 500], np.int32))
+            assert support is None or support[0] == support[1], (
+                f"the forgotten item 1 has {support[0]} neighbours for user {user}: expected {support[1]}"
+            )
+        if not again:
+            restored = driven.restored(make)
+            _expect_same(driven, restored, "a model that has forgotten, and its restored copy")
+            driven = restored
+    other = Driven(make).learn(log, (40,)).forget_user(3).forget_item(1)
+    others = [event for event in random_log(150, seed + 1) if event[0] != 3 and event[1] != 1]
+    driven.learn(others, (30, 31))
+    other.learn(others)
+    _expect_same(driven, other, "a model that has forgotten, and one whose logs were cut in another way")
+
+
+def who_comes_in_place_of_a_forgotten_one_is_new(make: Factory, seed: int) -> None:
+    """An index that was forgotten may be learned again, and goes on as after a restart."""
+    log = random_log(150, seed)
+    again = random_log(120, seed + 1)
+    driven = Driven(make).learn(log).forget_user(3).forget_item(1)
+    restored = driven.restored(make)
+    driven.learn(again)
+    restored.learn(again, (7, 60))
+    _expect_same(
+        driven, restored, "an index that was forgotten and comes again, and the same after a restart"
+    )
+    assert np.isfinite(driven.scores()).all(), "scores are not finite after a forgotten index came again"
+
+
+def _tells_strangers_apart(model: Model) -> bool:
+    return model.score(1000, _first(_ITEMS)).tolist() != model.score(1001, _first(_ITEMS)).tolist()
+
+
+def everybody_may_be_forgotten(make: Factory, seed: int) -> None:
+    """A model whose users and items are all forgotten knows nobody."""
+    driven = Driven(make).learn(random_log(80, seed))
+    for user in range(_USERS):
+        driven.forget_user(user)
+    for item in range(_ITEMS):
+        driven.forget_item(item)
+    scores = driven.scores()
+    if _tells_strangers_apart(driven.model):
+        assert (scores == Driven(make).scores()).all(), "scores are not those of a new model after all left"
+    else:
+        assert (scores == scores[0, 0]).all(), (
+            f"scores are {scores.tolist()}: expected one value after all left"
+        )
+
+
 def indices_may_jump(make: Factory, seed: int) -> None:
     """A user or an item may have any index above those before."""
     log = [(3, 5, 5.0, 1.25, 0.0), (1, 2, 4.0, 1.0, 1.0), (3, 2, 5.0, 1.25, 2.0)]
@@ -301,6 +382,9 @@ CHECKS: tuple[Callable[[Factory, int], None], ...] = (
     a_restored_model_goes_on_as_if_never_stopped,
     everything_may_be_withdrawn_and_rated_again,
     indices_may_jump,
+    who_is_forgotten_was_never_there,
+    who_comes_in_place_of_a_forgotten_one_is_new,
+    everybody_may_be_forgotten,
     capabilities_agree_with_scores,
     evidence_is_finite_and_never_negative,
 )

@@ -64,6 +64,11 @@ class UserKNN(Model):
         self._sums = grown(self._sums, self._users)
         _add(events.users, events.ratings, events.previous_ratings, self._sums)
 
+    def forget_user(self, user: int) -> None:
+        """Forget what rounding has left of the sum."""
+        if user < self._users:
+            self._sums[user] = 0.0
+
     def similarities(self, user: int) -> tuple[IntArray, FloatArray]:
         """The neighbours, most similar first, and how similar they are; equal ones by index."""
         if not 0 <= user < self._users or self._sums[user, 0] == 0.0:

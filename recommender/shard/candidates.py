@@ -66,6 +66,6 @@ def candidates_for(learned: Learned, query: Query, rated: IntArray, model: Model
 
 
 def excluded(learned: Learned, request: Request, rated: IntArray) -> IntArray:
-    """The items that may not be recommended, given those that the user has rated."""
-    without = learned.indices_of(request.exclude)
+    """The indices that may not be recommended, given those that the user has rated."""
+    without = learned.with_free(learned.indices_of(request.exclude))
     return without if request.include_rated else np.concatenate([without, rated])

@@ -84,5 +84,10 @@ class Learned:
 
     def all_but(self, without: IntArray) -> IntArray:
         """Every item but these, ascending."""
-        items: IntArray = all_but(without, self.history.item_count)
+        items: IntArray = all_but(self.with_free(without), self.history.item_count)
         return items
+
+    def with_free(self, without: IntArray) -> IntArray:
+        """These, and the indices that no item has now: it was forgotten."""
+        free = self.items.free
+        return np.concatenate([without, free]) if len(free) else without

@@ -23,7 +23,9 @@ from recommender.messages.responses import Response
 from recommender.models import registry
 from recommender.models.base import FloatArray, IntArray, Model, ModelContext
 from recommender.models.driver import Driver
+from recommender.shard.forgetting import Forgetting
 from recommender.shard.hiding import Hidden
+from recommender.shard.keeper import Keeper
 from recommender.shard.learned import POPULAR, Learned
 from recommender.shard.live_metrics import LiveMetrics, rank_of, sample
 from recommender.shard.options import ShardOptions
@@ -46,6 +48,8 @@ class Shard:
         By arm, in the order of the state. They share one history, and all learn from every rating.
     model : Model
         The first arm's.
+    forgetting : Forgetting
+        What does the rows that are no ratings.
     """
 
     def __init__(self, options: ShardOptions) -> None:
@@ -65,6 +69,12 @@ class Shard:
         self.popular: Model = registry.create(POPULAR, context)
         learning = [*self.models.values(), self.popular]
         self._driver = Driver(self.history, learning, self._positive_weight)
+        self.forgetting = Forgetting(self.users, self.items, self.history, self._driver)
+        self._keeper: Keeper | None = None
+        if options.bounds:
+            self._keeper = Keeper(options.bounds, self.history, self.forgetting)
+            self.forgetting.user_left.append(self._keeper.activity.remove)
+            self.forgetting.user_active.append(self._keeper.pass_events)
         self.live = LiveMetrics(options.test_window, arms.names, ordered)
         self._learned = Learned(
             users=self.users,
@@ -101,7 +111,29 @@ class Shard:
         self.learn_rows(Rows(text, spans, values, given, np.ones(len(rows), np.bool_)))
 
     def learn_rows(self, rows: Rows) -> None:
-        """Learn ratings in log order, given as arrays; those that are not plain are passed over."""
+        """Learn ratings in log order, and forget whom rows say; those that are not plain are passed over."""
+        first = 0
+        for place, kind in rows.others():
+            if place > first:
+                self._learn_within_bounds(rows.part(first, place))
+            self.forgetting.take(rows, place, kind)
+            first = place + 1
+        if first < len(rows.ratings):
+            self._learn_within_bounds(rows if first == 0 else rows.part(first, len(rows.ratings)))
+
+    def _learn_within_bounds(self, rows: Rows) -> None:
+        """Learn ratings, and let users leave wherever bounds are looked at."""
+        if self._keeper is None:
+            self._learn_ratings(rows)
+            return
+        first, count = 0, len(rows.ratings)
+        while first < count:
+            last = min(first + self._keeper.left, count)
+            self._learn_ratings(rows.part(first, last))
+            self._keeper.pass_rows(last - first)
+            first = last
+
+    def _learn_ratings(self, rows: Rows) -> None:
         values, used = self.options.feedback.teach(rows.ratings)
         used &= rows.plain
         if self.options.highest:
@@ -130,6 +162,8 @@ class Shard:
             pauses=self._tests(weights),
             paused=lambda position: self._test(int(users[position]), int(items[position])),
         )
+        if self._keeper is not None:
+            self._keeper.pass_events(users, items, times)
 
     def _tests(self, weights: NDArray[np.float32]) -> list[int]:
         """Positions of the coming events that test the models: a sample by their numbers alone."""
@@ -207,7 +241,8 @@ class Shard:
     def state_beside_history(self) -> Arrays:
         """All of the state but the history and the catalogs, which can be copied while they grow."""
         models = {part: model.state() for part, model in self._parts().items()}
-        return flat({**models, "popular": self.popular.state(), "live": self.live.state()})
+        kept = {"bounds": self._keeper.state(self.users.size)} if self._keeper else {}
+        return flat({**models, "popular": self.popular.state(), "live": self.live.state(), **kept})
 
     def _parts(self) -> dict[str, Model]:
         """The models by what their part of the state is called: by number, since a name may have slashes."""
@@ -226,6 +261,8 @@ class Shard:
             model.restore(parts.get(part, {}))
         self.popular.restore(parts.get("popular", {}))
         self.live.restore(parts["live"])
+        if self._keeper is not None:
+            self._keeper.restore(parts["bounds"])
 
     def digest(self) -> str:
         """A fingerprint of the state: equal for equal states, and only for them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from recommender.history.catalog import CatalogView
 from recommender.history.snapshot import HistorySnapshot
 from recommender.shard.shard import Shard
 from recommender.shard.state import Arrays, flat
@@ -23,7 +24,7 @@ class Snapshot:
         self.shard = shard
         self._history = HistorySnapshot(shard.history)
         self._beside: Arrays = {}
-        self._users = self._items = 0
+        self._catalogs: tuple[CatalogView, ...] = ()
 
     def advance(self) -> bool:
         """Copy a slice; False when little is left to copy."""
@@ -33,13 +34,10 @@ class Snapshot:
         """Copy the rest."""
         self._history.finish()
         self._beside = self.shard.state_beside_history()
-        self._users, self._items = len(self.shard.users), len(self.shard.items)
+        self._catalogs = self.shard.users.view(), self.shard.items.view()
 
     def state(self) -> Arrays:
         """The result of `Shard.state` as of `finish`; meanwhile the shard may learn. Once only."""
-        kept = {
-            "users": self.shard.users.state(self._users),
-            "items": self.shard.items.state(self._items),
-            "history": self._history.state(),
-        }
+        users, items = self._catalogs
+        kept = {"users": users.state(), "items": items.state(), "history": self._history.state()}
         return flat(kept) | self._beside

@@ -52,6 +52,13 @@ class HourlyCounts:
         for hour in [each for each in self._by_hour if each <= self._newest - self.hours]:
             del self._by_hour[hour]
 
+    def forget(self, item: int) -> None:
+        """Count nothing of an item any more, whose index may be another one's next."""
+        for hour, pieces in self._by_hour.items():
+            kept = [(piece, piece.items != item) for piece in pieces]
+            self._by_hour[hour] = [_Piece(piece.items[other], piece.counts[other]) for piece, other in kept]
+        self._sums.clear()
+
     def _put(self, hour: int, piece: _Piece) -> None:
         self._newest = max(self._newest, hour)
         pieces = self._by_hour.setdefault(hour, [])

@@ -215,6 +215,30 @@ _OPTIONS = [
         "PARTITION:OFFSET, journal:OFFSET, or an offset: answer once that is learned",
     ),
 ]
+#: All that is known of a user or an item goes.
+FORGET: Schema = {
+    "type": "object",
+    "description": "Forget a user, or an item: as if there had never been one",
+    "properties": {
+        "user": {"$ref": "#/components/schemas/Id"},
+        "item": {"$ref": "#/components/schemas/Id"},
+        "forget": {"const": True},
+        "timestamp": {"type": ["number", "null"], "minimum": 0, "maximum": MAX_TIMESTAMP},
+    },
+    "required": ["forget"],
+    "oneOf": [{"required": ["user"]}, {"required": ["item"]}],
+}
+#: A guest's ratings become a user's.
+MERGE: Schema = {
+    "type": "object",
+    "description": "A guest turned out to be a user, who gets the guest's ratings",
+    "properties": {
+        "user": {"$ref": "#/components/schemas/Id"},
+        "merge": {"$ref": "#/components/schemas/Id"},
+        "timestamp": {"type": ["number", "null"], "minimum": 0, "maximum": MAX_TIMESTAMP},
+    },
+    "required": ["user", "merge"],
+}
 _HEADERS = [
     {
         "name": "deadline-ms",
@@ -252,7 +276,14 @@ _LIST = _responses("Response", "The list, best first")
 _RATINGS = {
     "oneOf": [
         _ref("Rating"),
-        {"type": "array", "items": _ref("Rating"), "minItems": 1, "maxItems": MAX_RATINGS},
+        _ref("Forget"),
+        _ref("Merge"),
+        {
+            "type": "array",
+            "items": {"oneOf": [_ref("Rating"), _ref("Forget"), _ref("Merge")]},
+            "minItems": 1,
+            "maxItems": MAX_RATINGS,
+        },
     ]
 }
 
@@ -324,6 +355,8 @@ def document(low: float, high: float, *, skips: bool) -> Schema:
                 "After": AFTER,
                 "Request": REQUEST,
                 "Rating": _rating(low, high, skips=skips),
+                "Forget": FORGET,
+                "Merge": MERGE,
                 "Place": PLACE,
                 "Response": RESPONSE,
                 "Written": WRITTEN,

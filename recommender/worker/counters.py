@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -81,6 +81,17 @@ class Counters:
         self.log_records = counter(
             "log_records", "Records of the recommendations log by what became of them here", "result"
         )
+        self.forgotten = counter(
+            "forgotten",
+            "Records that say whom to forget, by what that is and what came of it",
+            "what",
+            "result",
+        )
+        for what in ("user", "item"):
+            for result in ("forgotten", "unknown"):
+                self.forgotten.labels(what, result)
+        for result in ("merged", "unknown"):
+            self.forgotten.labels("guest", result)
         for result in ("taken", "refused"):
             self.items_records.labels(result)
             self.log_records.labels(result)
@@ -108,6 +119,8 @@ class Counters:
         self.ratings.labels("learned").inc(ingested.learned)
         self.ratings.labels("skipped").inc(ingested.skipped)
         self.ratings.labels("dead_letter").inc(len(ingested.dead_letters))
+        if ingested.forgets:
+            self.ratings.labels("forget").inc(ingested.forgets)
         of_source = self.source_records.labels
         of_source(self.topic, "learned", "").inc(ingested.learned)
         if ingested.skipped:
@@ -132,6 +145,11 @@ class Counters:
         for name, count in zip(OUTCOMES, found.tolist(), strict=False):
             if count:
                 self.blocks.labels(name).inc(count)
+
+    def forgot(self, counts: Mapping[tuple[str, str], int]) -> None:
+        """Count records that said whom to forget, by what that was and what came of it."""
+        for labels, count in counts.items():
+            self.forgotten.labels(*labels).inc(count)
 
     def answered(self, code: str, seconds: float) -> None:
         """Count a reply."""

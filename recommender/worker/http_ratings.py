@@ -10,7 +10,7 @@ import msgspec
 
 from recommender.kafka.refusals import passes
 from recommender.messages.nesting import json_is_too_deep
-from recommender.messages.ratings import TOO_DEEP, BadMessage, RatingDecoder
+from recommender.messages.ratings import TOO_DEEP, BadMessage, Forget, RatingDecoder
 from recommender.messages.records import Outgoing, Send
 from recommender.messages.refusals import refused
 from recommender.messages.responses import Failure
@@ -93,10 +93,12 @@ class RatingWriter:
 
     def _record(self, raw: bytes, place: str) -> Outgoing:
         try:
-            rating = self._decoder.decode(raw)
+            event = self._decoder.decode_event(raw)
         except BadMessage as error:
             raise BadMessage(f"{error} - in {place}" if place else str(error), error.kind) from None
-        return Outgoing(None, rating.user.encode(), raw, int(time.time() * 1000), [])
+        key = event.item if isinstance(event, Forget) and event.user is None else event.user
+        assert key is not None
+        return Outgoing(None, key.encode(), raw, int(time.time() * 1000), [])
 
     async def _deliver(self, records: list[Outgoing]) -> list[Written]:
         try:

@@ -76,7 +76,8 @@ class Ingestors:
         low, high, skips = feedback.low, feedback.high, feedback.skips
         decoder = fingerprint(low, high, skips=skips)
         if mapping is None:
-            ingest = Ingest(topic.topic, BatchDecoder(low, high, skips=skips))
+            decoding, partitions = BatchDecoder(low, high, skips=skips), self._knowledge.partitions
+            ingest = Ingest(topic.topic, decoding, partitions=partitions)
             return self._ingestor(topic, ingest, decoder), None
         reader, prepare = self._readers[mapping.topic], None
         if reader is not None and self._registry is not None:

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from recommender.history.rows import Rows
+from recommender.history.rows import FORGET_ITEM, FORGET_USER, RATING, Rows
 from recommender.messages.responses import Response
 
 #: At most one of each kind is taken in this many seconds.
@@ -37,6 +37,11 @@ class JustNow:
 
     def learned(self, rows: Rows) -> None:
         """Perhaps take the last of some ratings that were learned."""
+        for place, kind in rows.others():
+            name = "item" if kind == FORGET_ITEM else "user"
+            self._forget(name, rows.id_at(place, 0 if kind == FORGET_USER else 2))
+        if rows.kinds is not None and len(rows.kinds) and rows.kinds[-1] != RATING:
+            return
         count, now = len(rows.ratings), self._now()
         if not self.watched or not count or now < self._rating_at + EVERY_SECONDS:
             return
@@ -60,6 +65,13 @@ class JustNow:
         self._answer_at = now
         items = [each.item for each in response.items[:SHOWN]]
         self._answers.appendleft({"id": self._next(), "user": response.user, "items": items})
+
+    def _forget(self, name: str, identifier: str) -> None:
+        """Show nothing any more of who is forgotten."""
+        for shown in (self._ratings, self._answers):
+            kept = [each for each in shown if each.get(name) != identifier]
+            shown.clear()
+            shown.extend(kept)
 
     def _next(self) -> int:
         self._count += 1

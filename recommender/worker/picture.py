@@ -113,8 +113,9 @@ class Picture:
         """Some users to try it with: those who rated much, of the newest."""
         for held in self._replicas:
             shard = held.replica.shard
-            newest = range(max(0, len(shard.users) - 200), len(shard.users))
-            counts = [(len(shard.history.items_of(user)), user) for user in newest]
+            newest = range(max(0, shard.users.size - 200), shard.users.size)
+            known = [user for user in newest if shard.users.id_at(user)]
+            counts = [(len(shard.history.items_of(user)), user) for user in known]
             return [shard.users.id_of(user) for _, user in sorted(counts, reverse=True)[:EXAMPLES]]
         return []
 
@@ -143,7 +144,7 @@ class Picture:
         wanted = part.casefold()
         found: list[tuple[bool, str]] = []
         for held in self._replicas:
-            for item in held.replica.shard.items.ids()[:LOOKED_AT]:
+            for item in filter(None, held.replica.shard.items.ids()[:LOOKED_AT]):
                 named = (self._items.title_of(item) or item).casefold()
                 if wanted in named or wanted == item.casefold():
                     found.append((not named.startswith(wanted) and wanted != item.casefold(), item))

@@ -56,6 +56,8 @@ class Trends:
         self._next: dict[int, int] = {}
         self._begun: dict[int, int] = {}
         self._whole: set[int] = set()
+        #: How many indices of items had become free.
+        self._freed: dict[int, int] = {}
 
     def learned(self, held: HeldReplica, followed: Followed) -> None:
         """Count what a replica has just learned."""
@@ -71,6 +73,7 @@ class Trends:
         elif last < self._next[partition]:
             return  # it went back to its checkpoint, and this was counted before
         self._next[partition] = last + 1
+        self._forget(partition, held.replica.shard)
         self._add(partition, held.replica.shard, followed.rows)
 
     def sums(self, held: HeldReplica, request: Request) -> FloatArray | None:
@@ -156,10 +159,24 @@ class Trends:
         self._add(
             partition,
             shard,
-            Rows(rows.text, rows.spans[new], rows.ratings[new], rows.times[new], rows.plain[new]),
+            rows.of(new),
         )
 
+    def _forget(self, partition: int, shard: Shard) -> None:
+        """Let go of items that were forgotten just now: their indices are others' from now on."""
+        before = self._freed.setdefault(partition, shard.items.freed)
+        self._freed[partition] = shard.items.freed
+        freed = shard.items.freed_since(before)
+        if freed is None:
+            # Another state, or too many at once: what was counted is counted again.
+            self._counts[partition] = HourlyCounts(self._hours)
+            self._begun[partition] = self._next[partition]
+            self._whole.discard(partition)
+        for item in freed or ():
+            self._counts[partition].forget(item)
+
     def _add(self, partition: int, shard: Shard, rows: Rows) -> None:
+        rows = rows.ratings_alone()
         positive = shard.positive(rows)
         if positive.any():
             items = shard.items.find_bytes(rows.text, np.ascontiguousarray(rows.spans[positive]), 2)

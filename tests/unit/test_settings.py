@@ -158,6 +158,9 @@ def test_learned_holds_what_decides_what_is_learned() -> None:
         "rating_max": "",
         "repeats": "highest",
         "model": "random",
+        "max_users": "9",
+        "max_ratings_per_user": "8",
+        "user_ttl": "30",
         "seed": "7",
         "test_every": "3",
         "test_window": "50",
@@ -236,7 +239,8 @@ def test_learned_tells_nearly_equal_numbers_apart() -> None:
 
 def test_every_option_of_a_shard_is_learned() -> None:
     names = {each.name for each in fields(ShardOptions)} | {"rating_min", "rating_max"}
-    assert set(learned_settings(load({}))) == names - {"experiment", "exploration"}
+    names |= {"max_users", "max_ratings_per_user", "user_ttl"}  # the bounds
+    assert set(learned_settings(load({}))) == names - {"experiment", "exploration", "bounds"}
 
 
 def test_every_setting_is_described() -> None:

@@ -157,6 +157,18 @@ class Blend(Model):
         self._leaders.pass_events(self._table, events.items, self._event, self._items)
         self._event += len(events)
 
+    def forget_user(self, user: int) -> None:
+        """Forget what the user took again; what all have taught stays."""
+        self._repeats.forget_user(user)
+
+    def forget_item(self, item: int) -> None:
+        """Let the item be one that nobody has rated yet."""
+        self._repeats.forget_item(item)
+        if 0 <= item < self._items:
+            self._leaders.leave(item)
+            self._table[item, : kernels.FIRST] = 0.0
+            self._table[item, kernels.FIRST] = np.inf
+
     def score(self, user: int, candidates: IntArray) -> FloatArray:
         """Weighted sums of features; the logarithm of a preference, up to a constant."""
         views, scales, now = self._surveyed(candidates, self._evidence(self._profile(user, self._entries)))

@@ -205,7 +205,8 @@ def _hold(box, measure, value):
 
 
 @kernel
-def _leave(c, item):
+def leave(c, item):
+    """Take an item out of its cell, if it lies in one."""
     i = np.uint64(item)
     cell, after, before = c.cell[i], c.following[i], c.preceding[i]
     if cell < 0:
@@ -253,7 +254,7 @@ def pass_events(c, table, items, first, known, begin):
             if c.meta[_FREE] < c.keys.size // 4:
                 return e
         event, item = np.int64(first + e), items[e]
-        _leave(c, item)
+        leave(c, item)
         c.newest[event % _REMEMBERED] = item
         for rest in RESTS:
             rested = event - rest
@@ -261,7 +262,7 @@ def pass_events(c, table, items, first, known, begin):
                 break
             other = c.newest[rested % _REMEMBERED]
             if other >= 0 and table[other, UPDATED] == np.float64(rested):
-                _leave(c, other)
+                leave(c, other)
                 _enter(c, table, other, np.float64(event))
     return items.size
 

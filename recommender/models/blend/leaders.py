@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from recommender.models.base import FloatArray, IntArray
-from recommender.models.blend.cells import Cells, empty_cells, fill_cells, pass_events, with_room
+from recommender.models.blend.cells import Cells, empty_cells, fill_cells, leave, pass_events, with_room
 
 #: Cells to begin with; a power of two.
 _CELLS = 4096
@@ -39,6 +39,11 @@ class Leaders:
         done = 0
         while (done := pass_events(self._cells, table, items, first, known, done)) < len(items):
             self._cells = with_room(self._cells, 0, 2 * len(self._cells.keys))
+
+    def leave(self, item: int) -> None:
+        """Let an item lie in no cell."""
+        if self._made and item < len(self._cells.cell):
+            leave(self._cells, item)
 
     def cells(self, table: FloatArray, now: int, known: int) -> Cells:
         """The cells, made if there are none yet."""

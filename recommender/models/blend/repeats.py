@@ -92,9 +92,37 @@ class Repeats:
         count, grown = int(self._pairs.filled[0]), empty_pairs(size)
         for name in _SAVED:
             getattr(grown, name)[:count] = getattr(self._pairs, name)[:count]
-        grown.filled[0] = count
+        grown.filled[:] = self._pairs.filled
         taken.index(grown)
         self._pairs = grown
+
+    def forget_user(self, user: int) -> None:
+        """Forget a user all of whose ratings are withdrawn."""
+        self._count()
+        self._drop()
+        if user < len(self._last):
+            self._last[user] = 0
+
+    def forget_item(self, item: int) -> None:
+        """Forget an item all of whose ratings are withdrawn."""
+        self._count()
+        self._drop()
+
+    def _drop(self) -> None:
+        """Take out the pairs in which nothing counts any more, wherever they are one in sixteen or more.
+
+        To look at all of them costs too much for the few of one user.
+        """
+        count, dead = self._pairs.filled.tolist()
+        if dead == 0 or 16 * dead < count:
+            return
+        kept = np.flatnonzero(self._pairs.times[:count] > 0.0)
+        smaller = empty_pairs(len(self._pairs.users))
+        for name in _SAVED:
+            getattr(smaller, name)[: len(kept)] = getattr(self._pairs, name)[kept]
+        smaller.filled[:] = len(kept), 0
+        taken.index(smaller)
+        self._pairs = smaller
 
     def _own(self, user: int) -> tuple[IntArray, FloatArray]:
         self._count()
@@ -185,7 +213,7 @@ class Repeats:
         pairs = empty_pairs(max(64, 1 << count.bit_length()))
         for name in _SAVED:
             getattr(pairs, name)[:count] = kept[name]
-        pairs.filled[0] = count
+        pairs.filled[:] = count, np.count_nonzero(pairs.times[:count] == 0.0)
         taken.index(pairs)
         self._pairs = pairs
         self._last, self._shares = kept["last"].astype(np.uint8), kept["shares"].astype(np.float64)

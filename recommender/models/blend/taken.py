@@ -53,7 +53,8 @@ _DOUBT = 20.0
 
 
 class Pairs(NamedTuple):
-    """Repeated pairs, in columns with room for more; `slots` finds them, and `filled` tells how many.
+    """Repeated pairs, in columns with room for more; `slots` finds them, and `filled` tells how many,
+    and of how many `times` is 0.
 
     `times` is how often the user took the item, `short` and `long` the same as fading counts at the last
     time; `times` is 0 where the item was withdrawn since.
@@ -71,7 +72,7 @@ class Pairs(NamedTuple):
 def empty_pairs(room: int) -> Pairs:
     """Room for so many, a power of two."""
     numbers = (np.zeros(room, kind) for kind in (np.int32, np.int32, np.float32, np.float32, np.float32))
-    return Pairs(*numbers, np.full(2 * room, -1, np.int32), np.zeros(1, np.int64))  # type: ignore[call-arg, arg-type]
+    return Pairs(*numbers, np.full(2 * room, -1, np.int32), np.zeros(2, np.int64))  # type: ignore[call-arg, arg-type]
 
 
 @kernel
@@ -137,8 +138,11 @@ def count_times(p, positive, begin, e, last, shares):
         place = np.int64(p.slots[slot])
         if not again:
             if place >= 0:
+                p.filled[1] += p.times[place] > 0.0
                 p.times[place] = 0.0
             continue
+        if place >= 0:
+            p.filled[1] -= p.times[place] == 0.0
         if place < 0:
             place = p.filled[0]
             p.filled[0] += 1

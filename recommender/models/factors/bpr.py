@@ -74,8 +74,8 @@ class BPR(MF):
         """A step for each negative drawn, at each positive event."""
         if len(events) == 0:
             return
-        self._register(0, int(events.users.max()) + 1)
-        self._register(1, int(events.items.max()) + 1)
+        self._meet(events)
+        self._absent[events.items] = 0
         first = self._history.event_count - len(events)
         for e in range(len(events)):
             if events.weights[e] >= self._positive:
@@ -85,7 +85,7 @@ class BPR(MF):
     def _draw(self, event: int, user: int) -> NDArray[np.int32]:
         """Items that the user has not, each equally likely; by the seed and the event's number alone."""
         drawn = np.empty(self._negatives, np.int32)
-        count = _draw(self._history.arrays, user, self._counts[1], self._seed, event, drawn)
+        count = _draw(self._history.arrays, user, self._counts[1], self._absent, self._seed, event, drawn)
         return drawn[:count]
 
     def step(self, user: int, item: int, negatives: NDArray[np.int32]) -> None:
@@ -104,13 +104,13 @@ class BPR(MF):
 
 
 @kernel
-def _draw(h, user, items, seed, event, drawn):
+def _draw(h, user, items, absent, seed, event, drawn):
     """Fill `drawn` as far as items can be found; how far that is."""
     key = mix(mix(np.uint64(seed), np.uint64(2)), np.uint64(event))
     count = 0
     for attempt in range(drawn.size * _TRIES):
         item = np.int64(mix(key, np.uint64(attempt)) % np.uint64(items))
-        if find(h, user, item) < 0:
+        if find(h, user, item) < 0 and absent[item] == 0:
             drawn[count] = item
             count += 1
             if count == drawn.size:

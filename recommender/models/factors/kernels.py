@@ -66,12 +66,13 @@ def _adaptive_step(
 @kernel
 def descend(
     user_factors, item_factors, user_squares, item_squares, users, items, ratings, weights,
-    positive, rate, shrinkage, adaptive, negatives, seed, first_event, count, changed,
+    positive, rate, shrinkage, adaptive, negatives, seed, first_event, count, changed, absent,
 ):  # fmt: skip
     key = mix(seed, np.uint64(_DRAWS))
     for e in range(users.size):
         # Items of later events of the run are not there yet.
         count = max(count, np.int64(items[e]) + 1)
+        absent[np.uint64(items[e])] = 0
         if np.isnan(ratings[e]) or weights[e] < positive:
             continue
         user, item, target = np.uint64(users[e]), np.uint64(items[e]), 1.0
@@ -82,6 +83,8 @@ def descend(
                 drawn = np.int64(mix(draws, np.uint64(n - 1)) % np.uint64(count - 1))
                 item = np.uint64((np.int64(items[e]) + 1 + drawn) % count)
                 target = 0.0
+                if absent[item]:
+                    continue
             changed[item] = 1
             if adaptive:
                 _adaptive_step(

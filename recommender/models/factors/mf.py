@@ -45,6 +45,7 @@ from recommender.models.topk import leading
 MANY = 4096
 _USERS, _ITEMS = 0, 1
 _SQUARES = ((_USERS, "user_squares"), (_ITEMS, "item_squares"))
+_GONE = ((_USERS, "users_gone"), (_ITEMS, "items_gone"))
 
 
 class MF(Model):
@@ -96,6 +97,9 @@ class MF(Model):
         #: Of each factor, the sum of its squared gradients; no rows at a constant rate.
         self._squares = [np.zeros_like(rows) for rows in self._factors]
         self._rounded = RoundedItems(self._factors[_ITEMS].shape[1])
+        #: Who was forgotten and has not come again: by item for the kernels, and as a set of each side.
+        self._absent = np.zeros(0, np.uint8)
+        self._gone: list[set[int]] = [set(), set()]
         self._counts = [0, 0]
         self._events = 0
 
@@ -104,8 +108,7 @@ class MF(Model):
         if len(events) == 0:
             return
         items_before = self._counts[_ITEMS]
-        self._register(_USERS, int(events.users.max()) + 1)
-        self._register(_ITEMS, int(events.items.max()) + 1)
+        self._meet(events)
         descend(
             *self._factors,
             *self._squares,
@@ -122,8 +125,41 @@ class MF(Model):
             self._events,
             items_before,
             self._rounded.changed,
+            self._absent,
         )
         self._events += len(events)
+
+    def _meet(self, events: Events) -> None:
+        """Give vectors to all who come, also to those who come in the place of one that was forgotten.
+
+        Until their own event items are still absent: they cannot be drawn before it.
+        """
+        self._register(_USERS, int(events.users.max()) + 1)
+        self._register(_ITEMS, int(events.items.max()) + 1)
+        for side, indices in ((_USERS, events.users), (_ITEMS, events.items)):
+            if self._gone[side]:
+                for index in self._gone[side].intersection(indices.tolist()):
+                    self._gone[side].discard(index)
+                    rows = self._factors[side][: index + 1]
+                    fill_normal(rows, self._seed, side, index, self._k, 0.1)
+
+    def forget_user(self, user: int) -> None:
+        """Let the user have no vector; those of all others stay as they are."""
+        self._lose(_USERS, user)
+
+    def forget_item(self, item: int) -> None:
+        """Let the item have no vector: it is not drawn either."""
+        if self._lose(_ITEMS, item):
+            self._absent[item] = self._rounded.changed[item] = 1
+
+    def _lose(self, side: int, index: int) -> bool:
+        if not 0 <= index < self._counts[side]:
+            return False
+        self._gone[side].add(index)
+        self._factors[side][index] = 0.0
+        if self._adaptive:
+            self._squares[side][index] = 0.0
+        return True
 
     def _register(self, side: int, count: int) -> None:
         """Give everyone up to `count` an initial vector, which depends on the seed and the index alone."""
@@ -135,6 +171,7 @@ class MF(Model):
             self._factors[side] = larger
             if side == _ITEMS:
                 self._rounded.grow(len(larger))
+                self._absent = grown(self._absent, len(larger))
             if self._adaptive:
                 self._squares[side] = grown(self._squares[side], len(larger))
 
@@ -195,7 +232,8 @@ class MF(Model):
         """`users` (users, k) and `items` (items, k), and what the options add.
 
         That is `user_squares` and `item_squares`, of the same shapes, for `rate=adagrad`; and `events`, how
-        many events it has learned, where negatives are drawn.
+        many events it has learned, where negatives are drawn. `users_gone` and `items_gone` are the indices
+        of those that were forgotten and have not come again, where there are any.
         """
         state: Arrays = {"users": self.user_factors.copy(), "items": self.item_factors.copy()}
         if self._adaptive:
@@ -203,6 +241,9 @@ class MF(Model):
                 state[name] = self._squares[side][: self._counts[side], : self._k].copy()
         if self._drawn:
             state["events"] = np.array([self._events], np.int64)
+        for side, name in _GONE:
+            if self._gone[side]:
+                state[name] = np.array(sorted(self._gone[side]), np.int64)
         return state
 
     def restore(self, state: Arrays) -> None:
@@ -219,6 +260,10 @@ class MF(Model):
                 self._squares[side] = self._padded(state[name])
         if self._drawn:
             self._events = int(state["events"][0])
+        for side, name in _GONE:
+            self._gone[side] = {int(index) for index in state.get(name, ())}
+        self._absent = np.zeros(len(self._factors[_ITEMS]), np.uint8)
+        self._absent[list(self._gone[_ITEMS])] = 1
 
     def _padded(self, saved: NDArray[np.generic]) -> FloatArray:
         rows = np.zeros((len(saved), self._factors[_USERS].shape[1]))

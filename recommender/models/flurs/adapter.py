@@ -95,6 +95,9 @@ class GuardedFlurs(Model):
         self._begin()
 
     def _begin(self) -> None:
+        #: Users and items that were forgotten and have not come again.
+        self._gone_users: set[int] = set()
+        self._gone_items: set[int] = set()
         self._randomness = Randomness(self._seed)
         with self._randomness.in_place():
             self.flurs = self._make()
@@ -116,6 +119,12 @@ class GuardedFlurs(Model):
                     self.flurs.register(self.user(self.flurs.n_user))
                 while self.flurs.n_item <= item:
                     self.flurs.register(self.item(self.flurs.n_item))
+                if user in self._gone_users:
+                    self._gone_users.discard(user)
+                    self.renew_user(user)
+                if item in self._gone_items:
+                    self._gone_items.discard(item)
+                    self.renew_item(item)
                 rating = float(events.ratings[e])
                 if rating != rating or (self.positive_only and events.weights[e] < self._positive):
                     continue
@@ -126,11 +135,38 @@ class GuardedFlurs(Model):
         """One event that teaches."""
         self.flurs.update(event)
 
+    def forget_user(self, user: int) -> None:
+        """Let the user be one that FluRS does not know."""
+        if 0 <= user < self.flurs.n_user:
+            self._gone_users.add(user)
+            with self._randomness.in_place():
+                self.renew_user(user)
+
+    def forget_item(self, item: int) -> None:
+        """Let the item be one that FluRS does not know."""
+        if 0 <= item < self.flurs.n_item:
+            self._gone_items.add(item)
+            with self._randomness.in_place():
+                self.renew_item(item)
+
+    def renew_user(self, user: int) -> None:
+        """Let a registered user be as one that was registered just now.
+
+        FluRS has no such thing. It is done when a user is forgotten, so that nothing is left of what the user
+        taught, and when the index comes again, since what others teach may have moved it meanwhile.
+        """
+
+    def renew_item(self, item: int) -> None:
+        """The same of an item."""
+
     def score(self, user: int, candidates: IntArray) -> FloatArray:
         """FluRS' scores, turned so that higher is better."""
         scores = np.full(len(candidates), self.neutral)
         known = (candidates >= 0) & (candidates < self.flurs.n_item)
-        if not 0 <= user < self.flurs.n_user or not known.any() or not self.ready():
+        if self._gone_items:
+            known &= ~np.isin(candidates, list(self._gone_items))
+        gone = not 0 <= user < self.flurs.n_user or user in self._gone_users
+        if gone or not known.any() or not self.ready():
             return scores
         with self._randomness.in_place(), np.errstate(all="ignore"):
             found = np.asarray(self.flurs.score(self.user(user), np.asarray(candidates)[known]), np.float64)
@@ -145,7 +181,11 @@ class GuardedFlurs(Model):
     def state(self) -> Arrays:
         """The recommender's own arrays, how many are registered, and the state of the generator."""
         counts = np.array([self.flurs.n_user, self.flurs.n_item], np.int64)
-        return {"counts": counts, **self._randomness.arrays(), **self.arrays()}
+        state = {"counts": counts, **self._randomness.arrays(), **self.arrays()}
+        for name, gone in (("users_gone", self._gone_users), ("items_gone", self._gone_items)):
+            if gone:
+                state[name] = np.array(sorted(gone), np.int64)
+        return state
 
     def restore(self, state: Arrays) -> None:
         """Take all of that over, into a new recommender."""
@@ -154,6 +194,8 @@ class GuardedFlurs(Model):
         self.flurs.n_user, self.flurs.n_item = users, items
         self.flurs.users = {u: {"known_items": set()} for u in range(users)}
         self.flurs.items = {i: {} for i in range(items)}
+        self._gone_users = {int(index) for index in state.get("users_gone", ())}
+        self._gone_items = {int(index) for index in state.get("items_gone", ())}
         self._randomness.take(state)
         self.take(state)
 
@@ -164,6 +206,11 @@ class GuardedFlurs(Model):
     def take(self, state: Arrays) -> None:
         """Take over what `arrays` gave."""
         raise NotImplementedError
+
+
+def drawn(k: int) -> NDArray[np.float64]:
+    """A vector as FluRS begins with, from the generator that is in place."""
+    return np.random.normal(0.0, 0.1, k)  # noqa: NPY002
 
 
 def copied(recommender: Any, names: tuple[str, ...]) -> Arrays:

@@ -16,7 +16,7 @@ from flurs.recommender import (
 )
 
 from recommender.models.base import Arrays, ModelContext
-from recommender.models.flurs.adapter import GuardedFlurs, copied, vectors
+from recommender.models.flurs.adapter import GuardedFlurs, copied, drawn, vectors
 from recommender.models.options import ModelError, between, one_of
 
 
@@ -28,6 +28,14 @@ def initialized(recommender: Any, *args: Any, **options: Any) -> Any:
 
 class _Factors(GuardedFlurs):
     """State of MF and BPRMF: users' and items' vectors."""
+
+    def renew_user(self, user: int) -> None:
+        self.flurs.users[user] = {"known_items": set(), "vec": drawn(self.flurs.k)}
+
+    def renew_item(self, item: int) -> None:
+        self.flurs.Q[item] = drawn(self.flurs.k)
+        for each in self.flurs.users.values():
+            each["known_items"].discard(item)
 
     def arrays(self) -> Arrays:
         k = self.flurs.k
@@ -96,6 +104,16 @@ class FlursUserKNN(GuardedFlurs):
         if event.value != 0.0:
             self.flurs.update(event)
 
+    def renew_user(self, user: int) -> None:
+        self.flurs.R[user] = 0.0
+        for name in self._matrices[1:]:
+            matrix = getattr(self.flurs, name)
+            matrix[user], matrix[:, user] = 0.0, 0.0
+        self.flurs.users[user]["mean"], self.flurs.users[user]["count"] = 0.0, 0
+
+    def renew_item(self, item: int) -> None:
+        self.flurs.R[:, item] = 0.0
+
     def arrays(self) -> Arrays:
         users = self.flurs.users
         return {
@@ -141,6 +159,17 @@ class FlursFM(GuardedFlurs):
 
         super().__init__(context, make)
 
+    def renew_user(self, user: int) -> None:
+        self._renew(user)
+
+    def renew_item(self, item: int) -> None:
+        self._renew(self.flurs.n_user + item)
+
+    def _renew(self, place: int) -> None:
+        self.flurs.w[place] = self.flurs.prev_w[place] = 0.0
+        vector = drawn(self.flurs.k)
+        self.flurs.V[place], self.flurs.prev_V[place] = vector, vector
+
     def arrays(self) -> Arrays:
         return copied(self.flurs, self._numbers + self._parameters)
 
@@ -158,7 +187,8 @@ class FlursSketch(GuardedFlurs):
     """`flurs.recommender.SketchRecommender` on hashed users and items.
 
     Its vectors have a length that is fixed beforehand, so each user and each item has one of `buckets`
-    places; those that share one look alike to it.
+    places; those that share one look alike to it. What somebody taught to a place stays there after all are
+    forgotten who have it, until others teach it something else.
     """
 
     sign = -1.0

@@ -85,3 +85,12 @@ def test_another_scale_by_another_policy_is_told_once() -> None:
 )
 def test_what_is_not_understood_stays_as_it_is(odd: dict[str, Any]) -> None:
     assert canonical(odd) == odd
+
+
+def test_bounds_that_are_not_set_are_not_a_change() -> None:
+    unset = {"max_users": "0", "max_ratings_per_user": "0", "user_ttl": "0"}
+    before, now = {"model": "mf"}, {"model": "mf", **unset}
+    header = {**asdict(Identity("journal", "id", 1, before)), "format": FORMAT}
+    assert Identity("journal", "id", 1, now).differences(header) == []
+    bounded = Identity("journal", "id", 1, {**now, "max_users": "100"}).differences(header)
+    assert bounded == ["RECOMMENDER_MAX_USERS was not known, now '100'"]

@@ -19,6 +19,8 @@ from recommender.messages.requests import Request
 from recommender.models.base import ModelContext
 from recommender.models.blend.blend import Blend
 from recommender.models.blend.taken import FEATURES
+from recommender.models.testing import Driven
+from recommender.models.testing import Event as Rated
 from recommender.shard.feedback import Feedback
 from recommender.shard.options import ShardOptions
 from recommender.shard.shard import Shard
@@ -245,3 +247,28 @@ def test_a_request_gets_what_the_user_takes_again_only_where_it_asks() -> None:
     wanted: list[str | int] = ["i250", "i7", "never seen"]
     few = shard.recommend(Request(user="u1", include_rated=True, items=wanted)).items
     assert few[0].item == "i250"
+
+
+def test_who_is_forgotten_leaves_no_pairs() -> None:
+    log: list[Rated] = [(user, item, 5.0, 1.25, 0.0) for _ in range(3) for user in (0, 1) for item in (0, 1)]
+    driven = Driven(Blend).learn(log).forget_user(0)
+    state = driven.model.state()
+    assert state["repeats_users"].tolist() == [1, 1]
+    assert state["repeats_last"].tolist() == [0, 1]
+    assert driven.forget_item(1).model.state()["repeats_items"].tolist() == [0]
+    again = driven.learn([(0, 0, 5.0, 1.25, 0.0)]).model.state()
+    assert (again["repeats_users"].tolist(), again["repeats_times"].tolist()) == ([1], [3.0])
+
+
+def test_pairs_that_nobody_needs_are_dropped_when_they_are_many() -> None:
+    users = range(40)
+    log: list[Rated] = [(user, 0, 5.0, 1.25, 0.0) for _ in range(2) for user in users]
+    driven = Driven(Blend).learn(log)
+    kept = [len(driven.forget_user(user).model.state()["repeats_users"]) for user in users]
+    assert kept[:3] == [40, 40, 37]
+    assert kept[-1] == 0
+    assert all(
+        16 * (count - left) < max(count, 1) for left, count in zip(range(39, -1, -1), kept, strict=True)
+    )
+    restored = driven.restored(Blend)
+    assert restored.model.state().keys() == driven.model.state().keys()

@@ -26,6 +26,7 @@ class Watcher:
         self.learned: list[tuple[int, int, float]] = []
         self.observed: list[tuple[int, int, int, float]] = []
         self.runs: list[tuple[int, int]] = []
+        self.forgotten: list[tuple[str, int, int]] = []
 
     def next_observation(self, event: int) -> int:
         return NEVER if self._every == 0 else -(-event // self._every) * self._every
@@ -40,6 +41,14 @@ class Watcher:
             events.users.tolist(), events.items.tolist(), events.weights.tolist(), strict=True
         )
         assert self._history.event_count == len(self.learned)
+
+    def forget_user(self, user: int) -> None:
+        assert not self._history.has(user)
+        self.forgotten.append(("user", user, len(self.learned)))
+
+    def forget_item(self, item: int) -> None:
+        assert not len(self._history.raters_of(item))
+        self.forgotten.append(("item", item, len(self.learned)))
 
 
 def driven(log: Log, cuts: list[int], watchers: list[tuple[int, bool]], pauses: set[int]) -> tuple[Any, Any]:
@@ -111,3 +120,18 @@ def test_a_pause_comes_before_an_observation() -> None:
         pauses=[0], paused=lambda _: order.append("paused"),
     )  # fmt: skip
     assert order == ["paused", "observed"]
+
+
+def test_who_is_forgotten_takes_all_ratings_along() -> None:
+    history = History(8)
+    models = [Watcher(history, every=0, reads=reads) for reads in (False, True)]
+    driver = Driver(history, models, 1.0)
+    given_ = np.array([0, 0, 1, 1, 2], np.int32), np.array([4, 3, 3, 4, 3], np.int32)
+    driver.learn(*given_, np.ones(5, np.float32), np.ones(5, np.float32), np.zeros(5))
+    driver.forget_user(0)
+    driver.forget_item(3)
+    driver.forget_user(9)
+    for model in models:
+        assert model.learned[5:] == [(0, 4, 0.0), (0, 3, 0.0), (1, 3, 0.0), (2, 3, 0.0)]
+        assert model.forgotten == [("user", 0, 7), ("item", 3, 9), ("user", 9, 9)]
+    assert history.items_of(1).tolist() == [4]

@@ -24,6 +24,9 @@ class Counting(Model):
     def learn(self, events: Events) -> None:
         np.add.at(self.counts, events.items, 1.0)
 
+    def forget_item(self, item: int) -> None:
+        self.counts[item] = 0.0
+
     def score(self, user: int, candidates: IntArray) -> FloatArray:
         scores: FloatArray = self.counts[candidates]
         return scores
@@ -140,6 +143,34 @@ class Gapless(Counting):
         super().learn(events)
 
 
+class Remembers(Counting):
+    def forget_item(self, item: int) -> None:
+        pass
+
+
+class Grudging(Counting):
+    """Who was forgotten once is never counted again, until a restart."""
+
+    def __init__(self, context: ModelContext) -> None:
+        super().__init__(context)
+        self.gone: set[int] = set()
+
+    def forget_item(self, item: int) -> None:
+        super().forget_item(item)
+        self.gone.add(item)
+
+    def learn(self, events: Events) -> None:
+        super().learn(events)
+        self.counts[list(self.gone)] = 0.0
+
+
+class Lonely(Counting):
+    def forget_item(self, item: int) -> None:
+        super().forget_item(item)
+        if not self.counts.any():
+            self.counts[7] = 1.0
+
+
 BROKEN = {
     Infinite: "scores_are_finite_and_one_for_each_candidate",
     NoneYet: "scores_come_before_anything_is_learned",
@@ -152,6 +183,9 @@ BROKEN = {
     Chance: "the_seed_is_the_only_randomness",
     Divides: "everything_may_be_withdrawn_and_rated_again",
     Gapless: "indices_may_jump",
+    Remembers: "who_is_forgotten_was_never_there",
+    Grudging: "who_comes_in_place_of_a_forgotten_one_is_new",
+    Lonely: "everybody_may_be_forgotten",
     Backwards: "observations_are_asked_for_in_order",
     Unsteady: "observations_are_asked_for_in_order",
     WrongLeaders: "capabilities_agree_with_scores",

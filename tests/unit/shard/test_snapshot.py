@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recommender.history import snapshot
+from recommender.history.catalog import CatalogView
 from recommender.history.history import History
 from recommender.history.snapshot import HistorySnapshot
 from recommender.messages.ratings import Rating
@@ -112,9 +113,13 @@ def test_a_shard_that_learns_meanwhile(model: str) -> None:
 def test_states_of_catalogs_of_the_past() -> None:
     shard = Shard(ShardOptions())
     states: list[Arrays] = []
-    for each in ("a", "", "é", "x" * 300, "日本"):
+    views: list[CatalogView] = []
+    for each in ("a", "b", "é", "x" * 300, "日本"):
         states.append(shard.users.state())
+        views.append(shard.users.view())
         shard.users.register(each)
-    for count, state in enumerate(states):
-        assert digest(shard.users.state(count)) == digest(state)
+    shard.users.remove("b")
+    shard.users.register("new")
+    for view, state in zip(views, states, strict=True):
+        assert digest(view.state()) == digest(state)
         assert state["lengths"].sum() == len(state["bytes"])

@@ -1,0 +1,133 @@
+"""A stream without end in one process: memory, speed, answers and recall over the events, with bounds.
+
+Users are ever new, with ten to fifty events each and a few for years; items are ever new, and what is popular
+drifts. Events go to a shard as the journal hands them over; making them is not counted.
+
+``python -m benchmarks.endless --events 20000000 --users 100000`` prints a line for each part of the stream
+and writes ``build/endless.csv``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import resource
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recommender.history.id_table import joined
+from recommender.history.rows import Rows
+from recommender.messages.requests import Request
+from recommender.shard import warmup
+from recommender.shard.bounds import DAY, Bounds
+from recommender.shard.options import ShardOptions
+from recommender.shard.shard import Shard
+
+#: Events in one call, as a fetch of the journal has them.
+CHUNK = 1000
+#: Events between two events of a user, about; and how many users are there at a time.
+EVENTS_OF_A_USER, USERS_AT_A_TIME = 30, 20_000
+#: A new item comes with every so many events.
+EVENTS_OF_AN_ITEM = 200
+REQUESTS = 200
+FIELDS = (
+    "events", "resident_mb", "us_per_event", "longest_ms", "p50_ms", "p99_ms", "recall", "users", "items",
+)  # fmt: skip
+
+
+def stream(events: int, seed: int = 1) -> Iterator[Rows]:
+    """The events in chunks."""
+    draw = np.random.default_rng(seed)
+    for first in range(0, events, CHUNK):
+        at = first + np.arange(CHUNK)
+        users = at // EVENTS_OF_A_USER + draw.integers(0, USERS_AT_A_TIME, CHUNK)
+        # One in fifty is somebody who stays for years.
+        users = np.where(draw.random(CHUNK) < 0.02, -draw.integers(1, 5000, CHUNK), users)
+        # What a user likes lies near, newer items first.
+        taste = (users * 7919) % 50
+        items = at // EVENTS_OF_AN_ITEM + 5000 - taste - 50 * np.minimum(draw.zipf(1.4, CHUNK), 90)
+        ids = [
+            b"%s%d" % (kind, each)
+            for pair in zip(users, items, strict=True)
+            for kind, each in zip((b"u", b"i"), pair, strict=True)
+        ]
+        text, ends = joined(ids)
+        bounds = np.concatenate([[0], ends])
+        spans = np.stack([bounds[0:-1:2], bounds[1::2], bounds[1::2], bounds[2::2]], axis=1)
+        ratings = draw.choice([3.0, 4.0, 5.0], CHUNK)
+        yield Rows(text, spans, ratings, (1e9 + 0.1 * at).astype(np.float64), np.ones(CHUNK, np.bool_))
+
+
+def measure(shard: Shard, events: int, part: int) -> Iterator[dict[str, float]]:
+    """Learn the stream; a row of figures for each part."""
+    busy, longest, learned = 0.0, 0.0, 0
+    for rows in stream(events):
+        started = time.perf_counter()
+        shard.learn_rows(rows)
+        took = time.perf_counter() - started
+        busy, longest, learned = busy + took, max(longest, took), learned + CHUNK
+        if learned % part == 0:
+            answers = _ask(shard, rows)
+            yield {
+                "events": learned,
+                "resident_mb": _resident(),
+                "us_per_event": busy / part * 1e6,
+                "longest_ms": longest * 1e3,
+                "p50_ms": float(np.percentile(answers, 50)),
+                "p99_ms": float(np.percentile(answers, 99)),
+                "recall": shard.live.recalls()[0],
+                "users": len(shard.users),
+                "items": len(shard.items),
+            }
+            busy = longest = 0.0
+
+
+def _ask(shard: Shard, rows: Rows) -> NDArray[np.float64]:
+    took = []
+    for user in rows.ids(0)[:REQUESTS]:
+        started = time.perf_counter()
+        shard.recommend(Request(user))
+        took.append((time.perf_counter() - started) * 1e3)
+    return np.array(took)
+
+
+def _resident() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 2**20
+
+
+def main() -> None:
+    """Run it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--events", type=int, default=3_000_000)
+    parser.add_argument("--part", type=int, default=250_000)
+    parser.add_argument("--users", type=int, default=60_000, help="RECOMMENDER_MAX_USERS; 0 for none")
+    parser.add_argument("--ratings", type=int, default=1000, help="RECOMMENDER_MAX_RATINGS_PER_USER")
+    parser.add_argument("--ttl", type=float, default=0.0, help="RECOMMENDER_USER_TTL, in days")
+    parser.add_argument("--model", default="blend")
+    parser.add_argument("--to", type=Path, default=Path("build/endless"))
+    given = parser.parse_args()
+    warmup.warm((given.model.split("/")[0],))
+    bounds = Bounds(given.users, given.ratings, given.ttl * DAY)
+    shard = Shard(ShardOptions(given.model, bounds=bounds, test_every=100))
+    found = []
+    print("\t".join(FIELDS))
+    for row in measure(shard, given.events, given.part):
+        found.append(row)
+        print(
+            "\t".join(f"{row[name]:.4g}" if name != "events" else f"{row[name]:,}" for name in FIELDS),
+            flush=True,
+        )
+    given.to.parent.mkdir(parents=True, exist_ok=True)
+    with given.to.with_suffix(".csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, FIELDS)
+        writer.writeheader()
+        writer.writerows(found)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,143 @@
+"""Forgets users and items: afterwards a shard answers as if they had never been there.
+
+Everything that a shard has by index is a row of somebody: of the history (entries, rings), and of each model
+(factors, counts, fading sums, repeats). An index's life is owned by its catalog. To forget a user is
+
+1. to withdraw each rating of the user, as if ``{"rating": null}`` had come for it, which every model knows;
+2. to let each model clear what it keeps of the user beside (`Model.forget_user`), and the history the record;
+3. to remove the id from the catalog, so that its index is free for whoever comes next.
+
+So a checkpoint holds nothing of the user but an empty place, and a state stays a function of the log. What
+all users together have taught (weights of a blend, item vectors of a factorization, recall of a window of
+tests) keeps its values: no user can be told from it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recommender.history.catalog import Catalog
+from recommender.history.history import History
+from recommender.history.rows import FORGET_USER, MERGE, Rows
+from recommender.models.driver import Driver
+
+#: Columns of rows in which ids stand.
+_USER, _ITEM = 0, 2
+#: Seconds between two ratings that a guest leaves.
+_STEP = 1e-3
+
+
+class Forgetting:
+    """Forgets.
+
+    Parameters
+    ----------
+    users, items : Catalog
+    history : History
+    driver : Driver
+    """
+
+    def __init__(self, users: Catalog, items: Catalog, history: History, driver: Driver) -> None:
+        self._users, self._items, self._history, self._driver = users, items, history, driver
+        #: Told of the index of each user who has left.
+        self.user_left: list[Callable[[int], None]] = []
+        #: Told of the users, items and times of ratings that came by merging.
+        self.user_active: list[Callable[..., None]] = []
+        self._counts: Counter[tuple[str, str]] = Counter()
+
+    def take(self, rows: Rows, place: int, kind: int) -> None:
+        """Do what a row says that is no rating."""
+        user, item = rows.id_at(place, _USER), rows.id_at(place, _ITEM)
+        if kind == MERGE:
+            known = self.merge(user, item, float(rows.times[place]))
+            self._counts["guest", "merged" if known else "unknown"] += 1
+            return
+        known = self.forget_user(user) if kind == FORGET_USER else self.forget_item(item)
+        what = "user" if kind == FORGET_USER else "item"
+        self._counts[what, "forgotten" if known else "unknown"] += 1
+
+    def forget_user(self, user: str) -> bool:
+        """Forget a user; False if nobody knows the user."""
+        index = self._users.find(user)
+        if index is None:
+            return False
+        self._driver.forget_user(index)
+        self._remove_user(index)
+        return True
+
+    def merge(self, user: str, guest: str, time: float) -> bool:
+        """Let a user have a guest's ratings, and forget the guest; False if nobody knows the guest.
+
+        They come after the user's own, in the guest's order. Where both rated an item the user's own stands.
+        """
+        index = self._users.find(guest)
+        if index is None:
+            return False
+        items, ratings, weights = self._history.rated(index)
+        self.forget_user(guest)
+        index = self._users.find(user)
+        new = np.ones(len(items), np.bool_)
+        if index is not None:
+            new = ~np.isin(items, self._history.items_of(index))
+        count = int(np.count_nonzero(new))
+        if count == 0:
+            return True
+        users = np.full(count, self._users.register(user), np.int32)
+        # Of equal times they would be of one moment, without an order.
+        times = time - _STEP * np.arange(count - 1, -1, -1.0)
+        self._driver.learn_known(users, items[new], ratings[new], weights[new], times)
+        for told in self.user_active:
+            told(users, items[new], times)
+        return True
+
+    @property
+    def user_count(self) -> int:
+        """How many users are known."""
+        return len(self._users)
+
+    def forget_users(self, indices: Sequence[int]) -> NDArray[np.int32]:
+        """Forget users by their indices; the items that they had rated."""
+        items = self._driver.forget_users(indices)
+        for index in indices:
+            self._remove_user(index)
+        return items
+
+    def _remove_user(self, index: int) -> None:
+        self._users.remove(self._users.id_of(index))
+        for told in self.user_left:
+            told(index)
+
+    def withdraw_oldest(self, users: NDArray[np.int32], most: int) -> NDArray[np.int32]:
+        """Withdraw the oldest ratings of those users who have more than so many; the items."""
+        known = users[users < self._history.user_count]
+        live = self._history.arrays.users["live"][known]
+        many, excess = known[live > most].tolist(), (live[live > most] - most).tolist()
+        items = [
+            self._history.items_of(user)[:count].copy() for user, count in zip(many, excess, strict=True)
+        ]
+        return self._driver.withdraw(many, items)
+
+    def forget_unrated(self, indices: NDArray[np.int32]) -> None:
+        """Forget items of which no rating stands, as far as they are known."""
+        for index in indices.tolist():
+            item = self._items.id_at(index)
+            if item:
+                self.forget_item(item)
+
+    def forget_item(self, item: str) -> bool:
+        """Forget an item; False if nobody knows it."""
+        index = self._items.find(item)
+        if index is None:
+            return False
+        self._driver.forget_item(index)
+        self._items.remove(item)
+        return True
+
+    def take_counts(self) -> dict[tuple[str, str], int]:
+        """How many rows came since this was last called, by ``user`` or ``item`` and their outcome."""
+        counts, self._counts = dict(self._counts), Counter()
+        return counts

@@ -1,0 +1,209 @@
+"""Who leaves a history or a catalog leaves nothing behind, and room for others: plain dictionaries say so."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recommender.history.catalog import REMEMBERED, Catalog
+from recommender.history.history import History
+from tests.support.doubles import few
+from tests.unit.history.test_id_table import register
+
+USERS, ITEMS = 6, 30
+
+
+class Naive:
+    """A history as a dictionary of each user's items, newest last."""
+
+    def __init__(self) -> None:
+        self.rated: dict[int, dict[int, float]] = {}
+
+    def rate(self, user: int, item: int, rating: float) -> None:
+        mine = self.rated.setdefault(user, {})
+        mine.pop(item, None)
+        if not math.isnan(rating):
+            mine[item] = rating
+
+    def raters(self, item: int) -> list[int]:
+        return sorted(user for user, mine in self.rated.items() if item in mine)
+
+
+def withdraw(history: History, users: list[int], items: list[int]) -> None:
+    count = len(users)
+    history.append(users, items, [math.nan] * count, [0.0] * count, [0.0] * count)
+
+
+@pytest.mark.parametrize("raters", [2, 256])
+@few
+@given(st.integers(0, 10**6))
+def test_a_history_that_forgets_agrees_with_dictionaries(raters: int, seed: int) -> None:
+    chance = random.Random(seed)
+    history, naive = History(raters), Naive()
+    for step in range(60):
+        turn = chance.random()
+        if turn < 0.1:
+            user = chance.randrange(USERS)
+            mine = history.items_of(user).tolist()
+            assert mine == list(naive.rated.get(user, {}))
+            withdraw(history, [user] * len(mine), mine)
+            history.forget_user(user)
+            naive.rated.pop(user, None)
+        elif turn < 0.2:
+            item = chance.randrange(ITEMS)
+            users = history.raters_of(item).tolist()
+            assert users == naive.raters(item)
+            withdraw(history, users, [item] * len(users))
+            history.forget_item(item)
+            for mine_ in naive.rated.values():
+                mine_.pop(item, None)
+        else:
+            count = chance.randrange(12)
+            users = [chance.randrange(USERS) for _ in range(count)]
+            items = [int(chance.paretovariate(0.7)) % ITEMS for _ in range(count)]
+            ratings = [chance.choice([1.0, 2.0, math.nan]) for _ in range(count)]
+            history.append(users, items, ratings, [1.0] * count, [float(step // 3)] * count)
+            for each in zip(users, items, ratings, strict=True):
+                naive.rate(*each)
+        if chance.random() < 0.2:
+            restored = History(raters)
+            restored.restore(history.state())
+            history = restored
+    for user in range(USERS):
+        rated, given_, _ = history.rated(user)
+        assert dict(zip(rated.tolist(), given_.tolist(), strict=True)) == naive.rated.get(user, {})
+    for item in range(ITEMS):
+        assert set(history.raters(item).tolist()) <= set(naive.raters(item))
+        assert history.raters_of(item).tolist() == naive.raters(item)
+
+
+def test_who_comes_after_a_forgotten_one_is_new() -> None:
+    fresh, used = History(4), History(4)
+    used.append([0] * 3, [0, 1, 0], [1.0] * 3, [1.0] * 3, [5.0, 5.0, 6.0])
+    withdraw(used, [0, 0], [0, 1])
+    used.forget_user(0)
+    used.forget_item(0)
+    used.forget_item(1)
+    for history in (fresh, used):
+        history.append([0], [0], [2.0], [1.0], [7.0])
+        history.append([0], [1], [2.0], [1.0], [7.0])
+    left, right = fresh.state(), used.state()
+    for name in left:
+        if name not in ("counters", "item_first_events", "item_last_events"):
+            assert left[name].tolist() == right[name].tolist(), name
+
+
+def test_whose_ratings_stand_cannot_be_cleared() -> None:
+    history = History(4)
+    history.append([0], [0], [1.0], [1.0], [0.0])
+    with pytest.raises(ValueError, match="user 0 has ratings that stand"):
+        history.forget_user(0)
+    with pytest.raises(ValueError, match="item 0 has ratings that stand"):
+        history.forget_item(0)
+    history.forget_user(7)
+    history.forget_item(7)
+
+
+def test_room_is_used_again() -> None:
+    history = History(16)
+    for turn in range(50):
+        for user in range(20):
+            items = np.arange(3000 if user == 0 else 40)
+            count = len(items)
+            history.append([user] * count, items, [1.0] * count, [1.0] * count, [float(turn)] * count)
+            withdraw(history, [user] * count, items.tolist())
+            history.forget_user(user)
+        for item in range(3000):
+            history.forget_item(item)
+        if turn == 1:
+            size = history.nbytes
+    assert history.nbytes == size
+
+
+names = st.sampled_from([f"id {number}" for number in range(12)] + ["a" * 8, "a" * 9, "\u00e9"])
+steps = st.one_of(
+    st.tuples(st.just("text"), names),
+    st.tuples(st.just("bytes"), names),
+    st.tuples(st.just("remove"), names),
+    st.tuples(st.just("restore"), names),
+)
+
+
+@few
+@given(st.lists(steps, max_size=60))
+def test_a_catalog_gives_indices_again(taken: list[tuple[str, str]]) -> None:
+    catalog, naive, free, size = Catalog(), dict[str, int](), list[int](), 0
+    views = []
+    for how, name in taken:
+        views.append((catalog.view(), catalog.state()))
+        if how == "remove":
+            if name in naive:
+                free.append(naive.pop(name))
+                assert catalog.remove(name) == free[-1]
+            else:
+                with pytest.raises(KeyError):
+                    catalog.remove(name)
+        elif how == "restore":
+            other = Catalog()
+            other.restore(catalog.state())
+            catalog = other
+        else:
+            if name not in naive:
+                naive[name] = free.pop() if free else size
+                size = max(size, naive[name] + 1)
+            if how == "text":
+                assert catalog.register(name) == naive[name]
+            else:
+                assert register(catalog, Catalog(), [(name, "x", False, True)]) == [(naive[name], 0)]
+        assert (len(catalog), catalog.size, catalog.free.tolist()) == (len(naive), size, free)
+        assert {name: catalog.find(name) for name in naive} == naive
+        for index, each in enumerate(catalog.ids()):
+            assert each == next((name for name, at in naive.items() if at == index), "")
+    for view, state in views:
+        assert {name: array.tolist() for name, array in view.state().items()} == {
+            name: array.tolist() for name, array in state.items()
+        }
+
+
+def test_a_free_index_has_no_id() -> None:
+    catalog = Catalog()
+    catalog.register_all(["a", "b"])
+    catalog.remove("a")
+    with pytest.raises(IndexError, match="index 0 is free"):
+        catalog.id_of(0)
+    assert (catalog.id_at(0), catalog.id_of(1), "a" in catalog) == ("", "b", False)
+
+
+def test_text_of_those_who_left_is_gained_back() -> None:
+    catalog = Catalog()
+    for number in range(20_000):
+        catalog.register(f"some user with a long name {number}")
+        if number >= 10:
+            catalog.remove(f"some user with a long name {number - 10}")
+    arrays = catalog._table.arrays
+    assert (len(catalog), catalog.size) == (10, 11)
+    assert len(arrays.text) < 50_000
+    assert len(arrays.slots) < 1000
+
+
+def test_what_became_free_is_told() -> None:
+    catalog = Catalog()
+    for each in "abcd":
+        catalog.register(each)
+    before = catalog.freed
+    catalog.remove("b")
+    catalog.remove("d")
+    assert catalog.freed_since(before) == [1, 3]
+    assert catalog.freed_since(catalog.freed) == []
+    for number in range(REMEMBERED):
+        catalog.register(f"{number}")
+        catalog.remove(f"{number}")
+    assert catalog.freed_since(before) is None
+    last = catalog.freed
+    catalog.restore(catalog.state())
+    assert catalog.freed_since(last) is None

@@ -1,0 +1,237 @@
+"""Bounds: who was active longest ago leaves, at the same place whatever the batches; a plain rule agrees."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recommender import settings
+from recommender.messages.ratings import Rating
+from recommender.messages.requests import Request
+from recommender.settings import SettingsError
+from recommender.shard.activity import RECENT, Activity
+from recommender.shard.bounds import DAY, ROWS, Bounds
+from recommender.shard.feedback import Feedback
+from recommender.shard.options import ShardOptions
+from recommender.shard.shard import Shard
+from recommender.shard.snapshot import Snapshot
+from tests.support.doubles import few, fewer
+
+Log = Sequence[Rating]
+
+
+def options(bounds: Bounds, model: str = "popular", **more: Any) -> ShardOptions:
+    return ShardOptions(
+        model, Feedback.parse("graded:4"), test_every=3, test_window=20, bounds=bounds, **more
+    )
+
+
+def learned(bounds: Bounds, log: Log, model: str = "popular") -> Shard:
+    shard = Shard(options(bounds, model))
+    shard.learn(log)
+    return shard
+
+
+def stream(seed: int, count: int, users: int = 8) -> list[Rating]:
+    """Ratings by users of whom each is there for a while, at times that mostly ascend."""
+    chance = random.Random(seed)
+    time, log = 1e9, []
+    for place in range(count):
+        time += chance.choice([0.0, 1.0, 5.0])
+        user, item = f"u{place // 20 + chance.randrange(users)}", f"i{int(chance.paretovariate(0.8)) % 20}"
+        value = None if chance.random() < 0.1 else chance.choice([0.5, 2.0, 4.0, 5.0])
+        log.append(Rating(user, item, value, time - chance.choice([0.0, 0.0, 0.0, 9.0])))
+    return log
+
+
+class Naive:
+    """The rule, as it is said: after each row those leave who are beyond a bound."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        assert bounds.rows == 1
+        self.bounds = bounds
+        self.rated: dict[str, dict[str, float]] = {}  # users by their last event, oldest first
+        self.seen: dict[str, float] = {}
+        self.items: set[str] = set()
+        self.times: list[float] = []
+        self.now = -math.inf
+
+    def learn(self, log: Iterable[Rating]) -> Naive:
+        for user, item, rating, time in log:
+            if rating is not None or (user in self.rated and item in self.items):
+                mine = self.rated.pop(user, {})
+                mine.pop(item, None)
+                if rating is not None:
+                    mine[item] = rating
+                    self.items.add(item)
+                self.rated[user] = mine
+                self.seen[user] = self.now
+                assert time is not None
+                self.times = [*self.times, time][-RECENT:]
+            self._look(user)
+        return self
+
+    def _look(self, user: str) -> None:
+        if len(self.times) == RECENT:
+            if self.now == -math.inf:
+                self.seen = dict.fromkeys(self.seen, sorted(self.times)[RECENT // 2])
+            self.now = max(self.now, sorted(self.times)[RECENT // 2])
+        if self.bounds.ratings and user in self.rated:
+            mine = self.rated[user]
+            for item in list(mine)[: max(0, len(mine) - self.bounds.ratings)]:
+                del mine[item]
+        excess = len(self.rated) - self.bounds.users if self.bounds.users else 0
+        for place, each in enumerate(list(self.rated)[:4]):
+            expired = self.bounds.user_ttl and self.seen[each] < self.now - self.bounds.user_ttl
+            if place >= excess and not expired:
+                break
+            del self.rated[each], self.seen[each]
+        self.items = {item for mine in self.rated.values() for item in mine}
+
+
+def known(shard: Shard) -> dict[str, dict[str, float]]:
+    """What a shard knows of each user."""
+    found = {}
+    for user in filter(None, shard.users.ids()):
+        index = shard.users.find(user)
+        assert index is not None
+        items, ratings, _ = shard.history.rated(index)
+        found[user] = {
+            shard.items.id_of(int(item)): float(rating) for item, rating in zip(items, ratings, strict=True)
+        }
+    return found
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [Bounds(users=3), Bounds(users=2, ratings=2), Bounds(ratings=3), Bounds(8, 2, 40.0), Bounds(8, 0, 9.0)],
+)
+@few
+@given(st.integers(0, 10**6))
+def test_those_are_kept_whom_the_rule_keeps(bounds: Bounds, seed: int) -> None:
+    log = stream(seed, 150)
+    shard, naive = learned(bounds, log), Naive(bounds).learn(log)
+    assert known(shard) == naive.rated
+    assert set(filter(None, shard.items.ids())) == naive.items
+    for user in naive.rated:
+        assert not shard.recommend(Request(user)).cold_start or not naive.rated[user]
+    assert not {each.item for each in shard.recommend(Request("nobody", n=100)).items} - naive.items
+
+
+@pytest.mark.parametrize("model", ["blend", "mf", "cosine", "bpr", "user-knn"])
+@pytest.mark.parametrize("bounds", [Bounds(users=3, ratings=2), Bounds(200, 24, 60.0)])
+@fewer
+@given(st.integers(0, 10**6), st.lists(st.tuples(st.integers(0, 150), st.integers(0, 2)), max_size=6))
+def test_batches_saves_and_restarts_change_nothing(
+    bounds: Bounds, model: str, seed: int, cuts: list[tuple[int, int]]
+) -> None:
+    log = stream(seed, 150)
+    whole = learned(bounds, log, model)
+    shard, start = Shard(options(bounds, model)), 0
+    for stop, how in [*sorted(cuts), (len(log), 1)]:
+        snapshot = Snapshot(shard)
+        snapshot.advance()
+        shard.learn(log[start:stop])
+        start = stop
+        if how:
+            snapshot.finish()
+            state = shard.state() if how == 1 else snapshot.state()
+            restored = Shard(options(bounds, model))
+            restored.restore({name: np.array(array) for name, array in state.items()})
+            assert restored.digest() == shard.digest()
+            shard = restored
+    assert shard.digest() == whole.digest()
+
+
+def given_at(times: Iterable[float], users: Iterable[str]) -> list[Rating]:
+    return [Rating(user, "i", 5.0, time) for user, time in zip(users, times, strict=True)]
+
+
+def test_a_record_from_ten_years_ahead_makes_nobody_leave() -> None:
+    bounds = Bounds(user_ttl=30 * DAY, ratings=8)
+    users = [f"u{number}" for number in range(100)]
+    log = given_at(1e9 + np.arange(100.0), users)
+    log[50] = log[50]._replace(timestamp=1e9 + 3650 * DAY)
+    log[60] = log[60]._replace(timestamp=0.0)
+    shard = learned(bounds, log)
+    assert len(shard.users) == 100
+    back = given_at(1e9 - np.arange(100.0) * DAY, users[::-1])
+    shard.learn(back)
+    assert len(shard.users) == 100
+
+
+def test_after_a_pause_of_a_log_users_leave_a_few_at_a_time() -> None:
+    bounds = Bounds(user_ttl=30 * DAY, ratings=8)
+    assert bounds.rows == 1
+    shard = learned(bounds, given_at(1e9 + np.arange(1000.0), [f"u{number}" for number in range(1000)]))
+    counts = []
+    for place in range(300):
+        shard.learn(given_at([1e9 + 365 * DAY + place], ["new"]))
+        counts.append(len(shard.users))
+    assert counts[RECENT // 2 - 1] == 1001
+    steps = -np.diff(counts)
+    assert steps.max() == 4
+    assert counts[-1] == 1
+
+
+def test_a_stream_of_ever_new_users_takes_no_more_room() -> None:
+    bounds = Bounds(users=640, ratings=100)
+    shard, chance = Shard(options(bounds, "blend")), random.Random(1)
+    sizes = []
+    for turn in range(12):
+        users = [turn * 2000 + chance.randrange(2500) for _ in range(10_000)]
+        shard.learn(
+            [
+                Rating(f"u{user}", f"i{(user // 10 + chance.randrange(100)) % 100_000}", 5.0, 1e9 + user)
+                for user in users
+            ]
+        )
+        assert len(shard.users) <= 640 + bounds.rows
+        state = sum(array.nbytes for array in shard.state().values())
+        sizes.append((shard.history.nbytes, shard.users.size, shard.items.size, state))
+    assert sizes[-1][:2] == sizes[4][:2]
+    assert sizes[-1][2] <= 1.1 * sizes[4][2]
+    assert sizes[-1][3] <= 1.1 * sizes[4][3]
+
+
+def test_the_order_is_that_of_the_last_event() -> None:
+    activity = Activity()
+    activity.pass_events(np.array([3, 1, 3, 7], np.int32), np.arange(4.0))
+    assert [user for user, _ in activity.oldest()] == [1, 3, 7]
+    activity.remove(3)
+    activity.remove(3)
+    activity.remove(100)
+    activity.pass_events(np.array([1], np.int32), np.arange(1.0))
+    assert [user for user, _ in activity.oldest()] == [7, 1]
+    activity.remove(7)
+    activity.remove(1)
+    assert list(activity.oldest()) == []
+
+
+def test_without_bounds_the_state_has_nothing_of_them() -> None:
+    log = stream(1, 100)
+    names = set(learned(Bounds(), log).state())
+    assert set(learned(Bounds(users=1000), log).state()) - names == {
+        f"bounds/{name}"
+        for name in ("before", "after", "seen", "ends", "recent", "now", "passed", "users", "items")
+    }
+    assert not Bounds()
+    assert Bounds(10**6, 10**4).rows == ROWS
+
+
+def test_settings_say_the_bounds() -> None:
+    given_ = {"RECOMMENDER_MAX_USERS": "5", "RECOMMENDER_USER_TTL": "30"}
+    assert ShardOptions.of(settings.load(given_)).bounds == Bounds(5, 0, 30 * DAY)
+    with pytest.raises(
+        SettingsError, match=r"RECOMMENDER_USER_TTL has value '0.001': must be 0, or at least 0.1"
+    ):
+        ShardOptions.of(settings.load({"RECOMMENDER_USER_TTL": "0.001"}))
+    with pytest.raises(SettingsError, match="RECOMMENDER_MAX_USERS has value '-1': must be at least 0"):
+        settings.load({"RECOMMENDER_MAX_USERS": "-1"})
