@@ -26,11 +26,12 @@ from recommender.models.blend.evidence import evidence
 from recommender.models.blend.leaders import Leaders
 from recommender.models.blend.ranking import ListwiseRanker
 from recommender.models.blend.repeats import Repeats
-from recommender.models.blend.sample import FEW_ITEMS, contestants, next_sampled
+from recommender.models.blend.sample import Budget, contestants, next_sampled
 from recommender.models.blend.shortlist import Marks, erase, leading, marks
 from recommender.models.blend.taken import empty_pairs, index
 from recommender.models.blend.trials import Trials
-from recommender.models.elementary import half_powers, logarithm, powers
+from recommender.models.blend.worth import Worth
+from recommender.models.elementary import half_powers, powers
 from recommender.models.options import between
 from recommender.models.sequence.kernels import LOOK_BACK, Scratch, newest
 from recommender.models.sequence.sequence_knn import Profile, fading_raters
@@ -83,8 +84,8 @@ class Blend(Model):
     memory : float
         Observations until an old one counts 1/e.
     observations : float
-        How many observations are learned from while the first few hundred events pass; after n events it is
-        about so many times 1 + ln(1 + n / 200), and one in 2,000 events more, of a large catalogue fewer.
+        How many observations are learned from at first; after n events it is so many and four times the root
+        of n, or fewer where they take long.
     """
 
     #: It has an answer of its own for users of whom nothing is known.
@@ -117,7 +118,9 @@ class Blend(Model):
         self._decays = half_powers(0.8, 2 * LOOK_BACK * entries + 1)
         self._scratch = Scratch(NEIGHBOURS)
         self._ranker = ListwiseRanker(PRIOR, PRECISION, contexts=2, firmness=2.0, memory=memory)
-        self._trials = Trials(*kernels.POPULARITY)
+        self._trials = Trials(*kernels.POPULARITY, kernels.SINGLES)
+        self._worth = Worth(memory)
+        self._budget = Budget(observations)
         #: The weights as they are applied, by context; until the next observation.
         self._applied: dict[int, FloatArray] = {}
         self._block = room(kernels.ROWS)
@@ -126,13 +129,12 @@ class Blend(Model):
         self._table = kernels.empty_table(LEAST)
         #: What the fading counts of all items come to, see `count_events`.
         self._totals = np.zeros(kernels.LATELY)
-        self._repeats = Repeats(context.history, self._positive, memory)
+        self._repeats = Repeats(context.history, self._positive, memory, observations)
         self._leaders = Leaders()
         self._marks: Marks = marks(0)
         self._many = MANY
         self._items = 0
         self._event = 0
-        self._observed = 0
 
     def learn(self, events: Events) -> None:
         """Count the events for their items."""
@@ -260,12 +262,17 @@ class Blend(Model):
         self._speak(profile, sums, None)
         return sums
 
-    def _speak(self, profile: Profile, sums: FloatArray, told: NDArray[np.uint8] | None) -> None:
-        """Let other users' histories speak: into `sums`, and of which items into `told` if it is given."""
+    def _speak(self, profile: Profile, sums: FloatArray, told: NDArray[np.uint8] | None) -> int:
+        """Let other users' histories speak: into `sums`, and of which items into `told` if it is given.
+
+        Returns how many of their entries were read.
+        """
         arrays = self._history.arrays
         count = len(profile.items)
-        if count and profile.items.max() < len(sums):
-            room = self._scratch.room(arrays, self._touches)
+        if not count or profile.items.max() >= len(sums):
+            return 0
+        room = self._scratch.room(arrays, self._touches)
+        return int(
             evidence(
                 arrays,
                 profile.user,
@@ -280,6 +287,7 @@ class Blend(Model):
                 sums,
                 told,
             )
+        )
 
     def _context(self, user: int) -> int:
         """0 for a user without history, 1 for a short one, -1 for all others."""
@@ -289,60 +297,63 @@ class Blend(Model):
         return 1 if entries < SHORT else -1
 
     def next_observation(self, event: int) -> int:
-        """All of the first events, then a sample that thins out to one in 500."""
+        """All of the first events, then a sample that thins out."""
         return int(next_sampled(event))
 
     def observe(self, user: int, item: int, weight: float) -> None:
         """Learn from what the user is about to choose, if it is positive and among the candidates."""
-        if weight >= self._positive:
-            self._repeats.observe(user, item, self._event, self._observations)
-        if not self._wants(user, item, weight):
+        new, again = self._budget.allows(self._event), self._repeats.budget.allows(self._event)
+        if weight < self._positive or not (new or again):
             return
-        rated = self._history.items_of(user)
-        if (rated == item).any():
-            return
-        sums = self._evidence(self._profile(user, self._entries))
+        if self._history.rating(user, item) is not None:
+            if again:
+                self._repeats.observe(user, item)
+        elif new and 0 <= item < self._items:
+            self._observe_new(user, item)
+
+    def _observe_new(self, user: int, item: int) -> None:
+        sums = np.zeros((min(self._items, self._history.item_count), 2))
+        read = self._speak(self._profile(user, self._entries), sums, None)
+        turn = self._budget.observed
         candidates, stands_for, place = contestants(
-            self._table[: self._items], self._event, rated, item, sums, self._observed
+            self._table[: self._items], self._event, self._history.items_of(user), item, sums, turn
         )
         if place < 0:
             return
         trials, context = self._trials, self._context(user)
-        features, fellows, row = look(
+        features, fellows, row, ahead = look(
             self._table,
             float(self._event),
             candidates,
             stands_for,
             sums,
             place,
-            self._observed,
+            turn,
             self._ranker.weights(context),
             trials.first,
             trials.last,
+            trials.singles,
             trials.keep,
-            trials.gains,
+            trials.leads,
+            trials.squares,
             *self._block,
         )
-        self._ranker.learn(features, fellows, row, context)
+        self._ranker.learn(features, fellows, row, context, self._worth.of(ahead))
         self._applied.clear()
-        self._observed += 1
-
-    def _wants(self, user: int, item: int, weight: float) -> bool:
-        event = self._event
-        # In a large catalogue each observation costs more, and fewer of them have to do.
-        share = min(1.0, FEW_ITEMS / max(self._items, 1))
-        budget = self._observations * (1.0 + logarithm(1.0 + event / 200.0)) + share * event / 2000.0
-        return bool(weight >= self._positive and 0 <= item < self._items and self._observed < budget)
+        self._budget.take(read, len(candidates))
 
     def state(self) -> Arrays:
-        """The item `table`, `totals`, `counters` (events, observations), and all that its parts learned."""
-        counters: NDArray[np.int64] = np.array([self._event, self._observed], np.int64)
+        """The item `table`, `totals`, `counters` (events, observations, work), and its parts' states."""
+        counters: NDArray[np.int64] = np.array(
+            [self._event, self._budget.observed, self._budget.work], np.int64
+        )
         return {
             "table": self._table[: self._items, : kernels.FIRST].copy(),
             "counters": counters,
             "totals": self._totals.copy(),
             **self._ranker.state(),
             **self._trials.state(),
+            **self._worth.state(),
             **self._repeats.state(),
         }
 
@@ -354,11 +365,12 @@ class Blend(Model):
         known = self._history.arrays.items[: self._items]
         first = np.where(known["events"] > 0, known["first_event"], np.inf)
         self._table[: self._items, kernels.FIRST] = first
-        self._event, self._observed = (int(count) for count in state["counters"])
+        self._event, self._budget.observed, self._budget.work = (int(count) for count in state["counters"])
         self._totals = state["totals"].astype(np.float64)
         self._leaders, self._marks = Leaders(), marks(0)
         self._ranker.restore(state)
         self._trials.restore(state)
+        self._worth.restore(state)
         self._repeats.restore(state)
         self._applied.clear()
 

@@ -21,7 +21,7 @@ BEST, BELOW = 60, 39
 
 @njit(cache=True)
 def look(
-    table, now, candidates, stands_for, sums, chosen, turn, weights, first, last, keep, gains,
+    table, now, candidates, stands_for, sums, chosen, turn, weights, first, last, alone, keep, leads, squares,
     block, bits,
 ):  # fmt: skip
     """Try all factors on a choice, and make the rows to learn from.
@@ -35,8 +35,8 @@ def look(
     turn : int
         Decides which of the candidates that do not score well are looked at.
     weights : float array, shape (features,)
-    first, last, keep, gains
-        See `recommender.models.blend.trials.Trials`; `gains` are updated.
+    first, last, alone, keep, leads, squares
+        See `recommender.models.blend.trials.Trials`, where `alone` are `singles`; the last two are updated.
 
     Returns
     -------
@@ -45,25 +45,30 @@ def look(
         For how many candidates each row stands; 0 for the chosen one if it is there for itself only.
     place : int
         The row of the chosen one.
+    ahead : float
+        How many candidates score higher than that by these weights.
     """
     size = candidates.size
     views, scales = np.empty((VIEWS, size)), np.empty(VIEWS + 3)
     survey(table, now, candidates, stands_for, sums, block, bits, views, scales)
     fixed, scaled, after = np.empty(size), np.empty(size), np.empty(size)
+    singles = np.empty((alone.size, size))
     for begin in range(0, size, BLOCK):
         count = min(BLOCK, size - begin)
         rows(table, now, candidates, views, scales, block, bits, begin, count)
         weighted(block, weights, 0, first, begin, count, fixed)
         weighted(block, weights, first, last, begin, count, scaled)
         weighted(block, weights, last, weights.size, begin, count, after)
+        for s in range(alone.size):
+            singles[s, begin : begin + count] = block[alone[s], :count]
     for c in range(size):
         fixed[c] += after[c]
-    judge(fixed, scaled, stands_for, chosen, keep, gains)
+    ahead = judge(fixed, scaled, singles, stands_for, chosen, keep, leads, squares)
     places, fellows, place = _picked(fixed + scaled, stands_for, chosen, turn)
     picked = candidates[places]
     features = np.empty((places.size, weights.size))
     fill(table, now, picked, views[:, places].copy(), scales, block, bits, features)
-    return features, fellows, place
+    return features, fellows, place, ahead
 
 
 @njit(cache=True)

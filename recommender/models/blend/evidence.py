@@ -32,6 +32,8 @@ def evidence(h, own_user, items, strengths, lasting, raters, near, walked, effor
     Column 0 is the sequence neighbours' sum, see `recommender.models.sequence.sequence_knn`, over the newest
     `near` items alone. Column 1 asks all of them, and wherever they stand: each neighbour speaks for its
     whole history with the power 1.5 of its shares times `lasting`, shape (items,).
+
+    Returns how many entries were read, which is about proportional to the time it took.
     """
     entry_items, weights, users = h.entry_items, h.entry_weights, h.users
     met, touches = np.int64(0), np.int64(0)
@@ -45,6 +47,7 @@ def evidence(h, own_user, items, strengths, lasting, raters, near, walked, effor
         for touch in range(first_touch, touches):
             t.last[touch] = k
     walked = min(np.int64(walked), np.int64(effort) // max(met, 1))
+    read = touches
     for n in range(met):
         if n + _AHEAD < met:
             _fetch(h, np.int64(t.user[n + _AHEAD]), t.slot[t.head[n + _AHEAD]], walked)
@@ -66,6 +69,7 @@ def evidence(h, own_user, items, strengths, lasting, raters, near, walked, effor
                 t.slot[touch], t.last[touch] = lowest, highest
             touch = np.int64(t.following[touch])
         base, taste = 0.15 * strength, raised(taste, 1.5)
+        read += used - min(first, low)
         _tell_far(entry_items, weights, start + first, start + low, base, taste, sums, told)
         # Without any window, what lies before its begin is all there is.
         end = used if high < 0 else high + 1
@@ -80,6 +84,7 @@ def evidence(h, own_user, items, strengths, lasting, raters, near, walked, effor
                 entry_items, weights, start, np.int64(t.slot[touch]), last, t.mass, base, taste, sums, told
             )
             touch = np.int64(t.following[touch])
+    return read
 
 
 @kernel

@@ -35,6 +35,8 @@ FEATURES = (
 )
 #: The columns that know nothing of the user: first, and the one after the last.
 POPULARITY = (4, 11)
+#: The columns that may be rankings of their own: of two that rank alike, one.
+SINGLES = (0, 2, 4, 5, 6, 7, 8, 11)
 #: Half-lives of the fading counts, in events.
 HALF_LIVES = np.array([200.0, 1000.0, 5000.0, 30000.0])
 

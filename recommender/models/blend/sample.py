@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from recommender.compiled import njit
@@ -12,9 +14,17 @@ from recommender.models.randomness import mix, uniform
 #: A catalogue of up to twice as many items is looked at as a whole.
 FEW_ITEMS = 2000
 
-# The sample of events to look at: all of the first, then ever fewer, never less than one in so many.
-_ALL_OF_FIRST, _SAMPLED = 2000, 500
+# The sample of events that may be observed: all of the first, then ever fewer, so many over the root of their
+# number. More than are, since only some are positive.
+_ALL_OF_FIRST, _SAMPLED = 500, 12.0
 _SALT = 5
+
+#: After n events there may be this times the root of n observations more than in the beginning.
+_OF_ROOT = 4.0
+#: What one costs: entries of other users' histories that are read, each candidate as so many, and the rest.
+_OF_CANDIDATE, _OF_REST = 30, 60_000
+#: So much may be spent in the beginning, and with each event.
+_WORK_FIRST, _WORK_OF_EVENT = 50_000_000, 2_500
 
 
 @njit(cache=True)
@@ -22,9 +32,44 @@ def next_sampled(event):  # type: ignore[no-untyped-def]
     """The first event in the sample, each by its own well-mixed bits."""
     while True:
         drawn = uniform(mix(np.uint64(_SALT), np.uint64(event)))
-        if drawn < 1.0 / _SAMPLED + _ALL_OF_FIRST / max(event, _ALL_OF_FIRST):
+        if drawn < _ALL_OF_FIRST / max(event, _ALL_OF_FIRST) + _SAMPLED / math.sqrt(event + 1.0):
             return event
         event += 1
+
+
+class Budget:
+    """How many events are observed, and at what cost.
+
+    Many in the beginning, when everything is to be learned, and then as the root of the stream's length: so
+    what is known is renewed for ever, and yet the share of the time that goes into it falls. Where each
+    takes long, because histories are long or items many, there are fewer.
+
+    Parameters
+    ----------
+    first : float
+        Observations that may be made at once.
+
+    Attributes
+    ----------
+    observed : int
+        How many were made.
+    work : int
+        What they cost, in entries read.
+    """
+
+    def __init__(self, first: float) -> None:
+        self._first = first
+        self.observed, self.work = 0, 0
+
+    def allows(self, event: int) -> bool:
+        """Whether the event of that number may be observed."""
+        enough = self.observed >= self._first + _OF_ROOT * math.sqrt(event)
+        return not enough and self.work < _WORK_FIRST + _WORK_OF_EVENT * event
+
+    def take(self, read: int, candidates: int) -> None:
+        """Count an observation that read so many entries and made so many rows."""
+        self.observed += 1
+        self.work += read + _OF_CANDIDATE * candidates + _OF_REST
 
 
 @njit(cache=True)
