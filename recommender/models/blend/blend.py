@@ -21,13 +21,13 @@ from recommender.history.history import History
 from recommender.models.base import Arrays, FloatArray, IntArray, Model, ModelContext
 from recommender.models.blend import features as kernels
 from recommender.models.blend.blocks import room
-from recommender.models.blend.choice import look
+from recommender.models.blend.choice import observe_choice
 from recommender.models.blend.evidence import evidence
 from recommender.models.blend.leaders import Leaders
 from recommender.models.blend.ranking import ListwiseRanker
 from recommender.models.blend.repeats import Repeats
-from recommender.models.blend.sample import Budget, contestants, next_sampled
-from recommender.models.blend.shortlist import Marks, erase, leading, marks
+from recommender.models.blend.sample import Budget, next_sampled, sampled_candidates
+from recommender.models.blend.shortlist import Marks, clear_marks, empty_marks, leading
 from recommender.models.blend.taken import empty_pairs, index
 from recommender.models.blend.trials import Trials
 from recommender.models.blend.worth import Worth
@@ -77,10 +77,10 @@ class Blend(Model):
     raters : int
         Newest raters of the newest that may become neighbours, of each older one fewer; the history may
         keep fewer.
-    walked : int
+    max_entries : int
         Newest entries of a neighbour that count; those near one of the user's items count in any case.
     effort : int
-        Entries walked for one request: with more neighbours, fewer of each, equally many.
+        Entries read for one request: with more neighbours, fewer of each, equally many.
     memory : float
         Observations until an old one counts 1/e.
     observations : float
@@ -97,24 +97,24 @@ class Blend(Model):
         *,
         entries: int = 40,
         raters: int = 256,
-        walked: int = 500,
+        max_entries: int = 500,
         effort: int = 200_000,
         memory: float = 1000.0,
         observations: float = 180.0,
     ) -> None:
         between("blend", "entries", entries, 1, 1000)
         between("blend", "raters", raters, 1, 1_000_000)
-        between("blend", "walked", walked, 0, 2**31 - 1)
+        between("blend", "max_entries", max_entries, 0, 2**31 - 1)
         between("blend", "effort", effort, 0, 2**40)
         between("blend", "memory", memory, 10.0, 1e12)
         between("blend", "observations", observations, 0.0, 1e9)
         self._history: History = context.history
         self._positive = np.float32(context.positive_weight)
         self._entries, self._observations = entries, observations
-        self._walked, self._effort = walked, effort
+        self._max_entries, self._effort = max_entries, effort
         raters = min(raters, context.history.raters_per_item)
         self._raters = np.maximum(fading_raters(raters, RATERS_DECAY, entries), min(raters, FEWEST_RATERS))
-        self._touches = int(self._raters.sum())
+        self._links = int(self._raters.sum())
         self._decays = half_powers(0.8, 2 * LOOK_BACK * entries + 1)
         self._scratch = Scratch(NEIGHBOURS)
         self._ranker = ListwiseRanker(PRIOR, PRECISION, contexts=2, firmness=2.0, memory=memory)
@@ -131,7 +131,7 @@ class Blend(Model):
         self._totals = np.zeros(kernels.LATELY)
         self._repeats = Repeats(context.history, self._positive, memory, observations)
         self._leaders = Leaders()
-        self._marks: Marks = marks(0)
+        self._marks: Marks = empty_marks(0)
         self._many = MANY
         self._items = 0
         self._event = 0
@@ -180,23 +180,30 @@ class Blend(Model):
         n : int
         """
         items = self._history.item_count
-        closed = np.unique(without[without < items])
+        excluded = np.unique(without[without < items])
         # Where few are left, they alone are what is normalised by.
-        if items < self._many or items > self._items or 2 * (items - len(closed)) < items or n >= items // 4:
-            candidates = all_but(closed, items)
+        if (
+            items < self._many
+            or items > self._items
+            or 2 * (items - len(excluded)) < items
+            or n >= items // 4
+        ):
+            candidates = all_but(excluded, items)
             places, scores = best_of(self.score(user, candidates), n)
             return candidates[places], scores
-        if items > len(self._marks.closed):
-            self._marks = marks(len(self._table))
+        if items > len(self._marks.excluded):
+            self._marks = empty_marks(len(self._table))
         try:
-            self._speak(self._profile(user, self._entries), self._marks.sums[:items], self._marks.told)
+            self._accumulate(
+                self._profile(user, self._entries), self._marks.sums[:items], self._marks.supported
+            )
             now, cells = float(self._event), self._leaders.cells(self._table, self._event, items)
             weights = self._weights(self._context(user))
             found: tuple[IntArray, FloatArray] = leading(
-                self._table, now, items, self._totals, weights, self._marks, closed, cells, n, *self._block
+                self._table, now, items, self._totals, weights, self._marks, excluded, cells, n, *self._block
             )
         finally:
-            erase(self._marks, closed)
+            clear_marks(self._marks, excluded)
         return found
 
     def score_rated(self, user: int, candidates: IntArray) -> FloatArray:
@@ -259,11 +266,11 @@ class Blend(Model):
 
     def _evidence(self, profile: Profile) -> FloatArray:
         sums = np.zeros((min(self._items, self._history.item_count), 2))
-        self._speak(profile, sums, None)
+        self._accumulate(profile, sums, None)
         return sums
 
-    def _speak(self, profile: Profile, sums: FloatArray, told: NDArray[np.uint8] | None) -> int:
-        """Let other users' histories speak: into `sums`, and of which items into `told` if it is given.
+    def _accumulate(self, profile: Profile, sums: FloatArray, supported: NDArray[np.uint8] | None) -> int:
+        """Add what other users' histories say to `sums`, and mark their items in `supported` if given.
 
         Returns how many of their entries were read.
         """
@@ -271,7 +278,7 @@ class Blend(Model):
         count = len(profile.items)
         if not count or profile.items.max() >= len(sums):
             return 0
-        room = self._scratch.room(arrays, self._touches)
+        room = self._scratch.room(arrays, self._links)
         return int(
             evidence(
                 arrays,
@@ -281,11 +288,11 @@ class Blend(Model):
                 powers(profile.strengths, LASTING - 1.0),
                 self._raters,
                 NEAR,
-                self._walked,
+                self._max_entries,
                 self._effort,
                 room,
                 sums,
-                told,
+                supported,
             )
         )
 
@@ -313,19 +320,19 @@ class Blend(Model):
 
     def _observe_new(self, user: int, item: int) -> None:
         sums = np.zeros((min(self._items, self._history.item_count), 2))
-        read = self._speak(self._profile(user, self._entries), sums, None)
+        read = self._accumulate(self._profile(user, self._entries), sums, None)
         turn = self._budget.observed
-        candidates, stands_for, place = contestants(
+        candidates, sample_weights, place = sampled_candidates(
             self._table[: self._items], self._event, self._history.items_of(user), item, sums, turn
         )
         if place < 0:
             return
         trials, context = self._trials, self._context(user)
-        features, fellows, row, ahead = look(
+        features, row_weights, row, ahead = observe_choice(
             self._table,
             float(self._event),
             candidates,
-            stands_for,
+            sample_weights,
             sums,
             place,
             turn,
@@ -338,7 +345,7 @@ class Blend(Model):
             trials.squares,
             *self._block,
         )
-        self._ranker.learn(features, fellows, row, context, self._worth.of(ahead))
+        self._ranker.learn(features, row_weights, row, context, self._worth.of(ahead))
         self._applied.clear()
         self._budget.take(read, len(candidates))
 
@@ -367,7 +374,7 @@ class Blend(Model):
         self._table[: self._items, kernels.FIRST] = first
         self._event, self._budget.observed, self._budget.work = (int(count) for count in state["counters"])
         self._totals = state["totals"].astype(np.float64)
-        self._leaders, self._marks = Leaders(), marks(0)
+        self._leaders, self._marks = Leaders(), empty_marks(0)
         self._ranker.restore(state)
         self._trials.restore(state)
         self._worth.restore(state)

@@ -64,14 +64,14 @@ class ListwiseRanker:
         return total
 
     def learn(
-        self, features: FloatArray, stands_for: FloatArray, chosen: int, context: int, worth: float = 1.0
+        self, features: FloatArray, sample_weights: FloatArray, chosen: int, context: int, worth: float = 1.0
     ) -> None:
         """Take in one choice.
 
         Parameters
         ----------
         features : float array, shape (candidates, features)
-        stands_for : float array, shape (candidates,)
+        sample_weights : float array, shape (candidates,)
             How many candidates of its kind each row stands for: 1 where all are there.
         chosen : int
             Row of the candidate that was chosen.
@@ -83,7 +83,7 @@ class ListwiseRanker:
         known = context if 0 <= context < self._contexts else -1
         _learn(
             features,
-            stands_for,
+            sample_weights,
             chosen,
             worth,
             known,
@@ -116,14 +116,14 @@ def weighted(features, weights, scores):
 
 
 @njit(cache=True)
-def _learn(features, stands_for, chosen, worth, context, own, weights, precision, prior, firm, keep):
+def _learn(features, sample_weights, chosen, worth, context, own, weights, precision, prior, firm, keep):
     rows, size = features.shape
     scores = np.empty(rows)
     weighted(features, own, scores)
     highest = scores.max()
     shares, mass = np.zeros(rows), 0.0
     for row in range(rows):
-        shares[row] = stands_for[row] * exp(scores[row] - highest)
+        shares[row] = sample_weights[row] * exp(scores[row] - highest)
         mass += shares[row]
     mean, curvature = np.zeros(size), np.zeros((size, size))
     for row in range(rows):

@@ -73,7 +73,7 @@ class Budget:
 
 
 @njit(cache=True)
-def listed(table, rated, item, candidates):  # type: ignore[no-untyped-def]
+def list_candidates(table, rated, item, candidates):  # type: ignore[no-untyped-def]
     """Write the items that somebody has rated and the user has not.
 
     Returns
@@ -82,13 +82,13 @@ def listed(table, rated, item, candidates):  # type: ignore[no-untyped-def]
     place : int
         Of `item` among them; -1 if it is not.
     """
-    closed = np.zeros(table.shape[0], np.bool_)
+    excluded = np.zeros(table.shape[0], np.bool_)
     for r in range(rated.size):
-        if rated[r] < closed.size:
-            closed[rated[r]] = True
+        if rated[r] < excluded.size:
+            excluded[rated[r]] = True
     count, place = 0, -1
-    for i in range(closed.size):
-        if not closed[i] and table[i, features.COUNT] > 0.0:
+    for i in range(excluded.size):
+        if not excluded[i] and table[i, features.COUNT] > 0.0:
             if i == item:
                 place = count
             candidates[count] = i
@@ -96,7 +96,7 @@ def listed(table, rated, item, candidates):  # type: ignore[no-untyped-def]
     return count, place
 
 
-def contestants(
+def sampled_candidates(
     table: FloatArray, now: int, rated: IntArray, item: int, sums: FloatArray, turn: int
 ) -> tuple[IntArray, FloatArray, int]:
     """Items that the user might have chosen instead, for how many each stands, and the place of `item`.
@@ -123,14 +123,14 @@ def contestants(
     step = items // FEW_ITEMS
     if step < 2:
         candidates = np.empty(items, np.int32)
-        count, place = listed(table, rated, item, candidates)
+        count, place = list_candidates(table, rated, item, candidates)
         return candidates[:count], np.ones(count), int(place)
     open_ = table[:, features.COUNT] > 0.0
     open_[rated[rated < items]] = False
     sure = table[:, features.UPDATED] >= now - FEW_ITEMS
-    said = sums[:, 0] / np.maximum(table[: len(sums), features.ROOT], 1.0)
-    least = np.partition(said, -FEW_ITEMS)[-FEW_ITEMS] if len(said) > FEW_ITEMS else 0.0
-    sure[: len(sums)] |= (said >= least) & (said > 0.0)
+    relevance = sums[:, 0] / np.maximum(table[: len(sums), features.ROOT], 1.0)
+    least = np.partition(relevance, -FEW_ITEMS)[-FEW_ITEMS] if len(relevance) > FEW_ITEMS else 0.0
+    sure[: len(sums)] |= (relevance >= least) & (relevance > 0.0)
     sure[item] = True
     drawn = sure.copy()
     drawn[turn % step :: step] = True

@@ -81,7 +81,7 @@ class Trials:
 
 
 @njit(cache=True)
-def judge(fixed, scaled, singles, stands_for, chosen, keep, leads, squares):
+def update_leads(fixed, scaled, singles, sample_weights, chosen, keep, leads, squares):
     """Let each ranking gain 1 / log2(rank + 2) by the rank that it gives to the chosen row.
 
     Parameters
@@ -89,7 +89,7 @@ def judge(fixed, scaled, singles, stands_for, chosen, keep, leads, squares):
     fixed, scaled : float array, shape (candidates,)
         The parts of the scores that no factor and that all factors are applied to.
     singles : float array, shape (features that are tried alone, candidates)
-    stands_for : float array, shape (candidates,)
+    sample_weights : float array, shape (candidates,)
     chosen : int
     keep : float
     leads, squares : float array, shape (rankings,)
@@ -111,7 +111,7 @@ def judge(fixed, scaled, singles, stands_for, chosen, keep, leads, squares):
                 scores[row] = fixed[row] + scaled[row] + ALONE * singles[k - factors, row]
         own, ahead = scores[chosen], 0.0
         for row in range(count):
-            ahead += stands_for[row] * np.float64(scores[row] > own)
+            ahead += sample_weights[row] * np.float64(scores[row] > own)
         ranks[k] = ahead
     for k in range(rankings):
         gain = LOG_2 / log(ranks[k] + 2.0) if ranks[k] < DEPTH else 0.0

@@ -17,7 +17,7 @@ from recommender.models import reasons, registry
 from recommender.models.base import ModelContext
 from recommender.models.blend.blend import Blend
 from recommender.models.blend.features import FEATURES, HALF_LIVES
-from recommender.models.blend.sample import contestants
+from recommender.models.blend.sample import sampled_candidates
 
 Pair = tuple[int, int]
 
@@ -148,7 +148,7 @@ def test_features_equal_naive_ones() -> None:
 
 
 @pytest.mark.parametrize(
-    "limits", ["walked=0", "walked=3", "effort=40", "raters=4", "entries=3", "entries=20"]
+    "limits", ["max_entries=0", "max_entries=3", "effort=40", "raters=4", "entries=3", "entries=20"]
 )
 def test_bounded_work_is_that_of_sequence_neighbours(limits: str) -> None:
     rng = np.random.default_rng(13)
@@ -206,15 +206,15 @@ def test_a_large_catalogue_is_looked_at_in_part() -> None:
     sums = np.zeros((count, 2))
     sums[17] = 1.0
     rated = history.rated(3)[0]
-    candidates, stands_for, place = contestants(model._table[:count], count, rated, 42, sums, 0)
+    candidates, sample_weights, place = sampled_candidates(model._table[:count], count, rated, 42, sums, 0)
     assert candidates[place] == 42
     owned = int(rated[0])
-    assert contestants(model._table[:count], count, rated, owned, sums, 0)[2] == -1
+    assert sampled_candidates(model._table[:count], count, rated, owned, sums, 0)[2] == -1
     assert {17, 42} <= set(candidates.tolist())
     assert set(range(count - 2000, count)) - set(rated.tolist()) <= set(candidates.tolist())
     assert not set(rated.tolist()) & set(candidates.tolist())
     assert len(candidates) < 5000
-    assert stands_for.sum() == pytest.approx(count, rel=0.01)
+    assert sample_weights.sum() == pytest.approx(count, rel=0.01)
 
 
 def test_the_sample_of_observed_events_thins_out() -> None:

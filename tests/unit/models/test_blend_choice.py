@@ -13,7 +13,7 @@ from recommender.history.history import History
 from recommender.models.base import FloatArray, IntArray, ModelContext
 from recommender.models.blend.blend import Blend
 from recommender.models.blend.blocks import BLOCK, exponentials, logarithms, room
-from recommender.models.blend.choice import BELOW, BEST, look
+from recommender.models.blend.choice import BELOW, BEST, observe_choice
 from recommender.models.blend.trials import ALONE, DEPTH, FACTORS, FIRST_SQUARE, UNSCALED
 
 positive = st.floats(1e-300, 1e300, allow_subnormal=False)
@@ -49,15 +49,15 @@ def grown() -> tuple[History, Blend]:
 
 
 def looked(
-    model: Blend, candidates: IntArray, stands_for: FloatArray, chosen: int, leads: FloatArray | None = None,
-    squares: FloatArray | None = None,
+    model: Blend, candidates: IntArray, sample_weights: FloatArray, chosen: int,
+    leads: FloatArray | None = None, squares: FloatArray | None = None,
 ) -> tuple[FloatArray, FloatArray, int, float]:  # fmt: skip
     trials = model._trials
-    features, fellows, place, ahead = look(
+    features, sample_weights, place, ahead = observe_choice(
         model._table,
         float(model._event),
         candidates,
-        stands_for,
+        sample_weights,
         model._evidence(model._profile(7, 100)),
         chosen,
         5,
@@ -70,7 +70,7 @@ def looked(
         trials.squares.copy() if squares is None else squares,
         *model._block,
     )
-    return features, fellows, int(place), float(ahead)
+    return features, sample_weights, int(place), float(ahead)
 
 
 def test_every_ranking_gains_by_its_rank() -> None:
@@ -112,19 +112,19 @@ def test_the_rows_are_the_best_a_part_of_the_others_and_the_chosen_one() -> None
     scores = everything @ model._ranker.weights(-1)
     best = np.argsort(-scores, kind="stable")[:BEST]
     for chosen in (int(best[0]), int(np.argmin(scores))):
-        features, fellows, place, _ = looked(model, candidates, np.ones(count), chosen)
+        features, sample_weights, place, _ = looked(model, candidates, np.ones(count), chosen)
         assert len(features) <= BEST + BELOW + 1
         assert features[place] == pytest.approx(everything[chosen])
-        assert fellows.sum() == pytest.approx(count, rel=0.25)
+        assert sample_weights.sum() == pytest.approx(count, rel=0.25)
         top = np.sort(scores[best])
         assert np.sort(features @ model._ranker.weights(-1))[-BEST:] == pytest.approx(top)
-        assert (fellows == 1.0).sum() == BEST
+        assert (sample_weights == 1.0).sum() == BEST
 
 
 def test_a_short_list_is_taken_in_as_a_whole() -> None:
     _, model = grown()
     candidates = np.arange(BEST, dtype=np.int32)
-    features, fellows, place, _ = looked(model, candidates, np.full(BEST, 2.0), 9)
+    features, sample_weights, place, _ = looked(model, candidates, np.full(BEST, 2.0), 9)
     assert features == pytest.approx(model.features(7, candidates))
-    assert fellows.tolist() == [2.0] * BEST
+    assert sample_weights.tolist() == [2.0] * BEST
     assert place == 9

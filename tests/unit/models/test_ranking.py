@@ -7,7 +7,7 @@ import pytest
 
 from recommender.models.base import FloatArray
 from recommender.models.blend.ranking import ListwiseRanker, solve
-from recommender.models.blend.trials import ALONE, FACTORS, Trials, judge
+from recommender.models.blend.trials import ALONE, FACTORS, Trials, update_leads
 from recommender.models.blend.worth import Worth
 
 
@@ -57,8 +57,8 @@ def test_rows_may_stand_for_others() -> None:
         features = rng.normal(size=(500, 2))
         chosen = int((features @ true + rng.gumbel(size=500)).argmax())
         rows = np.unique([chosen, *range(0, 500, 10)])
-        stands_for = np.where(rows == chosen, 1.0, 10.0)
-        ranker.learn(features[rows], stands_for, int(np.searchsorted(rows, chosen)), -1)
+        sample_weights = np.where(rows == chosen, 1.0, 10.0)
+        ranker.learn(features[rows], sample_weights, int(np.searchsorted(rows, chosen)), -1)
     assert ranker.weights(-1) == pytest.approx(true, abs=0.3)
 
 
@@ -66,10 +66,10 @@ def test_an_observation_of_some_worth_counts_for_so_many() -> None:
     rng = np.random.default_rng(13)
     features = rng.normal(size=(30, 2))
     once, twice = (ListwiseRanker(np.zeros(2), np.ones(2), 0, 1.0, 1e6) for _ in range(2))
-    stands_for = np.ones(30)
-    stands_for[3] = 0.0
+    sample_weights = np.ones(30)
+    sample_weights[3] = 0.0
     for ranker, worth in ((once, 1.0), (twice, 2.0)):
-        ranker.learn(features, stands_for, 3, -1, worth)
+        ranker.learn(features, sample_weights, 3, -1, worth)
     # With the prior's precision of one, and weights of zero: the gradient over one and the curvature.
     others = np.delete(features, 3, axis=0)
     gradient = features[3] - others.mean(axis=0)
@@ -84,7 +84,7 @@ def tried(features: FloatArray, trials: Trials, weights: FloatArray, chosen: int
     ones, singles = np.ones(len(features)), np.ascontiguousarray(features[:, trials.singles].T)
     scaled = features[:, trials.first : trials.last] @ weights[trials.first : trials.last]
     fixed = features @ weights - scaled
-    judge(fixed, scaled, singles, ones, chosen, trials.keep, trials.leads, trials.squares)
+    update_leads(fixed, scaled, singles, ones, chosen, trials.keep, trials.leads, trials.squares)
 
 
 def test_trials_follow_what_hits() -> None:
