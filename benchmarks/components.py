@@ -73,12 +73,12 @@ def measured(stream: Stream) -> Hits:
     ranks: list[list[int]] = []
 
     def scored(_: Evaluation, test: Scored) -> None:
+        assert isinstance(model, Blend)
         features = model.features(test.user, test.candidates)
         ranks.append([rank_of(test.item, test.candidates, features[:, column]) for column in SINGLES])
 
     replay = Replay(stream, [DEFAULT], scored=scored)
     model = replay.models[0][0]
-    assert isinstance(model, Blend)
     default = replay.run()[0].array()
     # An item that nobody has seen is a miss for all, and nothing is scored.
     alone = np.full((len(SINGLES), len(default)), MISS, np.int32)

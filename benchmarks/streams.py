@@ -185,4 +185,5 @@ def rated(source: str, positive: float, say: movielens.Say) -> Stream:
 
 def _stream(pairs: NDArray[np.int64]) -> Stream:
     users, items = pairs.T
-    return Stream.of(users, items, np.ones(len(pairs)), 10.0 * np.arange(len(pairs)), 1.0)
+    times = 10.0 * np.arange(len(pairs)).astype(np.float64)
+    return Stream.of(users, items, np.ones(len(pairs)), times, 1.0)

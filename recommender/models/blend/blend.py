@@ -20,6 +20,7 @@ from recommender.history.events import Events
 from recommender.history.history import History
 from recommender.models.base import Arrays, FloatArray, IntArray, Model, ModelContext
 from recommender.models.blend import features as kernels
+from recommender.models.blend import sample
 from recommender.models.blend.blocks import room
 from recommender.models.blend.choice import observe_choice
 from recommender.models.blend.evidence import evidence
@@ -323,7 +324,7 @@ class Blend(Model):
         read = self._accumulate(self._profile(user, self._entries), sums, None)
         turn = self._budget.observed
         candidates, sample_weights, place = sampled_candidates(
-            self._table[: self._items], self._event, self._history.items_of(user), item, sums, turn
+            self._table, self._items, self._event, self._history.items_of(user), item, sums, turn
         )
         if place < 0:
             return
@@ -399,4 +400,4 @@ class Blend(Model):
             model.observe(0, item, 1.0)
             model.learn(history.append([0], [item], [1.0], [1.0], [0.0]))
         model.score_rated(0, np.arange(4, dtype=np.int32))
-        model.next_observation(0)
+        sample.warm(model._table)

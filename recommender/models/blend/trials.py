@@ -26,7 +26,7 @@ UNSCALED = 3
 #: Standard errors that are taken off the lead of a factor, and of a single feature.
 DOUBT, DOUBT_OF_SINGLE = 1.0, 3.0
 #: The square of a lead that is thought possible before anything was tried.
-FIRST_SQUARE = 1.0
+FIRST_SQUARE = 0.5
 #: What the weight of a single feature is raised by: so much that the others only decide between equal ones.
 ALONE = 1000.0
 #: Places beyond this gain nothing.
@@ -90,6 +90,7 @@ def update_leads(fixed, scaled, singles, sample_weights, chosen, keep, leads, sq
         The parts of the scores that no factor and that all factors are applied to.
     singles : float array, shape (features that are tried alone, candidates)
     sample_weights : float array, shape (candidates,)
+        Whole numbers.
     chosen : int
     keep : float
     leads, squares : float array, shape (rankings,)
@@ -102,6 +103,8 @@ def update_leads(fixed, scaled, singles, sample_weights, chosen, keep, leads, sq
     """
     factors, rankings, count = FACTORS.size, leads.size, fixed.size
     ranks, scores = np.zeros(rankings), np.empty(count)
+    # As whole numbers, whose sum becomes vector instructions: they may be added in any order.
+    row_weights = sample_weights.astype(np.int64)
     for k in range(rankings):
         if k < factors:
             for row in range(count):
@@ -109,9 +112,9 @@ def update_leads(fixed, scaled, singles, sample_weights, chosen, keep, leads, sq
         else:
             for row in range(count):
                 scores[row] = fixed[row] + scaled[row] + ALONE * singles[k - factors, row]
-        own, ahead = scores[chosen], 0.0
+        own, ahead = scores[chosen], np.int64(0)
         for row in range(count):
-            ahead += sample_weights[row] * np.float64(scores[row] > own)
+            ahead += row_weights[row] * np.int64(scores[row] > own)
         ranks[k] = ahead
     for k in range(rankings):
         gain = LOG_2 / log(ranks[k] + 2.0) if ranks[k] < DEPTH else 0.0
