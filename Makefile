@@ -45,6 +45,7 @@ bench: $(BENCH_STAMP) ## Measure the worker beside its peers; BENCH="--quick lea
 
 evaluate: $(BENCH_STAMP) ## Measure how good each model and its peers are; EVALUATE="FILE --positive 4" for your data
 	$(BIN)/python -m benchmarks.quality $(EVALUATE)
+	$(if $(EVALUATE),,$(BIN)/python -m benchmarks.components)
 
 chaos: $(STAMP) ## Kill workers under load and prove that nothing is lost: make chaos [KILLS=100] [SEED=n] [K=2]
 	$(BIN)/python -m tests.chaos --kills $(or $(KILLS),100) $(if $(SEED),--seed $(SEED)) --journal-partitions $(or $(K),1)
