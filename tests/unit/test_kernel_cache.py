@@ -185,35 +185,3 @@ def test_a_fingerprint_stands_for_all_that_is_used(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(globals(), "_called", kernel(lambda x: x))
     found.append(fingerprint(_calls))
     assert len(set(found)) == 4
-
-
-KERNEL_OF_A_TUPLE = """
-from typing import NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
-
-from recommender.compiled import kernel
-
-
-class {name}(NamedTuple):
-    column: NDArray[np.float64]
-
-
-@kernel
-def first(table):
-    return table.column[0]
-
-
-print(first({name}(np.full(1, 7.0))), sum(first.stats.cache_misses.values()))
-"""
-
-
-def test_what_was_kept_for_a_class_that_is_gone_is_compiled_again(tmp_path: Path) -> None:
-    module = tmp_path / "kept.py"
-    places = {"NUMBA_CACHE_DIR": str(tmp_path / "kernels"), "PYTHONPATH": os.pathsep.join(sys.path)}
-    program = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import kept"
-    for name in ("Before", "After"):
-        module.write_text(KERNEL_OF_A_TUPLE.format(name=name))
-        assert run(program, tmp_path, **places) == ["7.0", "1"]
-        assert run(program, tmp_path, **places) == ["7.0", "0"]
