@@ -5,7 +5,8 @@ even what was popular ever does. So each candidate gets a row of features
 (`recommender.models.blend.features`), its score is their weighted sum, and the weights are learned from a
 sample of the positive ratings, each looked at just before it is learned (`recommender.models.blend.ranking`).
 
-How far to trust popularity at the top of the list is tried out (`recommender.models.blend.trials`).
+How far to trust popularity at the top of the list, and whether a single feature ranks better than all of
+them, is tried out (`recommender.models.blend.trials`).
 
 Users without history, users with a short one and all others differ in what works; each kind has weights of
 its own, drawn towards the common ones.
@@ -111,8 +112,7 @@ class Blend(Model):
         between("blend", "observations", observations, 0.0, 1e9)
         self._history: History = context.history
         self._positive = np.float32(context.positive_weight)
-        self._entries, self._observations = entries, observations
-        self._max_entries, self._effort = max_entries, effort
+        self._entries, self._max_entries, self._effort = entries, max_entries, effort
         raters = min(raters, context.history.raters_per_item)
         self._raters = np.maximum(fading_raters(raters, RATERS_DECAY, entries), min(raters, FEWEST_RATERS))
         self._links = int(self._raters.sum())
