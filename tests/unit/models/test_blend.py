@@ -265,7 +265,7 @@ def test_observations_are_as_many_as_the_root_of_the_stream_and_fewer_where_they
                 found.append(event)
         return found
 
-    cheap, costly = observed(100_000), observed(10_000_000)
+    cheap, costly = observed(20_000), observed(10_000_000)
     for event in (100_000, 900_000):
         count = sum(each < event for each in cheap)
         assert count == pytest.approx(180 + 4 * math.sqrt(event), rel=0.02)

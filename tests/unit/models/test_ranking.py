@@ -126,11 +126,11 @@ def test_a_few_lucky_choices_decide_nothing() -> None:
 def test_what_stood_near_the_top_is_worth_more_and_the_mean_is_one() -> None:
     worth = Worth()
     high, low = worth.of(0.0), worth.of(1000.0)
-    assert high > 10.0 * low
-    for ahead, least in ((20.0, 0.95), (200.0, 0.95), (2000.0, 0.8), (200_000.0, 0.4)):
+    assert high > 3.0 * low
+    for ahead, least in ((20.0, 0.95), (200.0, 0.95), (2000.0, 0.75)):
         worth, rng = Worth(), np.random.default_rng(15)
         values = [worth.of(float(rng.uniform(0.0, 2.0 * ahead))) for _ in range(3000)]
-        # Less than one only by what the largest are cut to.
+        # Less than one by what the largest are cut to, and by the mean that was thought likely.
         assert least < np.mean(values[1500:]) < 1.1
         assert max(values) <= MOST
 
