@@ -69,7 +69,8 @@ def evidence(h, own_user, items, strengths, lasting, raters, near, max_entries, 
                 t.slot[link], t.last[link] = lowest, highest
             link = np.int64(t.following[link])
         base, taste = 0.15 * strength, raised(taste, 1.5)
-        read += used - min(first, low)
+        # As the history is and not as it lies in memory: what was removed is gone after a restore.
+        read += min(max_entries, live)
         _add_far(entry_items, weights, start + first, start + low, base, taste, sums, supported)
         # Without any window, what lies before its begin is all there is.
         end = used if high < 0 else high + 1
