@@ -45,6 +45,7 @@ bench: $(BENCH_STAMP) ## Measure the worker beside its peers; BENCH="--quick lea
 
 evaluate: $(BENCH_STAMP) ## Measure how good each model and its peers are; EVALUATE="FILE --positive 4" for your data
 	$(BIN)/python -m benchmarks.quality $(EVALUATE)
+	$(if $(EVALUATE),,$(BIN)/python -m benchmarks.components)
 
 endless: $(STAMP) ## Learn a stream of ever new users within a bound: make endless [EVENTS=3000000] [USERS=60000]
 	$(BIN)/python -m benchmarks.endless --events $(or $(EVENTS),3000000) --users $(or $(USERS),60000)

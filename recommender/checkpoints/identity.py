@@ -13,7 +13,7 @@ from recommender.settings import variable
 from recommender.shard.feedback import Feedback
 
 #: Of the file's layout.
-FORMAT = 3
+FORMAT = 4
 
 
 @dataclass(frozen=True, slots=True)

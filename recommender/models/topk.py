@@ -1,8 +1,10 @@
 # mypy: allow-untyped-defs, allow-untyped-calls
-# numba types the kernel by what it is called with.
+# numba types the kernels by what they are called with.
 """The best of many scores, without sorting them all; and all places but some."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,53 +60,34 @@ def best(
     -------
     int array, shape (min(n, candidates),)
     """
-    supported = _NOBODY if neighbours is None else neighbours.astype(np.int64)
-    chosen: NDArray[np.intp] = _best(scores, supported, counts.astype(np.int64), min(n, len(scores)))
-    return chosen
+    keys = [key for key in (scores, neighbours, counts) if key is not None]
+    wanted = min(n, len(scores))
+    found = contenders(scores, wanted) if wanted else _NOTHING
+    if len(found) > wanted:
+        found = _without_last(found, keys, wanted)
+    order: NDArray[np.intp] = np.lexsort((found, *(-key[found].astype(np.float64) for key in reversed(keys))))
+    return found[order]
 
 
-_NOBODY = np.zeros(0, np.int64)
+_NOTHING = np.zeros(0, np.intp)
 
 
-@njit(cache=True)
-def _before(scores, neighbours, counts, left, right):
-    if scores[left] != scores[right]:
-        return scores[left] > scores[right]
-    if neighbours.size > 0 and neighbours[left] != neighbours[right]:
-        return neighbours[left] > neighbours[right]
-    if counts[left] != counts[right]:
-        return counts[left] > counts[right]
-    return left < right
+def _without_last(
+    places: NDArray[np.intp], keys: Sequence[NDArray[np.number]], wanted: int
+) -> NDArray[np.intp]:
+    """So many of these places: those with the highest first key, of equal ones by the next, then the first.
 
-
-@njit(cache=True)
-def _sink(heap, size, parent, place, scores, neighbours, counts):
-    """Put a place where `parent` is, in a heap of so many with the worst first."""
-    while 2 * parent + 1 < size:
-        child = 2 * parent + 1
-        if child + 1 < size and _before(scores, neighbours, counts, heap[child], heap[child + 1]):
-            child += 1
-        if not _before(scores, neighbours, counts, place, heap[child]):
+    A model that scores most items 0 must not make us sort them all.
+    """
+    chosen: list[NDArray[np.intp]] = []
+    for key in keys:
+        if not 0 < wanted < len(places):
             break
-        heap[parent] = heap[child]
-        parent = child
-    heap[parent] = place
-
-
-@njit(cache=True)
-def _best(scores, neighbours, counts, n):
-    # A heap of n, since a model that scores most items 0 must not make us sort them all.
-    heap = np.arange(n)
-    for parent in range(n // 2 - 1, -1, -1):
-        _sink(heap, n, parent, heap[parent], scores, neighbours, counts)
-    for place in range(n, scores.size if n > 0 else 0):
-        if scores[place] >= scores[heap[0]] and _before(scores, neighbours, counts, place, heap[0]):
-            _sink(heap, n, 0, place, scores, neighbours, counts)
-    # The worst goes to the end, of those left the worst before it, and so on.
-    for end in range(n - 1, 0, -1):
-        place, heap[end] = heap[end], heap[0]
-        _sink(heap, end, 0, place, scores, neighbours, counts)
-    return heap
+        values = key[places].astype(np.float64)
+        least = nth_highest(values, wanted)
+        chosen.append(places[values > least])
+        places, wanted = places[values == least], wanted - len(chosen[-1])
+    return np.concatenate([*chosen, places[:wanted]])
 
 
 @njit(cache=True)

@@ -91,7 +91,7 @@ def naive_sequence_knn(
     raters: int = 256,
     raters_decay: float = 1.0,
     neighbours: int = 1000,
-    walked: int = 500,
+    max_entries: int = 500,
     effort: int = 200_000,
 ) -> tuple[list[float], list[int]]:
     """Scores and numbers of neighbours, by the formula and in its order of summation.
@@ -127,7 +127,7 @@ def naive_sequence_knn(
                 distance = abs(x.position - shared.position) / 2
                 if distance <= window:
                     near[v][x.number] += c * closeness[max(round(2 * distance) - 2, 0)]
-    walked = min(walked, effort // max(1, len(met)))
+    max_entries = min(max_entries, effort // max(1, len(met)))
     sums: dict[int, float] = defaultdict(float)
     counts: dict[int, int] = defaultdict(int)
     for v in met:
@@ -135,7 +135,7 @@ def naive_sequence_knn(
         ordered = history.users[v].entries
         for place, x in enumerate(ordered):
             m = near[v].get(x.number, 0.0)
-            if m == 0.0 and place < len(ordered) - walked:
+            if m == 0.0 and place < len(ordered) - max_entries:
                 continue
             value = float(np.float32(x.weight)) * (_raised(m + b, power) + _raised(b, power))
             if value > 0:

@@ -5,7 +5,8 @@ even what was popular ever does. So each candidate gets a row of features
 (`recommender.models.blend.features`), its score is their weighted sum, and the weights are learned from a
 sample of the positive ratings, each looked at just before it is learned (`recommender.models.blend.ranking`).
 
-How far to trust popularity at the top of the list is tried out (`recommender.models.blend.trials`).
+How far to trust popularity at the top of the list, and whether a single feature ranks better than all of
+them, is tried out (`recommender.models.blend.trials`).
 
 Users without history, users with a short one and all others differ in what works; each kind has weights of
 its own, drawn towards the common ones.
@@ -20,17 +21,19 @@ from recommender.history.events import Events
 from recommender.history.history import History
 from recommender.models.base import Arrays, FloatArray, IntArray, Model, ModelContext
 from recommender.models.blend import features as kernels
+from recommender.models.blend import sample
 from recommender.models.blend.blocks import room
-from recommender.models.blend.choice import look
+from recommender.models.blend.choice import observe_choice
 from recommender.models.blend.evidence import evidence
 from recommender.models.blend.leaders import Leaders
 from recommender.models.blend.ranking import ListwiseRanker
 from recommender.models.blend.repeats import Repeats
-from recommender.models.blend.sample import FEW_ITEMS, contestants, next_sampled
-from recommender.models.blend.shortlist import Marks, erase, leading, marks
+from recommender.models.blend.sample import Budget, next_sampled, sampled_candidates
+from recommender.models.blend.shortlist import Marks, clear_marks, empty_marks, leading
 from recommender.models.blend.taken import empty_pairs, index
 from recommender.models.blend.trials import Trials
-from recommender.models.elementary import half_powers, logarithm, powers
+from recommender.models.blend.worth import Worth
+from recommender.models.elementary import half_powers, powers
 from recommender.models.options import between
 from recommender.models.sequence.kernels import LOOK_BACK, Scratch, newest
 from recommender.models.sequence.sequence_knn import Profile, fading_raters
@@ -76,15 +79,15 @@ class Blend(Model):
     raters : int
         Newest raters of the newest that may become neighbours, of each older one fewer; the history may
         keep fewer.
-    walked : int
+    max_entries : int
         Newest entries of a neighbour that count; those near one of the user's items count in any case.
     effort : int
-        Entries walked for one request: with more neighbours, fewer of each, equally many.
+        Entries read for one request: with more neighbours, fewer of each, equally many.
     memory : float
         Observations until an old one counts 1/e.
     observations : float
-        How many observations are learned from while the first few hundred events pass; after n events it is
-        about so many times 1 + ln(1 + n / 200), and one in 2,000 events more, of a large catalogue fewer.
+        How many observations are learned from at first; after n events it is so many and four times the root
+        of n, or fewer where they take long.
     """
 
     #: It has an answer of its own for users of whom nothing is known.
@@ -96,28 +99,29 @@ class Blend(Model):
         *,
         entries: int = 40,
         raters: int = 256,
-        walked: int = 500,
+        max_entries: int = 500,
         effort: int = 200_000,
         memory: float = 1000.0,
         observations: float = 180.0,
     ) -> None:
         between("blend", "entries", entries, 1, 1000)
         between("blend", "raters", raters, 1, 1_000_000)
-        between("blend", "walked", walked, 0, 2**31 - 1)
+        between("blend", "max_entries", max_entries, 0, 2**31 - 1)
         between("blend", "effort", effort, 0, 2**40)
         between("blend", "memory", memory, 10.0, 1e12)
         between("blend", "observations", observations, 0.0, 1e9)
         self._history: History = context.history
         self._positive = np.float32(context.positive_weight)
-        self._entries, self._observations = entries, observations
-        self._walked, self._effort = walked, effort
+        self._entries, self._max_entries, self._effort = entries, max_entries, effort
         raters = min(raters, context.history.raters_per_item)
         self._raters = np.maximum(fading_raters(raters, RATERS_DECAY, entries), min(raters, FEWEST_RATERS))
-        self._touches = int(self._raters.sum())
+        self._links = int(self._raters.sum())
         self._decays = half_powers(0.8, 2 * LOOK_BACK * entries + 1)
         self._scratch = Scratch(NEIGHBOURS)
         self._ranker = ListwiseRanker(PRIOR, PRECISION, contexts=2, firmness=2.0, memory=memory)
-        self._trials = Trials(*kernels.POPULARITY)
+        self._trials = Trials(*kernels.POPULARITY, kernels.SINGLES)
+        self._worth = Worth(memory)
+        self._budget = Budget(observations)
         #: The weights as they are applied, by context; until the next observation.
         self._applied: dict[int, FloatArray] = {}
         self._block = room(kernels.ROWS)
@@ -126,13 +130,12 @@ class Blend(Model):
         self._table = kernels.empty_table(LEAST)
         #: What the fading counts of all items come to, see `count_events`.
         self._totals = np.zeros(kernels.LATELY)
-        self._repeats = Repeats(context.history, self._positive, memory)
+        self._repeats = Repeats(context.history, self._positive, memory, observations)
         self._leaders = Leaders()
-        self._marks: Marks = marks(0)
+        self._marks: Marks = empty_marks(0)
         self._many = MANY
         self._items = 0
         self._event = 0
-        self._observed = 0
 
     def learn(self, events: Events) -> None:
         """Count the events for their items."""
@@ -190,23 +193,30 @@ class Blend(Model):
         n : int
         """
         items = self._history.item_count
-        closed = np.unique(without[without < items])
+        excluded = np.unique(without[without < items])
         # Where few are left, they alone are what is normalised by.
-        if items < self._many or items > self._items or 2 * (items - len(closed)) < items or n >= items // 4:
-            candidates = all_but(closed, items)
+        if (
+            items < self._many
+            or items > self._items
+            or 2 * (items - len(excluded)) < items
+            or n >= items // 4
+        ):
+            candidates = all_but(excluded, items)
             places, scores = best_of(self.score(user, candidates), n)
             return candidates[places], scores
-        if items > len(self._marks.closed):
-            self._marks = marks(len(self._table))
+        if items > len(self._marks.excluded):
+            self._marks = empty_marks(len(self._table))
         try:
-            self._speak(self._profile(user, self._entries), self._marks.sums[:items], self._marks.told)
+            self._accumulate(
+                self._profile(user, self._entries), self._marks.sums[:items], self._marks.supported
+            )
             now, cells = float(self._event), self._leaders.cells(self._table, self._event, items)
             weights = self._weights(self._context(user))
             found: tuple[IntArray, FloatArray] = leading(
-                self._table, now, items, self._totals, weights, self._marks, closed, cells, n, *self._block
+                self._table, now, items, self._totals, weights, self._marks, excluded, cells, n, *self._block
             )
         finally:
-            erase(self._marks, closed)
+            clear_marks(self._marks, excluded)
         return found
 
     def score_rated(self, user: int, candidates: IntArray) -> FloatArray:
@@ -269,15 +279,20 @@ class Blend(Model):
 
     def _evidence(self, profile: Profile) -> FloatArray:
         sums = np.zeros((min(self._items, self._history.item_count), 2))
-        self._speak(profile, sums, None)
+        self._accumulate(profile, sums, None)
         return sums
 
-    def _speak(self, profile: Profile, sums: FloatArray, told: NDArray[np.uint8] | None) -> None:
-        """Let other users' histories speak: into `sums`, and of which items into `told` if it is given."""
+    def _accumulate(self, profile: Profile, sums: FloatArray, supported: NDArray[np.uint8] | None) -> int:
+        """Add what other users' histories say to `sums`, and mark their items in `supported` if given.
+
+        Returns how many of their entries were read.
+        """
         arrays = self._history.arrays
         count = len(profile.items)
-        if count and profile.items.max() < len(sums):
-            room = self._scratch.room(arrays, self._touches)
+        if not count or profile.items.max() >= len(sums):
+            return 0
+        room = self._scratch.room(arrays, self._links)
+        return int(
             evidence(
                 arrays,
                 profile.user,
@@ -286,12 +301,13 @@ class Blend(Model):
                 powers(profile.strengths, LASTING - 1.0),
                 self._raters,
                 NEAR,
-                self._walked,
+                self._max_entries,
                 self._effort,
                 room,
                 sums,
-                told,
+                supported,
             )
+        )
 
     def _context(self, user: int) -> int:
         """0 for a user without history, 1 for a short one, -1 for all others."""
@@ -301,60 +317,63 @@ class Blend(Model):
         return 1 if entries < SHORT else -1
 
     def next_observation(self, event: int) -> int:
-        """All of the first events, then a sample that thins out to one in 500."""
+        """All of the first events, then a sample that thins out."""
         return int(next_sampled(event))
 
     def observe(self, user: int, item: int, weight: float) -> None:
         """Learn from what the user is about to choose, if it is positive and among the candidates."""
-        if weight >= self._positive:
-            self._repeats.observe(user, item, self._event, self._observations)
-        if not self._wants(user, item, weight):
+        new, again = self._budget.allows(self._event), self._repeats.budget.allows(self._event)
+        if weight < self._positive or not (new or again):
             return
-        rated = self._history.items_of(user)
-        if (rated == item).any():
-            return
-        sums = self._evidence(self._profile(user, self._entries))
-        candidates, stands_for, place = contestants(
-            self._table[: self._items], self._event, rated, item, sums, self._observed
+        if self._history.rating(user, item) is not None:
+            if again:
+                self._repeats.observe(user, item)
+        elif new and 0 <= item < self._items:
+            self._observe_new(user, item)
+
+    def _observe_new(self, user: int, item: int) -> None:
+        sums = np.zeros((min(self._items, self._history.item_count), 2))
+        read = self._accumulate(self._profile(user, self._entries), sums, None)
+        turn = self._budget.observed
+        candidates, sample_weights, place = sampled_candidates(
+            self._table, self._items, self._event, self._history.items_of(user), item, sums, turn
         )
         if place < 0:
             return
         trials, context = self._trials, self._context(user)
-        features, fellows, row = look(
+        features, row_weights, row, ahead = observe_choice(
             self._table,
             float(self._event),
             candidates,
-            stands_for,
+            sample_weights,
             sums,
             place,
-            self._observed,
+            turn,
             self._ranker.weights(context),
             trials.first,
             trials.last,
+            trials.singles,
             trials.keep,
-            trials.gains,
+            trials.leads,
+            trials.squares,
             *self._block,
         )
-        self._ranker.learn(features, fellows, row, context)
+        self._ranker.learn(features, row_weights, row, context, self._worth.of(ahead))
         self._applied.clear()
-        self._observed += 1
-
-    def _wants(self, user: int, item: int, weight: float) -> bool:
-        event = self._event
-        # In a large catalogue each observation costs more, and fewer of them have to do.
-        share = min(1.0, FEW_ITEMS / max(self._items, 1))
-        budget = self._observations * (1.0 + logarithm(1.0 + event / 200.0)) + share * event / 2000.0
-        return bool(weight >= self._positive and 0 <= item < self._items and self._observed < budget)
+        self._budget.take(read, len(candidates))
 
     def state(self) -> Arrays:
-        """The item `table`, `totals`, `counters` (events, observations), and all that its parts learned."""
-        counters: NDArray[np.int64] = np.array([self._event, self._observed], np.int64)
+        """The item `table`, `totals`, `counters` (events, observations, work), and its parts' states."""
+        counters: NDArray[np.int64] = np.array(
+            [self._event, self._budget.observed, self._budget.work], np.int64
+        )
         return {
             "table": self._table[: self._items, : kernels.FIRST].copy(),
             "counters": counters,
             "totals": self._totals.copy(),
             **self._ranker.state(),
             **self._trials.state(),
+            **self._worth.state(),
             **self._repeats.state(),
         }
 
@@ -366,11 +385,12 @@ class Blend(Model):
         known = self._history.arrays.items[: self._items]
         first = np.where(known["events"] > 0, known["first_event"], np.inf)
         self._table[: self._items, kernels.FIRST] = first
-        self._event, self._observed = (int(count) for count in state["counters"])
+        self._event, self._budget.observed, self._budget.work = (int(count) for count in state["counters"])
         self._totals = state["totals"].astype(np.float64)
-        self._leaders, self._marks = Leaders(), marks(0)
+        self._leaders, self._marks = Leaders(), empty_marks(0)
         self._ranker.restore(state)
         self._trials.restore(state)
+        self._worth.restore(state)
         self._repeats.restore(state)
         self._applied.clear()
 
@@ -392,4 +412,4 @@ class Blend(Model):
             model.observe(0, item, 1.0)
             model.learn(history.append([0], [item], [1.0], [1.0], [0.0]))
         model.score_rated(0, np.arange(4, dtype=np.int32))
-        model.next_observation(0)
+        sample.warm(model._table)

@@ -23,11 +23,11 @@ _SLACK, _SLACK_OF_EVENT = 1e-6, 1e-15
 _HIGH = 20.0
 _OF_HIGH = math.exp(_HIGH)
 
-# The bin of a number is told by its exponent and the first bits of its fraction: an eighth of it wide.
+# The bin of a number follows from its exponent and the first bits of its fraction: an eighth of it wide.
 _SHIFT, _PARTS = np.int64(49), 8
 _ONE = np.int64(1023 * _PARTS)
-#: Bins of what is said and of the mixture, and how many of them lie below 1.
-_SAID, _SAID_BELOW = 256, np.int64(240)
+#: Bins of relevances and of the mixture, and how many of them lie below 1.
+_RELEVANCE, _RELEVANCE_BELOW = 256, np.int64(240)
 _MIXTURE, _MIXTURE_BELOW = 512, np.int64(64)
 
 
@@ -37,9 +37,9 @@ def _edges(bins: int, below: int) -> list[float]:
     return [math.ldexp(1.0 + eighth / _PARTS, exponent) for exponent, eighth in parts]
 
 
-# Where the bins of what is said begin, the first one at nothing, and logarithms of where the others do.
-_SAID_EDGES = np.array([0.0, *_edges(_SAID, int(_SAID_BELOW))[1:]])
-_LOG_SAID = np.array([math.log(edge + FLOOR) for edge in _SAID_EDGES.tolist()])
+# Where the bins of relevances begin, the first one at nothing, and logarithms of where the others do.
+_RELEVANCE_EDGES = np.array([0.0, *_edges(_RELEVANCE, int(_RELEVANCE_BELOW))[1:]])
+_LOG_RELEVANCE = np.array([math.log(edge + FLOOR) for edge in _RELEVANCE_EDGES.tolist()])
 _LOG_MIXTURE = np.array([math.log(edge) for edge in _edges(_MIXTURE, int(_MIXTURE_BELOW))])
 
 # The columns of the features.
@@ -110,39 +110,40 @@ def _corners(c, now, live, weights, block, begin, count):
 
 
 @njit(cache=True)
-def bound_told(told, views, scales, weights, c, highest, reach, most):
+def bound_supported(supported, views, scales, weights, c, highest, reach, most):
     """What items that neighbours speak of can score at most; those in no cell: minus infinity.
 
     Parameters
     ----------
-    told : int32 array
+    supported : int32 array
     views, scales
         From `survey_most`.
     weights : float array, shape (features,)
     c : Cells
     highest, reach : float array, shape (cells,)
         From `bound_cells`.
-    most : float array, shape (told,)
+    most : float array, shape (supported,)
         Written.
     """
-    near, taste, share = np.empty(_SAID), np.empty(_SAID), np.empty(_SAID)
+    near, taste, share = np.empty(_RELEVANCE), np.empty(_RELEVANCE), np.empty(_RELEVANCE)
     mixed = np.empty(_MIXTURE)
     _tables(scales, weights, near, taste, share, mixed)
-    relative = np.empty((3, min(told.size, BLOCK)))
+    relative = np.empty((3, min(supported.size, BLOCK)))
     bits, cells = relative.view(np.int64), np.empty(BLOCK, np.int32)
-    for begin in range(0, told.size, BLOCK):
-        count = min(BLOCK, told.size - begin)
+    for begin in range(0, supported.size, BLOCK):
+        count = min(BLOCK, supported.size - begin)
         for k in range(count):
             i = np.uint64(begin + k)
             relative[0, k], relative[1, k] = views[0, i] / scales[0], views[1, i] / scales[1]
         for k in range(count):
-            cell = c.cell[np.uint64(told[np.uint64(begin + k)])]
-            said = _bin(bits[0, k], _SAID_BELOW, _SAID)
+            cell = c.cell[np.uint64(supported[np.uint64(begin + k)])]
+            relevance = _bin(bits[0, k], _RELEVANCE_BELOW, _RELEVANCE)
             # Wrong for an item in no cell, which is put right below.
             cells[k] = cell
             i = np.uint64(max(cell, 0))
-            relative[2, k] = share[said] + reach[i] + MIXED
-            most[np.uint64(begin + k)] = near[said] + taste[_bin(bits[1, k], _SAID_BELOW, _SAID)] + highest[i]
+            relative[2, k] = share[relevance] + reach[i] + MIXED
+            lasting = _bin(bits[1, k], _RELEVANCE_BELOW, _RELEVANCE)
+            most[np.uint64(begin + k)] = near[relevance] + taste[lasting] + highest[i]
         for k in range(count):
             if cells[k] < 0:
                 most[np.uint64(begin + k)] = -np.inf
@@ -158,12 +159,12 @@ def _bin(bits, below, bins):
 @njit(cache=True)
 def _tables(scales, weights, near, taste, share, mixed):
     """The most that a number of each bin adds to a score, or to the mixture."""
-    for k in range(_SAID):
-        low, high = _SAID_EDGES[k], _SAID_EDGES[k + 1]
-        near[k] = _most(weights[0], low, high) + _most(weights[1], _LOG_SAID[k], _LOG_SAID[k + 1])
-        taste[k] = _most(weights[2], low, high) + _most(weights[3], _LOG_SAID[k], _LOG_SAID[k + 1])
-        said = high if weights[_MIXED] >= 0.0 else low
-        share[k] = said * (scales[2] + said * (scales[3] + said * scales[4]))
+    for k in range(_RELEVANCE):
+        low, high = _RELEVANCE_EDGES[k], _RELEVANCE_EDGES[k + 1]
+        near[k] = _most(weights[0], low, high) + _most(weights[1], _LOG_RELEVANCE[k], _LOG_RELEVANCE[k + 1])
+        taste[k] = _most(weights[2], low, high) + _most(weights[3], _LOG_RELEVANCE[k], _LOG_RELEVANCE[k + 1])
+        relevance = high if weights[_MIXED] >= 0.0 else low
+        share[k] = relevance * (scales[2] + relevance * (scales[3] + relevance * scales[4]))
     for k in range(_MIXTURE):
         mixed[k] = _most(weights[_MIXED], _LOG_MIXTURE[k], _LOG_MIXTURE[k + 1])
     # What is beyond all bins may be anything.

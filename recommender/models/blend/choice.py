@@ -13,66 +13,71 @@ import numpy as np
 from recommender.compiled import njit
 from recommender.models.blend.blocks import BLOCK
 from recommender.models.blend.features import VIEWS, fill, rows, survey, weighted
-from recommender.models.blend.trials import judge
+from recommender.models.blend.trials import update_leads
 
 #: Of the candidates that score best so many are learned from, and of those below so many in all.
 BEST, BELOW = 60, 39
 
 
 @njit(cache=True)
-def look(
-    table, now, candidates, stands_for, sums, chosen, turn, weights, first, last, keep, gains,
-    block, bits,
+def observe_choice(
+    table, now, candidates, sample_weights, sums, chosen, turn, weights, first, last, alone, keep, leads,
+    squares, block, bits,
 ):  # fmt: skip
     """Try all factors on a choice, and make the rows to learn from.
 
     Parameters
     ----------
-    table, now, candidates, stands_for, sums, block, bits
-        As for `survey`, but `stands_for` is not empty.
+    table, now, candidates, sample_weights, sums, block, bits
+        As for `survey`, but `sample_weights` is not empty.
     chosen : int
         Place of the candidate that was chosen.
     turn : int
         Decides which of the candidates that do not score well are looked at.
     weights : float array, shape (features,)
-    first, last, keep, gains
-        See `recommender.models.blend.trials.Trials`; `gains` are updated.
+    first, last, alone, keep, leads, squares
+        See `recommender.models.blend.trials.Trials`, where `alone` are `singles`; the last two are updated.
 
     Returns
     -------
     features : float array, shape (rows, features)
-    fellows : float array, shape (rows,)
+    row_weights : float array, shape (rows,)
         For how many candidates each row stands; 0 for the chosen one if it is there for itself only.
     place : int
         The row of the chosen one.
+    ahead : float
+        How many candidates score higher than that by these weights.
     """
     size = candidates.size
     views, scales = np.empty((VIEWS, size)), np.empty(VIEWS + 3)
-    survey(table, now, candidates, stands_for, sums, block, bits, views, scales)
+    survey(table, now, candidates, sample_weights, sums, block, bits, views, scales)
     fixed, scaled, after = np.empty(size), np.empty(size), np.empty(size)
+    singles = np.empty((alone.size, size))
     for begin in range(0, size, BLOCK):
         count = min(BLOCK, size - begin)
         rows(table, now, candidates, views, scales, block, bits, begin, count)
         weighted(block, weights, 0, first, begin, count, fixed)
         weighted(block, weights, first, last, begin, count, scaled)
         weighted(block, weights, last, weights.size, begin, count, after)
+        for s in range(alone.size):
+            singles[s, begin : begin + count] = block[alone[s], :count]
     for c in range(size):
         fixed[c] += after[c]
-    judge(fixed, scaled, stands_for, chosen, keep, gains)
-    places, fellows, place = _picked(fixed + scaled, stands_for, chosen, turn)
+    ahead = update_leads(fixed, scaled, singles, sample_weights, chosen, keep, leads, squares)
+    places, row_weights, place = _picked(fixed + scaled, sample_weights, chosen, turn)
     picked = candidates[places]
     features = np.empty((places.size, weights.size))
     fill(table, now, picked, views[:, places].copy(), scales, block, bits, features)
-    return features, fellows, place
+    return features, row_weights, place, ahead
 
 
 @njit(cache=True)
-def _picked(scores, stands_for, chosen, turn):
+def _picked(scores, sample_weights, chosen, turn):
     """The best, a regular part of the others, and the chosen one; in order."""
     count = scores.size
     threshold = np.partition(scores, count - BEST)[count - BEST] if count > BEST else -np.inf
     step = (count + BELOW - 1) // BELOW
-    places, fellows = np.empty(BEST + BELOW + 1, np.int64), np.empty(BEST + BELOW + 1)
+    places, row_weights = np.empty(BEST + BELOW + 1, np.int64), np.empty(BEST + BELOW + 1)
     found, place, below = 0, -1, 0
     for c in range(count):
         best = scores[c] >= threshold and found - below < BEST
@@ -81,7 +86,7 @@ def _picked(scores, stands_for, chosen, turn):
             if c == chosen:
                 place = found
             places[found] = c
-            fellows[found] = stands_for[c] * (1.0 if best else step * counts)
+            row_weights[found] = sample_weights[c] * (1.0 if best else step * counts)
             found += 1
             below += not best
-    return places[:found], fellows[:found], place
+    return places[:found], row_weights[:found], place

@@ -11,7 +11,7 @@ import numpy as np
 from recommender.compiled import background_kernel, kernel
 from recommender.models.blend.prefetch import LINE, prefetch
 from recommender.models.elementary import half_powers, powered
-from recommender.models.sequence.kernels import first_walked, meet, raised
+from recommender.models.sequence.kernels import first_of_newest, link_raters, raised
 
 #: How much an entry counts so many half events from a shared item; the last is of all that are farther.
 CLOSENESS = np.concatenate([[1.0, 1.0], half_powers(0.95, 39), [0.0]])
@@ -23,70 +23,85 @@ _ENTRIES_OF_A_LINE = LINE // 4
 
 
 @background_kernel
-def evidence(h, own_user, items, strengths, lasting, raters, near, walked, effort, t, sums, told):
+def evidence(h, own_user, items, strengths, lasting, raters, near, max_entries, effort, t, sums, supported):
     """Add what other users' histories say around `items` to `sums`, shape (items of the shard, 2).
 
-    Of which items they say anything is marked in `told`, shape (items of the shard,), or nowhere if that is
-    None: the code for None has no such step, which takes a quarter as long as all others.
+    Items of which they say anything are marked in `supported`, shape (items of the shard,), or nowhere if
+    that is None: the code for None has no such step, which takes a quarter as long as all others.
 
     Column 0 is the sequence neighbours' sum, see `recommender.models.sequence.sequence_knn`, over the newest
     `near` items alone. Column 1 asks all of them, and wherever they stand: each neighbour speaks for its
     whole history with the power 1.5 of its shares times `lasting`, shape (items,).
+
+    Returns how many entries were read, which is about proportional to the time it took.
     """
     entry_items, weights, users = h.entry_items, h.entry_weights, h.users
-    met, touches = np.int64(0), np.int64(0)
+    neighbours, links = np.int64(0), np.int64(0)
     for k in range(items.size):
-        first_touch = touches
+        first_link = links
         share = strengths[k] / powered(np.float64(h.items[items[k]].count) + 20.0, 0.6)
-        met, touches = meet(
+        neighbours, links = link_raters(
             users, h.items, h.ring_users, h.ring_entries, weights,
-            own_user, items[k], share, raters[k], t, met, touches,
+            own_user, items[k], share, raters[k], t, neighbours, links,
         )  # fmt: skip
-        for touch in range(first_touch, touches):
-            t.last[touch] = k
-    walked = min(np.int64(walked), np.int64(effort) // max(met, 1))
-    for n in range(met):
-        if n + _AHEAD < met:
-            _fetch(h, np.int64(t.user[n + _AHEAD]), t.slot[t.head[n + _AHEAD]], walked)
+        for link in range(first_link, links):
+            t.last[link] = k
+    max_entries = min(np.int64(max_entries), np.int64(effort) // max(neighbours, 1))
+    read = links
+    for n in range(neighbours):
+        if n + _AHEAD < neighbours:
+            _fetch(h, np.int64(t.user[n + _AHEAD]), t.slot[t.head[n + _AHEAD]], max_entries)
         user = t.user[n]
         t.place[user] = 0
         start, used, live = users[user].start, np.int64(users[user].used), np.int64(users[user].live)
-        first = first_walked(entry_items, start, used, live, walked)
+        first = first_of_newest(entry_items, start, used, live, max_entries)
         low, high = used, np.int64(-1)
         strength, taste = 0.0, 0.0
-        touch = np.int64(t.head[n])
-        while touch >= 0:
-            k, share, slot = np.int64(t.last[touch]), t.share[touch], np.int64(t.slot[touch])
+        link = np.int64(t.head[n])
+        while link >= 0:
+            k, share, slot = np.int64(t.last[link]), t.share[link], np.int64(t.slot[link])
             taste += share * lasting[k]
-            t.slot[touch], t.last[touch] = 0, -1
+            t.slot[link], t.last[link] = 0, -1
             if k < near:
                 strength += share
                 lowest, highest = _spread(h.entry_positions, start, used, slot, share, t.mass)
                 low, high = min(low, lowest), max(high, highest)
-                t.slot[touch], t.last[touch] = lowest, highest
-            touch = np.int64(t.following[touch])
+                t.slot[link], t.last[link] = lowest, highest
+            link = np.int64(t.following[link])
         base, taste = 0.15 * strength, raised(taste, 1.5)
-        _tell_far(entry_items, weights, start + first, start + low, base, taste, sums, told)
+        # As the history is and not as it lies in memory: what was removed is gone after a restore.
+        read += min(max_entries, live)
+        _add_far(entry_items, weights, start + first, start + low, base, taste, sums, supported)
         # Without any window, what lies before its begin is all there is.
         end = used if high < 0 else high + 1
-        _tell_far(entry_items, weights, start + max(first, end), start + used, base, taste, sums, told)
-        _tell(entry_items, weights, start, max(first, low), end, t.mass, base, taste, sums, told)
-        touch = np.int64(t.head[n])
-        while low < first and touch >= 0:
-            # Windows too old to be walked are told when all their masses are in; the first that holds an
-            # entry tells it.
-            last = min(first, np.int64(t.last[touch]) + 1)
-            _tell_near(
-                entry_items, weights, start, np.int64(t.slot[touch]), last, t.mass, base, taste, sums, told
+        _add_far(entry_items, weights, start + max(first, end), start + used, base, taste, sums, supported)
+        _add_near(entry_items, weights, start, max(first, low), end, t.mass, base, taste, sums, supported)
+        link = np.int64(t.head[n])
+        while low < first and link >= 0:
+            # Windows too old to be read are added when all their masses are in; the first that holds an
+            # entry adds it.
+            last = min(first, np.int64(t.last[link]) + 1)
+            _add_rest(
+                entry_items,
+                weights,
+                start,
+                np.int64(t.slot[link]),
+                last,
+                t.mass,
+                base,
+                taste,
+                sums,
+                supported,
             )
-            touch = np.int64(t.following[touch])
+            link = np.int64(t.following[link])
+    return read
 
 
 @kernel
-def _fetch(h, user, slot, walked):
+def _fetch(h, user, slot, max_entries):
     """Have what is going to be read of a neighbour's entries brought near."""
     start, end = h.users[user].start, h.users[user].start + h.users[user].used
-    begin = max(start, end - min(walked, _FETCHED))
+    begin = max(start, end - min(max_entries, _FETCHED))
     for s in range(np.uint64(begin), np.uint64(end), np.uint64(_ENTRIES_OF_A_LINE)):
         prefetch(h.entry_items, s)
         prefetch(h.entry_weights, s)
@@ -112,38 +127,38 @@ def _spread(positions, start, used, slot, share, mass):
 
 
 @kernel
-def _tell_far(entry_items, weights, begin, end, base, taste, sums, told):
+def _add_far(entry_items, weights, begin, end, base, taste, sums, supported):
     far = 2.0 * raised(base, 1.5)
     for s in range(np.uint64(begin), np.uint64(max(begin, end))):
         item, weight = np.int64(entry_items[s]), np.float64(weights[s])
         if item >= 0 and weight > 0.0:
             sums[np.uint64(item), 0] += weight * far
             sums[np.uint64(item), 1] += weight * taste
-            if told is not None:
-                told[np.uint64(item)] = 1
+            if supported is not None:
+                supported[np.uint64(item)] = 1
 
 
 @kernel
-def _tell(entry_items, weights, start, begin, end, mass, base, taste, sums, told):
+def _add_near(entry_items, weights, start, begin, end, mass, base, taste, sums, supported):
     alone = raised(base, 1.5)
     # First a pass that becomes vector instructions: a root takes longer than all the rest.
     for s in range(np.uint64(begin), np.uint64(max(begin, end))):
         near = mass[s] + base
         mass[s] = near * math.sqrt(near) + alone
     for s in range(np.uint64(begin), np.uint64(max(begin, end))):
-        said = mass[s]
+        value = mass[s]
         mass[s] = 0.0
         item = np.int64(entry_items[np.uint64(start) + s])
         weight = np.float64(weights[np.uint64(start) + s])
         if item >= 0 and weight > 0.0:
-            sums[np.uint64(item), 0] += weight * said
+            sums[np.uint64(item), 0] += weight * value
             sums[np.uint64(item), 1] += weight * taste
-            if told is not None:
-                told[np.uint64(item)] = 1
+            if supported is not None:
+                supported[np.uint64(item)] = 1
 
 
 @kernel
-def _tell_near(entry_items, weights, start, begin, end, mass, base, taste, sums, told):
+def _add_rest(entry_items, weights, start, begin, end, mass, base, taste, sums, supported):
     alone = raised(base, 1.5)
     for s in range(np.uint64(begin), np.uint64(max(begin, end))):
         near = mass[s]
@@ -154,5 +169,5 @@ def _tell_near(entry_items, weights, start, begin, end, mass, base, taste, sums,
             if item >= 0 and weight > 0.0:
                 sums[np.uint64(item), 0] += weight * (raised(near + base, 1.5) + alone)
                 sums[np.uint64(item), 1] += weight * taste
-                if told is not None:
-                    told[np.uint64(item)] = 1
+                if supported is not None:
+                    supported[np.uint64(item)] = 1

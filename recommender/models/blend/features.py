@@ -35,6 +35,8 @@ FEATURES = (
 )
 #: The columns that know nothing of the user: first, and the one after the last.
 POPULARITY = (4, 11)
+#: The columns that may be rankings of their own: of two that rank alike, one.
+SINGLES = (0, 2, 4, 5, 6, 7, 8, 11)
 #: Half-lives of the fading counts, in events.
 HALF_LIVES = np.array([200.0, 1000.0, 5000.0, 30000.0])
 
@@ -134,7 +136,7 @@ def count_events(positive, event, items, ratings, weights, previous_weights, tab
 
 
 @background_kernel
-def survey(table, now, candidates, stands_for, sums, block, bits, views, scales):
+def survey(table, now, candidates, sample_weights, sums, block, bits, views, scales):
     """What the rows of all candidates are measured by, before any row can be made.
 
     Parameters
@@ -143,7 +145,7 @@ def survey(table, now, candidates, stands_for, sums, block, bits, views, scales)
     now : float
         The number of the next event.
     candidates : int32 array
-    stands_for : float array
+    sample_weights : float array
         For how many each candidate stands where not all items are candidates; empty: each for itself.
     sums : float array, shape (items, 2)
         From `evidence`.
@@ -162,16 +164,16 @@ def survey(table, now, candidates, stands_for, sums, block, bits, views, scales)
         count = min(BLOCK, candidates.size - begin)
         view(table, now, candidates, sums, block, bits, begin, count, views)
         for c in range(np.uint64(begin), np.uint64(begin + count)):
-            fellows = stands_for[c] if stands_for.size > 0 else 1.0
-            said = views[0, c]
-            best, most = max(best, said), max(most, views[1, c])
-            size += fellows
-            once += fellows * said
-            twice += fellows * said * said
-            thrice += fellows * said * said * said
-            first += fellows * views[2, c]
-            second += fellows * views[3, c]
-            third += fellows * views[4, c]
+            sample_weight = sample_weights[c] if sample_weights.size > 0 else 1.0
+            relevance = views[0, c]
+            best, most = max(best, relevance), max(most, views[1, c])
+            size += sample_weight
+            once += sample_weight * relevance
+            twice += sample_weight * relevance * relevance
+            thrice += sample_weight * relevance * relevance * relevance
+            first += sample_weight * views[2, c]
+            second += sample_weight * views[3, c]
+            third += sample_weight * views[4, c]
     _scale(scales, size, best, most, once, twice, thrice, first, second, third)
 
 
@@ -189,13 +191,13 @@ def survey_most(table, now, candidates, size, totals, sums, block, bits, views, 
         if lately:
             view(table, now, candidates, sums, block, bits, begin, count, views)
         else:
-            _said(table, candidates, sums, begin, count, views)
+            _relevance(table, candidates, sums, begin, count, views)
         for c in range(np.uint64(begin), np.uint64(begin + count)):
-            said = views[0, c]
-            best, most = max(best, said), max(most, views[1, c])
-            once += said
-            twice += said * said
-            thrice += said * said * said
+            relevance = views[0, c]
+            best, most = max(best, relevance), max(most, views[1, c])
+            once += relevance
+            twice += relevance * relevance
+            thrice += relevance * relevance * relevance
     _scale(scales, size, best, most, once, twice, thrice, totals[0], totals[1], totals[2])
 
 
@@ -224,7 +226,7 @@ def _scale(scales, size, best, most, once, twice, thrice, first, second, third):
 
 
 @dividing_kernel
-def _said(table, candidates, sums, begin, count, views):
+def _relevance(table, candidates, sums, begin, count, views):
     """The first two rows of a `view`, of candidates that somebody has rated."""
     for c in range(np.uint64(begin), np.uint64(begin + count)):
         i = np.uint64(candidates[c])
@@ -284,12 +286,12 @@ def rows(table, now, candidates, views, scales, block, bits, begin, count):
     best, most = scales[0], scales[1]
     for k in range(count):
         c = np.uint64(begin + k)
-        said, near = views[0, c] / best, views[1, c] / most
-        block[0, k], block[1, k] = said, said + FLOOR
+        relevance, near = views[0, c] / best, views[1, c] / most
+        block[0, k], block[1, k] = relevance, relevance + FLOOR
         block[2, k], block[3, k] = near, near + FLOOR
         # A candidate drawn from one of several lists, where a product asks all of them to agree. Sequence
         # neighbours speak three times, as they are and sharpened: how far their best stand out differs.
-        share = said * (scales[2] + said * (scales[3] + said * scales[4]))
+        share = relevance * (scales[2] + relevance * (scales[3] + relevance * scales[4]))
         share += scales[5] * views[2, c] + scales[6] * views[3, c] + scales[7] * views[4, c]
         block[11, k] = share + MIXED
     logarithms(block, bits, 1, SPARE, count)

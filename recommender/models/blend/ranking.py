@@ -63,24 +63,29 @@ class ListwiseRanker:
         total: FloatArray = common + self._weights[begin : begin + self.features]
         return total
 
-    def learn(self, features: FloatArray, stands_for: FloatArray, chosen: int, context: int) -> None:
+    def learn(
+        self, features: FloatArray, sample_weights: FloatArray, chosen: int, context: int, worth: float = 1.0
+    ) -> None:
         """Take in one choice.
 
         Parameters
         ----------
         features : float array, shape (candidates, features)
-        stands_for : float array, shape (candidates,)
+        sample_weights : float array, shape (candidates,)
             How many candidates of its kind each row stands for: 1 where all are there.
         chosen : int
             Row of the candidate that was chosen.
         context : int
             From 0; -1 for none.
+        worth : float
+            How many observations it counts for.
         """
         known = context if 0 <= context < self._contexts else -1
         _learn(
             features,
-            stands_for,
+            sample_weights,
             chosen,
+            worth,
             known,
             self.weights(known),
             self._weights,
@@ -111,14 +116,14 @@ def weighted(features, weights, scores):
 
 
 @njit(cache=True)
-def _learn(features, stands_for, chosen, context, own, weights, precision, prior, firm, keep):
+def _learn(features, sample_weights, chosen, worth, context, own, weights, precision, prior, firm, keep):
     rows, size = features.shape
     scores = np.empty(rows)
     weighted(features, own, scores)
     highest = scores.max()
     shares, mass = np.zeros(rows), 0.0
     for row in range(rows):
-        shares[row] = stands_for[row] * exp(scores[row] - highest)
+        shares[row] = sample_weights[row] * exp(scores[row] - highest)
         mass += shares[row]
     mean, curvature = np.zeros(size), np.zeros((size, size))
     for row in range(rows):
@@ -132,9 +137,9 @@ def _learn(features, stands_for, chosen, context, own, weights, precision, prior
                 curvature[f, g] += part * features[row, g]
     gradient = np.empty(size)
     for f in range(size):
-        gradient[f] = features[chosen, f] - mean[f]
+        gradient[f] = worth * (features[chosen, f] - mean[f])
         for g in range(f + 1):
-            curvature[f, g] -= mean[f] * mean[g]
+            curvature[f, g] = worth * (curvature[f, g] - mean[f] * mean[g])
             curvature[g, f] = curvature[f, g]
     _step(gradient, curvature, context, weights, precision, prior, firm, keep)
 

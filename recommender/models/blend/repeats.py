@@ -22,8 +22,8 @@ from recommender.models.base import Arrays, FloatArray, IntArray
 from recommender.models.blend import taken
 from recommender.models.blend.blocks import room
 from recommender.models.blend.ranking import ListwiseRanker
+from recommender.models.blend.sample import Budget
 from recommender.models.blend.taken import count_times, empty_pairs, log_shares, own_items, repeated_share
-from recommender.models.elementary import logarithm
 
 #: Weights before the first repeat was observed, in the order of `FEATURES`, and how firmly they are held.
 PRIOR = np.array([0.3, 0.2, 0.5, -0.3, 0.0, 0.0])
@@ -47,10 +47,13 @@ class Repeats:
         Events of at least this weight are choices.
     memory : float
         Observations until an old one counts 1/e.
+    observations : float
+        How many repeats are learned from at first.
     """
 
-    def __init__(self, history: History, positive: np.float32, memory: float) -> None:
+    def __init__(self, history: History, positive: np.float32, memory: float, observations: float) -> None:
         self._history, self._positive, self._memory = history, positive, memory
+        self.budget = Budget(observations)
         self._block = room(taken.ROWS)
         self._begin()
 
@@ -59,7 +62,6 @@ class Repeats:
         self._pairs = empty_pairs(64)
         self._last = np.zeros(0, np.uint8)
         self._shares = np.zeros((taken.LENGTHS, 2, 2))
-        self._observed = 0
         #: Events that are still to be counted, and how many.
         self._waiting: list[Events] = []
         self._uncounted = 0
@@ -131,27 +133,14 @@ class Repeats:
         items, features = own_items(self._history.arrays, self._pairs, user, *self._block)
         return items, features
 
-    def observe(self, user: int, item: int, event: int, observations: float) -> None:
-        """Learn from an item that the user is about to take again.
-
-        Parameters
-        ----------
-        user, item : int
-        event : int
-            The number of the event.
-        observations : float
-            See `recommender.models.blend.blend.Blend`.
-        """
-        if self._observed >= observations * (1.0 + logarithm(1.0 + event / 200.0)) + event / 2000.0:
-            return
-        if self._history.rating(user, item) is None:
-            return
+    def observe(self, user: int, item: int) -> None:
+        """Learn from an item that the user is about to take again."""
         items, features = self._own(user)
         place = np.flatnonzero(items == item)
         if len(place) == 0 or len(items) < 2:
             return
         self._ranker.learn(features, np.ones(len(items)), int(place[0]), -1)
-        self._observed += 1
+        self.budget.take(len(items), len(items))
 
     def score(
         self, user: int, candidates: IntArray, new: NDArray[np.bool_], scores: FloatArray
@@ -201,7 +190,10 @@ class Repeats:
         last[: len(self._last)] = self._last[: len(last)]
         kept: Arrays = {name: getattr(self._pairs, name)[:count].copy() for name in _SAVED}
         kept |= {"last": last, "shares": self._shares.copy()}
-        kept |= {"observed": np.array([self._observed], np.int64), **self._ranker.state()}
+        kept |= {
+            "observed": np.array([self.budget.observed, self.budget.work], np.int64),
+            **self._ranker.state(),
+        }
         return {f"repeats_{name}": array for name, array in kept.items()}
 
     def restore(self, state: Arrays) -> None:
@@ -217,5 +209,5 @@ class Repeats:
         taken.index(pairs)
         self._pairs = pairs
         self._last, self._shares = kept["last"].astype(np.uint8), kept["shares"].astype(np.float64)
-        self._observed = int(kept["observed"][0])
+        self.budget.observed, self.budget.work = (int(count) for count in kept["observed"])
         self._ranker.restore(kept)

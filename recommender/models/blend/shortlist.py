@@ -19,7 +19,7 @@ from recommender.compiled import kernel, njit
 from recommender.models.base import FloatArray
 from recommender.models.blend.bits import trailing_zeros
 from recommender.models.blend.blocks import BLOCK
-from recommender.models.blend.bounds import bound_cells, bound_told
+from recommender.models.blend.bounds import bound_cells, bound_supported
 from recommender.models.blend.cells import NEWEST
 from recommender.models.blend.features import (
     LATELY,
@@ -40,37 +40,38 @@ _FIRST = 64
 class Marks(NamedTuple):
     """Room for one number or mark for each item; all are 0 between requests.
 
-    `sums` has shape (items, 2), `told` and `closed` (items,); `words` is the memory of `told`. `listed` is
-    room for the items that are told of, ascending, and is not cleared.
+    `sums` has shape (items, 2), `supported` (of which neighbours say something) and `excluded` (items,);
+    `words` is the memory of `supported`. `listed` is room for the supported items, ascending, and is not
+    cleared.
     """
 
     sums: FloatArray
-    told: NDArray[np.uint8]
+    supported: NDArray[np.uint8]
     words: NDArray[np.uint64]
-    closed: NDArray[np.uint8]
+    excluded: NDArray[np.uint8]
     listed: NDArray[np.int32]
 
 
-def marks(items: int) -> Marks:
+def empty_marks(items: int) -> Marks:
     """Room for so many items."""
-    told = np.zeros(-(-items // 8) * 8, np.uint8)
-    sums, closed, listed = np.zeros((items, 2)), np.zeros(items, np.uint8), np.empty(items + 1, np.int32)
-    return Marks(sums, told, told.view(np.uint64), closed, listed)
+    supported = np.zeros(-(-items // 8) * 8, np.uint8)
+    sums, excluded, listed = np.zeros((items, 2)), np.zeros(items, np.uint8), np.empty(items + 1, np.int32)
+    return Marks(sums, supported, supported.view(np.uint64), excluded, listed)
 
 
 @njit(cache=True)
-def erase(m, closed):
+def clear_marks(m, excluded):
     """Leave all marks 0 that `evidence` and `leading` have set."""
-    for item in m.listed[: _list_told(m)]:
+    for item in m.listed[: _list_supported(m)]:
         i = np.uint64(item)
-        m.sums[i, 0], m.sums[i, 1], m.told[i] = 0.0, 0.0, 0
-    for item in closed:
-        m.closed[item] = 0
+        m.sums[i, 0], m.sums[i, 1], m.supported[i] = 0.0, 0.0, 0
+    for item in excluded:
+        m.excluded[item] = 0
 
 
 @kernel
-def _list_told(m):
-    """List the items that are told of, and return how many."""
+def _list_supported(m):
+    """List the supported items, and return how many."""
     count = np.uint64(0)
     for word in range(np.uint64(m.words.size)):
         left = m.words[word]
@@ -95,7 +96,7 @@ class _Scoring(NamedTuple):
     weights: FloatArray
     block: FloatArray
     bits: NDArray[np.int64]
-    waiting: NDArray[np.int32]
+    queued: NDArray[np.int32]
     views: FloatArray
     own: FloatArray
     heap: FloatArray
@@ -105,7 +106,7 @@ class _Scoring(NamedTuple):
 
 
 @njit(cache=True)
-def leading(table, now, items, totals, weights, m, closed, c, n, block, bits):
+def leading(table, now, items, totals, weights, m, excluded, c, n, block, bits):
     """The items that score as high as the n-th best, ascending, and their scores.
 
     Parameters
@@ -118,7 +119,7 @@ def leading(table, now, items, totals, weights, m, closed, c, n, block, bits):
         See `count_events`.
     m : Marks
         With what `evidence` has said.
-    closed : int32 array, ascending
+    excluded : int32 array, ascending
         Items that are out of the question.
     c : Cells
     n : int
@@ -126,14 +127,14 @@ def leading(table, now, items, totals, weights, m, closed, c, n, block, bits):
     """
     sums = m.sums[:items]
     left, scales = np.empty(LATELY), np.empty(VIEWS + 3)
-    totals_without(table, now, closed, totals, sums, block, bits, np.empty((VIEWS, closed.size)), left)
-    for item in closed:
-        m.closed[item] = 1
-    told = np.empty(items + 1, np.int32)
-    told = told[: _open(m, told)]
-    views = np.empty((VIEWS, told.size))
-    size = np.float64(items - closed.size)
-    survey_most(table, now, told, size, left, sums, block, bits, views, scales, False)
+    totals_without(table, now, excluded, totals, sums, block, bits, np.empty((VIEWS, excluded.size)), left)
+    for item in excluded:
+        m.excluded[item] = 1
+    supported = np.empty(items + 1, np.int32)
+    supported = supported[: _candidates(m, supported)]
+    views = np.empty((VIEWS, supported.size))
+    size = np.float64(items - excluded.size)
+    survey_most(table, now, supported, size, left, sums, block, bits, views, scales, False)
     # Of all items there is room, which is used only where no bound helps.
     s = _Scoring(
         table, now, sums, scales, weights, block, bits,
@@ -145,9 +146,9 @@ def leading(table, now, items, totals, weights, m, closed, c, n, block, bits):
     highest, reach = np.empty(c.sizes.size), np.empty(c.sizes.size)
     bounds = np.empty(live.size)
     bound_cells(c, now, live, weights, scales, block, bits, highest, reach, bounds)
-    most = np.empty(told.size)
-    bound_told(told, views, scales, weights, c, highest, reach, most)
-    _score_told(s, told, c, most, nth_highest(most, _FIRST) if told.size > _FIRST else -np.inf)
+    most = np.empty(supported.size)
+    bound_supported(supported, views, scales, weights, c, highest, reach, most)
+    _score_supported(s, supported, c, most, nth_highest(most, _FIRST) if supported.size > _FIRST else -np.inf)
     possible = bounds >= s.heap[0]
     live, bounds = live[possible], bounds[possible]
     _score_cells(s, m, c, live, bounds, np.argsort(-bounds))
@@ -159,20 +160,20 @@ def leading(table, now, items, totals, weights, m, closed, c, n, block, bits):
 
 
 @kernel
-def _open(m, told):
-    """Write the items that are told of and open, ascending, and return how many."""
+def _candidates(m, supported):
+    """Write the supported items that are not excluded, ascending, and return how many."""
     count = np.uint64(0)
-    for place in range(np.uint64(_list_told(m))):
+    for place in range(np.uint64(_list_supported(m))):
         item = m.listed[place]
-        told[count] = item
+        supported[count] = item
         # Without a branch, which nobody could foresee.
-        count += np.uint64(m.closed[np.uint64(item)] == 0)
+        count += np.uint64(m.excluded[np.uint64(item)] == 0)
     return np.int64(count)
 
 
 @kernel
-def _wait(s, item):
-    s.waiting[np.uint64(s.counts[0])] = item
+def _enqueue(s, item):
+    s.queued[np.uint64(s.counts[0])] = item
     s.counts[0] += 1
     if s.counts[0] == BLOCK:
         _score(s)
@@ -182,12 +183,12 @@ def _wait(s, item):
 def _score(s):
     """Score what waits, in the very steps in which all items would be."""
     count = s.counts[0]
-    view(s.table, s.now, s.waiting, s.sums, s.block, s.bits, 0, count, s.views)
-    rows(s.table, s.now, s.waiting, s.views, s.scales, s.block, s.bits, 0, count)
+    view(s.table, s.now, s.queued, s.sums, s.block, s.bits, 0, count, s.views)
+    rows(s.table, s.now, s.queued, s.views, s.scales, s.block, s.bits, 0, count)
     weighted(s.block, s.weights, 0, s.weights.size, 0, count, s.own)
     for k in range(count):
         if s.own[k] >= s.heap[0]:
-            s.found[s.counts[1]], s.scores[s.counts[1]] = s.waiting[k], s.own[k]
+            s.found[s.counts[1]], s.scores[s.counts[1]] = s.queued[k], s.own[k]
             s.counts[1] += 1
             if s.own[k] > s.heap[0]:
                 replace_least(s.heap, s.own[k])
@@ -202,22 +203,22 @@ def _score_newest(s, m, c):
         item = c.newest[np.uint64(event % c.newest.size)]
         if item < 0 or s.table[np.uint64(item), UPDATED] != np.float64(event):
             continue
-        if m.closed[np.uint64(item)] == 0:
-            _wait(s, item)
+        if m.excluded[np.uint64(item)] == 0:
+            _enqueue(s, item)
     _score(s)
 
 
 @kernel
-def _score_told(s, told, c, most, first):
+def _score_supported(s, supported, c, most, first):
     """Score those that neighbours speak of and that may be among the best; `first` is the bound of a few."""
-    for k in range(told.size):
-        if most[np.uint64(k)] >= first and c.cell[np.uint64(told[np.uint64(k)])] >= 0:
-            _wait(s, told[np.uint64(k)])
+    for k in range(supported.size):
+        if most[np.uint64(k)] >= first and c.cell[np.uint64(supported[np.uint64(k)])] >= 0:
+            _enqueue(s, supported[np.uint64(k)])
     _score(s)
-    for k in range(told.size):
+    for k in range(supported.size):
         bound = most[np.uint64(k)]
-        if first > bound >= s.heap[0] and c.cell[np.uint64(told[np.uint64(k)])] >= 0:
-            _wait(s, told[np.uint64(k)])
+        if first > bound >= s.heap[0] and c.cell[np.uint64(supported[np.uint64(k)])] >= 0:
+            _enqueue(s, supported[np.uint64(k)])
     _score(s)
 
 
@@ -229,7 +230,7 @@ def _score_cells(s, m, c, live, bounds, order):
             break
         item = c.heads[np.uint64(live[place])]
         while item >= 0:
-            if m.told[np.uint64(item)] == 0 and m.closed[np.uint64(item)] == 0:
-                _wait(s, item)
+            if m.supported[np.uint64(item)] == 0 and m.excluded[np.uint64(item)] == 0:
+                _enqueue(s, item)
             item = c.following[np.uint64(item)]
     _score(s)

@@ -1,12 +1,15 @@
 # mypy: allow-untyped-defs, allow-untyped-calls
 # numba types the kernels by what they are called with.
-"""How far to trust some of the weights: variants of a ranking, tried on each observed choice.
+"""Which ranking to use: variants of the learned one, tried on each observed choice.
 
 A softmax is fitted to where all choices fall, a recommendation is seen only at the top. There popularity,
-which explains most of the choices that nobody could foresee, tends to have a weight that is too large. How
-much too large differs by stream. So a few factors for those weights are tried on every choice, each by the
-place that it would have given to what was chosen, and the best so far is used: follow the leader, as in
-Cesa-Bianchi and Lugosi: Prediction, Learning, and Games, 2006.
+which explains most of the choices that nobody could foresee, tends to have a weight that is too large, and
+where nothing but popularity can be known, one that is too small. And where little can be learned, a single
+kind of evidence may be better than any weighted sum. So a few factors for the weights of popularity, and
+single features as rankings of their own, are tried on every choice, each by the place that it would have
+given to what was chosen. The one with the largest lead is used, as in follow the leader (Cesa-Bianchi and
+Lugosi: Prediction, Learning, and Games, 2006), but of each lead so much is taken off as chance may have given
+it: where choices are seldom foreseen, a few lucky ones must not decide.
 """
 
 from __future__ import annotations
@@ -14,71 +17,109 @@ from __future__ import annotations
 import numpy as np
 
 from recommender.compiled import njit
-from recommender.models.base import Arrays, FloatArray
+from recommender.models.base import Arrays, FloatArray, IntArray
 from recommender.models.elementary import LOG_2, log
 
-#: The factors that are tried; of equally good ones the first is used.
-FACTORS = np.array([0.375, 0.625, 0.25, 1.0, 0.0])
-#: What the first one is ahead by, so that it takes more than chance to leave it.
-HEAD_START = 15.0
+#: The factors that are tried; the first is used until another one leads. The one that is 1 is `UNSCALED`.
+FACTORS = np.array([0.375, 0.625, 0.25, 1.0, 0.0, 2.0, 4.0])
+UNSCALED = 3
+#: Standard errors that are taken off the lead of a factor, and of a single feature.
+DOUBT, DOUBT_OF_SINGLE = 1.0, 3.0
+#: The square of a lead that is thought possible before anything was tried.
+FIRST_SQUARE = 0.5
+#: What the weight of a single feature is raised by: so much that the others only decide between equal ones.
+ALONE = 1000.0
 #: Places beyond this gain nothing.
-DEPTH = 20
+DEPTH = 100
 
 
 class Trials:
-    """Gains of the factors for the weights of features `first` to `last`, without the latter.
+    """Leads of the rankings over the first of them.
 
     Parameters
     ----------
     first, last : int
+        The factors are for the weights of features `first` to `last`, without the latter.
+    singles : sequence of int
+        The features that are tried as rankings of their own.
     memory : float
         Choices until the gain of an old one has fallen to 1/e.
     """
 
-    def __init__(self, first: int, last: int, memory: float = 1000.0) -> None:
+    def __init__(self, first: int, last: int, singles: tuple[int, ...] = (), memory: float = 1000.0) -> None:
         self.first, self.last = first, last
+        self.singles: IntArray = np.array(singles, np.int32)
         self.keep = 1.0 - 1.0 / memory
-        self.gains = np.zeros(len(FACTORS))
-        self.gains[0] = HEAD_START
+        count = len(FACTORS) + len(singles)
+        #: Sums of what each ranking gained more than the first, and of the squares of that.
+        self.leads, self.squares = np.zeros(count), np.full(count, FIRST_SQUARE)
+        self._doubts = np.full(count, DOUBT)
+        self._doubts[0], self._doubts[len(FACTORS) :] = 0.0, DOUBT_OF_SINGLE
 
     @property
-    def factor(self) -> float:
-        """The factor with the largest gain."""
-        return float(FACTORS[int(np.argmax(self.gains))])
+    def best(self) -> int:
+        """The number of the ranking to use: a factor, or after those a single feature."""
+        return int(np.argmax(self.leads - self._doubts * np.sqrt(self.squares)))
 
     def applied(self, weights: FloatArray) -> FloatArray:
-        """The weights with the best factor."""
-        scaled = weights.copy()
-        scaled[self.first : self.last] *= self.factor
+        """The weights of the ranking to use."""
+        best, scaled = self.best, weights.copy()
+        if best < len(FACTORS):
+            scaled[self.first : self.last] *= FACTORS[best]
+        else:
+            scaled[self.singles[best - len(FACTORS)]] += ALONE
         return scaled
 
     def state(self) -> Arrays:
-        """`gains`, shape (factors,)."""
-        return {"gains": self.gains.copy()}
+        """`leads` and `squares`, shape (rankings,)."""
+        return {"leads": self.leads.copy(), "squares": self.squares.copy()}
 
     def restore(self, state: Arrays) -> None:
         """Take them over."""
-        self.gains = state["gains"].astype(np.float64)
+        self.leads = state["leads"].astype(np.float64)
+        self.squares = state["squares"].astype(np.float64)
 
 
 @njit(cache=True)
-def judge(fixed, scaled, stands_for, chosen, keep, gains):
-    """Let each factor gain 1 / log2(rank + 2) by the rank that it gives to the chosen row.
+def update_leads(fixed, scaled, singles, sample_weights, chosen, keep, leads, squares):
+    """Let each ranking gain 1 / log2(rank + 2) by the rank that it gives to the chosen row.
 
     Parameters
     ----------
     fixed, scaled : float array, shape (candidates,)
         The parts of the scores that no factor and that all factors are applied to.
-    stands_for : float array, shape (candidates,)
+    singles : float array, shape (features that are tried alone, candidates)
+    sample_weights : float array, shape (candidates,)
+        Whole numbers.
     chosen : int
+    keep : float
+    leads, squares : float array, shape (rankings,)
+        Updated.
+
+    Returns
+    -------
+    float
+        How many are ahead of the chosen row by the scores themselves.
     """
-    own, ranks = np.empty(FACTORS.size), np.zeros(gains.size)
-    for k in range(FACTORS.size):
-        own[k] = fixed[chosen] + FACTORS[k] * scaled[chosen]
-    for row in range(fixed.size):
-        for k in range(FACTORS.size):
-            ranks[k] += stands_for[row] * np.float64(fixed[row] + FACTORS[k] * scaled[row] > own[k])
-    for k in range(gains.size):
-        gains[k] *= keep
-        if ranks[k] < DEPTH:
-            gains[k] += LOG_2 / log(ranks[k] + 2.0)
+    factors, rankings, count = FACTORS.size, leads.size, fixed.size
+    ranks, scores = np.zeros(rankings), np.empty(count)
+    # As whole numbers, whose sum becomes vector instructions: they may be added in any order.
+    row_weights = sample_weights.astype(np.int64)
+    for k in range(rankings):
+        if k < factors:
+            for row in range(count):
+                scores[row] = fixed[row] + FACTORS[k] * scaled[row]
+        else:
+            for row in range(count):
+                scores[row] = fixed[row] + scaled[row] + ALONE * singles[k - factors, row]
+        own, ahead = scores[chosen], np.int64(0)
+        for row in range(count):
+            ahead += row_weights[row] * np.int64(scores[row] > own)
+        ranks[k] = ahead
+    for k in range(rankings):
+        gain = LOG_2 / log(ranks[k] + 2.0) if ranks[k] < DEPTH else 0.0
+        first = LOG_2 / log(ranks[0] + 2.0) if ranks[0] < DEPTH else 0.0
+        lead = gain - first
+        leads[k] = leads[k] * keep + lead
+        squares[k] = squares[k] * keep + (1.0 - keep) * FIRST_SQUARE + lead * lead
+    return ranks[UNSCALED]

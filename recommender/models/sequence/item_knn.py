@@ -55,5 +55,5 @@ class ItemKNN(SequenceKNN):
             base=0.0,
             power=1.0,
             raters=raters,
-            walked=0,
+            max_entries=0,
         )

@@ -19,11 +19,11 @@ from recommender.models.elementary import powered
 LOOK_BACK = 4
 
 
-class Touches(NamedTuple):
-    """Room for one request's neighbours, in the order in which they are met.
+class Links(NamedTuple):
+    """Room for one request's neighbours, in the order in which they were met.
 
     `place` (users,) is 0 or the neighbour's number plus one, `mass` (longest segment,) is 0: both are left
-    so. A neighbour's touches, one for each shared item, are linked from `head` to `tail`; `slot` is the
+    so. A neighbour's links, one for each shared item, are linked from `head` to `tail`; `slot` is the
     shared item's, and then the first of its window. No more than `limit` users become neighbours.
     """
 
@@ -41,37 +41,37 @@ class Touches(NamedTuple):
 
 
 class Scratch:
-    """Keeps `Touches` from request to request."""
+    """Keeps `Links` from request to request."""
 
     def __init__(self, limit: int = 2**31) -> None:
         self._limit = limit
-        self._touches = self._made(0, 0, 0)
+        self._links = self._made(0, 0, 0)
 
-    def _made(self, users: int, longest: int, touches: int) -> Touches:
-        return Touches(
+    def _made(self, users: int, longest: int, links: int) -> Links:
+        return Links(
             np.zeros(users, np.int32),
             np.zeros(longest),
-            np.zeros(touches, np.int32),
-            np.zeros(touches),
-            np.zeros(touches, np.int32),
-            np.zeros(touches, np.int32),
-            np.zeros(touches, np.int32),
-            np.zeros(touches, np.int32),
-            np.zeros(touches),
-            np.zeros(touches, np.int32),
+            np.zeros(links, np.int32),
+            np.zeros(links),
+            np.zeros(links, np.int32),
+            np.zeros(links, np.int32),
+            np.zeros(links, np.int32),
+            np.zeros(links, np.int32),
+            np.zeros(links),
+            np.zeros(links, np.int32),
             self._limit,
         )
 
-    def room(self, arrays: HistoryArrays, touches: int) -> Touches:
+    def room(self, arrays: HistoryArrays, links: int) -> Links:
         longest = int(arrays.meta[LONGEST])
-        have = self._touches
-        if len(arrays.users) > len(have.place) or longest > len(have.mass) or touches > len(have.user):
-            self._touches = self._made(
+        have = self._links
+        if len(arrays.users) > len(have.place) or longest > len(have.mass) or links > len(have.user):
+            self._links = self._made(
                 max(len(arrays.users), len(have.place)),
                 max(longest, len(have.mass)),
-                max(touches, len(have.user)),
+                max(links, len(have.user)),
             )
-        return self._touches
+        return self._links
 
 
 @njit(cache=True)
@@ -118,8 +118,10 @@ def raised(value, exponent):
 
 
 @kernel
-def meet(users, items, ring_users, ring_entries, weights, own_user, item, share, raters, t, met, touches):
-    """Link the item's newest raters, and return how many neighbours and touches there are now."""
+def link_raters(
+    users, items, ring_users, ring_entries, weights, own_user, item, share, raters, t, neighbours, links,
+):  # fmt: skip
+    """Link the item's newest raters, and return how many neighbours and links there are now."""
     capacity, start, events = np.int64(items[item].capacity), items[item].start, items[item].events
     ring = events % max(capacity, 1)
     for _ in range(min(events, capacity, raters)):
@@ -129,31 +131,31 @@ def meet(users, items, ring_users, ring_entries, weights, own_user, item, share,
             continue
         slot = ring_entries[np.uint64(start + ring)]
         n = np.int64(t.place[np.uint64(user)]) - 1
-        if n < 0 and met >= t.limit:
+        if n < 0 and neighbours >= t.limit:
             continue
         if weights[np.uint64(users[np.uint64(user)].start + slot)] <= 0:
             continue
         if n < 0:
-            n = met
-            met += 1
-            t.place[np.uint64(user)] = met
+            n = neighbours
+            neighbours += 1
+            t.place[np.uint64(user)] = neighbours
             t.user[np.uint64(n)] = user
             t.strength[np.uint64(n)] = 0.0
-            t.head[np.uint64(n)] = touches
+            t.head[np.uint64(n)] = links
         else:
-            t.following[np.uint64(t.tail[np.uint64(n)])] = touches
-        t.tail[np.uint64(n)] = touches
-        t.slot[np.uint64(touches)] = slot
-        t.share[np.uint64(touches)] = share
-        t.following[np.uint64(touches)] = -1
+            t.following[np.uint64(t.tail[np.uint64(n)])] = links
+        t.tail[np.uint64(n)] = links
+        t.slot[np.uint64(links)] = slot
+        t.share[np.uint64(links)] = share
+        t.following[np.uint64(links)] = -1
         t.strength[np.uint64(n)] += share
-        touches += 1
-    return met, touches
+        links += 1
+    return neighbours, links
 
 
 @kernel
 def spread(positions, start, used, slot, share, closeness, mass):
-    """Add one touch to the masses of the entries around it; the first and last slot of them."""
+    """Add one link to the masses of the entries around it; the first and last slot of them."""
     reach = closeness.size - 1
     centre = np.int64(positions[np.uint64(start + slot)])
     low = slot
@@ -199,16 +201,16 @@ def _add_far(entry_items, weights, start, begin, end, alone, both):
 
 
 @kernel
-def first_walked(entry_items, start, used, live, walked):
-    """The slot from which on the newest `walked` entries lie."""
-    if walked >= live:
+def first_of_newest(entry_items, start, used, live, max_entries):
+    """The slot from which on the newest `max_entries` entries lie."""
+    if max_entries >= live:
         return np.int64(0)
     if used == live:
-        return used - walked
+        return used - max_entries
     slot = used
-    while walked > 0:
+    while max_entries > 0:
         slot -= 1
-        walked -= np.int64(entry_items[start + slot] >= 0)
+        max_entries -= np.int64(entry_items[start + slot] >= 0)
     return slot
 
 
@@ -221,7 +223,7 @@ def evidence(
     shrink,
     exponent,
     raters,
-    walked,
+    max_entries,
     effort,
     closeness,
     base_share,
@@ -231,11 +233,11 @@ def evidence(
 ):
     """Add the evidence of all neighbours of a profile: sums and counts for each item, into `both`."""
     entry_items, weights, positions, users = h.entry_items, h.entry_weights, h.entry_positions, h.users
-    met, touches = np.int64(0), np.int64(0)
+    neighbours, links = np.int64(0), np.int64(0)
     for k in range(items.size):
         if items[k] < h.meta[ITEM_COUNT]:
             share = strengths[k] / powered(np.float64(h.items[items[k]].count) + shrink, exponent)
-            met, touches = meet(
+            neighbours, links = link_raters(
                 users,
                 h.items,
                 h.ring_users,
@@ -246,35 +248,35 @@ def evidence(
                 share,
                 raters[k],
                 t,
-                met,
-                touches,
+                neighbours,
+                links,
             )
-    walked = min(np.int64(walked), np.int64(effort) // max(met, 1))
-    for n in range(met):
+    max_entries = min(np.int64(max_entries), np.int64(effort) // max(neighbours, 1))
+    for n in range(neighbours):
         user = t.user[n]
         t.place[user] = 0
         start, used, live = users[user].start, np.int64(users[user].used), np.int64(users[user].live)
         base = base_share * t.strength[n]
         alone = 2.0 * raised(base, power)
-        first = first_walked(entry_items, start, used, live, walked)
+        first = first_of_newest(entry_items, start, used, live, max_entries)
         low, high = used, np.int64(-1)
-        touch = np.int64(t.head[n])
-        while touch >= 0:
+        link = np.int64(t.head[n])
+        while link >= 0:
             lowest, highest = spread(
-                positions, start, used, np.int64(t.slot[touch]), t.share[touch], closeness, t.mass
+                positions, start, used, np.int64(t.slot[link]), t.share[link], closeness, t.mass
             )
             low, high = min(low, lowest), max(high, highest)
-            t.slot[touch], t.last[touch] = lowest, highest
-            touch = np.int64(t.following[touch])
+            t.slot[link], t.last[link] = lowest, highest
+            link = np.int64(t.following[link])
         _add_far(entry_items, weights, start, first, low, alone, both)
         _add_far(entry_items, weights, start, max(first, high + 1), used, alone, both)
         _add_near(entry_items, weights, start, max(first, low), high + 1, t.mass, base, power, both)
-        touch = np.int64(t.head[n])
-        while low < first and touch >= 0:
+        link = np.int64(t.head[n])
+        while low < first and link >= 0:
             # Windows beyond the newest entries are added once all their masses are in.
-            end = min(first, np.int64(t.last[touch]) + 1)
-            _add_rest(entry_items, weights, start, np.int64(t.slot[touch]), end, t.mass, base, power, both)
-            touch = np.int64(t.following[touch])
+            end = min(first, np.int64(t.last[link]) + 1)
+            _add_rest(entry_items, weights, start, np.int64(t.slot[link]), end, t.mass, base, power, both)
+            link = np.int64(t.following[link])
 
 
 @kernel

@@ -102,10 +102,10 @@ class SequenceKNN(Model):
     neighbours : int
         Users that may become neighbours, those of the newest items first; later items still add to what is
         known of them.
-    walked : int
+    max_entries : int
         Newest entries of a neighbour that count; those within a window count in any case.
     effort : int
-        Entries walked for one request: with more neighbours, fewer of each, equally many.
+        Entries read for one request: with more neighbours, fewer of each, equally many.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class SequenceKNN(Model):
         raters: int = 256,
         raters_decay: float = 1.0,
         neighbours: int = 1000,
-        walked: int = 500,
+        max_entries: int = 500,
         effort: int = 200_000,
     ) -> None:
         name = "sequence-knn"
@@ -142,10 +142,10 @@ class SequenceKNN(Model):
         between(name, "raters", raters, 1, 1_000_000)
         between(name, "raters_decay", raters_decay, 0.0, 1.0)
         between(name, "neighbours", neighbours, 1, 2**31)
-        between(name, "walked", walked, 0, 2**31 - 1)
+        between(name, "max_entries", max_entries, 0, 2**31 - 1)
         self._history: History = context.history
         between(name, "effort", effort, 0, 2**40)
-        self._entries, self._walked, self._effort = entries, walked, effort
+        self._entries, self._max_entries, self._effort = entries, max_entries, effort
         self._raters = fading_raters(raters, raters_decay, entries)
         self._own, self._item = (own_shrink, own_power), (item_shrink, item_power)
         self._base, self._power = base, power
@@ -182,17 +182,17 @@ class SequenceKNN(Model):
             self._own[0],
             self._own[1],
             self._raters,
-            self._walked,
+            self._max_entries,
             self._effort,
             self._closeness,
             self._base,
             self._power,
-            self._scratch.room(arrays, self._most_touches(len(profile.items))),
+            self._scratch.room(arrays, self._most_links(len(profile.items))),
             both,
         )
         return Evidence(both[:, 0], both[:, 1])
 
-    def _most_touches(self, entries: int) -> int:
+    def _most_links(self, entries: int) -> int:
         return int(np.minimum(self._raters[:entries], self._history.raters_per_item).sum())
 
     def score_profile(self, profile: Profile, candidates: IntArray) -> FloatArray:

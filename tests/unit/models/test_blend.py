@@ -16,8 +16,8 @@ from recommender.history.history import History
 from recommender.models import reasons, registry
 from recommender.models.base import ModelContext
 from recommender.models.blend.blend import Blend
-from recommender.models.blend.features import FEATURES, HALF_LIVES
-from recommender.models.blend.sample import contestants
+from recommender.models.blend.features import COUNT, FEATURES, HALF_LIVES, ROOT, UPDATED, empty_table
+from recommender.models.blend.sample import FEW_ITEMS, Budget, sampled_candidates
 
 Pair = tuple[int, int]
 
@@ -148,7 +148,7 @@ def test_features_equal_naive_ones() -> None:
 
 
 @pytest.mark.parametrize(
-    "limits", ["walked=0", "walked=3", "effort=40", "raters=4", "entries=3", "entries=20"]
+    "limits", ["max_entries=0", "max_entries=3", "effort=40", "raters=4", "entries=3", "entries=20"]
 )
 def test_bounded_work_is_that_of_sequence_neighbours(limits: str) -> None:
     rng = np.random.default_rng(13)
@@ -206,15 +206,42 @@ def test_a_large_catalogue_is_looked_at_in_part() -> None:
     sums = np.zeros((count, 2))
     sums[17] = 1.0
     rated = history.rated(3)[0]
-    candidates, stands_for, place = contestants(model._table[:count], count, rated, 42, sums, 0)
+    candidates, sample_weights, place = sampled_candidates(model._table, count, count, rated, 42, sums, 0)
     assert candidates[place] == 42
     owned = int(rated[0])
-    assert contestants(model._table[:count], count, rated, owned, sums, 0)[2] == -1
+    assert sampled_candidates(model._table, count, count, rated, owned, sums, 0)[2] == -1
     assert {17, 42} <= set(candidates.tolist())
     assert set(range(count - 2000, count)) - set(rated.tolist()) <= set(candidates.tolist())
     assert not set(rated.tolist()) & set(candidates.tolist())
     assert len(candidates) < 5000
-    assert stands_for.sum() == pytest.approx(count, rel=0.01)
+    assert sample_weights.sum() == pytest.approx(count, rel=0.01)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_part_of_a_large_catalogue_equals_a_naive_one(seed: int) -> None:
+    rng, items, now = np.random.default_rng(seed), 9000, 20_000
+    table = empty_table(items)
+    table[:, COUNT] = rng.integers(0, 4, items)
+    table[:, UPDATED], table[:, ROOT] = rng.integers(0, now, items), np.sqrt(table[:, COUNT] + 10.0)
+    sums = np.where(rng.random((items - 50, 2)) < 0.5, rng.integers(0, 40, (items - 50, 2)), 0.0)
+    rated, item, turn = rng.integers(0, items + 100, 300).astype(np.int32), int(rng.integers(items)), 12345
+    step = items // FEW_ITEMS
+    relevance = np.zeros(items)
+    relevance[: len(sums)] = sums[:, 0] / table[: len(sums), ROOT]
+    least = np.sort(relevance[: len(sums)])[-FEW_ITEMS]
+    expected = []
+    for each in range(items):
+        if table[each, COUNT] == 0.0 or each in rated:
+            continue
+        said = relevance[each] > 0.0 and relevance[each] >= least
+        if each == item or said or table[each, UPDATED] >= now - FEW_ITEMS:
+            expected.append((each, 1.0))
+        elif each % step == turn % step:
+            expected.append((each, float(step)))
+    candidates, sample_weights, place = sampled_candidates(table, items, now, rated, item, sums, turn)
+    assert list(zip(candidates.tolist(), sample_weights.tolist(), strict=True)) == expected
+    numbers = candidates.tolist()
+    assert place == (numbers.index(item) if item in numbers else -1)
 
 
 def test_the_sample_of_observed_events_thins_out() -> None:
@@ -225,8 +252,26 @@ def test_the_sample_of_observed_events_thins_out() -> None:
         event = model.next_observation(event + 1)
     assert sampled[:100] == list(range(100))
     late = sum(event >= 100_000 for event in sampled)
-    assert 0.9 < late / (100_000 / 500 + 2000 * math.log(2)) < 1.1
+    assert 0.9 < late / (500 * math.log(2) + 24 * (math.sqrt(200_000) - math.sqrt(100_000))) < 1.1
     assert all(model.next_observation(event) == event for event in sampled[::97])
+
+
+def test_observations_are_as_many_as_the_root_of_the_stream_and_fewer_where_they_take_long() -> None:
+    def observed(read: int) -> list[int]:
+        budget, found = Budget(180.0), []
+        for event in range(0, 1_000_000, 10):
+            if budget.allows(event):
+                budget.take(read, 1000)
+                found.append(event)
+        return found
+
+    cheap, costly = observed(20_000), observed(10_000_000)
+    for event in (100_000, 900_000):
+        count = sum(each < event for each in cheap)
+        assert count == pytest.approx(180 + 4 * math.sqrt(event), rel=0.02)
+        assert sum(each < event for each in costly) < 0.5 * count
+    # However long it takes, learning goes on.
+    assert costly[-1] > 980_000
 
 
 def test_reasons_are_the_users_own_items_and_similar_items_stand_near() -> None:

@@ -13,8 +13,8 @@ from recommender.history.history import History
 from recommender.models.base import FloatArray, IntArray, ModelContext
 from recommender.models.blend.blend import Blend
 from recommender.models.blend.blocks import BLOCK, exponentials, logarithms, room
-from recommender.models.blend.choice import BELOW, BEST, look
-from recommender.models.blend.trials import DEPTH, FACTORS
+from recommender.models.blend.choice import BELOW, BEST, observe_choice
+from recommender.models.blend.trials import ALONE, DEPTH, FACTORS, FIRST_SQUARE, UNSCALED
 
 positive = st.floats(1e-300, 1e300, allow_subnormal=False)
 
@@ -49,45 +49,58 @@ def grown() -> tuple[History, Blend]:
 
 
 def looked(
-    model: Blend, candidates: IntArray, stands_for: FloatArray, chosen: int, gains: FloatArray
-) -> tuple[FloatArray, FloatArray, int]:
+    model: Blend, candidates: IntArray, sample_weights: FloatArray, chosen: int,
+    leads: FloatArray | None = None, squares: FloatArray | None = None,
+) -> tuple[FloatArray, FloatArray, int, float]:  # fmt: skip
     trials = model._trials
-    features, fellows, place = look(
+    features, sample_weights, place, ahead = observe_choice(
         model._table,
         float(model._event),
         candidates,
-        stands_for,
+        sample_weights,
         model._evidence(model._profile(7, 100)),
         chosen,
         5,
         model._ranker.weights(-1),
         trials.first,
         trials.last,
+        trials.singles,
         trials.keep,
-        gains,
+        trials.leads.copy() if leads is None else leads,
+        trials.squares.copy() if squares is None else squares,
         *model._block,
     )
-    return features, fellows, int(place)
+    return features, sample_weights, int(place), float(ahead)
 
 
-def test_every_factor_gains_by_its_rank() -> None:
+def test_every_ranking_gains_by_its_rank() -> None:
     history, model = grown()
     candidates = np.setdiff1d(np.arange(history.item_count), history.rated(7)[0]).astype(np.int32)
     features, trials = model.features(7, candidates), model._trials
+    weights = model._ranker.weights(-1)
+    rankings = []
+    for factor in FACTORS.tolist():
+        rankings.append(weights.copy())
+        rankings[-1][trials.first : trials.last] *= factor
+    for single in trials.singles.tolist():
+        rankings.append(weights.copy())
+        rankings[-1][single] += ALONE
     # Leave the exactly level ones of the mixtures to no rounding: all rows differ in some feature.
     for chosen in (0, 40, len(candidates) - 1):
-        expected = trials.gains * trials.keep
-        weights = model._ranker.weights(-1)
         ranks = []
-        for factor in FACTORS.tolist():
-            own = weights.copy()
-            own[trials.first : trials.last] *= factor
-            scores = features @ own
-            ranks.append(float((scores > scores[chosen] + 1e-12).sum()))
-        expected += [1.0 / math.log2(rank + 2.0) if rank < DEPTH else 0.0 for rank in ranks]
-        gains = trials.gains.copy()
-        looked(model, candidates, np.ones(len(candidates)), chosen, gains)
-        assert gains == pytest.approx(expected)
+        for ranking in rankings:
+            scores = features @ ranking
+            ranks.append(float((scores > scores[chosen] + 1e-9).sum()))
+        gains = np.array([1.0 / math.log2(rank + 2.0) if rank < DEPTH else 0.0 for rank in ranks])
+        leads, squares = np.linspace(0.0, 3.0, len(rankings)), np.linspace(1.0, 2.0, len(rankings))
+        expected = leads * trials.keep + (gains - gains[0])
+        expected_squares = (
+            squares * trials.keep + (1.0 - trials.keep) * FIRST_SQUARE + (gains - gains[0]) ** 2
+        )
+        *_, ahead = looked(model, candidates, np.ones(len(candidates)), chosen, leads, squares)
+        assert ahead == ranks[UNSCALED]
+        assert leads == pytest.approx(expected)
+        assert squares == pytest.approx(expected_squares)
 
 
 def test_the_rows_are_the_best_a_part_of_the_others_and_the_chosen_one() -> None:
@@ -99,21 +112,19 @@ def test_the_rows_are_the_best_a_part_of_the_others_and_the_chosen_one() -> None
     scores = everything @ model._ranker.weights(-1)
     best = np.argsort(-scores, kind="stable")[:BEST]
     for chosen in (int(best[0]), int(np.argmin(scores))):
-        features, fellows, place = looked(
-            model, candidates, np.ones(count), chosen, model._trials.gains.copy()
-        )
+        features, sample_weights, place, _ = looked(model, candidates, np.ones(count), chosen)
         assert len(features) <= BEST + BELOW + 1
         assert features[place] == pytest.approx(everything[chosen])
-        assert fellows.sum() == pytest.approx(count, rel=0.25)
+        assert sample_weights.sum() == pytest.approx(count, rel=0.25)
         top = np.sort(scores[best])
         assert np.sort(features @ model._ranker.weights(-1))[-BEST:] == pytest.approx(top)
-        assert (fellows == 1.0).sum() == BEST
+        assert (sample_weights == 1.0).sum() == BEST
 
 
 def test_a_short_list_is_taken_in_as_a_whole() -> None:
     _, model = grown()
     candidates = np.arange(BEST, dtype=np.int32)
-    features, fellows, place = looked(model, candidates, np.full(BEST, 2.0), 9, model._trials.gains.copy())
+    features, sample_weights, place, _ = looked(model, candidates, np.full(BEST, 2.0), 9)
     assert features == pytest.approx(model.features(7, candidates))
-    assert fellows.tolist() == [2.0] * BEST
+    assert sample_weights.tolist() == [2.0] * BEST
     assert place == 9

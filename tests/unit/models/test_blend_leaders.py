@@ -18,6 +18,7 @@ from recommender.messages.requests import Request
 from recommender.models.base import FloatArray, IntArray, ModelContext
 from recommender.models.blend import features
 from recommender.models.blend.blend import MANY, Blend
+from recommender.models.blend.trials import ALONE
 from recommender.models.topk import all_but, best, leading
 from recommender.shard.feedback import Feedback
 from recommender.shard.options import ShardOptions
@@ -79,6 +80,9 @@ def test_the_same_are_found_as_if_all_were_scored(
         if strange:
             # Whatever weights may ever be learned, and popular items may count against a candidate.
             model._applied = {context: rng.normal(0.0, 0.7, len(features.FEATURES)) for context in (-1, 0, 1)}
+            # A single feature may be all that counts.
+            model._applied[0][rng.choice(features.SINGLES)] += ALONE
+            model._applied[-1][rng.choice(features.SINGLES)] += ALONE * rng.integers(0, 2)
         for _ in range(3):
             user = int(rng.integers(0, USERS + 2))
             excluded = rng.integers(0, items + 5, int(rng.integers(0, 30))).astype(np.int32)

@@ -18,6 +18,7 @@ from recommender.messages.ratings import Rating
 from recommender.messages.requests import Request
 from recommender.models.base import ModelContext
 from recommender.models.blend.blend import Blend
+from recommender.models.blend.sample import Budget
 from recommender.models.blend.taken import FEATURES
 from recommender.models.testing import Driven
 from recommender.models.testing import Event as Rated
@@ -197,6 +198,8 @@ def test_candidates_of_one_kind_have_no_gate() -> None:
 
 class Deaf:
     """Learns nothing of what users take again."""
+
+    budget = Budget(0.0)
 
     def learn(self, *_: object) -> None:
         pass

@@ -49,9 +49,9 @@ def assert_equal_to_naive(log: Log, ring: int, **options: float) -> None:
     st.sampled_from([1, 5, 256]),
 )
 def test_equals_the_naive_version(
-    log: Log, ring: int, entries: int, window: int, walked: int, raters: int
+    log: Log, ring: int, entries: int, window: int, max_entries: int, raters: int
 ) -> None:
-    assert_equal_to_naive(log, ring, entries=entries, window=window, walked=walked, raters=raters)
+    assert_equal_to_naive(log, ring, entries=entries, window=window, max_entries=max_entries, raters=raters)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_equals_the_naive_version(
         {"raters": 12, "raters_decay": 0.5},
         {"effort": 100},
         {"neighbours": 5},
-        {"walked": 15, "window": 3},
+        {"max_entries": 15, "window": 3},
         {"base": 0.0},
         {"power": 2.5, "window_decay": 0.5},
     ],
@@ -101,7 +101,7 @@ def test_items_that_stand_together_in_a_neighbours_history_come_first() -> None:
 
 
 @pytest.mark.parametrize(
-    "option", [{"entries": 0}, {"decay": 1.5}, {"walked": -1}, {"power": 0.0}, {"raters": 0}]
+    "option", [{"entries": 0}, {"decay": 1.5}, {"max_entries": -1}, {"power": 0.0}, {"raters": 0}]
 )
 def test_values_out_of_range_are_refused(option: dict[str, float]) -> None:
     with pytest.raises(ModelError, match=f"sequence-knn: {next(iter(option))} has value"):
