@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from faust.types import TP
 
 from recommender.journal.block import Source
+from recommender.journal.errors import SourceShorter
 from recommender.kafka.admin import BrokerUnreachableError
 from recommender.kafka.topics import TopicInfo, TopicsError
 from recommender.messages.records import Record
@@ -134,6 +135,8 @@ class Intake:
         ------
         SourceShorter
             A partition ends before the place up to which it is in the journal.
+        TopicsError
+            The same, since its topic was deleted and created again.
         """
         for topic in {tp.topic for tp in spans} & set(self.missing):
             await self._find(topic)
@@ -146,7 +149,11 @@ class Intake:
             theirs = {tp.partition: span for tp, span in spans.items() if tp.topic == topic}
             if theirs:
                 first = {tp.partition: offset for tp, offset in firsts.items() if tp.topic == topic}
-                begun = await ingestor.begin(theirs, first)
+                try:
+                    begun = await ingestor.begin(theirs, first)
+                except SourceShorter:
+                    await self.watches[topic].check()  # which may know better why
+                    raise
                 starts |= {TP(topic, partition): offset for partition, offset in begun.items()}
         return starts
 

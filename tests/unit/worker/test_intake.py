@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter
 from recommender.ingest.sources.mapping import SourcesError
 from recommender.ingest.sources.source_ingest import SourceIngest
 from recommender.journal.block import Source
+from recommender.journal.errors import SourceShorter
 from recommender.kafka.admin import BrokerUnreachableError
 from recommender.kafka.topics import TopicInfo, TopicsError
 from recommender.messages.records import Record
@@ -37,6 +38,8 @@ class Ingests:
         return Source(IDS[self.topic], partition)
 
     async def begin(self, spans: Mapping[int, Span], firsts: Mapping[int, int]) -> dict[int, int]:
+        if any(span.ends == 0 for span in spans.values()):
+            raise SourceShorter(f"{self.topic} ends at offset 0")
         self.begun = {partition: firsts.get(partition, 0) for partition in spans}
         return self.begun
 
@@ -54,7 +57,7 @@ class Kafka:
     """Topics that are there, or not yet."""
 
     def __init__(self, *topics: str) -> None:
-        self.topics = set(topics)
+        self.topics, self.again = set(topics), ""
         self.failures: list[Exception] = []
         self.made: dict[str, Ingests] = {}
         self.waits: list[str] = []
@@ -64,7 +67,7 @@ class Kafka:
             raise self.failures.pop()
         if topic not in self.topics:
             raise TopicsError(f"Missing: {topic}")
-        return TopicInfo(topic, 2, topic)
+        return TopicInfo(topic, 2, topic + self.again)
 
     def make(self, found: TopicInfo) -> tuple[Ingestor, Prepare | None]:
         async def prepare(records: Sequence[Record]) -> None:
@@ -119,6 +122,16 @@ async def test_a_topic_that_comes_later(caplog: pytest.LogCaptureFixture) -> Non
         "topic 'b' does not exist yet; it is read once it is there",
         "topic 'b' is there now",
     ]
+
+
+async def test_a_topic_that_is_shorter_may_be_another_one() -> None:
+    kafka = Kafka("a", "b")
+    intake, short = kafka.intake(), {TP("a", 0): Span(0, 0, None)}
+    with pytest.raises(SourceShorter, match="a ends at offset 0"):
+        await intake.begin(short)
+    kafka.again = " again"
+    with pytest.raises(TopicsError, match="'a' was deleted and created again under this worker"):
+        await intake.begin(short)
 
 
 def judged(most: float = 50.0) -> JudgedIngest:
