@@ -139,11 +139,14 @@ class Shard:
         if self.options.highest:
             # What a policy drops takes nothing back; only a withdrawal does.
             used &= np.isnan(rows.ratings) | ~np.isnan(values)
+        free = self.items.free
         users, items = register_bytes(self.users, self.items, rows.text, rows.spans, values, used)
+        # Until their first event nobody knows of items, also of those that were given an index again.
+        coming = np.intersect1d(items[used], free) if len(free) else free
         if used.all():
-            self._learn_events(users, items, values, rows.times)
+            self._learn_events(users, items, values, rows.times, coming)
         elif used.any():
-            self._learn_events(users[used], items[used], values[used], rows.times[used])
+            self._learn_events(users[used], items[used], values[used], rows.times[used], coming)
 
     def _learn_events(
         self,
@@ -151,8 +154,14 @@ class Shard:
         items: IntArray,
         ratings: NDArray[np.float32],
         times: NDArray[np.float64],
+        coming: IntArray,
     ) -> None:
         weights = self.options.feedback.weights(ratings)
+
+        def test(position: int) -> None:
+            unknown = coming[~np.isin(coming, items[:position])] if len(coming) else coming
+            self._test(int(users[position]), int(items[position]), unknown)
+
         self._driver.learn(
             users,
             items,
@@ -160,7 +169,7 @@ class Shard:
             weights,
             times,
             pauses=self._tests(weights),
-            paused=lambda position: self._test(int(users[position]), int(items[position])),
+            paused=test,
         )
         if self._keeper is not None:
             self._keeper.pass_events(users, items, times)
@@ -174,12 +183,15 @@ class Shard:
         positions: list[int] = sampled[weights[sampled] >= self._positive_weight].tolist()
         return positions
 
-    def _test(self, user: int, item: int) -> None:
-        """Rank the item that a user is about to rate, by each model and by popularity."""
+    def _test(self, user: int, item: int, unknown: IntArray) -> None:
+        """Rank the item that a user is about to rate, by each model and by popularity.
+
+        Items that are `unknown` have an index before anybody has rated them: they are no candidates.
+        """
         rated = self.history.items_of(user)
         if item in rated:
             return
-        candidates = self._learned.all_but(rated)
+        candidates = self._learned.all_but(np.concatenate([rated, unknown]))
         asked = [self._learned.model_for(arm, rated) for arm in self.live.arms]
         ranks = [rank_of(item, candidates, model.score(user, candidates)) for model in (*asked, self.popular)]
         self.live.add(*ranks)

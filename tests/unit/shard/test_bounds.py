@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from recommender import settings
@@ -129,6 +129,9 @@ def test_those_are_kept_whom_the_rule_keeps(bounds: Bounds, seed: int) -> None:
 @pytest.mark.parametrize("bounds", [Bounds(users=3, ratings=2), Bounds(200, 24, 60.0)])
 @fewer
 @given(st.integers(0, 10**6), st.lists(st.tuples(st.integers(0, 150), st.integers(0, 2)), max_size=6))
+@example(
+    seed=0, cuts=[(86, 0)]
+)  # an item that is tested beside one that comes in the same batch, at a free index
 def test_batches_saves_and_restarts_change_nothing(
     bounds: Bounds, model: str, seed: int, cuts: list[tuple[int, int]]
 ) -> None:
