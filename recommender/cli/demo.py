@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 import urllib.error
@@ -48,6 +49,8 @@ def demo(source: str, users: str, model: str) -> None:
 
     Everything runs on this machine, in processes that are gone at the end.
     """
+    # Also where it was started with this signal ignored, as a shell does for what runs in the background.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     started = time.monotonic()
     with ExitStack() as stack:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 import threading
 import time
 from contextlib import ExitStack, suppress
@@ -54,6 +55,8 @@ def up(source: str, rate: float, requests: float, model: str) -> None:
 
     Everything runs on this machine, in processes that are gone after Ctrl-C.
     """
+    # Also where it was started with this signal ignored, as a shell does for what runs in the background.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     stop = threading.Event()
     with ExitStack() as stack:
         stack.callback(out.print, "All of it has ended.")

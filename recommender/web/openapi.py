@@ -220,13 +220,17 @@ FORGET: Schema = {
     "type": "object",
     "description": "Forget a user, or an item: as if there had never been one",
     "properties": {
-        "user": {"$ref": "#/components/schemas/Id"},
-        "item": {"$ref": "#/components/schemas/Id"},
         "forget": {"const": True},
         "timestamp": {"type": ["number", "null"], "minimum": 0, "maximum": MAX_TIMESTAMP},
     },
     "required": ["forget"],
-    "oneOf": [{"required": ["user"]}, {"required": ["item"]}],
+    "oneOf": [
+        {
+            "required": [named],
+            "properties": {named: {"$ref": "#/components/schemas/Id"}, other: {"type": "null"}},
+        }
+        for named, other in (("user", "item"), ("item", "user"))
+    ],
 }
 #: A guest's ratings become a user's.
 MERGE: Schema = {

@@ -130,7 +130,7 @@ def running(broker: GuardedBroker, tmp_path_factory: pytest.TempPathFactory) -> 
 def refused(broker: GuardedBroker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Worker]]:
     """Workers that may not join one of their groups, which they learn only when they run."""
     with installed(broker.plain, tmp_path_factory.mktemp("refused"), partitions=0) as installation:
-        yield {user: installation.worker(**as_user(user, broker)).start() for user in GROUPS}
+        yield {user: installation.worker(web_port="0", **as_user(user, broker)).start() for user in GROUPS}
 
 
 def client(broker: GuardedBroker, user: str, reply_topic: str | None = None) -> Client:
