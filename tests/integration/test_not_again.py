@@ -9,7 +9,7 @@ import pytest
 
 from recommender.client import Client
 from tests.support.calling import call
-from tests.support.kafka import Record, produce, wait_until
+from tests.support.kafka import Record, consume_all, produce, wait_until
 from tests.support.worker_logs import Running, generated, running_worker
 from tests.support.workers import PATIENCE, Worker
 
@@ -33,23 +33,28 @@ def items(worker: Worker, **body: Any) -> list[str]:
     return call(worker, "/recommend", {"user": "u1", **body}).items
 
 
-def known(worker: Worker) -> float:
-    """How many lists a worker knows to have been shown."""
-    return worker.metric("recommender_log_records_total", result="taken")
+def logged(running: Running, user: str) -> int:
+    """How many records of the recommendations log are about a user, once the worker knows the whole log."""
+    log = consume_all(running.kafka, running.topics.recommendations)
+    results = ("taken", "refused")
+    known = sum(running.worker.metric("recommender_log_records_total", result=each) for each in results)
+    return sum(each.key == user.encode() for each in log) if known >= len(log) else 0
 
 
-def shown(worker: Worker, **body: Any) -> list[str]:
-    """A list that the worker knows to have been shown."""
-    before = known(worker)
-    found = items(worker, **body)
-    wait_until(lambda: known(worker) > before, PATIENCE)
+def shown(running: Running, by: Worker | None = None, **body: Any) -> list[str]:
+    """A list that the worker knows to have been shown, by itself or by another one."""
+    user = body.get("user", "u1")
+    log = consume_all(running.kafka, running.topics.recommendations)
+    before = sum(each.key == user.encode() for each in log)
+    found = items(by or running.worker, **body)
+    wait_until(lambda: logged(running, user) > before, PATIENCE)
     return found
 
 
 def test_page_after_page_without_an_item_twice(running: Running) -> None:
     seen: set[str] = set()
     for _ in range(5):
-        page = shown(running.worker, user="u2", hide_seen=1)
+        page = shown(running, user="u2", hide_seen=1)
         assert len(page) == 10
         assert not seen & set(page)
         seen |= set(page)
@@ -57,8 +62,8 @@ def test_page_after_page_without_an_item_twice(running: Running) -> None:
 
 
 def test_after_so_many_times_by_query_client_and_its_setting_for_hours(running: Running) -> None:
-    best = shown(running.worker, user="u3", n=3, hide_seen=2)
-    assert shown(running.worker, user="u3", n=3, hide_seen=2) == best
+    best = shown(running, user="u3", n=3, hide_seen=2)
+    assert shown(running, user="u3", n=3, hide_seen=2) == best
     third = call(running.worker, "/recommend?user=u3&n=3&hide_seen=2").items
     assert not set(third) & set(best)
     with Client(running.kafka, running.topics.prefix) as client:
@@ -72,7 +77,7 @@ def test_after_so_many_times_by_query_client_and_its_setting_for_hours(running: 
 
 
 def test_a_list_of_what_is_left_says_why_it_is_short(running: Running) -> None:
-    shown(running.worker, user="u4", n=1000)
+    shown(running, user="u4", n=1000)
     left = call(running.worker, "/recommend", {"user": "u4", "hide_seen": 1}).body
     assert left["items"] == []
     assert "were shown in the last 2 h" in left["fewer"]
@@ -81,13 +86,11 @@ def test_a_list_of_what_is_left_says_why_it_is_short(running: Running) -> None:
 
 
 def test_a_worker_that_was_killed_and_another_one_know_it(running: Running) -> None:
-    best = shown(running.worker, user="u5")
+    best = shown(running, user="u5")
     other = running.installation.worker(**SETTINGS).start().ready()
     assert not set(items(other, user="u5", hide_seen=1)) & set(best)
     # What one shows the other one leaves out.
-    before = known(running.worker)
-    page = items(other, user="u6")
-    wait_until(lambda: known(running.worker) > before, PATIENCE)
+    page = shown(running, by=other, user="u6")
     assert not set(items(running.worker, user="u6", hide_seen=1)) & set(page)
     other.stop()
     running.worker.kill()
@@ -99,7 +102,7 @@ def test_a_worker_that_was_killed_and_another_one_know_it(running: Running) -> N
 def test_records_that_are_none_are_passed_over(running: Running) -> None:
     bad = [b"not json", b'{"user": "u7"}', b"\xff" * 100, b"[" * 10_000]
     produce(running.kafka, running.topics.recommendations, [Record(value, b"u7") for value in bad])
-    page = shown(running.worker, user="u7")
+    page = shown(running, user="u7")
     assert not set(items(running.worker, user="u7", hide_seen=1)) & set(page)
     assert running.worker.metric("recommender_log_records_total", result="refused") == len(bad)
     assert "newest_refusal" in running.worker.status()["shown"]

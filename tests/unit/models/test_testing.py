@@ -224,5 +224,7 @@ def test_a_missing_method_is_named() -> None:
         def learn(self, events: Events) -> None:
             pass
 
-    with pytest.raises(AssertionError, match=r"raised TypeError: .* abstract methods restore, score, state"):
+    with pytest.raises(
+        AssertionError, match=r"raised TypeError: .* abstract methods '?restore'?, '?score'?, '?state'?"
+    ):
         check_model(lambda context: Unfinished())  # type: ignore[abstract]
