@@ -10,7 +10,8 @@ import msgspec
 from recommender.errors import SourceError
 from recommender.evaluation.datasets import names
 from recommender.evaluation.datasets.values import IMPLICIT_RATING, Bounds, seconds_of
-from recommender.messages.ratings import SKIP, Rating
+from recommender.messages.nesting import json_is_too_deep
+from recommender.messages.ratings import SKIP, TOO_DEEP, Rating
 from recommender.messages.refusals import refused
 
 _ID: Any = str | int
@@ -55,6 +56,7 @@ def ratings(
         if not text.strip():
             continue
         value = text.encode()
+        _refuse_depth(path, number, value)
         try:
             line = decode(value)
         except (msgspec.MsgspecError, RecursionError) as error:
@@ -71,10 +73,17 @@ def ratings(
         yield found
 
 
+def _refuse_depth(path: object, number: int, value: bytes) -> None:
+    """Refuse a line that is nested too deeply, whatever the interpreter could read."""
+    if json_is_too_deep(value):
+        raise SourceError(f"{path} line {number}: {TOO_DEEP}")
+
+
 def _decoder(bounds: Bounds, first_line: str, expected: str, say: Callable[[str], None]) -> Any:
     """A decoder of lines that have the names of the first one."""
     path = bounds.path
     value = first_line.encode()
+    _refuse_depth(path, 1, value)
     try:
         first = msgspec.json.decode(value)
     except (msgspec.MsgspecError, RecursionError) as error:
