@@ -1,4 +1,4 @@
-"""The report of an experiment as a process, from two topics that no worker has to be there for."""
+"""The report of an experiment, from two topics that no worker has to be there for."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from recommender.kafka.local.ports import free_port
 from recommender.kafka.topics import Topics, ensure, identify
 from recommender.messages.recommendations_log import LoggedPlace, LoggedRecommendation
 from recommender.shard.arms import Arms
+from tests.support.commands import run_command
 from tests.support.kafka import Record, create_topics, delete_topics, produce, wait_until
 from tests.unit.journal.blocks import TOPIC, Row, columns
 
@@ -63,22 +64,25 @@ def run(kafka: str, topic_prefix: str) -> Report:
     """Run ``recommender experiment report`` to its end: exit code, standard output and standard error."""
 
     def run(*arguments: object, broker: str = kafka, **environment: str) -> tuple[int, str, str]:
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("RECOMMENDER_")}
-        done = subprocess.run(
-            [sys.executable, "-m", "recommender", "experiment", "report", *map(str, arguments)],
-            cwd=ROOT,
-            env=inherited
-            | {"RECOMMENDER_BROKER": broker, "RECOMMENDER_TOPIC_PREFIX": topic_prefix, "COLUMNS": "80"}
-            | environment,
-            capture_output=True,
-            text=True,
-            timeout=90,
-            check=False,
-        )
-        assert "Traceback" not in done.stderr, done.stderr
-        return done.returncode, done.stdout, done.stderr
+        settings = {"RECOMMENDER_BROKER": broker, "RECOMMENDER_TOPIC_PREFIX": topic_prefix, "COLUMNS": "80"}
+        return run_command("experiment", "report", *arguments, **settings | environment)
 
     return run
+
+
+def run_as_process(kafka: str, prefix: str, *arguments: object) -> tuple[int, str, str]:
+    """Run it as a script does: exit code, standard output and standard error."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("RECOMMENDER_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "recommender", "experiment", "report", *map(str, arguments)],
+        cwd=ROOT,
+        env=inherited | {"RECOMMENDER_BROKER": kafka, "RECOMMENDER_TOPIC_PREFIX": prefix},
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
 
 
 def shown(
@@ -121,14 +125,15 @@ def simulated(days: range, seed: int = 1) -> tuple[list[Record], list[Rated], di
     return lists, ratings, expected
 
 
-def test_the_report(kafka: str, topics: Topics, rate: Rate, run: Report, tmp_path: Path) -> None:
+def test_the_report(kafka: str, topics: Topics, rate: Rate, tmp_path: Path) -> None:
     lists, ratings, expected = simulated(range(5))
     # Who names an arm was not given it.
     named = [shown("u0", "named", "b", START, ["x", "y"], forced=True)]
     rate([("u0", "x", 5.0, START + 60), *ratings])
     produce(kafka, topics.recommendations, named + lists + lists[-20:])
     plot = tmp_path / "rates.svg"
-    code, out, err = run("--json", "-", "--plot", plot, "--state", tmp_path / "state.npz")
+    arguments = ("--json", "-", "--plot", plot, "--state", tmp_path / "state.npz")
+    code, out, err = run_as_process(kafka, topics.prefix, *arguments)
     assert (code, err) == (0, "")
     told = json.loads(out)
     assert (told["experiment"], told["window"]) == ("default", 7 * DAY)
