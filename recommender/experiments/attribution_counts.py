@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-Ints = NDArray[np.int64]
 StructArray = NDArray[np.void]
 
 KEYS = ("experiment", "arm", "forced", "source", "position", "user")
@@ -59,21 +57,3 @@ def summed(rows: StructArray) -> StructArray:
     for name in SUMS:
         groups[name] = np.add.reduceat(rows[name], starts)
     return groups
-
-
-def merged(parts: Iterable[Counts]) -> Counts:
-    """Several counts as one, whatever the order of the parts."""
-    parts = list(parts)
-    names = {name: sorted({each for part in parts for each in part.names[name]}) for name in NAMED}
-    numbers = {name: {each: number for number, each in enumerate(names[name])} for name in NAMED}
-    moved = [np.zeros(0, COUNT)]
-    for part in parts:
-        rows = part.rows.copy()
-        for name in NAMED:
-            rows[name] = _looked_up(part.names[name], numbers[name])[rows[name]]
-        moved.append(rows)
-    return Counts(summed(np.concatenate(moved)), names)
-
-
-def _looked_up(names: Sequence[str], numbers: dict[str, int]) -> Ints:
-    return np.array([numbers[each] for each in names], np.int64)

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from recommender.kafka.admin import BrokerUnreachableError, open_admin
 from recommender.kafka.local.guarded import Guarded
-from recommender.kafka.local.java import class_path, java, startup_cache
+from recommender.kafka.local.java import QUICK_START, class_path, java, startup_cache
 from recommender.kafka.local.ports import (
     HOST,
     BrokerError,
@@ -222,7 +222,7 @@ class LocalBroker:
             more = [f"-XX:AOTCache={cache}"] if cache.exists() else []
         return [
             f"-Xmx{self._heap}",
-            "-XX:TieredStopAtLevel=1",  # starts a second faster; a local broker is not the bottleneck
+            QUICK_START,
             "-XX:-UsePerfData",
             f"-XX:ErrorFile={self.log.parent / 'java-error.log'}",
             f"-Djava.io.tmpdir={temporary}",
