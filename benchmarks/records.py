@@ -70,7 +70,7 @@ class Learning:
 
     @property
     def shard(self) -> Shard:
-        """What has learned."""
+        """The shard that has learned."""
         return self.replica.shard
 
     def take(self, records: list[Fetched]) -> None:

@@ -96,7 +96,7 @@ class Catalog:
 
     @property
     def freed(self) -> int:
-        """How many times an index became free."""
+        """The number of times that an index became free."""
         return self._freed
 
     def freed_since(self, count: int) -> list[int] | None:

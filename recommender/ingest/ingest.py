@@ -1,4 +1,4 @@
-"""From a topic's records to valid ratings: decoded and checked, and what has to go to the dead letters.
+"""Ingests a topic's records: valid ratings, decoded and checked, and what has to go to the dead letters.
 
 This is everything that happens to a record of the ratings topic before the journal, without Kafka: the worker
 feeds it fetched records and delivers what it returns.
@@ -131,7 +131,7 @@ class Ingest:
         ingested.rows = rows._replace(text=text, kinds=kinds if kinds.any() else None)
 
     def _read_one(self, partition: int, record: Record, ingested: Ingested) -> Event | None:
-        """What a record says; if it says nothing, its dead letter is put into `ingested`."""
+        """The event of a record; where it has none, its dead letter is put into `ingested`."""
         if isinstance(record, Unreadable):
             ingested.dead_letters.append(unread_letter(record))
             ingested.refusals.append(

@@ -86,7 +86,7 @@ class ShownStore:
 
     @property
     def users(self) -> int:
-        """Of how many users a place is kept."""
+        """The number of users of whom a place is kept."""
         return len(self._users)
 
     def put(self, lists: Iterable[ShownList]) -> None:

@@ -1,4 +1,4 @@
-"""How much a shard keeps of a stream that has no end.
+"""Bounds of what a shard keeps of a stream that has no end.
 
 Whoever is beyond a bound leaves as if forgotten, see `recommender.shard.keeper`.
 """
@@ -19,7 +19,7 @@ _PART, _PART_OF_RATINGS = 64, 8
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How much is kept; 0 for no bound.
+    """Bounds of what a shard keeps; 0 for none.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class Bounds:
 
     @property
     def rows(self) -> int:
-        """How many rows lie between two looks."""
+        """The number of rows between two looks."""
         users = self.users // _PART if self.users else ROWS
         ratings = self.ratings // _PART_OF_RATINGS if self.ratings else ROWS
         return max(1, min(ROWS, users, ratings))

@@ -47,7 +47,7 @@ class Keeper:
 
     @property
     def left(self) -> int:
-        """How many rows may be learned before `look`."""
+        """The number of rows that may be learned before `look`."""
         return self._bounds.rows - self._passed
 
     def pass_events(

@@ -196,7 +196,7 @@ class Answers:
             raise HandedOver
 
     def _behind(self, partition: int, request: Request) -> str:
-        """In words, what the replica does not know yet."""
+        """Describe what the replica does not know yet."""
         held = self._replicas.get(partition)
         if held is None:
             return "this worker still follows the journal to its end"

@@ -87,7 +87,7 @@ class Ingestors:
         return self._ingestor(topic, judged, of_source(decoder, mapping.fingerprint)), prepare
 
     def waits_for(self, topic: str) -> str | None:
-        """For what the records of a topic wait, if they do."""
+        """The reason why the records of a topic wait, if they do."""
         wait = self._waits.get(topic)
         return None if wait is None else wait.waits_for
 

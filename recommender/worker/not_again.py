@@ -60,7 +60,7 @@ class ShownFollowing(TopicFollowing):
     async def begins(
         self, consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition]
     ) -> Mapping[TopicPartition, int]:
-        """From where what was shown counts; not further back than there is room."""
+        """The place from which what was shown counts; not further back than there is room."""
         since = int((time.time() - self._hours * HOUR) * 1000)
         found = await consumer.offsets_for_times(dict.fromkeys(partitions, since))
         ends = await consumer.end_offsets(list(partitions))

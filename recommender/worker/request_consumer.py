@@ -105,7 +105,7 @@ class RequestConsumer(Service, ConsumerRebalanceListener):
 
     @property
     def not_joined(self) -> str | None:
-        """In words, why no requests are answered yet; None if they are, or other workers have them all."""
+        """Explain why no requests are answered yet; None if they are, or other workers have them all."""
         if not self._assigned_once:
             return "the worker has not joined the group of the requests yet"
         if self._waiting:

@@ -223,7 +223,7 @@ class _Reading:
         self._drop(bad)
 
     def _look_at_changes(self) -> None:
-        """Of Debezium's changes only those are plain that leave the row's user and item as they were."""
+        """Select Debezium's plain changes: those that leave the row's user and item as they were."""
         take_before = self._taken.take_before
         if take_before is None:
             return

@@ -1,4 +1,4 @@
-"""From a record of a source to its ratings: what the mapping means, record by record.
+"""Decodes a record of a source to its ratings: what the mapping means, record by record.
 
 `recommender.ingest.sources.columns` does the same for many plain records at once, and leaves the others to
 this.

@@ -1,4 +1,4 @@
-"""From a source's records to valid ratings, what is passed over, and dead letters."""
+"""Ingests a source's records: valid ratings, what is passed over, and dead letters."""
 
 from __future__ import annotations
 

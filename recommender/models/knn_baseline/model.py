@@ -156,7 +156,7 @@ class KNNBaselineModel(Model):
         return 0 <= user < self._user_count and bool(self._users.length[user] > 0)
 
     def knows_items(self, items: IntArray) -> NDArray[np.bool_]:
-        """For each item whether any rating of it stands, shape as `items`."""
+        """Return True for each item of which any rating stands, shape as `items`."""
         inside = (items >= 0) & (items < self._item_count)
         return inside & (self._items.length[np.where(inside, items, 0)] > 0) if self._item_count else inside
 
