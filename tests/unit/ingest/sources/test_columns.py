@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recommender.ingest.sources.columns import ColumnDecoder
+from recommender.ingest.sources.column_decoder import ColumnDecoder
 from recommender.ingest.sources.documents import PlainReader
 from recommender.ingest.sources.source_ingest import IngestedSource, SourceIngest
 from tests.unit.ingest.sources.records import HIGH, LOW, mapping, record
