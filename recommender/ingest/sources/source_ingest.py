@@ -56,6 +56,8 @@ class SourceIngest:
         Of values that have a schema.
     clock : function
         Seconds since 1970: when a rating was given if neither it nor its record says so.
+    by_column : bool
+        Decode plain records many at once; False decodes each by itself, which is slower and gives the same.
     """
 
     def __init__(
@@ -67,13 +69,14 @@ class SourceIngest:
         skips: bool = False,
         reader: Reader | None = None,
         clock: Callable[[], float] = time.time,
+        by_column: bool = True,
     ) -> None:
         self.mapping = mapping
         self.topic = mapping.topic
         self._skips = skips
         self._clock = clock
         self.decoder = SourceDecoder(mapping, reader or PlainReader(mapping.format), low, high, skips=skips)
-        self._columns = ColumnDecoder.of(mapping, low, high)
+        self._columns = ColumnDecoder.of(mapping, low, high) if by_column else None
         self._kernel = BatchDecoder(low, high, skips=skips) if _is_canonical(mapping) else None
         self._reader = reader
         self._documents = mapping.format in ("avro", "protobuf")

@@ -85,7 +85,7 @@ async def test_a_request_that_cannot_be_buried_is_not_committed_past() -> None:
     async def fail(record: Unreadable) -> None:
         raise OSError("gone")
 
-    desk.answerer._bury = fail
+    desk.bury = fail
     records: list[Any] = [unreadable(REQUESTS, 0), request(1)]
     await desk.take(*records)
     await until(lambda: desk.codes)

@@ -173,7 +173,7 @@ def test_similarities_are_exact_at_every_step(similarity: str, user_based: bool,
         mean, model = float(ours.model.state()["mean"][0]), ours.model
 
         def baseline(user: str, item: str, model: Any = model, mean: float = mean) -> float:
-            u, i = ours._users.find(user), ours._items.find(item)
+            u, i = ours.users.find(user), ours.items.find(item)
             return mean + float(model.baseline_of(user=u)) + float(model.baseline_of(item=i))
 
         for name in [f"u{n}" for n in range(10)]:

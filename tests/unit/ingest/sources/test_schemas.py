@@ -161,7 +161,7 @@ def test_references() -> None:
 
 def message(**fields: Any) -> bytes:
     """A Rating of `PROTO`."""
-    made = ProtobufSchema(proto())._class((1,))(**fields)
+    made = ProtobufSchema(proto()).message_class((1,))(**fields)
     found: bytes = made.SerializeToString()
     return found
 
@@ -202,7 +202,7 @@ def test_protobuf_as_apicurios_serializers_write_it() -> None:
         assert ratings(found) == [("u", "7", 4.5, 1.6e9)]
     # Where nothing says which it is, it is the first.
     other = PROTOBUF.replace("userId", "x").replace("product.sku", "x").replace('"stars"', "3")
-    first = ProtobufSchema(proto())._class((0,))(x="w").SerializeToString()
+    first = ProtobufSchema(proto()).message_class((0,))(x="w").SerializeToString()
     found = read(other, schemas, record(first, headers=CONTENT_4))
     assert [each[:3] for each in ratings(found)] == [("w", "w", 3.0)]
 
@@ -216,7 +216,7 @@ def test_protobuf_inside_messages_enums_and_repeated_fields() -> None:
     )
     found = read(text, schemas, record(prefix + b"\x02\x02" + value))
     assert [each[:3] for each in ratings(found)] == [("u", "1", 5.0), ("u", "2", 5.0)]
-    inner = ProtobufSchema(proto())._class((0, 0))(user="u", item="i", rating=2).SerializeToString()
+    inner = ProtobufSchema(proto()).message_class((0, 0))(user="u", item="i", rating=2).SerializeToString()
     found = read('[s]\nformat = "protobuf"', schemas, record(prefix + b"\x04\x00\x00" + inner))
     assert [each[:3] for each in ratings(found)] == [("u", "i", 2.0)]
 
