@@ -10,8 +10,7 @@ import msgspec
 import numpy as np
 
 from benchmarks.data import Chunk, Log, encoded
-from recommender.ingest.batch_decoder import BatchDecoder
-from recommender.ingest.ingest import Ingest
+from recommender.ingest.ingest import BatchDecoder, Ingest
 from recommender.journal.block import Packer, Source
 from recommender.journal.replica import Replica
 from recommender.journal.rule import Rule

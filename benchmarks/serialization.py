@@ -20,7 +20,7 @@ from benchmarks.contest import Metric, Options, Outcome, Turn, Values, compete
 from benchmarks.data import ML_100K, Log
 from recommender.client.ratings import encode_rating
 from recommender.ingest import rating_json
-from recommender.ingest.batch_decoder import BatchDecoder
+from recommender.ingest.ingest import BatchDecoder
 from recommender.worker.learning import CHUNK
 
 OURS = "ours: JSON, typed and validated, in batches"

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from recommender.ingest.batch_decoder import BatchDecoder
-from recommender.ingest.ingest import Ingest
+from recommender.ingest.ingest import BatchDecoder, Ingest
 from recommender.ingest.sources.configured import reader_of, registry_of
 from recommender.ingest.sources.mapping import SourceMapping
 from recommender.ingest.sources.source_ingest import SourceIngest

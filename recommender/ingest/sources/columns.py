@@ -15,8 +15,18 @@ from numpy.typing import NDArray
 from recommender.ingest.sources.mapping import OTHERS, Meaning, SourceMapping
 from recommender.ingest.sources.outcomes import SkipReason
 from recommender.ingest.sources.paths import KEY, Path
-from recommender.ingest.sources.plain_events import CLOSELY, SKIP, UNLISTED, allowed, weights_of
-from recommender.ingest.sources.plain_values import Floats, Judged, decoded, ids_of, times_of
+from recommender.ingest.sources.plain_values import (
+    CLOSELY,
+    SKIP,
+    UNLISTED,
+    Floats,
+    Judged,
+    allowed,
+    decoded,
+    ids_of,
+    times_of,
+    weights_of,
+)
 from recommender.ingest.sources.taken import Taken
 from recommender.messages.records import Record
 

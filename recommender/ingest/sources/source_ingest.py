@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from recommender.history.rows import Rows
-from recommender.ingest.batch_decoder import BatchDecoder
 from recommender.ingest.header_names import marked_by
-from recommender.ingest.ingest import Ingested, dead_letter, unread_letter, written_at
+from recommender.ingest.ingest import BatchDecoder, Ingested, dead_letter, unread_letter, written_at
 from recommender.ingest.sources.column_decoder import ColumnDecoder
 from recommender.ingest.sources.columns import Columns, ReadColumns
 from recommender.ingest.sources.decoder import SourceDecoder

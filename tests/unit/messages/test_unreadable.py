@@ -6,8 +6,7 @@ import json
 from typing import Any
 
 from recommender.experiments.log_join import JoinedLogs
-from recommender.ingest.batch_decoder import BatchDecoder
-from recommender.ingest.ingest import Ingest, unread_letter
+from recommender.ingest.ingest import BatchDecoder, Ingest, unread_letter
 from recommender.journal.rule import Rule
 from recommender.messages.records import Outgoing
 from recommender.messages.refusals import Kind

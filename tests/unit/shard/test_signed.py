@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recommender.ingest.batch_decoder import BatchDecoder
-from recommender.ingest.ingest import Ingest, Ingested
+from recommender.ingest.ingest import BatchDecoder, Ingest, Ingested
 from recommender.messages.ratings import BadMessage
 from recommender.messages.requests import Request
 from recommender.models.knn_baseline.knn_baseline import KNNBaseline
