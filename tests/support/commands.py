@@ -32,7 +32,7 @@ def run_command(*arguments: object, **environment: str) -> Ended:
         Variables; of the tests' own environment no setting of ours counts.
     """
     code: object = 0
-    out, err = io.StringIO(), io.StringIO()
+    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
         for name in [each for each in os.environ if each.startswith("RECOMMENDER_")]:
             patch.delenv(name)
@@ -44,4 +44,10 @@ def run_command(*arguments: object, **environment: str) -> Ended:
         except SystemExit as ended:
             code = ended.code or 0
     assert isinstance(code, int), code
-    return Ended(code, out.getvalue(), err.getvalue())
+    return Ended(code, _written(out), _written(err))
+
+
+def _written(stream: io.TextIOWrapper) -> str:
+    buffer = stream.buffer
+    assert isinstance(buffer, io.BytesIO)
+    return buffer.getvalue().decode()
