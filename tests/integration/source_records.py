@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from recommender.journal.replica import Replica
 from tests.support.kafka import Record
 from tests.support.worker_logs import rating
 
@@ -162,3 +163,15 @@ EXPECTED = {
     "42": {"m1": 5.0, "m2": 5.0},
     "after": {"m1": 5.0},
 }
+
+
+def standing(replica: Replica) -> dict[str, dict[str, float]]:
+    """Whose ratings of what stand."""
+    shard, known = replica.shard, replica.shard.items.ids()
+    found: dict[str, dict[str, float]] = {}
+    for number, user in enumerate(shard.users.ids()):
+        items, values, _ = shard.history.rated(number)
+        found[user] = {
+            known[item]: value for item, value in zip(items.tolist(), values.tolist(), strict=True)
+        }
+    return {user: rated for user, rated in found.items() if rated}

@@ -11,9 +11,8 @@ import pytest
 
 from recommender.journal.block import Source
 from recommender.journal.identity import topic_id
-from recommender.journal.replica import Replica
 from recommender.kafka.topics import identify
-from tests.integration.source_records import EXPECTED, FILE, TOPICS, click, encoded, records
+from tests.integration.source_records import EXPECTED, FILE, TOPICS, click, encoded, records, standing
 from tests.support.kafka import (
     Record,
     consume_all,
@@ -24,18 +23,6 @@ from tests.support.kafka import (
 )
 from tests.support.worker_logs import Oracle, rating
 from tests.support.workers import PATIENCE, Installation, Worker, installed
-
-
-def standing(replica: Replica) -> dict[str, dict[str, float]]:
-    """Whose ratings of what stand."""
-    shard, known = replica.shard, replica.shard.items.ids()
-    found: dict[str, dict[str, float]] = {}
-    for number, user in enumerate(shard.users.ids()):
-        items, values, _ = shard.history.rated(number)
-        found[user] = {
-            known[item]: value for item, value in zip(items.tolist(), values.tolist(), strict=True)
-        }
-    return {user: rated for user, rated in found.items() if rated}
 
 
 @dataclass
