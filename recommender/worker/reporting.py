@@ -71,7 +71,10 @@ class Reporting:
         shown: ShownFollowing | None = None,
     ) -> None:
         self._ingestion, self._serving = ingestion, serving
-        self.broker, self.loop = BrokerWatch(config.broker), LoopWatch()
+        self.broker, self.loop = (
+            BrokerWatch(config.broker, tls=config.security_protocol.endswith("SSL")),
+            LoopWatch(),
+        )
         metrics = Metrics(
             counters,
             knowledge.replicas,
