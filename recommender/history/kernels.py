@@ -84,7 +84,7 @@ def release(h, arena, links, start, size_class):
 
 
 @kernel
-def _ring_slot(h, item, user):
+def ring_slot(h, item, user):
     """The place of a user in the item's ring, or -1."""
     i = h.items[item]
     found = last_equal(h.ring_users, i.start, min(i.events, np.int64(i.capacity)), user)
@@ -101,7 +101,7 @@ def _compact(h, user):
             continue
         if kept != s:
             _move(h, u.start + s, u.start + kept)
-            ring = _ring_slot(h, item, user)
+            ring = ring_slot(h, item, user)
             if ring >= 0:
                 h.ring_entries[ring] = kept
         kept += 1
@@ -114,7 +114,7 @@ def _compact(h, user):
 def _remove(h, user, slot):
     u = h.users[user]
     item = h.entry_items[u.start + slot]
-    ring = _ring_slot(h, item, user)
+    ring = ring_slot(h, item, user)
     if ring >= 0:
         h.ring_users[ring] = -1
     h.items[item].count -= 1
