@@ -170,6 +170,15 @@ class Settings:
         learned=True,
         none=True,
     )
+    max_ratings: int = _setting(
+        0,
+        "so many ratings are kept of each partition of the journal; who was active longest ago leaves first; "
+        "none: all are kept",
+        low=2,
+        high=2**40,
+        learned=True,
+        none=True,
+    )
     max_ratings_per_user: int = _setting(
         0,
         "so many ratings are kept of a user, the newest; none: all are kept",

@@ -291,6 +291,11 @@ class History:
         return int(self._arrays.meta[layout.EVENT_COUNT])
 
     @property
+    def rating_count(self) -> int:
+        """Ratings that stand."""
+        return int(self._arrays.meta[layout.RATING_COUNT])
+
+    @property
     def item_counts(self) -> Ints:
         """The number of users whose rating of each item stands; int32, shape (items,); a copy."""
         counts: Ints = self._arrays.items["count"][: self.item_count].copy()
@@ -390,6 +395,7 @@ class History:
         events = state["item_events"].astype(np.int64)
         meta[layout.EVENT_COUNT] = state["counters"][0]
         meta[layout.USER_COUNT], meta[layout.ITEM_COUNT] = len(live), len(events)
+        meta[layout.RATING_COUNT] = live.sum(dtype=np.int64)
         ring_sizes = np.minimum(powers_of_two(np.maximum(events, 8)), self.raters_per_item)
         segments = powers_of_two(np.maximum(live.astype(np.int64), 4)) * (live > 0)
         self._grow(layout.NEED_USERS, len(live))

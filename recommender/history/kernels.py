@@ -21,6 +21,7 @@ from recommender.history.layout import (
     NEED_RINGS,
     NEED_USERS,
     NEGATIVE,
+    RATING_COUNT,
     RINGS,
     RUN_LIMIT,
     SCANNED,
@@ -120,6 +121,7 @@ def _remove(h, user, slot):
     h.items[item].count -= 1
     h.entry_items[u.start + slot] = -1
     h.users[user].live -= 1
+    h.meta[RATING_COUNT] -= 1
     if u.used - h.users[user].live > max(16, u.used // 2):
         _compact(h, user)
 
@@ -233,6 +235,7 @@ def _enter(h, user, item, rating, weight, time, limit):
     h.items[item].last_time = time
     h.items[item].events += 1
     h.items[item].count += 1
+    h.meta[RATING_COUNT] += 1
 
 
 @kernel

@@ -9,7 +9,7 @@ import numpy as np
 from recommender.compiled import kernel
 from recommender.history.index import find, rebuild_index
 from recommender.history.kernels import class_of, release, ring_slot
-from recommender.history.layout import ENTRIES, EVENT_COUNT, INDEX, RINGS, USER_COUNT
+from recommender.history.layout import ENTRIES, EVENT_COUNT, INDEX, RATING_COUNT, RINGS, USER_COUNT
 
 
 @kernel
@@ -86,6 +86,7 @@ def withdraw_all(
         if u.index_capacity > 0:
             rebuild_index(h, user)
     h.meta[EVENT_COUNT] += place
+    h.meta[RATING_COUNT] -= place
 
 
 @kernel

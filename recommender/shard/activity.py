@@ -102,7 +102,7 @@ class Activity:
             place = int(self._links.after[place - 1])
 
     def leaving(
-        self, excess: int, expired: float, costs: NDArray[np.int32], most: int
+        self, excess: int, surplus: int, expired: float, costs: NDArray[np.int32], most: int
     ) -> tuple[NDArray[np.int32], int]:
         """Those who are to leave next, in the order of their last event.
 
@@ -110,6 +110,8 @@ class Activity:
         ----------
         excess : int
             So many are to leave in any case.
+        surplus : int
+            So are those whose costs come to this.
         expired : float
             So is everybody who was last active before then.
         costs : int32 array
@@ -123,7 +125,7 @@ class Activity:
         cost : int
         """
         found = np.empty(most, np.int32)
-        count, cost = _leaving(self._links, excess, expired, costs, most, found)
+        count, cost = _leaving(self._links, excess, surplus, expired, costs, most, found)
         return found[:count], int(cost)
 
     def remove(self, indices: NDArray[np.int32]) -> None:
@@ -205,12 +207,12 @@ def _tick(o, now):
 
 
 @kernel
-def _leaving(o, excess, expired, costs, most, found):
+def _leaving(o, excess, surplus, expired, costs, most, found):
     count, cost = 0, 0
     place = np.int64(o.ends[_OLDEST])
     while place > 0 and cost < most:
         index = place - 1
-        if count >= excess and not o.seen[index] < expired:
+        if count >= excess and cost >= surplus and not o.seen[index] < expired:
             break
         found[count] = index
         count += 1
@@ -224,5 +226,5 @@ def warm() -> None:
     activity, one = Activity(), np.zeros(1, np.int32)
     activity.pass_events(one)
     activity.tick(0.0)
-    activity.leaving(1, 0.0, np.zeros(1, USER)["live"], 1)
+    activity.leaving(1, 0, 0.0, np.zeros(1, USER)["live"], 1)
     activity.remove(one)

@@ -31,6 +31,8 @@ class Bounds:
         With more, those leave that were rated longest ago.
     item_ttl : float
         Seconds of the log's clock after which an item leaves that nobody rates.
+    in_all : int
+        With more ratings of all users together, those leave who were active longest ago.
     """
 
     users: int = 0
@@ -38,9 +40,10 @@ class Bounds:
     user_ttl: float = 0.0
     items: int = 0
     item_ttl: float = 0.0
+    in_all: int = 0
 
     def __bool__(self) -> bool:
-        return any((self.users, self.ratings, self.user_ttl, self.items, self.item_ttl))
+        return any((self.users, self.ratings, self.user_ttl, self.items, self.item_ttl, self.in_all))
 
     @property
     def of_items(self) -> bool:
@@ -50,5 +53,7 @@ class Bounds:
     @property
     def rows(self) -> int:
         """How many rows lie between two looks."""
-        parts = [(self.users, _PART), (self.items, _PART), (self.ratings, _PART_OF_RATINGS)]
-        return max(1, min([ROWS, *(bound // part for bound, part in parts if bound)]))
+        parts = [bound // _PART for bound in (self.users, self.items, self.in_all) if bound]
+        if self.ratings:
+            parts.append(self.ratings // _PART_OF_RATINGS)
+        return max(1, min([ROWS, *parts]))

@@ -115,9 +115,10 @@ class Keeper:
         """The items of the ratings that are withdrawn."""
         bounds, live = self._bounds, self._history.arrays.users["live"]
         excess = self._forgetting.user_count - bounds.users if bounds.users else 0
+        surplus = self._history.rating_count - bounds.in_all if bounds.in_all else 0
         expired = self.clock.now - bounds.user_ttl if bounds.user_ttl else -np.inf
         most = MOST * self._rows
-        users, _ = self.users.leaving(max(excess, 0), expired, live, most)
+        users, _ = self.users.leaving(max(excess, 0), max(surplus, 0), expired, live, most)
         large = np.flatnonzero(live[users] > WHOLE)
         if not len(large):
             return [self._forgetting.forget_users(users)]
@@ -129,7 +130,8 @@ class Keeper:
         bounds = self._bounds
         excess = self._forgetting.item_count - bounds.items if bounds.items else 0
         expired = self.clock.now - bounds.item_ttl if bounds.item_ttl else -np.inf
-        items, _ = self.items.leaving(max(excess, 0), expired, np.zeros(0, np.int32), MOST * self._rows)
+        nothing, most = np.zeros(0, np.int32), MOST * self._rows
+        items, _ = self.items.leaving(max(excess, 0), 0, expired, nothing, most)
         self._forgetting.let_leave(items)
 
     def state(self, users: int, items: int) -> Arrays:

@@ -69,6 +69,7 @@ class ShardOptions:
                 settings.user_ttl * DAY,
                 settings.max_items,
                 settings.item_ttl * DAY,
+                settings.max_ratings,
             ),
         )
 

@@ -96,6 +96,7 @@ def test_a_history_that_forgets_agrees_with_dictionaries(raters: int, seed: int)
             restored = History(raters)
             restored.restore(history.state())
             history = restored
+    assert history.rating_count == sum(map(len, naive.rated.values()))
     for user in range(USERS):
         rated, given_, _ = history.rated(user)
         assert dict(zip(rated.tolist(), given_.tolist(), strict=True)) == naive.rated.get(user, {})

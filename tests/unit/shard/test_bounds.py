@@ -97,10 +97,11 @@ class Naive:
             for item in list(mine)[: max(0, len(mine) - self.bounds.ratings)]:
                 del mine[item]
         excess = len(self.rated) - self.bounds.users if self.bounds.users else 0
-        cost = 0
+        ratings, cost = sum(map(len, self.rated.values())), 0
+        surplus = ratings - self.bounds.in_all if self.bounds.in_all else 0
         for place, each in enumerate(list(self.rated)):
             expired = self.bounds.user_ttl and self.seen[each] < self.now - self.bounds.user_ttl
-            if cost >= 4 or (place >= excess and not expired):
+            if cost >= 4 or (place >= excess and cost >= surplus and not expired):
                 break
             cost += max(1, len(self.rated[each]))
             del self.rated[each], self.seen[each]
@@ -160,6 +161,8 @@ def known(shard: Shard) -> dict[str, dict[str, float]]:
         Bounds(users=3, items=2),
         Bounds(items=9, item_ttl=9.0),
         Bounds(8, 3, 40.0, 4, 30.0),
+        Bounds(in_all=9),
+        Bounds(8, 0, 40.0, 9, 0.0, 12),
     ],
 )
 @few
@@ -292,7 +295,7 @@ def test_without_bounds_the_state_has_nothing_of_them() -> None:
     assert set(learned(Bounds(items=1000), log).state()) - names == {f"bounds/{name}" for name in kept}
     assert not Bounds()
     assert Bounds(10**6, 10**4).rows == Bounds(user_ttl=1.0).rows == ROWS
-    assert Bounds(items=640).rows == 10
+    assert Bounds(items=640).rows == Bounds(in_all=640).rows == 10
 
 
 def test_settings_say_the_bounds() -> None:
@@ -302,8 +305,9 @@ def test_settings_say_the_bounds() -> None:
         "RECOMMENDER_USER_TTL": "30",
         "RECOMMENDER_MAX_ITEMS": "7",
         "RECOMMENDER_ITEM_TTL": "0.5",
+        "RECOMMENDER_MAX_RATINGS": "99",
     }
-    assert ShardOptions.of(settings.load(given_)).bounds == Bounds(5, 0, 30 * DAY, 7, 0.5 * DAY)
+    assert ShardOptions.of(settings.load(given_)).bounds == Bounds(5, 0, 30 * DAY, 7, 0.5 * DAY, 99)
 
 
 @pytest.mark.parametrize(
