@@ -163,18 +163,12 @@ class History:
         """
         users = users[(users >= 0) & (users < self.user_count)]
         count = int(self._arrays.users["live"][users].sum())
-        events = Events(
-            *(np.empty(count, np.int32) for _ in range(2)),
-            np.full(count, np.nan, np.float32),
-            np.zeros(count, np.float32),
-            np.zeros(count),
-            *(np.empty(count, np.float32) for _ in range(2)),
-            *(np.empty(count, np.int32) for _ in range(2)),
-        )
-        written = (events.previous_ratings, events.previous_weights)
-        counted = (events.numbers, events.previous_positions)
-        leaving.withdraw_all(self._arrays, users, events.users, events.items, *written, *counted)
-        return events
+        owners, items, numbers, positions = (np.empty(count, np.int32) for _ in range(4))
+        ratings, weights = (np.empty(count, np.float32) for _ in range(2))
+        leaving.withdraw_all(self._arrays, users, owners, items, ratings, weights, numbers, positions)
+        nothing, no_weights = np.full(count, np.nan, np.float32), np.zeros(count, np.float32)
+        times = np.zeros(count)
+        return Events(owners, items, nothing, no_weights, times, ratings, weights, numbers, positions)
 
     def forget_user(self, user: int) -> None:
         """Clear the record of one user; see `forget_users`."""

@@ -108,9 +108,9 @@ def test_a_history_that_forgets_agrees_with_dictionaries(raters: int, seed: int)
     user = 0
     while user < history.user_count:
         before = user
-        user, users, items = history.entries_of_marked(marks, user, 2, 5)
+        user, owners, marked = history.entries_of_marked(marks, user, 2, 5)
         assert before < user <= before + 2
-        found += zip(users.tolist(), items.tolist(), strict=True)
+        found += zip(owners.tolist(), marked.tolist(), strict=True)
     assert found == [
         (user, item)
         for user in range(USERS)
