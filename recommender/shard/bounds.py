@@ -12,7 +12,7 @@ DAY = 86_400.0
 #: So many rows lie between two looks at the bounds, where these are large.
 ROWS = 512
 #: The part of a bound by which it may be exceeded.
-_PART, _PART_OF_RATINGS = 64, 8
+_PART, _PART_OF_RATINGS = 16, 8
 
 
 @dataclass(frozen=True, slots=True)

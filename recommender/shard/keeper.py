@@ -5,7 +5,7 @@ as if they had been forgotten (`recommender.shard.forgetting`): their ratings ar
 used again.
 
 Bounds are looked at after every so many rows, so that whatever the batches the same leave at the same place.
-In between there may be a little more than the bound says, by one part in 64. Work is spread: whenever bounds
+In between there may be a little more than the bound says, by one part in 16. Work is spread: whenever bounds
 are looked at, about `MOST` ratings are withdrawn for each row since, which can add but one; so a bound that
 many exceed at once, as when a log pauses for longer than users live, is reached step by step.
 """

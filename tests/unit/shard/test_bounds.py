@@ -250,7 +250,7 @@ def test_after_a_pause_of_a_log_users_leave_a_few_at_a_time() -> None:
 
 
 def test_a_stream_of_ever_new_users_takes_no_more_room() -> None:
-    bounds = Bounds(users=640, ratings=100)
+    bounds = Bounds(users=640, ratings=100, in_all=10_000)
     shard, chance = Shard(options(bounds, "blend")), random.Random(1)
     sizes = []
     for turn in range(12):
@@ -295,7 +295,7 @@ def test_without_bounds_the_state_has_nothing_of_them() -> None:
     assert set(learned(Bounds(items=1000), log).state()) - names == {f"bounds/{name}" for name in kept}
     assert not Bounds()
     assert Bounds(10**6, 10**4).rows == Bounds(user_ttl=1.0).rows == ROWS
-    assert Bounds(items=640).rows == Bounds(in_all=640).rows == 10
+    assert Bounds(items=640).rows == Bounds(in_all=640).rows == 40
 
 
 def test_settings_say_the_bounds() -> None:
