@@ -227,6 +227,10 @@ def _explained(learned: Learned, model: Profiling, user: int, items: list[Recomm
     indices = np.array([learned.history.item_count if each is None else each for each in known], np.int32)
     reasons = explain(model, user, indices)
     return [
-        each._replace(because=[Reason(learned.items.id_of(own), share) for own, share in found])
+        each._replace(
+            because=[
+                Reason(learned.items.id_of(own), share) for own, share in found if learned.items.id_at(own)
+            ]
+        )
         for each, found in zip(items, reasons, strict=True)
     ]
