@@ -50,7 +50,7 @@ def test_what_a_page_has_shown_is_left_out(kafka: str, tmp_path: Path) -> None:
             Record(b"not json"),
             Record(b'{"who": "u1"}'),
             Record(b'{"who": "u1", "slots": []}'),
-            Record(None),
+            Record(None, b"u1"),
         ]
         produce(kafka, topic, [*bad, impression("u1", seen), impression("u1", seen[:1])])
         wait_until(lambda: followed(worker) == 2, PATIENCE)
