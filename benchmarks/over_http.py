@@ -11,6 +11,7 @@ import asyncio
 import subprocess
 import sys
 import time
+from functools import partial
 from typing import cast
 
 import msgspec
@@ -125,8 +126,8 @@ async def _calls(port: int, users: list[str], connections: int, seconds: float) 
     begun = time.perf_counter()
     loop, callers = asyncio.get_running_loop(), list[_Caller]()
     for each in range(connections):
-        caller = _Caller(users[each:] + users[:each], begun + seconds, took)
-        await loop.create_connection(lambda caller=caller: caller, HOST, port)
+        ask = partial(_Caller, users[each:] + users[:each], begun + seconds, took)
+        _, caller = await loop.create_connection(ask, HOST, port)
         callers.append(caller)
     await asyncio.gather(*(caller.done for caller in callers))
     passed = time.perf_counter() - begun

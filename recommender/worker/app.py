@@ -94,8 +94,8 @@ def create_app(
         registry.check(model)
     logs = logs_recommendations(config)
     found = {each.topic: each for each in inspect(config, names, logs=logs)}
-    followed = [each.topic for each in (*item_mappings, *impressions)]
-    found |= inspect_sources(config, [*mappings, *followed])
+    read = [*mappings, *(each.topic for each in item_mappings), *(each.topic for each in impressions)]
+    found |= inspect_sources(config, read)
     app = WorkerApp(config.group, **{**faust_options(config), **faust_settings})
     faust_transport.set_transport(app, config.broker, names.ratings, *mappings)
     ratings, journal = found[names.ratings], found[names.journal]

@@ -40,7 +40,11 @@ def test_what_a_page_has_shown_is_left_out(kafka: str, tmp_path: Path) -> None:
     ratings = generated(2000, seed=9, users=40, items=200)
     topic = f"pages-{time.time_ns()}"
     create_topics(kafka, topic, partitions=3)
-    settings = {"sources": TABLE.format(topic=topic), "recommendations_log": "off", "hide_seen_for": 2}
+    settings: dict[str, Any] = {
+        "sources": TABLE.format(topic=topic),
+        "recommendations_log": "off",
+        "hide_seen_for": 2,
+    }
     with running_worker(kafka, tmp_path, "impressions", ratings=ratings, **settings) as running:
         worker = running.worker
         best = items(worker, hide_seen=1)
