@@ -133,20 +133,20 @@ class Settings:
     recommendations_log: str = _setting(
         "auto",
         "whether what was recommended is logged to a topic; auto: if there is more than one arm, or "
-        "`hide_seen` is set",
+        "`hide_seen` is set and there is no source of impressions",
         choices=("auto", "on", "off"),
     )
     hide_seen: int = _setting(
         0,
-        "leave out what was shown to a user this many times and not rated, by the recommendations log; 0: "
-        "nothing, unless a request asks for it",
+        "leave out what was shown to a user this many times and not rated, by the recommendations log or a "
+        "source of impressions; 0: nothing, unless a request asks for it",
         unit="times",
         low=0,
         high=MAX_TIMES,
     )
     hide_seen_for: float = _setting(
         24.0,
-        "how long what was shown counts for that; the log is read so far back at the start, and requests may "
+        "how long what was shown counts for that; it is read so far back at the start, and requests may "
         "ask for less",
         unit="hours",
         low=0.01,

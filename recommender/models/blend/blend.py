@@ -37,7 +37,7 @@ from recommender.models.elementary import half_powers, powers
 from recommender.models.options import between
 from recommender.models.sequence.kernels import LOOK_BACK, Scratch, newest
 from recommender.models.sequence.sequence_knn import Profile, fading_raters
-from recommender.models.topk import all_but
+from recommender.models.topk import all_but, distinct
 from recommender.models.topk import leading as best_of
 
 #: Weights before the first observation, in the order of `FEATURES`: about the mean of what was learned on the
@@ -201,7 +201,7 @@ class Blend(Model):
         n : int
         """
         items = self._history.item_count
-        excluded = np.unique(without[without < items])
+        excluded = without if items < self._many else distinct(without, items)
         # Where few are left, they alone are what is normalised by.
         if (
             items < self._many
