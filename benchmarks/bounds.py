@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from recommender.evaluation.datasets import formats, movielens
-from recommender.shard.bounds import Bounds
+from recommender.shard.bounds import DAY, Bounds
 from recommender.shard.feedback import Feedback
 from recommender.shard.options import ShardOptions
 from recommender.shard.shard import Shard
@@ -21,6 +21,12 @@ BOUNDS = (
     Bounds(users=235),
     Bounds(ratings=100),
     Bounds(ratings=50),
+    Bounds(items=1200),
+    Bounds(items=800),
+    Bounds(items=400),
+    Bounds(item_ttl=30 * DAY),
+    Bounds(in_all=50_000),
+    Bounds(in_all=25_000),
 )
 #: One in so many positive ratings is a test.
 EVERY = 4
@@ -37,7 +43,8 @@ def main() -> None:
         recall, popular = shard.live.recalls()
         error = math.sqrt(recall * (1 - recall) / shard.live.tests)
         print(
-            f"{bounds}: {len(shard.users)} users, {shard.live.tests} tests, recall {recall:.3f} "
+            f"{bounds}: {len(shard.users)} users, {len(shard.items)} items, "
+            f"{shard.history.rating_count} ratings, {shard.live.tests} tests, recall {recall:.3f} "
             f"(+- {error:.3f}), popularity {popular:.3f}",
             flush=True,
         )

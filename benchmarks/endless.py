@@ -4,7 +4,7 @@ Users are ever new, with ten to fifty events each and a few for years; items are
 drifts. Events go to a shard as the journal hands them over; making them is not counted.
 
 ``python -m benchmarks.endless --events 20000000 --users 100000`` prints a line for each part of the stream
-and writes ``build/endless.csv``.
+and writes ``build/endless.csv``, and as curves ``build/endless.svg``.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks import curves
 from recommender.history.id_table import joined
 from recommender.history.rows import Rows
 from recommender.messages.requests import Request
@@ -37,6 +38,12 @@ REQUESTS = 200
 FIELDS = (
     "events", "resident_mb", "us_per_event", "longest_ms", "p50_ms", "p99_ms", "recall", "users", "items",
 )  # fmt: skip
+PLOTTED = {
+    "resident_mb": "memory, MiB",
+    "us_per_event": "learning, microseconds an event",
+    "p99_ms": "an answer, ms (99 %)",
+    "recall": "recall@10",
+}
 
 
 def stream(events: int, seed: int = 1) -> Iterator[Rows]:
@@ -106,13 +113,17 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=3_000_000)
     parser.add_argument("--part", type=int, default=250_000)
     parser.add_argument("--users", type=int, default=60_000, help="RECOMMENDER_MAX_USERS; 0 for none")
+    parser.add_argument("--items", type=int, default=0, help="RECOMMENDER_MAX_ITEMS; 0 for none")
+    parser.add_argument("--in-all", type=int, default=0, help="RECOMMENDER_MAX_RATINGS; 0 for none")
     parser.add_argument("--ratings", type=int, default=1000, help="RECOMMENDER_MAX_RATINGS_PER_USER")
     parser.add_argument("--ttl", type=float, default=0.0, help="RECOMMENDER_USER_TTL, in days")
+    parser.add_argument("--item-ttl", type=float, default=0.0, help="RECOMMENDER_ITEM_TTL, in days")
     parser.add_argument("--model", default="blend")
     parser.add_argument("--to", type=Path, default=Path("build/endless"))
     given = parser.parse_args()
     warmup.warm((given.model.split("/")[0],))
-    bounds = Bounds(given.users, given.ratings, given.ttl * DAY)
+    ttls = given.ttl * DAY, given.item_ttl * DAY
+    bounds = Bounds(given.users, given.ratings, ttls[0], given.items, ttls[1], given.in_all)
     shard = Shard(ShardOptions(given.model, bounds=bounds, test_every=100))
     found = []
     print("\t".join(FIELDS))
@@ -127,6 +138,7 @@ def main() -> None:
         writer = csv.DictWriter(file, FIELDS)
         writer.writeheader()
         writer.writerows(found)
+    given.to.with_suffix(".svg").write_text(curves.svg("events", found, PLOTTED))
 
 
 if __name__ == "__main__":

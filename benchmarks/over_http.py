@@ -11,6 +11,8 @@ import asyncio
 import subprocess
 import sys
 import time
+from functools import partial
+from typing import cast
 
 import msgspec
 import numpy as np
@@ -70,28 +72,64 @@ def called(worker: Worker, users: list[str], connections: int, seconds: float) -
     return msgspec.json.decode(told.stdout, type=dict[str, float])
 
 
-async def _call(port: int, users: list[str], until: float, took: list[float]) -> None:
-    reader, writer = await asyncio.open_connection(HOST, port)
-    number = 0
-    while time.perf_counter() < until:
-        user = users[number % len(users)]
-        number += 1
-        begun = time.perf_counter()
-        writer.write(f"GET /recommend?user={user}&n=10 HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
-        head = await reader.readuntil(b"\r\n\r\n")
-        length = head.lower().split(b"content-length: ")[1].split(b"\r\n")[0]
-        await reader.readexactly(int(length))
+class _Caller(asyncio.Protocol):
+    """One connection, which asks again as soon as it is answered.
+
+    Parameters
+    ----------
+    users : list of str
+    until : float
+        Begin no call after that moment.
+    took : list of float
+        What each call took is appended.
+    """
+
+    def __init__(self, users: list[str], until: float, took: list[float]) -> None:
+        self._users, self._until, self._took = users, until, took
+        self._number, self._begun, self._found = 0, 0.0, b""
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._ask()
+
+    def _ask(self) -> None:
+        user = self._users[self._number % len(self._users)]
+        self._number += 1
+        self._begun = time.perf_counter()
+        self._transport.write(f"GET /recommend?user={user}&n=10 HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+
+    def data_received(self, data: bytes) -> None:
+        self._found += data
+        head, end, body = self._found.partition(b"\r\n\r\n")
+        if not end or len(body) < int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0]):
+            return
+        now = time.perf_counter()
         if not head.startswith(b"HTTP/1.1 200 "):
-            raise RuntimeError(f"answered {head.decode()!r}")
-        took.append(time.perf_counter() - begun)
-    writer.close()
+            self.done.set_exception(RuntimeError(f"answered {head.decode()!r}"))
+            return
+        self._took.append(now - self._begun)
+        self._found = b""
+        if now < self._until:
+            self._ask()
+        else:
+            self.done.set_result(None)
+            self._transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.done.done():
+            self.done.set_exception(exc or RuntimeError("the worker closed the connection"))
 
 
 async def _calls(port: int, users: list[str], connections: int, seconds: float) -> Values:
     took: list[float] = []
     begun = time.perf_counter()
-    parts = [users[each:] + users[:each] for each in range(connections)]
-    await asyncio.gather(*(_call(port, part, begun + seconds, took) for part in parts))
+    loop, callers = asyncio.get_running_loop(), list[_Caller]()
+    for each in range(connections):
+        ask = partial(_Caller, users[each:] + users[:each], begun + seconds, took)
+        _, caller = await loop.create_connection(ask, HOST, port)
+        callers.append(caller)
+    await asyncio.gather(*(caller.done for caller in callers))
     passed = time.perf_counter() - begun
     p50, p99 = np.percentile(np.array(took) * 1e3, [50, 99]).tolist()
     return {ANSWERS.name: len(took) / passed, "p50": p50, "p99": p99}

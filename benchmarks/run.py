@@ -14,7 +14,7 @@ from benchmarks import report
 from benchmarks.contest import Options, Outcome
 
 NAMES = (
-    *("serialization", "decoding", "learn", "recommend", "adapt", "reply", "scale"),
+    *("serialization", "decoding", "learn", "recommend", "filters", "adapt", "reply", "scale"),
     *("fresh", "answers", "over_http", "failover", "join", "ready", "rebuild", "partitions", "sources"),
     *("watched",),
 )
@@ -40,8 +40,8 @@ NAMES = (
 def main(names: tuple[str, ...], quick: bool, rounds: int | None, results: Path, cache: Path) -> None:
     """Measure the worker beside its peers, on this machine, in this run.
 
-    NAME is any of serialization, decoding, learn, recommend, adapt, reply, scale, fresh, answers, over_http,
-    failover, join, ready, rebuild, partitions, sources, watched; by default all.
+    NAME is any of serialization, decoding, learn, recommend, filters, adapt, reply, scale, fresh, answers,
+    over_http, failover, join, ready, rebuild, partitions, sources, watched; by default all.
     """
     # One core each: with more, the libraries' own threads would compete with the broker and each other.
     for library in ("OMP", "OPENBLAS", "MKL", "NUMBA"):

@@ -32,8 +32,13 @@ def _setting(
     choices: tuple[str, ...] = (),
     learned: bool = False,
     secret: bool = False,
+    none: bool = False,
 ) -> Any:
-    """Declare one setting. `learned` marks those that change what is learned from the same log."""
+    """Declare one setting.
+
+    `learned` marks those that change what is learned from the same log, and `none` those of which 0 means
+    that there is no such bound: it is written ``none``.
+    """
     metadata = {
         "about": about,
         "unit": unit,
@@ -42,6 +47,7 @@ def _setting(
         "choices": choices,
         "learned": learned,
         "secret": secret,
+        "none": none,
     }
     return field(default=default, repr=not secret, metadata=metadata)
 
@@ -127,20 +133,20 @@ class Settings:
     recommendations_log: str = _setting(
         "auto",
         "whether what was recommended is logged to a topic; auto: if there is more than one arm, or "
-        "`hide_seen` is set",
+        "`hide_seen` is set and there is no source of impressions",
         choices=("auto", "on", "off"),
     )
     hide_seen: int = _setting(
         0,
-        "leave out what was shown to a user this many times and not rated, by the recommendations log; 0: "
-        "nothing, unless a request asks for it",
+        "leave out what was shown to a user this many times and not rated, by the recommendations log or a "
+        "source of impressions; 0: nothing, unless a request asks for it",
         unit="times",
         low=0,
         high=MAX_TIMES,
     )
     hide_seen_for: float = _setting(
         24.0,
-        "how long what was shown counts for that; the log is read so far back at the start, and requests may "
+        "how long what was shown counts for that; it is read so far back at the start, and requests may "
         "ask for less",
         unit="hours",
         low=0.01,
@@ -149,25 +155,55 @@ class Settings:
     max_users: int = _setting(
         0,
         "so many users are kept of each partition of the journal; who was active longest ago leaves first; "
-        "0: all are kept",
-        low=0,
+        "none: all are kept",
+        low=2,
         high=2**31 - 1,
         learned=True,
+        none=True,
+    )
+    max_items: int = _setting(
+        0,
+        "so many items are kept of each partition of the journal; what was rated longest ago leaves first; "
+        "none: all are kept",
+        low=2,
+        high=2**31 - 1,
+        learned=True,
+        none=True,
+    )
+    max_ratings: int = _setting(
+        0,
+        "so many ratings are kept of each partition of the journal; who was active longest ago leaves first; "
+        "none: all are kept",
+        low=2,
+        high=2**40,
+        learned=True,
+        none=True,
     )
     max_ratings_per_user: int = _setting(
         0,
-        "so many ratings are kept of a user, the newest; 0: all are kept",
-        low=0,
+        "so many ratings are kept of a user, the newest; none: all are kept",
+        low=2,
         high=2**31 - 1,
         learned=True,
+        none=True,
     )
     user_ttl: float = _setting(
         0.0,
-        "who does nothing for so long, by the times of the ratings, leaves; 0: nobody does",
+        "who does nothing for so long, by the times of the ratings, leaves; none: nobody does",
         unit="days",
-        low=0,
+        low=0.1,
         high=36500,
         learned=True,
+        none=True,
+    )
+    item_ttl: float = _setting(
+        0.0,
+        "what nobody rates for so long, by the times of the ratings, leaves; none: nothing does",
+        unit="days",
+        low=0.1,
+        high=36500,
+        learned=True,
+        none=True,
     )
     seed: int = _setting(0, "the only source of randomness", low=0, high=2**31 - 1, learned=True)
     checkpoints: str = _setting(
@@ -277,7 +313,7 @@ def describe() -> list[Described]:
             variable=variable(each.name),
             kind={"int": "integer", "float": "number", "str": "text"}[str(each.type)],
             unit=each.metadata["unit"],
-            default=_show(each.default),
+            default=_show(each.default, each),
             about=each.metadata["about"],
             learned=each.metadata["learned"],
         )
@@ -347,11 +383,13 @@ def sources(environment: Mapping[str, str] | None = None) -> dict[str, str]:
 def shown(settings: Settings, name: str) -> str:
     """A setting's value as text to show; a secret only as dots."""
     value = getattr(settings, name)
-    secret = next(each.metadata["secret"] for each in fields(Settings) if each.name == name)
-    return "****" if secret and value else _show(value)
+    declared = next(each for each in fields(Settings) if each.name == name)
+    return "****" if declared.metadata["secret"] and value else _show(value, declared)
 
 
-def _show(value: Any) -> str:
+def _show(value: Any, declared: Any = None) -> str:
+    if declared is not None and declared.metadata["none"] and value == 0:
+        return "none"
     if isinstance(value, float):
         return "" if value != value else repr(value).removesuffix(".0")
     return str(value)
@@ -360,16 +398,20 @@ def _show(value: Any) -> str:
 def _parse(declared: Any, name: str, text: str) -> Any:
     """The typed value of `text`; `name` is what an error calls the setting."""
     convert: Callable[[str], Any] = {"int": int, "float": float, "str": str}[str(declared.type)]
+    none = declared.metadata["none"]
+    if none and text.strip().lower() == "none":
+        return convert("0")
     try:
         value = convert(text.strip())
     except ValueError:
         kind = "an integer" if convert is int else "a number"
-        raise SettingsError(f"{name} has value {text!r}: not {kind}") from None
+        raise SettingsError(f"{name} has value {text!r}: not {kind}{', nor none' if none else ''}") from None
     low, high, choices = (declared.metadata[key] for key in ("low", "high", "choices"))
     if convert is not str and (value != value or value in (float("inf"), float("-inf"))):
         raise SettingsError(f"{name} has value {text!r}: not a finite number")
     if low is not None and value < low:
-        raise SettingsError(f"{name} has value {text!r}: must be at least {_show(low)}")
+        other = ", or none for no bound" if none and value == 0 else ""
+        raise SettingsError(f"{name} has value {text!r}: must be at least {_show(low)}{other}")
     if high is not None and value > high:
         raise SettingsError(f"{name} has value {text!r}: must be at most {_show(high)}")
     if choices:

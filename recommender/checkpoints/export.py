@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from recommender.checkpoints.store import Checkpoint
 from recommender.errors import RecommenderError
@@ -119,7 +120,7 @@ def _write_jsonl(path: Path, columns: Sequence[str], rows: Iterator[Row], first:
 def users(checkpoint: Checkpoint) -> Iterator[Row]:
     """Each user, how many ratings stand, and when the last one was given."""
     state = checkpoint.state
-    counts, times = state["history/user_entries"].tolist(), state["history/user_times"].tolist()
+    counts, times = _counts(state).tolist(), state["history/user_times"].tolist()
     partition = checkpoint.header["partition"]
     for user, count, time in zip(_ids(state, "users"), counts, times, strict=True):
         if user:
@@ -149,7 +150,8 @@ def ratings(checkpoint: Checkpoint) -> Iterator[Row]:
         # The shortest decimal that is the same float32: 3.7, not 3.700000047683716.
         numbers = [_number(text) for text in values[start:stop].astype(str).tolist()]
         for user, item, value in zip(owners, rated[start:stop].tolist(), numbers, strict=True):
-            yield user_ids[user], item_ids[item], value
+            if item_ids[item]:
+                yield user_ids[user], item_ids[item], value
 
 
 def ratings_of(checkpoint: Checkpoint, user: str) -> list[Row]:
@@ -163,11 +165,21 @@ def ratings_of(checkpoint: Checkpoint, user: str) -> list[Row]:
     names = _ids(state, "items")
     numbers = [_number(text) for text in state["history/entry_ratings"][entries].astype(str).tolist()]
     rated = state["history/entry_items"][entries].tolist()
-    return [(user, names[item], value) for item, value in zip(rated, numbers, strict=True)]
+    return [(user, names[item], value) for item, value in zip(rated, numbers, strict=True) if names[item]]
+
+
+def _counts(state: Arrays) -> NDArray[np.int64]:
+    """Count the ratings of each user that stand, without those of items that are leaving."""
+    counts: NDArray[np.int64] = state["history/user_entries"].astype(np.int64)
+    leaving = state["items/lengths"][state["history/entry_items"]] == 0
+    if leaving.any():
+        owners = np.repeat(np.arange(len(counts)), counts)[leaving]
+        counts -= np.bincount(owners, minlength=len(counts))
+    return counts
 
 
 def _ids(state: Arrays, name: str) -> list[str]:
-    """The ids by index; empty where an index is free."""
+    """The ids by index; empty where an index has none."""
     catalog = Catalog()
     catalog.restore({part: state[f"{name}/{part}"] for part in ("bytes", "lengths")})
     return catalog.ids()

@@ -70,8 +70,8 @@ def canonical(settings: Mapping[str, Any]) -> dict[str, Any]:
     same = dict(settings)
     if same.get("repeats") in ("auto", "replace"):  # as where nothing is said
         del same["repeats"]
-    for name in ("max_users", "max_ratings_per_user", "user_ttl"):
-        if same.get(name) in ("0", None):
+    for name in ("max_users", "max_items", "max_ratings", "max_ratings_per_user", "user_ttl", "item_ttl"):
+        if same.get(name) in ("0", "none", None):
             same.pop(name, None)
     with contextlib.suppress(RecommenderError, KeyError, ValueError):
         low, high = (float(same[name] or "nan") for name in ("rating_min", "rating_max"))

@@ -12,7 +12,7 @@ import click
 from rich.table import Table
 
 from recommender.cli.output import print_table, progress_bar
-from recommender.ingest.sources.configured import mappings_of, with_repeats
+from recommender.ingest.sources.configured import impressions_of, mappings_of, with_log_for, with_repeats
 from recommender.models import registry
 from recommender.retraining import retrain as retraining
 from recommender.retraining import schedule
@@ -61,7 +61,7 @@ def retrain(to: str | None, every: int | None, **options: Any) -> None:
     logging.getLogger("kafka").addHandler(logging.NullHandler())
     switches = {name: options.pop(name) for name in ("tolerance", "repair", "allow_gap")}
     config = load_settings(_environment(options), **options)
-    config = with_repeats(config, mappings_of(config))
+    config = with_log_for(with_repeats(config, mappings_of(config)), impressions_of(config))
     models = arms_of(config).names
     for model in models:
         registry.check(model)

@@ -135,7 +135,7 @@ class _Timed:
         self._model, self._result = model, result
         self.reads_history_to_learn = model.reads_history_to_learn
         self.next_observation = model.next_observation
-        self.forget_user, self.forget_item = model.forget_user, model.forget_item
+        self.forget_users, self.forget_items = model.forget_users, model.forget_items
 
     def learn(self, events: Events) -> None:
         """Learn, and count the events."""

@@ -50,7 +50,8 @@ class Catalog:
     A catalog owns the life of its indices. An id that is removed leaves its index free, and the next id that
     is new is given the one that became free last. Until it is removed, an index means one id in all arrays;
     whoever has arrays by index clears its row before the index is freed
-    (`recommender.shard.forgetting.Forgetting` sees to that).
+    (`recommender.shard.forgetting.Forgetting` sees to that). Where that takes a while, an index is held back
+    meanwhile: it has no id, and is given to nobody before it is released.
     """
 
     __slots__ = (
@@ -59,6 +60,7 @@ class Catalog:
         "_free_at",
         "_freed",
         "_freed_last",
+        "_held",
         "_ids",
         "_indices",
         "_is_viewed",
@@ -73,11 +75,12 @@ class Catalog:
         self._ids: list[str] = []
         self._indices: dict[str, int] = {}
         self._free: list[int] = []
-        # The same by bytes; behind until it is asked, but never while an index is free.
+        self._held: set[int] = set()
+        # The same by bytes; behind until it is asked, but never while an index is free or held.
         self._table = IdTable()
         self._is_viewed = False
         self._freed, self._freed_last = 0, deque[int](maxlen=REMEMBERED)
-        self._free_array, self._free_at = np.zeros(0, np.int32), 0
+        self._free_array, self._free_at = np.zeros(0, np.int32), (0, 0, 0)
 
     def __len__(self) -> int:
         return len(self._indices)
@@ -89,18 +92,20 @@ class Catalog:
 
     @property
     def free(self) -> NDArray[np.int32]:
-        """The indices that are free."""
-        if len(self._free_array) != len(self._free) or self._freed != self._free_at:
-            self._free_array, self._free_at = np.array(self._free, np.int32), self._freed
+        """The indices that no id has: free ones, and those that are held back."""
+        state = (self._freed, len(self._free), len(self._held))
+        if state != self._free_at:
+            held = np.fromiter(self._held, np.int32, len(self._held))
+            self._free_array, self._free_at = np.concatenate([self._table.free, held]), state
         return self._free_array
 
     @property
     def freed(self) -> int:
-        """The number of times that an index became free."""
+        """The number of times that an id was removed."""
         return self._freed
 
     def freed_since(self, count: int) -> list[int] | None:
-        """The indices that became free since `freed` was `count`; None where that is too long ago."""
+        """The indices that lost their id since `freed` was `count`; None where that is too long ago."""
         new = self._freed - count
         if new > len(self._freed_last) or new < 0:
             return None
@@ -138,13 +143,35 @@ class Catalog:
         KeyError
             It was never registered.
         """
-        index = self._indices.pop(identifier)
-        self._by_bytes().remove(index)
-        self._own_ids()[index] = ""
-        self._free.append(index)
-        self._freed += 1
-        self._freed_last.append(index)
+        index = self._indices[identifier]
+        self.remove_all([index])
         return index
+
+    def remove_all(self, indices: Sequence[int], *, held: bool = False) -> None:
+        """Remove the ids of indices, which are free then, or held back until `release`.
+
+        Raises
+        ------
+        KeyError
+            An index has no id.
+        """
+        ids = self._own_ids()
+        for index in indices:
+            del self._indices[ids[index]]
+        self._by_bytes().remove(np.array(indices, np.int32))
+        for index in indices:
+            ids[index] = ""
+        self._freed += len(indices)
+        self._freed_last.extend(indices)
+        self._held.update(indices)
+        if not held:
+            self.release(indices)
+
+    def release(self, indices: Sequence[int]) -> None:
+        """Let indices that are held back be free."""
+        self._held.difference_update(indices)
+        self._free.extend(indices)
+        self._table.release(np.array(indices, np.int32))
 
     def _own_ids(self) -> list[str]:
         """The ids, to be changed: what a view has stays as it is."""
@@ -215,7 +242,7 @@ class Catalog:
         return self._ids[first:last]
 
     def ids(self) -> list[str]:
-        """All ids in the order of their indices, and an empty text for each index that is free."""
+        """All ids in the order of their indices, and an empty text for each index that has none."""
         return list(self._ids)
 
     def view(self) -> CatalogView:
@@ -226,8 +253,8 @@ class Catalog:
     def state(self) -> dict[str, NDArray[np.generic]]:
         """The ids as one UTF-8 byte array and their lengths in bytes, in the order of indices.
 
-        An index that is free has the length 0; in which order they are given again is told by `free`, which
-        is there only where one is free.
+        An index that is free or held back has the length 0; in which order free ones are given again is told
+        by `free`, which is there only where one is free.
         """
         return self.view().state()
 
@@ -238,13 +265,14 @@ class Catalog:
         starts = [0, *ends][: len(ends)]
         freed = self._freed
         self._clear()
-        self._free_at = -1
         self._ids = [text[start:end].decode() for start, end in zip(starts, ends, strict=True)]
         self._indices = {identifier: index for index, identifier in enumerate(self._ids) if identifier}
         # Nobody who has seen what was there before has seen this.
         self._freed = freed + REMEMBERED + 1
-        if "free" in state:
-            self._free = [int(index) for index in state["free"]]
+        if len(self._indices) < len(self._ids):
+            self._free = state["free"].tolist() if "free" in state else []
+            empty = np.flatnonzero(state["lengths"] == 0).tolist()
+            self._held = set(empty).difference(self._free)
             self._table.add(self._ids)
             self._table.set_free(self._free)
 

@@ -153,47 +153,104 @@ class History:
                 self._grow(lacking)
         return events
 
+    def withdraw_all(self, users: Ints) -> Events:
+        """Withdraw all ratings of users, as `append` would one after the other, each user's oldest first.
+
+        Returns
+        -------
+        Events
+            As `append` returns them.
+        """
+        users = users[(users >= 0) & (users < self.user_count)]
+        count = int(self._arrays.users["live"][users].sum())
+        owners, items, numbers, positions = (np.empty(count, np.int32) for _ in range(4))
+        ratings, weights = (np.empty(count, np.float32) for _ in range(2))
+        leaving.withdraw_all(self._arrays, users, owners, items, ratings, weights, numbers, positions)
+        nothing, no_weights = np.full(count, np.nan, np.float32), np.zeros(count, np.float32)
+        times = np.zeros(count)
+        return Events(owners, items, nothing, no_weights, times, ratings, weights, numbers, positions)
+
     def forget_user(self, user: int) -> None:
-        """Clear the record of a user whose ratings are all withdrawn.
+        """Clear the record of one user; see `forget_users`."""
+        self.forget_users(np.array([user], np.int32))
+
+    def forget_users(self, users: Ints) -> None:
+        """Clear the records of users whose ratings are all withdrawn.
 
         Raises
         ------
         ValueError
-            A rating of theirs stands.
+            A rating of one of them stands.
         """
-        if not 0 <= user < self.user_count:
-            return
-        if self._arrays.users["live"][user]:
-            raise ValueError(f"user {user} has ratings that stand: expected none of whom is forgotten")
-        leaving.clear_user(self._arrays, user)
+        users = users[(users >= 0) & (users < self.user_count)]
+        standing = users[self._arrays.users["live"][users] > 0]
+        if len(standing):
+            raise ValueError(f"user {standing[0]} has ratings that stand: expected none of whom is forgotten")
+        leaving.clear_users(self._arrays, users)
         if len(self.copies):  # to begin an iteration costs more than all of the above
             for each in self.copies:
-                each.forget_user(user)
+                for user in users.tolist():
+                    each.forget_user(user)
 
     def forget_item(self, item: int) -> None:
-        """Clear the record of an item all of whose ratings are withdrawn.
+        """Clear the record of one item; see `forget_items`."""
+        self.forget_items(np.array([item], np.int32))
+
+    def forget_items(self, items: Ints) -> None:
+        """Clear the records of items all of whose ratings are withdrawn.
 
         Raises
         ------
         ValueError
-            A rating of it stands.
+            A rating of one of them stands.
         """
-        if not 0 <= item < self.item_count:
-            return
-        if self._arrays.items["count"][item]:
-            raise ValueError(f"item {item} has ratings that stand: expected none of what is forgotten")
-        leaving.clear_item(self._arrays, item)
+        items = items[(items >= 0) & (items < self.item_count)]
+        standing = items[self._arrays.items["count"][items] > 0]
+        if len(standing):
+            raise ValueError(f"item {standing[0]} has ratings that stand: expected none of what is forgotten")
+        leaving.clear_items(self._arrays, items)
 
     def raters_of(self, item: int) -> Ints:
         """All users whose rating of the item stands, ascending; `raters` knows the newest.
 
-        Of an item with more ratings than are kept by item it looks at all users.
+        Of an item with more ratings than are kept by item it looks at all users; see `finds_raters`.
         """
         if not 0 <= item < self.item_count:
             return np.empty(0, np.int32)
         users: Ints = np.empty(int(self._arrays.items["count"][item]), np.int32)
         count = leaving.raters_of(self._arrays, item, users)
         return np.sort(users[:count])
+
+    def finds_raters(self, item: int) -> bool:
+        """Return True if all raters of an item are known without looking at all users."""
+        if not 0 <= item < self.item_count:
+            return True
+        return int(self._arrays.items["events"][item]) <= self.raters_per_item
+
+    def entries_of_marked(
+        self, marks: NDArray[np.uint8], first: int, count: int, most: int
+    ) -> tuple[int, Ints, Ints]:
+        """The entries of marked items that some users have.
+
+        Parameters
+        ----------
+        marks : uint8 array
+            By item.
+        first, count : int
+            The user to begin with, and how many to look at.
+        most : int
+            Ends earlier where there may be more entries than this.
+
+        Returns
+        -------
+        next_user : int
+        users, items : int32 arrays
+        """
+        last = min(first + count, self.user_count)
+        longest = int(self._arrays.users["live"][first:last].max(initial=0))
+        users, items = (np.empty(max(most, longest), np.int32) for _ in range(2))
+        user, found = leaving.entries_of_marked(self._arrays, marks, first, last, users, items)
+        return int(user), users[:found], items[:found]
 
     def _grow(self, lacking: int, size: int = 0) -> None:
         meta = self._arrays.meta
@@ -226,6 +283,11 @@ class History:
     def event_count(self) -> int:
         """Events learned so far, withdrawals included."""
         return int(self._arrays.meta[layout.EVENT_COUNT])
+
+    @property
+    def rating_count(self) -> int:
+        """Ratings that stand."""
+        return int(self._arrays.meta[layout.RATING_COUNT])
 
     @property
     def item_counts(self) -> Ints:
@@ -323,6 +385,7 @@ class History:
         events = state["item_events"].astype(np.int64)
         meta[layout.EVENT_COUNT] = state["counters"][0]
         meta[layout.USER_COUNT], meta[layout.ITEM_COUNT] = len(live), len(events)
+        meta[layout.RATING_COUNT] = live.sum(dtype=np.int64)
         ring_sizes = np.minimum(powers_of_two(np.maximum(events, 8)), self.raters_per_item)
         segments = powers_of_two(np.maximum(live.astype(np.int64), 4)) * (live > 0)
         self._grow(layout.NEED_USERS, len(live))
@@ -354,6 +417,8 @@ def warm() -> None:
     history.rated(0)
     history.restore(history.state())
     history.raters_of(0)
-    history.append([0, 0], [0, 1], [np.nan, np.nan], [0.0, 0.0], [0.0, 0.0])
-    history.forget_user(0)
-    history.forget_item(0)
+    history.entries_of_marked(np.zeros(1, np.uint8), 0, 1, 1)
+    nobody = np.zeros(1, np.int32)
+    history.withdraw_all(nobody)
+    history.forget_users(nobody)
+    history.forget_items(nobody)

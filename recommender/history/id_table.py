@@ -110,7 +110,10 @@ class IdTable:
         _add(self.arrays, _SEED, text, spans)
 
     def set_free(self, numbers: list[int]) -> None:
-        """Say in which order the numbers are given again that empty texts took, the next one last."""
+        """Say in which order the numbers are given again that empty texts took, the next one last.
+
+        Those that are left out are given to nobody before `release`.
+        """
         free = np.array(numbers, np.int32)
         self.arrays = self.arrays._replace(free=free)
         self.arrays.meta[_FREE] = len(free)
@@ -121,11 +124,22 @@ class IdTable:
         self.reserve(1, len(text))
         return int(_register(self.arrays, _SEED, text, 0, len(text)))
 
-    def remove(self, number: int) -> None:
-        """Remove the id of a number, which the next new id is given."""
-        if self.free_count == len(self.arrays.free):
-            self.arrays = self.arrays._replace(free=grown(self.arrays.free, self.free_count + 1))
-        _remove(self.arrays, number)
+    @property
+    def free(self) -> NDArray[np.int32]:
+        """The numbers that are free, the next one to be given last; a view."""
+        return self.arrays.free[: self.free_count]
+
+    def remove(self, numbers: NDArray[np.int32]) -> None:
+        """Remove the ids of numbers, which are given to nobody before `release`."""
+        _remove(self.arrays, numbers)
+
+    def release(self, numbers: NDArray[np.int32]) -> None:
+        """Give numbers whose ids were removed to the next new ids, the last one first."""
+        count = self.free_count + len(numbers)
+        if count > len(self.arrays.free):
+            self.arrays = self.arrays._replace(free=grown(self.arrays.free, count))
+        self.arrays.free[self.free_count : count] = numbers
+        self.arrays.meta[_FREE] = count
 
     def texts(self, numbers: Iterable[int]) -> list[str]:
         """The ids of some numbers."""
@@ -247,7 +261,13 @@ def _register(t, seed, text, begin, end):
 
 
 @kernel
-def _remove(t, index):
+def _remove(t, numbers):
+    for number in numbers:
+        _remove_one(t, np.int64(number))
+
+
+@kernel
+def _remove_one(t, index):
     mask = t.slots.size - 1
     hole = np.int64(t.hashes[index]) & mask
     while t.slots[hole] != index + 1:
@@ -265,8 +285,6 @@ def _remove(t, index):
     t.text[start : start + size] = 0
     t.meta[_WASTE] += size
     t.places[index], t.hashes[index] = 0, -1
-    t.free[t.meta[_FREE]] = index
-    t.meta[_FREE] += 1
 
 
 @kernel
@@ -335,7 +353,7 @@ def warm() -> None:
     """Compile or load every kernel."""
     users, items = IdTable(), IdTable()
     users.add(["a"])
-    users.remove(users.register("b"))
+    users.remove(np.array([users.register("b")], np.int32))
     _gain_back(np.zeros(1, np.uint8), np.zeros(1, np.int64), 1, np.zeros(1, np.uint8))
     text, spans = np.frombuffer(b"ab", np.uint8), np.array([[0, 1, 1, 2]])
     users.find_all(text, spans, USER)

@@ -21,6 +21,7 @@ from recommender.history.layout import (
     NEED_RINGS,
     NEED_USERS,
     NEGATIVE,
+    RATING_COUNT,
     RINGS,
     RUN_LIMIT,
     SCANNED,
@@ -84,7 +85,7 @@ def release(h, arena, links, start, size_class):
 
 
 @kernel
-def _ring_slot(h, item, user):
+def ring_slot(h, item, user):
     """The place of a user in the item's ring, or -1."""
     i = h.items[item]
     found = last_equal(h.ring_users, i.start, min(i.events, np.int64(i.capacity)), user)
@@ -101,7 +102,7 @@ def _compact(h, user):
             continue
         if kept != s:
             _move(h, u.start + s, u.start + kept)
-            ring = _ring_slot(h, item, user)
+            ring = ring_slot(h, item, user)
             if ring >= 0:
                 h.ring_entries[ring] = kept
         kept += 1
@@ -114,12 +115,13 @@ def _compact(h, user):
 def _remove(h, user, slot):
     u = h.users[user]
     item = h.entry_items[u.start + slot]
-    ring = _ring_slot(h, item, user)
+    ring = ring_slot(h, item, user)
     if ring >= 0:
         h.ring_users[ring] = -1
     h.items[item].count -= 1
     h.entry_items[u.start + slot] = -1
     h.users[user].live -= 1
+    h.meta[RATING_COUNT] -= 1
     if u.used - h.users[user].live > max(16, u.used // 2):
         _compact(h, user)
 
@@ -233,6 +235,7 @@ def _enter(h, user, item, rating, weight, time, limit):
     h.items[item].last_time = time
     h.items[item].events += 1
     h.items[item].count += 1
+    h.meta[RATING_COUNT] += 1
 
 
 @kernel

@@ -73,7 +73,7 @@ class HistoryArrays(NamedTuple):
 # The arenas, and where meta keeps the end of what was handed out. Not plain integers: a kernel would be
 # compiled again for each of those.
 ENTRIES, RINGS, INDEX = np.int64(0), np.int64(1), np.int64(2)
-EVENT_COUNT, USER_COUNT, ITEM_COUNT, LONGEST = 3, 4, 5, 6
+EVENT_COUNT, USER_COUNT, ITEM_COUNT, LONGEST, RATING_COUNT = 3, 4, 5, 6, 7
 META_SIZE = 8
 SIZE_CLASSES = 40
 

@@ -1,28 +1,24 @@
 # mypy: allow-untyped-defs, allow-untyped-calls, no-check-untyped-defs
 # numba types the kernels by what they are called with.
-"""The compiled loops by which users and items leave a history, once all their ratings are withdrawn."""
+"""The compiled loops by which users and items leave a history."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from recommender.compiled import kernel
-from recommender.history.index import find
-from recommender.history.kernels import class_of, release
-from recommender.history.layout import ENTRIES, INDEX, RINGS, USER_COUNT
+from recommender.history.index import find, rebuild_index
+from recommender.history.kernels import class_of, release, ring_slot
+from recommender.history.layout import ENTRIES, EVENT_COUNT, INDEX, RATING_COUNT, RINGS, USER_COUNT
 
 
 @kernel
 def raters_of(h, item, users):
     """Write all users whose rating of the item stands, of whom there is room for as many as it counts."""
     i = h.items[item]
-    found = 0
     if i.events <= i.capacity:  # the ring has lost no one yet
-        for ring in range(i.start, i.start + i.events):
-            if h.ring_users[ring] >= 0:
-                users[found] = h.ring_users[ring]
-                found += 1
-        return found
+        return ring_raters(h, item, users)
+    found = 0
     for user in range(h.meta[USER_COUNT]):
         if found == users.size:
             break
@@ -33,27 +29,93 @@ def raters_of(h, item, users):
 
 
 @kernel
-def clear_user(h, user):
-    """Give back what a user without ratings has, and let the record be as if there had never been one."""
-    u = h.users[user]
-    for s in range(u.start, u.start + u.capacity):
-        h.entry_items[s], h.entry_positions[s] = 0, 0
-        h.entry_ratings[s], h.entry_weights[s] = np.float32(0.0), np.float32(0.0)
-    if u.capacity > 0:
-        release(h, ENTRIES, h.entry_items, u.start, class_of(u.capacity))
-    if u.index_capacity > 0:
-        release(h, INDEX, h.tables, u.index_start, class_of(u.index_capacity))
-    h.users[user].start, h.users[user].index_start, h.users[user].last_time = 0, 0, 0.0
-    h.users[user].capacity, h.users[user].index_capacity = 0, 0
-    h.users[user].used, h.users[user].live, h.users[user].events, h.users[user].run = 0, 0, 0, 0
+def ring_raters(h, item, users):
+    """Write those users in the item's ring whose rating stands, oldest first; how many there are."""
+    i = h.items[item]
+    found = 0
+    for event in range(max(0, i.events - i.capacity), i.events):
+        ring = i.start + event % i.capacity
+        if h.ring_users[ring] >= 0:
+            users[found] = h.ring_users[ring]
+            found += 1
+    return found
 
 
 @kernel
-def clear_item(h, item):
-    """The same of an item that no rating stands of."""
-    i = h.items[item]
-    if i.capacity > 0:
-        release(h, RINGS, h.ring_users, i.start, class_of(i.capacity))
-    h.items[item].start, h.items[item].events, h.items[item].capacity, h.items[item].count = 0, 0, 0, 0
-    h.items[item].first_event, h.items[item].last_event = 0, 0
-    h.items[item].first_time, h.items[item].last_time = 0.0, 0.0
+def entries_of_marked(h, marks, user, last, users, items):
+    """Write the entries of marked items that users from one on have; the next user, and how many there are.
+
+    Ends before user `last`, or where a user's entries might need more room than there is, if some were found.
+    """
+    found = 0
+    while user < last:
+        u = h.users[user]
+        if found > 0 and found + u.live > users.size:
+            break
+        for s in range(u.start, u.start + u.used):
+            item = h.entry_items[s]
+            if item >= 0 and item < marks.size and marks[item] and found < users.size:
+                users[found], items[found] = user, item
+                found += 1
+        user += 1
+    return user, found
+
+
+@kernel
+def withdraw_all(
+    h, users, owners, items, previous_ratings, previous_weights, numbers, previous_positions
+):  # fmt: skip
+    """Withdraw all ratings of users, as `append` would one by one, and write what it would."""
+    place = 0
+    for k in range(users.size):
+        user = np.int64(users[k])
+        u = h.users[user]
+        for s in range(u.start, u.start + u.used):
+            item = h.entry_items[s]
+            if item < 0:
+                continue
+            owners[place], items[place] = user, item
+            previous_ratings[place], previous_weights[place] = h.entry_ratings[s], h.entry_weights[s]
+            numbers[place], previous_positions[place] = u.events, h.entry_positions[s]
+            ring = ring_slot(h, item, user)
+            if ring >= 0:
+                h.ring_users[ring] = -1
+            h.items[item].count -= 1
+            place += 1
+        h.users[user].used, h.users[user].live = 0, 0
+        if u.index_capacity > 0:
+            rebuild_index(h, user)
+    h.meta[EVENT_COUNT] += place
+    h.meta[RATING_COUNT] -= place
+
+
+@kernel
+def clear_users(h, users):
+    """Give back what users without ratings have, and let their records be as if there had never been any."""
+    for k in range(users.size):
+        user = np.int64(users[k])
+        u = h.users[user]
+        for s in range(u.start, u.start + u.capacity):
+            h.entry_items[s], h.entry_positions[s] = 0, 0
+            h.entry_ratings[s], h.entry_weights[s] = np.float32(0.0), np.float32(0.0)
+        if u.capacity > 0:
+            release(h, ENTRIES, h.entry_items, u.start, class_of(u.capacity))
+        if u.index_capacity > 0:
+            release(h, INDEX, h.tables, u.index_start, class_of(u.index_capacity))
+        h.users[user].start, h.users[user].index_start, h.users[user].last_time = 0, 0, 0.0
+        h.users[user].capacity, h.users[user].index_capacity = 0, 0
+        h.users[user].used, h.users[user].live, h.users[user].events, h.users[user].run = 0, 0, 0, 0
+
+
+@kernel
+def clear_items(h, items):
+    """The same of items that no rating stands of."""
+    for k in range(items.size):
+        item = np.int64(items[k])
+        i = h.items[item]
+        if i.capacity > 0:
+            release(h, RINGS, h.ring_users, i.start, class_of(i.capacity))
+        h.items[item].start, h.items[item].events = 0, 0
+        h.items[item].capacity, h.items[item].count = 0, 0
+        h.items[item].first_event, h.items[item].last_event = 0, 0
+        h.items[item].first_time, h.items[item].last_time = 0.0, 0.0

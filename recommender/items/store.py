@@ -132,7 +132,15 @@ class ItemStore:
         row = self._rows.get(item)
         if row is None:
             row = self._add(item)
-        # Most say what a new row says already; of a million, writing each number would take seconds.
+            number = self._numbers.get(categories)
+            if number is not None and said.available and said.until == math.inf and said.boost == 1.0:
+                # Most say no more than that; of a million all the rest would take seconds.
+                self._titles[row] = said.title
+                self._uses[0] -= 1
+                self._uses[number] += 1
+                self.sets[row] = number
+                self._changed(row)
+                return
         hidden = not said.available or said.until <= (time.time() if now is None else now)
         if hidden or self.hiding:
             self._hide(row, hidden)

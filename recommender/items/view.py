@@ -17,6 +17,9 @@ from recommender.items.store import ItemStore, grown
 
 Int32 = NDArray[np.int32]
 
+#: Of all filters that are kept: a byte for each item and each set of categories, and what any takes.
+MAX_FILTER_BYTES, LEAST_BYTES = 32 * 1024 * 1024, 64 * 1024
+
 
 class ItemView:
     """The row of the store that each item of a catalog has.
@@ -39,6 +42,8 @@ class ItemView:
         self._sets = np.full(1024, -1, np.int32)
         #: By row: the item; -1 if no user has rated it.
         self._index = np.full(1024, -1, np.int32)
+        #: By what requests ask for, until something changes.
+        self._filters: dict[tuple[tuple[str, ...] | None, tuple[str, ...]], ItemFilter] = {}
 
     def sync(self) -> None:
         """Take over what is new in the catalog and in the store."""
@@ -47,6 +52,7 @@ class ItemView:
         known = items, len(catalog), catalog.freed
         if (known, seen, change) == (self._known, self._seen, self._change):
             return
+        self._filters.clear()
         self._rows, self._sets = (_at_least(each, items, -1) for each in (self._rows, self._sets))
         self._hidden, self._index = _at_least(self._hidden, items, False), _at_least(self._index, seen, -1)
         again, before = self._let_go(), self._known[0]
@@ -99,12 +105,19 @@ class ItemView:
         """The items that a request lets through; None if that is every item."""
         store = self.store
         store.expire(time.time())
-        allowed = store.allowed(categories, without)
-        if allowed is None and not store.hiding:
+        if categories is None and not without and not store.hiding:
             return None
         self.sync()
-        every = np.zeros(0, np.bool_) if allowed is None else allowed
-        return ItemFilter(self, self._hidden, self._sets, every, categories is None)
+        asked = None if categories is None else tuple(categories), tuple(without)
+        found = self._filters.get(asked)
+        if found is None:
+            allowed = store.allowed(categories, without)
+            every = np.zeros(0, np.bool_) if allowed is None else allowed
+            if (len(self._filters) + 1) * (len(self._hidden) + len(every) + LEAST_BYTES) > MAX_FILTER_BYTES:
+                self._filters.clear()
+            mask = _mask(self._hidden, self._sets, every, categories is None)
+            found = self._filters[asked] = ItemFilter(self, mask, self._hidden, every, categories is None)
+        return found
 
     def boosts_of(self, indices: Int32) -> NDArray[np.float64] | None:
         """The boosts of items; None if no item has one."""
@@ -138,10 +151,10 @@ class ItemFilter(NamedTuple):
     Attributes
     ----------
     view : ItemView
+    mask : bool array
+        By item: it passes.
     hidden : bool array
-        By item.
-    sets : int32 array
-        By item: the number of its set of categories; -1 if the items topic has not named it.
+        By item: it is not available.
     allowed : bool array
         By set of categories; empty if every set is.
     unlisted : bool
@@ -149,24 +162,24 @@ class ItemFilter(NamedTuple):
     """
 
     view: ItemView
+    mask: NDArray[np.bool_]
     hidden: NDArray[np.bool_]
-    sets: Int32
     allowed: NDArray[np.bool_]
     unlisted: bool
 
     def all_but(self, without: Int32, count: int) -> Int32:
         """The items that pass, of the first `count`, but for those of `without`; ascending."""
-        passed: Int32 = _passing(without, count, self.hidden, self.sets, self.allowed, self.unlisted)
+        passed: Int32 = _chosen(self.mask, without, count, True)
         return passed
+
+    def others(self, without: Int32, count: int) -> Int32:
+        """The items that do not pass, of the first `count`, and those of `without`; ascending."""
+        others: Int32 = _chosen(self.mask, without, count, False)
+        return others
 
     def of(self, indices: Int32) -> Int32:
         """The items that pass, of these."""
-        sets = self.sets[indices]
-        passing = ~self.hidden[indices]
-        if len(self.allowed):
-            passing &= self.allowed[sets]
-        passed: Int32 = indices[np.where(sets < 0, self.unlisted, passing)]
-        return passed
+        return indices[self.mask[indices]]
 
     def passes(self, item: str) -> bool:
         """Return True if an item passes, whether somebody has rated it or not."""
@@ -177,12 +190,10 @@ class ItemFilter(NamedTuple):
         return not store.hidden[row] and (not len(self.allowed) or bool(self.allowed[store.sets[row]]))
 
     def why_fewer(self, count: int, free: Int32) -> str:
-        """Explain why a list of so many indices but the `free` ones has become shorter than was asked."""
-        nothing = np.zeros(0, np.bool_)
-        available = len(self._replace(allowed=nothing, unlisted=True).all_but(free, count))
+        """Explain why a list has become shorter than was asked, of so many indices but the `free` ones."""
+        hidden = int(np.count_nonzero(self.hidden[:count]))
         passing = len(self.all_but(free, count))
         count -= len(free)
-        hidden = count - available
         parts = [f"{hidden} are not available"] if hidden else []
         if count - hidden - passing:
             parts.append(f"{count - hidden - passing} are not of the categories asked for")
@@ -202,23 +213,37 @@ def _at_least(array: NDArray[Any], size: int, value: object) -> NDArray[Any]:
 
 
 @njit(cache=True)
-def _passing(without, count, hidden, sets, allowed, unlisted):
-    keep = np.ones(count, np.bool_)
+def _mask(hidden, sets, allowed, unlisted):
+    """Marks of the items that pass."""
+    passing = np.empty(sets.size, np.bool_)
+    if allowed.size == 0:
+        for number in range(sets.size):
+            passing[number] = not hidden[number]
+    else:
+        # Without a branch: a machine guesses wrong what random items do.
+        for number in range(sets.size):
+            listed = sets[number] >= 0
+            allows = allowed[sets[number] * listed]
+            passing[number] = (listed & allows & (not hidden[number])) | (unlisted & (not listed))
+    return passing
+
+
+@njit(cache=True)
+def _chosen(mask, without, count, passing):
+    """Choose of the first numbers those that pass and are not in `without`, or all the others; ascending."""
+    keep = mask[:count].copy()
     for number in without:
         if number < count:
             keep[number] = False
     kept, found = np.empty(count, np.int32), 0
     for number in range(count):
         kept[found] = number
-        if sets[number] < 0:
-            passes = unlisted
-        else:
-            passes = not hidden[number] and (allowed.size == 0 or allowed[sets[number]])
-        found += keep[number] and passes
+        found += keep[number] == passing
     return kept[:found]
 
 
 def warm() -> None:
-    """Compile or load the kernel."""
+    """Compile or load the kernels."""
     nothing = np.zeros(0, np.int32)
-    _passing(nothing, 1, np.zeros(1, np.bool_), np.zeros(1, np.int32), nothing > 0, True)
+    mask = _mask(np.zeros(1, np.bool_), np.zeros(1, np.int32), nothing > 0, True)
+    _chosen(mask, nothing, 1, True)

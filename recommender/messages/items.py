@@ -99,12 +99,13 @@ def decode_item(key: bytes | None, value: bytes | None, headers: Headers = ()) -
         raise BadMessage(
             f"the key is {named!r:.64}, but `item` is {item!r:.64}: expected the same", Kind.BAD_ITEM
         )
+    until, boost = wire.until, wire.boost
     return item, ItemInfo(
         wire.title,
         wire.available is not False,
         tuple(sorted(set(wire.categories))) if wire.categories else (),
-        _moment(wire.until),
-        1.0 if wire.boost is None else wire.boost,
+        math.inf if until is None else _moment(until),
+        1.0 if boost is None else boost,
     )
 
 
@@ -120,10 +121,8 @@ def _named(key: bytes) -> str:
     return text
 
 
-def _moment(until: float | str | None) -> float:
+def _moment(until: float | str) -> float:
     """Seconds since 1970."""
-    if until is None:
-        return math.inf
     if isinstance(until, str):
         try:
             moment = datetime.fromisoformat(until)

@@ -124,6 +124,18 @@ class Model(ABC):
     def forget_item(self, item: int) -> None:  # noqa: B027
         """Forget an item all of whose ratings are withdrawn; see `forget_user`."""
 
+    def forget_users(self, users: IntArray) -> None:
+        """Forget several users, as `forget_user` does one after the other."""
+        if type(self).forget_user is not Model.forget_user:
+            for user in users.tolist():
+                self.forget_user(user)
+
+    def forget_items(self, items: IntArray) -> None:
+        """Forget several items, as `forget_item` does one after the other."""
+        if type(self).forget_item is not Model.forget_item:
+            for item in items.tolist():
+                self.forget_item(item)
+
     @staticmethod  # noqa: B027
     def warm() -> None:
         """Compile the kernels of this kind of model, or load them from the cache."""

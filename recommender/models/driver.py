@@ -27,11 +27,11 @@ class Learner(Protocol):
     def observe(self, user: int, item: int, weight: float) -> None:
         """Observe an event that will enter the history next."""
 
-    def forget_user(self, user: int) -> None:
-        """Forget a user without ratings."""
+    def forget_users(self, users: NDArray[np.int32]) -> None:
+        """Forget users without ratings."""
 
-    def forget_item(self, item: int) -> None:
-        """Forget an item without ratings."""
+    def forget_items(self, items: NDArray[np.int32]) -> None:
+        """Forget items without ratings."""
 
 
 class Driver:
@@ -103,9 +103,9 @@ class Driver:
 
     def forget_user(self, user: int) -> None:
         """Withdraw all ratings of a user, and forget the index."""
-        self.forget_users([user])
+        self.forget_users(np.array([user], np.int32))
 
-    def forget_users(self, users: Sequence[int]) -> NDArray[np.int32]:
+    def forget_users(self, users: NDArray[np.int32]) -> NDArray[np.int32]:
         """Withdraw all ratings of some users, one after the other, and forget their indices.
 
         Returns
@@ -113,11 +113,19 @@ class Driver:
         int32 array
             The items of these ratings.
         """
-        items = self.withdraw(users, [self._history.items_of(user) for user in users])
-        for user in users:
-            for model in self._models:
-                model.forget_user(user)
-            self._history.forget_user(user)
+        if self._readers:
+            rated = [self._history.items_of(user) for user in users.tolist()]
+            items = np.concatenate([np.zeros(0, np.int32), *rated])
+            self.withdraw(np.repeat(users, [len(each) for each in rated]), items)
+        else:
+            events = self._history.withdraw_all(users)
+            items = events.items
+            if len(events):
+                for model in self._others:
+                    model.learn(events)
+        for model in self._models:
+            model.forget_users(users)
+        self._history.forget_users(users)
         return items
 
     def learn_known(
@@ -131,21 +139,20 @@ class Driver:
         """Learn ratings that were learned before, as another user's: nobody is tested by them."""
         self._learn_run((users, items, ratings, weights, times), 0, len(users))
 
-    def withdraw(self, users: Sequence[int], items: Sequence[NDArray[np.int32]]) -> NDArray[np.int32]:
-        """Withdraw some ratings of each user; all their items."""
-        joined_items = np.concatenate([np.zeros(0, np.int32), *items])
-        self._withdraw(np.repeat(np.array(users, np.int32), [len(each) for each in items]), joined_items)
-        return joined_items
-
     def forget_item(self, item: int) -> None:
         """Withdraw all ratings of an item, and forget the index."""
         users = self._history.raters_of(item)
-        self._withdraw(users, np.full(len(users), item, np.int32))
-        for model in self._models:
-            model.forget_item(item)
-        self._history.forget_item(item)
+        self.withdraw(users, np.full(len(users), item, np.int32))
+        self.forget_unrated(np.array([item], np.int32))
 
-    def _withdraw(self, users: NDArray[np.int32], items: NDArray[np.int32]) -> None:
+    def forget_unrated(self, items: NDArray[np.int32]) -> None:
+        """Forget the indices of items all of whose ratings are withdrawn."""
+        for model in self._models:
+            model.forget_items(items)
+        self._history.forget_items(items)
+
+    def withdraw(self, users: NDArray[np.int32], items: NDArray[np.int32]) -> None:
+        """Withdraw the rating that each user gave the item in the same place."""
         count = len(users)
         if count:
             nothing, weights = np.full(count, np.nan, np.float32), np.zeros(count, np.float32)

@@ -101,6 +101,17 @@ class Driven:
         self._driver.forget_item(item)
         return self
 
+    def withdraw(self, users: IntArray, item: int) -> Driven:
+        """Let some users withdraw their ratings of an item."""
+        self._driver.withdraw(users, np.full(len(users), item, np.int32))
+        return self
+
+    def withdraw_all(self, user: int) -> Driven:
+        """Let a user withdraw all ratings."""
+        items = self.history.items_of(user)
+        self._driver.withdraw(np.full(len(items), user, np.int32), items)
+        return self
+
     def state(self) -> Arrays:
         """The state of the model and of its history."""
         history = {f"history.{name}": array for name, array in self.history.state().items()}
@@ -283,6 +294,44 @@ def _tells_strangers_apart(model: Model) -> bool:
     return model.score(1000, _first(_ITEMS)).tolist() != model.score(1001, _first(_ITEMS)).tolist()
 
 
+def an_item_may_leave_step_by_step(make: Factory, seed: int) -> None:
+    """Raters of an item may withdraw a few at a time, others rating meanwhile; then it was never there."""
+    log, between = random_log(150, seed), [event for event in random_log(60, seed + 2) if event[1] != 1]
+    driven, other = Driven(make).learn(log), Driven(make).learn(log, (70,))
+    raters = driven.history.raters_of(1)
+    half = len(raters) // 2
+    driven.withdraw(raters[:half], 1).learn(between)
+    assert np.isfinite(driven.scores()).all(), "scores are not finite while an item is leaving"
+    driven = driven.restored(make).withdraw(raters[half:], 1).forget_item(1)
+    other.withdraw(raters[:1], 1).withdraw(raters[1:half], 1).learn(between, (20,))
+    other.withdraw(raters[half:], 1).forget_item(1)
+    _expect_same(driven, other, "an item that left step by step, and the same cut in another way")
+    if not _tells_strangers_apart(driven.model):
+        for user in (0, 5, 1000):
+            own, unknown = driven.model.score(user, np.array([1, 500], np.int32)).tolist()
+            assert own == unknown, (
+                f"item 1, which has left, has score {own} for user {user}: expected {unknown}, as item 500"
+            )
+
+
+def several_leave_as_one_after_the_other(make: Factory, seed: int) -> None:
+    """`forget_users` and `forget_items` do what `forget_user` and `forget_item` do."""
+    log = random_log(150, seed)
+    driven, other = Driven(make).learn(log), Driven(make).learn(log)
+    for one in (driven, other):
+        for user in (2, 5, 7):
+            one.withdraw_all(user)
+        if one is driven:
+            one.model.forget_users(np.array([2, 5, 7], np.int32))
+            one.model.forget_items(np.array([500, 501], np.int32))
+        else:
+            for user in (2, 5, 7):
+                one.model.forget_user(user)
+            one.model.forget_item(500)
+            one.model.forget_item(501)
+    _expect_same(driven, other, "users who were forgotten at once, and one after the other")
+
+
 def everybody_may_be_forgotten(make: Factory, seed: int) -> None:
     """A model whose users and items are all forgotten knows nobody."""
     driven = Driven(make).learn(random_log(80, seed))
@@ -384,6 +433,8 @@ CHECKS: tuple[Callable[[Factory, int], None], ...] = (
     indices_may_jump,
     who_is_forgotten_was_never_there,
     who_comes_in_place_of_a_forgotten_one_is_new,
+    an_item_may_leave_step_by_step,
+    several_leave_as_one_after_the_other,
     everybody_may_be_forgotten,
     capabilities_agree_with_scores,
     evidence_is_finite_and_never_negative,

@@ -90,6 +90,23 @@ def _without_last(
     return np.concatenate([*chosen, places[:wanted]])
 
 
+#: Fewer numbers than one in so many are sorted sooner than marked.
+_FEW = 64
+
+
+def distinct(numbers: NDArray[np.int32], below: int) -> NDArray[np.int32]:
+    """The numbers before `below`, ascending, each once.
+
+    As `numpy.unique` of them, which takes a tenth of a second for 300,000 that are ascending already.
+    """
+    if _is_ascending(numbers):
+        return numbers[: np.searchsorted(numbers, below)]
+    if _FEW * len(numbers) < below:
+        return np.unique(numbers[numbers < below])
+    found: NDArray[np.int32] = _marked(numbers, below)
+    return found
+
+
 @njit(cache=True)
 def all_but(without, count):
     """The numbers from 0 to before `count` but for those of `without`, ascending, as int32."""
@@ -102,6 +119,23 @@ def all_but(without, count):
         kept[found] = number
         found += keep[number]
     return kept[:found]
+
+
+@njit(cache=True)
+def _is_ascending(numbers):
+    ascending = True
+    for place in range(1, numbers.size):
+        ascending &= numbers[place - 1] < numbers[place]
+    return ascending
+
+
+@njit(cache=True)
+def _marked(numbers, below):
+    marked = np.zeros(below, np.bool_)
+    for number in numbers:
+        if number < below:
+            marked[number] = True
+    return np.flatnonzero(marked).astype(np.int32)
 
 
 @njit(cache=True)
@@ -136,6 +170,7 @@ def warm() -> None:
     contenders(np.zeros(2), 1)
     best(np.zeros(2), np.zeros(2, np.int32), 1)
     all_but(np.zeros(1, np.int32), 2)
+    distinct(np.zeros(2, np.int32), 2)
 
 
 def was_compiled() -> bool:

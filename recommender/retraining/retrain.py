@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from recommender.checkpoints import store as checkpoint
 from recommender.checkpoints.identity import Identity
 from recommender.checkpoints.store import Checkpoint, CheckpointError, CheckpointStore
-from recommender.ingest.sources.configured import mappings_of, with_repeats
+from recommender.ingest.sources.configured import impressions_of, mappings_of, with_log_for, with_repeats
 from recommender.journal.replica import Replica
 from recommender.kafka.admin import security_options
 from recommender.kafka.topics import Topics, identify
@@ -116,7 +116,7 @@ def retrain(
     RecommenderError
         No broker answers, there is no such topic, or a setting names what does not exist.
     """
-    config = with_repeats(config, mappings_of(config))
+    config = with_log_for(with_repeats(config, mappings_of(config)), impressions_of(config))
     options = ShardOptions.of(config)
     names = Topics(config.topic_prefix)
     topic = identify(config.broker, names.journal, config.broker_wait, security_options(config))

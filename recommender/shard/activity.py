@@ -1,6 +1,6 @@
 # mypy: allow-untyped-defs, allow-untyped-calls, no-check-untyped-defs
 # numba types the kernels by what they are called with.
-"""Users in the order of their last event, and a clock that a log carries itself.
+"""Users or items in the order of their last event, and a clock of the log's own.
 
 The order is a doubly linked list over indices, in arrays, so that an event moves its user to the end in some
 ten nanoseconds, and who is next to leave is known without a search.
@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 
 from recommender.compiled import kernel
 from recommender.history.arrays import grown
+from recommender.history.layout import USER
+from recommender.shard.state import Arrays
 
 #: The times whose median is the clock's.
 RECENT = 15
@@ -28,7 +30,40 @@ RECENT = 15
 _OLDEST, _NEWEST = 0, 1
 
 
-class _Order(NamedTuple):
+class Clock:
+    """The log's clock.
+
+    Attributes
+    ----------
+    now : float
+        In seconds; minus infinity until there were enough events.
+    """
+
+    def __init__(self) -> None:
+        self._recent: list[float] = []
+        self.now = -np.inf
+
+    def pass_times(self, times: NDArray[np.float64]) -> None:
+        """Take note of the times of events, in the order of the log."""
+        newest = times[-RECENT:]
+        self._recent = [*self._recent, *newest[np.isfinite(newest)].tolist()][-RECENT:]
+
+    def tick(self) -> None:
+        """Let the clock go on to where the last events are; it begins when there are enough of them."""
+        if len(self._recent) == RECENT:
+            self.now = max(self.now, sorted(self._recent)[RECENT // 2])
+
+    def state(self) -> Arrays:
+        """`recent` and `now`."""
+        return {"recent": np.array(self._recent), "now": np.array([self.now])}
+
+    def restore(self, state: Arrays) -> None:
+        """Take over what `state` gave."""
+        self._recent = [float(each) for each in state["recent"]]
+        self.now = float(state["now"][0])
+
+
+class _Links(NamedTuple):
     """The arrays, for kernels; places are one more than indices, so that zeros mean nobody."""
 
     before: NDArray[np.int32]
@@ -38,76 +73,95 @@ class _Order(NamedTuple):
 
 
 class Activity:
-    """The order in which users were last active, and when by the log's clock."""
+    """The order in which indices were last active, and when by the log's clock: infinity until it ticks."""
 
     def __init__(self) -> None:
         none = np.zeros(0, np.int32)
-        self._order = _Order(none, none, np.zeros(0), np.zeros(2, np.int32))
-        self._recent: list[float] = []
-        #: The log's clock, in seconds.
-        self.now = -np.inf
+        self._links = _Links(none, none, np.zeros(0), np.zeros(2, np.int32))
 
-    def pass_events(self, users: NDArray[np.int32], times: NDArray[np.float64]) -> None:
-        """Take note of events in the order of the log; users are active as of the clock before them."""
-        if not len(users):
+    def pass_events(self, indices: NDArray[np.int32]) -> None:
+        """Take note of events in the order of the log, by whom or what they were of."""
+        if not len(indices):
             return
-        size = int(users.max()) + 1
-        if size > len(self._order.seen):
-            before, after, seen, ends = self._order
-            self._order = _Order(grown(before, size), grown(after, size), grown(seen, size), ends)
-        _touch(self._order, users, self.now)
-        self._recent = [*self._recent, *times[-RECENT:][np.isfinite(times[-RECENT:])].tolist()][-RECENT:]
+        size = int(indices.max()) + 1
+        if size > len(self._links.seen):
+            before, after, seen, ends = self._links
+            self._links = _Links(grown(before, size), grown(after, size), grown(seen, size), ends)
+        _touch(self._links, indices)
 
-    def tick(self) -> None:
-        """Let the clock go on to where the last events are; it begins when there are enough of them."""
-        if len(self._recent) < RECENT:
-            return
-        begins = self.now == -np.inf
-        self.now = max(self.now, sorted(self._recent)[RECENT // 2])
-        if begins:
-            seen = self._order.seen
-            seen[seen == -np.inf] = self.now
+    def tick(self, now: float) -> None:
+        """Let those have been active now, by the clock, who were since it last ticked."""
+        if now > -np.inf:
+            _tick(self._links, now)
 
     def oldest(self) -> Iterator[tuple[int, float]]:
-        """All users, the one who was active longest ago first, and when each was."""
-        place = int(self._order.ends[_OLDEST])
+        """All of them, the one who was active longest ago first, and when each was."""
+        place = int(self._links.ends[_OLDEST])
         while place:
-            yield place - 1, float(self._order.seen[place - 1])
-            place = int(self._order.after[place - 1])
+            yield place - 1, float(self._links.seen[place - 1])
+            place = int(self._links.after[place - 1])
 
-    def remove(self, user: int) -> None:
-        """Take a user out of the order."""
-        if user < len(self._order.seen):
-            _remove(self._order, user)
+    def leaving(
+        self, excess: int, surplus: int, expired: float, costs: NDArray[np.int32], most: int
+    ) -> tuple[NDArray[np.int32], int]:
+        """The indices that are to leave next, in the order of their last event.
 
-    def state(self, size: int) -> dict[str, NDArray[np.generic]]:
+        Parameters
+        ----------
+        excess : int
+            So many are to leave in any case.
+        surplus : int
+            So are those whose costs come to this.
+        expired : float
+            So is everybody who was last active before then.
+        costs : int32 array
+            By index: what it costs to let one leave, but never less than 1; 1 where it ends before.
+        most : int
+            Ends with the one who brings the costs to this.
+
+        Returns
+        -------
+        indices : int32 array
+        cost : int
+        """
+        found = np.empty(most, np.int32)
+        count, cost = _leaving(self._links, excess, surplus, expired, costs, most, found)
+        return found[:count], int(cost)
+
+    def remove(self, indices: NDArray[np.int32]) -> None:
+        """Take some out of the order; those who are not in it are passed over."""
+        _remove_all(self._links, indices)
+
+    def state(self, size: int) -> Arrays:
         """`after`, whom each of the first `size` indices is followed by, and so on; see `restore`."""
-        before, after, seen, ends = self._order
+        before, after, seen, ends = self._links
         return {
-            "before": grown(before, size)[:size].copy(),
-            "after": grown(after, size)[:size].copy(),
-            "seen": grown(seen, size)[:size].copy(),
+            "before": _first(before, size),
+            "after": _first(after, size),
+            "seen": _first(seen, size),
             "ends": ends.copy(),
-            "recent": np.array(self._recent),
-            "now": np.array([self.now]),
         }
 
-    def restore(self, state: dict[str, NDArray[np.generic]]) -> None:
+    def restore(self, state: Arrays) -> None:
         """Take over what `state` gave."""
-        self._order = _Order(
+        self._links = _Links(
             state["before"].astype(np.int32),
             state["after"].astype(np.int32),
             state["seen"].astype(np.float64),
             state["ends"].astype(np.int32),
         )
-        self._recent = [float(each) for each in state["recent"]]
-        self.now = float(state["now"][0])
+
+
+def _first(array: NDArray[np.generic], size: int) -> NDArray[np.generic]:
+    copied = np.zeros(size, array.dtype)
+    copied[: len(array)] = array[:size]
+    return copied
 
 
 @kernel
-def _remove(o, user):
-    place = user + 1
-    before, after = o.before[user], o.after[user]
+def _remove(o, index):
+    place = index + 1
+    before, after = o.before[index], o.after[index]
     if before == 0 and o.ends[_OLDEST] != place:
         return  # never there
     if before > 0:
@@ -118,27 +172,59 @@ def _remove(o, user):
         o.before[after - 1] = before
     else:
         o.ends[_NEWEST] = before
-    o.before[user], o.after[user], o.seen[user] = 0, 0, 0.0
+    o.before[index], o.after[index], o.seen[index] = 0, 0, 0.0
 
 
 @kernel
-def _touch(o, users, now):
-    for e in range(users.size):
-        user = np.int64(users[e])
-        if o.ends[_NEWEST] != user + 1:
-            _remove(o, user)
+def _remove_all(o, indices):
+    for index in indices:
+        if index < o.seen.size:
+            _remove(o, np.int64(index))
+
+
+@kernel
+def _touch(o, indices):
+    for e in range(indices.size):
+        index = np.int64(indices[e])
+        if o.ends[_NEWEST] != index + 1:
+            _remove(o, index)
             last = o.ends[_NEWEST]
             if last > 0:
-                o.after[last - 1] = user + 1
+                o.after[last - 1] = index + 1
             else:
-                o.ends[_OLDEST] = user + 1
-            o.before[user], o.after[user] = last, 0
-            o.ends[_NEWEST] = user + 1
-        o.seen[user] = now
+                o.ends[_OLDEST] = index + 1
+            o.before[index], o.after[index] = last, 0
+            o.ends[_NEWEST] = index + 1
+        o.seen[index] = np.inf
+
+
+@kernel
+def _tick(o, now):
+    place = np.int64(o.ends[_NEWEST])
+    while place > 0 and o.seen[place - 1] == np.inf:
+        o.seen[place - 1] = now
+        place = np.int64(o.before[place - 1])
+
+
+@kernel
+def _leaving(o, excess, surplus, expired, costs, most, found):
+    count, cost = 0, 0
+    place = np.int64(o.ends[_OLDEST])
+    while place > 0 and cost < most:
+        index = place - 1
+        if count >= excess and cost >= surplus and not o.seen[index] < expired:
+            break
+        found[count] = index
+        count += 1
+        cost += max(1, np.int64(costs[index])) if index < costs.size else 1
+        place = np.int64(o.after[index])
+    return count, cost
 
 
 def warm() -> None:
     """Compile or load the kernels."""
-    activity = Activity()
-    activity.pass_events(np.zeros(1, np.int32), np.zeros(1))
-    activity.remove(0)
+    activity, one = Activity(), np.zeros(1, np.int32)
+    activity.pass_events(one)
+    activity.tick(0.0)
+    activity.leaving(1, 0, 0.0, np.zeros(1, USER)["live"], 1)
+    activity.remove(one)

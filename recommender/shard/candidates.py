@@ -65,7 +65,10 @@ def candidates_for(learned: Learned, query: Query, rated: IntArray, model: Model
     return Candidates(np.concatenate([indices, beyond]), unseen)
 
 
+_NOTHING = np.zeros(0, np.int32)
+
+
 def excluded(learned: Learned, request: Request, rated: IntArray) -> IntArray:
     """The indices that may not be recommended, given those that the user has rated."""
-    without = learned.with_free(learned.indices_of(request.exclude))
-    return without if request.include_rated else np.concatenate([without, rated])
+    without = learned.with_free(_NOTHING if request.include_rated else rated)
+    return np.concatenate([without, learned.indices_of(request.exclude)]) if request.exclude else without

@@ -10,12 +10,14 @@ Everything that a shard has by index is a row of somebody: of the history (entri
 So a checkpoint holds nothing of the user but an empty place, and a state stays a function of the log. What
 all users together have taught (weights of a blend, item vectors of a factorization, recall of a window of
 tests) keeps its values: no user can be told from it.
+
+An item with many ratings is gone at once too, its ratings a few at a time: `recommender.shard.leaving`.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +26,7 @@ from recommender.history.catalog import Catalog
 from recommender.history.history import History
 from recommender.history.rows import FORGET_USER, MERGE, Rows
 from recommender.models.driver import Driver
+from recommender.shard.leaving import Leaving
 
 #: Columns of rows in which ids stand.
 _USER, _ITEM = 0, 2
@@ -39,14 +42,20 @@ class Forgetting:
     users, items : Catalog
     history : History
     driver : Driver
+    leaving : Leaving
+        For items.
     """
 
-    def __init__(self, users: Catalog, items: Catalog, history: History, driver: Driver) -> None:
+    def __init__(
+        self, users: Catalog, items: Catalog, history: History, driver: Driver, leaving: Leaving
+    ) -> None:
         self._users, self._items, self._history, self._driver = users, items, history, driver
-        #: Told of the index of each user who has left.
-        self.user_left: list[Callable[[int], None]] = []
-        #: Told of the users, items and times of ratings that came by merging.
-        self.user_active: list[Callable[..., None]] = []
+        self._leaving = leaving
+        #: Told of the indices of users and of items that have left.
+        self.users_left: list[Callable[[NDArray[np.int32]], None]] = []
+        self.items_left: list[Callable[[NDArray[np.int32]], None]] = []
+        #: Told of the users, items, ratings and times of ratings that came by merging.
+        self.users_active: list[Callable[..., None]] = []
         self._counts: Counter[tuple[str, str]] = Counter()
 
     def take(self, rows: Rows, place: int, kind: int) -> None:
@@ -65,8 +74,7 @@ class Forgetting:
         index = self._users.find(user)
         if index is None:
             return False
-        self._driver.forget_user(index)
-        self._remove_user(index)
+        self.forget_users(np.array([index], np.int32))
         return True
 
     def merge(self, user: str, guest: str, time: float) -> bool:
@@ -78,6 +86,8 @@ class Forgetting:
         if index is None:
             return False
         items, ratings, weights = self._history.rated(index)
+        stays = ~self._leaving.are_leaving(items)
+        items, ratings, weights = items[stays], ratings[stays], weights[stays]
         self.forget_user(guest)
         index = self._users.find(user)
         new = np.ones(len(items), np.bool_)
@@ -90,8 +100,8 @@ class Forgetting:
         # Of equal times they would be of one moment, without an order.
         times = time - _STEP * np.arange(count - 1, -1, -1.0)
         self._driver.learn_known(users, items[new], ratings[new], weights[new], times)
-        for told in self.user_active:
-            told(users, items[new], times)
+        for told in self.users_active:
+            told(users, items[new], ratings[new], times)
         return True
 
     @property
@@ -99,42 +109,59 @@ class Forgetting:
         """The number of known users."""
         return len(self._users)
 
-    def forget_users(self, indices: Sequence[int]) -> NDArray[np.int32]:
-        """Forget users by their indices; the items that they had rated."""
-        items = self._driver.forget_users(indices)
-        for index in indices:
-            self._remove_user(index)
-        return items
+    @property
+    def item_count(self) -> int:
+        """The number of known items."""
+        return len(self._items)
 
-    def _remove_user(self, index: int) -> None:
-        self._users.remove(self._users.id_of(index))
-        for told in self.user_left:
-            told(index)
+    def forget_users(self, indices: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Forget users by their indices, which differ; the items that they had rated."""
+        if not len(indices):
+            return indices
+        items = self._driver.forget_users(indices)
+        self._users.remove_all(indices.tolist())
+        for told in self.users_left:
+            told(indices)
+        return items
 
     def withdraw_oldest(self, users: NDArray[np.int32], most: int) -> NDArray[np.int32]:
         """Withdraw the oldest ratings of those users who have more than so many; the items."""
         known = users[users < self._history.user_count]
-        live = self._history.arrays.users["live"][known]
-        many, excess = known[live > most].tolist(), (live[live > most] - most).tolist()
-        items = [
-            self._history.items_of(user)[:count].copy() for user, count in zip(many, excess, strict=True)
+        many = np.unique(known[self._history.arrays.users["live"][known] > most])
+        excess = self._history.arrays.users["live"][many] - most
+        oldest = [
+            self._history.items_of(user)[:count]
+            for user, count in zip(many.tolist(), excess.tolist(), strict=True)
         ]
-        return self._driver.withdraw(many, items)
+        items = np.concatenate([np.zeros(0, np.int32), *oldest])
+        self._driver.withdraw(np.repeat(many, excess), items)
+        return items
 
     def forget_unrated(self, indices: NDArray[np.int32]) -> None:
-        """Forget items of which no rating stands, as far as they are known."""
-        for index in indices.tolist():
-            item = self._items.id_at(index)
-            if item:
-                self.forget_item(item)
+        """Forget items of which no rating stands, as far as they are known; the indices differ."""
+        known = np.array([index for index in indices.tolist() if self._items.id_at(index)], np.int32)
+        if len(known):
+            self._driver.forget_unrated(known)
+            self._items.remove_all(known.tolist())
+            self._tell_of_items(known)
+
+    def let_leave(self, indices: NDArray[np.int32]) -> None:
+        """Forget items by their indices, their ratings a few at a time."""
+        if len(indices):
+            self._leaving.leave(indices.tolist())
+            self._tell_of_items(indices)
+
+    def _tell_of_items(self, indices: NDArray[np.int32]) -> None:
+        for told in self.items_left:
+            told(indices)
 
     def forget_item(self, item: str) -> bool:
         """Forget an item; False if nobody knows it."""
         index = self._items.find(item)
         if index is None:
             return False
-        self._driver.forget_item(index)
-        self._items.remove(item)
+        self._leaving.leave_at_once(index)
+        self._tell_of_items(np.array([index], np.int32))
         return True
 
     def take_counts(self) -> dict[tuple[str, str], int]:

@@ -1,113 +1,164 @@
 """Bounds of what a shard keeps: who was active longest ago leaves first.
 
-A stream has no end, and users who never come back would be kept for ever. With a bound they leave as if they
-had been forgotten (`recommender.shard.forgetting`): their ratings are withdrawn, their indices used again.
+A stream has no end, and users and items that never come back would be kept for ever. With a bound they leave
+as if they had been forgotten (`recommender.shard.forgetting`): their ratings are withdrawn, their indices are
+used again.
 
 Bounds are looked at after every so many rows, so that whatever the batches the same leave at the same place.
-In between there may be a little more than the bound says, by one part in 64. Work is spread: whenever bounds
-are looked at, at most `MOST` users leave for each row since; so a bound that many exceed at once, as when a
-log pauses for longer than users live, is reached step by step.
+In between there may be a little more than the bound says, by one part in 16. Work is spread: whenever bounds
+are looked at, about `MOST` ratings are withdrawn for each row since, which can add but one; so a bound that
+many exceed at once, as when a log pauses for longer than users live, is reached step by step.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recommender.history.history import History
-from recommender.shard.activity import Activity
-from recommender.shard.bounds import Bounds
+from recommender.shard.activity import Activity, Clock
+from recommender.shard.bounds import ROWS, Bounds
 from recommender.shard.forgetting import Forgetting
+from recommender.shard.leaving import Leaving
 from recommender.shard.state import Arrays
 
-#: Users that leave at most for each row.
+#: Ratings that are withdrawn for each row, about; who has none counts as one.
 MOST = 4
+#: A user with more ratings leaves in several looks, and of these ratings in each the oldest.
+WHOLE = 1024
 
 
 class Keeper:
-    """Keeps a shard within its bounds.
+    """Keeps a shard within its bounds, and lets items leave that have too many ratings to go in one go.
 
     Parameters
     ----------
     bounds : Bounds
+        If there are none it only does the latter.
     history : History
     forgetting : Forgetting
+    leaving : Leaving
     """
 
-    def __init__(self, bounds: Bounds, history: History, forgetting: Forgetting) -> None:
-        self._bounds, self._history, self._forgetting = bounds, history, forgetting
-        self.activity = Activity()
+    def __init__(self, bounds: Bounds, history: History, forgetting: Forgetting, leaving: Leaving) -> None:
+        self._bounds, self._history, self._forgetting, self._leaving = bounds, history, forgetting, leaving
+        self._rows = bounds.rows if bounds else ROWS
+        self.clock, self.users, self.items = Clock(), Activity(), Activity()
         self._passed = 0
-        #: Who rated, and what, since the last look.
-        self._users: list[NDArray[np.int32]] = []
-        self._items: list[NDArray[np.int32]] = []
+        #: Who rated, where ratings of a user are bounded, and which items lost a rating, since the last look.
+        self._rated: list[NDArray[np.int32]] = []
+        self._lost: list[NDArray[np.int32]] = []
+        if bounds:
+            forgetting.users_left.append(self.users.remove)
+            forgetting.users_active.append(self.pass_events)
+        if bounds.of_items:
+            forgetting.items_left.append(self.items.remove)
 
     @property
-    def left(self) -> int:
-        """The number of rows that may be learned before `look`."""
-        return self._bounds.rows - self._passed
+    def _idle(self) -> bool:
+        return not self._bounds and not self._leaving
+
+    @property
+    def left(self) -> int | None:
+        """The number of rows that may be learned before the next look; None for any number."""
+        return None if self._idle else self._rows - self._passed
 
     def pass_events(
-        self, users: NDArray[np.int32], items: NDArray[np.int32], times: NDArray[np.float64]
+        self,
+        users: NDArray[np.int32],
+        items: NDArray[np.int32],
+        ratings: NDArray[np.float32],
+        times: NDArray[np.float64],
     ) -> None:
         """Take note of ratings that were learned."""
-        self.activity.pass_events(users, times)
-        self._users.append(users)
-        self._items.append(items)
+        if not self._bounds:
+            return
+        self.clock.pass_times(times)
+        self.users.pass_events(users)
+        if self._bounds.of_items:
+            self.items.pass_events(items)
+        if self._bounds.ratings:
+            self._rated.append(users)
+        withdrawn = np.isnan(ratings)
+        if withdrawn.any():
+            self._lost.append(items[withdrawn])
 
     def pass_rows(self, count: int) -> None:
         """Take note of so many rows, of which some were ratings that were learned; look at the bounds."""
+        if self._idle:
+            return
         self._passed += count
-        if self._passed >= self._bounds.rows:
-            self._look()
+        if self._passed >= self._rows:
+            self._passed = 0
+            if self._bounds:
+                self._look()
+            self._leaving.work(MOST * self._rows, self._rows)
 
     def _look(self) -> None:
-        users, items = _unique(self._users), _unique(self._items)
-        self._users, self._items, self._passed = [], [], 0
-        self.activity.tick()
-        touched = [items]
+        self.clock.tick()
+        self.users.tick(self.clock.now)
+        self.items.tick(self.clock.now)
+        lost, self._lost = self._lost, []
         if self._bounds.ratings:
-            touched.append(self._forgetting.withdraw_oldest(users, self._bounds.ratings))
-        touched.append(self._forgetting.forget_users(self._leaving()))
+            rated, self._rated = _joined(self._rated), []
+            lost.append(self._forgetting.withdraw_oldest(rated, self._bounds.ratings))
+        lost += self._let_users_leave()
         # An item of which no rating stands is known to nobody.
-        found = _unique(touched)
-        self._forgetting.forget_unrated(found[self._history.counts_of(found) == 0])
+        found = _joined(lost)
+        self._forgetting.forget_unrated(np.unique(found[self._history.counts_of(found) == 0]))
+        if self._bounds.of_items:
+            self._let_items_leave()
 
-    def _leaving(self) -> list[int]:
-        """The users who leave now, in the order in which they were active."""
-        most = MOST * self._bounds.rows
-        excess = self._forgetting.user_count - self._bounds.users if self._bounds.users else 0
-        found = []
-        for place, (user, seen) in enumerate(islice(self.activity.oldest(), most)):
-            expired = self._bounds.user_ttl > 0 and seen < self.activity.now - self._bounds.user_ttl
-            if place >= excess and not expired:
-                break
-            found.append(user)
-        return found
+    def _let_users_leave(self) -> list[NDArray[np.int32]]:
+        """The items of the ratings that are withdrawn."""
+        bounds, live = self._bounds, self._history.arrays.users["live"]
+        excess = self._forgetting.user_count - bounds.users if bounds.users else 0
+        surplus = self._history.rating_count - bounds.in_all if bounds.in_all else 0
+        expired = self.clock.now - bounds.user_ttl if bounds.user_ttl else -np.inf
+        most = MOST * self._rows
+        users, _ = self.users.leaving(max(excess, 0), max(surplus, 0), expired, live, most)
+        large = np.flatnonzero(live[users] > WHOLE)
+        if not len(large):
+            return [self._forgetting.forget_users(users)]
+        whole = users[: large[0]]
+        first, oldest = self._forgetting.forget_users(whole), users[large[0] : large[0] + 1]
+        return [first, self._forgetting.withdraw_oldest(oldest, int(live[oldest[0]]) - WHOLE)]
 
-    def state(self, users: int) -> Arrays:
-        """The order of `users` indices, and what was passed since the last look."""
-        return {
-            **self.activity.state(users),
-            "passed": np.array([self._passed], np.int64),
-            "users": _joined(self._users),
-            "items": _joined(self._items),
-        }
+    def _let_items_leave(self) -> None:
+        bounds = self._bounds
+        excess = self._forgetting.item_count - bounds.items if bounds.items else 0
+        expired = self.clock.now - bounds.item_ttl if bounds.item_ttl else -np.inf
+        nothing, most = np.zeros(0, np.int32), MOST * self._rows
+        items, _ = self.items.leaving(max(excess, 0), 0, expired, nothing, most)
+        self._forgetting.let_leave(items)
+
+    def state(self, users: int, items: int) -> Arrays:
+        """The order of so many indices, what was passed since the last look, and which items are leaving."""
+        if self._idle:
+            return {}
+        kept = {"passed": np.array([self._passed], np.int64), **self._leaving.state()}
+        if self._bounds:
+            kept |= {**self.users.state(users), **self.clock.state()}
+            kept |= {"users": _joined(self._rated), "items": _joined(self._lost)}
+        if self._bounds.of_items:
+            kept |= {f"item_{name}": array for name, array in self.items.state(items).items()}
+        return kept
 
     def restore(self, state: Arrays) -> None:
         """Take over what `state` gave."""
-        self.activity.restore(state)
-        self._passed = int(state["passed"][0])
-        self._users, self._items = [state["users"].astype(np.int32)], [state["items"].astype(np.int32)]
+        self._passed = int(state["passed"][0]) if state else 0
+        self._leaving.restore(state)
+        if self._bounds:
+            self.users.restore(state)
+            self.clock.restore(state)
+            self._rated, self._lost = [state["users"].astype(np.int32)], [state["items"].astype(np.int32)]
+        if self._bounds.of_items:
+            begin = len("item_")
+            order = {name[begin:]: array for name, array in state.items() if name.startswith("item_")}
+            self.items.restore(order)
 
 
 def _joined(parts: Iterable[NDArray[np.int32]]) -> NDArray[np.int32]:
     return np.concatenate([np.zeros(0, np.int32), *parts])
-
-
-def _unique(parts: Iterable[NDArray[np.int32]]) -> NDArray[np.int32]:
-    found: NDArray[np.int32] = np.unique(_joined(parts))
-    return found

@@ -7,7 +7,7 @@ from typing import Any
 
 from recommender.settings import Settings, SettingsError, learned_names, shown, variable
 from recommender.shard.arms import Arm, ArmError, Arms
-from recommender.shard.bounds import DAY, LEAST_TTL, Bounds
+from recommender.shard.bounds import DAY, Bounds
 from recommender.shard.exploration import Exploration, ExplorationError
 from recommender.shard.feedback import Feedback
 
@@ -63,7 +63,14 @@ class ShardOptions:
             experiment=arms,
             exploration=exploration_of(settings),
             repeats="highest" if settings.repeats == "highest" else "replace",
-            bounds=bounds_of(settings),
+            bounds=Bounds(
+                settings.max_users,
+                settings.max_ratings_per_user,
+                settings.user_ttl * DAY,
+                settings.max_items,
+                settings.item_ttl * DAY,
+                settings.max_ratings,
+            ),
         )
 
     @property
@@ -85,16 +92,6 @@ def arms_of(settings: Settings) -> Arms:
         return Arms.parse(settings.arms, settings.experiment)
     except ArmError as error:
         raise SettingsError(f"{variable('arms')} has value {settings.arms!r}: {error}") from None
-
-
-def bounds_of(settings: Settings) -> Bounds:
-    """The bounds; a `SettingsError` if users would leave at once."""
-    if 0 < settings.user_ttl < LEAST_TTL:
-        raise SettingsError(
-            f"{variable('user_ttl')} has value '{settings.user_ttl:g}': must be 0, or at least "
-            f"{LEAST_TTL:g} days"
-        )
-    return Bounds(settings.max_users, settings.max_ratings_per_user, settings.user_ttl * DAY)
 
 
 def logs_recommendations(settings: Settings) -> bool:

@@ -27,6 +27,7 @@ from recommender.shard.forgetting import Forgetting
 from recommender.shard.hiding import Hidden
 from recommender.shard.keeper import Keeper
 from recommender.shard.learned import POPULAR, Learned
+from recommender.shard.leaving import Leaving
 from recommender.shard.live_metrics import LiveMetrics, rank_of, sample
 from recommender.shard.options import ShardOptions
 from recommender.shard.query import NOTHING, AsOf
@@ -69,12 +70,9 @@ class Shard:
         self.popular: Model = registry.create(POPULAR, context)
         learning = [*self.models.values(), self.popular]
         self._driver = Driver(self.history, learning, self._positive_weight)
-        self.forgetting = Forgetting(self.users, self.items, self.history, self._driver)
-        self._keeper: Keeper | None = None
-        if options.bounds:
-            self._keeper = Keeper(options.bounds, self.history, self.forgetting)
-            self.forgetting.user_left.append(self._keeper.activity.remove)
-            self.forgetting.user_active.append(self._keeper.pass_events)
+        leaving = Leaving(self.items, self.history, self._driver)
+        self.forgetting = Forgetting(self.users, self.items, self.history, self._driver, leaving)
+        self._keeper = Keeper(options.bounds, self.history, self.forgetting, leaving)
         self.live = LiveMetrics(options.test_window, arms.names, ordered)
         self._learned = Learned(
             users=self.users,
@@ -122,14 +120,12 @@ class Shard:
             self._learn_within_bounds(rows if first == 0 else rows.part(first, len(rows.ratings)))
 
     def _learn_within_bounds(self, rows: Rows) -> None:
-        """Learn ratings, and let users leave wherever bounds are looked at."""
-        if self._keeper is None:
-            self._learn_ratings(rows)
-            return
+        """Learn ratings, and let users and items leave wherever bounds are looked at."""
         first, count = 0, len(rows.ratings)
         while first < count:
-            last = min(first + self._keeper.left, count)
-            self._learn_ratings(rows.part(first, last))
+            left = self._keeper.left
+            last = count if left is None else min(first + left, count)
+            self._learn_ratings(rows if last - first == count else rows.part(first, last))
             self._keeper.pass_rows(last - first)
             first = last
 
@@ -141,12 +137,10 @@ class Shard:
             used &= np.isnan(rows.ratings) | ~np.isnan(values)
         free = self.items.free
         users, items = register_bytes(self.users, self.items, rows.text, rows.spans, values, used)
-        # Until their first event nobody knows of items, also of those that were given an index again.
-        coming = np.intersect1d(items[used], free) if len(free) else free
         if used.all():
-            self._learn_events(users, items, values, rows.times, coming)
+            self._learn_events(users, items, values, rows.times, free)
         elif used.any():
-            self._learn_events(users[used], items[used], values[used], rows.times[used], coming)
+            self._learn_events(users[used], items[used], values[used], rows.times[used], free)
 
     def _learn_events(
         self,
@@ -154,12 +148,14 @@ class Shard:
         items: IntArray,
         ratings: NDArray[np.float32],
         times: NDArray[np.float64],
-        coming: IntArray,
+        free: IntArray,
     ) -> None:
         weights = self.options.feedback.weights(ratings)
 
         def test(position: int) -> None:
-            unknown = coming[~np.isin(coming, items[:position])] if len(coming) else coming
+            # Until their first event nobody knows of items, also of those that were given an index again.
+            later = items[position:]
+            unknown = np.setdiff1d(later[np.isin(later, free)], items[:position]) if len(free) else free
             self._test(int(users[position]), int(items[position]), unknown)
 
         self._driver.learn(
@@ -171,8 +167,7 @@ class Shard:
             pauses=self._tests(weights),
             paused=test,
         )
-        if self._keeper is not None:
-            self._keeper.pass_events(users, items, times)
+        self._keeper.pass_events(users, items, ratings, times)
 
     def _tests(self, weights: NDArray[np.float32]) -> list[int]:
         """Positions of the coming events that test the models: a sample by their numbers alone."""
@@ -253,8 +248,8 @@ class Shard:
     def state_beside_history(self) -> Arrays:
         """All of the state but the history and the catalogs, which can be copied while they grow."""
         models = {part: model.state() for part, model in self._parts().items()}
-        kept = {"bounds": self._keeper.state(self.users.size)} if self._keeper else {}
-        return flat({**models, "popular": self.popular.state(), "live": self.live.state(), **kept})
+        bounds = self._keeper.state(self.users.size, self.items.size)
+        return flat({**models, "popular": self.popular.state(), "live": self.live.state(), "bounds": bounds})
 
     def _parts(self) -> dict[str, Model]:
         """The models by what their part of the state is called: by number, since a name may have slashes."""
@@ -273,8 +268,7 @@ class Shard:
             model.restore(parts.get(part, {}))
         self.popular.restore(parts.get("popular", {}))
         self.live.restore(parts["live"])
-        if self._keeper is not None:
-            self._keeper.restore(parts["bounds"])
+        self._keeper.restore(parts.get("bounds", {}))
 
     def digest(self) -> str:
         """A fingerprint of the state: equal for equal states, and only for them."""

@@ -19,7 +19,7 @@ from recommender.models.base import (
     ranks_leaders,
 )
 from recommender.models.reasons import Profiling, explain
-from recommender.models.topk import all_but, best, contenders
+from recommender.models.topk import best, contenders
 from recommender.shard.candidates import Candidates, candidates_for, excluded
 from recommender.shard.exploration import EXPLORE, Exploration, mix, request_seed
 from recommender.shard.learned import POPULAR, Learned
@@ -181,8 +181,7 @@ def _best_of_catalog(
     """The best items of a model that need not score them all."""
     without = excluded(learned, query.request, rated)
     if query.passing is not None:
-        count = learned.history.item_count
-        without = all_but(query.passing.all_but(without, count), count)
+        without = query.passing.others(without, learned.history.item_count)
     items, scores = model.leading_but(user, without, query.request.n)
     order = best(scores, learned.history.counts_of(items), query.request.n)
     return entries(learned, Candidates(items, []), order, scores[order])
@@ -227,6 +226,10 @@ def _explained(learned: Learned, model: Profiling, user: int, items: list[Recomm
     indices = np.array([learned.history.item_count if each is None else each for each in known], np.int32)
     reasons = explain(model, user, indices)
     return [
-        each._replace(because=[Reason(learned.items.id_of(own), share) for own, share in found])
+        each._replace(
+            because=[
+                Reason(learned.items.id_of(own), share) for own, share in found if learned.items.id_at(own)
+            ]
+        )
         for each, found in zip(items, reasons, strict=True)
     ]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
-import uuid
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
@@ -19,6 +19,7 @@ from recommender.web.bodies import read_body
 from recommender.web.guard import Guard
 from recommender.web.openapi import document
 from recommender.web.queries import item_of, request_of
+from recommender.web.written import HEADERS, JSON, ok
 
 logger = logging.getLogger(__name__)
 
@@ -43,9 +44,10 @@ UNREAD = (408, 413, 415)
 #: Names a request; one that comes again under the same name is the same.
 REQUEST_ID = "X-Request-Id"
 DEADLINE = "deadline-ms"
+#: Of a request that has no name; as long as a UUID.
+NAME_BYTES = 16
 #: An item's id as it comes, percent-encoded.
 SIMILAR = re.compile(r"/items/([^/?#]+)/similar")
-_PLAIN = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
 class Service(Protocol):
@@ -72,16 +74,22 @@ class Api:
         The scale of ratings.
     skips : bool
         A rating may be ``"skip"``.
+
+    Attributes
+    ----------
+    recommend_by_query : function
+        The handler of ``GET /recommend``.
     """
 
     def __init__(self, service: Service, guard: Guard, low: float, high: float, *, skips: bool) -> None:
         self._service, self._guard = service, guard
         self._document = orjson.dumps(document(low, high, skips=skips))
+        self.recommend_by_query = self._guarded(self._recommend_by_query)
 
     def add_to(self, router: web.UrlDispatcher) -> None:
         """Add the calls to a server's paths."""
         router.add_post("/recommend", self._guarded(self._recommend))
-        router.add_get("/recommend", self._guarded(self._recommend_by_query), allow_head=False)
+        router.add_get("/recommend", self.recommend_by_query, allow_head=False)
         router.add_get("/items/{item:(?s:.+)}/similar", self._guarded(self._similar), allow_head=False)
         router.add_post("/ratings", self._guarded(self._rate))
         router.add_get("/openapi.json", self._openapi, allow_head=False)
@@ -98,7 +106,7 @@ class Api:
             except Exception as error:
                 logger.exception("%s %.200s could not be answered", request.method, request.path)
                 failure = Failure("internal_error", f"{type(error).__name__}: {error}", retriable=True)
-            return _answer(failure.code, failure.encode())
+            return _answer(request, failure.code, failure.encode())
 
         return answer
 
@@ -119,27 +127,30 @@ class Api:
 
     async def _ask(
         self, request: web.Request, value: bytes, headers: list[tuple[str, bytes]]
-    ) -> web.Response:
+    ) -> web.StreamResponse:
         given = request.headers.get(REQUEST_ID, "").encode("utf-8", "replace")[:MAX_ID_BYTES]
         deadline = request.headers.get(DEADLINE)
         if deadline is not None:
             headers = [*headers, (DEADLINE, deadline.encode("utf-8", "replace"))]
-        return _answer(*await self._service.recommend(value, headers, given or uuid.uuid4().bytes))
-
-    async def _rate(self, request: web.Request) -> web.StreamResponse:
         return _answer(
-            "ok", await self._service.rate(await read_body(request, MAX_REQUEST_BYTES, packed=False))
+            request, *await self._service.recommend(value, headers, given or os.urandom(NAME_BYTES))
         )
 
+    async def _rate(self, request: web.Request) -> web.StreamResponse:
+        value = await read_body(request, MAX_REQUEST_BYTES, packed=False)
+        return ok(request, await self._service.rate(value))
+
     async def _openapi(self, request: web.Request) -> web.StreamResponse:
-        return _answer("ok", self._document)
+        return ok(request, self._document)
 
 
-def _answer(code: str, body: bytes) -> web.Response:
-    status = 200 if code == "ok" else STATUS.get(code, 500)
-    response = web.Response(body=body, status=status, content_type="application/json", headers=_PLAIN)
-    if code != "ok":
-        response.headers["error-code"] = code
+def _answer(request: web.BaseRequest, code: str, body: bytes) -> web.StreamResponse:
+    if code == "ok":
+        return ok(request, body)
+    status = STATUS.get(code, 500)
+    response = web.Response(
+        body=body, status=status, content_type=JSON, headers={**HEADERS, "error-code": code}
+    )
     if status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
     if status == 503:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import aiokafka.codec
@@ -13,7 +13,8 @@ import kafka.codec
 from recommender import settings
 from recommender.errors import RecommenderError
 from recommender.ingest.dead_letters import LesserLetters
-from recommender.ingest.sources.configured import with_repeats
+from recommender.ingest.sources.configured import with_log_for, with_repeats
+from recommender.ingest.sources.mapping import SourceMapping
 from recommender.items.shown import ShownStore
 from recommender.items.store import ItemStore
 from recommender.journal.identity import topic_id
@@ -31,15 +32,22 @@ from recommender.worker.ingestion import Ingestion
 from recommender.worker.items_following import Catalogue
 from recommender.worker.just_now import JustNow
 from recommender.worker.knowledge import Knowledge
-from recommender.worker.not_again import NotAgain, ShownFollowing
+from recommender.worker.not_again import NotAgain
 from recommender.worker.pacing import RecentRequests
 from recommender.worker.reporting import Reporting
 from recommender.worker.serving import HAND_OVER_SECONDS, Serving
+from recommender.worker.shown_following import ImpressionsFollowing, LogFollowing, Shown
 from recommender.worker.transport import faust_transport
 from recommender.worker.transport.faust_app import WorkerApp
 from recommender.worker.transport.faust_options import faust_options
 from recommender.worker.transport.producer import bulk_sender, sender
-from recommender.worker.used_topics import inspect, inspect_sources, load_item_mappings, load_mappings
+from recommender.worker.used_topics import (
+    inspect,
+    inspect_sources,
+    load_impressions,
+    load_item_mappings,
+    load_mappings,
+)
 
 #: How often what is durable is committed, in seconds.
 COMMIT_INTERVAL = 1.0
@@ -79,13 +87,15 @@ def create_app(
     names = Topics(config.topic_prefix)
     mappings = load_mappings(config, names)
     item_mappings = load_item_mappings(config, names)
-    config = with_repeats(config, mappings.values())
+    impressions, hide_seen = load_impressions(config, names), config.hide_seen
+    config = with_log_for(with_repeats(config, mappings.values()), impressions)
     options = ShardOptions.of(config)
     for model in options.arms.names:
         registry.check(model)
     logs = logs_recommendations(config)
     found = {each.topic: each for each in inspect(config, names, logs=logs)}
-    found |= inspect_sources(config, [*mappings, *(each.topic for each in item_mappings)])
+    read = [*mappings, *(each.topic for each in item_mappings), *(each.topic for each in impressions)]
+    found |= inspect_sources(config, read)
     app = WorkerApp(config.group, **{**faust_options(config), **faust_settings})
     faust_transport.set_transport(app, config.broker, names.ratings, *mappings)
     ratings, journal = found[names.ratings], found[names.journal]
@@ -94,7 +104,9 @@ def create_app(
 
     recent, just_now, items = RecentRequests(), JustNow(), ItemStore()
     counters = Counters(names.ratings, [each.name for each in mappings.values()])
-    shown, not_again = _not_again(config, names, found, counters, logs=logs)
+    store = ShownStore()
+    shown, lacks = _shown(config, names, found, impressions, store, counters, logs=logs)
+    not_again = NotAgain(store, hide_seen, config.hide_seen_for, lacks)
     knowledge = Knowledge(
         config,
         options,
@@ -136,7 +148,7 @@ def create_app(
         recent=recent,
         logs=logs,
     )
-    app.first += [*catalogue.followings, *([shown] if shown else []), knowledge.following]
+    app.first += [*catalogue.followings, *shown.followings, knowledge.following]
     app.last.append(serving.consumer)
     reporting = Reporting(
         app,
@@ -179,22 +191,39 @@ def create_app(
     return app
 
 
-def _not_again(
-    config: Settings, names: Topics, found: Mapping[str, TopicInfo], counters: Counters, *, logs: bool
-) -> tuple[ShownFollowing | None, NotAgain]:
-    """The follower of the recommendations log, where there is one that may be read, and what it is for."""
-    lacks = ""
+def _shown(
+    config: Settings,
+    names: Topics,
+    found: Mapping[str, TopicInfo],
+    impressions: Sequence[SourceMapping],
+    store: ShownStore,
+    counters: Counters,
+    *,
+    logs: bool,
+) -> tuple[Shown, str]:
+    """The topics that say what was shown; in words, why there are none."""
+    hours, options = config.hide_seen_for, client_options(config)
+    if impressions:
+        given = store, hours, options
+        return Shown(
+            store,
+            impressions={
+                each.name: ImpressionsFollowing(
+                    each, *given, _identify(config, each.topic), counters.read_impressions
+                )
+                for each in impressions
+            },
+        ), ""
+    topic = names.recommendations
     if not logs:
-        lacks = "this worker keeps no log of what it showed: expected RECOMMENDER_RECOMMENDATIONS_LOG=on"
-    elif not access.allows(found[names.recommendations], access.READ):
-        lacks = f"this worker may not read {names.recommendations}: expected an ACL for READ on it"
-    store = ShownStore()
-    not_again = NotAgain(store, config.hide_seen, config.hide_seen_for, lacks)
-    if lacks:
-        return None, not_again
-    topic, options = names.recommendations, client_options(config)
-    identify, read = _identify(config, topic), counters.read_log
-    return ShownFollowing(store, config.hide_seen_for, topic, options, identify, read), not_again
+        return Shown(store), (
+            "this worker keeps no log of what it showed: expected RECOMMENDER_RECOMMENDATIONS_LOG=on, or a "
+            "source of impressions"
+        )
+    if not access.allows(found[topic], access.READ):
+        return Shown(store), f"this worker may not read {topic}: expected an ACL for READ on it"
+    log = LogFollowing(store, hours, topic, options, _identify(config, topic), counters.read_log)
+    return Shown(store, log), ""
 
 
 def _identify(config: Settings, topic: str) -> Callable[[], TopicInfo]:

@@ -68,7 +68,9 @@ class Calls:
         )
         guard = Guard(config.web_host, config.web_token)
         web: Any = app.web
-        Api(self._service, guard, *scale, skips=feedback.skips).add_to(web.web_app.router)
+        api = Api(self._service, guard, *scale, skips=feedback.skips)
+        api.add_to(web.web_app.router)
+        web.frequent["/recommend"] = api.recommend_by_query
 
     async def close(self) -> None:
         """Settle the calls under way."""

@@ -81,6 +81,9 @@ class Counters:
         self.log_records = counter(
             "log_records", "Records of the recommendations log by what became of them here", "result"
         )
+        self.impressions_records = counter(
+            "impressions_records", "Records of sources of impressions by what became of them", "result"
+        )
         self.forgotten = counter(
             "forgotten",
             "Records that say whom to forget, by what that is and what came of it",
@@ -95,6 +98,7 @@ class Counters:
         for result in ("taken", "refused"):
             self.items_records.labels(result)
             self.log_records.labels(result)
+            self.impressions_records.labels(result)
         self.rebalances = counter("rebalances", "Times that a group gave this worker partitions", "group")
         for group in GROUPS:
             self.rebalances.labels(group)
@@ -179,6 +183,10 @@ class Counters:
     def read_log(self, result: str, count: int) -> None:
         """Count records of the recommendations log that were followed."""
         self.log_records.labels(result).inc(count)
+
+    def read_impressions(self, result: str, count: int) -> None:
+        """Count records of sources of impressions."""
+        self.impressions_records.labels(result).inc(count)
 
     def logged(self, arrived: bool) -> None:
         """Count a record of the recommendations log."""

@@ -13,8 +13,8 @@ from recommender.worker.following import Following
 from recommender.worker.gauges import Gauges
 from recommender.worker.items_following import Catalogue
 from recommender.worker.loop_watch import LoopWatch
-from recommender.worker.not_again import ShownFollowing
 from recommender.worker.replicas import HeldReplica, Replicas
+from recommender.worker.shown_following import Shown
 from recommender.worker.source_progress import SourceProgress
 from recommender.worker.source_topics import SourceTopic
 
@@ -41,7 +41,7 @@ class Metrics:
     items : Catalogue, optional
     item_count : function
         How many items the items topic has named.
-    shown : ShownFollowing, optional
+    shown : Shown, optional
         What was shown to whom.
 
     Attributes
@@ -66,7 +66,7 @@ class Metrics:
         request_lags: Callable[[], Mapping[int, int]] = dict,
         items: Catalogue | None = None,
         item_count: Callable[[], int] = int,
-        shown: ShownFollowing | None = None,
+        shown: Shown | None = None,
     ) -> None:
         self.counters, self._replicas, self._checkpointing = counters, replicas, checkpointing
         self._topic_id, self.loop = topic_id, loop

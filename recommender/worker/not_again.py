@@ -1,82 +1,16 @@
-"""Leaves out what a user was shown before: follows the recommendations log, from some hours back on."""
+"""Says what is left out of a list because the user was shown it before."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
-
-from aiokafka import AIOKafkaConsumer
-from aiokafka.structs import TopicPartition
 
 from recommender.experiments.log_writer import request_name
-from recommender.items.shown import MAX_PLACES, ShownList, ShownStore
-from recommender.kafka.topics import TopicInfo
-from recommender.messages import recommendations_log
+from recommender.items.shown import ShownStore
 from recommender.messages.requests import Request
 from recommender.messages.responses import Failure
 from recommender.shard.hiding import Hidden
-from recommender.worker.topic_following import TopicFollowing
 
 HOUR = 3600.0
-
-
-class ShownFollowing(TopicFollowing):
-    """Keeps a store of what was shown in the last hours, by the recommendations log.
-
-    Parameters
-    ----------
-    store : ShownStore
-    hours : float
-    topic, options, identify, counted
-        As `TopicFollowing` has them.
-    """
-
-    def __init__(
-        self,
-        store: ShownStore,
-        hours: float,
-        topic: str,
-        options: Mapping[str, Any],
-        identify: Callable[[], TopicInfo],
-        counted: Callable[[str, int], None],
-    ) -> None:
-        super().__init__(topic, options, identify, counted)
-        self._store, self._hours = store, hours
-
-    def take(self, records: Sequence[Any]) -> int:
-        """Take over lists, all at once."""
-        lists: list[ShownList] = []
-
-        def take(record: Any) -> None:
-            entry = recommendations_log.decode(record.value)
-            items = [each.item for each in entry.items]
-            lists.append(ShownList(entry.user, entry.request, entry.timestamp, items))
-
-        taken = self.take_each(records, take)
-        self._store.put(lists)
-        return taken
-
-    async def begins(
-        self, consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition]
-    ) -> Mapping[TopicPartition, int]:
-        """The place from which what was shown counts; not further back than there is room."""
-        since = int((time.time() - self._hours * HOUR) * 1000)
-        found = await consumer.offsets_for_times(dict.fromkeys(partitions, since))
-        ends = await consumer.end_offsets(list(partitions))
-        most = MAX_PLACES // len(partitions)
-        return {
-            tp: max(ends[tp] if (at := found[tp]) is None else at.offset, ends[tp] - most)
-            for tp in partitions
-        }
-
-    def size(self) -> str:
-        """The number of places and users, in words."""
-        return f"{len(self._store)} places of lists of {self._store.users} users"
-
-    def status(self) -> dict[str, Any]:
-        """The part of the status page about it."""
-        return {**super().status(), "places": len(self._store), "users": self._store.users}
 
 
 class NotAgain:

@@ -133,6 +133,7 @@ class Picture:
         ratings = [
             {**self._named(shard.items.id_of(int(items[place]))), "rating": round(float(values[place]), 3)}
             for place in newest
+            if shard.items.id_at(int(items[place]))  # else it is leaving
         ]
         return {"user": user, "known": True, "count": len(items), "ratings": ratings}
 

@@ -19,10 +19,10 @@ from recommender.worker.just_now import JustNow
 from recommender.worker.knowledge import Knowledge
 from recommender.worker.loop_watch import LoopWatch
 from recommender.worker.metrics import Metrics
-from recommender.worker.not_again import ShownFollowing
 from recommender.worker.picture import Picture
 from recommender.worker.pulse import Pulse
 from recommender.worker.serving import Serving
+from recommender.worker.shown_following import Shown
 from recommender.worker.transport.faust_app import WorkerApp
 
 
@@ -45,7 +45,7 @@ class Reporting:
         What follows that.
     just_now : JustNow
         What was learned and answered last.
-    shown : ShownFollowing, optional
+    shown : Shown, optional
         What was shown to whom, where that is followed.
 
     Attributes
@@ -68,10 +68,13 @@ class Reporting:
         items: ItemStore,
         catalogue: Catalogue,
         just_now: JustNow,
-        shown: ShownFollowing | None = None,
+        shown: Shown | None = None,
     ) -> None:
         self._ingestion, self._serving = ingestion, serving
-        self.broker, self.loop = BrokerWatch(config.broker), LoopWatch()
+        self.broker, self.loop = (
+            BrokerWatch(config.broker, tls=config.security_protocol.endswith("SSL")),
+            LoopWatch(),
+        )
         metrics = Metrics(
             counters,
             knowledge.replicas,

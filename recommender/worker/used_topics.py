@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from recommender.ingest.sources.configured import item_mappings_of, mappings_of
+from recommender.ingest.sources.configured import impressions_of, item_mappings_of, mappings_of
 from recommender.ingest.sources.items_file import ItemsMapping
 from recommender.ingest.sources.mapping import SourceMapping, SourcesError
 from recommender.kafka import access, topics
@@ -67,13 +67,30 @@ def load_item_mappings(config: Settings, names: Topics) -> list[ItemsMapping]:
         One cannot be.
     """
     mappings = item_mappings_of(config)
-    for each in mappings:
-        if each.topic in names.all:
-            raise SourcesError(
-                f"source `{each.name}` of items reads topic {each.topic!r}: expected one that is not the "
-                "worker's own"
-            )
+    _require_foreign("items", ((each.name, each.topic) for each in mappings), names)
     return mappings
+
+
+def load_impressions(config: Settings, names: Topics) -> list[SourceMapping]:
+    """The sources of impressions.
+
+    Raises
+    ------
+    SourcesError
+        One cannot be.
+    """
+    mappings = impressions_of(config)
+    _require_foreign("impressions", ((each.name, each.topic) for each in mappings), names)
+    return mappings
+
+
+def _require_foreign(kind: str, tables: Iterable[tuple[str, str]], names: Topics) -> None:
+    """Raise a `SourcesError` if a table, given as (name, topic), reads a topic of the worker's own."""
+    for name, topic in tables:
+        if topic in names.all:
+            raise SourcesError(
+                f"source `{name}` of {kind} reads topic {topic!r}: expected one that is not the worker's own"
+            )
 
 
 def inspect_sources(config: Settings, read: Sequence[str]) -> dict[str, TopicInfo]:

@@ -22,6 +22,7 @@ from recommender.kafka.admin import open_admin
 from recommender.kafka.local import broker as broker_room
 from recommender.kafka.local.broker import LocalBroker
 from recommender.kafka.local.ports import BrokerError, PortTakenError, free_port
+from recommender.worker.broker_watch import BrokerWatch
 from tests.support.kafka import consume, produce, wait_until
 
 
@@ -260,3 +261,7 @@ def test_the_command_without_a_network_and_a_cache(tmp_path: Path) -> None:
     assert "KAFKA_BOOTSTRAP_SERVERS" in said
     assert "docker-compose" in said
     assert "Traceback" not in said
+
+
+async def test_the_watch_of_brokers_has_an_answer(kafka: str) -> None:
+    assert await BrokerWatch(kafka).check()

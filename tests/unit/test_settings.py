@@ -159,8 +159,11 @@ def test_learned_holds_what_decides_what_is_learned() -> None:
         "repeats": "highest",
         "model": "random",
         "max_users": "9",
-        "max_ratings_per_user": "8",
+        "max_items": "7",
+        "max_ratings": "99",
+        "max_ratings_per_user": "none",
         "user_ttl": "30",
+        "item_ttl": "0.5",
         "seed": "7",
         "test_every": "3",
         "test_window": "50",
@@ -239,7 +242,14 @@ def test_learned_tells_nearly_equal_numbers_apart() -> None:
 
 def test_every_option_of_a_shard_is_learned() -> None:
     names = {each.name for each in fields(ShardOptions)} | {"rating_min", "rating_max"}
-    names |= {"max_users", "max_ratings_per_user", "user_ttl"}  # the bounds
+    names |= {
+        "max_users",
+        "max_items",
+        "max_ratings",
+        "max_ratings_per_user",
+        "user_ttl",
+        "item_ttl",
+    }  # bounds
     assert set(learned_settings(load({}))) == names - {"experiment", "exploration", "bounds"}
 
 

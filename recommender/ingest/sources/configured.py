@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from recommender.ingest.sources import file, items_file
+from recommender.ingest.sources import file, impressions_file, items_file
 from recommender.ingest.sources.items_file import ItemsMapping
 from recommender.ingest.sources.mapping import SourceMapping, SourcesError
 from recommender.ingest.sources.registry import Registry
@@ -37,6 +37,22 @@ def item_mappings_of(config: Settings) -> list[ItemsMapping]:
         One of them cannot be.
     """
     return items_file.parse(*file.text_of(config.sources)) if config.sources.strip() else []
+
+
+def impressions_of(config: Settings) -> list[SourceMapping]:
+    """The sources that say what users were shown.
+
+    Raises
+    ------
+    SourcesError
+        One of them cannot be.
+    """
+    return impressions_file.parse(*file.text_of(config.sources)) if config.sources.strip() else []
+
+
+def with_log_for(config: Settings, impressions: Sequence[SourceMapping]) -> Settings:
+    """The settings by which lists are logged: where impressions are read, `hide_seen` needs no log."""
+    return replace(config, hide_seen=0) if impressions else config
 
 
 def with_repeats(config: Settings, mappings: Iterable[SourceMapping]) -> Settings:

@@ -16,7 +16,7 @@ FORMATS = ("auto", "json", "msgpack", "avro", "protobuf")
 ENVELOPES = ("none", "debezium", "cloudevents")
 UNITS = ("auto", "s", "ms", "us", "ns", "iso")
 #: What a table's records are about.
-RATINGS, ITEMS = "ratings", "items"
+RATINGS, ITEMS, IMPRESSIONS = "ratings", "items", "impressions"
 KEYS = (
     *(
         "kind",
@@ -104,7 +104,7 @@ class Table:
     Attributes
     ----------
     kind : str
-        `RATINGS` or `ITEMS`.
+        `RATINGS`, `ITEMS` or `IMPRESSIONS`.
     """
 
     def __init__(self, file: str, name: str, content: Any, scale: tuple[float, float]) -> None:
@@ -112,7 +112,7 @@ class Table:
         if not isinstance(content, dict):
             raise SourcesError(f"{file}: {name} has value {content!r}: expected a table [{name}]")
         self._content: dict[str, Any] = content
-        self.kind = self._choice("kind", (RATINGS, ITEMS))
+        self.kind = self._choice("kind", (RATINGS, ITEMS, IMPRESSIONS))
 
     def mapping(self) -> SourceMapping:
         """The mapping that the table describes."""

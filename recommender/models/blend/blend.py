@@ -37,7 +37,7 @@ from recommender.models.elementary import half_powers, powers
 from recommender.models.options import between
 from recommender.models.sequence.kernels import LOOK_BACK, Scratch, newest
 from recommender.models.sequence.sequence_knn import Profile, fading_raters
-from recommender.models.topk import all_but
+from recommender.models.topk import all_but, distinct
 from recommender.models.topk import leading as best_of
 
 #: Weights before the first observation, in the order of `FEATURES`: about the mean of what was learned on the
@@ -162,15 +162,23 @@ class Blend(Model):
 
     def forget_user(self, user: int) -> None:
         """Forget what the user took again; what all have taught stays."""
-        self._repeats.forget_user(user)
+        self.forget_users(np.array([user], np.int32))
+
+    def forget_users(self, users: IntArray) -> None:
+        """Forget what the users took again."""
+        self._repeats.forget_users(users)
 
     def forget_item(self, item: int) -> None:
         """Let the item be one that nobody has rated yet."""
-        self._repeats.forget_item(item)
-        if 0 <= item < self._items:
-            self._leaders.leave(item)
-            self._table[item, : kernels.FIRST] = 0.0
-            self._table[item, kernels.FIRST] = np.inf
+        self.forget_items(np.array([item], np.int32))
+
+    def forget_items(self, items: IntArray) -> None:
+        """Let the items be such as nobody has rated yet."""
+        self._repeats.forget_items()
+        items = items[(items >= 0) & (items < self._items)]
+        self._leaders.leave(items)
+        self._table[items, : kernels.FIRST] = 0.0
+        self._table[items, kernels.FIRST] = np.inf
 
     def score(self, user: int, candidates: IntArray) -> FloatArray:
         """Weighted sums of features; the logarithm of a preference, up to a constant."""
@@ -193,7 +201,7 @@ class Blend(Model):
         n : int
         """
         items = self._history.item_count
-        excluded = np.unique(without[without < items])
+        excluded = without if items < self._many else distinct(without, items)
         # Where few are left, they alone are what is normalised by.
         if (
             items < self._many

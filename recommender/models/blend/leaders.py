@@ -40,10 +40,11 @@ class Leaders:
         while (done := pass_events(self._cells, table, items, first, known, done)) < len(items):
             self._cells = with_room(self._cells, 0, 2 * len(self._cells.keys))
 
-    def leave(self, item: int) -> None:
-        """Let an item lie in no cell."""
-        if self._made and item < len(self._cells.cell):
-            leave(self._cells, item)
+    def leave(self, items: IntArray) -> None:
+        """Let items lie in no cell."""
+        if self._made:
+            for item in items[items < len(self._cells.cell)].tolist():
+                leave(self._cells, item)
 
     def cells(self, table: FloatArray, now: int, known: int) -> Cells:
         """The cells, made if there are none yet."""

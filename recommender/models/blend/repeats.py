@@ -98,15 +98,14 @@ class Repeats:
         taken.index(grown)
         self._pairs = grown
 
-    def forget_user(self, user: int) -> None:
-        """Forget a user all of whose ratings are withdrawn."""
+    def forget_users(self, users: IntArray) -> None:
+        """Forget users all of whose ratings are withdrawn."""
         self._count()
         self._drop()
-        if user < len(self._last):
-            self._last[user] = 0
+        self._last[users[users < len(self._last)]] = 0
 
-    def forget_item(self, item: int) -> None:
-        """Forget an item all of whose ratings are withdrawn."""
+    def forget_items(self) -> None:
+        """Forget items all of whose ratings are withdrawn."""
         self._count()
         self._drop()
 

@@ -31,6 +31,9 @@ def _is_fault(record: logging.LogRecord) -> bool:
     return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
+Handler = Callable[[Any], Awaitable[web.StreamResponse]]
+
+
 class WebServer(driver.Web):
     """Serves pages and calls on one port.
 
@@ -57,11 +60,15 @@ class WebServer(driver.Web):
         logger.addFilter(_is_fault)
         self._listening: asyncio.Server | None = None
         self._busy: set[Any] = set()
-        self.web_app.middlewares.append(self._note)
+        #: Handlers of GET by paths as they come: these need not be looked for.
+        self.frequent: dict[str, Handler] = {}
 
     async def start_server(self) -> None:
         """Listen."""
         await self._serving.setup()
+        server = self._serving.server
+        assert server is not None
+        self._route, server.request_handler = server.request_handler, self._handle
         conf: Any = self.app.conf
         self._listening = await asyncio.get_running_loop().create_server(
             self._connected, conf.web_bind, conf.web_port, ssl=conf.web_ssl_context, backlog=128
@@ -73,14 +80,16 @@ class WebServer(driver.Web):
             self._listening.close()
         await self._serving.cleanup()
 
-    @web.middleware
-    async def _note(
-        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-    ) -> web.StreamResponse:
-        """Know which connections have a call under way."""
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer a call; know meanwhile that its connection has one under way."""
         self._busy.add(request.protocol)
         try:
-            return await handler(request)
+            # Whoever waits for a word before sending a body gets it from aiohttp.
+            if request.method == "GET" and "Expect" not in request.headers:
+                handler = self.frequent.get(request.raw_path.partition("?")[0])
+                if handler is not None:
+                    return await handler(request)
+            return await self._route(request)
         finally:
             self._busy.discard(request.protocol)
 

@@ -88,7 +88,7 @@ def test_what_is_not_understood_stays_as_it_is(odd: dict[str, Any]) -> None:
 
 
 def test_bounds_that_are_not_set_are_not_a_change() -> None:
-    unset = {"max_users": "0", "max_ratings_per_user": "0", "user_ttl": "0"}
+    unset = {"max_users": "0", "max_ratings_per_user": "none", "item_ttl": "none", "user_ttl": "0"}
     before, now = {"model": "mf"}, {"model": "mf", **unset}
     header = {**asdict(Identity("journal", "id", 1, before)), "format": FORMAT}
     assert Identity("journal", "id", 1, now).differences(header) == []

@@ -39,6 +39,25 @@ def withdraw(history: History, users: list[int], items: list[int]) -> None:
     history.append(users, items, [math.nan] * count, [0.0] * count, [0.0] * count)
 
 
+def check_withdraw_all(history: History, users: list[int]) -> None:
+    """Withdraw all ratings of users, as a copy of the history does one by one."""
+    other = History(history.raters_per_item)
+    other.restore(history.state())
+    rated = [other.items_of(user) for user in users]
+    owners = np.repeat(users, [len(each) for each in rated])
+    nothing = np.zeros(len(owners))
+    one_by_one = other.append(owners, np.concatenate(rated), nothing * np.nan, nothing, nothing)
+    events = history.withdraw_all(np.array(users, np.int32))
+    for name in ("users", "items", "ratings", "weights", "times", "numbers", "previous_ratings",
+                 "previous_weights", "previous_positions"):  # fmt: skip
+        np.testing.assert_array_equal(getattr(events, name), getattr(one_by_one, name))
+        assert getattr(events, name).dtype == getattr(one_by_one, name).dtype
+    left, right = history.state(), other.state()
+    assert {name: array.tobytes() for name, array in left.items()} == {
+        name: array.tobytes() for name, array in right.items()
+    }
+
+
 @pytest.mark.parametrize("raters", [2, 256])
 @few
 @given(st.integers(0, 10**6))
@@ -51,7 +70,10 @@ def test_a_history_that_forgets_agrees_with_dictionaries(raters: int, seed: int)
             user = chance.randrange(USERS)
             mine = history.items_of(user).tolist()
             assert mine == list(naive.rated.get(user, {}))
-            withdraw(history, [user] * len(mine), mine)
+            if chance.random() < 0.5:
+                withdraw(history, [user] * len(mine), mine)
+            else:
+                check_withdraw_all(history, [user, 1000])
             history.forget_user(user)
             naive.rated.pop(user, None)
         elif turn < 0.2:
@@ -74,12 +96,27 @@ def test_a_history_that_forgets_agrees_with_dictionaries(raters: int, seed: int)
             restored = History(raters)
             restored.restore(history.state())
             history = restored
+    assert history.rating_count == sum(map(len, naive.rated.values()))
     for user in range(USERS):
         rated, given_, _ = history.rated(user)
         assert dict(zip(rated.tolist(), given_.tolist(), strict=True)) == naive.rated.get(user, {})
     for item in range(ITEMS):
         assert set(history.raters(item).tolist()) <= set(naive.raters(item))
         assert history.raters_of(item).tolist() == naive.raters(item)
+    marks = np.array([item % 3 == 0 for item in range(ITEMS - 2)], np.uint8)
+    found: list[tuple[int, int]] = []
+    user = 0
+    while user < history.user_count:
+        before = user
+        user, owners, marked = history.entries_of_marked(marks, user, 2, 5)
+        assert before < user <= before + 2
+        found += zip(owners.tolist(), marked.tolist(), strict=True)
+    assert found == [
+        (user, item)
+        for user in range(USERS)
+        for item in naive.rated.get(user, {})
+        if item < len(marks) and marks[item]
+    ]
 
 
 def test_who_comes_after_a_forgotten_one_is_new() -> None:
@@ -130,6 +167,8 @@ steps = st.one_of(
     st.tuples(st.just("text"), names),
     st.tuples(st.just("bytes"), names),
     st.tuples(st.just("remove"), names),
+    st.tuples(st.just("hold"), names),
+    st.tuples(st.just("release"), names),
     st.tuples(st.just("restore"), names),
 )
 
@@ -138,6 +177,7 @@ steps = st.one_of(
 @given(st.lists(steps, max_size=60))
 def test_a_catalog_gives_indices_again(taken: list[tuple[str, str]]) -> None:
     catalog, naive, free, size = Catalog(), dict[str, int](), list[int](), 0
+    held: list[int] = []
     views = []
     for how, name in taken:
         views.append((catalog.view(), catalog.state()))
@@ -148,6 +188,13 @@ def test_a_catalog_gives_indices_again(taken: list[tuple[str, str]]) -> None:
             else:
                 with pytest.raises(KeyError):
                     catalog.remove(name)
+        elif how == "hold":
+            if name in naive:
+                held.append(naive.pop(name))
+                catalog.remove_all([held[-1]], held=True)
+        elif how == "release":
+            catalog.release(held)
+            free, held = free + held, []
         elif how == "restore":
             other = Catalog()
             other.restore(catalog.state())
@@ -160,7 +207,9 @@ def test_a_catalog_gives_indices_again(taken: list[tuple[str, str]]) -> None:
                 assert catalog.register(name) == naive[name]
             else:
                 assert register(catalog, Catalog(), [(name, "x", False, True)]) == [(naive[name], 0)]
-        assert (len(catalog), catalog.size, catalog.free.tolist()) == (len(naive), size, free)
+        assert (len(catalog), catalog.size) == (len(naive), size)
+        assert catalog.free.tolist()[: len(free)] == free
+        assert sorted(catalog.free.tolist()[len(free) :]) == sorted(held)
         assert {name: catalog.find(name) for name in naive} == naive
         for index, each in enumerate(catalog.ids()):
             assert each == next((name for name, at in naive.items() if at == index), "")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,7 +12,7 @@ from hypothesis import strategies as st
 
 from recommender.history.catalog import Catalog
 from recommender.items.store import ItemStore
-from recommender.items.view import ItemView
+from recommender.items.view import ItemFilter, ItemView
 from recommender.messages.items import ItemInfo
 from tests.support.doubles import few
 
@@ -86,3 +89,49 @@ def test_many_at_once_are_found(first: str) -> None:
     assert found is not None
     passing = found.all_but(np.zeros(0, np.int32), 3000)
     assert [catalog.id_of(item) for item in passing] == [f"i{n}" for n in range(2999, -1, -1) if n % 3]
+
+
+def test_a_filter_is_made_once_until_something_changes() -> None:
+    store, catalog = ItemStore(), Catalog()
+    catalog.register_all(NAMES)
+    now = time.time()
+    for name in NAMES:
+        store.put(name, ItemInfo(categories=("a",), until=now + 1000.0 if name == "i3" else math.inf))
+    view = ItemView(store, catalog)
+
+    def passing() -> int:
+        found = view.filter(["a"], [])
+        assert found is not None
+        assert view.filter(["a"], []) is found
+        assert view.filter(["a"], ["b"]) is not found
+        return len(found.all_but(np.zeros(0, np.int32), len(catalog)))
+
+    assert passing() == 12
+    store.put("i5", ItemInfo(available=False, categories=("a",)))
+    assert passing() == 11
+    store.expire(now + 2000.0)
+    assert passing() == 10
+    catalog.register("new")
+    store.put("new", ItemInfo(categories=("a",)))
+    assert passing() == 11
+
+
+def test_filters_that_are_kept_are_bounded() -> None:
+    store, catalog = ItemStore(), Catalog()
+    store.put("i1", ItemInfo(categories=("a",)))
+    view = ItemView(store, catalog)
+    for number in range(2000):
+        view.filter([f"c{number}"], [])
+    assert len(view._filters) < 600  # noqa: SLF001
+
+
+@few
+@given(st.lists(st.booleans(), min_size=1, max_size=40), st.lists(st.integers(0, 60), max_size=8))
+def test_what_passes_and_the_others_are_all(mask: list[bool], without: list[int]) -> None:
+    nothing = np.zeros(0, np.bool_)
+    view = ItemView(ItemStore(), Catalog())
+    found = ItemFilter(view, np.array(mask), np.zeros(len(mask), np.bool_), nothing, True)
+    left_out = np.array(without, np.int32)
+    passing = [number for number, each in enumerate(mask) if each and number not in without]
+    assert found.all_but(left_out, len(mask)).tolist() == passing
+    assert found.others(left_out, len(mask)).tolist() == sorted(set(range(len(mask))) - set(passing))

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from recommender.history.events import Events
 from recommender.history.history import History
@@ -42,13 +44,15 @@ class Watcher:
         )
         assert self._history.event_count == len(self.learned)
 
-    def forget_user(self, user: int) -> None:
-        assert not self._history.has(user)
-        self.forgotten.append(("user", user, len(self.learned)))
+    def forget_users(self, users: NDArray[np.int32]) -> None:
+        for user in users.tolist():
+            assert not self._history.has(user)
+            self.forgotten.append(("user", user, len(self.learned)))
 
-    def forget_item(self, item: int) -> None:
-        assert not len(self._history.raters_of(item))
-        self.forgotten.append(("item", item, len(self.learned)))
+    def forget_items(self, items: NDArray[np.int32]) -> None:
+        for item in items.tolist():
+            assert not len(self._history.raters_of(item))
+            self.forgotten.append(("item", item, len(self.learned)))
 
 
 def driven(log: Log, cuts: list[int], watchers: list[tuple[int, bool]], pauses: set[int]) -> tuple[Any, Any]:
@@ -122,9 +126,10 @@ def test_a_pause_comes_before_an_observation() -> None:
     assert order == ["paused", "observed"]
 
 
-def test_who_is_forgotten_takes_all_ratings_along() -> None:
+@pytest.mark.parametrize("readers", [(False, True), (False,)])
+def test_who_is_forgotten_takes_all_ratings_along(readers: tuple[bool, ...]) -> None:
     history = History(8)
-    models = [Watcher(history, every=0, reads=reads) for reads in (False, True)]
+    models = [Watcher(history, every=0, reads=reads) for reads in readers]
     driver = Driver(history, models, 1.0)
     given_ = np.array([0, 0, 1, 1, 2], np.int32), np.array([4, 3, 3, 4, 3], np.int32)
     driver.learn(*given_, np.ones(5, np.float32), np.ones(5, np.float32), np.zeros(5))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recommender.models.topk import all_but, best, contenders
+from recommender.models.topk import all_but, best, contenders, distinct
 from tests.support.doubles import few
 
 
@@ -87,3 +87,12 @@ def test_all_but_some_are_left(count: int, data: st.DataObject) -> None:
     left = all_but(np.array(without, np.int32), count)
     assert left.dtype == np.int32
     assert left.tolist() == [number for number in range(count) if number not in without]
+
+
+@few
+@given(st.lists(st.integers(0, 600), max_size=40), st.integers(0, 4000), st.booleans())
+def test_distinct_numbers_are_those_of_a_set(numbers: list[int], below: int, ordered: bool) -> None:
+    given_numbers = np.array(sorted(set(numbers)) if ordered else numbers, np.int32)
+    found = distinct(given_numbers, below)
+    assert found.dtype == np.int32
+    assert found.tolist() == sorted({number for number in numbers if number < below})

@@ -51,15 +51,24 @@ def stream(seed: int, count: int, users: int = 8) -> list[Rating]:
     return log
 
 
+#: What the names of items that left begin with.
+GONE = "\0"
+
+
 class Naive:
-    """The rule, as it is said: after each row those leave who are beyond a bound."""
+    """The rule, as it is said: after each row those leave who are beyond a bound.
+
+    What has more ratings than are withdrawn for a row, about four, lets others wait.
+    """
 
     def __init__(self, bounds: Bounds) -> None:
         assert bounds.rows == 1
         self.bounds = bounds
         self.rated: dict[str, dict[str, float]] = {}  # users by their last event, oldest first
         self.seen: dict[str, float] = {}
-        self.items: set[str] = set()
+        self.items: dict[str, float] = {}  # and items, with when that was
+        self.leaving: list[str] = []  # items that left, under other names, whose ratings are to be withdrawn
+        self.left = 0
         self.times: list[float] = []
         self.now = -math.inf
 
@@ -70,9 +79,9 @@ class Naive:
                 mine.pop(item, None)
                 if rating is not None:
                     mine[item] = rating
-                    self.items.add(item)
                 self.rated[user] = mine
-                self.seen[user] = self.now
+                self.items.pop(item, None)
+                self.seen[user] = self.items[item] = math.inf
                 assert time is not None
                 self.times = [*self.times, time][-RECENT:]
             self._look(user)
@@ -80,20 +89,49 @@ class Naive:
 
     def _look(self, user: str) -> None:
         if len(self.times) == RECENT:
-            if self.now == -math.inf:
-                self.seen = dict.fromkeys(self.seen, sorted(self.times)[RECENT // 2])
             self.now = max(self.now, sorted(self.times)[RECENT // 2])
+            self.seen = {each: min(seen, self.now) for each, seen in self.seen.items()}
+            self.items = {each: min(seen, self.now) for each, seen in self.items.items()}
         if self.bounds.ratings and user in self.rated:
             mine = self.rated[user]
             for item in list(mine)[: max(0, len(mine) - self.bounds.ratings)]:
                 del mine[item]
         excess = len(self.rated) - self.bounds.users if self.bounds.users else 0
-        for place, each in enumerate(list(self.rated)[:4]):
+        ratings, cost = sum(map(len, self.rated.values())), 0
+        surplus = ratings - self.bounds.in_all if self.bounds.in_all else 0
+        for place, each in enumerate(list(self.rated)):
             expired = self.bounds.user_ttl and self.seen[each] < self.now - self.bounds.user_ttl
+            if cost >= 4 or (place >= excess and cost >= surplus and not expired):
+                break
+            cost += max(1, len(self.rated[each]))
+            del self.rated[each], self.seen[each]
+        stand = {item for mine in self.rated.values() for item in mine}
+        self.items = {item: seen for item, seen in self.items.items() if item in stand}
+        self._let_items_leave()
+
+    def _let_items_leave(self) -> None:
+        excess = len(self.items) - self.bounds.items if self.bounds.items else 0
+        for place, (each, seen) in enumerate(list(self.items.items())[:4]):
+            expired = self.bounds.item_ttl and seen < self.now - self.bounds.item_ttl
             if place >= excess and not expired:
                 break
-            del self.rated[each], self.seen[each]
-        self.items = {item for mine in self.rated.values() for item in mine}
+            del self.items[each]
+            self.left += 1
+            other = f"{GONE}{self.left}"
+            self.leaving.append(other)
+            for user, mine in self.rated.items():
+                self.rated[user] = {other if item == each else item: rating for item, rating in mine.items()}
+        cost = 0
+        while self.leaving and cost < 4:
+            gone = self.leaving.pop(0)
+            cost += max(1, sum(mine.pop(gone, None) is not None for mine in self.rated.values()))
+
+    def standing(self) -> dict[str, dict[str, float]]:
+        """What is known of each user, but for what is leaving."""
+        return {
+            user: {item: rating for item, rating in mine.items() if not item.startswith(GONE)}
+            for user, mine in self.rated.items()
+        }
 
 
 def known(shard: Shard) -> dict[str, dict[str, float]]:
@@ -104,29 +142,47 @@ def known(shard: Shard) -> dict[str, dict[str, float]]:
         assert index is not None
         items, ratings, _ = shard.history.rated(index)
         found[user] = {
-            shard.items.id_of(int(item)): float(rating) for item, rating in zip(items, ratings, strict=True)
+            shard.items.id_at(int(item)): float(rating)
+            for item, rating in zip(items, ratings, strict=True)
+            if shard.items.id_at(int(item))
         }
     return found
 
 
 @pytest.mark.parametrize(
     "bounds",
-    [Bounds(users=3), Bounds(users=2, ratings=2), Bounds(ratings=3), Bounds(8, 2, 40.0), Bounds(8, 0, 9.0)],
+    [
+        Bounds(users=3),
+        Bounds(users=2, ratings=2),
+        Bounds(ratings=3),
+        Bounds(8, 2, 40.0),
+        Bounds(8, 0, 9.0),
+        Bounds(items=3),
+        Bounds(users=3, items=2),
+        Bounds(items=9, item_ttl=9.0),
+        Bounds(8, 3, 40.0, 4, 30.0),
+        Bounds(in_all=9),
+        Bounds(8, 0, 40.0, 9, 0.0, 12),
+    ],
 )
 @few
 @given(st.integers(0, 10**6))
 def test_those_are_kept_whom_the_rule_keeps(bounds: Bounds, seed: int) -> None:
     log = stream(seed, 150)
     shard, naive = learned(bounds, log), Naive(bounds).learn(log)
-    assert known(shard) == naive.rated
-    assert set(filter(None, shard.items.ids())) == naive.items
+    assert known(shard) == naive.standing()
+    assert set(filter(None, shard.items.ids())) == set(naive.items)
+    assert shard.users.size <= 8 + len(naive.rated) + RECENT or not bounds.users
+    assert not bounds.items or len(shard.items) <= bounds.items
     for user in naive.rated:
         assert not shard.recommend(Request(user)).cold_start or not naive.rated[user]
-    assert not {each.item for each in shard.recommend(Request("nobody", n=100)).items} - naive.items
+    assert not {each.item for each in shard.recommend(Request("nobody", n=100)).items} - set(naive.items)
 
 
 @pytest.mark.parametrize("model", ["blend", "mf", "cosine", "bpr", "user-knn"])
-@pytest.mark.parametrize("bounds", [Bounds(users=3, ratings=2), Bounds(200, 24, 60.0)])
+@pytest.mark.parametrize(
+    "bounds", [Bounds(users=3, ratings=2), Bounds(200, 24, 60.0), Bounds(items=3), Bounds(3, 3, 60.0, 2, 9.0)]
+)
 @fewer
 @given(st.integers(0, 10**6), st.lists(st.tuples(st.integers(0, 150), st.integers(0, 2)), max_size=6))
 @example(
@@ -170,6 +226,15 @@ def test_a_record_from_ten_years_ahead_makes_nobody_leave() -> None:
     assert len(shard.users) == 100
 
 
+def test_who_is_active_between_two_looks_stays_however_long_these_are_apart() -> None:
+    bounds = Bounds(user_ttl=DAY, items=10**6, item_ttl=DAY)
+    log = [
+        Rating(f"u{place % 40}", f"i{place % 30}", 5.0, 1e9 + place * DAY / 20) for place in range(4 * ROWS)
+    ]
+    shard = learned(bounds, log)
+    assert (len(shard.users), len(shard.items)) == (40, 30)
+
+
 def test_after_a_pause_of_a_log_users_leave_a_few_at_a_time() -> None:
     bounds = Bounds(user_ttl=30 * DAY, ratings=8)
     assert bounds.rows == 1
@@ -185,7 +250,7 @@ def test_after_a_pause_of_a_log_users_leave_a_few_at_a_time() -> None:
 
 
 def test_a_stream_of_ever_new_users_takes_no_more_room() -> None:
-    bounds = Bounds(users=640, ratings=100)
+    bounds = Bounds(users=640, ratings=100, in_all=10_000)
     shard, chance = Shard(options(bounds, "blend")), random.Random(1)
     sizes = []
     for turn in range(12):
@@ -206,35 +271,60 @@ def test_a_stream_of_ever_new_users_takes_no_more_room() -> None:
 
 def test_the_order_is_that_of_the_last_event() -> None:
     activity = Activity()
-    activity.pass_events(np.array([3, 1, 3, 7], np.int32), np.arange(4.0))
+    activity.pass_events(np.array([3, 1, 3, 7], np.int32))
+    activity.tick(-math.inf)
+    assert {seen for _, seen in activity.oldest()} == {math.inf}
+    activity.tick(5.0)
     assert [user for user, _ in activity.oldest()] == [1, 3, 7]
-    activity.remove(3)
-    activity.remove(3)
-    activity.remove(100)
-    activity.pass_events(np.array([1], np.int32), np.arange(1.0))
-    assert [user for user, _ in activity.oldest()] == [7, 1]
-    activity.remove(7)
-    activity.remove(1)
+    activity.remove(np.array([3], np.int32))
+    activity.remove(np.array([3, 100], np.int32))
+    activity.pass_events(np.array([1], np.int32))
+    activity.tick(6.0)
+    assert list(activity.oldest()) == [(7, 5.0), (1, 6.0)]
+    activity.remove(np.array([7, 1], np.int32))
     assert list(activity.oldest()) == []
 
 
 def test_without_bounds_the_state_has_nothing_of_them() -> None:
     log = stream(1, 100)
     names = set(learned(Bounds(), log).state())
-    assert set(learned(Bounds(users=1000), log).state()) - names == {
-        f"bounds/{name}"
-        for name in ("before", "after", "seen", "ends", "recent", "now", "passed", "users", "items")
-    }
+    order = {"before", "after", "seen", "ends"}
+    kept = {*order, "recent", "now", "passed", "users", "items"}
+    assert set(learned(Bounds(users=1000), log).state()) - names == {f"bounds/{name}" for name in kept}
+    kept |= {f"item_{name}" for name in order}
+    assert set(learned(Bounds(items=1000), log).state()) - names == {f"bounds/{name}" for name in kept}
     assert not Bounds()
-    assert Bounds(10**6, 10**4).rows == ROWS
+    assert Bounds(10**6, 10**4).rows == Bounds(user_ttl=1.0).rows == ROWS
+    assert Bounds(items=640).rows == Bounds(in_all=640).rows == 40
 
 
 def test_settings_say_the_bounds() -> None:
-    given_ = {"RECOMMENDER_MAX_USERS": "5", "RECOMMENDER_USER_TTL": "30"}
-    assert ShardOptions.of(settings.load(given_)).bounds == Bounds(5, 0, 30 * DAY)
-    with pytest.raises(
-        SettingsError, match=r"RECOMMENDER_USER_TTL has value '0.001': must be 0, or at least 0.1"
-    ):
-        ShardOptions.of(settings.load({"RECOMMENDER_USER_TTL": "0.001"}))
-    with pytest.raises(SettingsError, match="RECOMMENDER_MAX_USERS has value '-1': must be at least 0"):
-        settings.load({"RECOMMENDER_MAX_USERS": "-1"})
+    given_ = {
+        "RECOMMENDER_MAX_USERS": "5",
+        "RECOMMENDER_MAX_RATINGS_PER_USER": "none",
+        "RECOMMENDER_USER_TTL": "30",
+        "RECOMMENDER_MAX_ITEMS": "7",
+        "RECOMMENDER_ITEM_TTL": "0.5",
+        "RECOMMENDER_MAX_RATINGS": "99",
+    }
+    assert ShardOptions.of(settings.load(given_)).bounds == Bounds(5, 0, 30 * DAY, 7, 0.5 * DAY, 99)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("MAX_USERS", "0", "must be at least 2, or none for no bound"),
+        ("MAX_USERS", "1", "must be at least 2"),
+        ("MAX_ITEMS", "-1", "must be at least 2"),
+        ("MAX_ITEMS", "many", "not an integer, nor none"),
+        ("MAX_RATINGS_PER_USER", "0", "must be at least 2, or none for no bound"),
+        ("USER_TTL", "0", "must be at least 0.1, or none for no bound"),
+        ("USER_TTL", "0.001", "must be at least 0.1"),
+        ("ITEM_TTL", "1e-4", "must be at least 0.1"),
+        ("ITEM_TTL", "nan", "not a finite number"),
+    ],
+)
+def test_a_bound_that_would_keep_nothing_is_refused(name: str, text: str, told: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        settings.load({f"RECOMMENDER_{name}": text})
+    assert str(caught.value) == f"RECOMMENDER_{name} has value '{text}': {told}"

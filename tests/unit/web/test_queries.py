@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
 import pytest
 from hypothesis import given
@@ -67,3 +67,12 @@ def test_any_item_comes_through_a_path(item: str) -> None:
 def test_an_item_that_is_not_utf_8() -> None:
     with pytest.raises(BadMessage, match="not UTF-8"):
         item_of("%ff")
+
+
+@few
+@given(st.text("ab=&;?/#.", max_size=30))
+def test_a_query_without_escapes_is_read_as_any_other(query: str) -> None:
+    fields: dict[str, list[str]] = {}
+    for name, text in parse_qsl(query, keep_blank_values=True):
+        fields[name] = [*fields.get(name, []), text]
+    assert json.loads(request_of(query)) == {name: texts[-1] for name, texts in fields.items()}
