@@ -1,4 +1,4 @@
-"""What one new rating costs until the next list of recommendations knows of it."""
+"""The cost of one new rating until the next list of recommendations knows of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many requests a second are answered, 100,000 ratings of 1,682 items known.
+"""Measures requests answered a second, 100,000 ratings of 1,682 items known.
 
 *Saturated*: a client keeps 200 requests under way. *Open loop*: requests come at a rate, whether or not
 replies keep up; what is found is the highest rate at which 99 % are answered within 50 ms of when they
@@ -91,7 +91,7 @@ class _Stand:
         self._guess = GUESS
 
     def saturated(self) -> Values:
-        """As many answers as one worker gives."""
+        """Ask for as many answers as one worker gives."""
         with self._plain.worker().start() as worker:
             values = self._measure([worker.ready(PATIENCE)], self._plain)
         self._guess = values[ANSWERS.name]
@@ -116,7 +116,7 @@ class _Stand:
         return best
 
     def pinned(self, count: int) -> Values:
-        """As many answers as workers give that have a core each."""
+        """Ask for as many answers as workers give that have a core each."""
         cores = cores_here()
         others = cores[2:] if len(cores) >= CORES else cores
         assert self._broker.pid is not None

@@ -1,4 +1,4 @@
-"""What bounds cost in live recall@10, on MovieLens 100K in order of time.
+"""The cost of bounds in live recall@10, on MovieLens 100K in order of time.
 
 ``python -m benchmarks.bounds`` prints a line for each bound. Which positive ratings are tests is drawn by the
 numbers of events, and withdrawals of those who leave are events: so samples differ between bounds.

@@ -1,4 +1,4 @@
-"""Whether the blend is ever behind one of its own components: on each stream both, and the difference.
+"""Compares the blend with its own components: on each stream both, and the difference.
 
 `python -m benchmarks.components` measures MovieLens 100K and generated streams; more are named as arguments:
 files of ratings, and git repositories, of which the stream is who changed which file. It prints Markdown.
@@ -36,7 +36,7 @@ _INTERVAL = 1.96
 
 
 class Hits(NamedTuple):
-    """Which tests had their target among the first ten: of the default, and of each component.
+    """The tests that had their target among the first ten: of the default, and of each component.
 
     `default` has shape (tests,), `components` (components, tests); `first_half` says which tests are of the
     first half of the stream.
@@ -48,7 +48,7 @@ class Hits(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """How far the default is ahead of the best component, and the standard error of that."""
+    """The lead of the default over the best component, and the standard error of that."""
 
     best: str
     recall: float
@@ -57,7 +57,7 @@ class Difference(NamedTuple):
 
     @property
     def behind(self) -> bool:
-        """Whether that is more than 1 % behind, and more than one standard error."""
+        """Return True if that is more than 1 % behind, and more than one standard error."""
         return self.difference < -max(0.01 * self.recall, self.error)
 
 

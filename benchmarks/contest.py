@@ -16,7 +16,7 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How much is measured.
+    """Options of how much is measured.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """What is measured, and which way is better."""
+    """A thing that is measured, and which way is better."""
 
     name: str
     unit: str
@@ -61,13 +61,13 @@ class Goal:
 
     @property
     def met(self) -> bool:
-        """Whether it does."""
+        """Return True if the value is within the bound."""
         return self.value >= self.bound if self.better == "higher" else self.value <= self.bound
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What a contest came to.
+    """The outcome of a contest.
 
     Attributes
     ----------
@@ -105,11 +105,11 @@ class Outcome:
         return statistics.median(found) if found else float("nan")
 
     def ratio(self, contestant: str, metric: Metric) -> float:
-        """How many times better ours is: the quotient of the medians; NaN where one of both is missing."""
+        """The quotient of the medians, above 1 where ours is better; NaN where one of both is missing."""
         return self.between(self.ours, contestant, metric)
 
     def between(self, one: str, other: str, metric: Metric) -> float:
-        """How many times better one contestant is than another, by their medians."""
+        """The factor by which one contestant is better than another, by their medians."""
         a, b = self.median(one, metric.name), self.median(other, metric.name)
         better, worse = (a, b) if metric.better == "higher" else (b, a)
         return better / worse if worse else float("nan")

@@ -24,7 +24,7 @@ SITTING = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What a log looks like.
+    """The shape of a log.
 
     Attributes
     ----------
@@ -104,7 +104,7 @@ class Log:
         return int(self._counts.sum())
 
     def _plan(self, random: np.random.Generator) -> list[NDArray[np.int64]]:
-        """For each part its visits: rows of user, first and last of the user's own ratings."""
+        """The visits of each part: rows of user, first and last of the user's own ratings."""
         users = np.arange(self.shape.users)
         home = random.integers(0, self.parts, self.shape.users)
         rows = []
@@ -156,7 +156,7 @@ def _activity(shape: Shape, random: np.random.Generator) -> NDArray[np.int64]:
 
 
 def _sittings(visits: NDArray[np.int64], random: np.random.Generator) -> NDArray[np.float64]:
-    """When each rating of each visit falls, as a share of its part of the log."""
+    """The time of each rating of each visit, as a share of its part of the log."""
     counts = visits[:, 2] - visits[:, 1]
     begins = np.repeat(random.random(len(visits)) * (1 - SITTING), counts)
     ends = np.cumsum(counts)

@@ -18,7 +18,7 @@ from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBat
 from benchmarks.contest import Goal, Metric, Options, Outcome, Turn, Values, compete
 from benchmarks.serialization import events
 from recommender.ingest import rating_json
-from recommender.ingest.batch_decoder import BatchDecoder
+from recommender.ingest.ingest import BatchDecoder
 from recommender.worker.learning import CHUNK
 
 PLAIN = "plain"

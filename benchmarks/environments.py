@@ -123,7 +123,7 @@ def serving(peer: str, *arguments: object) -> Iterator[None]:
 
 
 def command_of(peer: str, arguments: Iterable[object], python: str | None = None) -> list[str]:
-    """What runs a peer."""
+    """The programs that run a peer."""
     return [python or sys.executable, str((PEERS / f"{peer}.py").resolve()), *map(str, arguments)]
 
 

@@ -1,4 +1,4 @@
-"""How soon a rating counts, on an idle worker: until it is learned, and until recommendations know of it.
+"""The time until a rating counts, on an idle worker: until it is learned, and until lists know of it.
 
 *Learned*: from the broker's acknowledgement until the worker's status page shows one event more. The page
 is asked all the time, so its answer, shown beside, is a part of the figure and a load on the worker.
@@ -68,7 +68,7 @@ class _Rating:
         self._users, self._outcome, self._options = users, outcome, options
 
     def learned(self) -> Values:
-        """By the leanest client; what else it finds is added as contestants of their own."""
+        """Measure by the leanest client; what else it finds is added as contestants of their own."""
         installation, count = self._installation, self._options.size(500, 30)
         where = installation.address, installation.prefix, self._worker.port, count
         found = ask("confluent_fresh", *where, *self._users)
@@ -77,7 +77,7 @@ class _Rating:
         return _of(found, "learned")
 
     def by_client(self) -> Values:
-        """By our own client."""
+        """Measure by our own client."""
         installation, times = self._installation, []
         with Client(installation.address, installation.prefix) as client:
             for number in range(self._options.size(300, 20) + 3):

@@ -24,7 +24,7 @@ from recommender.client.ratings import encode_rating
 from recommender.history.catalog import Catalog, register_bytes
 from recommender.history.rows import Rows
 from recommender.ingest import rating_json
-from recommender.ingest.batch_decoder import BatchDecoder
+from recommender.ingest.ingest import BatchDecoder
 from recommender.models import elementary
 from recommender.models.blend.blend import PRIOR
 from recommender.models.blend.ranking import solve

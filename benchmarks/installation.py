@@ -21,7 +21,7 @@ PATIENCE = 900.0
 
 
 class Installation:
-    """What one edition's workers have in common.
+    """The settings that one edition's workers have in common.
 
     Parameters
     ----------

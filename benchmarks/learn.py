@@ -1,4 +1,4 @@
-"""How many ratings a second are read from Kafka and learned; peers beside us only decode them.
+"""Measures ratings a second that are read from Kafka and learned; peers beside us only decode them.
 
 Every contestant reads the same ratings from the start of a topic, of one, six or twelve partitions. The clock
 runs from the first record that it sees to the last. What ours does with a record: decode, validate, register
@@ -76,7 +76,7 @@ def _polling(peer: Peer, address: str, topic: str, partitions: int, count: int, 
 
 
 def _others(address: str, prefix: str, shape: Shape, count: int) -> list[tuple[str, Turn]]:
-    """What one partition is enough for: the article's worker, other models, broken records."""
+    """Measurements of one partition: the article's worker, other models, broken records."""
     few = max(10_000, count // SLOW)
     fill(address, make_topics(address, DIRTY, 1).ratings, _broken(messages(shape, count)))
     sound = count - count // 10

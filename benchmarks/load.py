@@ -22,7 +22,7 @@ START_SECONDS, END_SECONDS = 60.0, 60.0
 
 @dataclass(slots=True)
 class Replies:
-    """What a client saw.
+    """The replies as a client saw them.
 
     Attributes
     ----------
@@ -36,12 +36,12 @@ class Replies:
     took: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
 
     def since(self, moment: float, until: float = float("inf")) -> Replies:
-        """Those that were due between two moments."""
+        """The replies that were due between two moments."""
         chosen = (self.due >= moment) & (self.due < until)
         return Replies(self.due[chosen], self.took[chosen])
 
     def percentile(self, share: float) -> float:
-        """So many per cent of the replies took at most so many milliseconds."""
+        """The milliseconds that so many per cent of the replies took at most."""
         return float(np.percentile(self.took, share, method="higher")) if len(self.took) else float("nan")
 
     def rate(self, begin: float, end: float) -> float:
@@ -50,7 +50,7 @@ class Replies:
         return float(np.count_nonzero((arrived >= begin) & (arrived < end)) / (end - begin))
 
     def late_until(self, milliseconds: float) -> float:
-        """When the last reply came that took longer than so; the clock's beginning where none did."""
+        """The time of the last reply that took longer than so; the clock's beginning where none did."""
         late = self.took > milliseconds
         return float(np.max(self.due[late] + self.took[late] / 1e3, initial=0.0))
 

@@ -1,4 +1,4 @@
-"""How long a call over HTTP takes, and how many a second a worker answers.
+"""The time that a call over HTTP takes, and how many a second a worker answers.
 
 100,000 ratings of 1,682 items are known. *Idle*: one connection, one call after the other. *Saturated*: each
 of 32 connections asks again as soon as it is answered. The caller writes and reads bytes, so that what it

@@ -54,11 +54,11 @@ class Peer(Model):
         raise NotImplementedError
 
     def state(self) -> Arrays:
-        """Not needed for a replay."""
+        """Do nothing: not needed for a replay."""
         return {}
 
     def restore(self, state: Arrays) -> None:
-        """Not needed for a replay."""
+        """Do nothing: not needed for a replay."""
 
 
 class EASE(Peer):

@@ -1,4 +1,4 @@
-"""How long a worker takes from its start until it is ready: new, and with 5 million ratings checkpointed.
+"""Measures a worker's start until it is ready: new, and with 5 million ratings checkpointed.
 
 What must be compiled was compiled before. On a busy machine the processor time says more than the seconds.
 """

@@ -1,4 +1,4 @@
-"""What one list of recommendations costs, without Kafka: ten of all items that the user has not rated.
+"""The cost of one list, without Kafka: ten of all items that the user has not rated.
 
 Users are drawn by their ratings, so heavy ones are well among them; for knn-baseline evenly, as for Surprise.
 """

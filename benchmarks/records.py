@@ -10,8 +10,7 @@ import msgspec
 import numpy as np
 
 from benchmarks.data import Chunk, Log, encoded
-from recommender.ingest.batch_decoder import BatchDecoder
-from recommender.ingest.ingest import Ingest
+from recommender.ingest.ingest import BatchDecoder, Ingest
 from recommender.journal.block import Packer, Source
 from recommender.journal.replica import Replica
 from recommender.journal.rule import Rule
@@ -70,7 +69,7 @@ class Learning:
 
     @property
     def shard(self) -> Shard:
-        """What has learned."""
+        """The shard that has learned."""
         return self.replica.shard
 
     def take(self, records: list[Fetched]) -> None:

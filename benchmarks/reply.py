@@ -1,4 +1,4 @@
-"""How long a request takes through Kafka and back: idle, and while the worker learns.
+"""Measures a request through Kafka and back: idle, and while the worker learns.
 
 Idle, clients of three kinds ask: what confluent-kafka waits for is nearly all the worker and the broker, the
 others add what they take themselves. An echo, aiokafka without any work, is what a worker on it could at best
@@ -83,7 +83,7 @@ def run(options: Options) -> list[Outcome]:
 
 
 class _Place:
-    """What the turns of one edition share; the topic of the backlog is the same for all."""
+    """The parts that the turns of one edition share; the topic of the backlog is the same for all."""
 
     def __init__(
         self, address: str, edition: Edition, prefix: str, users: list[str], known: int, options: Options
@@ -121,7 +121,7 @@ class _Place:
         return {"p50": float(p50), "p99": float(p99), "max": max(times[3:])}
 
     def half(self) -> Values:
-        """While ratings arrive at half the rate that `full` found."""
+        """Measure while ratings arrive at half the rate that `full` found."""
         rate = max(1000.0, self.capacity / 2)
         self._half_loads += 1
         prefix, seconds = HALF_BUSY.format(self._half_loads), self.options.size(15, 3)
@@ -140,7 +140,7 @@ class _Place:
             return self._asked(asked.result())
 
     def full(self) -> Values:
-        """While a new worker learns a backlog that lasts longer than the requests."""
+        """Measure while a new worker learns a backlog that lasts longer than the requests."""
         seconds, group = self.options.size(10, 2), uuid.uuid4().hex
         # The requests of earlier turns would be answered first, all at once.
         renew(self.address, BUSY, "recommendation-requests")

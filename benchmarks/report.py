@@ -1,4 +1,4 @@
-"""What was measured, for people: tables with the ratios first, a JSON file and a plot."""
+"""The report for people: tables with the ratios first, a JSON file and a plot."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def figure(value: float) -> str:
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were measured on and with."""
+    """The machine and the versions that the figures were measured with."""
     return {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",

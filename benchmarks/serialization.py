@@ -1,4 +1,4 @@
-"""What a rating weighs and costs on the wire: JSON, MessagePack, and FluRS' own Event pickled.
+"""The weight and cost of a rating on the wire: JSON, MessagePack, and FluRS' own Event pickled.
 
 The pickle is here to be measured only. Unpickling runs whatever code the sender put into it, so the worker
 never does. What is measured is CPU time: all of it is work of one thread, which others must not slow down.
@@ -20,7 +20,7 @@ from benchmarks.contest import Metric, Options, Outcome, Turn, Values, compete
 from benchmarks.data import ML_100K, Log
 from recommender.client.ratings import encode_rating
 from recommender.ingest import rating_json
-from recommender.ingest.batch_decoder import BatchDecoder
+from recommender.ingest.ingest import BatchDecoder
 from recommender.worker.learning import CHUNK
 
 OURS = "ours: JSON, typed and validated, in batches"
@@ -73,7 +73,7 @@ def measure(encode: Callable[[Any], bytes], decode: Callable[[bytes], Any], mess
 
 
 class Fetched(msgspec.Struct):
-    """What a batch decoder reads of a fetched record."""
+    """The part of a fetched record that a batch decoder reads."""
 
     value: bytes
     timestamp: int = 0

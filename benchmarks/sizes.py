@@ -1,4 +1,4 @@
-"""How many bytes a rating takes, for whoever has to buy disks: ``python -m benchmarks.sizes [COUNT]``.
+"""The bytes that a rating takes, for whoever has to buy disks: ``python -m benchmarks.sizes [COUNT]``.
 
 A worker learns a log of MovieLens 20M's shape from its topic. What the broker then has on its disk, and what
 the worker has saved, is divided by the ratings. Nothing is compressed: producers that compress need less.

@@ -1,4 +1,4 @@
-"""How many records a second of topics of other shapes are learned, beside aiokafka that only decodes them.
+"""Measures records a second of topics of other shapes, beside aiokafka that only decodes them.
 
 Every contestant reads the same log of MovieLens 100K's shape from one partition, as each format has it.
 Sources that have the fields of the ratings topic are compared with it, and clicks with clicks that have more.

@@ -1,4 +1,4 @@
-"""What it costs to split the users over K shards that share nothing, and how much memory a shard takes.
+"""The cost of splitting users over K shards that share nothing, and the memory that a shard takes.
 
 `python -m benchmarks.splitting` prints recall@10 on MovieLens 100K, where the users of a shard are those
 whose ratings go to one partition of a journal of K. With `--memory` it prints the bytes that the default

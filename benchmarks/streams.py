@@ -161,7 +161,7 @@ def generated(name: str, seed: int = 1) -> Stream:
 
 
 def changed_files(repository: Path) -> Stream:
-    """Which files the authors of a git repository changed, in the order of time; repeats are kept."""
+    """The files that the authors of a git repository changed, in the order of time; repeats are kept."""
     command = ["git", "-C", str(repository), "log", "--no-merges", "--name-only", "--format=@%at %ae"]
     text = subprocess.run(command, capture_output=True, text=True, errors="replace", check=True).stdout
     found: list[tuple[int, str, str]] = []

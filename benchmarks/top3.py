@@ -89,7 +89,7 @@ def _measured(train: Signed, test: Signed, seed: int, options: Options) -> dict[
 
 
 def _surprise(train: Signed, test: Signed, seed: int, options: Options) -> dict[str, Estimator]:
-    """Its algorithms' estimates, which a program of its own has written."""
+    """The estimates of Surprise's algorithms, which a program of its own has written."""
     with tempfile.TemporaryDirectory() as directory:
         files = [Path(directory) / name for name in ("train.csv", "test.csv", "out.npz")]
         for path, part in zip(files, (train, test), strict=False):

@@ -1,4 +1,4 @@
-"""What being watched costs: ratings a second with three live pages open and metrics scraped each second.
+"""The cost of being watched: ratings a second with three live pages open and metrics scraped each second.
 
 The pages are their streams, as a browser reads them, without the browser: that one runs where the person is.
 """
@@ -60,7 +60,7 @@ def run(options: Options) -> list[Outcome]:
 
 
 class Looked:
-    """What those who look have read."""
+    """The bytes that those who look have read."""
 
     def __init__(self, pages: int) -> None:
         self.pages = pages

@@ -68,7 +68,7 @@ class Worker:
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """The worker's process id."""
         if self._pid is None:
             raise RuntimeError("the worker does not run")
         return self._pid
@@ -94,7 +94,7 @@ class Worker:
         return shards_of(status)
 
     def learned(self) -> int:
-        """How many events it has learned."""
+        """The number of events that the worker has learned."""
         return sum(int(each.get("events", 0)) for each in self.shards().values())
 
     def learned_up_to(self, count: int, seconds: float, pause: float = LOOK_SECONDS) -> list[Look]:
@@ -135,7 +135,7 @@ class Worker:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def log(self) -> str:
-        """What it printed."""
+        """The output of the worker."""
         path = Path(self._guardian.directory) / "broker.log"
         return path.read_text(errors="replace") if path.exists() else ""
 
@@ -171,18 +171,18 @@ class Worker:
 
 
 def shards_of(status: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """What a status page says of each shard: with the place in the journal, where there is a journal."""
+    """The fields of each shard on a status page: with the place in the journal, where there is a journal."""
     journal, shards = status.get("journal", {}), status.get("shards", {})
     return {each: {**shards.get(each, {}), **journal.get(each, {})} for each in {**shards, **journal}}
 
 
 def place(shard: dict[str, Any]) -> int:
-    """How far a shard is: its place in the journal, or in its partition of the ratings."""
+    """The place of a shard in the journal, or in its partition of the ratings."""
     return int(shard["position"] if "position" in shard else shard["offset"])
 
 
 def learned_by(workers: Sequence[Worker]) -> int:
-    """How many events workers have learned between them: once, where each of them learns everything.
+    """The number of events that workers have learned between them: once, where each learns everything.
 
     None as long as one of them has learned nothing.
     """
@@ -194,7 +194,7 @@ def learned_by(workers: Sequence[Worker]) -> int:
 
 
 def follows(shards: dict[str, dict[str, Any]]) -> bool:
-    """Whether a worker follows a journal, by what it says of its shards."""
+    """Return True if a worker follows a journal, by what it says of its shards."""
     return any("position" in shard for shard in shards.values())
 
 
@@ -214,7 +214,7 @@ def await_learned(workers: Sequence[Worker], count: int, seconds: float) -> None
 
 
 def under_way(seen: Sequence[Look], count: int) -> tuple[int, int]:
-    """Which looks are the first and the last that found learning under way."""
+    """The first and the last look that found learning under way."""
     found = [number for number, (_, learned) in enumerate(seen) if 0 < learned < count]
     if len(found) < 3:  # it was over before it could be watched
         idle = [number for number, (_, learned) in enumerate(seen) if learned == 0]

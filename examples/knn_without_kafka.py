@@ -32,7 +32,7 @@ def main() -> None:
 
 
 def show(what: str, knn: KNNBaseline) -> None:
-    """What is estimated for dan, best first; `neighbours` is how many ratings it rests on."""
+    """The estimates for dan, best first; `neighbours` is how many ratings each rests on."""
     print(what)
     for answer in knn.top("dan", EVERYTHING, n=3):
         known = "nothing known" if answer.cold_start else f"{answer.neighbours} neighbours"

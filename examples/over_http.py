@@ -18,7 +18,7 @@ WAIT_SECONDS = 20.0
 
 
 def call(path: str, body: Any = None) -> Any:
-    """What a worker answers, as JSON: the whole client."""
+    """The answer of a worker, as JSON: the whole client."""
     headers = {"Content-Type": "application/json"} if body is not None else {}
     if token := os.environ.get("RECOMMENDER_WEB_TOKEN"):
         headers["Authorization"] = f"Bearer {token}"

@@ -19,7 +19,7 @@ ITEMS, USERS, EVENTS = 200, 300, 20_000
 
 
 class Next(Model):
-    """How often an item came right after the user's last one.
+    """The number of times that an item came right after the user's last one.
 
     Parameters
     ----------

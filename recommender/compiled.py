@@ -67,7 +67,7 @@ class KernelCache(FunctionCache):
         super().save_overload(*arguments)
 
     def _stamp(self) -> None:
-        """Not before its first use: what a kernel calls may be defined behind it."""
+        """Stamp at the first use and not before: what a kernel calls may be defined behind it."""
         if not self._complete:
             stamp = self._cache_file._source_stamp
             self._cache_file._source_stamp = stamp, fingerprint(self._py_func)
@@ -161,7 +161,7 @@ def _chosen() -> Path | None:
 
 
 def _passed_over(chosen: Path | None) -> Iterator[dict[Path, Path]]:
-    """Of each place before the chosen one that cannot be written: the files of kernels there.
+    """The files of kernels in each place before the chosen one that cannot be written.
 
     By where they go, in the order of directories that numba has below a place that was named.
     """

@@ -41,11 +41,9 @@ BROKER = pytest.StashKey[str]()
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_setupnodes() -> None:
     """Compile the kernels once, before several processes would each do it."""
-    from recommender.ingest import rating_json
-    from recommender.journal import block, rule
-    from recommender.shard import warmup
+    from tests.support.kernels import compile_all
 
-    warmup.warm(further=(rule, block, rating_json))
+    compile_all()
 
 
 @pytest.hookimpl(optionalhook=True)

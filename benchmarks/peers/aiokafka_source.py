@@ -18,7 +18,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 
 def decoder(form: str, schema: str) -> Callable[[bytes], Any]:
-    """What decodes a value, and reads four fields of it."""
+    """The function that decodes a value, and reads four fields of it."""
     if form == "avro":
         import fastavro
 

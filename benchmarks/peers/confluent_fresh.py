@@ -1,4 +1,4 @@
-"""How soon a rating counts: ADDRESS PREFIX PORT COUNT USER ..., the port of the worker's pages.
+"""Measures how soon a rating counts: ADDRESS PREFIX PORT COUNT USER ..., the port of the worker's pages.
 
 By turns a rating is written and the worker's status page asked until it has learned it, and a rating is
 written and recommendations are asked for that know of it (`after`). The page's own answer is a part of
@@ -29,7 +29,7 @@ random.seed(0)
 
 
 def learned() -> int:
-    """How many events the worker has learned, as its page says."""
+    """The number of events that the worker has learned, as its page says."""
     pages.request("GET", "/status")
     status = json.loads(pages.getresponse().read())
     shards = [status.get("shards", {}), status.get("journal", {})]

@@ -40,7 +40,7 @@ class Identity:
     handover: str = ""
 
     def differences(self, header: Mapping[str, Any]) -> list[str]:
-        """In words, where a checkpoint's header is of something else."""
+        """The differences between a checkpoint's header and what is expected, in words."""
         mine = {**asdict(self), "format": FORMAT}
         told = []
         for name in ("format", "topic", "topic_id", "partitions"):

@@ -92,7 +92,7 @@ def export(place: str | None, to: Path, form: str) -> None:
 
 
 def _newest_whole(place: str) -> Iterator[Checkpoint]:
-    """Of each folder the newest checkpoint that is whole, one in memory at a time."""
+    """The newest whole checkpoint of each folder, one in memory at a time."""
     folders: dict[str, list[str | Path]] = {}
     for path in find(place, newest=False):
         folders.setdefault(str(path).rpartition("/")[0], []).append(path)

@@ -53,7 +53,7 @@ async def _print_journal(config: Settings, user: str) -> int:
 
 
 async def _of_journal(config: Settings, user: str) -> AsyncIterator[dict[str, Any]]:
-    """What counts of a user in the journal, in its order."""
+    """The events of a user that count in the journal, in its order."""
     found = await find(config)
     for partition in range(found.partitions):
         async with reading(config, found.topic, partition) as log:

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import time
-import uuid
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from typing import Any, Self
 
-from kafka.errors import KafkaError, KafkaTimeoutError
-
 from recommender.client import arguments
+from recommender.client.connection import Connection
 from recommender.client.errors import (
     BadReply,
     BrokerUnreachable,
@@ -25,11 +20,8 @@ from recommender.client.errors import (
     TopicMissing,
 )
 from recommender.client.messages import After, decode_reply, encode_request
-from recommender.client.ratings import Written, encode_forget, encode_merge, encode_rating
-from recommender.client.replies import Replies
-from recommender.client.sender import Sender, missing
-from recommender.kafka import admin
-from recommender.kafka.clients import close_consumer, open_consumer, open_producer
+from recommender.client.rater import Rater
+from recommender.client.ratings import Written
 from recommender.kafka.topics import Topics
 from recommender.messages.contract import KNOWN_SCALE
 from recommender.messages.responses import Recommended, Response
@@ -50,12 +42,8 @@ __all__ = [
     "Written",
 ]
 
-CLOSE_SECONDS = 2.0
-#: The least time that opening a connection gets, once a broker has answered.
-CONNECT_SECONDS = 5.0
 
-
-class Client:
+class Client(Rater):
     """Sends ratings and asks for recommendations.
 
     One client serves all threads of a program; making one takes a moment, so keep it. After `os.fork` the
@@ -108,22 +96,14 @@ class Client:
         connect_timeout: float = 10.0,
         rating_scale: tuple[float, float] | None = KNOWN_SCALE,
     ) -> None:
-        self._closed = True
         self._servers = bootstrap_servers = arguments.addresses(bootstrap_servers)
-        self._topics = Topics("" if topic_prefix == "" else arguments.text("topic_prefix", topic_prefix))
-        self._replies_to = (
-            arguments.text("reply_topic", reply_topic) if reply_topic else self._topics.responses
-        )
-        self._rating_scale = arguments.scale(rating_scale)
-        self._process = os.getpid()
+        topics = Topics("" if topic_prefix == "" else arguments.text("topic_prefix", topic_prefix))
+        self._replies_to = arguments.text("reply_topic", reply_topic) if reply_topic else topics.responses
+        scale = arguments.scale(rating_scale)
         seconds = arguments.seconds("connect_timeout", connect_timeout, or_none=True)
-        try:
-            self._open(seconds, security or {})
-        except admin.BrokerUnreachableError as error:
-            raise BrokerUnreachable(str(error)) from None
-        except KafkaError as error:
-            raise BrokerUnreachable(f"Connecting to {bootstrap_servers} failed: {error}") from error
-        self._closed = False
+        super().__init__(
+            Connection(bootstrap_servers, topics, self._replies_to, seconds, security or {}), scale
+        )
 
     def recommend(
         self,
@@ -250,148 +230,11 @@ class Client:
         user = "" if user == "" else arguments.identifier("user", user)
         if not isinstance(value, bytes):
             raise TypeError(f"value must be bytes, as encode_request makes them, got {type(value).__name__}")
-        self._check_process()
-        give_up_at = time.monotonic() + timeout
-        correlation = uuid.uuid4().bytes
-        headers = [
-            ("kafka_correlationId", correlation),
-            ("kafka_replyTopic", self._replies_to.encode()),
-            ("deadline-ms", str(int((time.time() + timeout) * 1000)).encode()),
-        ]
-        reply = self._replies.expect(correlation, timeout)
-        try:
-            sent = self._sender.send(self._topics.requests, user, value, headers)
-            sent.add_errback(lambda error: self._replies.fail(correlation, self._sender.explain(error)))
-            return reply.result(max(0.0, give_up_at - time.monotonic()))
-        except TimeoutError:
-            where = "and no worker answered" if sent.succeeded() else "and did not reach Kafka"
-            raise RecommendTimeout(
-                f"No recommendations for user {user!r} within {timeout:g} s: "
-                f"the request was sent to {self._topics.requests} {where}"
-            ) from None
-        finally:
-            self._replies.forget(correlation)
-
-    def rate(
-        self,
-        user: str | int,
-        item: str | int,
-        rating: float | None,
-        timestamp: float | datetime | None = None,
-        *,
-        timeout: float = 10.0,
-    ) -> Written:
-        """Send a rating and wait until Kafka has it.
-
-        Parameters
-        ----------
-        user, item : str or int
-            Ids: an integer, also NumPy's, means its decimal text.
-        rating : float or None
-            On the client's `rating_scale`; None withdraws an earlier rating.
-        timestamp : float or datetime, optional
-            When it was given: in seconds since 1970, or a `datetime` with a time zone.
-        timeout : float
-            Seconds to wait for Kafka.
-
-        Returns
-        -------
-        Written
-            Its partition and offset.
-
-        Raises
-        ------
-        TypeError, ValueError
-            An argument is not what the worker would take; nothing is sent.
-        RatingUnconfirmed
-            Kafka did not confirm it in time. It may still be written, but not twice.
-        ConnectionBroken
-            The connection to Kafka is lost; the rating was not sent.
-        TopicMissing, ClientError
-            It cannot be written.
-        """
-        timeout = arguments.seconds("timeout", timeout)
-        user = arguments.identifier("user", user)
-        value = encode_rating(user, item, rating, timestamp, scale=self._rating_scale)
-        return self._write(user, value, f"the rating of {str(item)!r} by {user!r}", timeout)
-
-    def forget(
-        self, user: str | int | None = None, *, item: str | int | None = None, timeout: float = 10.0
-    ) -> Written:
-        """Ask to forget all that is known of a user, or of an item, and wait until Kafka has that.
-
-        As soon as it is learned they are answered as if they had never been there. What the topics hold of
-        them stays there.
-
-        Parameters
-        ----------
-        user, item : str or int
-            One of them.
-        timeout : float
-            Seconds to wait for Kafka.
-
-        Returns
-        -------
-        Written
-            Its partition and offset: a request with `after` is answered once it is learned.
-
-        Raises
-        ------
-        TypeError, ValueError, RatingUnconfirmed, ConnectionBroken, TopicMissing, ClientError
-            As for `rate`.
-        """
-        timeout = arguments.seconds("timeout", timeout)
-        value = encode_forget(user, item)
-        name, given = ("item", item) if user is None else ("user", user)
-        key = arguments.identifier(name, given)
-        return self._write(key, value, f"that {name} {key!r} is to be forgotten", timeout)
-
-    def merge(self, user: str | int, guest: str | int, timeout: float = 10.0) -> Written:
-        """Say that a guest turned out to be a user, and wait until Kafka has that.
-
-        The user gets the guest's ratings but for items that both rated, and the guest is forgotten.
-
-        Parameters
-        ----------
-        user, guest : str or int
-        timeout : float
-            Seconds to wait for Kafka.
-
-        Returns
-        -------
-        Written
-            Its partition and offset: a request with `after` is answered once it is learned.
-
-        Raises
-        ------
-        TypeError, ValueError, RatingUnconfirmed, ConnectionBroken, TopicMissing, ClientError
-            As for `rate`.
-        """
-        timeout = arguments.seconds("timeout", timeout)
-        value = encode_merge(user, guest)
-        key = arguments.identifier("user", user)
-        return self._write(key, value, f"that guest {str(guest)!r} is {key!r}", timeout)
-
-    def _write(self, key: str, value: bytes, what: str, timeout: float) -> Written:
-        """Write a record to the ratings topic and wait until Kafka has it."""
-        self._check_process()
-        self._replies.check_connected(timeout)
-        sent = self._sender.send(self._topics.ratings, key, value, [])
-        try:
-            metadata = sent.get(timeout)
-        except KafkaTimeoutError:
-            raise RatingUnconfirmed(f"Kafka did not confirm {what} within {timeout:g} s") from None
-        except KafkaError as error:
-            raise self._sender.explain(error) from error
-        return Written(metadata.partition, metadata.offset)
+        return self._connection.ask(user, value, timeout)
 
     def close(self) -> None:
         """End the client. Calls that still wait raise `ClientClosed`; closing twice is fine."""
-        if self._closed or self._process != os.getpid():
-            return
-        self._closed = True
-        self._replies.close(CLOSE_SECONDS)
-        self._sender.close(CLOSE_SECONDS)
+        self._connection.close()
 
     def __enter__(self) -> Self:
         return self
@@ -400,34 +243,11 @@ class Client:
         self.close()
 
     def __del__(self) -> None:
-        if not getattr(self, "_closed", True) and self._process == os.getpid():
+        connection = getattr(self, "_connection", None)
+        if connection is not None and not connection.closed and connection.is_ours:
             warnings.warn(f"unclosed {self!r}", ResourceWarning, stacklevel=2, source=self)
             self.close()
 
     def __repr__(self) -> str:
-        return f"<Client of {self._servers}, replies from {self._replies_to}>"
-
-    def _open(self, seconds: float, security: Mapping[str, Any]) -> None:
-        give_up_at = time.monotonic() + seconds
-        with admin.open_admin(self._servers, seconds, security):
-            pass  # It waits, and says what is wrong where kafka-python only says that time is up.
-        seconds = max(CONNECT_SECONDS, give_up_at - time.monotonic())
-        consumer, network = open_consumer(self._servers, seconds, security)
-        try:
-            for topic in (self._topics.requests, self._replies_to):
-                if not consumer.partitions_for_topic(topic):
-                    raise missing(topic, self._servers)
-            producer = open_producer(self._servers, seconds, security)
-            self._sender = Sender(producer, self._servers)
-            try:
-                self._replies = Replies(consumer, network, self._replies_to, seconds)
-            except BaseException:
-                self._sender.close(0)
-                raise
-        except BaseException:
-            close_consumer(consumer)
-            raise
-
-    def _check_process(self) -> None:
-        if self._process != os.getpid():
-            raise ClientClosed("The client was made before this process was forked: make one in the child")
+        waiting = self._connection.waiting
+        return f"<Client of {self._servers}, replies from {self._replies_to}, {waiting} awaited>"

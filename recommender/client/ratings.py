@@ -56,7 +56,7 @@ def encode_rating(
 
 
 def encode_forget(user: str | int | None = None, item: str | int | None = None) -> bytes:
-    """Whom to forget, a user or an item, as it goes out.
+    """A request to forget a user or an item, as it goes out.
 
     Raises
     ------

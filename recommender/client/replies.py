@@ -71,6 +71,11 @@ class Replies:
         self._thread = threading.Thread(target=self._run, name=f"replies-{topic}", daemon=True)
         self._thread.start()
 
+    @property
+    def waiting(self) -> int:
+        """The number of callers that wait."""
+        return len(self._waiting)
+
     def check_connected(self, seconds: float) -> None:
         """Wait for the connection if it is lost.
 

@@ -105,7 +105,7 @@ def mcnemar(first: Ranks, second: Ranks) -> McNemar:
 
 
 def better_windows(first: Ranks, second: Ranks, window: int, level: float = 0.05) -> tuple[int, int, int]:
-    """In how many windows, cut one after the other, each is better by McNemar's test.
+    """Count the windows, cut one after the other, in which each is better by McNemar's test.
 
     Returns
     -------

@@ -34,7 +34,7 @@ LEARNED_FIRST = 0.5
 
 
 class EvaluationError(RecommenderError):
-    """There is nothing to evaluate: too few positive ratings."""
+    """Nothing to evaluate: too few positive ratings."""
 
 
 @dataclass(frozen=True, slots=True)

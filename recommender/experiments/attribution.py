@@ -19,16 +19,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recommender.errors import RecommenderError
-from recommender.experiments.attribution_counts import COUNT, NAMED, Counts, StructArray, summed
-from recommender.experiments.attribution_rows import (
+from recommender.experiments.attribution_tables import (
     CATALOGS,
+    COUNT,
+    NAMED,
     PLACE,
     RATING,
+    Counts,
+    StructArray,
     Table,
     attribute,
     counts_once,
     ranks_of,
     renumbered,
+    summed,
 )
 from recommender.history.arrays import Arrays
 from recommender.history.catalog import Catalog

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recommender.experiments.attribution import WINDOW, Attribution
-from recommender.experiments.attribution_counts import Counts
+from recommender.experiments.attribution_tables import Counts
 from recommender.experiments.log_progress import STANDSTILL, JournalProgress, LogProgress
 from recommender.history.arrays import Arrays
 from recommender.history.id_table import ITEM, USER

@@ -93,7 +93,7 @@ class LogProgress:
 
 
 class Reached(NamedTuple):
-    """Up to where a source was read: its frontier, and when the last that it gave was written, in seconds."""
+    """The place up to which a source was read: its frontier, and the time of its last record, in seconds."""
 
     frontier: float = -math.inf
     written: float = -math.inf
@@ -130,7 +130,7 @@ class JournalProgress(LogProgress):
     def reached_by(
         self, times: Floats, written: Floats, lateness: float, sources: Sequence[Source]
     ) -> NDArray[np.bool_]:
-        """As `reached`, where each record is of a source."""
+        """Take over records that are each of a source, and mark those in time, as `reached` does."""
         known = _believed(times, written)
         newest = _running(self.newest.frontier, known)
         clock = _running(self.newest.written, np.nan_to_num(written, nan=-np.inf))

@@ -135,7 +135,7 @@ class _Part:
         return max(0, self.span.ends - self.offset)
 
     def gap(self) -> str:
-        """In words, what was not read before it expired; empty if that is nothing."""
+        """Describe what was not read before it expired; empty if that is nothing."""
         begins, written, reached = self.span.begins, self.span.written, self.progress.offset
         place = f"{self.topic}[{self.partition}]"
         if reached > written:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from recommender.experiments.attribution_counts import Counts, StructArray
+from recommender.experiments.attribution_tables import Counts, StructArray
 from recommender.experiments.statistics import (
     CONFIDENCE,
     RESAMPLES,

@@ -171,7 +171,7 @@ def _difference(sums: Floats, users: int) -> tuple[Floats, Floats]:
 def _resampled_distances(
     moments: Floats, repeats: Ints, difference: float, resamples: int, seed: int
 ) -> Floats:
-    """Of each resample, how many standard errors it lies from the sample; infinite where undefined."""
+    """The distance of each resample from the sample, in standard errors; infinite where undefined."""
     draws = np.random.Generator(np.random.PCG64(seed))
     users = int(repeats.sum())
     distances = np.empty(resamples)

@@ -22,7 +22,7 @@ from recommender.shard.options import arms_of
 
 
 class SummaryError(RecommenderError):
-    """There is nothing to report, or not what was asked for."""
+    """Nothing to report, or not what was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +213,7 @@ def _count(count: int, unit: str) -> str:
 
 
 def span(log: Read) -> str:
-    """From when to when a log was read."""
+    """The times from which and to which a log was read."""
     if log.first is None or log.last is None:
         return "none"
     return f"{_moment(log.first)} to {_moment(log.last)}"

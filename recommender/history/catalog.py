@@ -101,7 +101,7 @@ class Catalog:
 
     @property
     def freed(self) -> int:
-        """How many times an id was removed."""
+        """The number of times that an id was removed."""
         return self._freed
 
     def freed_since(self, count: int) -> list[int] | None:

@@ -312,7 +312,7 @@ class History:
 
     def rated(self, user: int) -> tuple[Ints, Floats, Floats]:
         """Items, ratings and weights of the user's entries, oldest first; empty for an unknown user."""
-        places = packing.entries_of(self._arrays, user, -1)
+        places = packing.entries_of(self._arrays, user)
         a = self._arrays
         return a.entry_items[places], a.entry_ratings[places], a.entry_weights[places]
 
@@ -324,10 +324,6 @@ class History:
         start = int(record["start"])
         items = self._arrays.entry_items[start : start + int(record["used"])]
         return items[items >= 0]
-
-    def last_items(self, user: int, n: int) -> Ints:
-        """Items of the user's `n` newest entries, oldest first."""
-        return self._arrays.entry_items[packing.entries_of(self._arrays, user, max(0, n))]
 
     def has(self, user: int) -> bool:
         """Return True if any rating of the user stands."""

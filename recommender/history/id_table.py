@@ -78,7 +78,7 @@ class IdTable:
 
     @property
     def free_count(self) -> int:
-        """How many numbers are free."""
+        """The count of free numbers."""
         return int(self.arrays.meta[_FREE])
 
     def reserve(self, more: int, size: int) -> None:

@@ -13,12 +13,12 @@ from recommender.history.layout import ENTRIES, INDEX, ITEM_COUNT, LONGEST, RING
 
 
 @njit(cache=True)
-def entries_of(h, user, newest):
-    """Arena places of the user's entries, oldest first; of the newest only, if `newest` >= 0."""
+def entries_of(h, user):
+    """Arena places of the user's entries, oldest first."""
     if user < 0 or user >= h.meta[USER_COUNT]:
         return np.empty(0, np.int64)
     u = h.users[user]
-    left = np.int64(u.live) if newest < 0 else min(np.int64(u.live), newest)
+    left = np.int64(u.live)
     places = np.empty(left, np.int64)
     s = u.start + u.used
     while left > 0:

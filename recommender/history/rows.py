@@ -51,7 +51,7 @@ class Rows(NamedTuple):
 
     @property
     def are_ratings(self) -> NDArray[np.bool_]:
-        """Which rows are ratings."""
+        """Marks of the rows that are ratings."""
         return np.ones(len(self.ratings), np.bool_) if self.kinds is None else self.kinds == RATING
 
     def ratings_alone(self) -> Rows:

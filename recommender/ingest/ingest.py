@@ -1,4 +1,4 @@
-"""From a topic's records to valid ratings: decoded and checked, and what has to go to the dead letters.
+"""Ingests a topic's records: valid ratings, decoded and checked, and what has to go to the dead letters.
 
 This is everything that happens to a record of the ratings topic before the journal, without Kafka: the worker
 feeds it fetched records and delivers what it returns.
@@ -9,17 +9,63 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recommender.history.rows import FORGET_ITEM, FORGET_USER, MERGE, NOBODY, Rows
-from recommender.ingest.batch_decoder import BatchDecoder
+from recommender.ingest import rating_json
+from recommender.ingest.header_names import marked_by
+from recommender.messages.content_types import HEADER as CONTENT_TYPE
+from recommender.messages.content_types import is_msgpack
 from recommender.messages.partitioning import partition_of
-from recommender.messages.ratings import MAX_TIMESTAMP, BadMessage, Event, Merge, Rating
+from recommender.messages.ratings import (
+    MAX_ID_BYTES,
+    MAX_RATING_BYTES,
+    MAX_TIMESTAMP,
+    BadMessage,
+    Event,
+    Merge,
+    Rating,
+    RatingDecoder,
+)
 from recommender.messages.records import Outgoing, Record
 from recommender.messages.refusals import BAD_MESSAGE_CLASS, Kind, Refusal
 from recommender.messages.unreadable import Unreadable
+
+
+class BatchDecoder(RatingDecoder):
+    """Decodes ratings one by one, and most of them in batches without an object for each."""
+
+    def read(self, records: Sequence[Any]) -> Rows:
+        """Decode the plain ones of many records at once, as most producers write them.
+
+        Parameters
+        ----------
+        records : sequence
+            With a `value` and `headers` each.
+        """
+        values = [record.value for record in records]
+        count = len(values)
+        try:
+            joined = bytearray().join(values)
+        except TypeError:  # some are null
+            values = [value or b"" for value in values]
+            joined = bytearray().join(values)
+        text = np.frombuffer(joined, np.uint8)
+        lengths = np.fromiter(map(len, values), np.int64, count)
+        plain = lengths <= MAX_RATING_BYTES
+        plain &= ~marked_by(
+            records,
+            lambda name: name.lower() == CONTENT_TYPE,
+            lambda pair: is_msgpack(pair[1]),
+        )
+        rows = Rows(text, np.empty((count, 4), np.int64), np.empty(count), np.empty(count), plain)
+        limits = (*self.scale, self.skips, float(MAX_TIMESTAMP), MAX_ID_BYTES)
+        rating_json.read_all(text, np.cumsum(lengths), *limits, rows.spans, rows.ratings, rows.times, plain)
+        text.flags.writeable = False  # the kernels that read it are compiled for one kind
+        return rows
 
 
 @dataclass(slots=True)
@@ -131,7 +177,7 @@ class Ingest:
         ingested.rows = rows._replace(text=text, kinds=kinds if kinds.any() else None)
 
     def _read_one(self, partition: int, record: Record, ingested: Ingested) -> Event | None:
-        """What a record says; if it says nothing, its dead letter is put into `ingested`."""
+        """The event of a record; where it has none, its dead letter is put into `ingested`."""
         if isinstance(record, Unreadable):
             ingested.dead_letters.append(unread_letter(record))
             ingested.refusals.append(

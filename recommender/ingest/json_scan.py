@@ -35,7 +35,7 @@ _TRUE, _FALSE, _NULL = map(word, ("true", "false", "null"))
 
 @inlined_kernel
 def space(text, at, end):
-    """Past white space, of which there may be none."""
+    """The place behind white space, of which there may be none."""
     while at < end and text[at] <= 32:
         byte = text[at]
         if byte != 32 and byte != 10 and byte != 13 and byte != 9:
@@ -57,7 +57,7 @@ def starts(text, at, end, word):
 
 @inlined_kernel
 def past_digits(text, at, end):
-    """Past decimal digits, of which there may be none."""
+    """The place behind decimal digits, of which there may be none."""
     while at < end and text[at] >= ZERO and text[at] <= NINE:
         at += 1
     return at
@@ -87,7 +87,7 @@ def _number(text, at, end):
 
 @inlined_kernel
 def _simple(text, at, end):
-    """Past what holds no other value."""
+    """The place behind a value that holds no other."""
     byte = text[at]
     if byte == QUOTE:
         return string(text, at + 1, end)[0]
@@ -100,7 +100,7 @@ def _simple(text, at, end):
 
 @inlined_kernel
 def _key(text, at, end):
-    """Past a name and its colon, up to where the value begins."""
+    """The place behind a name and its colon, where the value begins."""
     if at >= end or text[at] != QUOTE:
         return -1
     at = string(text, at + 1, end)[0]
@@ -112,7 +112,7 @@ def _key(text, at, end):
 
 @kernel
 def skip(text, at, end):
-    """Past a value of any kind; -1 also where it is nested deeper than `DEEPEST`."""
+    """The place behind a value of any kind; -1 also where it is nested deeper than `DEEPEST`."""
     depth, objects = 0, np.int64(0)  # one bit for each level, the innermost the lowest: set for an object
     while at >= 0 and at < end:
         byte = text[at]

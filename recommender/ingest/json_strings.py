@@ -29,7 +29,7 @@ _QUOTES, _BACKSLASHES, _SPACES = (ir.Constant(_BLOCK, [each] * WIDTH) for each i
 
 
 def _escapes() -> NDArray[np.uint8]:
-    """By the byte after a backslash the one that both stand for; 0 where it is none, or a ``u``."""
+    """The byte that a backslash and each byte after it stand for; 0 where they are no escape, or a ``u``."""
     table = np.zeros(256, np.uint8)
     for letter, meant in zip('"\\/bfnrt', '"\\/\b\f\n\r\t', strict=True):
         table[ord(letter)] = ord(meant)
@@ -66,7 +66,7 @@ def _plain_characters(typing_context, text, place):
 
 @inlined_kernel
 def ascii_run(text, at, end):
-    """Past characters of ASCII that mean themselves inside a string."""
+    """The place behind characters of ASCII that mean themselves inside a string."""
     while at + WIDTH <= text.size:
         count = _plain_characters(text, at)
         at += count
@@ -83,7 +83,7 @@ def ascii_run(text, at, end):
 
 @inlined_kernel
 def string(text, at, end):
-    """Past the closing quote of a string whose first character is at `at`, and whether it has escapes."""
+    """The place behind the closing quote of a string that begins at `at`, and True if it has escapes."""
     # Most have only plain characters.
     past = ascii_run(text, at, end)
     if past < end and text[past] == QUOTE:
@@ -112,7 +112,7 @@ def _string(text, at, end):
 
 @inlined_kernel
 def _character(text, at, end):
-    """Past a character of UTF-8 beyond ASCII; neither overlong nor a surrogate (Unicode, table 3-7)."""
+    """The place behind a character beyond ASCII; neither overlong nor a surrogate (Unicode, table 3-7)."""
     first = text[at]
     second = text[at + 1] if at + 1 < end else 0
     low, high = 0x80, 0xBF
@@ -160,7 +160,7 @@ def _unit(text, at, end):
 
 @kernel
 def _escape(text, at, end):
-    """Past the escape whose backslash is at `at`; one of a surrogate must be followed by the other."""
+    """The place behind the escape that begins at `at`; one of a surrogate must be followed by the other."""
     if at + 1 >= end:
         return -1
     if text[at + 1] != _U:

@@ -55,7 +55,7 @@ _NULL, _SKIP = word("null"), word('"skip"')
 
 @inlined_kernel
 def _integer(text, at, end):
-    """Past an integer whose text is its own decimal form; -1 if there is none."""
+    """The place behind an integer whose text is its own decimal form; -1 if there is none."""
     first = at
     if at < end and text[at] == MINUS:
         first += 1

@@ -86,8 +86,18 @@ class ShownStore:
 
     @property
     def users(self) -> int:
-        """Of how many users a place is kept."""
+        """The number of users of whom a place is kept."""
         return len(self._users)
+
+    @property
+    def items(self) -> int:
+        """The number of items of which a place is kept."""
+        return len(self._items)
+
+    @property
+    def rows(self) -> tuple[int, int]:
+        """The rows of users and of items, free ones included."""
+        return len(self._users.names), len(self._items.names)
 
     def put(self, lists: Iterable[ShownList]) -> None:
         """Take over lists, the oldest first."""

@@ -109,11 +109,6 @@ class ItemStore:
         boost = 1.0 if row is None else float(self.boosts[row])
         return None if boost == 1.0 else boost
 
-    def categories_of(self, item: str) -> tuple[str, ...]:
-        """The categories of an item."""
-        row = self._rows.get(item)
-        return NOWHERE if row is None else self._members[self.sets[row]]
-
     @property
     def categories(self) -> list[str]:
         """All categories that some item has."""
@@ -177,7 +172,7 @@ class ItemStore:
                 self._changed(row)
 
     def allowed(self, categories: list[str] | None, without: list[str]) -> NDArray[np.bool_] | None:
-        """By number of a set: it has one of these categories, none of the others; None if every set does."""
+        """Mark the sets, by number, that have one of these categories and none of the others; None: all."""
         if categories is None and not without:
             return None
         found = np.full(len(self._members), categories is None)

@@ -157,7 +157,7 @@ class Packer:
         return out[:size].tobytes()
 
     def keeps(self, rows: Rows) -> list[NDArray[np.bool_]]:
-        """For each partition of the journal, which rows go there."""
+        """The rows that go to each partition of the journal."""
         return sharding.split(rows, self._partitions)
 
     def pack_range(

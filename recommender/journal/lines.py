@@ -45,7 +45,7 @@ def rating_lines(rows: Rows) -> bytes:
 
 
 def user_lines(rows: Rows, user: str) -> list[dict[str, Any]]:
-    """What rows say of one user, each as the ratings topic takes it."""
+    """The rows of one user, each as the ratings topic takes it."""
     wanted, text = user.encode(), rows.text.tobytes()
     kinds = np.zeros(len(rows.ratings), np.uint8) if rows.kinds is None else rows.kinds
     merges, items = kinds == MERGE, kinds == FORGET_ITEM

@@ -49,7 +49,7 @@ class Replica:
 
     @property
     def partition(self) -> int:
-        """Of the journal."""
+        """The partition of the journal."""
         return self.rule.partition
 
     def __str__(self) -> str:

@@ -57,7 +57,7 @@ def partitions_of(rows: Rows, partitions: int) -> NDArray[np.int32]:
 
 
 def split(rows: Rows, partitions: int) -> list[NDArray[np.bool_]]:
-    """For each partition of the journal, which rows are plain and belong there; an item may be in all."""
+    """The plain rows that belong to each partition of the journal; an item may be in all."""
     if partitions == 1:
         return [rows.plain]
     found = partitions_of(rows, partitions)

@@ -18,13 +18,13 @@ _users = 0
 
 
 def context() -> ssl.SSLContext:
-    """For one connection."""
+    """Trust what the system trusts, for one connection."""
     return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 @contextmanager
 def everywhere() -> Iterator[None]:
-    """For all connections that the process opens while the context lasts.
+    """Trust what the system trusts, for all connections that the process opens while the context lasts.
 
     For libraries that cannot be told otherwise; what talks to Kafka has authorities of its own settings.
     """

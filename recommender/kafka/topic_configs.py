@@ -85,7 +85,7 @@ def read_configs(admin: KafkaAdminClient, names: list[str]) -> dict[str, Configs
 
 
 def _losses(configs: Configs, compaction: str) -> list[str]:
-    """By what a topic loses records."""
+    """The rule by which a topic loses records."""
     found = []
     policies = [each.strip() for each in configs["cleanup.policy"].split(",")]
     if "compact" in policies:

@@ -54,7 +54,7 @@ def msgpack_is_too_deep(value: bytes) -> bool:
 
 
 def _step(value: bytes, at: int) -> tuple[int, int | None]:
-    """Past the head of what begins here, or all of it; how many values are inside, None where none can be."""
+    """The place behind a value's head, or all of it; how many values are inside, None where none can be."""
     byte = value[at]
     at += 1
     if 0x80 <= byte <= 0x9F:

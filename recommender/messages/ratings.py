@@ -194,7 +194,7 @@ _no_rating_msgpack = msgspec.msgpack.Decoder(_NoRating).decode
 
 
 def _no_rating(value: bytes, *, msgpack: bool) -> Forget | Merge | None:
-    """What a value says that is no rating; None if it says nothing known.
+    """The command of a value that is no rating; None if it is none that is known.
 
     Raises
     ------

@@ -162,7 +162,7 @@ class RanksRepeats(Protocol):
     """A model that knows which of their items users take again."""
 
     def score_rated(self, user: int, candidates: IntArray) -> FloatArray:
-        """As `Model.score`, where candidates may be items that the user has."""
+        """Score as `Model.score` does, where candidates may be items that the user has."""
 
 
 @runtime_checkable

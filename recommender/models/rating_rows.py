@@ -113,7 +113,7 @@ def _gather(rows, lengths, others, values, orders):  # type: ignore[no-untyped-d
 
 
 def empty_rows() -> RatingRows:
-    """No rows at all."""
+    """An empty selection of rows."""
     return RatingRows(
         np.zeros(0, np.int64),
         np.zeros(0, np.int32),

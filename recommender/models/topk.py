@@ -75,7 +75,7 @@ _NOTHING = np.zeros(0, np.intp)
 def _without_last(
     places: NDArray[np.intp], keys: Sequence[NDArray[np.number]], wanted: int
 ) -> NDArray[np.intp]:
-    """So many of these places: those with the highest first key, of equal ones by the next, then the first.
+    """Choose `wanted` of these places: by the first key, of equal ones by the next, then the first.
 
     A model that scores most items 0 must not make us sort them all.
     """
@@ -174,10 +174,10 @@ def warm() -> None:
 
 
 def was_compiled() -> bool:
-    """Whether the kernel was compiled in this process, and not loaded from the cache."""
+    """Return True if the kernel was compiled in this process, and not loaded from the cache."""
     return sum(nth_highest.stats.cache_misses.values()) > 0
 
 
 def kept_in() -> str:
-    """Where it is kept."""
+    """The directory of compiled kernels."""
     return str(nth_highest.stats.cache_path)

@@ -51,13 +51,13 @@ class Terms(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, config: Settings) -> Terms:
-        """Those that the settings ask for."""
+        """The terms that the settings ask for."""
         arms = arms_of(config).arms
         return cls(learned_settings(config), ",".join(f"{arm.name}:{arm.share!r}" for arm in arms))
 
     @classmethod
     def in_header(cls, learned: dict[str, Any]) -> Terms:
-        """Those of a checkpoint, whose header has no shares: all have the same."""
+        """The terms of a checkpoint, whose header has no shares: all have the same."""
         models = str(learned["model"]).split(", ")
         return cls(learned, ",".join(f"{model}:1" for model in models))
 
@@ -163,7 +163,7 @@ def publish(checkpoints: str | Path, topic: str, handed_over: Handover) -> None:
 
 
 def replaced_by(terms: Terms, before: Sequence[Terms]) -> list[Terms]:
-    """Those of `before` that `terms` replace, each once."""
+    """The terms of `before` that `terms` replace, each once."""
     found: list[Terms] = []
     for each in before:
         if not any(each.same(known) for known in (terms, *found)):
@@ -172,7 +172,7 @@ def replaced_by(terms: Terms, before: Sequence[Terms]) -> list[Terms]:
 
 
 def obstacle(terms: Terms, before: Terms, config: Settings) -> str | None:
-    """In words, why workers cannot change to `terms` while they run; None if they can."""
+    """Explain why workers cannot change to `terms` while they run; None if they can."""
     new, old = canonical(terms.learned), canonical(before.learned)
     for name in FIXED:
         if new.get(name) != old.get(name):

@@ -63,7 +63,7 @@ def _of(arms: Sequence[str], ranks: np.ndarray[tuple[int, ...], np.dtype[np.gene
 
 
 def total(qualities: Sequence[Quality]) -> Quality:
-    """Of several partitions together."""
+    """The quality of several partitions together."""
     return sum(qualities, Quality(0, {}))
 
 

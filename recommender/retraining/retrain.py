@@ -162,7 +162,7 @@ def _learn(
     qualities: list[Quality] = []
 
     def test(replica: Replica) -> None:
-        """At the running checkpoint's offset."""
+        """Compare the replica with the running checkpoint, whose offset it has reached."""
         assert before is not None
         qualities[:] = [of_shard(replica.shard)]
         differs.clear()

@@ -69,7 +69,7 @@ def run(
 
 
 def handed_over(config: Settings, topic: TopicInfo) -> dict[int, int] | None:
-    """By partition of the journal, where the last hand-over with these settings ended; None without one."""
+    """The end of the last hand-over with these settings, by partition of the journal; None without one."""
     last = handover.read(config.checkpoints, topic.topic)
     if last is None or last.topic_id != topic.topic_id or not last.terms.same(Terms.of(config)):
         return None

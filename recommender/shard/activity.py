@@ -1,6 +1,6 @@
 # mypy: allow-untyped-defs, allow-untyped-calls, no-check-untyped-defs
 # numba types the kernels by what they are called with.
-"""Who was active longest ago: users or items in the order of their last event, and a clock of the log's own.
+"""Users or items in the order of their last event, and a clock of the log's own.
 
 The order is a doubly linked list over indices, in arrays, so that an event moves its user to the end in some
 ten nanoseconds, and who is next to leave is known without a search.

@@ -95,7 +95,7 @@ class Arms:
         """The arm whose recommendations the user sees."""
         if len(self.arms) == 1:
             return self.arms[0].name
-        return max(self.arms, key=lambda arm: (self._weight(arm, user), arm.name)).name
+        return max(self.arms, key=lambda arm: (self.weight(arm, user), arm.name)).name
 
     def choose(self, user: str, forced: str | None = None) -> str:
         """The user's arm, or the one that a request asks for.
@@ -112,7 +112,8 @@ class Arms:
             raise ArmError(f"arm {forced!r} does not exist: expected {expected}")
         return forced
 
-    def _weight(self, arm: Arm, user: str) -> float:
+    def weight(self, arm: Arm, user: str) -> float:
+        """The weight of an arm for a user, whose arm is that with the highest."""
         # What reads settings knows this module, and needs nothing compiled.
         from recommender.models.elementary import logarithm
 

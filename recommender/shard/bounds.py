@@ -1,4 +1,4 @@
-"""How much a shard keeps of a stream that has no end.
+"""Bounds of what a shard keeps of a stream that has no end.
 
 Who or what is beyond a bound leaves as if forgotten, see `recommender.shard.keeper`.
 """
@@ -17,7 +17,7 @@ _PART, _PART_OF_RATINGS = 16, 8
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How much is kept; 0 for no bound.
+    """Bounds of what a shard keeps; 0 for none.
 
     Attributes
     ----------
@@ -52,7 +52,7 @@ class Bounds:
 
     @property
     def rows(self) -> int:
-        """How many rows lie between two looks."""
+        """The number of rows between two looks."""
         parts = [bound // _PART for bound in (self.users, self.items, self.in_all) if bound]
         if self.ratings:
             parts.append(self.ratings // _PART_OF_RATINGS)

@@ -106,7 +106,7 @@ class Forgetting:
 
     @property
     def user_count(self) -> int:
-        """How many users are known."""
+        """The number of known users."""
         return len(self._users)
 
     @property
@@ -165,6 +165,6 @@ class Forgetting:
         return True
 
     def take_counts(self) -> dict[tuple[str, str], int]:
-        """How many rows came since this was last called, by ``user`` or ``item`` and their outcome."""
+        """The counts of rows since the last call, by ``user`` or ``item`` and their outcome."""
         counts, self._counts = dict(self._counts), Counter()
         return counts

@@ -1,4 +1,4 @@
-"""From scores to a list: boosts, the order, and the entry of each item."""
+"""Turns scores into a list: boosts, the order, and the entry of each item."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ class Recommender:
         return response if items is response.items else response._replace(items=items)
 
     def _why_fewer(self, passing: ItemFilter | None, hidden: Hidden | None) -> str:
-        """In words, why a list has become shorter than was asked."""
+        """Explain why a list has become shorter than was asked."""
         known, free = self._learned.history.item_count, self._learned.items.free
         filtered = [] if passing is None else [passing.why_fewer(known, free)]
         return "; ".join([*filtered, *([] if hidden is None else [f"{len(hidden.items)} {hidden.why}"])])

@@ -39,6 +39,11 @@ class HourlyCounts:
         self._newest = 0
         self._sums: dict[int, tuple[float, int, FloatArray]] = {}
 
+    @property
+    def pieces(self) -> int:
+        """The number of pieces that are kept."""
+        return sum(map(len, self._by_hour.values()))
+
     def add(self, items: IntArray, times: NDArray[np.float64], now: float | None = None) -> None:
         """Count ratings, given when each was given in seconds since 1970."""
         latest = (time.time() if now is None else now) + HOUR

@@ -29,7 +29,7 @@ class Health(Protocol):
     """Says how the worker is."""
 
     def alive(self) -> str:
-        """That the event loop turns, in a sentence."""
+        """A sentence that says that the event loop turns."""
 
     def checks(self) -> list[Check]:
         """Every check, the gravest first."""

@@ -1,4 +1,4 @@
-"""To whom the live page shows persons."""
+"""The readers to whom the live page shows persons."""
 
 from __future__ import annotations
 

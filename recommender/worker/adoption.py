@@ -132,7 +132,7 @@ class _Successor:
         self.replica: Replica
 
     def load(self, partition: int, source: CheckpointSource) -> None:
-        """From its new checkpoint; without one from the start."""
+        """Load the replica from the new checkpoint; without one it begins at the start."""
         warmup.warm(source.options.arms.names)
         self._source = source
         self.replica = Replica(rule_of(self._topic, partition, source.options), source.options)

@@ -51,6 +51,11 @@ class Answers:
         What the user of a request was shown before, if that is to be left out.
     max_waiting : int
         Requests that wait for learning at once; more fail.
+
+    Attributes
+    ----------
+    waiting : int
+        Requests that wait for learning now.
     """
 
     def __init__(
@@ -68,7 +73,7 @@ class Answers:
         self._replicas, self._topic_id, self._partitions = replicas, topic_id, partitions
         self._learned = asyncio.Condition()
         self._handing_over = False
-        self._waiting, self._max_waiting = 0, max_waiting
+        self.waiting, self._max_waiting = 0, max_waiting
         self._answered = answered
 
     async def answer(
@@ -174,11 +179,11 @@ class Answers:
         return asked is None or replica.applied.get(asked, 0) > after
 
     async def _wait_for(self, partition: int, request: Request, limit: float) -> None:
-        if self._waiting >= self._max_waiting:
+        if self.waiting >= self._max_waiting:
             raise Failure(
                 "not_caught_up", f"{self._max_waiting} requests wait already, try again", retriable=True
             )
-        self._waiting += 1
+        self.waiting += 1
         try:
             async with asyncio.timeout(max(0.0, limit - time.monotonic())), self._learned:
                 await self._learned.wait_for(
@@ -191,12 +196,12 @@ class Answers:
         except TimeoutError:
             raise Failure("not_caught_up", self._behind(partition, request), retriable=True) from None
         finally:
-            self._waiting -= 1
+            self.waiting -= 1
         if self._ready(partition, request) is None:
             raise HandedOver
 
     def _behind(self, partition: int, request: Request) -> str:
-        """In words, what the replica does not know yet."""
+        """Describe what the replica does not know yet."""
         held = self._replicas.get(partition)
         if held is None:
             return "this worker still follows the journal to its end"
@@ -219,7 +224,7 @@ class Answers:
 
     async def learned(self) -> None:
         """Wake the requests that wait for learning."""
-        if self._waiting:
+        if self.waiting:
             async with self._learned:
                 self._learned.notify_all()
 

@@ -176,7 +176,7 @@ def create_app(
     )
 
     async def sync_items() -> None:
-        """Of a replica that was loaded just now, so that no request has to."""
+        """Tell a replica that was loaded just now of the items, so that no request has to."""
         knowledge.sync_items(items)
 
     _repeat(app, "watch_broker", BROKER_CHECK_INTERVAL, reporting.broker.check)

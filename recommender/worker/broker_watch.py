@@ -40,7 +40,7 @@ class BrokerWatch:
 
     @property
     def gone_seconds(self) -> float | None:
-        """For how long no broker has answered; None if one did at the last check."""
+        """The seconds for which no broker has answered; None if one did at the last check."""
         return None if self._gone_since is None else time.monotonic() - self._gone_since
 
     async def check(self) -> bool:

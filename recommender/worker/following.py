@@ -130,7 +130,7 @@ class Following(Service):
             followed.at_end = time.monotonic()
 
     def behind(self, seconds: float) -> str | None:
-        """In words, which replica has not been at the end of the journal for this many seconds, if any."""
+        """Name the replica that has not been at the end of the journal for this many seconds, if any."""
         if not self._wanted <= set(self._followed):
             return "the journal is not followed yet"
         for followed in self._followed.values():

@@ -56,7 +56,7 @@ class Health:
         self._failure, self._reads, self._sources = failure, reads, sources
 
     def alive(self) -> str:
-        """That the event loop turns, in a sentence: else there would be no answer."""
+        """A sentence that says that the event loop turns: else there would be no answer."""
         return self._loop.summary()
 
     def checks(self) -> list[Check]:
@@ -107,7 +107,7 @@ class Health:
         return Check("ratings", OK, f"reads {_listed(partitions)}")
 
     def _of_sources(self) -> list[Check]:
-        """Of each source. Never failing: while one waits all others are learned."""
+        """A check of each source. Never failing: while one waits all others are learned."""
         found = []
         for each in self._sources():
             level, says = OK, f"reads {_listed(each.reads)} of {each.topic}"

@@ -151,7 +151,7 @@ class HttpService:
         return "ok", response.encode()
 
     def _limit(self, call: Call, started: float) -> float:
-        """Until when it may wait, by the monotonic clock."""
+        """The time until which a request may wait, by the monotonic clock."""
         limit = started + self._request_wait
         if not call.headers:
             return limit

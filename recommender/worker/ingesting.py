@@ -198,7 +198,7 @@ class Ingestor:
         return self._past(partition, in_journal if learned is None else learned)
 
     def _past(self, partition: int, offset: int) -> int:
-        """Past an offset and what is known to be no record behind it: that needs no block, and is no lag."""
+        """The offset behind one and what is known to be no record: that needs no block, and is no lag."""
         after, end = self._passed.get(partition, (-1, -1))
         return max(offset, end) if offset == after else offset
 

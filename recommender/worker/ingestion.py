@@ -174,7 +174,7 @@ class Ingestion:
         ]
 
     def sources(self) -> list[SourceTopic]:
-        """Those of them that have a table."""
+        """The topics among them that have a table."""
         return [each for each in self.topics() if each.topic in self._mappings]
 
     def _followed(self, held: HeldReplica, followed: Followed) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from recommender.ingest.batch_decoder import BatchDecoder
-from recommender.ingest.ingest import Ingest
+from recommender.ingest.ingest import BatchDecoder, Ingest
 from recommender.ingest.sources.configured import reader_of, registry_of
 from recommender.ingest.sources.mapping import SourceMapping
 from recommender.ingest.sources.source_ingest import SourceIngest
@@ -87,7 +86,7 @@ class Ingestors:
         return self._ingestor(topic, judged, of_source(decoder, mapping.fingerprint)), prepare
 
     def waits_for(self, topic: str) -> str | None:
-        """For what the records of a topic wait, if they do."""
+        """The reason why the records of a topic wait, if they do."""
         wait = self._waits.get(topic)
         return None if wait is None else wait.waits_for
 

@@ -36,7 +36,7 @@ class JustNow:
         self._count = 0
 
     def learned(self, rows: Rows) -> None:
-        """Perhaps take the last of some ratings that were learned."""
+        """Take the last of some ratings that were learned, unless one was taken a moment ago."""
         for place, kind in rows.others():
             name = "item" if kind == FORGET_ITEM else "user"
             self._forget(name, rows.id_at(place, 0 if kind == FORGET_USER else 2))
@@ -58,7 +58,7 @@ class JustNow:
         )
 
     def answered(self, response: Response) -> None:
-        """Perhaps take an answer."""
+        """Take an answer, unless one was taken a moment ago."""
         now = self._now()
         if not self.watched or now < self._answer_at + EVERY_SECONDS:
             return

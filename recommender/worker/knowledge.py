@@ -133,7 +133,7 @@ class Knowledge:
             held.replica.shard.sync_items(items)
 
     def rules(self) -> list[Rule]:
-        """Those of the replicas that are held now."""
+        """The rules of the replicas that are held now."""
         return [held.replica.rule for held in self.replicas]
 
     def applied(self, source: Source) -> int | None:

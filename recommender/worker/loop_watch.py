@@ -21,7 +21,7 @@ class LoopWatch:
 
     @property
     def up_seconds(self) -> float:
-        """For how long the worker has run."""
+        """The seconds for which the worker has run."""
         return time.monotonic() - self._started
 
     @property

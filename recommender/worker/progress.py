@@ -184,5 +184,5 @@ class RequestProgress(dict[int, PartitionProgress]):
         return {each: max(0, ends[each] - found.done) for each, found in known.items() if found is not None}
 
     def done(self) -> dict[int, int]:
-        """For each partition the offset below which every request has its reply."""
+        """The offset of each partition below which every request has its reply."""
         return {partition: progress.done for partition, progress in self.items()}

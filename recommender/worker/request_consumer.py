@@ -61,6 +61,11 @@ class RequestConsumer(Service, ConsumerRebalanceListener):
         Settles what is under way, because partitions are about to move.
     assigned : function
         Told which partitions this worker has from now on.
+
+    Attributes
+    ----------
+    reading, waiting : set of TopicPartition
+        The partitions that are read, and those that were assigned and are not read yet.
     """
 
     logger = FAUST_LOGGER
@@ -82,33 +87,32 @@ class RequestConsumer(Service, ConsumerRebalanceListener):
         self._max_age, self._start_at, self._take, self._passed = max_age, start_at, take, passed
         self._revoked, self._assigned = revoked, assigned
         self._consumer: AIOKafkaConsumer | None = None
-        #: Partitions that were assigned and are not read yet.
-        self._waiting: set[TopicPartition] = set()
-        self._reading: set[TopicPartition] = set()
+        self.waiting: set[TopicPartition] = set()
+        self.reading: set[TopicPartition] = set()
         self._assigned_once = False
         self._changed = asyncio.Event()
 
     @property
     def partitions(self) -> set[int]:
         """The partitions that are read."""
-        return {tp.partition for tp in self._reading}
+        return {tp.partition for tp in self.reading}
 
     def ends(self) -> dict[int, int]:
         """The offset after the last request of each partition that is read, as of its last fetch."""
         if self._consumer is None:
             return {}
         found = {}
-        for tp in set(self._reading):
+        for tp in set(self.reading):
             with contextlib.suppress(IllegalStateError):  # it is moving away
                 found[tp.partition] = self._consumer.last_stable_offset(tp)
         return {partition: end for partition, end in found.items() if end is not None and end >= 0}
 
     @property
     def not_joined(self) -> str | None:
-        """In words, why no requests are answered yet; None if they are, or other workers have them all."""
+        """Explain why no requests are answered yet; None if they are, or other workers have them all."""
         if not self._assigned_once:
             return "the worker has not joined the group of the requests yet"
-        if self._waiting:
+        if self.waiting:
             return "requests are not read yet"
         return None
 
@@ -138,13 +142,13 @@ class RequestConsumer(Service, ConsumerRebalanceListener):
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
         """Settle what is under way."""
-        self._waiting.clear()
-        self._reading.clear()
+        self.waiting.clear()
+        self.reading.clear()
         await self._revoked()
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         """Begin to read."""
-        self._waiting = set(assigned)
+        self.waiting = set(assigned)
         self._assigned_once = True
         self._assigned({tp.partition for tp in assigned})
         self._changed.set()
@@ -153,9 +157,9 @@ class RequestConsumer(Service, ConsumerRebalanceListener):
     async def _consume(self) -> None:
         while not self.should_stop:
             try:
-                for tp in sorted(self._waiting):
+                for tp in sorted(self.waiting):
                     await self._begin(tp)
-                if not self._reading:
+                if not self.reading:
                     await self._idle()
                     continue
                 await self._poll()
@@ -165,7 +169,7 @@ class RequestConsumer(Service, ConsumerRebalanceListener):
                 group = self._options["group_id"]
                 raise GroupError(f"group {group!r} cannot read {self._topic}: {error!r}") from error
             except (NoOffsetForPartitionError, OffsetOutOfRangeError) as error:
-                self._begin_again(error.args[0])
+                self.begin_again(error.args[0])
 
     async def _idle(self) -> None:
         """Wait for partitions."""
@@ -177,13 +181,13 @@ class RequestConsumer(Service, ConsumerRebalanceListener):
             return
 
     async def _poll(self) -> None:
-        wanted = set(self._reading)
+        wanted = set(self.reading)
         found = await self._running().getmany(*wanted, timeout_ms=POLL_MILLISECONDS, max_records=POLL_RECORDS)
         for tp, records in found.items():
-            if tp in self._reading and records:
+            if tp in self.reading and records:
                 await self._take(tp.partition, records)
         # Nothing else fetches with this consumer, so all below its position has been handed over.
-        for tp in wanted & self._reading:
+        for tp in wanted & self.reading:
             self._passed(tp.partition, await self._running().position(tp))
 
     async def _begin(self, tp: TopicPartition) -> None:
@@ -197,17 +201,17 @@ class RequestConsumer(Service, ConsumerRebalanceListener):
         offset = await self._start_at(tp.partition, span)
         if offset is None:
             await asyncio.sleep(RETRY_SECONDS)
-        elif tp in self._waiting:
+        elif tp in self.waiting:
             consumer.seek(tp, offset)
-            self._waiting.discard(tp)
-            self._reading.add(tp)
+            self.waiting.discard(tp)
+            self.reading.add(tp)
 
-    def _begin_again(self, lost: Any) -> None:
+    def begin_again(self, lost: Any) -> None:
         """Ask again where to read partitions whose log does not have what comes next."""
         for tp in [lost] if isinstance(lost, TopicPartition) else list(lost):
-            if tp in self._reading:
-                self._reading.discard(tp)
-                self._waiting.add(tp)
+            if tp in self.reading:
+                self.reading.discard(tp)
+                self.waiting.add(tp)
 
     async def commit(self, offsets: Mapping[int, int]) -> bool:
         """Commit next offsets by partition; False where Kafka would not."""

@@ -76,7 +76,7 @@ class SourceProgress:
             del self._newest[each]
 
     def lags(self) -> dict[int, tuple[int, float]]:
-        """Of each partition: how many offsets are not learned, and for how long the oldest of them waits.
+        """The number of offsets of each partition that are not learned, and how long the oldest waits.
 
         The seconds are counted from when the last rating was written that is learned. They are 0 at the end
         of the partition, and as long as nothing of it was learned since this worker got it.

@@ -90,7 +90,7 @@ class TopicFollowing(Service):
     async def begins(
         self, consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition]
     ) -> Mapping[TopicPartition, int]:
-        """From where partitions are read that are new here."""
+        """The place from which partitions are read that are new here."""
         found: Mapping[TopicPartition, int] = await consumer.beginning_offsets(list(partitions))
         return found
 

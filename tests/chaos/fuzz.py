@@ -13,8 +13,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from recommender.ingest.batch_decoder import BatchDecoder
-from recommender.ingest.ingest import Ingest, Ingested
+from recommender.ingest.ingest import BatchDecoder, Ingest, Ingested
 from recommender.journal.block import Packer, Source
 from recommender.journal.replica import Replica
 from recommender.journal.rule import Rule

@@ -79,14 +79,14 @@ class Verdict:
     """What was answered, counted by all who ask."""
 
     def __init__(self, shop: Shop, wanted: int) -> None:
-        self._shop, self._wanted, self._lock = shop, wanted, threading.Lock()
+        self._shop, self.wanted, self._lock = shop, wanted, threading.Lock()
         self.counts: Counter[str] = Counter()
         self.violations: list[str] = []
 
     @property
     def done(self) -> bool:
         """Enough requests were answered."""
-        return self.counts["answered"] >= self._wanted
+        return self.counts["answered"] >= self.wanted
 
     def take(self, way: str, body: dict[str, Any], asked: float) -> None:
         """Look at an answer to a request that was asked at a moment."""
@@ -191,7 +191,7 @@ def _run(
     say: Callable[[str], None],
 ) -> list[str]:
     """Sell and have back, and kill in between, until enough was asked."""
-    left, every = kills, max(1, verdict._wanted // (kills + 1))
+    left, every = kills, max(1, verdict.wanted // (kills + 1))
     next_kill, standing, answered = every, time.monotonic(), 0
     while not verdict.done or left:
         shop.sell()

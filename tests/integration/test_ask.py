@@ -1,4 +1,4 @@
-"""`recommender ask`, run as a person or a script runs it."""
+"""`recommender ask`, as a script runs it, and what it says."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from recommender.cli.ask import ask
 from recommender.kafka.local.ports import free_port
 from recommender.kafka.topics import Topics
 from recommender.messages.responses import Failure, Recommended, Response
+from tests.support.commands import Ended, run_command
 from tests.support.responder import Asked, Responder, answer_for, responding
 
 MakeTopics = Callable[..., Topics]
-Run = Callable[..., subprocess.CompletedProcess[str]]
+Run = Callable[..., Ended]
 
 MARKUP = [Recommended("[red]1[/red]", 0.5)]
 REPLIES = {
@@ -41,26 +42,32 @@ def answer(responder: Responder, asked: Asked) -> None:
 
 @pytest.fixture
 def run(kafka: str, topic_prefix: str) -> Run:
-    """Run ``recommender ask`` with these arguments in a process of its own, its output in a pipe."""
+    """Run ``recommender ask`` with these arguments to its end."""
 
-    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("RECOMMENDER_")}
+    def run(*arguments: str, **environment: str) -> Ended:
         ours = {"RECOMMENDER_BROKER": kafka, "RECOMMENDER_TOPIC_PREFIX": topic_prefix, "COLUMNS": "120"}
-        return subprocess.run(
-            [sys.executable, "-m", "recommender", "ask", *arguments],
-            env=kept | ours | environment,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        return run_command("ask", *arguments, **ours | environment)
 
     return run
 
 
-def test_a_pipe_gets_columns_and_json_as_received(kafka: str, make_topics: MakeTopics, run: Run) -> None:
-    with responding(kafka, make_topics(), answer) as responder:
-        plain = run("--user", "42", "--timeout", "20")
+def run_as_process(kafka: str, prefix: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run it in a process of its own, its output in a pipe."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("RECOMMENDER_")}
+    return subprocess.run(
+        [sys.executable, "-m", "recommender", "ask", *arguments],
+        env=kept | {"RECOMMENDER_BROKER": kafka, "RECOMMENDER_TOPIC_PREFIX": prefix},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_a_pipe_gets_columns_and_json_as_received(kafka: str, make_topics: MakeTopics) -> None:
+    topics = make_topics()
+    with responding(kafka, topics, answer) as responder:
+        plain = run_as_process(kafka, topics.prefix, "--user", "42", "--timeout", "20")
         assert (plain.returncode, plain.stderr) == (0, "")
         assert plain.stdout.splitlines() == [
             "rank\titem\tscore\tsource\tneighbours",
@@ -68,7 +75,9 @@ def test_a_pipe_gets_columns_and_json_as_received(kafka: str, make_topics: MakeT
             "2\t2\t0.25\texplore\t",
         ]
         options = "--items a,b --items c --exclude d --include-rated --after 9 --arm knn --explore 0.2 -n 3"
-        received = run("--user", "é", "--json", "--timeout", "20", *options.split())
+        received = run_as_process(
+            kafka, topics.prefix, "--user", "é", "--json", "--timeout", "20", *options.split()
+        )
         assert (received.returncode, received.stderr) == (0, "")
         assert received.stdout == answer_for("é").encode().decode() + "\n"
         assert responder.asked[1].value == {

@@ -202,8 +202,8 @@ def test_it_never_outlives_a_killed_guardian() -> None:
     pid, directory = broker.pid, broker.directory
     assert pid is not None
     assert directory is not None
-    assert broker._guardian is not None
-    broker._guardian._process.kill()
+    assert broker._guardian is not None  # noqa: SLF001
+    broker._guardian._process.kill()  # noqa: SLF001
     broker.stop()
     wait_until(lambda: not runs(pid), 20, "the broker lives on")
     assert not directory.exists()

@@ -111,7 +111,7 @@ def test_silence_is_a_timeout_and_a_late_reply_is_nobodys(kafka: str, make_topic
         assert isinstance(caught.value, TimeoutError)
         wait_until(lambda: len(responder.asked) == 2)
         assert client.recommend("next", timeout=20).user == "next"
-        assert not client._replies._waiting
+        assert "0 awaited" in repr(client)
 
 
 def test_what_is_not_for_the_caller_is_ignored(kafka: str, make_topics: MakeTopics) -> None:
@@ -128,7 +128,7 @@ def test_what_is_not_for_the_caller_is_ignored(kafka: str, make_topics: MakeTopi
     with responding(kafka, topics, answer_among_noise), Client(kafka, topics.prefix) as client:
         for user in ("1", "2", "3"):
             assert client.recommend(user, timeout=20) == answer_for(user)
-        assert not client._replies._waiting
+        assert "0 awaited" in repr(client)
 
 
 def test_the_alias_of_the_correlation_header_is_understood(kafka: str, make_topics: MakeTopics) -> None:

@@ -237,7 +237,7 @@ def test_lag(kafka: str, journal: str) -> None:
                 await Node.take(node, followed)
 
             node.take = hold  # type: ignore[method-assign]
-            follower._piece_bytes = 1
+            follower._piece_bytes = 1  # noqa: SLF001
             await asyncio.to_thread(produce, kafka, journal, blocks(0, 8))
             while not follower.lag:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)

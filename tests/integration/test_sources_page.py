@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from tests.integration.source_records import change, click, encoded, event, standing
 from tests.integration.test_worker_schemas import AVRO, avro_bytes, ends
-from tests.integration.test_worker_sources import change, click, encoded, event, standing
 from tests.support.kafka import Record, create_topics, produce
 from tests.support.registry import small_registry
 from tests.support.worker_logs import Oracle

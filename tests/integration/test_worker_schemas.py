@@ -20,7 +20,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from recommender.journal.block import Source
 from recommender.journal.identity import topic_id
 from recommender.kafka.topics import identify
-from tests.integration.test_worker_sources import standing
+from tests.integration.source_records import standing
 from tests.support.kafka import consume_all, create_topics, produce, wait_until
 from tests.support.registry import apicurio, small_registry
 from tests.support.worker_logs import Oracle, rating

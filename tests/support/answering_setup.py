@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,14 +55,17 @@ class Desk:
         self.journal = Journal(options.feedback)
         self.replicas = Replicas(options, store, lambda partition: rule, replicas)
         self.held = HeldReplica(Replica(rule, options), store, caught_up=True)
-        self.replicas._held[0] = self.held
-        self.rated = 0
+        self.replicas._held[0] = self.held  # noqa: SLF001
+        self.rated, self.partitions = 0, partitions
         self.learn(3)
         self.sent = Sent()
         self.codes: list[str] = []
         self.logged: list[bool] = []
         self.buried: list[Unreadable] = []
-        self.answers = Answers(self.replicas, SOURCE.topic_id, lambda: partitions, max_waiting=max_waiting)
+        self.bury: Callable[[Unreadable], Awaitable[None]] = self._bury
+        self.answers = Answers(
+            self.replicas, SOURCE.topic_id, lambda: self.partitions, max_waiting=max_waiting
+        )
         self.answerer = Answerer(
             self.answers,
             self.sent,
@@ -71,7 +74,7 @@ class Desk:
             reply_topics=["*-replies"],
             request_wait=request_wait,
             answered=lambda code, seconds: self.codes.append(code),
-            bury=self._bury,
+            bury=lambda record: self.bury(record),
             log=LogWriter(self.sent, LOG, "default", self.logged.append, log_limits) if logs else None,
             **limits,
         )

@@ -109,7 +109,7 @@ def of_exploration() -> dict[str, str]:
 def of_arms() -> dict[str, str]:
     """Whose arm."""
     experiment = Arms("bits", (Arm("a", 0.3), Arm("b", 1.7), Arm("c", 0.01)))
-    weights = [experiment._weight(arm, f"u{user}") for user in range(2000) for arm in experiment.arms]
+    weights = [experiment.weight(arm, f"u{user}") for user in range(2000) for arm in experiment.arms]
     return {"weights": sum_of(np.array(weights))}
 
 

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from recommender.kafka.admin import open_admin
-from recommender.kafka.local.broker import PROPERTIES, LocalBroker
+from recommender.kafka.local.broker import LocalBroker
+from recommender.kafka.local.properties import PROPERTIES
 from recommender.kafka.local.release import KAFKA_VERSION
 
 #: Sessions may be short, so that a test of a lost worker does not take long.

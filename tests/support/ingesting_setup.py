@@ -6,8 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from recommender.ingest.batch_decoder import BatchDecoder
-from recommender.ingest.ingest import Ingest, Ingested
+from recommender.ingest.ingest import BatchDecoder, Ingest, Ingested
 from recommender.journal.block import Source, head_of
 from recommender.journal.rule import Rule
 from recommender.journal.writer import JournalWriter

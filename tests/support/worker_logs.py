@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from recommender import settings
 from recommender.checkpoints import store
-from recommender.ingest.batch_decoder import BatchDecoder
+from recommender.ingest.ingest import BatchDecoder
 from recommender.journal.block import Source
 from recommender.journal.identity import rule_of, topic_id
 from recommender.journal.replica import Replica

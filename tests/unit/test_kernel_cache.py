@@ -60,7 +60,7 @@ def test_a_place_that_can_only_be_read_is_copied(tmp_path: Path) -> None:
     assert (compiled, temporary in Path(kept).parents) == ("False", True)
     assert run(WARM, tmp_path, **places) == ["False", kept]
     # What was not among them is compiled, and kept.
-    more = WARM + "\nfrom recommender.history import id_table\nid_table.warm()"
+    more = WARM + "\nfrom recommender.models import randomness\nrandomness.warm()"
     before = len(list(temporary.rglob("*.nbi")))
     run(more, tmp_path, **places)
     assert len(list(temporary.rglob("*.nbi"))) > before

@@ -58,7 +58,7 @@ def test_type_checkers_see_the_same_names() -> None:
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
-    assert seen == recommender._MODULES
+    assert seen == recommender._MODULES  # noqa: SLF001
     assert {*seen, "__version__"} == set(recommender.__all__)
 
 

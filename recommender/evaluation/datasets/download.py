@@ -59,7 +59,7 @@ def from_grouplens() -> Download:
     SourceError
         The server cannot be reached, or its archive is not the published one.
     """
-    content = _get(ZIP_URL)
+    content = content_of(ZIP_URL)
     actual = hashlib.md5(content, usedforsecurity=False).hexdigest()
     if actual != ZIP_MD5:
         raise SourceError(f"the archive has MD5 {actual}, expected {ZIP_MD5}")
@@ -112,7 +112,7 @@ def _unpack_wheel(wheel: Path) -> Download:
     return Download(ratings.partition(b"\n")[2], items, ".item")
 
 
-def _get(url: str) -> bytes:
+def content_of(url: str) -> bytes:
     """The content at `url`; also a name server that never answers is given up in time."""
     result: list[http.client.HTTPResponse | Exception] = []
 

@@ -1,33 +1,34 @@
-"""Decodes many plain records of a source at once: typed structs, then whole columns.
-
-What is not plain, be it wrong or only unusual, is left to `recommender.ingest.sources.decoder`, which says
-what a mapping means: both give the same for every record.
-"""
+"""Judges the columns of many plain records of a source: which are ratings, which are passed over."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from itertools import compress
 from typing import Any, NamedTuple
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender.ingest.sources.documents import Reader
 from recommender.ingest.sources.mapping import OTHERS, Meaning, SourceMapping
 from recommender.ingest.sources.outcomes import SkipReason
 from recommender.ingest.sources.paths import KEY, Path
-from recommender.ingest.sources.plain_events import CLOSELY, SKIP, UNLISTED, allowed, weights_of
-from recommender.ingest.sources.plain_values import Floats, Judged, decoded, ids_of, times_of
-from recommender.ingest.sources.roles import Compiled, Steps, compile_for, document_columns, is_plain
-from recommender.ingest.sources.taken import ERRORS, Taken, decoded_values
-from recommender.ingest.sources.takers import Take, taker_for
+from recommender.ingest.sources.plain_values import (
+    CLOSELY,
+    SKIP,
+    UNLISTED,
+    Floats,
+    Judged,
+    allowed,
+    decoded,
+    ids_of,
+    times_of,
+    weights_of,
+)
+from recommender.ingest.sources.taken import Taken
 from recommender.messages.records import Record
-from recommender.messages.refusals import BadMessage
 
 #: Types that columns of documents may have, by role; None: nothing is there.
 _USUAL: dict[str, set[type]] = {
@@ -39,8 +40,6 @@ _USUAL: dict[str, set[type]] = {
 }
 
 Marks = NDArray[np.bool_]
-#: Makes a document of a record's value.
-Read = Callable[[Record], tuple[Any, Any]]
 
 
 class Columns(NamedTuple):
@@ -82,8 +81,8 @@ class ReadColumns(NamedTuple):
     unlisted: Counter[str]
 
 
-class ColumnDecoder:
-    """Decodes plain records, where a mapping allows it.
+class Plan:
+    """A mapping, prepared for columns.
 
     Parameters
     ----------
@@ -93,86 +92,18 @@ class ColumnDecoder:
     """
 
     def __init__(self, mapping: SourceMapping, low: float, high: float) -> None:
-        self._mapping = mapping
+        self.mapping = mapping
         self.limits = float(low), float(high)
         self.debezium = mapping.envelope == "debezium"
-        self._compiled: dict[tuple[Steps, bool], Compiled | None] = {}
         self.weights = weights_of(mapping)
         self.where = [allowed(values) for values in mapping.where.values()]
 
-    @classmethod
-    def of(cls, mapping: SourceMapping, low: float, high: float) -> ColumnDecoder | None:
-        """The decoder for a mapping; None where each of its records needs a closer look."""
-        made = cls(mapping, low, high)
-        return made if is_plain(mapping) and made._decoder((), packed=False) is not None else None
 
-    def _decoder(self, prefix: Steps, *, packed: bool) -> Compiled | None:
-        if (prefix, packed) not in self._compiled:
-            self._compiled[prefix, packed] = compile_for(self._mapping, prefix, packed=packed)
-        return self._compiled[prefix, packed]
-
-    def read(self, records: Sequence[Record], *, packed: bool) -> ReadColumns:
-        """Decode the plain ones of many records, none of which has a value that is null."""
-        prefix = self._prefix(records, packed) if self.debezium else ()
-        compiled = self._decoder(prefix, packed=packed)
-        if compiled is None or not records:
-            return ReadColumns(_NOTHING, list(range(len(records))), Counter(), Counter())
-        return _Reading(self, records, decoded_values(records, compiled, packed=packed)).read()
-
-    def read_documents(self, records: Sequence[Record], reader: Reader) -> ReadColumns:
-        """The same of records whose values a reader makes documents of."""
-        roles, wanted = document_columns(self._mapping)
-        decode, read = reader.alike(records), reader.read
-        if decode is not None:
-            try:
-                documents = [decode(record.value) for record in records]
-                take = taker_for(documents[0], wanted)
-                if take is not None:
-                    rows = list(map(take, documents))
-                    return _Reading(self, records, Taken(roles, list(range(len(rows))), [], rows, [])).read()
-            except Exception:
-                pass
-        return self._read_one_by_one(records, read, roles, wanted)
-
-    def _read_one_by_one(
-        self, records: Sequence[Record], read: Read, roles: list[str], wanted: Sequence[Steps]
-    ) -> ReadColumns:
-        takers: dict[type, Take | None] = {}
-        places: list[int] = []
-        rows: list[Sequence[Any]] = []
-        closely: list[int] = []
-        for place, record in enumerate(records):
-            try:
-                document, _ = read(record)
-                kind = document.__class__
-                if kind not in takers:
-                    takers[kind] = taker_for(document, wanted)
-                take = takers[kind]
-                if take is None:
-                    closely += range(place, len(records))
-                    break
-                rows.append(take(document))
-            except (BadMessage, AttributeError):
-                closely.append(place)
-                continue
-            places.append(place)
-        return _Reading(self, records, Taken(roles, places, [], rows, closely)).read()
-
-    def _prefix(self, records: Sequence[Record], packed: bool) -> Steps:
-        """The steps to Debezium's envelope, judged by the first record: Connect may put one around it."""
-        decode: Any = msgspec.msgpack.decode if packed else msgspec.json.decode
-        try:
-            first = decode(records[0].value) if records else None
-        except ERRORS:
-            return ()
-        return ("payload",) if isinstance(first, dict) and "op" not in first and "payload" in first else ()
-
-
-class _Reading:
+class Reading:
     """Some records on their way into columns."""
 
-    def __init__(self, decoder: ColumnDecoder, records: Sequence[Record], taken: Taken) -> None:
-        self._decoder, self._mapping = decoder, decoder._mapping
+    def __init__(self, plan: Plan, records: Sequence[Record], taken: Taken) -> None:
+        self._plan, self._mapping = plan, plan.mapping
         self._records, self._taken = records, taken
         self.places, self.closely = taken.places, taken.closely
         self.skipped: Counter[SkipReason] = Counter()
@@ -223,7 +154,7 @@ class _Reading:
         self._drop(bad)
 
     def _look_at_changes(self) -> None:
-        """Of Debezium's changes only those are plain that leave the row's user and item as they were."""
+        """Select Debezium's plain changes: those that leave the row's user and item as they were."""
         take_before = self._taken.take_before
         if take_before is None:
             return
@@ -244,7 +175,7 @@ class _Reading:
 
     def _pass_over(self) -> None:
         """Pass records over that `where` or their event say nothing is to be learned from."""
-        for number, (values, mixed) in enumerate(self._decoder.where):
+        for number, (values, mixed) in enumerate(self._plan.where):
             column = self._columns[f"where {number}"]
             if mixed:
                 bad = [(value.__class__ is bool, value) not in values for value in column]
@@ -253,7 +184,7 @@ class _Reading:
             self._drop(np.array(bad, np.bool_), SkipReason.WHERE)
         if self._mapping.event is None:
             return
-        weights, events = self._decoder.weights, self._columns["event"]
+        weights, events = self._plan.weights, self._columns["event"]
         codes = np.array([weights.get(event, UNLISTED) for event in events], np.float64)
         others = codes == UNLISTED
         if others.any() and self._mapping.events[OTHERS] is Meaning.SKIP:
@@ -276,7 +207,7 @@ class _Reading:
             column = self._columns["rating"]
             bad = np.fromiter((value is None for value in column), np.bool_, count)
             given = np.array([math.nan if value is None else value for value in column], np.float64)
-            (low, high), (least, most) = self._decoder.limits, mapping.scale or self._decoder.limits
+            (low, high), (least, most) = self._plan.limits, mapping.scale or self._plan.limits
             bad |= ~((given >= least) & (given <= most))
             rated = given
             if mapping.scale is not None:
@@ -297,13 +228,13 @@ class _Reading:
 
     def _times(self) -> Judged:
         """Times in seconds; NaN where a record has none."""
-        changed = self._decoder.debezium and self._mapping.time is None
+        changed = self._plan.debezium and self._mapping.time is None
         role = "changed" if changed else "time"
         if role not in self._columns:
             return Judged(np.full(len(self.places), math.nan), [])
         # Where a change has none, a closer look finds that of the change itself.
         unit = "ms" if changed else self._mapping.time_unit
-        return times_of(self._columns[role], unit, required=self._decoder.debezium)
+        return times_of(self._columns[role], unit, required=self._plan.debezium)
 
 
-_NOTHING = Columns([], [], [], np.zeros(0), np.zeros(0))
+NOTHING = Columns([], [], [], np.zeros(0), np.zeros(0))

@@ -1,7 +1,7 @@
-"""From a record of a source to its ratings: what the mapping means, record by record.
+"""Decodes a record of a source to its ratings: what the mapping means, record by record.
 
-`recommender.ingest.sources.columns` does the same for many plain records at once, and leaves the others to
-this.
+`recommender.ingest.sources.column_decoder` does the same for many plain records at once, and leaves the
+others to this.
 """
 
 from __future__ import annotations

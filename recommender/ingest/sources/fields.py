@@ -14,7 +14,7 @@ Found = dict[tuple[str, ...], list[Any]]
 
 
 def fields_of(rows: Iterable[Mapping[str, Any]], root: str = "") -> Found:
-    """By their paths, the values of fields that are neither objects nor arrays."""
+    """The values of fields that are neither objects nor arrays, by their paths."""
     found: Found = defaultdict(list)
 
     def walk(value: Mapping[str, Any], steps: tuple[str, ...]) -> None:

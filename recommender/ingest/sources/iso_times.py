@@ -47,7 +47,7 @@ def seconds_of_texts(texts: Sequence[str]) -> Floats:
 
 
 def _of_one_length(texts: Sequence[str], length: int) -> Floats:
-    """Those of texts that are written as the first is that is a time."""
+    """The texts that are written as the first is that is a time."""
     written = next(filter(None, map(_WRITTEN.fullmatch, texts)), None)
     if written is None:
         return np.full(len(texts), np.nan)

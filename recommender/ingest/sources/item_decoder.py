@@ -1,4 +1,4 @@
-"""From a record of a source to what is known of an item."""
+"""Decodes a record of a source to what is known of an item."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ class ItemDecoder:
         return title
 
     def _available(self, view: View) -> bool:
-        """By a flag, or by how many there are."""
+        """The availability by a flag, or by how many there are."""
         found, path = _at(view, self.mapping.available)
         if found is None or found.__class__ is bool:
             return found is not False

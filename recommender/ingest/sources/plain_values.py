@@ -1,4 +1,4 @@
-"""Judges columns of ids and of times: those that are plain become what the journal takes."""
+"""Judges columns of ids, of times and of events: those that are plain become what the journal takes."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recommender.ingest.sources.iso_times import seconds_of_texts
+from recommender.ingest.sources.mapping import OTHERS, Meaning, SourceMapping
 from recommender.ingest.sources.values import LIMITS, NANOSECONDS, UNITS, seconds_of
 from recommender.messages.ratings import MAX_TIMESTAMP, SURE_CHARACTERS
 
+#: What listed events mean, as numbers like ratings: NaN withdraws.
+WITHDRAW, SKIP, UNLISTED, CLOSELY = math.nan, -math.inf, math.inf, 1e300
 Floats = NDArray[np.float64]
 
 
@@ -97,3 +100,20 @@ def _written(value: Any) -> str:
         return str(value) if value.__class__ is int else ""
     except ValueError:  # it has thousands of digits
         return ""
+
+
+def weights_of(mapping: SourceMapping) -> dict[Any, float]:
+    """The meaning of each listed event, as a number."""
+    means = {Meaning.SKIP: SKIP, Meaning.WITHDRAW: WITHDRAW, Meaning.RATING: CLOSELY}
+    found: dict[Any, float] = {}
+    for name, rule in mapping.events.items():
+        if name != OTHERS:
+            found[name] = means[rule] if isinstance(rule, Meaning) else CLOSELY
+            found[name] = rule if isinstance(rule, float) else found[name]
+    return found
+
+
+def allowed(values: frozenset[Any]) -> tuple[frozenset[Any], bool]:
+    """The values that pass, and whether their types have to be asked for: 1 equals true."""
+    texts = frozenset(value for _, value in values)
+    return (texts, False) if all(isinstance(each, str) for each in texts) else (values, True)

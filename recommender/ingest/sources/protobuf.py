@@ -83,7 +83,7 @@ class ProtobufSchema:
             It is no message of this schema.
         """
         path, begin = self._located(content, indexes, indexed, named)
-        made = self._class(path)
+        made = self.message_class(path)
         try:
             return made.FromString(content[begin:] if begin else content), step_into_message
         except self._error as error:
@@ -92,7 +92,7 @@ class ProtobufSchema:
     def like(self, content: bytes, *, indexed: bool) -> tuple[int, Callable[[bytes], Any]]:
         """The number of bytes in front of messages like one, and a reader of such messages alone."""
         path, begin = self._located(content, None, indexed, None)
-        return begin, self._class(path).FromString
+        return begin, self.message_class(path).FromString
 
     def _located(
         self, content: bytes, indexes: bytes | None, indexed: bool, named: str | None
@@ -115,7 +115,14 @@ class ProtobufSchema:
             raise BadMessage(f"the schema has no message {named}", Kind.SCHEMA)
         return self._places.get(named, ())
 
-    def _class(self, path: tuple[int, ...]) -> Any:
+    def message_class(self, path: tuple[int, ...]) -> Any:
+        """The class of the message at a path of indexes, as Confluent's prefix has them.
+
+        Raises
+        ------
+        BadMessage
+            The schema has none there.
+        """
         if path not in self._classes:
             try:
                 descriptor = self._pool.FindMessageTypeByName(self._named(path))

@@ -95,7 +95,7 @@ def compile_for(mapping: SourceMapping, prefix: Steps, *, packed: bool) -> Compi
 
 
 def _columns(mapping: SourceMapping, prefix: Steps, *, packed: bool) -> dict[str, tuple[Steps, Any]]:
-    """By its role where each column is, and of which type; None: an object."""
+    """The place and type of each column, by its role; None: an object."""
     debezium = mapping.envelope == "debezium"
     row = (*prefix, "after") if debezium else prefix
     columns: dict[str, tuple[Steps, Any]] = {}

@@ -168,7 +168,7 @@ def _add(found: Outcome, ingest: SourceIngest, partition: int, records: Sequence
 
 
 def partitioner(records: Sequence[Any], partitions: int) -> str | None:
-    """By which rule the records' keys were given their partitions.
+    """The rule by which the records' keys were given their partitions.
 
     Returns
     -------

@@ -27,7 +27,7 @@ _NAME_FIELD = 0x0A
 
 @dataclass(frozen=True, slots=True)
 class SchemaId:
-    """By what a registry knows a schema.
+    """The id by which a registry knows a schema.
 
     Attributes
     ----------

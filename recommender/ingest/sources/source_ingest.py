@@ -1,4 +1,4 @@
-"""From a source's records to valid ratings, what is passed over, and dead letters."""
+"""Ingests a source's records: valid ratings, what is passed over, and dead letters."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from recommender.history.rows import Rows
-from recommender.ingest.batch_decoder import BatchDecoder
 from recommender.ingest.header_names import marked_by
-from recommender.ingest.ingest import Ingested, dead_letter, unread_letter, written_at
-from recommender.ingest.sources.columns import ColumnDecoder, Columns, ReadColumns
+from recommender.ingest.ingest import BatchDecoder, Ingested, dead_letter, unread_letter, written_at
+from recommender.ingest.sources.column_decoder import ColumnDecoder
+from recommender.ingest.sources.columns import Columns, ReadColumns
 from recommender.ingest.sources.decoder import SourceDecoder
 from recommender.ingest.sources.documents import PlainReader, Reader
 from recommender.ingest.sources.mapping import SourceMapping
@@ -55,6 +55,8 @@ class SourceIngest:
         Of values that have a schema.
     clock : function
         Seconds since 1970: when a rating was given if neither it nor its record says so.
+    by_column : bool
+        Decode plain records many at once; False decodes each by itself, which is slower and gives the same.
     """
 
     def __init__(
@@ -66,13 +68,14 @@ class SourceIngest:
         skips: bool = False,
         reader: Reader | None = None,
         clock: Callable[[], float] = time.time,
+        by_column: bool = True,
     ) -> None:
         self.mapping = mapping
         self.topic = mapping.topic
         self._skips = skips
         self._clock = clock
         self.decoder = SourceDecoder(mapping, reader or PlainReader(mapping.format), low, high, skips=skips)
-        self._columns = ColumnDecoder.of(mapping, low, high)
+        self._columns = ColumnDecoder.of(mapping, low, high) if by_column else None
         self._kernel = BatchDecoder(low, high, skips=skips) if _is_canonical(mapping) else None
         self._reader = reader
         self._documents = mapping.format in ("avro", "protobuf")

@@ -22,7 +22,7 @@ def taker_for(document: Any, wanted: Sequence[Steps]) -> Take | None:
 
 
 def _of_dicts(wanted: Sequence[Steps]) -> Take:
-    """Of dicts; what is absent is None."""
+    """Takes fields of dicts; what is absent is None."""
     if all(len(steps) == 1 for steps in wanted):
         names = [steps[0] for steps in wanted]
         all_of = itemgetter(*names)
@@ -49,7 +49,7 @@ def _of_dicts(wanted: Sequence[Steps]) -> Take:
 
 
 def _of_messages(wanted: Sequence[Steps], descriptor: Any) -> Take | None:
-    """Of messages of one kind; None where a field is more than a plain one."""
+    """Takes fields of messages of one kind; None where a field is more than a plain one."""
     getters = [_getter(steps, descriptor) for steps in wanted]
     if None in getters:
         return None

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from recommender.kafka.admin import BrokerUnreachableError, open_admin
 from recommender.kafka.local.guarded import Guarded
-from recommender.kafka.local.java import class_path, java, startup_cache
+from recommender.kafka.local.java import QUICK_START, class_path, java, startup_cache
 from recommender.kafka.local.ports import (
     HOST,
     BrokerError,
@@ -26,33 +26,12 @@ from recommender.kafka.local.ports import (
     listens,
     port_taken,
 )
+from recommender.kafka.local.properties import cluster_id, write_properties
 
 #: How long starting may take, formatting the storage and loading the log included.
 START_SECONDS = 120.0
 STOP_SECONDS = 30.0
 ATTEMPTS = 5
-
-PROPERTIES = {
-    "process.roles": "broker,controller",
-    "node.id": "1",
-    "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
-    "controller.listener.names": "CONTROLLER",
-    "num.partitions": "1",
-    "auto.create.topics.enable": "false",
-    "offsets.topic.num.partitions": "4",
-    "offsets.topic.replication.factor": "1",
-    "transaction.state.log.num.partitions": "1",
-    "transaction.state.log.replication.factor": "1",
-    "transaction.state.log.min.isr": "1",
-    "share.coordinator.state.topic.num.partitions": "1",
-    "share.coordinator.state.topic.replication.factor": "1",
-    "share.coordinator.state.topic.min.isr": "1",
-    "group.initial.rebalance.delay.ms": "0",
-    # A broker that was killed may register again only when its old session is over, 9 s by default.
-    "broker.session.timeout.ms": "4000",
-    "broker.heartbeat.interval.ms": "500",
-    "log.cleaner.dedupe.buffer.size": "16777216",
-}
 
 
 class LocalBroker:
@@ -196,11 +175,11 @@ class LocalBroker:
         log_begin = self.log.stat().st_size if self.log.exists() else 0
         directory = self.log.parent
         command = [program, *self._java_options(), "-cp", classes]
-        settings = self._write_properties(directory)
+        settings = write_properties(directory, self.port, self._properties)
         if not (directory / "log" / "meta.properties").exists():
             self._format(command, settings)
         self.pid = self._guardian.run([*command, "kafka.Kafka", str(settings)])
-        self._wait_until_it_answers(_cluster_id(directory), log_begin)
+        self._wait_until_it_answers(cluster_id(directory), log_begin)
 
     def _guard(self) -> Guarded:
         if self._temporary or self.directory is None:
@@ -222,7 +201,7 @@ class LocalBroker:
             more = [f"-XX:AOTCache={cache}"] if cache.exists() else []
         return [
             f"-Xmx{self._heap}",
-            "-XX:TieredStopAtLevel=1",  # starts a second faster; a local broker is not the bottleneck
+            QUICK_START,
             "-XX:-UsePerfData",
             f"-XX:ErrorFile={self.log.parent / 'java-error.log'}",
             f"-Djava.io.tmpdir={temporary}",
@@ -231,19 +210,6 @@ class LocalBroker:
             "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd HH:mm:ss.SSS",
             *more,
         ]
-
-    def _write_properties(self, directory: Path) -> Path:
-        controller = free_port(besides=self.port)
-        ours = PROPERTIES | {
-            "log.dirs": str(directory / "log"),
-            "listeners": f"PLAINTEXT://{HOST}:{self.port},CONTROLLER://{HOST}:{controller}",
-            "advertised.listeners": f"PLAINTEXT://{HOST}:{self.port}",
-            "controller.quorum.voters": f"1@{HOST}:{controller}",
-        }
-        path = directory / "server.properties"
-        lines = [f"{name}={_escaped(value)}\n" for name, value in (ours | self._properties).items()]
-        path.write_text("".join(lines), encoding="ascii")
-        return path
 
     def _format(self, command: list[str], settings: Path) -> None:
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
@@ -295,13 +261,3 @@ class LocalBroker:
             self._guardian = None
         if self._temporary:
             self.directory = None
-
-
-def _cluster_id(directory: Path) -> str:
-    lines = (directory / "log" / "meta.properties").read_text().splitlines()
-    return next(line.partition("=")[2] for line in lines if line.startswith("cluster.id="))
-
-
-def _escaped(value: str) -> str:
-    """A value for a Java properties file, which is Latin-1 and takes backslashes for escapes."""
-    return value.replace("\\", "\\\\").encode("ascii", "backslashreplace").decode().replace("\\x", "\\u00")

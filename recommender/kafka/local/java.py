@@ -11,6 +11,9 @@ from rich.console import Console
 from recommender.kafka.local.jars import fetch_kafka, missing_extra
 from recommender.kafka.local.release import KAFKA_VERSION
 
+#: Java compiles quickly and not well: a broker starts a second faster, and a local one is not the bottleneck.
+QUICK_START = "-XX:TieredStopAtLevel=1"
+
 
 def java() -> str:
     """The program.

@@ -28,7 +28,7 @@ class Jar(NamedTuple):
 
     @property
     def filename(self) -> str:
-        """Its name in a directory of jars."""
+        """The file's name in a directory of jars."""
         return f"{self.artifact}-{self.version}.jar"
 
 

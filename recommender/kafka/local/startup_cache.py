@@ -17,7 +17,7 @@ from pathlib import Path
 from kafka import KafkaConsumer, KafkaProducer
 
 from recommender.kafka.local.broker import LocalBroker
-from recommender.kafka.local.java import class_path, java, startup_cache
+from recommender.kafka.local.java import QUICK_START, class_path, java, startup_cache
 from recommender.kafka.local.ports import BrokerError
 
 _TOPIC, _GROUP = "recorded", "recorder"
@@ -39,7 +39,7 @@ def make(cache: Path) -> None:
         with LocalBroker(java_options=recording, properties={"auto.create.topics.enable": "true"}) as broker:
             _use(broker.address)
         making = ["-XX:AOTMode=create", f"-XX:AOTConfiguration={recorded}", f"-XX:AOTCache={made}"]
-        command = [java(), *making, "-XX:TieredStopAtLevel=1", "-cp", class_path()]
+        command = [java(), *making, QUICK_START, "-cp", class_path()]
         finished = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_SECONDS)
         if finished.returncode or not made.exists():
             raise BrokerError(f"Java could not make {cache}: {finished.stdout}{finished.stderr}")

@@ -10,7 +10,7 @@ from numba.extending import intrinsic
 
 @intrinsic
 def trailing_zeros(typing_context, word):
-    """How many of a uint64's lowest bits are 0, up to the first that is not; for compiled code."""
+    """Count a uint64's lowest bits that are 0, up to the first that is not; for compiled code."""
 
     def generate(context, builder, signature, arguments):
         return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))

@@ -228,7 +228,7 @@ class Blend(Model):
         return found
 
     def score_rated(self, user: int, candidates: IntArray) -> FloatArray:
-        """As `score`, where candidates may be items that the user has: logarithms of how likely each is next.
+        """Score candidates that the user may have: logarithms of how likely each is next.
 
         Of a user who has none of them that is what `score` says.
         """
@@ -243,7 +243,7 @@ class Blend(Model):
         return found
 
     def features(self, user: int, candidates: IntArray) -> FloatArray:
-        """What is known of each candidate, shape (candidates, features), columns as `FEATURES` names them."""
+        """The features of each candidate, shape (candidates, features), columns as `FEATURES` names them."""
         views, scales, now = self._surveyed(candidates, self._evidence(self._profile(user, self._entries)))
         features = np.empty((len(candidates), len(kernels.FEATURES)))
         kernels.fill(self._table, now, candidates, views, scales, *self._block, features)
@@ -277,7 +277,7 @@ class Blend(Model):
         return Profile(user, items, strengths)
 
     def score_profile(self, profile: Profile, candidates: IntArray) -> FloatArray:
-        """What sequence neighbours alone say to a profile, relative to how often each item was rated."""
+        """The scores of sequence neighbours alone, relative to how often each item was rated."""
         sums = self._evidence(profile)
         scores = np.zeros(len(candidates))
         known = (candidates >= 0) & (candidates < len(sums))

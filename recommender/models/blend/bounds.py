@@ -1,6 +1,6 @@
 # mypy: allow-untyped-defs, allow-untyped-calls, no-check-untyped-defs
 # numba types the kernels by what they are called with.
-"""How high items can score at most, in far fewer steps than it takes to score them.
+"""Bounds of items' scores, in far fewer steps than it takes to score them.
 
 A bound may lie too high, which costs time, and never too low. It is raised by far more than what rounding can
 do, see `_SLACK`.
@@ -32,7 +32,7 @@ _MIXTURE, _MIXTURE_BELOW = 512, np.int64(64)
 
 
 def _edges(bins: int, below: int) -> list[float]:
-    """Where each bin begins, and where the last one ends."""
+    """The begin of each bin, and the end of the last one."""
     parts = (divmod(k - below, _PARTS) for k in range(bins + 1))
     return [math.ldexp(1.0 + eighth / _PARTS, exponent) for exponent, eighth in parts]
 
@@ -48,7 +48,7 @@ _COUNTED, _FADING, _SHARE, _AGE, _MIXED = 4, 5, 9, 10, 11
 
 @njit(cache=True)
 def bound_cells(c, now, live, weights, scales, block, bits, highest, reach, bounds):
-    """What the items of each cell of which nobody speaks can score at most.
+    """The highest score that items of each cell can have of which no neighbour speaks.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ def _corners(c, now, live, weights, block, begin, count):
 
 @njit(cache=True)
 def bound_supported(supported, views, scales, weights, c, highest, reach, most):
-    """What items that neighbours speak of can score at most; those in no cell: minus infinity.
+    """The highest score that items can have of which neighbours speak; those in no cell: minus infinity.
 
     Parameters
     ----------

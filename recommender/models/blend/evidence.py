@@ -1,6 +1,6 @@
 # mypy: allow-untyped-defs, allow-untyped-calls, no-check-untyped-defs
 # numba types the kernels by what they are called with.
-"""What other users' histories say: around a user's newest items, and as a whole."""
+"""The evidence of other users' histories: around a user's newest items, and as a whole."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def _fetch(h, user, slot, max_entries):
 
 @kernel
 def _spread(positions, start, used, slot, share, mass):
-    """As `recommender.models.sequence.kernels.spread`, the ends first: the rest is vector instructions.
+    """Spread as the kernel of sequence neighbours does, the ends first: the rest is vector instructions.
 
     The ends may lie too far out, where nothing is added: to find them out costs more.
     """

@@ -1,6 +1,6 @@
 # mypy: allow-untyped-defs, allow-untyped-calls, no-check-untyped-defs
 # numba types the kernels by what they are called with.
-"""What a blend knows about a user and each candidate, as a row of numbers.
+"""The features of a user and each candidate, as a row of numbers.
 
 Two kinds of evidence: what other users' histories say around the user's newest items
 (`recommender.models.blend.evidence`), and how often and how lately each item was rated, over several
@@ -85,7 +85,7 @@ def empty_table(items: int) -> FloatArray:
 
 @inlined_dividing_kernel
 def _left(slowest):
-    """What is left of each fading count where so much of the slowest one is: its rate divides all others."""
+    """The rest of each fading count where so much of the slowest one is left: its rate divides all others."""
     slower = slowest * slowest * slowest
     slower *= slower
     slow = slower * slower
@@ -137,7 +137,7 @@ def count_events(positive, event, items, ratings, weights, previous_weights, tab
 
 @background_kernel
 def survey(table, now, candidates, sample_weights, sums, block, bits, views, scales):
-    """What the rows of all candidates are measured by, before any row can be made.
+    """The measures of the rows of all candidates, before any row can be made.
 
     Parameters
     ----------
@@ -179,7 +179,7 @@ def survey(table, now, candidates, sample_weights, sums, block, bits, views, sca
 
 @kernel
 def survey_most(table, now, candidates, size, totals, sums, block, bits, views, scales, lately):
-    """As `survey`, where `candidates` are all of which `sums` says anything, ascending, among `size` in all.
+    """Survey as `survey` does, where `candidates` are all of which `sums` says anything, among `size` in all.
 
     What the fading counts of all those come to is told by `totals`, which `totals_without` makes. Those of
     each candidate are written where `lately` is true.

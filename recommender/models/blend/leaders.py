@@ -1,4 +1,4 @@
-"""Which items lead a large catalogue: keeps its cells up to date, and asks them."""
+"""Leaders of a large catalogue: keeps its cells up to date, and asks them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-r"""What a user takes again: how likely that is, and which of the user's items it will be.
+r"""Repeats: how likely a user takes something again, and which of the user's items it will be.
 
 Whether the next choice is an item that the user has already, and which one it is, are two questions. As
 candidates among all others, a user's own items would crowd out new ones, or the other way round. So the first

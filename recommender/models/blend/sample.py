@@ -1,4 +1,4 @@
-"""What a blend looks at to learn from: which events, and which items the user might have chosen instead."""
+"""Samples what a blend learns from: events, and items that the user might have chosen instead."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def next_sampled(event):  # type: ignore[no-untyped-def]
 
 
 class Budget:
-    """How many events are observed, and at what cost.
+    """The number of events that are observed, and their cost.
 
     Many in the beginning, when everything is to be learned, and then as the root of the stream's length: so
     what is known is renewed for ever, and yet the share of the time that goes into it falls. Where each
@@ -63,7 +63,7 @@ class Budget:
         self.observed, self.work = 0, 0
 
     def allows(self, event: int) -> bool:
-        """Whether the event of that number may be observed."""
+        """Return True if the event of that number may be observed."""
         enough = self.observed >= self._first + _OF_ROOT * math.sqrt(event)
         return not enough and self.work < _WORK_FIRST + _WORK_OF_EVENT * event
 
@@ -136,7 +136,7 @@ def sampled_candidates(
 
 @njit(cache=True)
 def _list_in_part(table, items, now, rated, item, sums, turn, step, relevance, candidates, sample_weights):  # type: ignore[no-untyped-def]
-    """As `list_candidates`, of a large catalogue; every `step`-th item from `turn` on stands for so many."""
+    """List candidates of a large catalogue; every `step`-th item from `turn` on stands for so many."""
     excluded = np.zeros(items, np.bool_)
     for r in range(rated.size):
         if rated[r] < excluded.size:

@@ -83,7 +83,7 @@ def _list_supported(m):
 
 
 class _Scoring(NamedTuple):
-    """What scores are made of, the items that wait for theirs, and what was found.
+    """The parts of scores, the items that wait for theirs, and what was found.
 
     `heap` has the n highest scores so far, the least of them first; `found` and `scores` have all items that
     were among the n best when they were scored. `counts` tells how many wait and how many were found.

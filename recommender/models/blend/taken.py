@@ -1,6 +1,6 @@
 # mypy: allow-untyped-defs, allow-untyped-calls, no-check-untyped-defs
 # numba types the kernels by what they are called with.
-"""How often each user took an item that they took more than once, and what speaks for taking it again.
+"""Counts of how often users took the items that they took more than once, and what speaks for another time.
 
 Of what a user took once the history says it all. So only pairs that were repeated are kept, in the order of
 their first repeat, 20 bytes each, and a table of places by which a pair is found.
@@ -37,7 +37,7 @@ _HALF_SHORT, _HALF_LONG = 0.9885140203528961, 0.9988454217380302
 
 
 def _faded(half: float, count: int) -> FloatArray:
-    """What is left after so many halves of an event; multiplied one by one, which is the same everywhere."""
+    """The rest after so many halves of an event; multiplied one by one, which is the same everywhere."""
     return np.multiply.accumulate(np.concatenate([[1.0], np.full(count, half)]))
 
 
@@ -77,7 +77,7 @@ def empty_pairs(room: int) -> Pairs:
 
 @kernel
 def _slot(p, user, item):
-    """Where the pair's place is written, or would be."""
+    """The slot where the pair's place is written, or would be."""
     mask = np.uint64(p.slots.size - 1)
     slot = mix(np.uint64(user), np.uint64(item)) & mask
     while True:
@@ -168,7 +168,7 @@ def length_of(number):
 
 @njit(cache=True)
 def repeated_share(shares, number, last):
-    """How likely the next choice of a user is one of their own items."""
+    """The probability that the next choice of a user is one of their own items."""
     repeats, choices = 1.0, 2.0
     for length in range(LENGTHS):
         for after in range(2):

@@ -1,6 +1,6 @@
 # mypy: allow-untyped-defs, allow-untyped-calls
 # numba types the kernels by what they are called with.
-"""Which ranking to use: variants of the learned one, tried on each observed choice.
+"""Trials of rankings: variants of the learned one, compared on each observed choice.
 
 A softmax is fitted to where all choices fall, a recommendation is seen only at the top. There popularity,
 which explains most of the choices that nobody could foresee, tends to have a weight that is too large, and

@@ -1,4 +1,4 @@
-"""How much an observed choice teaches: the more, the nearer to the top it stood.
+"""The worth of an observed choice for learning: the more, the nearer to the top it stood.
 
 The likelihood of a softmax is made of all choices alike, and most are of items that no model puts among
 the first hundred. Weights fitted to those tell what lies somewhere in the first thousand from what does not,
@@ -37,7 +37,7 @@ class Worth:
         self._total, self._count = 0.0, 0.0
 
     def of(self, ahead: float) -> float:
-        """How many observations one counts for that has so many candidates ahead of it."""
+        """The number of observations that one counts for that has so many candidates ahead of it."""
         raw = 1.0 / (1.0 + ahead / HALF)
         self._total = self._total * self._keep + raw
         self._count = self._count * self._keep + 1.0

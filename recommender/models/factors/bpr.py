@@ -80,9 +80,9 @@ class BPR(MF):
         for e in range(len(events)):
             if events.weights[e] >= self._positive:
                 user = int(events.users[e])
-                self.step(user, int(events.items[e]), self._draw(first + e, user))
+                self.step(user, int(events.items[e]), self.draw_negatives(first + e, user))
 
-    def _draw(self, event: int, user: int) -> NDArray[np.int32]:
+    def draw_negatives(self, event: int, user: int) -> NDArray[np.int32]:
         """Items that the user has not, each equally likely; by the seed and the event's number alone."""
         drawn = np.empty(self._negatives, np.int32)
         count = _draw(self._history.arrays, user, self._counts[1], self._absent, self._seed, event, drawn)

@@ -134,8 +134,8 @@ class MF(Model):
 
         Until their own event items are still absent: they cannot be drawn before it.
         """
-        self._register(_USERS, int(events.users.max()) + 1)
-        self._register(_ITEMS, int(events.items.max()) + 1)
+        self.register(_USERS, int(events.users.max()) + 1)
+        self.register(_ITEMS, int(events.items.max()) + 1)
         for side, indices in ((_USERS, events.users), (_ITEMS, events.items)):
             if self._gone[side]:
                 for index in self._gone[side].intersection(indices.tolist()):
@@ -161,7 +161,7 @@ class MF(Model):
             self._squares[side][index] = 0.0
         return True
 
-    def _register(self, side: int, count: int) -> None:
+    def register(self, side: int, count: int) -> None:
         """Give everyone up to `count` an initial vector, which depends on the seed and the index alone."""
         self._counts[side] = max(self._counts[side], count)
         rows = self._factors[side]

@@ -53,6 +53,13 @@ class KNNBaseline:
         `min_support=1`, `shrinkage=100`, `n_epochs=10`, `reg_u=15`, `reg_i=10`, `low` and `high` (the
         scale), `retrain=10_000`, `memory=256`.
 
+    Attributes
+    ----------
+    users, items : Catalog
+        All ids that were ever rated by or rated, until the next `train`.
+    model : KNNBaselineModel
+        The same over indices.
+
     Raises
     ------
     ModelError
@@ -75,7 +82,7 @@ class KNNBaseline:
         self._clear()
 
     def _clear(self) -> None:
-        self._users, self._items = Catalog(), Catalog()
+        self.users, self.items = Catalog(), Catalog()
         self.model = KNNBaselineModel(ModelContext(History()), **self._options)
 
     def train(self, ratings: Iterable[tuple[str, str, float]] | None = None) -> None:
@@ -98,8 +105,8 @@ class KNNBaseline:
                 self._check(rating)
             self._clear()
             self.model.learn_ratings(
-                np.array([self._users.register(user) for user, _, _ in given], np.int32),
-                np.array([self._items.register(item) for _, item, _ in given], np.int32),
+                np.array([self.users.register(user) for user, _, _ in given], np.int32),
+                np.array([self.items.register(item) for _, item, _ in given], np.int32),
                 np.array([rating for _, _, rating in given], np.float64),
             )
         self.model.train()
@@ -117,11 +124,11 @@ class KNNBaseline:
         """
         if rating is not None:
             self._check(rating)
-        elif user not in self._users or item not in self._items:
+        elif user not in self.users or item not in self.items:
             return
         self.model.learn_ratings(
-            np.array([self._users.register(user)], np.int32),
-            np.array([self._items.register(item)], np.int32),
+            np.array([self.users.register(user)], np.int32),
+            np.array([self.items.register(item)], np.int32),
             np.array([math.nan if rating is None else rating], np.float64),
         )
 
@@ -140,7 +147,7 @@ class KNNBaseline:
             raise ValueError(f"n must be at least 1, got {n}")
         named = list(dict.fromkeys(items))
         candidates = self._indices(named)
-        index = self._users.find(user)
+        index = self.users.find(user)
         known_user = index is not None and self.model.knows(index)
         scores, neighbours = self.model.estimate(-1 if index is None else index, candidates)
         known = self.model.knows_items(candidates)
@@ -156,7 +163,7 @@ class KNNBaseline:
 
     def state(self) -> Arrays:
         """All that was learned, as named arrays; `restore` of it gives the same model to the bit."""
-        parts = {"users": self._users.state(), "items": self._items.state(), "model": self.model.state()}
+        parts = {"users": self.users.state(), "items": self.items.state(), "model": self.model.state()}
         return {f"{part}/{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
 
     def restore(self, state: Arrays) -> None:
@@ -165,12 +172,12 @@ class KNNBaseline:
         for path, array in state.items():
             part, _, name = path.partition("/")
             parts[part][name] = array
-        self._users.restore(parts["users"])
-        self._items.restore(parts["items"])
+        self.users.restore(parts["users"])
+        self.items.restore(parts["items"])
         self.model.restore(parts["model"])
 
     def _indices(self, items: Sequence[str]) -> IntArray:
-        found = self._items.find_all(items)
+        found = self.items.find_all(items)
         return np.array([-1 if index is None else index for index in found], np.int32)
 
     def _check(self, rating: float) -> None:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from recommender.compiled import njit
 from recommender.models import rating_rows
-from recommender.models.base import NEVER, Arrays, FloatArray
+from recommender.models.base import NEVER
 from recommender.models.knn_baseline import kept_pairs
-from recommender.models.knn_baseline.baselines import Baselines, refresh
+from recommender.models.knn_baseline.baselines import refresh
 from recommender.models.knn_baseline.kept_pairs import FOUND, SUMMED
 from recommender.models.knn_baseline.similarities import count_rating
-from recommender.models.options import ModelError
 
 NAME = "knn-baseline"
-_SAVED = ("user_lengths", "entry_items", "entry_ratings", "entry_orders", "counters")
 
 #: Where counters keep the number that the next new rating gets.
 NEXT_ORDER = 0
@@ -90,35 +87,3 @@ def next_training(event: int, retrain: int) -> int:
     if event < retrain:
         return min(1 << event.bit_length(), retrain)
     return (event // retrain + 1) * retrain
-
-
-def saved_rows(state: Arrays) -> tuple[NDArray[np.int32], NDArray[np.int32], FloatArray, NDArray[np.int64]]:
-    """Lengths of the users' rows, and items, ratings and orders of their entries."""
-    return (
-        np.ascontiguousarray(state["user_lengths"], np.int32),
-        np.ascontiguousarray(state["entry_items"], np.int32),
-        np.ascontiguousarray(state["entry_ratings"], np.float64),
-        np.ascontiguousarray(state["entry_orders"], np.int64),
-    )
-
-
-def check(state: Arrays) -> None:
-    """Refuse a saved state that lacks arrays, or whose arrays contradict each other.
-
-    Raises
-    ------
-    ModelError
-        It names the array.
-    """
-    missing = sorted({*_SAVED, *Baselines._fields} - state.keys())
-    if missing:
-        raise ModelError(f"the saved state of model {NAME} lacks {', '.join(missing)}")
-    _, users, items = (int(number) for number in cast("NDArray[np.int64]", state["counters"])[:3])
-    entries = int(cast("NDArray[np.int32]", state["user_lengths"]).sum())
-    lengths = {"counters": 5, "mean": 1} | dict.fromkeys(("user_lengths", "users", "users_trained"), users)
-    lengths |= dict.fromkeys(("items", "items_trained"), items)
-    lengths |= dict.fromkeys(("entry_items", "entry_ratings", "entry_orders"), entries)
-    for name, expected in lengths.items():
-        if len(state[name]) != expected:
-            found = len(state[name])
-            raise ModelError(f"the saved {name} of model {NAME} has length {found}, expected {expected}")

@@ -14,10 +14,11 @@ from recommender.models import rating_rows
 from recommender.models.base import Arrays, FloatArray, IntArray, Model, ModelContext
 from recommender.models.knn_baseline import (
     baselines,
+    estimating,
     found_similarities,
     kept_pairs,
     learning,
-    neighbourhoods,
+    saved,
     similarities,
 )
 from recommender.models.options import ModelError, between, one_of
@@ -135,6 +136,10 @@ class KNNBaselineModel(Model):
         self._pairs, self._kept = kept_pairs.no_pairs(self._learning.kind), kept_pairs.NOTHING
 
     @property
+    def _learned(self) -> estimating.Learned:
+        return self._users, self._items, self._baselines, self._estimating
+
+    @property
     def events(self) -> int:
         """The number of events learned, withdrawals included."""
         return self._events
@@ -156,7 +161,7 @@ class KNNBaselineModel(Model):
         return 0 <= user < self._user_count and bool(self._users.length[user] > 0)
 
     def knows_items(self, items: IntArray) -> NDArray[np.bool_]:
-        """For each item whether any rating of it stands, shape as `items`."""
+        """Return True for each item of which any rating stands, shape as `items`."""
         inside = (items >= 0) & (items < self._item_count)
         return inside & (self._items.length[np.where(inside, items, 0)] > 0) if self._item_count else inside
 
@@ -182,20 +187,9 @@ class KNNBaselineModel(Model):
 
     def _learn_run(self, begin: int, end: int, users: IntArray, items: IntArray, ratings: FloatArray) -> None:
         while begin < end:
-            begin = learning.learn(
-                self._users,
-                self._items,
-                self._baselines,
-                self._learning,
-                self._pairs,
-                self._kept,
-                self._counters,
-                begin,
-                end,
-                users,
-                items,
-                ratings,
-            )
+            into = self._users, self._items, self._baselines, self._learning
+            kept = self._pairs, self._kept, self._counters
+            begin = learning.learn(*into, *kept, begin, end, users, items, ratings)
             if begin < end:
                 self._users = rating_rows.enlarged(self._users, self._user_count)
                 self._items = rating_rows.enlarged(self._items, self._item_count)
@@ -231,24 +225,15 @@ class KNNBaselineModel(Model):
         An unknown user or item is answered as Surprise does: with what of the baseline is known.
         """
         candidates = np.ascontiguousarray(candidates, np.int32)
-        scores, neighbours = np.empty(len(candidates)), np.empty(len(candidates), np.int32)
-        learned = (self._users, self._items, self._baselines, self._estimating)
         if self._user_based:
-            neighbourhoods.estimate_by_users(*learned, user, candidates, scores, neighbours)
+            scores, neighbours = estimating.by_users(self._learned, user, candidates)
         elif self._kept == kept_pairs.NOTHING:
-            mine = found_similarities.items_of(self._users, user)
-            height = found_similarities.block_height(mine)
-            for first in range(0, len(candidates), height):
-                part = slice(first, first + height)
-                pairs = found_similarities.found_block(*learned, mine, candidates[part])
-                asked = True, user, candidates[part], scores[part], neighbours[part]
-                neighbourhoods.estimate_by_items(*learned, *pairs, *asked)
+            scores, neighbours = estimating.by_items(self._learned, user, candidates)
         else:
             if self._kept == kept_pairs.FOUND:
                 kept = self._pairs, self._item_count
-                found_similarities.bring_up_to_date(*learned, *kept, user, candidates)
-            pairs = self._pairs.similarities, self._pairs.levels
-            neighbourhoods.estimate_by_items(*learned, *pairs, False, user, candidates, scores, neighbours)
+                found_similarities.bring_up_to_date(*self._learned, *kept, user, candidates)
+            scores, neighbours = estimating.by_kept_pairs(self._learned, self._pairs, user, candidates)
         return np.clip(scores, self._low, self._high, out=scores), neighbours
 
     def score(self, user: int, candidates: IntArray) -> FloatArray:
@@ -271,36 +256,14 @@ class KNNBaselineModel(Model):
         candidate is not asked.
         """
         known = (profile.items >= 0) & (profile.items < self._item_count)
-        candidates = np.ascontiguousarray(candidates, np.int32)
-        similar = np.zeros((int(known.sum()), len(candidates)))
-        learned = (self._users, self._items, self._baselines, self._estimating)
-        found_similarities.of_items(*learned, profile.items[known], candidates, similar)
-        scores = np.zeros(len(candidates))
-        for row, strength in zip(np.maximum(similar, 0.0), profile.strengths[known], strict=True):
-            scores += strength * row
-        return scores
-
-    def baseline_of(self, user: int | None = None, item: int | None = None) -> float:
-        """The baseline of a user or an item, without the mean; 0 if unknown."""
-        index, values = (user, self._baselines.users) if item is None else (item, self._baselines.items)
-        return float(values[index]) if index is not None and 0 <= index < len(values) else 0.0
+        own = Profile(profile.user, profile.items[known], profile.strengths[known])
+        return estimating.summed_similarities(self._learned, own, candidates)
 
     def state(self) -> Arrays:
         """The ratings that stand, user by user, and the baselines; sums of pairs follow from them."""
-        lengths, entries = rating_rows.gathered(self._users, self._user_count)
-        b, users, items = self._baselines, self._user_count, self._item_count
-        return {
-            "user_lengths": lengths,
-            "entry_items": entries.others,
-            "entry_ratings": entries.values,
-            "entry_orders": entries.orders,
-            "mean": b.mean.copy(),
-            "users": b.users[:users].copy(),
-            "items": b.items[:items].copy(),
-            "users_trained": b.users_trained[:users].copy(),
-            "items_trained": b.items_trained[:items].copy(),
-            "counters": np.array([self._events, users, items, self._exact, *self._counters], np.int64),
-        }
+        users, items = self._user_count, self._item_count
+        counters = [self._events, users, items, self._exact, *self._counters]
+        return saved.arrays_of(self._users, self._baselines, users, items, counters)
 
     def restore(self, state: Arrays) -> None:
         """Take over what `state` gave.
@@ -310,27 +273,25 @@ class KNNBaselineModel(Model):
         ModelError
             Arrays are missing, or their lengths contradict each other.
         """
-        learning.check(state)
+        saved.check(state)
         self._clear()
-        entries = learning.saved_rows(state)
+        entries = saved.rows_in(state)
         numbers = cast("NDArray[np.int64]", state["counters"]).tolist()
         self._events, user_count, item_count, exact = numbers[:4]
         self._counters[:] = numbers[4:]
         self._users = rating_rows.from_gathered(*entries)
         self._items = rating_rows.transposed(*entries, item_count)
         self._make_room(user_count, item_count, bool(exact))
-        for saved in baselines.Baselines._fields:
-            getattr(self._baselines, saved)[: len(state[saved])] = state[saved]
+        for name in baselines.Baselines._fields:
+            getattr(self._baselines, name)[: len(state[name])] = state[name]
         if self._kept == kept_pairs.SUMMED:
             p = self._learning
-            pairwise = (p.kind, p.min_support, p.shrinkage)
-            kept_pairs.recount(self._pairs, *pairwise, self._users, self._item_count)
+            kept_pairs.recount(self._pairs, p.kind, p.min_support, p.shrinkage, self._users, self._item_count)
 
     @staticmethod
     def warm() -> None:
         """Compile, or load from the cache, every kernel."""
-        users = np.array([0, 0, 1, 1, 0], np.int32)
-        items = np.array([0, 1, 1, 0, 0], np.int32)
+        users, items = np.array([[0, 0, 1, 1, 0], [0, 1, 1, 0, 0]], np.int32)
         ratings = np.array([1.0, -1.0, 1.0, 1.0, np.nan])
         for similarity, user_based in (("msd", False), ("pearson_baseline", False), ("msd", True)):
             model = KNNBaselineModel(ModelContext(History()), similarity=similarity, user_based=user_based)

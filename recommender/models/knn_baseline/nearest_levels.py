@@ -56,7 +56,7 @@ def level(similarity, kind):
 
 @njit(cache=True)
 def _count_from(levels, rows, start, bounds, part, counts):
-    """For each of the lanes from column `start` on: how many levels are at least its bound."""
+    """Count the levels that are at least its bound, for each of the lanes from column `start` on."""
     for c in range(LANES):
         counts[c] = 0
     for begin in range(0, rows, _COUNTED):
@@ -77,7 +77,7 @@ def _count_from(levels, rows, start, bounds, part, counts):
 
 @njit(cache=True)
 def _cut(levels, rows, k, start, found, cuts, above, inside):
-    """For each of the lanes from column `start` on, where the k nearest end.
+    """Find where the k nearest end, for each of the lanes from column `start` on.
 
     Parameters
     ----------

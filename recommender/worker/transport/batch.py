@@ -38,5 +38,5 @@ class Batch:
 
     @property
     def value(self) -> Batch:
-        """Itself: the value that reaches the agent."""
+        """The batch itself: the value that reaches the agent."""
         return self

@@ -199,7 +199,7 @@ def test_a_server_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch
 
 
 def test_an_archive_that_is_not_the_published_one_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download, "_get", lambda url: b"something else")
+    monkeypatch.setattr(download, "content_of", lambda url: b"something else")
     with pytest.raises(SourceError, match=f"expected {download.ZIP_MD5}"):
         download.from_grouplens()
 

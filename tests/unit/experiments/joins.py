@@ -7,7 +7,7 @@ from collections import defaultdict
 from typing import NamedTuple
 
 from recommender.experiments.attribution import Attribution
-from recommender.experiments.attribution_counts import Counts
+from recommender.experiments.attribution_tables import Counts
 
 WINDOW = 10.0
 

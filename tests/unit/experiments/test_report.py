@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from recommender.experiments.attribution import Attribution
-from recommender.experiments.attribution_counts import COUNT, NAMED, Counts
+from recommender.experiments.attribution_tables import COUNT, NAMED, Counts
 from recommender.experiments.chart import as_png, as_svg
 from recommender.experiments.report import report
 from recommender.experiments.statistics import wilson

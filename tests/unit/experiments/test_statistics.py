@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.stats import binom
 
 from recommender.experiments.attribution import Attribution
-from recommender.experiments.attribution_counts import COUNT, NAMED, Counts
+from recommender.experiments.attribution_tables import COUNT, NAMED, Counts
 from recommender.experiments.report import report
 from recommender.experiments.statistics import Difference, adjusted, compare, wilson
 from recommender.shard.arms import Arms

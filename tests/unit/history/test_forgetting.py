@@ -234,7 +234,7 @@ def test_text_of_those_who_left_is_gained_back() -> None:
         catalog.register(f"some user with a long name {number}")
         if number >= 10:
             catalog.remove(f"some user with a long name {number - 10}")
-    arrays = catalog._table.arrays
+    arrays = catalog._table.arrays  # noqa: SLF001
     assert (len(catalog), catalog.size) == (10, 11)
     assert len(arrays.text) < 50_000
     assert len(arrays.slots) < 1000

@@ -61,7 +61,6 @@ def assert_equal_to_naive(history: History, naive: NaiveHistory) -> None:
         place += len(entries)
         assert state["user_events"][user] == naive.users[user].events
         assert history.has(user) == bool(entries)
-        assert history.last_items(user, 3).tolist() == [e.item for e in entries[-3:]]
         assert history.items_of(user).tolist() == items.tolist()
     place = 0
     for item in range(history.item_count):
@@ -195,7 +194,6 @@ def test_columns_of_different_length_are_refused() -> None:
 def test_what_is_unknown_is_empty() -> None:
     history = History(4)
     assert [len(column) for column in history.rated(3)] == [0, 0, 0]
-    assert history.last_items(3, 5).tolist() == []
     assert history.items_of(3).tolist() == history.items_of(-1).tolist() == []
     assert not history.has(3)
     assert history.rating(3, 1) is None

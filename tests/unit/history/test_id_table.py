@@ -93,8 +93,8 @@ def test_a_restored_catalog_goes_on() -> None:
 def test_another_seed_gives_the_same_indices() -> None:
     rows = [(f"{number % 97}", f"{number % 31}", False, True) for number in range(300)]
     expected = register(Catalog(), Catalog(), rows)
-    kept, id_table._SEED = id_table._SEED, np.uint64(1)
+    kept, id_table._SEED = id_table._SEED, np.uint64(1)  # noqa: SLF001
     try:
         assert register(Catalog(), Catalog(), rows) == expected
     finally:
-        id_table._SEED = kept
+        id_table._SEED = kept  # noqa: SLF001

@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recommender.history.id_table import ITEM, USER
-from recommender.ingest.batch_decoder import BatchDecoder
-from recommender.ingest.ingest import Ingest, Ingested
+from recommender.ingest.ingest import BatchDecoder, Ingest, Ingested
 from recommender.messages.ratings import Rating
 from tests.support.doubles import FakeRecord, few, rating_records, rating_value
 

@@ -15,7 +15,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from recommender.history.id_table import ITEM, USER
-from recommender.ingest.batch_decoder import BatchDecoder
+from recommender.ingest.ingest import BatchDecoder
 from recommender.ingest.json_scan import DEEPEST
 from recommender.messages.ratings import MAX_RATING_BYTES, BadMessage, Rating
 from tests.support.doubles import few, rating_value

@@ -122,7 +122,7 @@ def test_filters_that_are_kept_are_bounded() -> None:
     view = ItemView(store, catalog)
     for number in range(2000):
         view.filter([f"c{number}"], [])
-    assert len(view._filters) < 600
+    assert len(view._filters) < 600  # noqa: SLF001
 
 
 @few

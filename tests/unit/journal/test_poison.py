@@ -46,7 +46,7 @@ class Fragile(popular.Popular):
 def _fragile() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(popular, "Fragile", Fragile, raising=False)
-        patch.setitem(registry._MODELS, "fragile", ("popular", "Fragile", "raises"))
+        patch.setitem(registry._MODELS, "fragile", ("popular", "Fragile", "raises"))  # noqa: SLF001
         patch.setattr(learning, "CHUNK", 4)
         patch.setattr(replica_module, "WARY", 3)
         yield

@@ -69,7 +69,9 @@ def test_a_worker_without_one_does_not_start(module: str) -> None:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RECOMMENDER_")}
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT.format(module)],
-        env=kept | {"RECOMMENDER_BROKER": "127.0.0.1:1", "RECOMMENDER_BROKER_WAIT": "0"},
+        env=kept
+        | {"RECOMMENDER_BROKER": "127.0.0.1:1", "RECOMMENDER_BROKER_WAIT": "0"}
+        | {"RECOMMENDER_WEB_PORT": "0"},
         capture_output=True,
         text=True,
         timeout=120,

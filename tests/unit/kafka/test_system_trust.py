@@ -100,12 +100,12 @@ def test_nobody_else_is_trusted_with_apache_kafka() -> None:
 
 @pytest.mark.usefixtures("known")
 def test_a_data_set_is_fetched(address: str) -> None:
-    assert download._get(address) == CONTENT
+    assert download.content_of(address) == CONTENT
 
 
 def test_nobody_else_is_trusted_with_a_data_set(address: str) -> None:
     with pytest.raises(SourceError, match="CERTIFICATE_VERIFY_FAILED"):
-        download._get(address)
+        download.content_of(address)
 
 
 def test_what_was_there_before_comes_back_with_the_last() -> None:

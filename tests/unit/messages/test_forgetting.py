@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 from recommender.client.ratings import encode_forget, encode_merge
 from recommender.history.rows import FORGET_ITEM, FORGET_USER, Rows
-from recommender.ingest.batch_decoder import BatchDecoder
-from recommender.ingest.ingest import Ingest, Ingested
+from recommender.ingest.ingest import BatchDecoder, Ingest, Ingested
 from recommender.journal import lines, sharding
 from recommender.journal.block import Packer, Source, head_of
 from recommender.journal.block_kernels import KINDS

@@ -15,18 +15,13 @@ from hypothesis import strategies as st
 from recommender.messages import ratings
 from recommender.messages.ratings import BadMessage, Rating, RatingDecoder
 from tests.support.doubles import few, rating_value
+from tests.support.json_values import identifiers, json_values
 
 JSON = [("content-type", b"application/json")]
 MSGPACK = [("content-type", b"application/msgpack")]
 GOOD = {"user": "42", "item": "50", "rating": 5, "timestamp": 881250949}
 
 decode = RatingDecoder(0.5, 5.0).decode
-identifiers = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=64)
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
-    max_leaves=5,
-)
 
 
 def complaint(value: bytes | None, headers: ratings.Headers = ()) -> str:

@@ -6,8 +6,7 @@ import json
 from typing import Any
 
 from recommender.experiments.log_join import JoinedLogs
-from recommender.ingest.batch_decoder import BatchDecoder
-from recommender.ingest.ingest import Ingest, unread_letter
+from recommender.ingest.ingest import BatchDecoder, Ingest, unread_letter
 from recommender.journal.rule import Rule
 from recommender.messages.records import Outgoing
 from recommender.messages.refusals import Kind
@@ -85,7 +84,7 @@ async def test_a_request_that_cannot_be_buried_is_not_committed_past() -> None:
     async def fail(record: Unreadable) -> None:
         raise OSError("gone")
 
-    desk.answerer._bury = fail
+    desk.bury = fail
     records: list[Any] = [unreadable(REQUESTS, 0), request(1)]
     await desk.take(*records)
     await until(lambda: desk.codes)

@@ -21,11 +21,13 @@ from tests.unit.history.test_history import columns
 K = 6
 
 
-def flurs_and_ours(l2: float, users: int = 5, items: int = 9) -> tuple[Any, BPR]:
+def flurs_and_ours(
+    l2: float, users: int = 5, items: int = 9, history: History | None = None
+) -> tuple[Any, BPR]:
     """Both with the same initial vectors."""
     theirs = BPRMFRecommender(k=K, l2_reg=l2, learn_rate=0.1)
     theirs.initialize()
-    history = History()
+    history = history or History()
     ours = BPR(ModelContext(history), k=K, l2_reg=l2, learn_rate=0.1)
     ours.learn(history.append([users - 1], [items - 1], [1.0], [0.0], [0.0]))  # registers, teaches nothing
     for user in range(users):
@@ -74,12 +76,13 @@ def test_shrinkage_has_the_opposite_sign_of_flurs() -> None:
 
 
 def test_flurs_raises_for_a_user_who_has_everything_and_ours_does_not() -> None:
-    theirs, ours = flurs_and_ours(0.0, items=1)
+    history = History()
+    theirs, ours = flurs_and_ours(0.0, items=1, history=history)
     theirs.users[0]["known_items"] = {0}
     with pytest.raises(ValueError, match="empty"):
         theirs.update_model(0, 0)
     before = ours.item_factors.copy()
-    ours.learn(ours._history.append([0], [0], [1.0], [1.0], [1.0]))
+    ours.learn(history.append([0], [0], [1.0], [1.0], [1.0]))
     assert (ours.item_factors == before).all()
 
 
@@ -88,10 +91,10 @@ def test_negatives_are_what_the_user_has_not_and_all_of_it() -> None:
     model = BPR(ModelContext(history), negatives=4)
     for item in range(10):
         model.learn(history.append([0 if item < 5 else 1], [item], [1.0], [1.0], [float(item)]))
-    drawn = np.concatenate([model._draw(event, 0) for event in range(200)])
+    drawn = np.concatenate([model.draw_negatives(event, 0) for event in range(200)])
     assert set(drawn.tolist()) == {5, 6, 7, 8, 9}
     assert np.bincount(drawn)[5:].min() > 100
-    assert (model._draw(3, 0) == model._draw(3, 0)).all()
+    assert (model.draw_negatives(3, 0) == model.draw_negatives(3, 0)).all()
 
 
 def test_bpr_learns_two_tastes() -> None:

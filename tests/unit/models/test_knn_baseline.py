@@ -17,6 +17,7 @@ from recommender.models.knn_baseline import kept_pairs
 from recommender.models.knn_baseline.knn_baseline import KNNBaseline, RatingError
 from recommender.models.knn_baseline.model import KNNBaselineModel
 from recommender.models.options import ModelError
+from tests.support.baselines import baseline_of
 
 SIMILARITIES = ["msd", "cosine", "pearson", "pearson_baseline"]
 USERS, ITEMS = 30, 40
@@ -100,21 +101,21 @@ def test_a_brand_new_user_and_item_have_the_baseline_of_least_squares(user_based
     known = [(f"u{u}", f"i{i}", float((u * i) % 5 + 1)) for u in range(8) for i in range(9) if (u + i) % 3]
     knn = KNNBaseline(user_based=user_based, reg_u=4.0, reg_i=3.0, retrain=0)
     knn.train(known)
-    before = {item: knn.model.baseline_of(item=knn._items.find(item)) for item in knn._items.ids()}
+    before = {item: baseline_of(knn.model, item=knn.items.find(item)) for item in knn.items.ids()}
     mean = sum(rating for _, _, rating in known) / len(known)
     given = {"i1": 5.0, "i4": 1.0, "i7": 4.0}
     for item, rating in [("i1", 2.0), ("i2", 3.0), *given.items(), ("i2", None)]:
         knn.set_rating("new", item, rating)
-    user = knn._users.find("new")
+    user = knn.users.find("new")
     expected = sum(r - mean - before[i] for i, r in given.items()) / (4.0 + len(given))
-    assert knn.model.baseline_of(user=user) == pytest.approx(expected, abs=1e-12)
-    assert {item: knn.model.baseline_of(item=knn._items.find(item)) for item in before} == before
+    assert baseline_of(knn.model, user=user) == pytest.approx(expected, abs=1e-12)
+    assert {item: baseline_of(knn.model, item=knn.items.find(item)) for item in before} == before
     knn.set_rating("u1", "brand-new", 5.0)
     knn.set_rating("u2", "brand-new", 4.0)
-    biases = [knn.model.baseline_of(user=knn._users.find(name)) for name in ("u1", "u2")]
-    brand_new = knn._items.find("brand-new")
+    biases = [baseline_of(knn.model, user=knn.users.find(name)) for name in ("u1", "u2")]
+    brand_new = knn.items.find("brand-new")
     expected = (5.0 - mean - biases[0] + 4.0 - mean - biases[1]) / (3.0 + 2)
-    assert knn.model.baseline_of(item=brand_new) == pytest.approx(expected, abs=1e-12)
+    assert baseline_of(knn.model, item=brand_new) == pytest.approx(expected, abs=1e-12)
 
 
 def test_a_user_without_ratings_left_is_answered_like_a_stranger() -> None:

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recommender.models.knn_baseline.knn_baseline import KNNBaseline
+from tests.support.baselines import baseline_of
 
 Key = tuple[str, str]
 SIMILARITIES = ["msd", "cosine", "pearson", "pearson_baseline"]
@@ -173,8 +174,8 @@ def test_similarities_are_exact_at_every_step(similarity: str, user_based: bool,
         mean, model = float(ours.model.state()["mean"][0]), ours.model
 
         def baseline(user: str, item: str, model: Any = model, mean: float = mean) -> float:
-            u, i = ours._users.find(user), ours._items.find(item)
-            return mean + float(model.baseline_of(user=u)) + float(model.baseline_of(item=i))
+            u, i = ours.users.find(user), ours.items.find(item)
+            return mean + float(baseline_of(model, user=u)) + float(baseline_of(model, item=i))
 
         for name in [f"u{n}" for n in range(10)]:
             for answer in ours.top(name, items, n=8):

@@ -100,7 +100,7 @@ def test_factors_equal_a_naive_loop(options: dict[str, Any], k: int) -> None:
     options = {"k": k, "learn_rate": 0.05, **options}
     model, history = made(**options)
     events = history.append(*columns(log))
-    model._register(0, max(event[0] for event in log) + 1)
+    model.register(0, max(event[0] for event in log) + 1)
     start_users = model.user_factors.copy()
     start = learned([(0, 19, 1.0, 0.0, 0.0)], **options)
     naive = NaiveMF(start_users, start.item_factors, 5, **options)

@@ -25,7 +25,7 @@ def test_every_model_has_a_line_and_can_be_made() -> None:
 def test_options_are_read_by_their_type() -> None:
     model = create("mf/k=7/learn-rate=0.5/rank=prediction")
     assert isinstance(model, MF)
-    model._register(0, 2)
+    model.register(0, 2)
     assert model.user_factors.shape == (2, 7)
 
 

@@ -90,8 +90,8 @@ def test_mf_equals_flurs_from_the_same_vectors() -> None:
     history = History()
     model = MF(context(history), k=12, learn_rate=0.05, rate="constant", negatives=0, rank="distance")
     events = history.append(*columns(log))
-    model._register(0, 12)
-    model._register(1, 20)
+    model.register(0, 12)
+    model.register(1, 20)
     flurs = MFRecommender(k=12, learn_rate=0.05)
     flurs.initialize()
     for user in range(12):
@@ -134,7 +134,7 @@ def test_mf_stays_finite_when_it_diverges() -> None:
 def test_initial_vectors_are_normal_and_depend_on_the_seed() -> None:
     models = [MF(context(History(), seed=seed)) for seed in (0, 1)]
     for model in models:
-        model._register(1, 3000)
+        model.register(1, 3000)
     left, right = (model.item_factors for model in models)
     assert abs(left.mean()) < 0.002
     assert abs(left.std() - 0.1) < 0.002

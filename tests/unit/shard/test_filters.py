@@ -15,6 +15,7 @@ from recommender.messages.responses import Response
 from recommender.shard.hiding import Hidden
 from recommender.shard.options import ShardOptions
 from recommender.shard.shard import Shard
+from tests.support.item_categories import categories_of
 
 ITEMS = 40
 MODELS = ["blend", "popular", "mf", "knn-baseline", "sequence-knn"]
@@ -71,7 +72,7 @@ def test_a_filter_gives_what_naming_all_that_pass_as_candidates_gives(
     wanted, unwanted = set(filters.get("categories", ())), set(filters.get("not_categories", ()))
 
     def passes(item: str) -> bool:
-        categories = set(store.categories_of(item))
+        categories = categories_of(store, item)
         return (
             int(item[1:]) % 3 != 1 and (not wanted or bool(wanted & categories)) and not unwanted & categories
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import platform
@@ -9,7 +10,6 @@ import subprocess
 import sys
 from functools import cache
 
-import numpy as np
 import pytest
 
 from tests.support import bits
@@ -23,8 +23,8 @@ LOOPS = ["blend", "mf", "bpr", "popular-recent", "exploration"]
 
 def old_libraries() -> dict[str, str]:
     """The variables by which libraries do without what not every processor has."""
-    features = np._core._multiarray_umath.__cpu_features__  # type: ignore[attr-defined]
-    dispatched = np._core._multiarray_umath.__cpu_dispatch__  # type: ignore[attr-defined]
+    compiled = importlib.import_module("numpy._core._multiarray_umath")
+    features, dispatched = compiled.__cpu_features__, compiled.__cpu_dispatch__
     absent = ",".join(f"-{name}" for name in C_LIBRARY.split(","))
     machine = platform.machine()
     return {

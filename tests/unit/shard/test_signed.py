@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recommender.ingest.batch_decoder import BatchDecoder
-from recommender.ingest.ingest import Ingest, Ingested
+from recommender.ingest.ingest import BatchDecoder, Ingest, Ingested
 from recommender.messages.ratings import BadMessage
 from recommender.messages.requests import Request
 from recommender.models.knn_baseline.knn_baseline import KNNBaseline
@@ -74,8 +73,8 @@ def test_events_of_the_log_give_the_state_that_set_rating_gives(of: list[Event],
         learned, skipped = learned + outcome.learned, skipped + outcome.skipped
     assert skipped == sum(rating in (0, "skip") for *_, rating in of)
     assert learned == len(of) - skipped
-    assert here.users.ids() == knn._users.ids()
-    assert here.items.ids() == knn._items.ids()
+    assert here.users.ids() == knn.users.ids()
+    assert here.items.ids() == knn.items.ids()
     ours, theirs = here.models[MODEL].state(), knn.model.state()
     assert {name: array.tobytes() for name, array in ours.items()} == {
         name: array.tobytes() for name, array in theirs.items()

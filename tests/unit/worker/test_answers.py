@@ -77,13 +77,11 @@ async def test_what_does_not_come_in_time_is_told(after: int | After, told: str)
 
 
 async def test_the_partition_of_a_user_follows_from_how_many_there_are_now() -> None:
-    partitions = 2
-    desk = Desk()
-    desk.answers._partitions = lambda: partitions
+    desk = Desk(partitions=2)
     user = users_of(1, 2)[0]
     desk.learn(6, partition=1)
     assert (await ask(desk, user=user, after=5)).partition == 1
-    partitions = 1
+    desk.partitions = 1
     assert (await ask(desk, user=user)).partition == 0
     with pytest.raises(Failure, match="after offset 5 of ratings partition 0"):
         await ask(desk, user=user, after=5)
@@ -142,7 +140,7 @@ async def test_who_waits_gives_its_place_to_others_meanwhile() -> None:
 async def test_too_many_that_wait_are_refused() -> None:
     desk = Desk(max_waiting=2)
     asked = [waiting(desk, after=3) for _ in range(2)]
-    await until(lambda: desk.answers._waiting == 2)
+    await until(lambda: desk.answers.waiting == 2)
     with pytest.raises(Failure, match="2 requests wait already") as caught:
         await ask(desk, 600.0, after=3)
     assert (caught.value.code, caught.value.retriable) == ("not_caught_up", True)

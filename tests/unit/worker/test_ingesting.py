@@ -174,7 +174,7 @@ async def test_each_rating_counts_once_however_it_is_fetched(
             nonlocal place
             place = offset
 
-        worker.writer._read_again = read_again
+        worker.writer._read_again = read_again  # noqa: SLF001
         for count, back, moves in [*cuts, *[(9, 0, False)] * 12]:
             if moves:
                 revoking = asyncio.create_task(worker.ingestor.revoke())

@@ -14,8 +14,7 @@ from faust.web import Request
 from prometheus_client.parser import text_string_to_metric_families
 
 from recommender import __version__
-from recommender.ingest.batch_decoder import BatchDecoder
-from recommender.ingest.ingest import Ingest
+from recommender.ingest.ingest import BatchDecoder, Ingest
 from recommender.journal.block import Source
 from recommender.journal.replica import Replica
 from recommender.messages.refusals import Kind

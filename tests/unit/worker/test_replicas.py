@@ -150,7 +150,7 @@ async def test_it_is_put_back_in_place(tmp_path: Path) -> None:
     held.replica.apply(JOURNAL.blocks)
     held.replica.suspects = range(3, 9)
     await replicas.reload(held)
-    assert replicas._held[0] is held
+    assert next(iter(replicas)) is held
     assert (held.replica.position, held.saved, held.caught_up) == (2, 2, False)
     assert held.replica.suspects == range(3, 9)
     assert held.replica.digest() == single_pass(JOURNAL.blocks, stop=2).digest()

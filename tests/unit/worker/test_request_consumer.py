@@ -51,7 +51,7 @@ async def test_it_says_why_it_answers_nothing_yet() -> None:
     assert worker.told == [{1, 2}]
     assert consumer.not_joined == "requests are not read yet"
     assert consumer.partitions == set()
-    consumer._reading, consumer._waiting = consumer._waiting, set()
+    consumer.reading, consumer.waiting = consumer.waiting, set()
     assert [consumer.not_joined, consumer.partitions] == [None, {1, 2}]
     await consumer.on_partitions_revoked({TopicPartition("requests", 1)})
     assert worker.told == [{1, 2}, "revoked"]
@@ -63,8 +63,8 @@ async def test_it_says_why_it_answers_nothing_yet() -> None:
 async def test_a_partition_whose_log_lacks_what_comes_next_is_begun_again() -> None:
     consumer = Worker().consumer
     one, two, three = (TopicPartition("requests", each) for each in range(3))
-    consumer._reading = {one, two, three}
-    consumer._begin_again(OffsetOutOfRangeError({one: 5}).args[0])
-    consumer._begin_again(NoOffsetForPartitionError(two).args[0])
-    consumer._begin_again(OffsetOutOfRangeError({TopicPartition("requests", 7): 5}).args[0])
-    assert (consumer._reading, consumer._waiting) == ({three}, {one, two})
+    consumer.reading = {one, two, three}
+    consumer.begin_again(OffsetOutOfRangeError({one: 5}).args[0])
+    consumer.begin_again(NoOffsetForPartitionError(two).args[0])
+    consumer.begin_again(OffsetOutOfRangeError({TopicPartition("requests", 7): 5}).args[0])
+    assert (consumer.reading, consumer.waiting) == ({three}, {one, two})

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recommender.ingest.sources.columns import ColumnDecoder
+from recommender.ingest.sources.column_decoder import ColumnDecoder
 from recommender.ingest.sources.documents import PlainReader
 from recommender.ingest.sources.source_ingest import IngestedSource, SourceIngest
 from tests.unit.ingest.sources.records import HIGH, LOW, mapping, record
@@ -110,9 +110,8 @@ def test_columns_equal_a_closer_look(source: str, given_: list[tuple[Any, Any]],
     if form == "msgpack":
         text = source.replace("]\n", ']\nformat = "msgpack"\n', 1)
     quick = SourceIngest(mapping(text), LOW, HIGH, clock=lambda: 1.0)
-    slow = SourceIngest(mapping(text), LOW, HIGH, clock=lambda: 1.0)
-    assert quick._columns is not None
-    slow._columns = None
+    slow = SourceIngest(mapping(text), LOW, HIGH, clock=lambda: 1.0, by_column=False)
+    assert ColumnDecoder.of(mapping(text), LOW, HIGH) is not None
     assert_equal(quick.read(0, records), slow.read(0, records))
 
 
@@ -138,8 +137,10 @@ def test_columns_of_documents_equal_a_closer_look(
         records.append(record(None, offset=len(records)))
     text = source.replace("]\n", ']\nformat = "avro"\n', 1)
     reader = PlainReader("json")
-    quick, slow = (SourceIngest(mapping(text), LOW, HIGH, reader=reader, clock=lambda: 1.0) for _ in "ab")
-    slow._columns = None
+    quick, slow = (
+        SourceIngest(mapping(text), LOW, HIGH, reader=reader, clock=lambda: 1.0, by_column=by_column)
+        for by_column in (True, False)
+    )
     assert_equal(quick.read(0, records), slow.read(0, records))
 
 

@@ -25,40 +25,9 @@ from recommender.messages.refusals import BadMessage, Kind
 from recommender.messages.unreadable import Fetched
 from recommender.settings import Settings
 from tests.unit.ingest.sources.records import HIGH, LOW, STAMP, mapping, ratings, reason, record
+from tests.unit.ingest.sources.schema_texts import AVRO, COMMON, PROTO
 
 NOW = STAMP / 1000
-AVRO = {
-    "type": "record",
-    "name": "Rating",
-    "fields": [
-        {"name": "user", "type": ["null", "string"]},
-        {"name": "item", "type": "long"},
-        {"name": "rating", "type": {"type": "bytes", "logicalType": "decimal", "precision": 4, "scale": 2}},
-        {"name": "at", "type": {"type": "long", "logicalType": "timestamp-millis"}},
-        {"name": "day", "type": {"type": "int", "logicalType": "date"}, "default": 0},
-        {"name": "more", "type": {"type": "map", "values": "string"}, "default": {}},
-        {"name": "kind", "type": {"type": "enum", "name": "K", "symbols": ["A", "B"]}, "default": "A"},
-    ],
-}
-PROTO = """
-syntax = "proto3";
-package shop.v1;
-import "google/protobuf/timestamp.proto";
-import "google/protobuf/wrappers.proto";
-import "common.proto";
-enum Kind { VIEW = 0; BOUGHT = 1; }
-message Other { string x = 1; message Inner { string user = 1; string item = 2; double rating = 3; } }
-message Rating {
-  string user_id = 1;
-  Product product = 2;
-  google.protobuf.FloatValue stars = 3;
-  google.protobuf.Timestamp at = 4;
-  Kind kind = 5;
-  repeated Product lines = 6;
-  optional string note = 7;
-}
-"""
-COMMON = 'syntax = "proto3";\npackage shop.v1;\nmessage Product { int64 sku = 1; }\n'
 SOURCE = '[s]\nformat = "avro"\ntime = "at"'
 
 
@@ -161,7 +130,7 @@ def test_references() -> None:
 
 def message(**fields: Any) -> bytes:
     """A Rating of `PROTO`."""
-    made = ProtobufSchema(proto())._class((1,))(**fields)
+    made = ProtobufSchema(proto()).message_class((1,))(**fields)
     found: bytes = made.SerializeToString()
     return found
 
@@ -202,7 +171,7 @@ def test_protobuf_as_apicurios_serializers_write_it() -> None:
         assert ratings(found) == [("u", "7", 4.5, 1.6e9)]
     # Where nothing says which it is, it is the first.
     other = PROTOBUF.replace("userId", "x").replace("product.sku", "x").replace('"stars"', "3")
-    first = ProtobufSchema(proto())._class((0,))(x="w").SerializeToString()
+    first = ProtobufSchema(proto()).message_class((0,))(x="w").SerializeToString()
     found = read(other, schemas, record(first, headers=CONTENT_4))
     assert [each[:3] for each in ratings(found)] == [("w", "w", 3.0)]
 
@@ -216,7 +185,7 @@ def test_protobuf_inside_messages_enums_and_repeated_fields() -> None:
     )
     found = read(text, schemas, record(prefix + b"\x02\x02" + value))
     assert [each[:3] for each in ratings(found)] == [("u", "1", 5.0), ("u", "2", 5.0)]
-    inner = ProtobufSchema(proto())._class((0, 0))(user="u", item="i", rating=2).SerializeToString()
+    inner = ProtobufSchema(proto()).message_class((0, 0))(user="u", item="i", rating=2).SerializeToString()
     found = read('[s]\nformat = "protobuf"', schemas, record(prefix + b"\x04\x00\x00" + inner))
     assert [each[:3] for each in ratings(found)] == [("u", "i", 2.0)]
 
