@@ -62,7 +62,7 @@ class Keeper:
 
     @property
     def left(self) -> int | None:
-        """The number of rows that may be learned before the next look; None for any number."""
+        """The number of rows that may be learned before it has to look; None for any number."""
         return None if self._idle else self._rows - self._passed
 
     def pass_events(

@@ -37,7 +37,7 @@ class Following:
     def __init__(self, table: str = TABLE) -> None:
         (mapping,) = parse(table, "sources.toml")
         self.store, self.counts = ShownStore(), Counter[str]()
-        self._following = ImpressionsFollowing(
+        self.following = ImpressionsFollowing(
             mapping, self.store, 24.0, {}, lambda: pytest.fail("asks for a topic"), self._count
         )
 
@@ -45,7 +45,7 @@ class Following:
         self.counts[result] += count
 
     def take(self, *records: Fetched) -> Following:
-        self._count("taken", self._following.take(records))
+        self._count("taken", self.following.take(records))
         return self
 
     def shown(self, user: str = "u", times: int = 1, since: float = 0.0) -> set[str]:
@@ -99,7 +99,7 @@ def test_what_says_nothing_is_skipped_and_what_is_none_refused() -> None:
     )
     assert seen.shown() == {"good"}
     assert seen.counts == {"taken": 1, "refused": len(bad), "skipped": 3}
-    assert "source `seen`" in seen._following.status()["newest_refusal"]  # noqa: SLF001
+    assert "source `seen`" in seen.following.status()["newest_refusal"]
 
 
 def test_events_come_in_envelopes() -> None:
