@@ -18,6 +18,8 @@ WARM = """
 import numpy as np
 from recommender.models import topk
 topk.contenders(np.zeros(2), 1)
+import sys
+assert "scipy.linalg" not in sys.modules, "numba has loaded it for a kernel that does not need it"
 print(topk.was_compiled(), topk.kept_in())
 """
 
