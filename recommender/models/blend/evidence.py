@@ -9,6 +9,7 @@ import math
 import numpy as np
 
 from recommender.compiled import background_kernel, kernel
+from recommender.models.blend.marks import mark
 from recommender.models.blend.prefetch import LINE, prefetch
 from recommender.models.elementary import half_powers, powered
 from recommender.models.sequence.kernels import first_of_newest, link_raters, raised
@@ -26,8 +27,8 @@ _ENTRIES_OF_A_LINE = LINE // 4
 def evidence(h, own_user, items, strengths, lasting, raters, near, max_entries, effort, t, sums, supported):
     """Add what other users' histories say around `items` to `sums`, shape (items of the shard, 2).
 
-    Items of which they say anything are marked in `supported`, shape (items of the shard,), or nowhere if
-    that is None: the code for None has no such step, which takes a quarter as long as all others.
+    The bits of items of which they say anything are set in `supported`, see `recommender.models.blend.marks`,
+    or nowhere if that is None: the code for None has no such step.
 
     Column 0 is the sequence neighbours' sum, see `recommender.models.sequence.sequence_knn`, over the newest
     `near` items alone. Column 1 asks all of them, and wherever they stand: each neighbour speaks for its
@@ -135,7 +136,7 @@ def _add_far(entry_items, weights, begin, end, base, taste, sums, supported):
             sums[np.uint64(item), 0] += weight * far
             sums[np.uint64(item), 1] += weight * taste
             if supported is not None:
-                supported[np.uint64(item)] = 1
+                mark(supported, item)
 
 
 @kernel
@@ -154,7 +155,7 @@ def _add_near(entry_items, weights, start, begin, end, mass, base, taste, sums, 
             sums[np.uint64(item), 0] += weight * value
             sums[np.uint64(item), 1] += weight * taste
             if supported is not None:
-                supported[np.uint64(item)] = 1
+                mark(supported, item)
 
 
 @kernel
@@ -170,4 +171,4 @@ def _add_rest(entry_items, weights, start, begin, end, mass, base, taste, sums, 
                 sums[np.uint64(item), 0] += weight * (raised(near + base, 1.5) + alone)
                 sums[np.uint64(item), 1] += weight * taste
                 if supported is not None:
-                    supported[np.uint64(item)] = 1
+                    mark(supported, item)

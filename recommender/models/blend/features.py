@@ -95,15 +95,17 @@ def _left(slowest):
 
 
 @kernel
-def count_events(positive, event, items, ratings, weights, previous_weights, table, totals):
+def count_events(positive, event, items, ratings, weights, previous_weights, table, totals, newest):
     """Let each event's item fade until now, then count what was added and what was taken away.
 
     Which age a replaced or withdrawn rating had is not kept: it takes the mean share with it. `totals`, shape
-    (LATELY,), is what the last fading counts of all items come to at the next event.
+    (LATELY,), is what the last fading counts of all items come to at the next event. `newest`, as long as a
+    power of two, gets each item at the remainder of the event's number.
     """
     total_b, total_c, total_d = totals[0], totals[1], totals[2]
     for e in range(items.size):
         row = table[items[e]]
+        newest[np.uint64(event + e) & np.uint64(newest.size - 1)] = items[e]
         if not np.isnan(ratings[e]):
             row[FIRST] = min(row[FIRST], np.float64(event + e))
         passed = np.float64(event + e) - row[UPDATED]

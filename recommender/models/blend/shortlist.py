@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from recommender.compiled import kernel, njit
 from recommender.models.base import FloatArray
-from recommender.models.blend.bits import trailing_zeros
 from recommender.models.blend.blocks import BLOCK
 from recommender.models.blend.bounds import bound_cells, bound_supported
 from recommender.models.blend.cells import NEWEST
@@ -31,55 +30,19 @@ from recommender.models.blend.features import (
     view,
     weighted,
 )
+from recommender.models.blend.marks import clear_supported, is_marked, list_marked
 from recommender.models.topk import nth_highest, replace_least
 
 #: Of those that neighbours speak of, so many are scored first, to know what the others are up against.
 _FIRST = 64
 
 
-class Marks(NamedTuple):
-    """Room for one number or mark for each item; all are 0 between requests.
-
-    `sums` has shape (items, 2), `supported` (of which neighbours say something) and `excluded` (items,);
-    `words` is the memory of `supported`. `listed` is room for the supported items, ascending, and is not
-    cleared.
-    """
-
-    sums: FloatArray
-    supported: NDArray[np.uint8]
-    words: NDArray[np.uint64]
-    excluded: NDArray[np.uint8]
-    listed: NDArray[np.int32]
-
-
-def empty_marks(items: int) -> Marks:
-    """Room for so many items."""
-    supported = np.zeros(-(-items // 8) * 8, np.uint8)
-    sums, excluded, listed = np.zeros((items, 2)), np.zeros(items, np.uint8), np.empty(items + 1, np.int32)
-    return Marks(sums, supported, supported.view(np.uint64), excluded, listed)
-
-
 @njit(cache=True)
 def clear_marks(m, excluded):
     """Leave all marks 0 that `evidence` and `leading` have set."""
-    for item in m.listed[: _list_supported(m)]:
-        i = np.uint64(item)
-        m.sums[i, 0], m.sums[i, 1], m.supported[i] = 0.0, 0.0, 0
+    clear_supported(m)
     for item in excluded:
         m.excluded[item] = 0
-
-
-@kernel
-def _list_supported(m):
-    """List the supported items, and return how many."""
-    count = np.uint64(0)
-    for word in range(np.uint64(m.words.size)):
-        left = m.words[word]
-        while left != 0:
-            m.listed[count] = np.uint64(8) * word + (trailing_zeros(left) >> np.uint64(3))
-            left &= left - np.uint64(1)
-            count += np.uint64(1)
-    return np.int64(count)
 
 
 class _Scoring(NamedTuple):
@@ -163,7 +126,7 @@ def leading(table, now, items, totals, weights, m, excluded, c, n, block, bits):
 def _candidates(m, supported):
     """Write the supported items that are not excluded, ascending, and return how many."""
     count = np.uint64(0)
-    for place in range(np.uint64(_list_supported(m))):
+    for place in range(np.uint64(list_marked(m.supported, m.listed))):
         item = m.listed[place]
         supported[count] = item
         # Without a branch, which nobody could foresee.
@@ -230,7 +193,7 @@ def _score_cells(s, m, c, live, bounds, order):
             break
         item = c.heads[np.uint64(live[place])]
         while item >= 0:
-            if m.supported[np.uint64(item)] == 0 and m.excluded[np.uint64(item)] == 0:
+            if not is_marked(m.supported, item) and m.excluded[np.uint64(item)] == 0:
                 _enqueue(s, item)
             item = c.following[np.uint64(item)]
     _score(s)
