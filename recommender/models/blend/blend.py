@@ -36,7 +36,7 @@ from recommender.models.blend.sample import (
     next_sampled,
     sampled_candidates,
 )
-from recommender.models.blend.shortlist import clear_marks, leading
+from recommender.models.blend.shortlist import leading
 from recommender.models.blend.taken import empty_pairs, index
 from recommender.models.blend.trials import Trials
 from recommender.models.blend.worth import Worth
@@ -69,6 +69,8 @@ NEIGHBOURS = 1000
 
 #: From so many items on the best are found without scoring all.
 MANY = 4096
+#: Up to so many it is found out afterwards of which of them neighbours say anything.
+UNMARKED = 100_000
 #: Rows of a new table.
 LEAST = 64
 
@@ -142,7 +144,7 @@ class Blend(Model):
         self._repeats = Repeats(context.history, self._positive, memory, observations)
         self._leaders = Leaders()
         self._marks: Marks = empty_marks(0)
-        self._many = MANY
+        self._many, self._unmarked = MANY, UNMARKED
         self._items = 0
         self._event = 0
 
@@ -223,17 +225,28 @@ class Blend(Model):
             places, scores = best_of(self.score(user, candidates), n)
             return candidates[places], scores
         self._make_room(items)
+        marks, marked = self._marks, items > self._unmarked
         try:
-            self._accumulate(
-                self._profile(user, self._entries), self._marks.sums[:items], self._marks.supported
-            )
+            supported = marks.supported if marked else None
+            self._accumulate(self._profile(user, self._entries), marks.sums[:items], supported)
             now, cells = float(self._event), self._leaders.cells(self._table, self._event, items)
             weights = self._weights(self._context(user))
             found: tuple[IntArray, FloatArray] = leading(
-                self._table, now, items, self._totals, weights, self._marks, excluded, cells, n, *self._block
+                self._table,
+                now,
+                items,
+                self._totals,
+                weights,
+                marks,
+                marked,
+                excluded,
+                cells,
+                n,
+                *self._block,
             )
-        finally:
-            clear_marks(self._marks, excluded)
+        except BaseException:
+            self._marks = empty_marks(0)
+            raise
         return found
 
     def score_rated(self, user: int, candidates: IntArray) -> FloatArray:
@@ -266,10 +279,9 @@ class Blend(Model):
             return views, scales, now
         # Of most items the totals are known but for what those add that are missing.
         missing, left = all_but(candidates, items), np.empty(kernels.LATELY)
-        room = np.empty((kernels.VIEWS, len(missing)))
-        kernels.totals_without(table, now, missing, self._totals, sums, *self._block, room, left)
+        kernels.totals_without(table, now, missing, self._totals, *self._block, left)
         size = float(len(candidates))
-        kernels.survey_most(table, now, candidates, size, left, sums, *self._block, views, scales, True)
+        kernels.survey_most(table, now, candidates, size, left, sums, *self._block, views, scales)
         return views, scales, now
 
     @property
@@ -449,7 +461,7 @@ class Blend(Model):
         model.score(0, np.arange(3, dtype=np.int32))
         model.score(0, np.arange(8, dtype=np.int32))
         index(empty_pairs(4))
-        model._many = 0
+        model._many = model._unmarked = 0
         model.leading_but(0, np.arange(2, dtype=np.int32), 1)
         model.learn(history.append([0], [3], [1.0], [1.0], [0.0]))
         for item in (1, 2, 2):

@@ -21,6 +21,8 @@ _REACH = _FAR - 1
 #: So many neighbours ahead their entries are fetched, but no more than so many of each.
 _AHEAD, _FETCHED = 2, 224
 _ENTRIES_OF_A_LINE = LINE // 4
+#: So many entries ahead the sums that they are added to are fetched.
+_SOON = np.uint64(24)
 
 
 @background_kernel
@@ -128,9 +130,18 @@ def _spread(positions, start, used, slot, share, mass):
 
 
 @kernel
+def _fetch_sums(sums, entry_items, s):
+    """Have the sums brought near that an entry is added to soon: those of a large catalogue lie far."""
+    s = min(s + _SOON, np.uint64(entry_items.size - 1))
+    prefetch(sums, np.uint64(2) * np.uint64(max(entry_items[s], 0)))
+
+
+@kernel
 def _add_far(entry_items, weights, begin, end, base, taste, sums, supported):
     far = 2.0 * raised(base, 1.5)
     for s in range(np.uint64(begin), np.uint64(max(begin, end))):
+        if supported is not None:
+            _fetch_sums(sums, entry_items, s)
         item, weight = np.int64(entry_items[s]), np.float64(weights[s])
         if item >= 0 and weight > 0.0:
             sums[np.uint64(item), 0] += weight * far
@@ -147,6 +158,8 @@ def _add_near(entry_items, weights, start, begin, end, mass, base, taste, sums, 
         near = mass[s] + base
         mass[s] = near * math.sqrt(near) + alone
     for s in range(np.uint64(begin), np.uint64(max(begin, end))):
+        if supported is not None:
+            _fetch_sums(sums, entry_items, np.uint64(start) + s)
         value = mass[s]
         mass[s] = 0.0
         item = np.int64(entry_items[np.uint64(start) + s])

@@ -22,10 +22,11 @@ _WORD, _OF_WORD, _BIT = np.uint64(6), np.uint64(63), np.uint64(1)
 
 
 class Marks(NamedTuple):
-    """Numbers and bits for each item; all are 0 between looks but `listed`, which is room.
+    """Numbers and bits for each item; all are 0 between looks but the last three, which are room.
 
     `sums` has shape (items, 2); `supported` has a bit for each item, 1 where neighbours say something of it,
-    and so has `picked`; `excluded` has shape (items,). `listed` has room for all items and one more.
+    and so has `picked`; `excluded` has shape (items,). `listed`, `cells` and the rows of `columns` are room
+    for a number of each item and of one more.
     """
 
     sums: FloatArray
@@ -33,6 +34,8 @@ class Marks(NamedTuple):
     picked: Bits
     excluded: NDArray[np.uint8]
     listed: NDArray[np.int32]
+    cells: NDArray[np.int32]
+    columns: FloatArray
 
 
 def empty_marks(items: int) -> Marks:
@@ -44,6 +47,8 @@ def empty_marks(items: int) -> Marks:
         np.zeros(words, np.uint64),
         np.zeros(items, np.uint8),
         np.empty(items + 1, np.int32),
+        np.empty(items + 1, np.int32),
+        np.empty((5, items + 1)),
     )
 
 
@@ -72,6 +77,17 @@ def list_marked(bits, listed):
             left &= left - _BIT
             count += _BIT
     return np.int64(count)
+
+
+@kernel
+def mark_told(m, items):
+    """Set the bits of `supported` by `sums`, of a catalogue so small that this is quicker than on the way."""
+    for first in range(np.uint64(0), np.uint64(items), np.uint64(64)):
+        word = np.uint64(0)
+        for bit in range(np.uint64(0), min(np.uint64(64), np.uint64(items) - first)):
+            told = m.sums[first + bit, 0] + m.sums[first + bit, 1] > 0.0
+            word |= np.uint64(told) << bit
+        m.supported[first >> _WORD] = word
 
 
 @njit(cache=True)
