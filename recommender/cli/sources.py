@@ -79,17 +79,11 @@ def guess(topic: str, sample: int) -> None:
     registry, limits = registry_of(config), (feedback.low, feedback.high)
     (plain,) = parse(f"[{escaped(topic)}]", "the topic", *limits)
     reader = reader_for(plain, sampled.records, registry)
-    proposed = guess_mapping(topic, sampled.records, *limits, positive=feedback.threshold, reader=reader)
+    proposed = guess_mapping(topic, sampled.records, *limits, reader)
     click.echo(str(proposed), nl=False)
     if proposed.missing:
         if registry is None and any((each.value or b"")[:1] in (b"\0", b"\1") for each in sampled.records):
             click.echo("# values begin with a schema's id: set RECOMMENDER_REGISTRY", err=True)
-        elif proposed.unread:
-            click.echo(
-                "# no value is JSON or MessagePack: where they are Avro or Protobuf without a schema's id, "
-                "name its file in the table (schema = FILE)",
-                err=True,
-            )
         click.echo(f"# not found: {', '.join(proposed.missing)}; complete it by hand", err=True)
         sys.exit(1)
     (mapping,) = parse(str(proposed), "the proposed table", feedback.low, feedback.high)
