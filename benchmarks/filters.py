@@ -1,4 +1,4 @@
-"""What a filter costs among 1,000,000 items of 1,000 categories, without Kafka.
+"""The cost of a filter among 1,000,000 items of 1,000 categories, without Kafka.
 
 What is told is processor time. Lists with each filter take turns with those without one, so that what else
 the machine does falls on all alike; only then a third of the items cease to be available.

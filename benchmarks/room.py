@@ -55,7 +55,7 @@ def stream(users: int, items: int, ratings: int) -> Iterator[Rows]:
 
 
 def learned(users: int, items: int, ratings: int) -> tuple[int, ...]:
-    """What a shard has in the end, and the bytes that it takes at rest and while it is saved."""
+    """The content of a shard in the end, and the bytes that it takes at rest and while it is saved."""
     shard = Shard(ShardOptions("blend", bounds=Bounds(users=users, items=items, in_all=ratings)))
     before = resident()
     for rows in stream(users, items, ratings):

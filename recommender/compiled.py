@@ -8,7 +8,9 @@ lie in a place that can be read but not written, as in a container, they are cop
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import importlib
 import os
 import shutil
 import stat
@@ -53,6 +55,7 @@ class KernelCache(FunctionCache):
 
     def load_overload(self, *arguments: Any) -> Any:
         """The code for some types of arguments, or None."""
+        _leave_scipy_out()
         self._stamp()
         try:
             return super().load_overload(*arguments)
@@ -72,6 +75,22 @@ class KernelCache(FunctionCache):
             stamp = self._cache_file._source_stamp
             self._cache_file._source_stamp = stamp, fingerprint(self._py_func)
             self._complete = True
+
+
+@functools.cache
+def _leave_scipy_out() -> None:
+    """Keep numba from loading scipy's linear algebra with the first kernel, whatever that is.
+
+    numba only wants to know whether there is one, and loads it later for a kernel that needs it. Ours do not,
+    and a worker's start would take longer.
+    """
+    linalg: Any = importlib.import_module("numba.np.linalg")
+    look = linalg.ensure_blas
+    linalg.ensure_blas = lambda: None
+    try:
+        importlib.import_module("numba.np.arraymath")
+    finally:
+        linalg.ensure_blas = look
 
 
 def fingerprint(function: FunctionType) -> str:

@@ -83,21 +83,25 @@ def pytest_collection() -> Generator[None, object, object]:
 
 #: The files that take longest, which begin first; the others fill the time beside them.
 LONGEST = (
-    "test_chaos.py",
-    "test_worker_gaps.py",
-    "test_worker_interrupted.py",
     "test_handover.py",
-    "test_experiment_report.py",
-    "test_faults.py",
-    "test_broker.py",
+    "test_worker_gaps.py",
     "test_worker_journal.py",
+    "test_worker_interrupted.py",
+    "test_chaos.py",
     "test_processors.py",
-    "test_journal_faults.py",
-    "test_producer_outage.py",
-    "test_worker_clocks.py",
-    "test_worker_group.py",
-    "test_worker_start.py",
+    "test_faults.py",
     "test_kernel_cache.py",
+    "test_worker_clocks.py",
+    "test_broker.py",
+    "test_worker_access.py",
+    "test_worker_lesser_letters.py",
+    "test_worker_start.py",
+    "test_worker_replies.py",
+    "test_http.py",
+    "test_worker_sources.py",
+    "test_journal_faults.py",
+    "test_journal.py",
+    "test_worker_group.py",
 )
 
 

@@ -169,7 +169,7 @@ def ratings_of(checkpoint: Checkpoint, user: str) -> list[Row]:
 
 
 def _counts(state: Arrays) -> NDArray[np.int64]:
-    """How many ratings of each user stand, without those of items that are leaving."""
+    """Count the ratings of each user that stand, without those of items that are leaving."""
     counts: NDArray[np.int64] = state["history/user_entries"].astype(np.int64)
     leaving = state["items/lengths"][state["history/entry_items"]] == 0
     if leaving.any():

@@ -42,16 +42,16 @@ class Identity:
     def differences(self, header: Mapping[str, Any]) -> list[str]:
         """The differences between a checkpoint's header and what is expected, in words."""
         mine = {**asdict(self), "format": FORMAT}
-        told = []
+        found = []
         for name in ("format", "topic", "topic_id", "partitions"):
             was, now = header.get(name), mine[name]
             if was != now and name == "topic_id":
-                told.append(
+                found.append(
                     f"topic {self.topic!r} was deleted and made again (its id was {was!r}, now {now!r})"
                 )
             elif was != now:
-                told.append(f"{name} was {was!r}, now {now!r}")
-        return told + self._different_settings(header.get("settings", {}))
+                found.append(f"{name} was {was!r}, now {now!r}")
+        return found + self._different_settings(header.get("settings", {}))
 
     def _different_settings(self, settings: Mapping[str, Any]) -> list[str]:
         theirs, mine = canonical(settings), canonical(self.settings)

@@ -71,7 +71,7 @@ def experiment() -> None:
               help="Records further out of order by their own times are left out.")  # fmt: skip
 @click.option("--positions", is_flag=True, help="Also show each position of the lists.")
 @click.option("--state", "state_file", metavar="FILE.npz",
-              help="Go on from this file and save to it: only what is new is read.")  # fmt: skip
+              help="Continue from this file and save to it: only what is new is read.")  # fmt: skip
 @click.option("--json", "json_file", metavar="FILE", help="Write the report as JSON; - prints nothing else.")
 @click.option("--plot", "plot_file", metavar="FILE.svg|png", callback=_picture,
               help="Write the rates with their intervals as a picture.")  # fmt: skip

@@ -32,7 +32,7 @@ def save(location: str, identity: dict[str, Any], joined: JoinedLogs) -> None:
     location : str
         A file, or a URL.
     identity : dict
-        What it depends on besides the logs' records, as JSON has it.
+        What the state depends on besides the logs' records, as JSON has it.
     joined : JoinedLogs
 
     Raises
@@ -54,12 +54,12 @@ def save(location: str, identity: dict[str, Any], joined: JoinedLogs) -> None:
 
 
 def load(location: str, identity: dict[str, Any], joined: JoinedLogs) -> bool:
-    """Go on from a saved state, if there is one.
+    """Continue from a saved state, if there is one.
 
     Returns
     -------
     bool
-        Whether there was one.
+        True if there was one.
 
     Raises
     ------

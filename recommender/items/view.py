@@ -214,7 +214,7 @@ def _at_least(array: NDArray[Any], size: int, value: object) -> NDArray[Any]:
 
 @njit(cache=True)
 def _mask(hidden, sets, allowed, unlisted):
-    """By item: it passes."""
+    """Marks of the items that pass."""
     passing = np.empty(sets.size, np.bool_)
     if allowed.size == 0:
         for number in range(sets.size):
@@ -230,7 +230,7 @@ def _mask(hidden, sets, allowed, unlisted):
 
 @njit(cache=True)
 def _chosen(mask, without, count, passing):
-    """Of the first numbers those that pass and are not in `without`, or all the others; ascending."""
+    """Choose of the first numbers those that pass and are not in `without`, or all the others; ascending."""
     keep = mask[:count].copy()
     for number in without:
         if number < count:

@@ -28,11 +28,11 @@ class TopicInfo:
     topic : str
         Its name.
     partitions : int
-        How many it has.
+        Their number.
     topic_id : str
         Kafka's UUID of the topic; a topic that is deleted and created again gets another one.
     created : bool
-        Whether it was created just now.
+        True if it was created just now.
     warnings : tuple of str
         What a user should know before relying on it.
     max_message_bytes : int or None

@@ -4,7 +4,7 @@ They are the bounds of the worker's own decoder. Only the scale of ratings is a 
 program elsewhere may not know. `KNOWN_SCALE` holds the scales of all feedback policies as they are without
 settings: what is outside is right for none of them.
 
-Each function gives what is wrong as the end of a sentence, and an empty text where nothing is.
+Each function returns the fault as the end of a sentence, as "is empty"; an empty text where there is none.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from recommender.messages.ratings import MAX_ID_BYTES, MAX_TIMESTAMP, SURE_CHARA
 
 #: From -1 of signed ratings to 5 of the others.
 KNOWN_SCALE = (-1.0, 5.0)
-#: How many of them a second has.
+#: How many of each a second has.
 UNITS = {"milliseconds": 1e3, "microseconds": 1e6, "nanoseconds": 1e9}
 
 
 def is_plain(rating: Rating, scale: tuple[float, float]) -> bool:
-    """A rating that has no fault, as most; where it is not plain, `fault` looks closer."""
+    """Return True for most ratings without a fault, quickly; for all others ask `fault`."""
     user, item, value, timestamp = rating
     return (
         0 < len(user) <= SURE_CHARACTERS

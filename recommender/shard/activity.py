@@ -104,7 +104,7 @@ class Activity:
     def leaving(
         self, excess: int, surplus: int, expired: float, costs: NDArray[np.int32], most: int
     ) -> tuple[NDArray[np.int32], int]:
-        """Those who are to leave next, in the order of their last event.
+        """The indices that are to leave next, in the order of their last event.
 
         Parameters
         ----------

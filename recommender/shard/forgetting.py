@@ -111,7 +111,7 @@ class Forgetting:
 
     @property
     def item_count(self) -> int:
-        """How many items are known."""
+        """The number of known items."""
         return len(self._items)
 
     def forget_users(self, indices: NDArray[np.int32]) -> NDArray[np.int32]:

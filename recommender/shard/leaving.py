@@ -129,7 +129,7 @@ class Leaving:
         self._marks[items] = 1
 
     def state(self) -> Arrays:
-        """Where it is; nothing if no item is leaving."""
+        """The state of what is leaving; nothing if no item is."""
         if not self:
             return {}
         return {

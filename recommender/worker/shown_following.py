@@ -48,7 +48,7 @@ class ShownFollowing(TopicFollowing):
     async def begins(
         self, consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition]
     ) -> Mapping[TopicPartition, int]:
-        """From where what was shown counts; not further back than there is room."""
+        """The place from which what was shown counts; not further back than there is room."""
         since = int((time.time() - self._hours * HOUR) * 1000)
         found = await consumer.offsets_for_times(dict.fromkeys(partitions, since))
         ends = await consumer.end_offsets(list(partitions))
@@ -121,7 +121,7 @@ class ImpressionsFollowing(ShownFollowing):
         return taken
 
     def _lists(self, record: Any) -> list[ShownList]:
-        """What a record says, a list for each user that it names; none counts as of later than now."""
+        """The lists of a record, one for each user that it names; none counts as of later than now."""
         rows = self._decoder.decode(record)
         # Read again, as after Kafka was away, a record is the same list.
         name = f"{self.topic}/{record.partition}/{record.offset}"

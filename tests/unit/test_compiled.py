@@ -13,9 +13,13 @@ import pytest
 from recommender.compiled import temporary_directory
 from recommender.errors import RecommenderError
 
+#: Compiles one kernel, or takes it from where it is kept.
 WARM = """
+import numpy as np
 from recommender.models import topk
-topk.warm()
+topk.contenders(np.zeros(2), 1)
+import sys
+assert "scipy.linalg" not in sys.modules, "numba has loaded it for a kernel that does not need it"
 print(topk.was_compiled(), topk.kept_in())
 """
 

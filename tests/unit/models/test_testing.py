@@ -164,6 +164,22 @@ class Grudging(Counting):
         self.counts[list(self.gone)] = 0.0
 
 
+class InBulk(Counting):
+    """It knows how many withdrawals came with others."""
+
+    def learn(self, events: Events) -> None:
+        super().learn(events)
+        if len(events.items) and np.isnan(events.ratings).all():
+            self.counts[998] += len(events.items) - 1
+
+
+class Hasty(Counting):
+    """It knows how many were forgotten with others."""
+
+    def forget_users(self, users: IntArray) -> None:
+        self.counts[997] += len(users) - 1
+
+
 class Lonely(Counting):
     def forget_item(self, item: int) -> None:
         super().forget_item(item)
@@ -185,6 +201,8 @@ BROKEN = {
     Gapless: "indices_may_jump",
     Remembers: "who_is_forgotten_was_never_there",
     Grudging: "who_comes_in_place_of_a_forgotten_one_is_new",
+    InBulk: "an_item_may_leave_step_by_step",
+    Hasty: "several_leave_as_one_after_the_other",
     Lonely: "everybody_may_be_forgotten",
     Backwards: "observations_are_asked_for_in_order",
     Unsteady: "observations_are_asked_for_in_order",
