@@ -1,4 +1,4 @@
-"""Who is forgotten by a journal, and so which of its rows a copy is to be without.
+"""Those who are forgotten by a journal, and so the rows that a copy is to be without.
 
 All rows of a user go, up to the last one that forgets the user, and with them the rows that forget. What
 comes later stays: who comes back is new. A guest who was merged into a user is that user from then on, so
@@ -32,7 +32,7 @@ class _Event(NamedTuple):
 
 
 class _Fates:
-    """By id, up to which row what happens: None where rows go, else the id that takes its place."""
+    """Ends of rows by id, and what happens up to there: None where rows go, else the id for its place."""
 
     def __init__(self) -> None:
         self._ends: dict[str, list[int]] = {}
@@ -85,7 +85,7 @@ class Cleansed(NamedTuple):
 
 
 class Forgotten:
-    """Who is forgotten.
+    """The users and items that are forgotten.
 
     All rows that count are shown to `note`, in the journal's order; then `settle` is called once.
     """
@@ -95,7 +95,7 @@ class Forgotten:
         self._users, self._items = _Fates(), _Fates()
 
     def __len__(self) -> int:
-        """How many ids are to be found no more; known after `settle`."""
+        """The number of ids that are to be found no more; known after `settle`."""
         return len(self._users) + len(self._items)
 
     @property

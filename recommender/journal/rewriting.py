@@ -77,7 +77,7 @@ Advance = Callable[[int, int], None]
 
 
 class Rewritten(NamedTuple):
-    """What became of a partition.
+    """The outcome of a partition.
 
     Attributes
     ----------
@@ -191,7 +191,7 @@ class _Rewriting:
         )
 
     async def _followed(self, rule: Rule, stop: int) -> AsyncIterator[tuple[Followed, int]]:
-        """What counts up to an offset, with the number of its first row among all that count."""
+        """Yield what counts up to an offset, with the number of its first row among all that count."""
         if rule.position >= stop:
             return
         async with aclosing(self._log.records(rule.position, stop)) as batches:

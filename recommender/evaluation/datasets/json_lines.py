@@ -88,7 +88,7 @@ def events(
 
 
 def _other(value: bytes, path: object, number: int) -> Forget | Merge | None:
-    """What a line says that is no rating; None of a rating, and of what is nothing known."""
+    """The event of a line that is no rating; None of a rating, and of what is nothing known."""
     try:
         found = _EVENTS.decode_event(value)
     except BadMessage as error:

@@ -162,7 +162,7 @@ class SourceDecoder:
         return [Row(*before, _WITHDRAWN, row.time), row]
 
     def _gone(self, view: View, change: Change) -> Row:
-        """Who is to be forgotten, since the row is gone."""
+        """A row that forgets whose row is gone."""
         if change.after is not None:
             raise Skip(SkipReason.KEPT)
         view.document, at = change.before, f"{change.at}.before"
