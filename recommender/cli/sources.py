@@ -128,7 +128,7 @@ def _check(config: Settings, mapping: SourceMapping, found: TopicInfo | None, sa
     )
     for line in _lines(sampled, outcome):
         click.echo(f"  {line}")
-    if outcome.records and not outcome.learned:
+    if outcome.records and not outcome.learned + outcome.forgets:
         click.echo("  none of these records would be learned")
     fits = outcome.rejected <= config.max_rejected
     if not fits:
@@ -159,6 +159,8 @@ def _lines(sampled: Sample, outcome: Outcome) -> list[str]:
         f"of the newest {outcome.records:,} records: {outcome.learned:,} learned, "
         f"{outcome.skipped:,} skipped, {rejected:,} rejected ({outcome.rejected:.1f} %)"
     ]
+    if outcome.forgets:
+        told.append(f"{outcome.forgets:,} say whom to forget")
     if outcome.ratings:
         count = outcome.ratings.total()
         told.append(f"{count:,} ratings of {len(outcome.items):,} items by {len(outcome.users):,} users")
