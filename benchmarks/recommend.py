@@ -16,6 +16,8 @@ from benchmarks.contest import Goal, Metric, Options, Outcome, Turn, Values, com
 from benchmarks.data import ML_20M, ML_100K, Chunk, Log, Shape, repeated
 from benchmarks.environments import ask, python_of
 from benchmarks.records import Learning, fetched
+from recommender.items.store import ItemStore
+from recommender.messages.items import ItemInfo
 from recommender.messages.requests import Request
 from recommender.models.topk import all_but, best, leading
 from recommender.settings import Settings
@@ -26,9 +28,10 @@ DEFAULT = Settings().model
 SMALL, MIDDLE, LARGE = 1_682, 27_000, 1_000_000
 SURPRISE = "Surprise KNNBaseline, 1,000 items and a sort"
 SAME = "knn-baseline"
-#: What is added to a contestant's name where a request excludes so many items, and where all are scored.
-EXCLUDED = 200
-EXCLUDING, SCORING = f", {EXCLUDED} excluded", ", each scored"
+#: What is added to a contestant's name where a request excludes so many items, where every so many-th is sold
+#: out, and where all are scored.
+EXCLUDED, SOLD_OUT = 200, 3
+EXCLUDING, FILTERING, SCORING = f", {EXCLUDED} excluded", ", a third sold out", ", each scored"
 METRICS = [Metric("p50", "ms", "lower"), Metric("p99", "ms", "lower")]
 
 
@@ -60,6 +63,7 @@ def run(options: Options) -> list[Outcome]:
                 if model == DEFAULT:
                     excluded: list[str | int] = [str(item) for item in range(EXCLUDED)]
                     turns.append((ours(model, items) + EXCLUDING, _listing(shard, users, excluded)))
+                    turns.append((ours(model, items) + FILTERING, _filtering(shard, users, items)))
                     turns.append((ours(model, items) + SCORING, _scoring(shard, users)))
         turns.append((ours(SAME, SMALL), _listing(*_asked(SAME, SMALL, ML_100K, calls, evenly=True))))
         compete(outcome, turns, options)
@@ -118,6 +122,14 @@ def _listing(shard: Shard, users: list[str], exclude: Sequence[str | int] = ()) 
     return _timed(lambda user: shard.recommend(Request(user=user, n=10, exclude=list(exclude))), users)
 
 
+def _filtering(shard: Shard, users: list[str], items: int) -> Turn:
+    """The same, but for what the items topic says is sold out."""
+    store = ItemStore()
+    for item in range(0, items, SOLD_OUT):
+        store.put(str(item), ItemInfo(available=False))
+    return _timed(lambda user: shard.recommend(Request(user=user, n=10), store=store), users)
+
+
 def _scoring(shard: Shard, users: list[str]) -> Turn:
     """The same list from the scores of all candidates, as it was made before."""
 
@@ -156,6 +168,8 @@ def _judge(outcome: Outcome) -> None:
         ours(DEFAULT, MIDDLE) + EXCLUDING: 1.0,
         ours(DEFAULT, LARGE): 5.0,
         ours(DEFAULT, LARGE) + EXCLUDING: 5.0,
+        ours(DEFAULT, MIDDLE) + FILTERING: 1.0,
+        ours(DEFAULT, LARGE) + FILTERING: 5.0,
         ours("mf", MIDDLE): 1.0,
         ours("mf", LARGE): 25.0,
     }

@@ -206,6 +206,14 @@ class Settings:
         none=True,
     )
     seed: int = _setting(0, "the only source of randomness", low=0, high=2**31 - 1, learned=True)
+    journal_retention: float = _setting(
+        0.0,
+        "blocks of the journal that are older, and in all kept checkpoints, are deleted; 0: none ever is. A "
+        "new worker needs a checkpoint then, and retraining learns what is left",
+        unit="days",
+        low=0,
+        high=36500,
+    )
     checkpoints: str = _setting(
         "checkpoints", "where the checkpoints are: a directory, or a URL such as s3://bucket/prefix"
     )

@@ -9,7 +9,8 @@
 # REPLIES topics that replies go to. WORKER, SERVICE, OWNER and READER are the principals: of the workers, of your services,
 # of who runs `recommender topics`, and of who runs `recommender experiment report`, `journal` and `retrain`.
 # HTTP=on where ratings come over HTTP or from the live page; LOG=on with RECOMMENDER_RECOMMENDATIONS_LOG,
-# and HIDE_SEEN=on where requests ask for `hide_seen`, or RECOMMENDER_HIDE_SEEN is set.
+# and HIDE_SEEN=on where requests ask for `hide_seen`, or RECOMMENDER_HIDE_SEEN is set. RETENTION=on with
+# RECOMMENDER_JOURNAL_RETENTION; REWRITER is the principal of who runs `recommender forget --rewrite`, if somebody does.
 set -eu
 : "${BROKER:?BROKER has no value: expected the addresses of brokers, HOST:PORT}"
 prefix=${PREFIX:-}
@@ -35,6 +36,12 @@ done
 if [ "${HTTP:-off}" = on ]; then allow "$worker" --operation Write --topic "${prefix}ratings"; fi
 if [ "${LOG:-off}" = on ]; then allow "$worker" --operation Write --topic "${prefix}recommendations-log"; fi
 if [ "${HIDE_SEEN:-off}" = on ]; then allow "$worker" --operation Read --topic "${prefix}recommendations-log"; fi
+if [ "${RETENTION:-off}" = on ]; then allow "$worker" --operation Delete --topic "${prefix}ratings-journal"; fi
+if [ -n "${REWRITER:-}" ]; then
+  allow "$REWRITER" --operation Write --operation Describe --topic "${prefix}ratings"
+  allow "$REWRITER" --operation Read --operation Write --operation Delete --operation DescribeConfigs --operation AlterConfigs \
+    --topic "${prefix}ratings-journal"
+fi
 
 service=${SERVICE:-User:shop}
 allow "$service" --operation Write --topic "${prefix}ratings" --topic "${prefix}items" --topic "${prefix}recommendation-requests"

@@ -37,6 +37,8 @@ KEPT = 2
 SUFFIX = ".npz"
 #: Of a checkpoint that does not fit and was set aside.
 ASIDE = ".superseded"
+#: In a header, between the name of the hand-over and the place where the journal was rewritten.
+REWRITTEN = "@"
 #: How often the list is taken again because a file in it was deleted before it was read.
 LISTINGS = 3
 
@@ -102,16 +104,33 @@ class CheckpointStore:
         self._cannot_delete = False
         #: Names of files that were seen to be damaged.
         self._damaged: set[str] = set()
+        self._others: dict[str, CheckpointStore] = {}
 
     def of_handover(self, name: str) -> CheckpointStore:
         """The same store for states that go back to a hand-over, see `recommender.retraining.handover`."""
         if self.identity.handover == name:
             return self
-        return CheckpointStore(self.directory, replace(self.identity, handover=name))
+        if name not in self._others:
+            made = self._others[name] = CheckpointStore(self.directory, replace(self.identity, handover=name))
+            made._damaged = self._damaged
+        return self._others[name]
+
+    def of_origin(self, origin: int) -> CheckpointStore:
+        """The same store for states that were followed from where the journal was rewritten; -1: it was not.
+
+        What goes back to before that place is deleted once a state is saved that does not.
+        """
+        base = handover_of(asdict(self.identity))
+        return self.of_handover(base if origin < 0 else f"{base}{REWRITTEN}{origin}")
 
     def names(self, partition: int) -> list[str]:
         """The names of a partition's checkpoints, newest first."""
         return checkpoints(self.storage, self._folder(partition))
+
+    def offsets(self, partition: int) -> list[int]:
+        """The offsets of a partition's checkpoints, newest first."""
+        names = (name.rpartition("/")[2].removesuffix(SUFFIX) for name in self.names(partition))
+        return [int(name) for name in names if name.isdecimal()]
 
     def save(self, partition: int, offset: int, state: Arrays) -> Place:
         """Write a checkpoint durably and drop all but the newest ones.
@@ -183,14 +202,15 @@ class CheckpointStore:
     def supersedes(self, header: Mapping[str, Any]) -> bool:
         """Return True if a checkpoint of this header goes back to before the hand-over of this store's."""
         same = header.get("version") == __version__
-        return same and self.identity.handover not in ("", header.get("handover", ""))
+        own, theirs = self.identity.handover, header.get("handover", "")
+        return same and own not in ("", theirs) and not theirs.startswith(own + REWRITTEN)
 
     def place(self, partition: int, offset: int) -> Place:
         """The path or URL of the checkpoint at an offset."""
         return self.storage.place(self._name(partition, offset))
 
     def _name(self, partition: int, offset: int) -> str:
-        return f"{self._folder(partition)}/{offset:020d}{SUFFIX}"
+        return f"{self._folder(partition)}/{max(offset, 0):020d}{SUFFIX}"
 
     def _prune(self, partition: int, newest: str) -> None:
         """Delete what is older than a new checkpoint, but for the last whole one before it.
@@ -201,7 +221,12 @@ class CheckpointStore:
         folder = self._folder(partition)
         try:
             older = [name for name in self.names(partition) if name < newest]
-            kept = [name for name in older if name not in self._damaged][: KEPT - 1]
+            origin = _origin(self.identity.handover)
+            first = self._name(partition, origin)
+            kept = [name for name in older if name not in self._damaged and name >= first][: KEPT - 1]
+            if origin >= 0:  # of what goes back to before that nothing stays
+                files = [f"{folder}/{name}" for name in self.storage.files(folder)]
+                older += [name for name in files if name.endswith(ASIDE) and name < first]
             for name in older:
                 if name not in kept:
                     self.storage.delete(name)
@@ -296,6 +321,21 @@ class CheckpointStore:
 
     def _folder(self, partition: int) -> str:
         return f"{self.identity.topic}-{partition}"
+
+
+def handover_of(header: Mapping[str, Any]) -> str:
+    """The name of the hand-over that a checkpoint goes back to, by its header; empty where there was none."""
+    return str(header.get("handover", "")).partition(REWRITTEN)[0]
+
+
+def origin_of(header: Mapping[str, Any]) -> int:
+    """The offset where the journal was rewritten that a checkpoint was followed from; -1 where it was not."""
+    return _origin(str(header.get("handover", "")))
+
+
+def _origin(handover: str) -> int:
+    _, rewritten, origin = handover.partition(REWRITTEN)
+    return int(origin) if rewritten else -1
 
 
 def checkpoints(place: Storage, folder: str) -> list[str]:

@@ -132,7 +132,9 @@ async def _verify_partition(config: Settings, found: TopicInfo, partition: int) 
 
 
 def _print_verdict(rule: Rule, place: str, begin: int, damaged: int) -> None:
-    if begin > 0:
+    if begin == rule.origin:
+        click.echo(f"{place} was rewritten and begins at offset {begin}")
+    elif begin > 0:
         click.secho(f"{place} begins at offset {begin}: what came before is deleted", fg="yellow", err=True)
     if damaged:
         click.secho(

@@ -21,15 +21,15 @@ from recommender.client import replay as replaying
 from recommender.client.items import write_items
 from recommender.client.producer import DELIVERY_SECONDS
 from recommender.client.ratings import Format
-from recommender.errors import RecommenderError
+from recommender.errors import RecommenderError, SourceError
 from recommender.evaluation.datasets import mapped
 from recommender.evaluation.datasets.columns import Columns, Order
-from recommender.evaluation.datasets.movielens import locate, movies, read
+from recommender.evaluation.datasets.movielens import locate, movies, read_events
 from recommender.evaluation.datasets.values import UNITS, Unit
 from recommender.kafka.admin import security_options
 from recommender.kafka.topics import Topics, TopicsError
 from recommender.messages.contract import KNOWN_SCALE
-from recommender.messages.ratings import Rating
+from recommender.messages.ratings import Event, Merge, Rating
 from recommender.settings import Settings
 from recommender.shard.feedback import Feedback
 
@@ -107,7 +107,8 @@ def replay(
     """Replay the ratings of SOURCE to Kafka, keyed by user.
 
     SOURCE is a u.data, ratings.csv, ratings.dat, .inter or .jsonl file, also gzipped, or ml-100k, which is
-    fetched. A line that the worker would refuse is named and ends the replay. Ratings must lie on the scale
+    fetched; or what `recommender journal export` wrote, with --order file where somebody was forgotten or
+    merged. A line that the worker would refuse is named and ends the replay. Ratings must lie on the scale
     that RECOMMENDER_FEEDBACK, RECOMMENDER_RATING_MIN and RECOMMENDER_RATING_MAX give; where none of them is
     set, between -1 and 5. With --sources lines that cannot be mapped are passed over, and counted in the end.
     """
@@ -125,7 +126,7 @@ def replay(
             path = locate(source, _note)
             if items and topic is None:
                 _write_items(path, names.items, settings, delivery_timeout)
-            found = read(path, unit=time_unit, scale=scale, say=_note)
+            found = read_events(path, unit=time_unit, scale=scale, say=_note)
         else:
             found = _mapped(source, sources, table, settings)
         topic = topic or names.ratings
@@ -163,11 +164,11 @@ def _note(line: str) -> None:
     click.echo(line, err=True)
 
 
-def _mapped(path: str, sources: str, table: str | None, settings: Settings) -> Iterator[Rating]:
-    """The ratings of a dump, as its table maps them."""
+def _mapped(path: str, sources: str, table: str | None, settings: Settings) -> Iterator[Event]:
+    """The ratings of a dump and whom to forget, as its table maps them."""
     feedback = Feedback.parse(settings.feedback, settings.rating_min, settings.rating_max)
     mapping = mapped.mapping_of(sources, table, feedback.low, feedback.high)
-    return mapped.read(path, mapping, feedback, _note)
+    return mapped.events(path, mapping, feedback, _note)
 
 
 def _write_items(path: Path, topic: str, settings: Settings, seconds: float) -> None:
@@ -196,16 +197,28 @@ def _scale(settings: Settings) -> tuple[float, float]:
 
 
 def _choose(
-    ratings: Iterator[Rating], order: Order, skip: int, limit: int | None
-) -> tuple[Iterable[Rating], int | None]:
+    ratings: Iterator[Event], order: Order, skip: int, limit: int | None
+) -> tuple[Iterable[Event], int | None]:
     """The ratings to send, and how many they are where that is known before they are read."""
     stop = None if limit is None else skip + limit
     if order == "file":
         return itertools.islice(ratings, skip, stop), limit
-    columns = Columns(ratings)
+    columns = Columns(_ratings_alone(ratings))
     columns.sort_by_time()
     end = len(columns) if stop is None else min(stop, len(columns))
     return columns.ratings(skip, end), max(end - skip, 0)
+
+
+def _ratings_alone(events: Iterable[Event]) -> Iterator[Rating]:
+    """Ratings; a `SourceError` if there is something else among them."""
+    for number, each in enumerate(events, 1):
+        if not isinstance(each, Rating):
+            what = "merge" if isinstance(each, Merge) else "forget"
+            raise SourceError(
+                f"Rating {number} says whom to {what}, so the order of the lines matters: replay them with "
+                "--order file"
+            )
+        yield each
 
 
 def _summary(result: replaying.Result, where: str, seconds: float, skip: int, stopped: bool) -> str:

@@ -79,17 +79,11 @@ def guess(topic: str, sample: int) -> None:
     registry, limits = registry_of(config), (feedback.low, feedback.high)
     (plain,) = parse(f"[{escaped(topic)}]", "the topic", *limits)
     reader = reader_for(plain, sampled.records, registry)
-    proposed = guess_mapping(topic, sampled.records, *limits, positive=feedback.threshold, reader=reader)
+    proposed = guess_mapping(topic, sampled.records, *limits, reader)
     click.echo(str(proposed), nl=False)
     if proposed.missing:
         if registry is None and any((each.value or b"")[:1] in (b"\0", b"\1") for each in sampled.records):
             click.echo("# values begin with a schema's id: set RECOMMENDER_REGISTRY", err=True)
-        elif proposed.unread:
-            click.echo(
-                "# no value is JSON or MessagePack: where they are Avro or Protobuf without a schema's id, "
-                "name its file in the table (schema = FILE)",
-                err=True,
-            )
         click.echo(f"# not found: {', '.join(proposed.missing)}; complete it by hand", err=True)
         sys.exit(1)
     (mapping,) = parse(str(proposed), "the proposed table", feedback.low, feedback.high)
@@ -134,7 +128,7 @@ def _check(config: Settings, mapping: SourceMapping, found: TopicInfo | None, sa
     )
     for line in _lines(sampled, outcome):
         click.echo(f"  {line}")
-    if outcome.records and not outcome.learned:
+    if outcome.records and not outcome.learned + outcome.forgets:
         click.echo("  none of these records would be learned")
     fits = outcome.rejected <= config.max_rejected
     if not fits:
@@ -165,6 +159,8 @@ def _lines(sampled: Sample, outcome: Outcome) -> list[str]:
         f"of the newest {outcome.records:,} records: {outcome.learned:,} learned, "
         f"{outcome.skipped:,} skipped, {rejected:,} rejected ({outcome.rejected:.1f} %)"
     ]
+    if outcome.forgets:
+        told.append(f"{outcome.forgets:,} say whom to forget")
     if outcome.ratings:
         count = outcome.ratings.total()
         told.append(f"{count:,} ratings of {len(outcome.items):,} items by {len(outcome.users):,} users")

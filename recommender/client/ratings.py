@@ -13,7 +13,7 @@ from recommender.client import arguments
 from recommender.errors import SourceError
 from recommender.messages import contract
 from recommender.messages.contract import KNOWN_SCALE
-from recommender.messages.ratings import MAX_TIMESTAMP, SURE_CHARACTERS, Rating
+from recommender.messages.ratings import MAX_TIMESTAMP, SURE_CHARACTERS, Event, Forget, Merge, Rating
 
 Format = Literal["json", "msgpack"]
 
@@ -94,8 +94,8 @@ def _is_plain(user: Any, item: Any, rating: Any, timestamp: Any, scale: tuple[fl
     return timestamp is None or (timestamp.__class__ in _NUMBERS and 0 <= timestamp <= MAX_TIMESTAMP)
 
 
-def checked(ratings: Iterable[Rating], scale: tuple[float, float]) -> Iterator[Rating]:
-    """The ratings, up to one that a worker would refuse.
+def checked(ratings: Iterable[Event], scale: tuple[float, float]) -> Iterator[Event]:
+    """The ratings and whom to forget or to merge, up to one that a worker would refuse.
 
     Raises
     ------
@@ -103,14 +103,34 @@ def checked(ratings: Iterable[Rating], scale: tuple[float, float]) -> Iterator[R
         The text says which it is, and what is wrong with it.
     """
     for number, rating in enumerate(ratings, 1):
-        if not contract.is_plain(rating, scale) and (fault := contract.fault(rating, scale)):
+        if not isinstance(rating, Rating):
+            fault = _fault(rating)
+        elif contract.is_plain(rating, scale):
+            fault = ""
+        else:
+            fault = contract.fault(rating, scale)
+        if fault:
             raise SourceError(f"Rating {number} would be refused: {fault}")
         yield rating
 
 
-def encode_checked(rating: Rating, message_format: Format = "json") -> bytes:
-    """A rating that has been checked as it goes out, with whole numbers as integers."""
-    fields = _fields(rating.user, rating.item, _number(rating.rating), _number(rating.timestamp))
+def _fault(event: Forget | Merge) -> str:
+    """The fault of what is no rating; empty where there is none."""
+    if isinstance(event, Merge) and event.user == event.guest:
+        return f"user {event.user!r} cannot be merged with himself"
+    for name, identifier in event._asdict().items():
+        if name != "timestamp" and identifier is not None and (wrong := contract.id_fault(identifier)):
+            return f"{name} {wrong}"
+    wrong = "" if event.timestamp is None else contract.timestamp_fault(event.timestamp)
+    return f"timestamp {wrong}" if wrong else ""
+
+
+def encode_checked(event: Event, message_format: Format = "json") -> bytes:
+    """A rating that has been checked, or what else there is, as it goes out; whole numbers as integers."""
+    if isinstance(event, Rating):
+        fields = _fields(event.user, event.item, _number(event.rating), _number(event.timestamp))
+    else:
+        fields = _other_fields(event)
     return orjson.dumps(fields) if message_format == "json" else msgspec.msgpack.encode(fields)
 
 
@@ -119,6 +139,20 @@ def _fields(user: Any, item: Any, rating: Any, timestamp: Any) -> dict[str, Any]
     fields = {"user": user, "item": item, "rating": rating}
     if timestamp is not None:
         fields["timestamp"] = timestamp
+    return fields
+
+
+def _other_fields(event: Forget | Merge) -> dict[str, Any]:
+    """The fields of what is no rating on the wire."""
+    fields: dict[str, Any]
+    if isinstance(event, Merge):
+        fields = {"user": event.user, "merge": event.guest}
+    elif event.user is not None:
+        fields = {"user": event.user, "forget": True}
+    else:
+        fields = {"item": event.item, "forget": True}
+    if event.timestamp is not None:
+        fields["timestamp"] = _number(event.timestamp)
     return fields
 
 

@@ -17,7 +17,7 @@ from recommender.client.ratings import HEADERS, Format, checked, encode_checked
 from recommender.errors import SourceError
 from recommender.kafka.topics import TopicsError
 from recommender.messages import contract
-from recommender.messages.ratings import Rating
+from recommender.messages.ratings import Event, Forget, Rating
 
 #: Ratings on their way: what bounds the memory, as kafka-python's own buffer has no bound.
 WINDOW = 10_000
@@ -73,7 +73,7 @@ class Result(NamedTuple):
 
 
 def replay(
-    ratings: Iterable[Rating],
+    ratings: Iterable[Event],
     broker: KafkaProducer | str,
     topic: str,
     *,
@@ -94,8 +94,9 @@ def replay(
 
     Parameters
     ----------
-    ratings : iterable of Rating
-        Read as they are sent.
+    ratings : iterable of Rating, Forget or Merge
+        Read as they are sent. What forgets or merges is sent once all before it are delivered, and before all
+        that come after it.
     broker : KafkaProducer or str
         A producer, which stays open, or bootstrap servers HOST:PORT separated by commas.
     topic : str
@@ -160,7 +161,7 @@ class _Replay:
         # broker some ratings never get one.
         self._patience = producer.config["delivery_timeout_ms"] / 1000 + GRACE_SECONDS
 
-    def run(self, ratings: Iterable[Rating], rate: float | None, speed: float | None) -> Result:
+    def run(self, ratings: Iterable[Event], rate: float | None, speed: float | None) -> Result:
         complete = False
         try:
             # Asked for here, so that waiting for it does not count as time of the replay.
@@ -172,7 +173,12 @@ class _Replay:
             for rating in ratings:
                 if not self._until(pace.due(rating)):
                     break
+                alone = not isinstance(rating, Rating)
+                if alone:
+                    self._wait_for_all()
                 self._send(rating)
+                if alone:
+                    self._wait_for_all()
                 if self._ending():
                     break
             else:
@@ -189,8 +195,10 @@ class _Replay:
             complete and self._lost_at is None,
         )
 
-    def _send(self, rating: Rating) -> None:
-        value, key = encode_checked(rating, self._format), rating.user.encode()
+    def _send(self, rating: Event) -> None:
+        value = encode_checked(rating, self._format)
+        # Of a forgotten item only the item is known.
+        key = (rating.user or (rating.item if isinstance(rating, Forget) else None) or "").encode()
         if not self._waiting:
             self._heard = time.monotonic()
         try:
@@ -200,6 +208,11 @@ class _Replay:
         self._waiting.append(future)
         self._settle()
         while len(self._waiting) >= WINDOW and not self._ending():
+            self._wait_for_oldest()
+
+    def _wait_for_all(self) -> None:
+        """Wait for what is on its way, unless the replay is to stop."""
+        while self._waiting and not self._ending():
             self._wait_for_oldest()
 
     def _ending(self) -> bool:
@@ -283,7 +296,7 @@ class _Pace:
         self._next = self._start = time.monotonic()
         self._first: float | None = None
 
-    def due(self, rating: Rating) -> float:
+    def due(self, rating: Event) -> float:
         due = 0.0
         if self._interval:
             # The time lost while the broker was away is not made up for.

@@ -134,7 +134,7 @@ class _Timed:
     def __init__(self, model: Model, result: Evaluation) -> None:
         self._model, self._result = model, result
         self.reads_history_to_learn = model.reads_history_to_learn
-        self.next_observation = model.next_observation
+        self.next_observation, self.observes = model.next_observation, model.observes
         self.forget_users, self.forget_items = model.forget_users, model.forget_items
 
     def learn(self, events: Events) -> None:

@@ -336,6 +336,26 @@ class History:
             return None
         return float(self._arrays.entry_ratings[self._arrays.users["start"][user] + slot])
 
+    def standing(
+        self, users: Ints, items: Ints, ratings: Floats, begin: int, places: NDArray[np.intp]
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Return, of some events to come, what is so just before each.
+
+        A rating of the pair stands; and there was no event of that item or one after it.
+
+        Parameters
+        ----------
+        users, items : int32 arrays
+        ratings : float32 array
+            Events, of which the one at `begin` is the next to be learned.
+        begin : int
+        places : int array, ascending
+            Of the events in question, not before that.
+        """
+        again, fresh = np.empty((2, len(places)), np.bool_)
+        index.standing(self._arrays, users, items, ratings, begin, places, again, fresh)
+        return again, fresh
+
     def raters(self, item: int) -> Ints:
         """Users in the item's ring whose ratings stand, oldest first."""
         if not 0 <= item < self.item_count:
@@ -414,6 +434,8 @@ def warm() -> None:
     history = History(1)
     history.append([0, 0], [0, 1], [1.0, 2.0], [1.0, 1.0], [0.0, 0.0])
     history.rating(0, 1)
+    one = np.zeros(1, np.int32)
+    history.standing(one, one, np.ones(1, np.float32), 0, np.zeros(1, np.intp))
     history.rated(0)
     history.restore(history.state())
     history.raters_of(0)

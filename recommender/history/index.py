@@ -47,6 +47,27 @@ def rebuild_index(h, user):
 
 
 @kernel
+def standing(h, users, items, ratings, begin, places, again, fresh):
+    """Write whether a rating stands of the pair of each of these events, just before it, and whether its item
+    is above all before.
+
+    `h` has what was before the event at `begin`, of which on `users`, `items` and `ratings` tell.
+    """
+    above = np.int32(h.meta[ITEM_COUNT] - 1)
+    seen = begin
+    for k in range(places.size):
+        user, item = users[places[k]], items[places[k]]
+        last = np.int32(-1)
+        for e in range(begin, places[k]):
+            last = max(last, np.int32(e) if users[e] == user and items[e] == item else np.int32(-1))
+        while seen < places[k]:
+            above = max(above, items[seen])
+            seen += 1
+        again[k] = not np.isnan(ratings[last]) if last >= 0 else find(h, user, item) >= 0
+        fresh[k] = item > above
+
+
+@kernel
 def find(h, user, item):
     """The slot of the user's entry of the item, or -1."""
     if user < 0 or item < 0 or user >= h.meta[USER_COUNT] or item >= h.meta[ITEM_COUNT]:

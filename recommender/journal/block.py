@@ -7,8 +7,8 @@ place type content
 ===== ==== ==========================================================================================
 0     4 B  magic ``RJB1``
 4     u16  flags: 1 = a column of offsets is there, 2 = a column of kinds is there, 4 = several rows may be of
-           one offset (with 1 only)
-6     u16  0
+           one offset (with 1 only), 8 = a copy, 16 = a mark
+6     u16  number of the rewriting that the copy or mark belongs to; 0 of other blocks
 8     i32  source partition
 12    u32  rows, at most 1,000
 16    i64  the first source offset that the block accounts for
@@ -27,6 +27,10 @@ A block accounts for its whole range: offsets without a row had no record, or on
 have no rows at all. Kind 0 is a rating; 1 forgets the user and 2 the item, and the other id is ``*`` then; 3
 merges a guest, who stands in place of the item, into the user. A reader that does not know a kind or a flag
 must not pass over it, so it stops.
+
+Copies and marks are what `recommender.journal.rewriting` writes. A mark has no rows, and the number of its
+kind in place of the partition: 0 where a rewriting begins; 1 where it is complete, with the offset of its
+beginning as `from` and `to`.
 """
 
 from __future__ import annotations
@@ -40,11 +44,14 @@ from numpy.typing import NDArray
 
 from recommender.history.rows import Rows
 from recommender.journal import block_kernels, sharding
-from recommender.journal.block_kernels import HEADER_BYTES, MAX_ROW_BYTES, MAX_ROWS, MAX_SPAN
+from recommender.journal.block_kernels import COPY, HEADER_BYTES, MARK, MAX_ROW_BYTES, MAX_ROWS, MAX_SPAN
 
 MAGIC = b"RJB1"
 #: Bytes of a block at most. A topic takes a record and some 100 bytes around it of 1 MiB by default.
 MAX_BLOCK_BYTES = HEADER_BYTES + MAX_ROWS * MAX_ROW_BYTES
+
+#: Kinds of marks.
+BEGINS, COMPLETE = 0, 1
 
 HEADER = struct.Struct("<4sHHiIqqII16sQ")
 _NO_KINDS = np.zeros(0, np.uint8)
@@ -75,6 +82,8 @@ class Head(NamedTuple):
         The source offsets that the block accounts for: from `begin` on, below `end`.
     decoder : int
         Fingerprint of what decides how a record is decoded.
+    number : int
+        Of the rewriting that a copy or mark belongs to; else 0.
     """
 
     flags: int
@@ -85,12 +94,42 @@ class Head(NamedTuple):
     item_bytes: int
     source: Source
     decoder: int
+    number: int = 0
 
 
 def head_of(value: bytes) -> Head:
     """Read the header of a block; nothing is checked but that there are enough bytes."""
-    _, flags, _, partition, rows, begin, end, users, items, topic_id, decoder = HEADER.unpack_from(value)
-    return Head(flags, rows, begin, end, users, items, Source(topic_id, partition), decoder)
+    _, flags, number, partition, rows, begin, end, users, items, topic_id, decoder = HEADER.unpack_from(value)
+    return Head(flags, rows, begin, end, users, items, Source(topic_id, partition), decoder, number)
+
+
+def as_copy(value: bytes, number: int) -> bytes:
+    """The same block as a copy that belongs to the rewriting of a number."""
+    flags = head_of(value).flags | COPY
+    return value[:4] + struct.pack("<HH", flags, number) + value[8:]
+
+
+def mark(kind: int, number: int, begin: int = 0) -> bytes:
+    """The mark of a rewriting.
+
+    Parameters
+    ----------
+    kind : int
+        `BEGINS` or `COMPLETE`.
+    number : int
+        Of the rewriting.
+    begin : int
+        Where the rewriting begins in the journal, if it is complete.
+    """
+    return HEADER.pack(MAGIC, MARK, number, kind, 0, begin, begin, 0, 0, bytes(16), 0)
+
+
+def is_beginning(value: bytes | None) -> bool:
+    """Return True of the mark where a rewriting begins."""
+    if value is None or len(value) != HEADER_BYTES or value[:4] != MAGIC:
+        return False
+    head = head_of(value)
+    return head.flags == MARK and head.source.partition == BEGINS
 
 
 class Packer:

@@ -34,9 +34,9 @@ MAX_ROW_BYTES = ROW_BYTES + 4 + 1 + 2 * MAX_ID
 #: "RJB1" as a little-endian number.
 MAGIC_WORD = int.from_bytes(b"RJB1", "little")
 #: Flags: a column of offsets is there, since the range has gaps; a column of kinds is there; several rows may
-#: be of one offset, which is so only next to the first.
-OFFSETS, KINDS, SEVERAL = 1, 2, 4
-KNOWN_FLAGS = OFFSETS | KINDS | SEVERAL
+#: be of one offset, which is so only next to the first; the block is a copy, or the mark of a rewriting.
+OFFSETS, KINDS, SEVERAL, COPY, MARK = 1, 2, 4, 8, 16
+KNOWN_FLAGS = OFFSETS | KINDS | SEVERAL | COPY | MARK
 #: The last of the kinds of rows that are known: see `recommender.history.rows`.
 LAST_KIND = 3
 #: Rows' offsets are relative to the block's first, in 32 bits.
@@ -75,11 +75,15 @@ def _has_known_header(text, begin, end):
     if size < HEADER_BYTES:
         return False
     first = load_int64(text, begin)
-    # What is shifted keeps its sign: reserved bits that are set are not zero.
-    if (first & _LOW) != MAGIC_WORD or (first >> 48) != 0:
+    if (first & _LOW) != MAGIC_WORD:
         return False
     flags, partition, rows, users, items = header_counts(text, begin)
     if flags & ~KNOWN_FLAGS or partition < 0 or rows > MAX_ROWS:
+        return False
+    # What is shifted keeps its sign: bits of the number that are set are not zero.
+    if ((first >> 48) != 0) != (flags & (COPY | MARK) != 0):
+        return False
+    if flags & MARK and (flags != MARK or rows != 0 or partition > 1):
         return False
     lower, upper = load_int64(text, begin + 16), load_int64(text, begin + 24)
     if lower < 0 or upper < lower:

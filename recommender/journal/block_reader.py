@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from recommender.history.rows import Rows
 from recommender.journal.block import MAGIC, Head, head_of
 from recommender.journal.block_kernels import (
+    COPY,
     HEADER_BYTES,
     KINDS,
     KNOWN_FLAGS,
     LAST_KIND,
+    MARK,
     MAX_ROWS,
     OFFSETS,
     ROW_BYTES,
@@ -100,11 +102,16 @@ def fault_of(value: bytes | None) -> str | None:
 
 
 def _fault_of_header(value: bytes, head: Head) -> str | None:
-    reserved = int.from_bytes(value[6:8], "little")
-    if head.flags & ~KNOWN_FLAGS or reserved:
+    if head.flags & ~KNOWN_FLAGS or (head.number != 0) != (head.flags & (COPY | MARK) != 0):
         return (
-            f"the block has flags {head.flags:#x} and {reserved:#x}: expected at most {KNOWN_FLAGS:#x} and "
-            "0x0. A newer version has written it: upgrade this one"
+            f"the block has flags {head.flags:#x} and number {head.number:#x}: expected at most "
+            f"{KNOWN_FLAGS:#x}, and a number with {COPY:#x} or {MARK:#x} only. A newer version has written "
+            "it: upgrade this one"
+        )
+    if head.flags & MARK and (head.flags != MARK or head.rows or head.source.partition > 1):
+        return (
+            f"the block is a mark of kind {head.source.partition} with flags {head.flags:#x} and {head.rows} "
+            f"rows: expected kind 0 or 1, flags {MARK:#x} and no rows"
         )
     if head.source.partition < 0:
         return f"the block is of source partition {head.source.partition}: expected at least 0"

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
+from recommender.journal.block import is_beginning
 from recommender.journal.changes import Changes
 from recommender.journal.errors import JournalError, JournalGap, JournalShorter
 from recommender.journal.identity import check_identity
@@ -54,6 +55,9 @@ class Target(Protocol):
     def skip_to(self, offset: int) -> None:
         """Continue at an offset beyond the position, because the journal has lost what lies between."""
 
+    def begin_again(self, offset: int) -> None:
+        """Drop what was followed, and follow from an offset where the journal says everything once more."""
+
 
 class Follower:
     """Follows one partition of the journal from where its target is.
@@ -88,7 +92,7 @@ class Follower:
         rule = target.rule
         self._allow_gap, self._piece_bytes = allow_gap, piece_bytes
         self._identity_seconds = identity_seconds
-        self._log = JournalLog(rule.journal, rule.partition, options, self._lost)
+        self._log = JournalLog(rule.journal, rule.partition, options, self._lost_meanwhile)
         self._acknowledged: deque[Acknowledged] = deque()
         self._changes = Changes()
         self._woken: asyncio.Future[None] | None = None
@@ -198,7 +202,7 @@ class Follower:
                 "truncated. What is saved of it fits only up to its end"
             )
         if position < bounds.begin:
-            self._lost(position, bounds.begin)
+            await self._reach(bounds.begin)
         self._log.seek(self.rule.position)
         self._changes.notify()
         identity = asyncio.create_task(self._watch_identity())
@@ -288,11 +292,33 @@ class Follower:
             except BrokerUnreachableError as error:
                 logger.debug("%s: %s", self._place, error)
 
+    def _lost_meanwhile(self, expected: int, begin: int) -> None:
+        """Connect again: then it is looked at how the journal begins."""
+        raise OffsetOutOfRangeError(f"{self._place} begins at offset {begin}, not at {expected}")
+
+    async def _reach(self, begin: int) -> None:
+        """Continue where the journal begins, beyond the position."""
+        first = await self._log.first(begin)
+        if first is None or not is_beginning(first.value):
+            self._lost(self.rule.position, begin)
+        elif self.rule.is_new:
+            self._target.skip_to(begin)
+        else:
+            logger.warning("%s was rewritten: it is followed again from offset %d", self._place, begin)
+            self._target.begin_again(begin)
+            self._acknowledged.clear()
+            self._read_to = 0
+
     def _lost(self, expected: int, begin: int) -> None:
         """Continue where the journal begins, if that is allowed."""
         said = f"{self._place} begins at offset {begin}, but offset {expected} comes next: blocks are lost"
+        if not self._allow_gap and self.rule.is_new:
+            raise JournalGap(
+                f"{said}. There is no checkpoint to begin with: set RECOMMENDER_CHECKPOINTS to where another "
+                "worker's are, or copy them; or --allow-gap follows what is left, and knows less than others"
+            )
         if not self._allow_gap:
-            raise JournalGap(f"{said}. --allow-gap follows what is left")
+            raise JournalGap(f"{said}. --allow-gap follows what is left; a newer checkpoint has all")
         logger.warning("%s; following what is left", said)
         self._target.skip_to(begin)
 

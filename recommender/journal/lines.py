@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from recommender.history.id_table import ITEM, USER
 from recommender.history.rows import FORGET_ITEM, FORGET_USER, MERGE, Rows
+from recommender.journal.block import BEGINS, Head
+from recommender.journal.block_kernels import MARK
 from recommender.journal.block_reader import Block
 from recommender.messages.ratings import MAX_TIMESTAMP
 
@@ -19,9 +21,13 @@ def block_line(offset: int, timestamp: int, block: Block) -> bytes:
     """A block and where it stands in the journal."""
     head = block.head
     ratings = zip(block.offsets.tolist(), _ratings(block.rows), strict=True)
+    if head.flags & MARK:
+        return _mark_line(offset, timestamp, head)
+    copied = {"rewriting": head.number} if head.number else {}
     shown = {
         "offset": offset,
         "timestamp": timestamp,
+        **copied,
         "topic_id": str(uuid.UUID(bytes=head.source.topic_id)),
         "partition": head.source.partition,
         "from": head.begin,
@@ -30,6 +36,12 @@ def block_line(offset: int, timestamp: int, block: Block) -> bytes:
         "decoder": f"{head.decoder:016x}",
         "ratings": [{"offset": place} | rating for place, rating in ratings],
     }
+    return orjson.dumps(shown, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _mark_line(offset: int, timestamp: int, head: Head) -> bytes:
+    said = {"mark": "begins"} if head.source.partition == BEGINS else {"mark": "complete", "from": head.begin}
+    shown = {"offset": offset, "timestamp": timestamp, "rewriting": head.number, **said}
     return orjson.dumps(shown, option=orjson.OPT_APPEND_NEWLINE)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -73,6 +74,7 @@ class JournalLog:
         self._is_open = False
         self._fetching: asyncio.Task[Any] | None = None
         self._again = (-1, -1)
+        self._end = 0
         self.position = 0
 
     async def open(self) -> Bounds:
@@ -97,6 +99,16 @@ class JournalLog:
         self._consumer.assign([self.partition])
         self._consumer.seek(self.partition, position)
 
+    async def first(self, begin: int) -> ConsumerRecord | None:
+        """The record at the first offset that the partition has; None if it does not come."""
+        self.seek(begin)
+        until = time.monotonic() + ANSWER_SECONDS
+        while time.monotonic() < until:
+            records = await self.fetch(WAIT_MILLISECONDS)
+            if await self.taken(begin) and records:
+                return records[0]
+        return None
+
     async def bounds(self) -> Bounds:
         """Ask where the partition begins and ends now.
 
@@ -116,15 +128,16 @@ class JournalLog:
             if self._asker is not asker:  # what a client fails with that was closed meanwhile says nothing
                 raise KafkaConnectionError(f"{self.partition} was closed meanwhile") from None
             raise
-        return Bounds(begins[self.partition], ends[self.partition])
+        self._end = ends[self.partition]
+        return Bounds(begins[self.partition], self._end)
 
     @property
     def highwater(self) -> int:
-        """The end of the partition when records were fetched last."""
+        """The end of the partition when records were fetched last, or before that when it was asked for."""
         consumer = self._consumer
         if consumer is None or self.partition not in consumer.assignment():
             return 0
-        return consumer.highwater(self.partition) or 0
+        return consumer.highwater(self.partition) or self._end
 
     def fetch(self, wait_milliseconds: int) -> asyncio.Task[list[ConsumerRecord]]:
         """A task that gives the records that come next, or none after a while; the same until `taken`."""

@@ -36,8 +36,17 @@ class JournalReading:
         self._log, self._broker = log, broker
         self.bounds = bounds
 
-    async def records(self, first: int) -> AsyncGenerator[list[Any], None]:
-        """All records from an offset on, as they are fetched.
+    def seek(self, position: int) -> None:
+        """Read from a position on."""
+        self._log.seek(position)
+
+    async def more(self, wait_milliseconds: int = _WAIT_MILLISECONDS) -> list[Any]:
+        """The records that come next, also beyond the end; none if there are none for a while."""
+        fetched = await self._log.fetch(wait_milliseconds)
+        return fetched if await self._log.taken(self._log.position) else []
+
+    async def records(self, first: int, stop: int | None = None) -> AsyncGenerator[list[Any], None]:
+        """All records from an offset on, as they are fetched, to where the log ended or up to another offset.
 
         Raises
         ------
@@ -45,18 +54,20 @@ class JournalReading:
             The broker stops answering.
         """
         self._log.seek(first)
-        heard = time.monotonic()
-        while self._log.position < self.bounds.end:
+        heard, end = time.monotonic(), self.bounds.end if stop is None else stop
+        while self._log.position < end:
             fetched = await self._log.fetch(_WAIT_MILLISECONDS)
             if not await self._log.taken(first):
                 continue
             if fetched:
                 heard = time.monotonic()
-                yield [record for record in fetched if record.offset < self.bounds.end]
+                below = [record for record in fetched if record.offset < end]
+                if below:
+                    yield below
             elif time.monotonic() - heard > PATIENCE:
                 raise JournalError(
                     f"Kafka at {self._broker} has sent nothing for {PATIENCE:.0f} s, while reading the "
-                    f"journal at offset {self._log.position} of {self.bounds.end}"
+                    f"journal at offset {self._log.position} of {end}"
                 )
 
 

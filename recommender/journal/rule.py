@@ -9,6 +9,11 @@ source applied up to `applied`:
 * otherwise its rows with offsets from `applied` on count, and the source is applied up to `to`.
 
 So the state is a function of the journal alone, and equal on all who follow it.
+
+A journal may be rewritten, see `recommender.journal.rewriting`: it then has a second beginning, from which on
+it says everything once more. Who follows from there counts the copies of this rewriting as well as what is
+no copy; who came from before it passes over the copies, and learns at the mark of its end that the state goes
+back to what will be deleted.
 """
 
 from __future__ import annotations
@@ -22,15 +27,17 @@ from numpy.typing import NDArray
 
 from recommender.history.rows import Rows
 from recommender.journal import rule_kernels
-from recommender.journal.block import HEADER, Source, head_of
+from recommender.journal.block import BEGINS, HEADER, Head, Source, head_of, mark
 from recommender.journal.block_kernels import HEADER_BYTES, ROW_BYTES
 from recommender.journal.block_reader import fault_of, read
 from recommender.journal.errors import BlockError, JournalReplaced
 from recommender.journal.records import Record, offsets_of
-from recommender.journal.rule_kernels import DONE, NEW_SOURCE, NUMBERS, POSITION
+from recommender.journal.rule_kernels import DONE, MARKED, NEW_SOURCE, NUMBERS, PASSED, POSITION
 from recommender.journal.source_table import SourceTable
 
 State = dict[str, NDArray[Any]]
+
+_NEVER = np.array([-1, -1, 0], np.int64)
 
 #: A topic id of which nothing is known.
 UNKNOWN = bytes(16)
@@ -114,6 +121,10 @@ class Rule:
     ----------
     timestamp : int
         The latest of the blocks that were followed, in milliseconds; -1 before the first.
+    origin : int
+        The offset of the mark that it was followed from, where a rewriting begins; -1 where there was none.
+    rewritten : int
+        The same of the last rewriting that is complete; -1 before the first.
     """
 
     def __init__(
@@ -133,6 +144,18 @@ class Rule:
         self._sources = SourceTable()
         self._numbers = np.zeros(NUMBERS, np.int64)
         self._hash = np.zeros(1, np.uint64)
+        self.origin = self.rewritten = -1
+        self._number = 0
+
+    @property
+    def is_new(self) -> bool:
+        """True if no block was followed yet."""
+        return self.hash == 0
+
+    @property
+    def is_outdated(self) -> bool:
+        """True if the journal was rewritten since, and is to be followed from its new beginning."""
+        return self.rewritten > self.origin
 
     @property
     def position(self) -> int:
@@ -238,12 +261,29 @@ class Rule:
         sources, done, count = self._sources, 0, 0
         while True:
             reason, done, count = rule_kernels.follow(
-                text, ends, offsets, done, count, sources.keys, sources.table, self._decoders,
+                text, ends, offsets, done, count, self._number, sources.keys, sources.table, self._decoders,
                 sources.applied, sources.loose, sources.mapped, self._numbers, self._hash, *written,
             )  # fmt: skip
-            if reason != NEW_SOURCE:
+            if reason == MARKED:
+                self._pass_mark(head_of(records[done].value or b""), records[done].offset)
+                rule_kernels.pass_over(
+                    text, ends[done] - HEADER_BYTES, offsets[done], self._numbers, self._hash
+                )
+                sources, written[4][done], written[5][done] = self._sources, PASSED, 0
+                done += 1
+            elif reason == NEW_SOURCE:
+                sources.add(head_of(records[done].value or b"").source)
+            else:
                 return reason, done, count
-            sources.add(head_of(records[done].value or b"").source)
+
+    def _pass_mark(self, head: Head, offset: int) -> None:
+        """Take note of a mark that comes next."""
+        if head.source.partition != BEGINS:
+            self.rewritten = max(self.rewritten, head.begin)
+        elif self.is_new:
+            # Nothing is lost, although the journal begins here.
+            self._sources = SourceTable()
+            self.origin, self._number = offset, head.number
 
     def _fault(self, record: Record) -> str:
         """The reason why a record cannot be followed."""
@@ -269,7 +309,12 @@ class Rule:
 
     def state(self) -> State:
         """All of it as named arrays; equal states give equal bytes."""
+        # A state without rewritings is what it was before there were any.
+        rewriting = {}
+        if max(self.origin, self.rewritten) >= 0:
+            rewriting["rewriting"] = np.array([self.origin, self.rewritten, self._number], np.int64)
         return {
+            **rewriting,
             "journal": np.frombuffer(self.journal_id, np.uint8),
             "place": np.array([self.partition, self.partitions, self.timestamp], np.int64),
             "numbers": self._numbers.copy(),
@@ -301,12 +346,13 @@ class Rule:
         self.timestamp = timestamp
         self._sources = SourceTable.of_state(state)
         self._numbers[:] = state["numbers"]
+        self.origin, self.rewritten, self._number = state.get("rewriting", _NEVER).tolist()
         self._hash[:] = state["hash"]
 
 
 def warm() -> None:
     """Compile or load the kernels."""
-    Rule("journal").follow([_Warm()])
+    Rule("journal").follow([_Warm(), _Warm(1, -1, mark(BEGINS, 1))])
 
 
 class _Warm(NamedTuple):

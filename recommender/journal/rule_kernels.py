@@ -11,8 +11,10 @@ import numpy as np
 
 from recommender.compiled import inlined_kernel, kernel
 from recommender.journal.block_kernels import (
+    COPY,
     HEADER_BYTES,
     KINDS,
+    MARK,
     OFFSETS,
     column_places,
     header_counts,
@@ -20,11 +22,12 @@ from recommender.journal.block_kernels import (
 )
 from recommender.journal.words import load_int32, load_int64, load_uint8
 
-#: What became of a block: followed before, applied, applied in part, applied before, ahead of its source.
+#: What became of a block: followed before, or of no concern here as a mark or a copy for others; applied,
+#: applied in part, applied before, ahead of its source.
 PASSED, APPLIED, CUT, DUPLICATE, AHEAD = range(5)
 #: Why the loop ended: all was followed, a block is not whole, a block is of a source that is not known yet, a
-#: block was decoded in another way than is expected.
-DONE, DAMAGED, NEW_SOURCE, FOREIGN = range(4)
+#: block was decoded in another way than is expected, a block is a mark.
+DONE, DAMAGED, NEW_SOURCE, FOREIGN, MARKED = range(5)
 #: Places in the array of numbers that go with a journal partition.
 POSITION, APPLIED_BLOCKS, CUT_BLOCKS, DUPLICATE_BLOCKS, AHEAD_BLOCKS, ROWS = range(6)
 NUMBERS = 6
@@ -128,8 +131,15 @@ def _take(text, begin, have, row, spans, ratings, times, kinds):
 
 
 @kernel
+def pass_over(text, begin, offset, numbers, digest):
+    """Follow a block that gives nothing."""
+    digest[0] = chained(digest[0], text, begin, offset)
+    numbers[POSITION] = offset + 1
+
+
+@kernel
 def follow(
-    text, ends, offsets, first, row, keys, table, decoders, applied, loose, mapped, numbers, digest,
+    text, ends, offsets, first, row, number, keys, table, decoders, applied, loose, mapped, numbers, digest,
     spans, ratings, times, kinds, outcomes, taken,
 ):  # fmt: skip
     """Follow blocks that stand one after the other.
@@ -143,6 +153,8 @@ def follow(
         Where each stands in the journal.
     first, row : int
         Blocks that were followed by an earlier call, and rows that were written.
+    number : int
+        Of the rewriting whose copies count; 0 where none do.
     keys, table : arrays
         The sources, see `find_slot`.
     decoders : uint64 array
@@ -180,6 +192,13 @@ def follow(
             continue
         if not is_whole(text, at, ends[b]):
             return DAMAGED, b, row
+        flags, copy = header_counts(text, at)[0], (load_int64(text, at) >> 48) & 0xFFFF
+        if flags & MARK:
+            return MARKED, b, row
+        if flags & COPY and copy != number:
+            pass_over(text, at, offsets[b], numbers, digest)
+            outcomes[b] = PASSED
+            continue
         decoder = np.uint64(load_int64(text, at + 56))
         accepted = same = decoders.size == 0
         for k in range(decoders.size):

@@ -108,10 +108,27 @@ class Model(ABC):
         """
         return NEVER
 
+    def observes(self, event: int, *, again: bool, fresh: bool) -> bool:
+        """Return True if it would learn from observing that event now; asked of those that it asks for.
+
+        It is asked when all events before it were observed, though not all learned, and must depend on
+        nothing but what was observed and the arguments: where fewer are observed, events are learned in
+        longer runs.
+
+        Parameters
+        ----------
+        event : int
+        again : bool
+            The user has the item already.
+        fresh : bool
+            No event before was about the item, or one of a higher index.
+        """
+        return True
+
     def observe(self, user: int, item: int, weight: float) -> None:  # noqa: B027 (nothing is the default)
         """See an event before it enters the history: a model that learns to rank tests itself.
 
-        Of the events that `next_observation` asks for, only positive ones are shown.
+        It sees those that `next_observation` and then `observes` ask for, and only positive ones.
         """
 
     def forget_user(self, user: int) -> None:  # noqa: B027

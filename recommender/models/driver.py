@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,11 @@ from numpy.typing import NDArray
 from recommender.history.events import Events, joined
 from recommender.history.history import History
 from recommender.models.base import NEVER
+
+#: So many events at most are looked through at once for those that models observe.
+_AHEAD = 4096
+
+Columns = tuple[NDArray[Any], ...]
 
 
 class Learner(Protocol):
@@ -23,6 +28,9 @@ class Learner(Protocol):
 
     def next_observation(self, event: int) -> int:
         """The next event to observe."""
+
+    def observes(self, event: int, *, again: bool, fresh: bool) -> bool:
+        """Return True if it would learn anything from observing that event."""
 
     def observe(self, user: int, item: int, weight: float) -> None:
         """Observe an event that will enter the history next."""
@@ -39,7 +47,7 @@ class Driver:
 
     * An event enters the history before it is learned.
     * An event that a model asks to observe is observed before it enters the history, after all before it were
-      learned; and only if it is positive.
+      learned; and only if it is positive, and the model says right then that it would learn from it.
     * A model that reads the history to learn gets one event at a time; all others get runs.
     * Who is forgotten takes all ratings along: each is withdrawn, as an event like any other, in the order in
       which the user gave them, or of an item in the order of the users' indices. Then the models forget the
@@ -87,19 +95,46 @@ class Driver:
         paused : callable
         """
         columns = users, items, ratings, weights, times
-        observers = self._observers(weights) if self._observing else {}
-        wanted = set(pauses)
-        start = 0
-        for position in sorted(wanted.union(observers)):
+        wanted, size = set(pauses), len(users)
+        step = _AHEAD if self._observing else max(size, 1)
+        for begin in range(0, size, step):
+            self._learn_part(columns, begin, min(begin + step, size), wanted, paused)
+        if size in wanted:
+            paused(size)
+
+    def _learn_part(
+        self,
+        columns: Columns,
+        begin: int,
+        stop: int,
+        pauses: set[int],
+        paused: Callable[[int], object],
+    ) -> None:
+        users, items, ratings, weights, _ = columns
+        observers, first = self._observers(columns, begin, stop), self._history.event_count - begin
+        places, start = sorted(observers), begin
+        kinds: dict[int, tuple[bool, bool]] = {}
+        if places:
+            found = self._history.standing(users, items, ratings, begin, np.array(places))
+            kinds = dict(zip(places, zip(*(each.tolist() for each in found), strict=True), strict=True))
+        for position in sorted(observers.keys() | {each for each in pauses if begin <= each < stop}):
+            # A model is asked when it knows all that it observed before.
+            again, fresh = kinds.get(position, (False, False))
+            asked = [
+                model
+                for model in observers.get(position, ())
+                if model.observes(first + position, again=again, fresh=fresh)
+            ]
+            if not asked and position not in pauses:
+                continue
             if position > start:
                 self._learn_run(columns, start, position)
-            if position in wanted:
+            if position in pauses:
                 paused(position)
-            for model in observers.get(position, ()):
+            for model in asked:
                 model.observe(int(users[position]), int(items[position]), float(weights[position]))
             start = position
-        if start < len(users):
-            self._learn_run(columns, start, len(users))
+        self._learn_run(columns, start, stop)
 
     def forget_user(self, user: int) -> None:
         """Withdraw all ratings of a user, and forget the index."""
@@ -158,19 +193,19 @@ class Driver:
             nothing, weights = np.full(count, np.nan, np.float32), np.zeros(count, np.float32)
             self._learn_run((users, items, nothing, weights, np.zeros(count)), 0, count)
 
-    def _observers(self, weights: NDArray[np.float32]) -> dict[int, list[Learner]]:
-        """The models that observe an event, by its position."""
-        first, count = self._history.event_count, len(weights)
+    def _observers(self, columns: Columns, begin: int, stop: int) -> dict[int, list[Learner]]:
+        """The models that may observe an event, by its position."""
+        first, weights = self._history.event_count - begin, columns[3]
         observers: dict[int, list[Learner]] = {}
         for model in self._observing:
-            event = _next_observation(model, first)
-            while event < first + count:
+            event = _next_observation(model, first + begin)
+            while event < first + stop:
                 if weights[event - first] >= self._positive:
                     observers.setdefault(event - first, []).append(model)
                 event = _next_observation(model, event + 1)
         return observers
 
-    def _learn_run(self, columns: tuple[NDArray[np.generic], ...], start: int, stop: int) -> None:
+    def _learn_run(self, columns: Columns, start: int, stop: int) -> None:
         if start > 0 or stop < len(columns[0]):
             columns = tuple(column[start:stop] for column in columns)
         events = self._learn_singly(columns) if self._readers else self._history.append(*columns)

@@ -9,7 +9,7 @@ them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
@@ -160,6 +160,33 @@ def publish(checkpoints: str | Path, topic: str, handed_over: Handover) -> None:
         file.write(msgspec.json.encode(handed_over))
 
     storage(place(checkpoints)).write(f"{topic}.json", fill)
+
+
+def begin_again(checkpoints: str | Path, topic: str, topic_id: str, begins: Mapping[int, int]) -> None:
+    """Let workers learn what was handed over from where a journal begins that was rewritten.
+
+    The checkpoints that were handed over go back to what is deleted of it, so they are deleted; the settings
+    stay in force.
+
+    Parameters
+    ----------
+    checkpoints : str or Path
+    topic, topic_id : str
+        The journal.
+    begins : mapping of int to int
+        Where each partition begins that was rewritten.
+    """
+    found = read(checkpoints, topic)
+    if found is None or found.topic_id != topic_id:
+        return
+    offers = {**found.offers, **{str(each): Offer(begin) for each, begin in begins.items()}}
+    publish(checkpoints, topic, msgspec.structs.replace(found, offers=offers))
+    for slot in SLOTS:
+        store = storage(place(checkpoints, slot))
+        for partition in begins:
+            folder = f"{topic}-{partition}"
+            for name in store.files(folder):
+                store.delete(f"{folder}/{name}")
 
 
 def replaced_by(terms: Terms, before: Sequence[Terms]) -> list[Terms]:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
 
 from recommender.errors import RecommenderError
+from recommender.journal.block import is_beginning
 from recommender.journal.identity import rule_of
 from recommender.journal.replica import Poisoned, Replica
 from recommender.kafka.admin import security_options
@@ -39,6 +43,8 @@ class JournalReplay:
     advance : callable
     allow_gap : bool
         Learn what is left of a journal that does not begin at offset 0 any more.
+    chunk : int, optional
+        Let other threads run after so many ratings.
     """
 
     def __init__(
@@ -49,7 +55,11 @@ class JournalReplay:
         advance: Advance = lambda *_: None,
         *,
         allow_gap: bool = False,
+        chunk: int | None = None,
     ) -> None:
+        self._chunk = chunk
+        #: From when on there are blocks, if the journal has lost what came before.
+        self.lost_before: str | None = None
         self._reader, self._topic = reader, topic
         self._options, self._advance, self._allow_gap = options, advance, allow_gap
 
@@ -84,10 +94,12 @@ class JournalReplay:
 
     def _from_start(self, replica: Replica, stop_at: int, look: Callable[[Replica], None]) -> None:
         ((begin, end, _),) = self._reader.spans(self._topic.topic, [replica.partition])
-        if begin > 0 and not self._allow_gap:
+        since = self._since(replica.partition, begin) if begin > 0 else None
+        self.lost_before = since or self.lost_before
+        if since is not None and not self._allow_gap:
             raise LogPassError(
-                f"{replica} begins at offset {begin}: what came before is no longer in the journal, and the "
-                "new checkpoint would lack it. --allow-gap learns what is left"
+                f"{replica} begins at offset {begin}, written {since}: what came before is no longer in the "
+                "journal, and the new checkpoint would lack it. --allow-gap learns what is left"
             )
         if begin > 0:
             replica.skip_to(begin)
@@ -99,6 +111,15 @@ class JournalReplay:
             self._read(replica, stop_at, advance)
             look(replica)
         self._read(replica, end, advance)
+
+    def _since(self, partition: int, begin: int) -> str | None:
+        """The time from which on there are blocks; None where a rewriting begins, so that nothing is lost."""
+        self._reader.start(self._topic.topic, partition, begin)
+        for record in self._reader.read(1)[:1]:
+            if is_beginning(record.value):
+                return None
+            return datetime.fromtimestamp(record.timestamp / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
+        return "not long ago"
 
     def follow(self, replica: Replica, stop: int) -> None:
         """Learn from where a replica is up to an offset that the journal has reached.
@@ -124,8 +145,21 @@ class JournalReplay:
             records = [record for record in self._reader.read(POLL_RECORDS) if record.offset < stop]
             position = self._reader.position
             if records:
-                replica.apply(records)
+                self._apply(replica, records)
             advance(position)
+
+    def _apply(self, replica: Replica, records: list[Any]) -> None:
+        if self._chunk is None:
+            replica.apply(records)
+            return
+        followed = replica.follow(records)
+        count = len(followed.rows.ratings)
+        for first in range(0, count, self._chunk):
+            replica.learn(followed, first, min(first + self._chunk, count))
+            time.sleep(0)
+        replica.finish(followed)
+        if followed.error is not None:
+            raise followed.error
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from recommender.checkpoints import store as checkpoint
 from recommender.checkpoints.identity import Identity
-from recommender.checkpoints.store import Checkpoint, CheckpointError, CheckpointStore
+from recommender.checkpoints.store import Checkpoint, CheckpointError, CheckpointStore, origin_of
 from recommender.ingest.sources.configured import impressions_of, mappings_of, with_log_for, with_repeats
 from recommender.journal.replica import Replica
 from recommender.kafka.admin import security_options
@@ -134,6 +134,11 @@ def retrain(
                 replica, learned = _learn(log, identity, partition, before)
                 report.learned.append(learned)
                 target.save(replica)
+            if log.lost_before is not None:
+                report.notes.append(
+                    f"Learned from {log.lost_before} on: the journal has lost what came before, which "
+                    "running workers still know"
+                )
         if not any(each.events for each in report.learned):
             raise RetrainingError(
                 f"{topic.topic} holds no ratings yet: there is nothing to learn from. Workers write it as "
@@ -166,7 +171,9 @@ def _learn(
         assert before is not None
         qualities[:] = [of_shard(replica.shard)]
         differs.clear()
-        if not identity.differences(before.header) and replica.digest() != before.header["digest"]:
+        # Else the journal was rewritten since, or has lost what the checkpoint knows.
+        same = origin_of(before.header) == replica.rule.origin and log.lost_before is None
+        if same and not identity.differences(before.header) and replica.digest() != before.header["digest"]:
             differs.append(
                 f"{before.path} is not what the journal and its settings give: its digest is "
                 f"{before.header['digest']}, expected {replica.digest()}. It was made by another version, or "

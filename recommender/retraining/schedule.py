@@ -106,5 +106,6 @@ def _ratings(reader: LogReader, topic: str, partition: int, begin: int, end: int
     while reader.position < end:
         records = [record for record in reader.read(POLL_RECORDS) if record.offset < end]
         values = [record.value or b"" for record in records]
-        count += sum(head_of(value).rows for value in values if len(value) >= HEADER_BYTES)
+        heads = [head_of(value) for value in values if len(value) >= HEADER_BYTES]
+        count += sum(head.rows for head in heads if not head.number)  # copies are of those before
     return count

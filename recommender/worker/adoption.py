@@ -6,6 +6,9 @@ learning waits for the last few records, and the two change places between two r
 What the new shard has learned is then what one pass over the log gives, as with every shard, and no record
 is read twice or left out by the partition's own reader.
 
+A journal that was rewritten is taken over in the same way, only that all of it is learned again here: see
+`recommender.journal.rewriting`.
+
 Should the worker die on the way, the old checkpoints are still there, and so is the hand-over: the worker
 that holds the partition next takes it over again.
 """
@@ -16,7 +19,7 @@ import asyncio
 import contextlib
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
@@ -28,7 +31,7 @@ from recommender.journal.identity import rule_of
 from recommender.journal.replica import Poisoned, Replica
 from recommender.kafka.topics import TopicInfo
 from recommender.retraining import handover
-from recommender.retraining.handover import Handover, Offer
+from recommender.retraining.handover import Handover
 from recommender.retraining.log_replay import JournalReplay, reading
 from recommender.settings import Settings
 from recommender.shard import warmup
@@ -41,13 +44,15 @@ logger = logging.getLogger(__name__)
 NEAR = 2000
 #: A log that grows faster than it can be read again is not chased for ever.
 ROUNDS = 20
+#: After this many ratings the threads that answer may run.
+CHUNK = 1000
 
 P = ParamSpec("P")
 Result = TypeVar("Result")
 
 
 class Adoption:
-    """Takes over what is handed over.
+    """Takes over what is handed over, and a journal that was rewritten.
 
     Parameters
     ----------
@@ -66,38 +71,62 @@ class Adoption:
         self._thread = ThreadPoolExecutor(1, "adoption")
 
     async def adopt(self) -> None:
-        """Take over what was handed over since it last looked, one partition after the other."""
+        """Take over what was handed over or rewritten since it last looked, partition by partition."""
         try:
             found = await self._run(self._sources.newest)
         except (OSError, RecommenderError) as error:
             self._sources.log_once(f"cannot look for a hand-over: {error}")
-            return
-        if found is None:
-            return
+            found = None
         for held in self._replicas:
-            place = str(held.replica)
-            offer = found.offers.get(str(held.replica.partition))
-            if offer is None or held.store.identity.handover == found.name:
-                continue
-            if held.replica.position < offer.offset:
-                continue  # it still learns what the new checkpoint has learned already
-            try:
-                await self._adopt(held, found, offer)
-            except (OSError, RecommenderError, KafkaError) as error:
-                self._sources.log_once(f"{place}: hand-over {found.name} is not taken over: {error}")
-            except Exception:
-                # The shard that runs is as it was, so it continues.
-                logger.exception("%s: hand-over %s is not taken over", place, found.name)
+            if found is not None:
+                await self._guarded(held, f"hand-over {found.name}", self._take_over(held, found))
+            if held.replica.rule.is_outdated:
+                await self._guarded(held, "the rewritten journal", self._follow_again(held))
+
+    async def _guarded(self, held: HeldReplica, what: str, work: Awaitable[None]) -> None:
+        place = str(held.replica)
+        try:
+            await work
+        except (OSError, RecommenderError, KafkaError) as error:
+            self._sources.log_once(f"{place}: {what} is not taken over: {error}")
+        except Exception:
+            # The shard that runs is as it was, so it continues.
+            logger.exception("%s: %s is not taken over", place, what)
+
+    async def _take_over(self, held: HeldReplica, found: Handover) -> None:
+        offer = found.offers.get(str(held.replica.partition))
+        if offer is None or held.store.identity.handover == found.name:
+            return
+        if held.replica.position < offer.offset:
+            return  # it still learns what the new checkpoint has learned already
+        source = await self._run(self._sources.source, found.terms, found.name)
+        file = f"{handover.place(self._config.checkpoints, found.slot)}/{offer.file}" if offer.file else ""
+        successor = _Successor(self._config, self._topic, source, file, offer.offset)
+        if await self._adopt(held, successor):
+            logger.info(
+                "%s: takes over hand-over %s at offset %d, with %s",
+                held.replica,
+                found.name,
+                held.replica.position,
+                found.terms.arms,
+            )
+
+    async def _follow_again(self, held: HeldReplica) -> None:
+        """Learn what a rewritten journal says: what this replica goes back to is deleted."""
+        source, begin = CheckpointSource(held.replica.shard.options, held.store), held.replica.rule.rewritten
+        logger.info("%s was rewritten: it is learned again from offset %d", held.replica, begin)
+        if await self._adopt(held, _Successor(self._config, self._topic, source, "", begin)):
+            position = held.replica.position
+            logger.info("%s: takes over the rewritten journal at offset %d", held.replica, position)
 
     async def _run(self, work: Callable[P, Result], *given: P.args, **named: P.kwargs) -> Result:
         bound = functools.partial(work, *given, **named)
         return await finish_despite_cancel(asyncio.get_running_loop().run_in_executor(self._thread, bound))
 
-    async def _adopt(self, held: HeldReplica, found: Handover, offer: Offer) -> None:
-        successor = _Successor(self._config, self._topic, found, offer)
+    async def _adopt(self, held: HeldReplica, successor: _Successor) -> bool:
+        """Let a successor learn and put it in the place of a replica; False if it is to be tried again."""
         try:
-            source = await self._run(self._sources.source, found.terms, found.name)
-            await self._run(successor.load, held.replica.partition, source)
+            await self._run(successor.load, held.replica.partition)
             for _ in range(ROUNDS):
                 target = held.replica.position
                 if target - successor.replica.position <= NEAR:
@@ -106,40 +135,49 @@ class Adoption:
             await self._run(self._replicas.prepare, successor.replica.shard)
             async with held.lock:  # between two records
                 if held.replica.position < successor.replica.position:
-                    return  # at the next look
+                    return False  # at the next look
                 await self._run(successor.follow, held.replica.position)
-                held.exchange(successor.replica, source.store)
+                held.exchange(successor.replica, successor.source.store)
         finally:
             await self._run(successor.close)
-        logger.info(
-            "%s: takes over hand-over %s at offset %d, with %s",
-            held.replica,
-            found.name,
-            held.replica.position,
-            found.terms.arms,
-        )
+        return True
 
 
 class _Successor:
-    """The new replica of a partition; all of it happens in one thread, which the reader needs."""
+    """The new replica of a partition; all of it happens in one thread, which the reader needs.
 
-    def __init__(self, config: Settings, topic: TopicInfo, found: Handover, offer: Offer) -> None:
+    Parameters
+    ----------
+    config : Settings
+    topic : TopicInfo
+        The journal.
+    source : CheckpointSource
+    file : str
+        Its checkpoint; where there is none it learns all from an offset on.
+    begin : int
+        That offset.
+    """
+
+    def __init__(
+        self, config: Settings, topic: TopicInfo, source: CheckpointSource, file: str, begin: int
+    ) -> None:
         self._config, self._topic = config, topic
-        self._file = f"{handover.place(config.checkpoints, found.slot)}/{offer.file}" if offer.file else ""
+        self.source, self._file, self._begin = source, file, begin
         self._opened = contextlib.ExitStack()
         self._log: JournalReplay | None = None
-        self._source: CheckpointSource
         self.replica: Replica
 
-    def load(self, partition: int, source: CheckpointSource) -> None:
-        """Load the replica from the new checkpoint; without one it begins at the start."""
-        warmup.warm(source.options.arms.names)
-        self._source = source
-        self.replica = Replica(rule_of(self._topic, partition, source.options), source.options)
+    def load(self, partition: int) -> None:
+        """Load the replica from its new checkpoint; without one it begins at the start."""
+        options = self.source.options
+        warmup.warm(options.arms.names)
+        self.replica = Replica(rule_of(self._topic, partition, options), options)
         if not self._file:
+            if self._begin:
+                self.replica.skip_to(self._begin)
             return
         read = store.read(self._file)
-        expected = source.store.identity
+        expected = self.source.store.identity
         if read.header.get("handover") != expected.handover or expected.differences(read.header):
             raise store.CheckpointMismatch(f"{self._file} is not what was handed over")
         self.replica.restore(read.state)
@@ -148,15 +186,15 @@ class _Successor:
         """Learn the journal up to an offset."""
         if self._log is None:
             reader = self._opened.enter_context(reading(self._config))
-            self._log = JournalReplay(reader, self._topic, self._source.options)
+            self._log = JournalReplay(reader, self._topic, self.source.options, chunk=CHUNK)
         while True:
             try:
                 self._log.follow(self.replica, stop)
                 return
             except Poisoned as error:
-                logger.warning("%s; learning again from the new checkpoint, without it", error)
+                logger.warning("%s; learning again from its beginning, without it", error)
                 suspects = self.replica.suspects
-                self.load(self.replica.partition, self._source)
+                self.load(self.replica.partition)
                 self.replica.suspects = suspects
 
     def close(self) -> None:

@@ -184,6 +184,7 @@ def create_app(
     _repeat(app, "take_figures", 0.0, reporting.pulse.beat)
     _repeat(app, "watch_topic", TOPIC_CHECK_INTERVAL, _refusing(app, ingestion.check))
     _repeat(app, "adopt", HANDOVER_CHECK_INTERVAL, knowledge.adoption.adopt)
+    _repeat(app, "bound_journal", config.checkpoint_interval, knowledge.retention.apply)
     _repeat(app, "commit", COMMIT_INTERVAL, sync_items, ingestion.commit, serving.commit)
     _repeat(app, "read_trends", TRENDS_CHECK_INTERVAL, knowledge.trends.read)
     _repeat(app, "log_dead_letters", LETTER_CHECK_INTERVAL, counters.log_refusals)

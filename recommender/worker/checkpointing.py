@@ -123,11 +123,12 @@ class Checkpointing:
         self, held: HeldReplica, replica: Replica, snapshot: Snapshot, own: Arrays, position: int
     ) -> None:
         partition, store = replica.partition, held.store
+        place = store.of_origin(replica.rule.origin)
         try:
             await asyncio.sleep(self._jitter)
             started = time.perf_counter()
             differs, size = await finish_despite_cancel(
-                asyncio.to_thread(_write, store, partition, position, snapshot, own)
+                asyncio.to_thread(_write, place, partition, position, snapshot, own)
             )
             self._writing_took = time.perf_counter() - started
         except OSError as error:

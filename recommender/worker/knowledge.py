@@ -26,6 +26,7 @@ from recommender.worker.checkpointing import Checkpointing
 from recommender.worker.events import Event
 from recommender.worker.following import Following
 from recommender.worker.handover_sources import HandoverSources
+from recommender.worker.journal_retention import JournalRetention
 from recommender.worker.learning import Learner
 from recommender.worker.pacing import Pace, RecentRequests
 from recommender.worker.replicas import CheckpointSource, HeldReplica, Replicas
@@ -97,6 +98,7 @@ class Knowledge:
             prepare=lambda shard: shard.sync_items(items),
         )
         self.adoption = Adoption(config, self.replicas, journal, handed_over)
+        self.retention = JournalRetention(config, journal.topic, self.replicas, handed_over)
         self.checkpointing = Checkpointing(config.checkpoint_interval, jitter=uuid.uuid4().int % 1000 / 1000)
         self.trends = Trends(config.trending_hours, journal.topic, self.replicas, client_options(config))
         self.ratings = TopicWatch(ratings, _identify(config, ratings.topic))

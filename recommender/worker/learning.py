@@ -93,6 +93,10 @@ class Learner:
         if followed.error is not None:
             raise followed.error
 
+    def begin_again(self, held: HeldReplica, offset: int) -> None:
+        """Put a replica in the place of another that has followed nothing yet."""
+        self._replicas.begin_again(held, offset)
+
     async def rest(self, held: HeldReplica) -> None:
         """Save a replica for which nothing has come for a while."""
         async with held.lock:
@@ -125,3 +129,7 @@ class LearningTarget:
     def skip_to(self, offset: int) -> None:
         """See `Replica.skip_to`."""
         self._held.replica.skip_to(offset)
+
+    def begin_again(self, offset: int) -> None:
+        """Follow a journal that was rewritten from its beginning; nothing is answered from it meanwhile."""
+        self._learner.begin_again(self._held, offset)

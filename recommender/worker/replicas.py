@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
-from recommender.checkpoints.store import Checkpoint, CheckpointMismatch, CheckpointStore
+from recommender.checkpoints.store import Checkpoint, CheckpointMismatch, CheckpointStore, handover_of
 from recommender.journal.replica import Replica
 from recommender.journal.rule import Rule
 from recommender.messages.partitioning import partition_of
@@ -157,6 +157,16 @@ class Replicas:
         held.saved_at, held.saved_bytes = loaded.saved_at, loaded.saved_bytes
         held.replica.suspects = suspects
 
+    def begin_again(self, held: HeldReplica, offset: int) -> None:
+        """Put a replica in its place that follows the journal from an offset, where everything begins again.
+
+        Nothing is answered from it before it has followed to the end.
+        """
+        replica = Replica(self._make_rule(held.replica.partition), held.replica.shard.options)
+        replica.skip_to(offset)
+        held.caught_up = False
+        held.exchange(replica, held.store)
+
     def _load(self, partition: int) -> HeldReplica:
         started = time.perf_counter()
         checkpoint, warnings, (options, store) = self._newest(partition)
@@ -191,7 +201,7 @@ class Replicas:
             except CheckpointMismatch as error:
                 refused = refused or error
                 continue
-            handover = checkpoint.header.get("handover", "") if checkpoint else ""
+            handover = handover_of(checkpoint.header) if checkpoint else ""
             return checkpoint, warnings, CheckpointSource(options, store.of_handover(handover))
         if not self._rebuild and refused is not None:
             raise refused

@@ -45,7 +45,7 @@ class SourceCounts:
 
     def take(self, name: str, ingested: IngestedSource) -> None:
         """Count a run of records that went into the journal."""
-        found = Counter({("learned", ""): ingested.learned})
+        found = Counter({("learned", ""): ingested.learned, ("forget", ""): ingested.forgets})
         found.update({("skipped", str(reason)): count for reason, count in ingested.passed.items()})
         found.update(("rejected", str(each.kind)) for each in ingested.refusals)
         for (result, reason), count in found.items():
@@ -64,10 +64,11 @@ class SourceCounts:
     def _of(self, name: str) -> dict[str, object]:
         told: dict[str, dict[str, int]] = {"skipped": {}, "rejected": {}}
         for (result, reason), count in self._counts[name].most_common():
-            if result != "learned":
+            if result in told:
                 told[result][reason] = count
         return {
             "learned": self._counts[name]["learned", ""],
+            "forgets": self._counts[name]["forget", ""],
             **told,
             "events_not_listed": self._unlisted[name],
             "waits_for": self.waits[name]() if name in self.waits else None,

@@ -58,12 +58,15 @@ class Trends:
         self._whole: set[int] = set()
         #: How many indices of items had become free.
         self._freed: dict[int, int] = {}
+        #: Where the journal begins that the replica was followed from: indices are others' in another one.
+        self._origins: dict[int, int] = {}
 
     def learned(self, held: HeldReplica, followed: Followed) -> None:
         """Count what a replica has just learned."""
         if not self._hours or not len(followed.records):
             return
         partition = held.replica.partition
+        self._notice(held)
         first, last = followed.records[0].offset, followed.records[-1].offset
         if first > self._next.get(partition, -1):
             # The first of this replica, or it was held elsewhere meanwhile: what lies before is read again.
@@ -93,11 +96,22 @@ class Trends:
                 f"a window of {hours} h is asked for, but RECOMMENDER_TRENDING_HOURS is {self._hours}",
             )
         partition = held.replica.partition
+        self._notice(held)
         if partition not in self._whole:
             text = "the last hours of the journal are still being read"
             raise Failure("not_caught_up", text, retriable=True)
         counts = self._counts.get(partition) or HourlyCounts(self._hours)
         return counts.sums(hours, held.replica.shard.history.item_count)
+
+    def _notice(self, held: HeldReplica) -> None:
+        """Count again if the replica has taken over a journal that was rewritten."""
+        partition, origin = held.replica.partition, held.replica.rule.origin
+        if self._origins.setdefault(partition, origin) != origin:
+            self._origins[partition] = origin
+            self._counts[partition] = HourlyCounts(self._hours)
+            self._begun[partition] = self._next[partition] = held.replica.position
+            self._freed[partition] = held.replica.shard.items.freed
+            self._whole.discard(partition)
 
     async def read(self) -> None:
         """Read the last hours of the journal for replicas that lack them."""
@@ -105,6 +119,7 @@ class Trends:
             return
         for held in self._replicas:
             partition = held.replica.partition
+            self._notice(held)
             if partition not in self._whole and held.caught_up:
                 try:
                     await self._read_back(held)

@@ -75,6 +75,10 @@ class _Target:
         """Go on behind a gap."""
         self.rule.skip_to(offset)
 
+    def begin_again(self, offset: int) -> None:
+        """Follow from where everything begins again."""
+        raise AssertionError(f"this journal is not rewritten: {offset}")
+
 
 @dataclass
 class Node:

@@ -108,14 +108,3 @@ def test_a_guess_that_lacks_something_fails(kafka: str, unique: str, invoke: Cal
     proposed = invoke("guess", unique)
     assert (proposed.exit_code, "# not found: user, item" in proposed.stderr) == (1, True)
     assert "# user = PATH: no field looks like it; there are a" in proposed.stdout
-
-
-def test_a_guess_from_values_without_a_schema_says_so(
-    kafka: str, unique: str, invoke: Callable[..., Result]
-) -> None:
-    create_topics(kafka, unique)
-    produce(
-        kafka, unique, [avro_bytes(AVRO, {"userId": "ann", "movieId": 7, "stars": 4.0, "at": NOW}, 5)[5:]]
-    )
-    proposed = invoke("guess", unique)
-    assert (proposed.exit_code, "name its file in the table (schema = FILE)" in proposed.stderr) == (1, True)

@@ -113,12 +113,17 @@ class NaiveRule:
 
     def __init__(self, journal: str, partition: int) -> None:
         self._journal, self._partition = journal, partition
+        self._number: int | None = None
         self.applied: dict[Source, int] = {}
         self.counted: dict[Source, list[Written]] = {}
 
     def follow(self, record: Any) -> None:
         """Follow the next record."""
         block = block_reader.read(record.value, self._journal, self._partition, record.offset)
+        if self._number is None:  # the first one says whether everything begins here
+            self._number = block.head.number
+        if block.head.number not in (0, self._number):
+            return
         source, applied = block.head.source, self.applied.get(block.head.source, 0)
         if block.head.begin <= applied < block.head.end:
             rows = listed(block.rows, block.offsets)

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from kafka import TopicPartition
+
 from recommender import settings
 from recommender.checkpoints import store
 from recommender.ingest.ingest import BatchDecoder
@@ -66,6 +68,12 @@ class Oracle:
             Replica(rule_of(self._journal, each, self._options), self._options) for each in partitions
         ]
         self._naive = [NaiveRule(topics.journal, each) for each in partitions]
+        with reading(installation.kafka) as consumer:
+            begins = consumer.beginning_offsets([TopicPartition(topics.journal, each) for each in partitions])
+        for replica in self.replicas:
+            begin = begins[topics.journal, replica.partition]
+            if begin:  # it was rewritten, and everything begins there
+                replica.skip_to(begin)
         self._begin_source()
 
     def _begin_source(self) -> None:

@@ -11,16 +11,16 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn, cast
 
 from recommender.errors import SourceError
 from recommender.evaluation.datasets import json_lines, names
 from recommender.evaluation.datasets.lines import opened
 from recommender.evaluation.datasets.names import Columns
 from recommender.evaluation.datasets.values import IMPLICIT_RATING, Bounds, Unit, wrong_number
-from recommender.messages.ratings import Rating
+from recommender.messages.ratings import Event, Rating
 
-__all__ = ["IMPLICIT_RATING", "Layout", "SourceError", "read", "recognise"]
+__all__ = ["IMPLICIT_RATING", "Layout", "SourceError", "read", "read_events", "recognise"]
 
 _EXPECTED = (
     "expected tab-separated user, item, rating and timestamp as in u.data, the same with '::' as in "
@@ -124,7 +124,23 @@ def read(
     SourceError
         The file cannot be read, or a line is not a rating; the text names file and line.
     """
-    path = Path(path)
+    return cast("Iterator[Rating]", _read(Path(path), unit, scale, say, others=False))
+
+
+def read_events(
+    path: str | Path,
+    *,
+    unit: Unit = "s",
+    scale: tuple[float, float] | None = None,
+    say: Say = lambda _: None,
+) -> Iterator[Event]:
+    """The ratings of a file, as `read`, and of JSON lines those that say whom to forget or to merge."""
+    return _read(Path(path), unit, scale, say, others=True)
+
+
+def _read(
+    path: Path, unit: Unit, scale: tuple[float, float] | None, say: Say, *, others: bool
+) -> Iterator[Event]:
     bounds = Bounds(path, unit, scale)
     with opened(path) as lines:
         numbered = iter(lines)
@@ -133,7 +149,7 @@ def read(
             raise SourceError(f"{path} is empty: {_EXPECTED}")
         numbered = chain([first], numbered)
         if json_lines.recognised(first[1]):
-            yield from json_lines.ratings(numbered, first[1], _EXPECTED, bounds, say)
+            yield from json_lines.events(numbered, first[1], _EXPECTED, bounds, say, others=others)
             return
         try:
             layout = recognise(path, first[1])

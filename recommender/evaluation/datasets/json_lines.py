@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
@@ -11,12 +12,16 @@ from recommender.errors import SourceError
 from recommender.evaluation.datasets import names
 from recommender.evaluation.datasets.values import IMPLICIT_RATING, Bounds, seconds_of
 from recommender.messages.nesting import json_is_too_deep
-from recommender.messages.ratings import SKIP, TOO_DEEP, Rating
-from recommender.messages.refusals import refused
+from recommender.messages.ratings import SKIP, TOO_DEEP, Event, Forget, Merge, Rating, RatingDecoder
+from recommender.messages.refusals import BadMessage, refused
 
 _ID: Any = str | int
 _TYPES: tuple[Any, ...] = (_ID, _ID, float | Literal["skip"] | None, float | str | None)
 _FIELDS = ("user", "item", "rating", "timestamp")
+#: A line with the names of the ratings topic.
+_CANONICAL = '{"user": "", "item": "", "rating": 1, "timestamp": 0}'
+#: Of any scale: it is looked at elsewhere.
+_EVENTS = RatingDecoder(-sys.float_info.max, sys.float_info.max)
 
 
 def recognised(first_line: str) -> bool:
@@ -24,13 +29,15 @@ def recognised(first_line: str) -> bool:
     return first_line.lstrip()[:1] in ("{", "[")
 
 
-def ratings(
+def events(
     numbered: Iterator[tuple[int, str]],
     first_line: str,
     expected: str,
     bounds: Bounds,
     say: Callable[[str], None],
-) -> Iterator[Rating]:
+    *,
+    others: bool,
+) -> Iterator[Event]:
     """The ratings of a file; null withdraws one, and ``"skip"`` is 0.
 
     Parameters
@@ -44,6 +51,8 @@ def ratings(
     bounds : Bounds
     say : callable
         Told where there are no ratings.
+    others : bool
+        Lines may also say whom to forget or to merge, as the ratings topic takes them.
 
     Raises
     ------
@@ -51,7 +60,8 @@ def ratings(
         A line is not a rating.
     """
     path = bounds.path
-    decode = _decoder(bounds, first_line, expected, say)
+    told = _other(first_line.encode(), path, 1) if others else None
+    decode = _decoder(bounds, first_line if told is None else _CANONICAL, expected, say)
     for number, text in numbered:
         if not text.strip():
             continue
@@ -60,7 +70,11 @@ def ratings(
         try:
             line = decode(value)
         except (msgspec.MsgspecError, RecursionError) as error:
-            raise SourceError(f"{path} line {number}: {_reason(error, value)}") from None
+            other = _other(value, path, number) if others else None
+            if other is None:
+                raise SourceError(f"{path} line {number}: {_reason(error, value)}") from None
+            yield other
+            continue
         try:
             user, item = str(line.user), str(line.item)
         except ValueError:  # Python refuses to print integers of thousands of digits
@@ -71,6 +85,17 @@ def ratings(
             raise SourceError(f"{path} line {number}: the {'item' if found.user else 'user'} is empty")
         bounds.check(number, found)
         yield found
+
+
+def _other(value: bytes, path: object, number: int) -> Forget | Merge | None:
+    """The event of a line that is no rating; None of a rating, and of what is nothing known."""
+    try:
+        found = _EVENTS.decode_event(value)
+    except BadMessage as error:
+        if b'"forget"' in value or b'"merge"' in value:
+            raise SourceError(f"{path} line {number}: {error}") from None
+        return None
+    return None if isinstance(found, Rating) else found
 
 
 def _refuse_depth(path: object, number: int, value: bytes) -> None:

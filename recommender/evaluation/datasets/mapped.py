@@ -9,10 +9,11 @@ from itertools import islice
 from pathlib import Path
 
 from recommender.evaluation.datasets.lines import opened
+from recommender.history.rows import FORGET_USER
 from recommender.ingest.sources import file as sources_file
 from recommender.ingest.sources.mapping import SourceMapping, SourcesError
 from recommender.ingest.sources.source_ingest import IngestedSource, SourceIngest
-from recommender.messages.ratings import Rating
+from recommender.messages.ratings import Event, Forget, Rating
 from recommender.messages.unreadable import Fetched
 from recommender.shard.feedback import Feedback
 
@@ -38,7 +39,15 @@ def mapping_of(sources: str, name: str | None, low: float, high: float) -> Sourc
 
 
 def read(path: str | Path, mapping: SourceMapping, feedback: Feedback, say: Say) -> Iterator[Rating]:
-    """The ratings of a dump, in the order of its lines.
+    """The ratings of a dump, in the order of its lines; whom to forget is passed over.
+
+    Parameters, and what is raised, are those of `events`.
+    """
+    return (each for each in events(path, mapping, feedback, say) if isinstance(each, Rating))
+
+
+def events(path: str | Path, mapping: SourceMapping, feedback: Feedback, say: Say) -> Iterator[Event]:
+    """The ratings of a dump and whom to forget, in the order of its lines.
 
     Parameters
     ----------
@@ -71,7 +80,7 @@ def read(path: str | Path, mapping: SourceMapping, feedback: Feedback, say: Say)
             for each in ingested.refusals:
                 first.setdefault(each.reason, each.offset)
                 rejected[each.reason] += 1
-            yield from _ratings(ingested)
+            yield from _events(ingested)
     if skipped:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in skipped.most_common())
         say(f"{path}: {skipped.total():,} records are skipped: {reasons}")
@@ -83,9 +92,15 @@ def read(path: str | Path, mapping: SourceMapping, feedback: Feedback, say: Say)
         say(f"{path}: {rejected.total():,} records are rejected: {reasons}")
 
 
-def _ratings(ingested: IngestedSource) -> Iterator[Rating]:
+def _events(ingested: IngestedSource) -> Iterator[Event]:
     rows = ingested.rows
-    for user, item, rating, time in zip(
-        rows.ids(0), rows.ids(2), rows.ratings.tolist(), rows.times.tolist(), strict=True
-    ):
-        yield Rating(user, item, None if rating != rating else rating, None if time != time else time)
+    kinds = dict(rows.others())
+    columns = rows.ids(0), rows.ids(2), rows.ratings.tolist(), rows.times.tolist()
+    for place, (user, item, rating, time) in enumerate(zip(*columns, strict=True)):
+        when, kind = None if time != time else time, kinds.get(place)
+        if kind is None:
+            yield Rating(user, item, None if rating != rating else rating, when)
+        elif kind == FORGET_USER:
+            yield Forget(user, None, when)
+        else:
+            yield Forget(None, item, when)

@@ -19,7 +19,7 @@ from typing import NamedTuple
 from recommender.errors import SourceError
 from recommender.evaluation.datasets.columns import RatingArrays, load_arrays
 from recommender.evaluation.datasets.download import SOURCES, Download
-from recommender.evaluation.datasets.formats import read
+from recommender.evaluation.datasets.formats import read, read_events
 from recommender.messages.ratings import Rating
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "locate",
     "movies",
     "read",
+    "read_events",
     "titles",
 ]
 

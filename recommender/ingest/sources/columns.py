@@ -52,6 +52,8 @@ class Columns(NamedTuple):
     users, items : list of str
     ratings, times : float64 arrays
         NaN withdraws; NaN where nothing says when.
+    kinds : uint8 array, optional
+        See `recommender.history.rows`; None where all are ratings.
     """
 
     places: list[int]
@@ -59,6 +61,7 @@ class Columns(NamedTuple):
     items: list[str]
     ratings: Floats
     times: Floats
+    kinds: NDArray[np.uint8] | None = None
 
 
 class ReadColumns(NamedTuple):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from recommender.history.rows import FORGET_ITEM, FORGET_USER, NOBODY
 from recommender.ingest.sources.documents import Reader
 from recommender.ingest.sources.envelopes import IDENTITY, Change, is_batch, open_cloud_event, open_debezium
 from recommender.ingest.sources.mapping import OTHERS, EventRule, Meaning, SourceMapping, Steps
@@ -31,6 +32,7 @@ from recommender.messages.refusals import BadMessage, Kind
 #: The most ratings that one record may give: those that fit into one block of the journal.
 MAX_ELEMENTS = 1000
 _WITHDRAWN = math.nan
+_NOBODY = NOBODY.decode()
 _PRECISE = (
     ": Debezium writes decimals so with decimal.handling.mode=precise; set it to double or string in the "
     "connector"
@@ -90,6 +92,11 @@ class SourceDecoder:
             return self._changed(view, open_debezium(view))
         if mapping.envelope == "cloudevents":
             open_cloud_event(view, batch)
+        if mapping.forget:
+            self._require_kept(view)
+            if mapping.deleted is not None and not is_true(view.at(mapping.deleted)):
+                raise Skip(SkipReason.KEPT)
+            return [self._forgetting(view, "$" if view.attributes is None else "$.data", None)]
         if self._inside and view.document.__class__ is not dict and view.step is step_into:
             raise BadMessage(f"Expected `object`, got `{described(view.document)}`", Kind.NOT_AN_OBJECT)
         if mapping.each is not None:
@@ -128,6 +135,8 @@ class SourceDecoder:
     def _changed(self, view: View, change: Change) -> list[Row]:
         """The ratings of a change: a row that is gone is withdrawn, and so is one that became another."""
         user, item = self.mapping.user, self.mapping.item
+        if self.mapping.forget:
+            return [self._gone(view, change)]
         if change.after is None:
             view.document, at = change.before, f"{change.at}.before"
             self._require_kept(view)
@@ -152,6 +161,31 @@ class SourceDecoder:
             return [row]
         return [Row(*before, _WITHDRAWN, row.time), row]
 
+    def _gone(self, view: View, change: Change) -> Row:
+        """A row that forgets whose row is gone."""
+        if change.after is not None:
+            raise Skip(SkipReason.KEPT)
+        view.document, at = change.before, f"{change.at}.before"
+        self._require_kept(view)
+        path = self._who
+        if view.at(path) is ABSENT or view.at(path) is None:
+            told = self._placed(path, at)
+            raise BadMessage(f"Object missing required field - at `{told}`: {IDENTITY}", Kind.MISSING_FIELD)
+        return self._forgetting(view, at, change)
+
+    @property
+    def _who(self) -> Path:
+        return self.mapping.item if self.mapping.forget == "item" else self.mapping.user
+
+    def _forgetting(self, view: View, at: str, change: Change | None) -> Row:
+        """A row that forgets a user or an item."""
+        is_item, time = self.mapping.forget == "item", self._time(view, at, change)
+        path, kind = self._who, Kind.BAD_ITEM if is_item else Kind.BAD_USER
+        identified = identifier(view.at(path), self._placed(path, at), kind)
+        if is_item:
+            return Row(_NOBODY, identified, _WITHDRAWN, time, FORGET_ITEM)
+        return Row(identified, _NOBODY, _WITHDRAWN, time, FORGET_USER)
+
     def _changed_at(self, view: View, change: Change, at: str) -> float:
         """The time when a row was deleted: its own is older."""
         if change.time is not ABSENT and change.time is not None:
@@ -161,6 +195,8 @@ class SourceDecoder:
     def _row(self, view: View, at: str, change: Change | None = None) -> Row:
         self._require_kept(view)
         rule = self._rule_of(view)
+        if rule is Meaning.FORGET:
+            return self._forgetting(view, at, change)
         user, item = self._ids(view, at)
         return Row(user, item, self._rated(view, rule, at), self._time(view, at, change))
 
@@ -188,6 +224,8 @@ class SourceDecoder:
             rule = self._rule(view.at(mapping.event))
         if rule is Meaning.SKIP:
             raise Skip(SkipReason.EVENT)
+        if rule is Meaning.FORGET:
+            return rule
         gone = mapping.deleted is not None and is_true(view.at(mapping.deleted))
         return Meaning.WITHDRAW if gone else rule
 

@@ -32,8 +32,11 @@ KEYS = (
         "time",
         "time_unit",
     ),
-    *("each", "event", "events", "where", "deleted", "start"),
+    *("each", "event", "events", "where", "deleted", "forget", "start"),
 )
+#: What a table may say that is to be forgotten, and the keys that it has no use for then.
+FORGOTTEN = ("", "user", "item")
+OF_RATINGS = ("rating", "scale", "each", "event", "events")
 #: What errors call sources that are in the setting itself.
 INLINE = "RECOMMENDER_SOURCES"
 
@@ -143,6 +146,7 @@ class Table:
             events=events,
             where=self._where(),
             deleted=self._path("deleted"),
+            forget=self._forget(),
             start=self._start(),
             schema=self._text("schema"),
             message=self._text("message"),
@@ -165,6 +169,17 @@ class Table:
     def _require_for_envelope(self) -> None:
         if self._content.get("envelope") == "debezium" and "each" in self._content:
             raise self._error("`each` is not for envelope debezium: a row is one rating")
+
+    def _forget(self) -> str:
+        if "forget" not in self._content:
+            return ""
+        value = self._content["forget"]
+        if value not in FORGOTTEN[1:]:
+            raise self._bad("forget", value, "user or item")
+        for key in OF_RATINGS:
+            if key in self._content:
+                raise self._error(f"`{key}` is for ratings: a table with `forget` has none")
+        return str(value)
 
     def _require_consistent(self, mapping: SourceMapping) -> None:
         paths: dict[str, Path | float | None] = {
@@ -274,7 +289,7 @@ class Table:
             return Meaning(value)
         if isinstance(value, dict):
             return self._steps(key, value)
-        raise self._bad(key, value, 'a number, "skip", "withdraw", "rating" or {of, per, at}')
+        raise self._bad(key, value, 'a number, "skip", "withdraw", "rating", "forget" or {of, per, at}')
 
     def _steps(self, key: str, value: Mapping[str, Any]) -> Steps:
         self._require_known(value, ("of", "per", "at"), f"{key}: ")

@@ -15,18 +15,54 @@ from recommender.messages.records import Record
 from recommender.messages.refusals import BadMessage
 
 USER = (
-    "userid", "user", "customerid", "customer", "memberid", "member", "visitorid", "visitor", "accountid",
-    "account", "clientid", "uid", "personid", "profileid", "viewerid", "subject", "sessionid",
-)  # fmt: skip
+    *("userid", "user", "customerid", "customer", "memberid", "member", "visitorid", "visitor", "accountid"),
+    *("account", "clientid", "uid", "personid", "profileid", "viewerid", "subject", "sessionid"),
+)
 ITEM = (
-    "itemid", "item", "productid", "product", "sku", "movieid", "movie", "filmid", "film", "trackid", "track",
-    "songid", "articleid", "article", "contentid", "content", "bookid", "book", "assetid", "listingid", "pid",
-)  # fmt: skip
+    *(
+        "itemid",
+        "item",
+        "productid",
+        "product",
+        "sku",
+        "movieid",
+        "movie",
+        "filmid",
+        "film",
+        "trackid",
+        "track",
+    ),
+    *(
+        "songid",
+        "articleid",
+        "article",
+        "contentid",
+        "content",
+        "bookid",
+        "book",
+        "assetid",
+        "listingid",
+        "pid",
+    ),
+)
 RATING = ("rating", "stars", "score", "grade", "points", "mark")
 TIME = (
-    "timestamp", "time", "ts", "eventtime", "ratedat", "occurredat", "createdat", "updatedat", "placedat",
-    "orderedat", "at", "date", "timestampms",
-)  # fmt: skip
+    *(
+        "timestamp",
+        "time",
+        "ts",
+        "eventtime",
+        "ratedat",
+        "occurredat",
+        "createdat",
+        "updatedat",
+        "placedat",
+        "orderedat",
+        "at",
+        "date",
+    ),
+    *("timestampms",),
+)
 EVENT = ("eventtype", "event", "type", "action", "kind", "eventname", "name", "verb")
 DELETED = ("deleted",)
 #: What events of such names mostly say of an item, on a scale from 1 to 5; others are skipped.
@@ -50,14 +86,11 @@ class Guess:
         Of TOML, with remarks.
     missing : list of str
         What was not found: the table cannot be used without.
-    unread : bool
-        Whether there are values, of which none could be read.
     """
 
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.missing: list[str] = []
-        self.unread = False
 
     def add(self, key: str, value: str, remark: str = "") -> None:
         """Add a line."""
@@ -68,13 +101,7 @@ class Guess:
 
 
 def guess(
-    topic: str,
-    records: Sequence[Record],
-    low: float,
-    high: float,
-    *,
-    positive: float,
-    reader: Reader | None = None,
+    topic: str, records: Sequence[Record], low: float, high: float, reader: Reader | None = None
 ) -> Guess:
     """Propose a table for a topic.
 
@@ -85,15 +112,12 @@ def guess(
         A sample.
     low, high : float
         The worker's scale of ratings.
-    positive : float
-        From which rating on a user likes an item: what a record without a rating is taken for.
     reader : Reader, optional
         Of values that have a schema.
     """
     made = Guess()
     made.lines.append(f"[{_bare(topic)}]")
     documents, packed = _documents(records, reader)
-    made.unread = not documents and any(each.value is not None for each in records)
     if packed:
         made.add("format", '"msgpack"')
     rows, envelope = _unwrapped(documents, records)
@@ -107,8 +131,7 @@ def guess(
         made.add("each", _quoted(array))
     _add_ids(made, fields, records, envelope)
     event = None if envelope == "debezium" else _event(fields)
-    absent = None if event is not None or envelope == "cloudevents" else positive
-    _add_rating(made, fields, low, high, absent)
+    _add_rating(made, fields, low, high, needed=event is None and envelope != "cloudevents")
     _add_named(made, fields, "time", TIME, _is_time)
     _add_named(made, fields, "deleted", DELETED, lambda value: str(value).lower() in ("true", "false"))
     _add_events(made, topic, fields, event, records if envelope == "cloudevents" else (), low, high)
@@ -172,11 +195,11 @@ def _add_ids(made: Guess, fields: Found, records: Sequence[Record], envelope: st
             made.lines.append(f"# {key} = PATH: no field looks like it; there are {_names(fields)}")
 
 
-def _add_rating(made: Guess, fields: Found, low: float, high: float, absent: float | None) -> None:
+def _add_rating(made: Guess, fields: Found, low: float, high: float, *, needed: bool) -> None:
     steps = best_of(fields, RATING, _is_number)
     if steps is None:
-        if absent is not None:
-            made.add("rating", f"{absent:g}", "no field looks like a rating: each record is a positive one")
+        if needed:
+            made.add("rating", f"{(low + high) / 2 if high > 1 else high:g}", "no field looks like a rating")
         return
     made.add("rating", _quoted(path_to(steps)), _examples(fields[steps]))
     numbers = [number(each, "", None) for each in fields[steps] if each is not None]  # type: ignore[arg-type]

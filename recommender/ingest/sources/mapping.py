@@ -22,6 +22,8 @@ class Meaning(StrEnum):
     WITHDRAW = "withdraw"
     #: Take the number at the path `rating`.
     RATING = "rating"
+    #: Forget the user.
+    FORGET = "forget"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,9 @@ class SourceMapping:
         Records whose field has none of these values are skipped.
     deleted : Path, optional
         Of what is true where a row is gone.
+    forget : str
+        ``user`` or ``item`` where records say who is to be forgotten, and are no ratings: each record, or of
+        rows those that are gone.
     start : str or float
         ``earliest``, ``latest``, or seconds since 1970: where nothing was read yet.
     schema : str
@@ -102,6 +107,7 @@ class SourceMapping:
     events: Mapping[str, EventRule] = field(default_factory=dict)
     where: Mapping[Path, frozenset[object]] = field(default_factory=dict)
     deleted: Path | None = None
+    forget: str = ""
     start: str | float = "earliest"
     schema: str = ""
     message: str = ""
@@ -114,7 +120,7 @@ class SourceMapping:
             *(self.time_unit, self.each, self.event, sorted(self.events.items(), key=lambda each: each[0])),
             sorted((str(path), sorted(map(repr, values))) for path, values in self.where.items()),
             self.deleted,
-            *(each for each in (self.schema, self.message) if each),
+            *(each for each in (self.schema, self.message, self.forget) if each),
         ]
         text = "\0".join(repr(part) for part in parts)
         digest = hashlib.blake2b(text.encode(), digest_size=4).digest()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple
 
+from recommender.history.rows import RATING
+
 
 class SkipReason(StrEnum):
     """Reasons why a sound record is no rating: few, so that they can be labels."""
@@ -17,6 +19,8 @@ class SkipReason(StrEnum):
     EVENT_NOT_LISTED = "event_not_listed"
     BELOW_STEPS = "below_steps"
     EMPTY = "empty"
+    #: A row that is not gone, of a table that says who is to be forgotten.
+    KEPT = "kept"
     #: 0 or ``"skip"`` of signed ratings: these reach the journal.
     RATING = "rating"
 
@@ -38,9 +42,13 @@ class Skip(Exception):
 
 
 class Row(NamedTuple):
-    """A rating that a record gives; `rating` is NaN to withdraw, `time` is NaN where nothing says when."""
+    """A rating that a record gives; `rating` is NaN to withdraw, `time` is NaN where nothing says when.
+
+    Of another kind it says who is to be forgotten, see `recommender.history.rows`.
+    """
 
     user: str
     item: str
     rating: float
     time: float
+    kind: int = RATING

@@ -104,11 +104,11 @@ def _written(value: Any) -> str:
 
 def weights_of(mapping: SourceMapping) -> dict[Any, float]:
     """The meaning of each listed event, as a number."""
-    means = {Meaning.SKIP: SKIP, Meaning.WITHDRAW: WITHDRAW, Meaning.RATING: CLOSELY}
+    means = {Meaning.SKIP: SKIP, Meaning.WITHDRAW: WITHDRAW}
     found: dict[Any, float] = {}
     for name, rule in mapping.events.items():
         if name != OTHERS:
-            found[name] = means[rule] if isinstance(rule, Meaning) else CLOSELY
+            found[name] = means.get(rule, CLOSELY) if isinstance(rule, Meaning) else CLOSELY
             found[name] = rule if isinstance(rule, float) else found[name]
     return found
 

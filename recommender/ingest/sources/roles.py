@@ -41,6 +41,8 @@ class Compiled(NamedTuple):
 
 def is_plain(mapping: SourceMapping) -> bool:
     """Tell whether records of a mapping can be decoded as columns."""
+    if mapping.forget:
+        return False
     beside = [mapping.time, mapping.event, mapping.deleted, mapping.rating, *mapping.where]
     inside = all(path.root == VALUE for path in beside if isinstance(path, Path))
     ids = all(

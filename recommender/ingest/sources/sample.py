@@ -82,6 +82,7 @@ class Outcome:
 
     records: int = 0
     learned: int = 0
+    forgets: int = 0
     skipped: int = 0
     users: set[str] = field(default_factory=set)
     items: set[str] = field(default_factory=set)
@@ -147,10 +148,13 @@ def judge(
 
 def _add(found: Outcome, ingest: SourceIngest, partition: int, records: Sequence[Any]) -> None:
     ingested = ingest.read(partition, records)
-    rows, places = ingested.rows, ingested.places
+    assert ingested.places is not None
+    ratings = ingested.rows.are_ratings
+    rows, places = ingested.rows.of(ratings), ingested.places[ratings]
     users = rows.ids(0)
     found.records += len(records)
     found.learned += ingested.learned
+    found.forgets += ingested.forgets
     found.skipped += ingested.skipped
     found.users.update(users)
     found.items.update(rows.ids(2))
@@ -161,7 +165,6 @@ def _add(found: Outcome, ingest: SourceIngest, partition: int, records: Sequence
     found.reasons.update({str(reason): count for reason, count in ingested.passed.items() if count})
     found.events += ingested.unlisted
     found.refusals += ingested.refusals
-    assert places is not None
     for place, user in zip(places.tolist(), users, strict=True):
         key = records[place].key
         found.keys[key is not None and key == user.encode()] += 1

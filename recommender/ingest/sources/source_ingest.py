@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from recommender.history.rows import Rows
+from recommender.history.rows import RATING, Rows
 from recommender.ingest.header_names import marked_by
 from recommender.ingest.ingest import BatchDecoder, Ingested, dead_letter, unread_letter, written_at
 from recommender.ingest.sources.column_decoder import ColumnDecoder
@@ -99,7 +99,8 @@ class SourceIngest:
         zeros = int(np.count_nonzero(ratings.ratings == 0.0)) if self._skips else 0
         ingested.passed[SkipReason.RATING] += zeros
         ingested.skipped = ingested.passed.total()
-        ingested.learned = len(records) - ingested.skipped - len(ingested.refusals)
+        ingested.forgets = len({int(ingested.places[place]) for place, _ in ratings.others()})
+        ingested.learned = len(records) - ingested.skipped - len(ingested.refusals) - ingested.forgets
         return ingested
 
     def _canonical(self, records: Sequence[Record]) -> Rows | None:
@@ -215,6 +216,7 @@ def _is_canonical(mapping: SourceMapping) -> bool:
         and mapping.format in ("auto", "json")
         and mapping.envelope == "none"
         and not mapping.where
+        and not mapping.forget
         and not any(each is not None for each in more)
     )
 
@@ -236,12 +238,14 @@ def _merged(columns: Columns, rows: Sequence[Row], places: Sequence[int]) -> Col
     items = [*columns.items, *(row.item for row in rows)]
     ratings = np.concatenate([columns.ratings, np.array([row.rating for row in rows], np.float64)])
     times = np.concatenate([columns.times, np.array([row.time for row in rows], np.float64)])
+    kinds = np.array([*(RATING for _ in columns.places), *(row.kind for row in rows)], np.uint8)
     return Columns(
         all_places[order].tolist(),
         [users[at] for at in order.tolist()],
         [items[at] for at in order.tolist()],
         ratings[order],
         times[order],
+        kinds[order] if kinds.any() else None,
     )
 
 
@@ -259,5 +263,10 @@ def _rows(columns: Columns) -> Rows:
     begins = ends - lengths
     spans = np.stack([begins[:count], ends[:count], begins[count:], ends[count:]], axis=1)
     return Rows(
-        np.frombuffer(text, np.uint8), spans, columns.ratings, columns.times, np.ones(count, np.bool_)
+        np.frombuffer(text, np.uint8),
+        spans,
+        columns.ratings,
+        columns.times,
+        np.ones(count, np.bool_),
+        columns.kinds,
     )

@@ -26,10 +26,17 @@ from recommender.models.blend.blocks import room
 from recommender.models.blend.choice import observe_choice
 from recommender.models.blend.evidence import evidence
 from recommender.models.blend.leaders import Leaders
+from recommender.models.blend.marks import Bits, Marks, clear_supported, empty_marks
 from recommender.models.blend.ranking import ListwiseRanker
 from recommender.models.blend.repeats import Repeats
-from recommender.models.blend.sample import Budget, next_sampled, sampled_candidates
-from recommender.models.blend.shortlist import Marks, clear_marks, empty_marks, leading
+from recommender.models.blend.sample import (
+    FEW_ITEMS,
+    Budget,
+    all_candidates,
+    next_sampled,
+    sampled_candidates,
+)
+from recommender.models.blend.shortlist import leading
 from recommender.models.blend.taken import empty_pairs, index
 from recommender.models.blend.trials import Trials
 from recommender.models.blend.worth import Worth
@@ -62,6 +69,8 @@ NEIGHBOURS = 1000
 
 #: From so many items on the best are found without scoring all.
 MANY = 4096
+#: Up to so many it is found out afterwards of which of them neighbours say anything.
+UNMARKED = 100_000
 #: Rows of a new table.
 LEAST = 64
 
@@ -130,10 +139,12 @@ class Blend(Model):
         self._table = kernels.empty_table(LEAST)
         #: What the fading counts of all items come to, see `count_events`.
         self._totals = np.zeros(kernels.LATELY)
+        #: Of each of the last events the item, at the remainder of its number; the table says it, too.
+        self._newest = np.zeros(sample.REMEMBERED, np.int32)
         self._repeats = Repeats(context.history, self._positive, memory, observations)
         self._leaders = Leaders()
         self._marks: Marks = empty_marks(0)
-        self._many = MANY
+        self._many, self._unmarked = MANY, UNMARKED
         self._items = 0
         self._event = 0
 
@@ -155,6 +166,7 @@ class Blend(Model):
             events.previous_weights,
             self._table,
             self._totals,
+            self._newest,
         )
         self._repeats.learn(events)
         self._leaders.pass_events(self._table, events.items, self._event, self._items)
@@ -212,19 +224,29 @@ class Blend(Model):
             candidates = all_but(excluded, items)
             places, scores = best_of(self.score(user, candidates), n)
             return candidates[places], scores
-        if items > len(self._marks.excluded):
-            self._marks = empty_marks(len(self._table))
+        self._make_room(items)
+        marks, marked = self._marks, items > self._unmarked
         try:
-            self._accumulate(
-                self._profile(user, self._entries), self._marks.sums[:items], self._marks.supported
-            )
+            supported = marks.supported if marked else None
+            self._accumulate(self._profile(user, self._entries), marks.sums[:items], supported)
             now, cells = float(self._event), self._leaders.cells(self._table, self._event, items)
             weights = self._weights(self._context(user))
             found: tuple[IntArray, FloatArray] = leading(
-                self._table, now, items, self._totals, weights, self._marks, excluded, cells, n, *self._block
+                self._table,
+                now,
+                items,
+                self._totals,
+                weights,
+                marks,
+                marked,
+                excluded,
+                cells,
+                n,
+                *self._block,
             )
-        finally:
-            clear_marks(self._marks, excluded)
+        except BaseException:
+            self._marks = empty_marks(0)
+            raise
         return found
 
     def score_rated(self, user: int, candidates: IntArray) -> FloatArray:
@@ -257,10 +279,9 @@ class Blend(Model):
             return views, scales, now
         # Of most items the totals are known but for what those add that are missing.
         missing, left = all_but(candidates, items), np.empty(kernels.LATELY)
-        room = np.empty((kernels.VIEWS, len(missing)))
-        kernels.totals_without(table, now, missing, self._totals, sums, *self._block, room, left)
+        kernels.totals_without(table, now, missing, self._totals, *self._block, left)
         size = float(len(candidates))
-        kernels.survey_most(table, now, candidates, size, left, sums, *self._block, views, scales, True)
+        kernels.survey_most(table, now, candidates, size, left, sums, *self._block, views, scales)
         return views, scales, now
 
     @property
@@ -290,7 +311,11 @@ class Blend(Model):
         self._accumulate(profile, sums, None)
         return sums
 
-    def _accumulate(self, profile: Profile, sums: FloatArray, supported: NDArray[np.uint8] | None) -> int:
+    def _make_room(self, items: int) -> None:
+        if items > len(self._marks.excluded):
+            self._marks = empty_marks(len(self._table))
+
+    def _accumulate(self, profile: Profile, sums: FloatArray, supported: Bits | None) -> int:
         """Add what other users' histories say to `sums`, and mark their items in `supported` if given.
 
         Returns how many of their entries were read.
@@ -328,6 +353,10 @@ class Blend(Model):
         """All of the first events, then a sample that thins out."""
         return int(next_sampled(event))
 
+    def observes(self, event: int, *, again: bool, fresh: bool) -> bool:
+        """Return True as long as there may be more observations of its kind; a fresh item is no candidate."""
+        return not fresh and (self._repeats.budget if again else self._budget).allows(event)
+
     def observe(self, user: int, item: int, weight: float) -> None:
         """Learn from what the user is about to choose, if it is positive and among the candidates."""
         new, again = self._budget.allows(self._event), self._repeats.budget.allows(self._event)
@@ -340,17 +369,32 @@ class Blend(Model):
             self._observe_new(user, item)
 
     def _observe_new(self, user: int, item: int) -> None:
-        sums = np.zeros((min(self._items, self._history.item_count), 2))
-        read = self._accumulate(self._profile(user, self._entries), sums, None)
-        turn = self._budget.observed
-        candidates, sample_weights, place = sampled_candidates(
-            self._table, self._items, self._event, self._history.items_of(user), item, sums, turn
-        )
+        known = min(self._items, self._history.item_count)
+        if self._items < 2 * FEW_ITEMS:
+            self._learn_choice(user, item, np.zeros((known, 2)), None)
+            return
+        self._make_room(self._items)
+        try:
+            self._learn_choice(user, item, self._marks.sums[:known], self._marks)
+        finally:
+            clear_supported(self._marks)
+
+    def _learn_choice(self, user: int, item: int, sums: FloatArray, marks: Marks | None) -> None:
+        """Learn from a choice; among all items, or where there are marks among a part of them."""
+        supported = None if marks is None else marks.supported
+        read = self._accumulate(self._profile(user, self._entries), sums, supported)
+        table, items, rated = self._table, self._items, self._history.items_of(user)
+        trials, context, turn = self._trials, self._context(user), self._budget.observed
+        if marks is None:
+            candidates, sample_weights, place = all_candidates(table, items, rated, item)
+        else:
+            candidates, sample_weights, place = sampled_candidates(
+                table, items, self._event, rated, item, marks, self._newest, turn
+            )
         if place < 0:
             return
-        trials, context = self._trials, self._context(user)
         features, row_weights, row, ahead = observe_choice(
-            self._table,
+            table,
             float(self._event),
             candidates,
             sample_weights,
@@ -395,6 +439,10 @@ class Blend(Model):
         self._table[: self._items, kernels.FIRST] = first
         self._event, self._budget.observed, self._budget.work = (int(count) for count in state["counters"])
         self._totals = state["totals"].astype(np.float64)
+        updated, rated = self._table[: self._items, kernels.UPDATED], self._table[: self._items, kernels.ROOT]
+        lately = np.flatnonzero((rated > 0.0) & (updated >= self._event - len(self._newest)))
+        self._newest[:] = 0
+        self._newest[updated[lately].astype(np.int64) % len(self._newest)] = lately
         self._leaders, self._marks = Leaders(), empty_marks(0)
         self._ranker.restore(state)
         self._trials.restore(state)
@@ -413,7 +461,7 @@ class Blend(Model):
         model.score(0, np.arange(3, dtype=np.int32))
         model.score(0, np.arange(8, dtype=np.int32))
         index(empty_pairs(4))
-        model._many = 0
+        model._many = model._unmarked = 0
         model.leading_but(0, np.arange(2, dtype=np.int32), 1)
         model.learn(history.append([0], [3], [1.0], [1.0], [0.0]))
         for item in (1, 2, 2):

@@ -110,45 +110,47 @@ def _corners(c, now, live, weights, block, begin, count):
 
 
 @njit(cache=True)
-def bound_supported(supported, views, scales, weights, c, highest, reach, most):
-    """The highest score that items can have of which neighbours speak; those in no cell: minus infinity.
+def bound_supported(near, taste, cells, scales, weights, highest, reach, most):
+    """The highest score that items can have of which neighbours speak; those in no cell: infinity.
 
     Parameters
     ----------
-    supported : int32 array
-    views, scales
-        From `survey_most`.
+    near, taste : float array, shape (supported,)
+        What neighbours say, relative to popularity.
+    cells : int32 array, shape (supported,)
+        The cell of each, or -1.
+    scales : float array, shape (VIEWS + 3,)
+        See `survey`.
     weights : float array, shape (features,)
-    c : Cells
     highest, reach : float array, shape (cells,)
         From `bound_cells`.
     most : float array, shape (supported,)
         Written.
     """
-    near, taste, share = np.empty(_RELEVANCE), np.empty(_RELEVANCE), np.empty(_RELEVANCE)
+    of_near, of_taste, share = np.empty(_RELEVANCE), np.empty(_RELEVANCE), np.empty(_RELEVANCE)
     mixed = np.empty(_MIXTURE)
-    _tables(scales, weights, near, taste, share, mixed)
-    relative = np.empty((3, min(supported.size, BLOCK)))
-    bits, cells = relative.view(np.int64), np.empty(BLOCK, np.int32)
-    for begin in range(0, supported.size, BLOCK):
-        count = min(BLOCK, supported.size - begin)
+    _tables(scales, weights, of_near, of_taste, share, mixed)
+    relative = np.empty((3, BLOCK))
+    bits = relative.view(np.int64)
+    # Multiplied and not divided by: what that rounds otherwise is far less than what bounds are raised by.
+    of_best, of_most = 1.0 / scales[0], 1.0 / scales[1]
+    for begin in range(0, most.size, BLOCK):
+        count = min(BLOCK, most.size - begin)
         for k in range(count):
             i = np.uint64(begin + k)
-            relative[0, k], relative[1, k] = views[0, i] / scales[0], views[1, i] / scales[1]
+            relative[0, k], relative[1, k] = near[i] * of_best, taste[i] * of_most
         for k in range(count):
-            cell = c.cell[np.uint64(supported[np.uint64(begin + k)])]
+            c = np.uint64(begin + k)
             relevance = _bin(bits[0, k], _RELEVANCE_BELOW, _RELEVANCE)
-            # Wrong for an item in no cell, which is put right below.
-            cells[k] = cell
-            i = np.uint64(max(cell, 0))
-            relative[2, k] = share[relevance] + reach[i] + MIXED
             lasting = _bin(bits[1, k], _RELEVANCE_BELOW, _RELEVANCE)
-            most[np.uint64(begin + k)] = near[relevance] + taste[lasting] + highest[i]
+            # Wrong for an item in no cell, which is put right below.
+            cell = np.uint64(max(cells[c], 0))
+            relative[2, k] = share[relevance] + reach[cell] + MIXED
+            most[c] = of_near[relevance] + of_taste[lasting] + highest[cell]
         for k in range(count):
-            if cells[k] < 0:
-                most[np.uint64(begin + k)] = -np.inf
-            else:
-                most[np.uint64(begin + k)] += mixed[_bin(bits[2, k], _MIXTURE_BELOW, _MIXTURE)]
+            c = np.uint64(begin + k)
+            total = most[c] + mixed[_bin(bits[2, k], _MIXTURE_BELOW, _MIXTURE)]
+            most[c] = total if cells[c] >= 0 else np.inf
 
 
 @kernel

@@ -14,6 +14,7 @@ from recommender.compiled import njit
 from recommender.models.blend.blocks import BLOCK
 from recommender.models.blend.features import VIEWS, fill, rows, survey, weighted
 from recommender.models.blend.trials import update_leads
+from recommender.models.topk import nth_highest
 
 #: Of the candidates that score best so many are learned from, and of those below so many in all.
 BEST, BELOW = 60, 39
@@ -75,7 +76,7 @@ def observe_choice(
 def _picked(scores, sample_weights, chosen, turn):
     """The best, a regular part of the others, and the chosen one; in order."""
     count = scores.size
-    threshold = np.partition(scores, count - BEST)[count - BEST] if count > BEST else -np.inf
+    threshold = nth_highest(scores, BEST) if count > BEST else -np.inf
     step = (count + BELOW - 1) // BELOW
     places, row_weights = np.empty(BEST + BELOW + 1, np.int64), np.empty(BEST + BELOW + 1)
     found, place, below = 0, -1, 0

@@ -9,6 +9,7 @@ import math
 import numpy as np
 
 from recommender.compiled import background_kernel, kernel
+from recommender.models.blend.marks import mark
 from recommender.models.blend.prefetch import LINE, prefetch
 from recommender.models.elementary import half_powers, powered
 from recommender.models.sequence.kernels import first_of_newest, link_raters, raised
@@ -20,14 +21,16 @@ _REACH = _FAR - 1
 #: So many neighbours ahead their entries are fetched, but no more than so many of each.
 _AHEAD, _FETCHED = 2, 224
 _ENTRIES_OF_A_LINE = LINE // 4
+#: So many entries ahead the sums that they are added to are fetched.
+_SOON = np.uint64(24)
 
 
 @background_kernel
 def evidence(h, own_user, items, strengths, lasting, raters, near, max_entries, effort, t, sums, supported):
     """Add what other users' histories say around `items` to `sums`, shape (items of the shard, 2).
 
-    Items of which they say anything are marked in `supported`, shape (items of the shard,), or nowhere if
-    that is None: the code for None has no such step, which takes a quarter as long as all others.
+    The bits of items of which they say anything are set in `supported`, see `recommender.models.blend.marks`,
+    or nowhere if that is None: the code for None has no such step.
 
     Column 0 is the sequence neighbours' sum, see `recommender.models.sequence.sequence_knn`, over the newest
     `near` items alone. Column 1 asks all of them, and wherever they stand: each neighbour speaks for its
@@ -127,15 +130,24 @@ def _spread(positions, start, used, slot, share, mass):
 
 
 @kernel
+def _fetch_sums(sums, entry_items, s):
+    """Have the sums brought near that an entry is added to soon: those of a large catalogue lie far."""
+    s = min(s + _SOON, np.uint64(entry_items.size - 1))
+    prefetch(sums, np.uint64(2) * np.uint64(max(entry_items[s], 0)))
+
+
+@kernel
 def _add_far(entry_items, weights, begin, end, base, taste, sums, supported):
     far = 2.0 * raised(base, 1.5)
     for s in range(np.uint64(begin), np.uint64(max(begin, end))):
+        if supported is not None:
+            _fetch_sums(sums, entry_items, s)
         item, weight = np.int64(entry_items[s]), np.float64(weights[s])
         if item >= 0 and weight > 0.0:
             sums[np.uint64(item), 0] += weight * far
             sums[np.uint64(item), 1] += weight * taste
             if supported is not None:
-                supported[np.uint64(item)] = 1
+                mark(supported, item)
 
 
 @kernel
@@ -146,6 +158,8 @@ def _add_near(entry_items, weights, start, begin, end, mass, base, taste, sums, 
         near = mass[s] + base
         mass[s] = near * math.sqrt(near) + alone
     for s in range(np.uint64(begin), np.uint64(max(begin, end))):
+        if supported is not None:
+            _fetch_sums(sums, entry_items, np.uint64(start) + s)
         value = mass[s]
         mass[s] = 0.0
         item = np.int64(entry_items[np.uint64(start) + s])
@@ -154,7 +168,7 @@ def _add_near(entry_items, weights, start, begin, end, mass, base, taste, sums, 
             sums[np.uint64(item), 0] += weight * value
             sums[np.uint64(item), 1] += weight * taste
             if supported is not None:
-                supported[np.uint64(item)] = 1
+                mark(supported, item)
 
 
 @kernel
@@ -170,4 +184,4 @@ def _add_rest(entry_items, weights, start, begin, end, mass, base, taste, sums, 
                 sums[np.uint64(item), 0] += weight * (raised(near + base, 1.5) + alone)
                 sums[np.uint64(item), 1] += weight * taste
                 if supported is not None:
-                    supported[np.uint64(item)] = 1
+                    mark(supported, item)

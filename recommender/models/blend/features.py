@@ -95,15 +95,17 @@ def _left(slowest):
 
 
 @kernel
-def count_events(positive, event, items, ratings, weights, previous_weights, table, totals):
+def count_events(positive, event, items, ratings, weights, previous_weights, table, totals, newest):
     """Let each event's item fade until now, then count what was added and what was taken away.
 
     Which age a replaced or withdrawn rating had is not kept: it takes the mean share with it. `totals`, shape
-    (LATELY,), is what the last fading counts of all items come to at the next event.
+    (LATELY,), is what the last fading counts of all items come to at the next event. `newest`, as long as a
+    power of two, gets each item at the remainder of the event's number.
     """
     total_b, total_c, total_d = totals[0], totals[1], totals[2]
     for e in range(items.size):
         row = table[items[e]]
+        newest[np.uint64(event + e) & np.uint64(newest.size - 1)] = items[e]
         if not np.isnan(ratings[e]):
             row[FIRST] = min(row[FIRST], np.float64(event + e))
         passed = np.float64(event + e) - row[UPDATED]
@@ -178,42 +180,61 @@ def survey(table, now, candidates, sample_weights, sums, block, bits, views, sca
 
 
 @kernel
-def survey_most(table, now, candidates, size, totals, sums, block, bits, views, scales, lately):
+def survey_most(table, now, candidates, size, totals, sums, block, bits, views, scales):
     """Survey as `survey` does, where `candidates` are all of which `sums` says anything, among `size` in all.
 
-    What the fading counts of all those come to is told by `totals`, which `totals_without` makes. Those of
-    each candidate are written where `lately` is true.
+    What the fading counts of all those come to is told by `totals`, which `totals_without` makes.
     """
-    best, most = _LEAST, _LEAST
-    once, twice, thrice = 0.0, 0.0, 0.0
     for begin in range(0, candidates.size, BLOCK):
         count = min(BLOCK, candidates.size - begin)
-        if lately:
-            view(table, now, candidates, sums, block, bits, begin, count, views)
-        else:
-            _relevance(table, candidates, sums, begin, count, views)
-        for c in range(np.uint64(begin), np.uint64(begin + count)):
-            relevance = views[0, c]
-            best, most = max(best, relevance), max(most, views[1, c])
-            once += relevance
-            twice += relevance * relevance
-            thrice += relevance * relevance * relevance
+        view(table, now, candidates, sums, block, bits, begin, count, views)
+    survey_told(views[0], views[1], candidates.size, size, totals, scales)
+
+
+@kernel
+def survey_told(near, taste, count, size, totals, scales):
+    """Write the scales by the first `count` relevances, ascending by item, among `size` items in all."""
+    best, most = _LEAST, _LEAST
+    once, twice, thrice = 0.0, 0.0, 0.0
+    for c in range(np.uint64(count)):
+        relevance = near[c]
+        best, most = max(best, relevance), max(most, taste[c])
+        once += relevance
+        twice += relevance * relevance
+        thrice += relevance * relevance * relevance
     _scale(scales, size, best, most, once, twice, thrice, totals[0], totals[1], totals[2])
 
 
 @kernel
-def totals_without(table, now, items, totals, sums, block, bits, views, left):
-    """Write to `left` what `totals` are without these items."""
+def totals_without(table, now, items, totals, block, bits, left):
+    """Write to `left` what `totals` are without these items, all of the table."""
     for t in range(LATELY):
         left[t] = totals[t]
     for begin in range(0, items.size, BLOCK):
         count = min(BLOCK, items.size - begin)
-        view(table, now, items, sums, block, bits, begin, count, views)
-        for c in range(np.uint64(begin), np.uint64(begin + count)):
+        _fade(table, now, items, block, bits, begin, count)
+        for k in range(np.uint64(count)):
             for t in range(LATELY):
-                left[t] -= views[VIEWS - LATELY + t, c]
+                left[t] -= block[t, k]
     for t in range(LATELY):
         left[t] = max(left[t], _NO_BETTER * totals[t], _LEAST)
+
+
+@dividing_kernel
+def _fade(table, now, items, block, bits, begin, count):
+    """Write the fading counts that the mixture draws from to the first rows of `block`."""
+    for k in range(count):
+        i = np.uint64(items[np.uint64(begin + k)])
+        block[0, k], block[1, k], block[2, k] = (
+            table[i, FADING + 1], table[i, FADING + 2], table[i, FADING + 3],
+        )  # fmt: skip
+        block[6, k] = -RATES[3] * (now - table[i, UPDATED])
+    exponentials(block, bits, 6, 7, count)
+    for k in range(count):
+        _, slow, slower, slowest = _left(block[6, k])
+        block[0, k] *= slow
+        block[1, k] *= slower
+        block[2, k] *= slowest
 
 
 @kernel
@@ -223,15 +244,6 @@ def _scale(scales, size, best, most, once, twice, thrice, first, second, third):
     scales[3] = 0.3 * size / max(twice / best / best, _LEAST)
     scales[4] = 0.2 * size / max(thrice / best / best / best, _LEAST)
     scales[5], scales[6], scales[7] = 0.1 * size / first, 0.1 * size / second, 0.1 * size / third
-
-
-@dividing_kernel
-def _relevance(table, candidates, sums, begin, count, views):
-    """The first two rows of a `view`, of candidates that somebody has rated."""
-    for c in range(np.uint64(begin), np.uint64(begin + count)):
-        i = np.uint64(candidates[c])
-        root = table[i, ROOT]
-        views[0, c], views[1, c] = sums[i, 0] / root, sums[i, 1] / root
 
 
 @dividing_kernel

@@ -20,7 +20,7 @@ _HOW = (_NUMBER(0), _NUMBER(3), _NUMBER(1))
 
 @intrinsic
 def prefetch(typing_context, array, place):
-    """Bring what lies at a place of a one-dimensional array nearer; for compiled code."""
+    """Bring what lies at a place of an array nearer, counted through its memory; for compiled code."""
 
     def generate(context, builder, signature, arguments):
         made = context.make_array(signature.args[0])(context, builder, arguments[0])

@@ -175,15 +175,16 @@ def solve(matrix, vector):
 
     Our own, so that the order of its sums does not depend on the linear algebra library of the machine.
     """
-    size = vector.size
+    size, column = vector.size, np.empty(vector.size)
     for j in range(size):
-        for k in range(j):
-            matrix[j, j] -= matrix[j, k] * matrix[j, k]
         matrix[j, j] = math.sqrt(matrix[j, j])
         for i in range(j + 1, size):
-            for k in range(j):
-                matrix[i, j] -= matrix[i, k] * matrix[j, k]
             matrix[i, j] /= matrix[j, j]
+            column[i] = matrix[i, j]
+        # Taken off all that follow at once, in rows: vector instructions, and to each in the same order.
+        for i in range(j + 1, size):
+            for k in range(j + 1, i + 1):
+                matrix[i, k] -= column[i] * column[k]
     for i in range(size):
         for k in range(i):
             vector[i] -= matrix[i, k] * vector[k]

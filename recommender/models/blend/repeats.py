@@ -76,9 +76,8 @@ class Repeats:
     def _count(self) -> None:
         if not self._waiting:
             return
-        columns = tuple(
-            np.concatenate([getattr(events, name) for events in self._waiting]) for name in _COUNTED
-        )
+        runs = ([getattr(events, name) for events in self._waiting] for name in _COUNTED)
+        columns = tuple(np.concatenate(each) if len(each) > 1 else each[0] for each in runs)
         self._waiting, self._uncounted = [], 0
         users = int(columns[0].max()) + 1
         if users > len(self._last):

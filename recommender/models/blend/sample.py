@@ -7,13 +7,15 @@ import math
 import numpy as np
 
 from recommender.compiled import njit
-from recommender.models.base import FloatArray, IntArray
+from recommender.models.base import FloatArray
 from recommender.models.blend import features
+from recommender.models.blend.marks import empty_marks, is_marked, list_marked, mark
 from recommender.models.randomness import mix, uniform
-from recommender.models.topk import nth_highest
 
 #: A catalogue of up to twice as many items is looked at as a whole.
 FEW_ITEMS = 2000
+#: Of so many of the last events, a power of two, it is known which items they were about.
+REMEMBERED = 2048
 
 # The sample of events that may be observed: all of the first, then ever fewer, so many over the root of their
 # number. More than are, since only some are positive.
@@ -97,9 +99,16 @@ def list_candidates(table, items, rated, item, candidates):  # type: ignore[no-u
     return count, place
 
 
-def sampled_candidates(
-    table: FloatArray, items: int, now: int, rated: IntArray, item: int, sums: FloatArray, turn: int
-) -> tuple[IntArray, FloatArray, int]:
+@njit(cache=True)
+def all_candidates(table, items, rated, item):  # type: ignore[no-untyped-def]
+    """Return what `sampled_candidates` does, of a catalogue that is looked at as a whole: all of it."""
+    candidates = np.empty(items, np.int32)
+    count, place = list_candidates(table, items, rated, item, candidates)
+    return candidates[:count], np.ones(count), place
+
+
+@njit(cache=True)
+def sampled_candidates(table, items, now, rated, item, m, newest, turn):  # type: ignore[no-untyped-def]
     """Items that the user might have chosen instead, for how many each stands, and the place of `item`.
 
     Of a large catalogue that is what neighbours speak of most and what was rated lately, and of the others
@@ -110,57 +119,71 @@ def sampled_candidates(
     table : float array, shape (at least items, COLUMNS)
         See `recommender.models.blend.features`.
     items : int
-        How many there are.
+        How many there are, at least twice `FEW_ITEMS`.
     now : int
         The number of the next event.
     rated : int32 array
         What the user has.
     item : int
-        What the user is about to choose.
-    sums : float array, shape (at most items, 2)
-        From `recommender.models.blend.evidence`.
+        What the user is about to choose; -1 is its place if it is no candidate.
+    m : Marks
+        With what `evidence` has said.
+    newest : int32 array, shape (REMEMBERED,)
+        Of each of the last events the item, at the remainder of its number.
     turn : int
         Decides which part.
     """
     step = items // FEW_ITEMS
-    if step < 2:
-        candidates = np.empty(items, np.int32)
-        count, place = list_candidates(table, items, rated, item, candidates)
-        return candidates[:count], np.ones(count), int(place)
-    candidates, sample_weights, relevance = np.empty(items, np.int32), np.empty(items), np.empty(len(sums))
-    count, place = _list_in_part(
-        table, items, now, rated, item, sums, turn % step, step, relevance, candidates, sample_weights
-    )
-    return candidates[:count].copy(), sample_weights[:count].copy(), int(place)
+    _pick_supported(table, m)
+    for event in range(max(now - FEW_ITEMS, 0), now):
+        other = newest[event % REMEMBERED]
+        if table[other, features.UPDATED] == np.float64(event):
+            mark(m.picked, other)
+    mark(m.picked, item)
+    for each in rated:
+        if each < items:
+            m.excluded[each] = 1
+    # Those that are there for themselves are told from the others by the bits that are set so far.
+    sure = m.picked.copy()
+    for other in range(turn % step, items, step):
+        mark(m.picked, other)
+    size = list_marked(m.picked, m.listed)
+    candidates, sample_weights = np.empty(size, np.int32), np.empty(size)
+    count, place = 0, -1
+    for k in range(size):
+        i = m.listed[k]
+        if m.excluded[i] != 0 or table[i, features.COUNT] <= 0.0:
+            continue
+        if i == item:
+            place = count
+        candidates[count], sample_weights[count] = i, 1.0 if is_marked(sure, i) else np.float64(step)
+        count += 1
+    m.picked[:] = 0
+    for each in rated:
+        if each < items:
+            m.excluded[each] = 0
+    return candidates[:count], sample_weights[:count], place
 
 
 @njit(cache=True)
-def _list_in_part(table, items, now, rated, item, sums, turn, step, relevance, candidates, sample_weights):  # type: ignore[no-untyped-def]
-    """List candidates of a large catalogue; every `step`-th item from `turn` on stands for so many."""
-    excluded = np.zeros(items, np.bool_)
-    for r in range(rated.size):
-        if rated[r] < excluded.size:
-            excluded[rated[r]] = True
-    for i in range(relevance.size):
-        relevance[i] = sums[i, 0] / max(table[i, features.ROOT], 1.0)
-    least = nth_highest(relevance, FEW_ITEMS) if relevance.size > FEW_ITEMS else 0.0
-    count, place = 0, -1
-    for i in range(excluded.size):
-        if excluded[i] or table[i, features.COUNT] <= 0.0:
-            continue
-        sure = i == item or table[i, features.UPDATED] >= now - FEW_ITEMS
-        sure = sure or (i < relevance.size and relevance[i] >= least and relevance[i] > 0.0)
-        if sure or (i - turn) % step == 0:
-            if i == item:
-                place = count
-            candidates[count], sample_weights[count] = i, 1.0 if sure else np.float64(step)
-            count += 1
-    return count, place
+def _pick_supported(table, m):  # type: ignore[no-untyped-def]
+    """Pick those of which neighbours say most."""
+    count, told = list_marked(m.supported, m.listed), 0
+    relevance = np.empty(count)
+    for k in range(count):
+        i = np.uint64(m.listed[k])
+        relevance[k] = m.sums[i, 0] / max(table[i, features.ROOT], 1.0)
+        told += relevance[k] > 0.0
+    # Of few the least is the least of all, which need not be found.
+    least = np.partition(relevance, count - FEW_ITEMS)[count - FEW_ITEMS] if told > FEW_ITEMS else 0.0
+    for k in range(count):
+        if relevance[k] >= least and relevance[k] > 0.0:
+            mark(m.picked, m.listed[k])
 
 
 def warm(table: FloatArray) -> None:
     """Compile or load the kernels, also those that only large catalogues need."""
-    rated, sums, candidates = np.zeros(1, np.int32), np.zeros((2, 2)), np.zeros(2, np.int32)
+    rated, newest, items = np.zeros(1, np.int32), np.zeros(REMEMBERED, np.int32), 2 * FEW_ITEMS
     next_sampled(0)
-    list_candidates(table, 2, rated, 0, candidates)
-    _list_in_part(table, 2, 0, rated, 0, sums, 0, 1, np.zeros(2), candidates, np.zeros(2))
+    all_candidates(table, 2, rated, 0)
+    sampled_candidates(features.empty_table(items + 1), items, 0, rated, 0, empty_marks(items), newest, 0)

@@ -15,71 +15,27 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender.compiled import kernel, njit
+from recommender.compiled import dividing_kernel, kernel, njit
 from recommender.models.base import FloatArray
-from recommender.models.blend.bits import trailing_zeros
 from recommender.models.blend.blocks import BLOCK
 from recommender.models.blend.bounds import bound_cells, bound_supported
 from recommender.models.blend.cells import NEWEST
 from recommender.models.blend.features import (
     LATELY,
+    ROOT,
     UPDATED,
     VIEWS,
     rows,
-    survey_most,
+    survey_told,
     totals_without,
     view,
     weighted,
 )
+from recommender.models.blend.marks import is_marked, list_marked, mark_told
 from recommender.models.topk import nth_highest, replace_least
 
 #: Of those that neighbours speak of, so many are scored first, to know what the others are up against.
 _FIRST = 64
-
-
-class Marks(NamedTuple):
-    """Room for one number or mark for each item; all are 0 between requests.
-
-    `sums` has shape (items, 2), `supported` (of which neighbours say something) and `excluded` (items,);
-    `words` is the memory of `supported`. `listed` is room for the supported items, ascending, and is not
-    cleared.
-    """
-
-    sums: FloatArray
-    supported: NDArray[np.uint8]
-    words: NDArray[np.uint64]
-    excluded: NDArray[np.uint8]
-    listed: NDArray[np.int32]
-
-
-def empty_marks(items: int) -> Marks:
-    """Room for so many items."""
-    supported = np.zeros(-(-items // 8) * 8, np.uint8)
-    sums, excluded, listed = np.zeros((items, 2)), np.zeros(items, np.uint8), np.empty(items + 1, np.int32)
-    return Marks(sums, supported, supported.view(np.uint64), excluded, listed)
-
-
-@njit(cache=True)
-def clear_marks(m, excluded):
-    """Leave all marks 0 that `evidence` and `leading` have set."""
-    for item in m.listed[: _list_supported(m)]:
-        i = np.uint64(item)
-        m.sums[i, 0], m.sums[i, 1], m.supported[i] = 0.0, 0.0, 0
-    for item in excluded:
-        m.excluded[item] = 0
-
-
-@kernel
-def _list_supported(m):
-    """List the supported items, and return how many."""
-    count = np.uint64(0)
-    for word in range(np.uint64(m.words.size)):
-        left = m.words[word]
-        while left != 0:
-            m.listed[count] = np.uint64(8) * word + (trailing_zeros(left) >> np.uint64(3))
-            left &= left - np.uint64(1)
-            count += np.uint64(1)
-    return np.int64(count)
 
 
 class _Scoring(NamedTuple):
@@ -106,7 +62,7 @@ class _Scoring(NamedTuple):
 
 
 @njit(cache=True)
-def leading(table, now, items, totals, weights, m, excluded, c, n, block, bits):
+def leading(table, now, items, totals, weights, m, marked, excluded, c, n, block, bits):
     """The items that score as high as the n-th best, ascending, and their scores.
 
     Parameters
@@ -118,26 +74,27 @@ def leading(table, now, items, totals, weights, m, excluded, c, n, block, bits):
     totals : float array, shape (LATELY,)
         See `count_events`.
     m : Marks
-        With what `evidence` has said.
+        With what `evidence` has said; nothing of it is left.
+    marked : bool
+        Their `supported` tells of which items it said anything.
     excluded : int32 array, ascending
         Items that are out of the question.
     c : Cells
     n : int
         Fewer than there are items.
     """
-    sums = m.sums[:items]
     left, scales = np.empty(LATELY), np.empty(VIEWS + 3)
-    totals_without(table, now, excluded, totals, sums, block, bits, np.empty((VIEWS, excluded.size)), left)
+    totals_without(table, now, excluded, totals, block, bits, left)
     for item in excluded:
         m.excluded[item] = 1
-    supported = np.empty(items + 1, np.int32)
-    supported = supported[: _candidates(m, supported)]
-    views = np.empty((VIEWS, supported.size))
-    size = np.float64(items - excluded.size)
-    survey_most(table, now, supported, size, left, sums, block, bits, views, scales, False)
+    if not marked:
+        mark_told(m, items)
+    told = _take_out(table, m, c)
+    near, taste, most = m.columns[2, :told], m.columns[3, :told], m.columns[4, :told]
+    survey_told(near, taste, told, np.float64(items - excluded.size), left, scales)
     # Of all items there is room, which is used only where no bound helps.
     s = _Scoring(
-        table, now, sums, scales, weights, block, bits,
+        table, now, m.sums[:items], scales, weights, block, bits,
         np.empty(BLOCK, np.int32), np.empty((VIEWS, BLOCK)), np.empty(BLOCK),
         np.full(n, -np.inf), np.empty(items, np.int32), np.empty(items), np.zeros(2, np.int64),
     )  # fmt: skip
@@ -146,9 +103,8 @@ def leading(table, now, items, totals, weights, m, excluded, c, n, block, bits):
     highest, reach = np.empty(c.sizes.size), np.empty(c.sizes.size)
     bounds = np.empty(live.size)
     bound_cells(c, now, live, weights, scales, block, bits, highest, reach, bounds)
-    most = np.empty(supported.size)
-    bound_supported(supported, views, scales, weights, c, highest, reach, most)
-    _score_supported(s, supported, c, most, nth_highest(most, _FIRST) if supported.size > _FIRST else -np.inf)
+    bound_supported(near, taste, m.cells[:told], scales, weights, highest, reach, most)
+    _score_supported(s, m, most, nth_highest(most, _FIRST) if told > _FIRST else -np.inf)
     possible = bounds >= s.heap[0]
     live, bounds = live[possible], bounds[possible]
     _score_cells(s, m, c, live, bounds, np.argsort(-bounds))
@@ -156,24 +112,55 @@ def leading(table, now, items, totals, weights, m, excluded, c, n, block, bits):
     best = scores >= s.heap[0]
     found, scores = found[best], scores[best]
     order = np.argsort(found)
+    m.supported[:] = 0
+    for item in excluded:
+        m.excluded[item] = 0
     return found[order], scores[order]
 
 
 @kernel
-def _candidates(m, supported):
-    """Write the supported items that are not excluded, ascending, and return how many."""
+def _take_out(table, m, c):
+    """List the supported items that are not excluded, ascending, and return how many.
+
+    What neighbours say of each is moved from `sums`, which are left 0, to the first two rows of `columns`.
+    The next two are the same relative to popularity, as in `view`; `cells` gets the items' cells.
+
+    One array at a time: what comes from far away for one item is waited for while that for the next comes.
+    """
+    near, taste, roots, lasting = m.columns[0], m.columns[1], m.columns[2], m.columns[3]
+    listed = np.uint64(list_marked(m.supported, m.listed))
+    for k in range(listed):
+        i = np.uint64(m.listed[k])
+        near[k], taste[k] = m.sums[i, 0], m.sums[i, 1]
+    for k in range(listed):
+        i = np.uint64(m.listed[k])
+        m.sums[i, 0], m.sums[i, 1] = 0.0, 0.0
     count = np.uint64(0)
-    for place in range(np.uint64(_list_supported(m))):
-        item = m.listed[place]
-        supported[count] = item
+    for k in range(listed):
+        item = m.listed[k]
+        m.listed[count], near[count], taste[count] = item, near[k], taste[k]
         # Without a branch, which nobody could foresee.
         count += np.uint64(m.excluded[np.uint64(item)] == 0)
+    for k in range(count):
+        roots[k] = table[np.uint64(m.listed[k]), ROOT]
+    for k in range(count):
+        m.cells[k] = c.cell[np.uint64(m.listed[k])]
+    _relate(near, taste, roots, lasting, count)
     return np.int64(count)
 
 
+@dividing_kernel
+def _relate(near, taste, roots, lasting, count):
+    for k in range(count):
+        root = roots[k]
+        roots[k], lasting[k] = near[k] / root, taste[k] / root
+
+
 @kernel
-def _enqueue(s, item):
+def _enqueue(s, item, near, taste):
+    """Let an item wait for its score, with what neighbours say of it."""
     s.queued[np.uint64(s.counts[0])] = item
+    s.sums[np.uint64(item), 0], s.sums[np.uint64(item), 1] = near, taste
     s.counts[0] += 1
     if s.counts[0] == BLOCK:
         _score(s)
@@ -187,6 +174,8 @@ def _score(s):
     rows(s.table, s.now, s.queued, s.views, s.scales, s.block, s.bits, 0, count)
     weighted(s.block, s.weights, 0, s.weights.size, 0, count, s.own)
     for k in range(count):
+        i = np.uint64(s.queued[k])
+        s.sums[i, 0], s.sums[i, 1] = 0.0, 0.0
         if s.own[k] >= s.heap[0]:
             s.found[s.counts[1]], s.scores[s.counts[1]] = s.queued[k], s.own[k]
             s.counts[1] += 1
@@ -197,28 +186,27 @@ def _score(s):
 
 @kernel
 def _score_newest(s, m, c):
-    """Score the items of the newest events; they lie in no cell."""
+    """Score the items of the newest events that nobody speaks of; they lie in no cell."""
     now = np.int64(s.now)
     for event in range(max(now - NEWEST, 0), now):
         item = c.newest[np.uint64(event % c.newest.size)]
         if item < 0 or s.table[np.uint64(item), UPDATED] != np.float64(event):
             continue
-        if m.excluded[np.uint64(item)] == 0:
-            _enqueue(s, item)
+        if m.excluded[np.uint64(item)] == 0 and not is_marked(m.supported, item):
+            _enqueue(s, item, 0.0, 0.0)
     _score(s)
 
 
 @kernel
-def _score_supported(s, supported, c, most, first):
+def _score_supported(s, m, most, first):
     """Score those that neighbours speak of and that may be among the best; `first` is the bound of a few."""
-    for k in range(supported.size):
-        if most[np.uint64(k)] >= first and c.cell[np.uint64(supported[np.uint64(k)])] >= 0:
-            _enqueue(s, supported[np.uint64(k)])
+    for k in range(np.uint64(most.size)):
+        if most[k] >= first:
+            _enqueue(s, m.listed[k], m.columns[0, k], m.columns[1, k])
     _score(s)
-    for k in range(supported.size):
-        bound = most[np.uint64(k)]
-        if first > bound >= s.heap[0] and c.cell[np.uint64(supported[np.uint64(k)])] >= 0:
-            _enqueue(s, supported[np.uint64(k)])
+    for k in range(np.uint64(most.size)):
+        if first > most[k] >= s.heap[0]:
+            _enqueue(s, m.listed[k], m.columns[0, k], m.columns[1, k])
     _score(s)
 
 
@@ -230,7 +218,7 @@ def _score_cells(s, m, c, live, bounds, order):
             break
         item = c.heads[np.uint64(live[place])]
         while item >= 0:
-            if m.supported[np.uint64(item)] == 0 and m.excluded[np.uint64(item)] == 0:
-                _enqueue(s, item)
+            if not is_marked(m.supported, item) and m.excluded[np.uint64(item)] == 0:
+                _enqueue(s, item, 0.0, 0.0)
             item = c.following[np.uint64(item)]
     _score(s)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from recommender.compiled import njit
+from recommender.compiled import kernel, njit
 from recommender.models.base import Arrays, FloatArray, IntArray
 from recommender.models.elementary import LOG_2, log
 
@@ -101,21 +101,15 @@ def update_leads(fixed, scaled, singles, sample_weights, chosen, keep, leads, sq
     float
         How many are ahead of the chosen row by the scores themselves.
     """
-    factors, rankings, count = FACTORS.size, leads.size, fixed.size
-    ranks, scores = np.zeros(rankings), np.empty(count)
+    factors, rankings = FACTORS.size, leads.size
+    ranks = np.zeros(rankings)
     # As whole numbers, whose sum becomes vector instructions: they may be added in any order.
     row_weights = sample_weights.astype(np.int64)
     for k in range(rankings):
         if k < factors:
-            for row in range(count):
-                scores[row] = fixed[row] + FACTORS[k] * scaled[row]
+            ranks[k] = _ahead_by_factor(fixed, scaled, FACTORS[k], row_weights, chosen)
         else:
-            for row in range(count):
-                scores[row] = fixed[row] + scaled[row] + ALONE * singles[k - factors, row]
-        own, ahead = scores[chosen], np.int64(0)
-        for row in range(count):
-            ahead += row_weights[row] * np.int64(scores[row] > own)
-        ranks[k] = ahead
+            ranks[k] = _ahead_alone(fixed, scaled, singles[k - factors], row_weights, chosen)
     for k in range(rankings):
         gain = LOG_2 / log(ranks[k] + 2.0) if ranks[k] < DEPTH else 0.0
         first = LOG_2 / log(ranks[0] + 2.0) if ranks[0] < DEPTH else 0.0
@@ -123,3 +117,22 @@ def update_leads(fixed, scaled, singles, sample_weights, chosen, keep, leads, sq
         leads[k] = leads[k] * keep + lead
         squares[k] = squares[k] * keep + (1.0 - keep) * FIRST_SQUARE + lead * lead
     return ranks[UNSCALED]
+
+
+@kernel
+def _ahead_by_factor(fixed, scaled, factor, row_weights, chosen):
+    """How many rows stand above the chosen one where a factor is applied."""
+    own, ahead = fixed[chosen] + factor * scaled[chosen], np.int64(0)
+    for row in range(np.uint64(fixed.size)):
+        ahead += row_weights[row] if fixed[row] + factor * scaled[row] > own else np.int64(0)
+    return ahead
+
+
+@kernel
+def _ahead_alone(fixed, scaled, single, row_weights, chosen):
+    """How many do where a single feature is raised."""
+    own, ahead = fixed[chosen] + scaled[chosen] + ALONE * single[chosen], np.int64(0)
+    for row in range(np.uint64(fixed.size)):
+        score = fixed[row] + scaled[row] + ALONE * single[row]
+        ahead += row_weights[row] if score > own else np.int64(0)
+    return ahead

@@ -14,7 +14,7 @@ import pytest
 
 from recommender.checkpoints import identity
 from recommender.checkpoints.identity import Identity
-from recommender.checkpoints.store import CheckpointMismatch, CheckpointStore
+from recommender.checkpoints.store import CheckpointMismatch, CheckpointStore, handover_of, origin_of
 from recommender.shard.options import ShardOptions
 from recommender.shard.shard import Shard
 from tests.unit.checkpoints.stores import IDENTITY, name, names, saved, shard_with
@@ -138,6 +138,32 @@ def test_what_was_handed_over_supersedes_what_was_before(tmp_path: Path) -> None
     assert (before.supersedes(header), after.supersedes(header)) == (False, True)
     assert not after.supersedes({**header, "handover": "second"})
     assert not after.supersedes({**header, "version": "another"})
+
+
+def test_of_what_goes_back_to_before_a_rewriting_nothing_is_kept(tmp_path: Path) -> None:
+    before = saved(tmp_path, 1, 5)
+    folder = tmp_path / "ratings-0"
+    (folder / name(3)).with_suffix(".superseded").write_bytes(b"set aside")
+    after = before.of_origin(4)
+    assert (after.of_origin(4), after.of_origin(-1).identity) == (after, before.identity)
+    old = before.header_at(0, 5)
+    assert old is not None
+    assert (after.supersedes(old), after.is_comparable(old)) == (True, False)
+    after.save(0, 9, shard_with(9).state())
+    assert names(tmp_path) == [name(5), name(9)]  # the first one was saved after it
+    new = before.header_at(0, 9)
+    assert new is not None
+    assert (before.supersedes(new), before.is_comparable(new), after.is_comparable(new)) == (False,) * 2 + (
+        True,
+    )
+    assert (handover_of(new), origin_of(new), origin_of(old)) == ("", 4, -1)
+    again = after.of_handover("one").of_origin(7)
+    again.save(0, 10, shard_with(10).state())
+    assert names(tmp_path) == [name(9), name(10)]
+    found = again.header_at(0, 10)
+    assert found is not None
+    assert (handover_of(found), origin_of(found)) == ("one", 7)
+    assert not before.of_handover("one").supersedes(found)
 
 
 def test_another_format_does_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

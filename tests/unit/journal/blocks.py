@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from recommender.history.rows import Rows
-from recommender.journal.block import Packer, Source
+from recommender.journal.block import Head, Packer, Source
+from recommender.journal.block_kernels import MARK
 from recommender.journal.block_reader import read
 
 TOPIC, OTHER = bytes(range(16)), bytes(range(100, 116))
@@ -124,6 +125,15 @@ class PlainRule:
     applied: dict[Source, int] = field(default_factory=dict)
     out: list[Applied] = field(default_factory=list)
     outcomes: list[str] = field(default_factory=list)
+    number: int = 0
+
+    def _counts(self, head: Head) -> bool:
+        """Tell whether a mark or copy is a block that may count."""
+        if head.flags & MARK:
+            if not self.outcomes and head.source.partition == 0:
+                self.number = head.number
+            return False
+        return head.number == self.number
 
     def step(self, record: Block) -> None:
         """Follow one block."""
@@ -131,6 +141,10 @@ class PlainRule:
             self.outcomes.append("passed")
             return
         block = read(record.value, "journal", 0, record.offset)
+        if block.head.number and not self._counts(block.head):
+            self.position = record.offset + 1
+            self.outcomes.append("passed")
+            return
         source, have = block.head.source, self.applied.get(block.head.source, 0)
         self.position = record.offset + 1
         if block.head.begin > have:

@@ -17,7 +17,7 @@ from recommender.messages.ratings import Rating
 from recommender.messages.requests import Request
 from recommender.models.base import FloatArray, IntArray, ModelContext
 from recommender.models.blend import features
-from recommender.models.blend.blend import MANY, Blend
+from recommender.models.blend.blend import MANY, UNMARKED, Blend
 from recommender.models.blend.trials import ALONE
 from recommender.models.topk import all_but, best, leading
 from recommender.shard.feedback import Feedback
@@ -27,10 +27,14 @@ from recommender.shard.shard import Shard
 USERS = 150
 
 
-def asked_in_part(history: History) -> Blend:
-    """A model that finds the best without scoring all items even where there are few."""
+def asked_in_part(history: History, marked: bool = True) -> Blend:
+    """A model that finds the best without scoring all items even where there are few.
+
+    Of which items neighbours speak is `marked` at once or found out afterwards.
+    """
     model = Blend(ModelContext(history))
     model._many = 0
+    model._unmarked = 0 if marked else UNMARKED
     return model
 
 
@@ -65,13 +69,14 @@ def assert_same(history: History, model: Blend, user: int, without: IntArray, n:
     st.integers(1, 8),
     st.booleans(),
     st.booleans(),
+    st.booleans(),
 )
 def test_the_same_are_found_as_if_all_were_scored(
-    seed: int, items: int, runs: int, flat: bool, strange: bool
+    seed: int, items: int, runs: int, flat: bool, strange: bool, marked: bool
 ) -> None:
     rng = np.random.default_rng(seed)
     history = History()
-    model, done = asked_in_part(history), 0
+    model, done = asked_in_part(history, marked), 0
     for _ in range(runs):
         columns = events(rng, int(rng.integers(1, 4000)), items, flat)
         model.observe(int(columns[0][0]), int(columns[1][0]), 1.0)
@@ -87,9 +92,12 @@ def test_the_same_are_found_as_if_all_were_scored(
             user = int(rng.integers(0, USERS + 2))
             excluded = rng.integers(0, items + 5, int(rng.integers(0, 30))).astype(np.int32)
             without = np.concatenate([history.items_of(user), excluded])
+            if rng.random() < 0.2:
+                # Many, in order, as a filter leaves them out.
+                without = np.flatnonzero(rng.random(items + 5) < 0.45).astype(np.int32)
             assert_same(history, model, user, without, int(rng.integers(1, 30)))
         if rng.random() < 0.2:
-            again = asked_in_part(history)
+            again = asked_in_part(history, marked)
             again.restore(model.state())
             model = again
 
@@ -129,7 +137,7 @@ def test_nothing_is_left_of_a_request() -> None:
     model = asked_in_part(history)
     learn(history, model, events(np.random.default_rng(1), 5000, 300, flat=False), 0)
     model.leading_but(5, history.items_of(5), 10)
-    assert not any(each.any() for name, each in model._marks._asdict().items() if name != "listed")
+    assert not any(each.any() for each in model._marks[:4])
 
 
 def grown(cuts: list[int]) -> tuple[History, Blend]:
@@ -145,11 +153,10 @@ def test_totals_are_those_of_all_items_however_events_came() -> None:
     history, model = grown([])
     everything = np.arange(history.item_count, dtype=np.int32)
     nothing = np.zeros((len(everything), 2))
-    views = np.empty((features.VIEWS, len(everything)))
+    views, scales = np.empty((features.VIEWS, len(everything))), np.empty(features.VIEWS + 3)
     left = np.empty(features.LATELY)
-    features.totals_without(
-        model._table, 6000.0, everything, model._totals, nothing, *model._block, views, left
-    )
+    features.survey(model._table, 6000.0, everything, np.empty(0), nothing, *model._block, views, scales)
+    features.totals_without(model._table, 6000.0, everything, model._totals, *model._block, left)
     assert model._totals == pytest.approx(views[-features.LATELY :].sum(axis=1), rel=1e-9)
     assert left == pytest.approx(1e-6 * model._totals)
     for cuts in ([1, 2, 3], [777, 3000], list(range(50, 6000, 50))):

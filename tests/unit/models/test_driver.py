@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from typing import Any
 
 import numpy as np
@@ -32,6 +34,9 @@ class Watcher:
 
     def next_observation(self, event: int) -> int:
         return NEVER if self._every == 0 else -(-event // self._every) * self._every
+
+    def observes(self, event: int, *, again: bool, fresh: bool) -> bool:
+        return True
 
     def observe(self, user: int, item: int, weight: float) -> None:
         assert self._history.event_count == len(self.learned)
@@ -108,6 +113,40 @@ def test_events_come_in_runs_where_nobody_interrupts() -> None:
     (model,), paused = driven(random_log(60, seed=3), [], [(0, False)], {20})
     assert model.runs == [(20, 20), (40, 60)]
     assert paused == [(20, 20)]
+
+
+@few
+@given(st.lists(st.integers(0, 60), max_size=6), st.booleans())
+def test_a_model_is_told_what_the_user_has_and_may_decline(cuts: list[int], highest: bool) -> None:
+    class Choosy(Watcher):
+        def observes(self, event: int, *, again: bool, fresh: bool) -> bool:
+            told.append((event, again, fresh))
+            return again and len(self.observed) < 5
+
+    told: list[tuple[int, bool, bool]] = []
+    log = random_log(60, seed=5, users=3, items=4)
+    history = History(8, highest=highest)
+    model = Choosy(history, every=1, reads=False)
+    driver = Driver(history, [model], 1.0)
+    for start, stop in itertools.pairwise([0, *sorted(cuts), len(log)]):
+        users, items, ratings, weights, times = columns(log[start:stop])
+        indices = users.astype(np.int32), items.astype(np.int32)
+        driver.learn(*indices, ratings.astype(np.float32), weights.astype(np.float32), times)
+    had: set[tuple[int, int]] = set()
+    expected, highest_item = [], -1
+    for event, (user, item, rating, weight, _) in enumerate(log):
+        if weight >= 1.0:
+            expected.append((event, (user, item) in had, item > highest_item))
+        highest_item = max(highest_item, item)
+        if math.isnan(rating):
+            had.discard((user, item))
+        else:
+            had.add((user, item))
+    assert told == expected
+    assert {(again, fresh) for _, again, fresh in told} == {(True, False), (False, False), (False, True)}
+    assert [event for event, *_ in model.observed] == [event for event, again, _ in expected if again][:5]
+    # Only what is observed, and a cut, ends a run.
+    assert len(model.runs) <= 5 + len(cuts) + 1
 
 
 def test_a_pause_comes_before_an_observation() -> None:

@@ -30,6 +30,7 @@ from recommender.worker.handover_sources import HandoverSources
 from recommender.worker.replicas import CheckpointSource, HeldReplica, Replicas
 from tests.support.journals import FOUND, Journal
 from tests.unit.journal.blocks import Block
+from tests.unit.journal.forgetting_setup import rewritten
 from tests.unit.journal.test_poison import Reader
 
 TOPIC = FOUND.topic
@@ -106,8 +107,49 @@ def sources_of(config: Settings) -> HandoverSources:
     return HandoverSources(config, own, FOUND)
 
 
+def saved_files(place: Path) -> list[Path]:
+    return sorted(place.rglob("*.npz"))
+
+
 def saved(held: HeldReplica) -> None:
     held.store.save(0, held.replica.position, held.replica.state())
+
+
+async def test_a_rewritten_journal_is_learned_again_and_taken_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = [*LOG, *rewritten(LOG)]
+    monkeypatch.setattr(adoption, "reading", lambda _: contextlib.nullcontext(Log(journal, 7)))
+    settings = config(tmp_path, model="popular")
+    replicas, adopting = worker(settings)
+    held = await replicas.open(0)
+    held.caught_up = True
+    held.replica.apply(journal[:-1])
+    before = held.replica
+    await adopting.adopt()
+    assert held.replica is before  # it is not complete yet
+    held.replica.apply(journal)
+    await adopting.adopt()
+    options = ShardOptions.of(settings)
+    expected = Replica(rule_of(FOUND, 0, options), options)
+    expected.skip_to(len(LOG))
+    expected.apply(journal[len(LOG) :])
+    assert (held.replica.digest(), held.caught_up, held.saved) == (expected.digest(), True, -1)
+    assert held.replica.rule.origin == len(LOG)
+    taken = held.replica
+    await adopting.adopt()
+    assert held.replica is taken
+    # It is handed over once more, from where the journal begins now.
+    hand_over(config(tmp_path, model="cooc"), settings, at=40)
+    handover.begin_again(str(tmp_path), TOPIC, FOUND.topic_id, {0: len(LOG)})
+    found = handover.read(tmp_path, TOPIC)
+    assert found is not None
+    assert found.offers == {"0": Offer(len(LOG))}
+    assert saved_files(tmp_path) == []
+    await adopting.adopt()
+    assert held.replica.shard.options.model == "cooc"
+    assert held.replica.rule.origin == len(LOG)
+    assert held.store.identity.handover == "one"
 
 
 async def test_a_replica_changes_places_with_its_successor_at_the_same_offset(tmp_path: Path) -> None:

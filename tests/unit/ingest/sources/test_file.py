@@ -157,4 +157,7 @@ def test_the_examples_of_the_page_can_be_used() -> None:
         "clicks",
         "views",
         "orders",
+        "shop.public.users",
+        "erasure-requests",
+        "clicks",
     ]

@@ -20,7 +20,7 @@ from tests.unit.ingest.sources.records import HIGH, LOW, record
 
 def proposed(records: Sequence[Fetched], topic: str = "topic") -> tuple[SourceMapping, Outcome]:
     """The table, and what it makes of the sample."""
-    made = guess(topic, records, LOW, HIGH, positive=4)
+    made = guess(topic, records, LOW, HIGH)
     assert made.missing == []
     (mapping,) = parse(str(made), "proposed", LOW, HIGH)
     assert mapping.topic == topic
@@ -96,18 +96,10 @@ def test_names_that_toml_quotes() -> None:
 
 
 def test_what_nobody_can_guess_is_said() -> None:
-    made = guess("topic", [record({"a": 1, "b": [1]})], LOW, HIGH, positive=4)
+    made = guess("topic", [record({"a": 1, "b": [1]})], LOW, HIGH)
     assert made.missing == ["user", "item"]
     assert "# item = PATH: no field looks like it; there are a" in str(made)
-    assert not made.unread
-    made = guess("topic", [record(b"\x00\x01")], LOW, HIGH, positive=4)
-    assert (made.missing, made.unread) == (["user", "item"], True)
-
-
-def test_records_without_a_rating_are_positive_ones() -> None:
-    mapping, outcome = proposed([record({"user": "u", "item": "i"})])
-    assert mapping.rating == 4
-    assert outcome.ratings == {4.0: 1}
+    assert guess("topic", [record(b"\x00\x01")], LOW, HIGH).missing == ["user", "item"]
 
 
 def test_by_which_rule_keys_have_their_partitions() -> None:

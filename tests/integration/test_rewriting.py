@@ -1,0 +1,285 @@
+"""`recommender forget --rewrite`: no byte is left of who was forgotten, and nobody else notices."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from click.testing import CliRunner, Result
+from kafka import TopicPartition
+from kafka.admin import ConfigResource, ConfigResourceType
+
+from recommender.cli.main import recommender
+from recommender.client import Client
+from recommender.journal.block import head_of
+from recommender.journal.block_kernels import COPY
+from recommender.kafka.admin import open_admin
+from recommender.kafka.log_cutting import delete_before
+from recommender.retraining import handover
+from recommender.settings import load
+from tests.support.asking import Asker, asking
+from tests.support.journal_log import following, reading
+from tests.support.kafka import produce, wait_until
+from tests.support.worker_logs import Oracle, generated, newest_checkpoint, rating
+from tests.support.workers import PATIENCE, Installation, Worker, installed
+
+PARTITIONS = 2
+SETTINGS = {"model": "popular", "test_every": "3"}
+BEGUN, TAKEN = "was rewritten: it is learned again", "takes over the rewritten journal"
+
+
+class Running(NamedTuple):
+    """Two workers with the same checkpoints."""
+
+    installation: Installation
+    workers: tuple[Worker, Worker]
+
+    def environment(self) -> dict[str, str]:
+        """The settings of commands."""
+        here = self.installation
+        values = {"broker": here.kafka, "topic_prefix": here.topics.prefix, "group": here.group}
+        given = {**values, "checkpoints": str(here.checkpoints), **SETTINGS}
+        return {f"RECOMMENDER_{name.upper()}": value for name, value in given.items()}
+
+    def run(self, *arguments: str) -> Result:
+        """Run a command to its end."""
+        return CliRunner(env=self.environment()).invoke(recommender, arguments)
+
+    def rate(self, secret: str, seed: int, count: int = 600) -> None:
+        """Write ratings, of which some are of somebody who is to be forgotten."""
+        records = generated(count, seed=seed, users=120, items=150)
+        theirs = [rating(secret, f"i{number}", 5) for number in range(5)]
+        here, ends = self.installation, dict[int, int]()
+        for partition, offset in produce(here.kafka, here.topics.ratings, [*records, *theirs]):
+            ends[partition] = max(ends.get(partition, 0), offset + 1)
+        self.workers[1].learned(ends)  # which none of the tests stops
+
+    def journal(self) -> list[bytes]:
+        """All records of the journal that can be read."""
+        here, found = self.installation, []
+        with reading(here.kafka) as consumer:
+            partitions = sorted(consumer.partitions_for_topic(here.topics.journal) or ())
+            begins = consumer.beginning_offsets(
+                [TopicPartition(here.topics.journal, each) for each in partitions]
+            )
+            positions = {each: begins[here.topics.journal, each] for each in partitions}
+            for _, records in following(consumer, here.topics.journal, positions):
+                found += [record.value for record in records]
+        return found
+
+    def end(self) -> int:
+        """The end of the journal."""
+        here = self.installation
+        with reading(here.kafka) as consumer:
+            return int(consumer.end_offsets([TopicPartition(here.topics.journal, 0)])[here.topics.journal, 0])
+
+    def places(self, secret: str) -> list[str]:
+        """Where an id is found."""
+        wanted, here = secret.encode(), self.installation
+        found = []
+        for path in here.checkpoints.rglob("*"):
+            with contextlib.suppress(FileNotFoundError, IsADirectoryError):
+                found += [path.name] * (wanted in path.read_bytes())
+        found += ["journal"] * any(wanted in each for each in self.journal())
+        return found + [f"status of {each.port}" for each in self.workers if wanted in each.page("status")[1]]
+
+    def taken_over(self, times: int) -> None:
+        """Wait until both have taken it over so often, at least."""
+
+        def said() -> str:
+            return "\n\n".join(each.log for each in self.workers)
+
+        wait_until(lambda: all(each.log.count(TAKEN) >= times for each in self.workers), PATIENCE, said)
+
+    def assert_learned(self, *workers: Worker) -> None:
+        """Compare the workers with one pass over what the journal has now."""
+        oracle = Oracle(self.installation, **SETTINGS)
+        oracle.assert_followed(*(workers or self.workers))
+
+
+@pytest.fixture(scope="module")
+def running(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with installed(kafka, tmp_path_factory.mktemp("rewriting"), "rewriting", PARTITIONS) as installation:
+        workers = installation.worker(**SETTINGS), installation.worker(**SETTINGS)
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.ready()
+        yield Running(installation, workers)
+
+
+@contextmanager
+def rated_and_asked(running: Running, asker: Asker) -> Iterator[list[int]]:
+    """Ratings and requests keep coming one by one during what happens inside; how many ratings were taken."""
+    over, taken = threading.Event(), [0]
+
+    def come() -> None:
+        here = running.installation
+        with Client(here.kafka, here.topics.prefix) as client:
+            while not over.wait(0.01):
+                client.rate(f"meanwhile-{taken[0] % 50}", f"i{taken[0] % 20}", 4)
+                taken[0] += 1
+                asker.send({"user": "u1", "n": 3}, partition=taken[0] % PARTITIONS)
+
+    thread = threading.Thread(target=come)
+    thread.start()
+    try:
+        yield taken
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_nothing_is_left_and_nobody_waits(running: Running) -> None:
+    here, secret = running.installation, "somebody-secret"
+    running.rate(secret, seed=3)
+    Oracle(here, **SETTINGS).assert_agrees(*running.workers)
+    assert len(running.places(secret)) >= 2
+    before = running.end()
+    with asking(here.kafka, here.topics) as asker:
+        with rated_and_asked(running, asker) as taken:
+            wait_until(lambda: taken[0] > 30)
+            told = running.run("forget", "--user", secret, "--rewrite")
+            assert told.exit_code == 0, told.output
+            running.taken_over(1)
+            came = taken[0]
+            wait_until(lambda: taken[0] > came + 30)
+        asker.assert_one_reply_each()
+        replies = asker.replies()
+        assert all(each[0].body["ok"] for each in replies.values())
+    assert "without 6 of them, of 1 user or item that is forgotten" in told.output
+    begins = Oracle(here, **SETTINGS).replica.position
+    assert begins >= before
+    running.assert_learned()
+    wait_until(lambda: not running.places(secret), PATIENCE, lambda: str(running.places(secret)))
+    with Client(here.kafka, here.topics.prefix) as client:
+        assert client.recommend(secret).cold_start
+    assert_all_is_there(running, secret)
+    told = running.run("journal", "verify")
+    assert told.exit_code == 0, told.output
+    told = running.run("forget", "--rewrite")
+    assert "nobody was forgotten, so it stays as it is" in told.output
+
+
+def assert_all_is_there(running: Running, *secrets: str) -> None:
+    """Compare what counts in the journal with the ratings topic, but for who is forgotten."""
+    oracle = Oracle(running.installation, **SETTINGS)
+    oracle.look()
+    oracle.source.read()
+    for partition, given in oracle.source.ratings.items():
+        expected = [each for each in given if each.user not in secrets]
+        (found,) = oracle.counted[partition]
+        assert [each.offset for each in found] == [each.offset for each in expected]
+        assert all(one.is_like(other) for one, other in zip(found, expected, strict=True))
+
+
+def killed_after(running: Running, records: int) -> None:
+    """Start the command, and kill it when it has written so many records."""
+    here = running.installation
+    topic = TopicPartition(here.topics.journal, 0)
+    command = here.worker(**SETTINGS)
+    with reading(here.kafka) as consumer:
+        consumer.assign([topic])
+        consumer.seek(topic, running.end())
+        command.start("--rewrite", command=("recommender", "forget"))
+        seen = 0
+        while seen < records and command.ended() is None:
+            seen += sum(map(len, consumer.poll(timeout_ms=50).values()))
+        if command.ended() is None:
+            command.kill()
+    command.close()
+
+
+def own_age(here: Installation) -> str | None:
+    """The age of segments that the journal has of its own."""
+    topic = here.topics.journal
+    with open_admin(here.kafka, 10) as admin:
+        wanted = [ConfigResource(ConfigResourceType.TOPIC, topic, {"segment.ms": None})]
+        found = admin.describe_configs(wanted, config_filter="modified")["topic"][topic]
+    return str(found["segment.ms"]["value"]) if "segment.ms" in found else None
+
+
+def test_a_kill_on_the_way_changes_nothing(running: Running) -> None:
+    here, secret = running.installation, "killed-secret"
+    running.rate(secret, seed=4)
+    running.assert_learned()
+    with Client(here.kafka, here.topics.prefix) as client:
+        client.forget(secret)
+    running.assert_learned()
+    first, second = running.workers
+    begun, taken = first.log.count(BEGUN), second.log.count(TAKEN)
+    for records in (1, 5, 40):
+        killed_after(running, records)
+    # Of a copy that is not complete nobody takes notice; now workers die while they take over a whole one.
+    told = running.run("forget", "--rewrite")
+    assert told.exit_code == 0, told.output
+    wait_until(lambda: first.log.count(BEGUN) > begun, PATIENCE, lambda: first.log)
+    first.kill()
+    running.rate("somebody else", seed=5)
+    first.start().ready()
+    wait_until(lambda: second.log.count(TAKEN) > taken, PATIENCE, lambda: second.log)
+    running.assert_learned()
+    assert own_age(here) is None  # also where it died while each record began a file
+    wait_until(lambda: not running.places(secret), PATIENCE, lambda: str(running.places(secret)))
+
+
+def test_who_comes_with_an_old_checkpoint_follows_from_the_new_beginning(
+    running: Running, tmp_path: Path
+) -> None:
+    here, secret = running.installation, "absent-secret"
+    running.rate(secret, seed=6)
+    other = here.worker(**SETTINGS, checkpoints=tmp_path / "own")
+    other.start().ready()
+    Oracle(here, **SETTINGS).assert_followed(other, checkpoints=tmp_path / "own")
+    other.stop()
+    result = running.run("retrain", "--tolerance", "1")
+    assert result.exit_code == 0, result.output
+    assert handover.read(here.checkpoints, here.topics.journal) is not None
+    told = running.run("forget", "--user", secret, "--rewrite")
+    assert told.exit_code == 0, told.output
+    other.start().ready()
+    assert "was rewritten: it is followed again from offset" in other.log
+    running.rate("somebody else", seed=7)
+    Oracle(here, **SETTINGS).assert_followed(other, *running.workers, checkpoints=tmp_path / "own")
+    running.assert_learned()
+    other.stop()
+    assert "is not taken over" not in "".join(each.log for each in running.workers)
+    wait_until(lambda: not running.places(secret), PATIENCE, lambda: str(running.places(secret)))
+    # A worker without a checkpoint learns it as well, by the settings that are in force.
+    new = here.worker(**SETTINGS, checkpoints=tmp_path / "empty").start().ready()
+    Oracle(here, **SETTINGS).assert_followed(new, checkpoints=tmp_path / "empty")
+    new.stop()
+
+
+def test_each_partition_of_a_journal_is_rewritten_by_itself(kafka: str, tmp_path: Path) -> None:
+    with installed(kafka, tmp_path, "rewriting-two", PARTITIONS, journal_partitions=2) as here:
+        worker = here.worker(**SETTINGS).start().ready()
+        running, secret = Running(here, (worker, worker)), "one-of-two"
+        running.rate(secret, seed=8)
+        told = running.run("forget", "--user", secret, "--item", "i149", "--rewrite")
+        assert told.exit_code == 0, told.output
+        assert told.output.count("begins at offset") == 2
+        wait_until(lambda: worker.log.count(TAKEN) == 2, PATIENCE, lambda: worker.log)
+        running.rate("somebody else", seed=9)
+        running.assert_learned(worker)
+        wait_until(lambda: not running.places(secret), PATIENCE, lambda: str(running.places(secret)))
+
+
+def test_a_journal_that_has_lost_its_beginning_is_not_rewritten(running: Running) -> None:
+    here = running.installation
+    with reading(here.kafka) as consumer:
+        topic = TopicPartition(here.topics.journal, 0)
+        begin = consumer.beginning_offsets([topic])[topic]
+    config = load(running.environment())
+    delete_before(config, here.topics.journal, {0: begin + 1})
+    refused = running.run("forget", "--rewrite")
+    assert refused.exit_code != 0
+    assert f"begins at offset {begin + 1}: what came before is deleted" in str(refused.exception)
+    copies = [each for each in running.journal() if head_of(each).flags & COPY]
+    assert copies
+    assert newest_checkpoint(here.checkpoints, here.topics, 0).offset > begin
