@@ -86,7 +86,7 @@ def _run(stack: ExitStack, source: str, users: list[str], model: str) -> None:
 
     _step(3, "Starting the worker", "recommender worker")
     compiling.wait()
-    worker = stack.enter_context(local_worker(broker.address, free_port(), _variables(model)))
+    worker = stack.enter_context(local_worker(broker.address, free_port(), _variables(model))).pages
     out.print(f"  Its page is {worker}/, its metrics are at {worker}/metrics.")
 
     _step(4, f"Replaying {len(ratings):,} ratings of {path.name}", f"recommender replay {source}")

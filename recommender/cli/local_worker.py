@@ -18,8 +18,27 @@ LOOK_SECONDS = 0.2
 HOST = "127.0.0.1"
 
 
+class LocalWorker:
+    """A worker that runs.
+
+    Attributes
+    ----------
+    pages : str
+        The address of its pages.
+    """
+
+    def __init__(self, guarded: Guarded, pages: str) -> None:
+        self._guarded, self.pages = guarded, pages
+        self._ended = False
+
+    def has_ended(self) -> bool:
+        """Tell whether it runs no more."""
+        self._ended = self._ended or self._guarded.exited(0.0) is not None
+        return self._ended
+
+
 @contextmanager
-def local_worker(broker: str, port: int, variables: Mapping[str, str]) -> Iterator[str]:
+def local_worker(broker: str, port: int, variables: Mapping[str, str]) -> Iterator[LocalWorker]:
     """Run a worker on this machine until the end of the block.
 
     Parameters
@@ -32,8 +51,8 @@ def local_worker(broker: str, port: int, variables: Mapping[str, str]) -> Iterat
 
     Yields
     ------
-    str
-        The address of its pages, once it is ready.
+    LocalWorker
+        Once it is ready.
 
     Raises
     ------
@@ -58,8 +77,10 @@ def local_worker(broker: str, port: int, variables: Mapping[str, str]) -> Iterat
             if guarded.exited(LOOK_SECONDS) is not None or time.monotonic() > deadline:
                 log = guarded.directory / "broker.log"
                 raise RecommenderError(f"The worker did not start. Its log ends with:\n{_tail(log)}")
-        yield pages
-        guarded.end("terminate", STOP_SECONDS)
+        worker = LocalWorker(guarded, pages)
+        yield worker
+        if not worker.has_ended():
+            guarded.end("terminate", STOP_SECONDS)
     finally:
         guarded.close()
 

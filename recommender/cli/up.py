@@ -11,7 +11,7 @@ from contextlib import ExitStack, suppress
 import click
 from rich.console import Console
 
-from recommender.cli.local_worker import HOST, local_worker
+from recommender.cli.local_worker import HOST, LocalWorker, local_worker
 from recommender.client import Client
 from recommender.client.errors import ClientError
 from recommender.client.items import write_items
@@ -35,6 +35,8 @@ AT_ONCE = 0.5
 RECENT = 2000
 #: How long a request may take, in seconds.
 PATIENCE = 5.0
+#: Between two looks whether a worker has ended.
+WATCH_SECONDS = 0.5
 
 out = Console(highlight=False, soft_wrap=True)
 
@@ -84,19 +86,33 @@ def _run(
     if described:
         write_items(described, broker, Topics().items)
     compiling.wait()
-    pages = []
+    workers = []
     for number in range(WORKERS):
         out.print(f"Starting worker {number + 1} of {WORKERS} ...")
-        pages.append(stack.enter_context(local_worker(broker, _port(number), _variables(model))))
+        workers.append(stack.enter_context(local_worker(broker, _port(number), _variables(model))))
     first = int(len(ratings) * AT_ONCE)
     out.print(f"Sending {first:,} ratings at once ...")
     replay(ratings.ratings(0, first), broker, Topics().ratings)
     _in_background(stack, stop, _rate, ratings, first, broker, rate, stop)
     _in_background(stack, stop, _ask, ratings, first, broker, requests, rate, stop)
-    out.print(f"\nLook at [bold]{pages[0]}/[/bold], or at the other worker's page, {pages[1]}/.")
+    first_page, second_page = (each.pages for each in workers)
+    out.print(f"\nLook at [bold]{first_page}/[/bold], or at the other worker's page, {second_page}/.")
     out.print(f"{len(ratings) - first:,} more ratings come, {rate:g} a second. Ctrl-C ends all of it.")
-    while True:
-        time.sleep(3600)
+    _watch(workers)
+
+
+def _watch(workers: list[LocalWorker]) -> None:
+    """Say which worker has ended, while one is left."""
+    running = dict(enumerate(workers, 1))
+    while running:
+        time.sleep(WATCH_SECONDS)
+        for number in [each for each, worker in running.items() if worker.has_ended()]:
+            del running[number]
+            if running:
+                out.print(
+                    f"Worker {number} has ended. The other one answers as soon as the group has noticed."
+                )
+    raise RecommenderError("Both workers have ended")
 
 
 def _port(number: int) -> int:

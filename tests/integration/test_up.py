@@ -72,6 +72,19 @@ def replies(pages: list[str]) -> float:
     return count
 
 
+def worker_of(page: str) -> int:
+    """The process that serves a page."""
+    port = page.rstrip("/").rpartition(":")[2]
+    for each in Path("/proc").glob("[0-9]*"):
+        try:
+            told = f"RECOMMENDER_WEB_PORT={port}\0".encode() in (each / "environ").read_bytes()
+            if told and (each / "cmdline").read_bytes().endswith(b"recommender\0worker\0"):
+                return int(each.name)
+        except OSError:
+            continue  # it has ended, or is somebody else's
+    raise AssertionError(f"no process serves {page}")
+
+
 def test_it_runs_until_ctrl_c(up: subprocess.Popen[str]) -> None:
     assert up.stdout is not None
     said = ""
@@ -88,6 +101,8 @@ def test_it_runs_until_ctrl_c(up: subprocess.Popen[str]) -> None:
     for page in pages:
         wait_until(partial(has_begun, page), PATIENCE, partial(str, page))
     wait_until(lambda: replies(pages) > 5, PATIENCE)
+    os.kill(worker_of(pages[1]), signal.SIGKILL)
+    assert up.stdout.readline().startswith("Worker 2 has ended.")
     up.send_signal(signal.SIGINT)
     rest = up.communicate(timeout=PATIENCE)[0]
     assert rest.rstrip().endswith("All of it has ended.")
