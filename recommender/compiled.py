@@ -79,11 +79,7 @@ class KernelCache(FunctionCache):
 
 @functools.cache
 def _leave_scipy_out() -> None:
-    """Keep numba from loading scipy's linear algebra with the first kernel, whatever that is.
-
-    numba only wants to know whether there is one, and loads it later for a kernel that needs it. Ours do not,
-    and a worker's start would take longer.
-    """
+    """Keep numba from loading scipy's linear algebra with any first kernel; one that needs it loads it."""
     linalg: Any = importlib.import_module("numba.np.linalg")
     look = linalg.ensure_blas
     linalg.ensure_blas = lambda: None

@@ -68,11 +68,15 @@ class Commands(click.Group):
 
 
 def _imported(module: str) -> ModuleType:
-    """Import without garbage collections, which take the worker 0.2 of a second and find nothing."""
+    """Import without garbage collections, which take the worker 0.2 of a second and find nothing.
+
+    Later ones need not look at what was imported either: it stays.
+    """
     gc.disable()
     try:
         return importlib.import_module(module)
     finally:
+        gc.freeze()
         gc.enable()
 
 

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 from kafka import KafkaProducer
 from kafka.errors import KafkaError, MessageSizeTooLargeError
 
+from recommender.client.pace import Pace
 from recommender.client.producer import DELIVERY_SECONDS, open_producer
 from recommender.client.ratings import HEADERS, Format, checked, encode_checked
-from recommender.errors import SourceError
 from recommender.kafka.topics import TopicsError
 from recommender.messages import contract
 from recommender.messages.ratings import Event, Forget, Rating
@@ -25,8 +25,6 @@ WINDOW = 10_000
 STOP_SECONDS = 10.0
 #: What the outcome of the last rating may take above the producer's delivery timeout.
 GRACE_SECONDS = 2.0
-#: How far a replay that fell behind its rate may hurry.
-BURST_SECONDS = 0.1
 _REPORT_SECONDS = 0.1
 
 
@@ -168,7 +166,7 @@ class _Replay:
             self._producer.partitions_for(self._topic)
         except KafkaError as error:
             raise TopicsError(f"Topic {self._topic} cannot be written: {error}") from error
-        pace = _Pace(rate, speed)
+        pace = Pace(rate, speed)
         try:
             for rating in ratings:
                 if not self._until(pace.due(rating)):
@@ -285,28 +283,3 @@ class _Replay:
         sent = self._delivered + self._failed + len(self._waiting)
         silent = now - self._heard if self._waiting else 0.0
         self._progress(ReplayProgress(sent, self._delivered, self._failed, silent))
-
-
-class _Pace:
-    """The times at which ratings are due, on the monotonic clock."""
-
-    def __init__(self, rate: float | None, speed: float | None) -> None:
-        self._interval = 1 / rate if rate else 0.0
-        self._speed = speed
-        self._next = self._start = time.monotonic()
-        self._first: float | None = None
-
-    def due(self, rating: Event) -> float:
-        due = 0.0
-        if self._interval:
-            # The time lost while the broker was away is not made up for.
-            due = max(self._next, time.monotonic() - BURST_SECONDS)
-            self._next = due + self._interval
-        if self._speed is not None:
-            if self._first is None:
-                if rating.timestamp is None:
-                    raise SourceError(f"The ratings have no timestamps, which speed {self._speed:g} needs")
-                self._first, self._start = rating.timestamp, time.monotonic()
-            if rating.timestamp is not None:
-                due = max(due, self._start + (rating.timestamp - self._first) / self._speed)
-        return due

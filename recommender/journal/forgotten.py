@@ -1,4 +1,4 @@
-"""Those who are forgotten by a journal, and so the rows that a copy is to be without.
+"""Users and items that a journal forgets, and so the rows that a copy is to be without.
 
 All rows of a user go, up to the last one that forgets the user, and with them the rows that forget. What
 comes later stays: who comes back is new. A guest who was merged into a user is that user from then on, so

@@ -32,10 +32,12 @@ def prepare(config: Settings) -> None:
     config : Settings
         Names the models.
     """
+    # What is imported stays: collections while kernels are loaded, and the one after, need not look at it.
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER, 10, 10)
     warmup.warm(arms_of(config).names, (rule, block, rating_json))
     gc.collect()
     gc.freeze()
-    gc.set_threshold(COLLECT_AFTER, 10, 10)
 
 
 def exit_now(code: int) -> NoReturn:

@@ -121,7 +121,7 @@ def update_leads(fixed, scaled, singles, sample_weights, chosen, keep, leads, sq
 
 @kernel
 def _ahead_by_factor(fixed, scaled, factor, row_weights, chosen):
-    """How many rows stand above the chosen one where a factor is applied."""
+    """Count the rows above the chosen one where a factor is applied."""
     own, ahead = fixed[chosen] + factor * scaled[chosen], np.int64(0)
     for row in range(np.uint64(fixed.size)):
         ahead += row_weights[row] if fixed[row] + factor * scaled[row] > own else np.int64(0)
@@ -130,7 +130,7 @@ def _ahead_by_factor(fixed, scaled, factor, row_weights, chosen):
 
 @kernel
 def _ahead_alone(fixed, scaled, single, row_weights, chosen):
-    """How many do where a single feature is raised."""
+    """Count the rows above the chosen one where a single feature is raised."""
     own, ahead = fixed[chosen] + scaled[chosen] + ALONE * single[chosen], np.int64(0)
     for row in range(np.uint64(fixed.size)):
         score = fixed[row] + scaled[row] + ALONE * single[row]
