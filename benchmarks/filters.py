@@ -63,7 +63,7 @@ def run(options: Options) -> list[Outcome]:
         for name in (*list(FILTERS)[1:], GONE):
             with_it, without = (outcome.median(_name(model, each), METRIC.name) for each in (name, NONE))
             more = with_it / without - 1
-            outcome.goals.append(Goal(f"{model}, {name}: more than without", more, SHARE, "", "lower"))
+            outcome.goals.append(Goal(f"{model}, {name}: more than without", more, SHARE, "x", "lower"))
     return [outcome]
 
 

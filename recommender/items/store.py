@@ -51,7 +51,7 @@ class ItemStore:
     sets : int32 array
         By row: the number of its set of categories; 0 is the empty one.
     boosts : float64 array
-        By row.
+        By row, as soon as one is another than 1.
     boosted : int
         How many rows have another boost than 1.
     hiding : int
@@ -106,7 +106,7 @@ class ItemStore:
     def boost_of(self, item: str) -> float | None:
         """The boost of an item, if it has one."""
         row = self._rows.get(item)
-        boost = 1.0 if row is None else float(self.boosts[row])
+        boost = 1.0 if row is None or not self.boosted else float(self.boosts[row])
         return None if boost == 1.0 else boost
 
     @property
@@ -149,6 +149,8 @@ class ItemStore:
         if self._until or until != math.inf:
             self._end(row, until)
         if said.boost != 1.0 or self.boosted:
+            if len(self.boosts) < len(self.hidden):
+                self.boosts = grown(self.boosts, len(self.hidden), 1.0)
             self.boosted += int(said.boost != 1.0) - int(self.boosts[row] != 1.0)
             self.boosts[row] = said.boost
         self._enter(row, categories)
@@ -199,7 +201,8 @@ class ItemStore:
             size = max(1024, row * 3 // 2)
             self.hidden = grown(self.hidden, size, False)
             self.sets = grown(self.sets, size, 0)
-            self.boosts = grown(self.boosts, size, 1.0)
+            if self.boosted:
+                self.boosts = grown(self.boosts, size, 1.0)
         self._rows[item] = row
         self.ids.append(item)
         self._titles.append(None)

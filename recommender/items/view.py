@@ -231,14 +231,14 @@ def _mask(hidden, sets, allowed, unlisted):
 @njit(cache=True)
 def _chosen(mask, without, count, passing):
     """Choose of the first numbers those that pass and are not in `without`, or all the others; ascending."""
-    keep = mask[:count].copy()
+    keep = mask[:count] == passing
     for number in without:
         if number < count:
-            keep[number] = False
+            keep[number] = not passing
     kept, found = np.empty(count, np.int32), 0
     for number in range(count):
         kept[found] = number
-        found += keep[number] == passing
+        found += keep[number]
     return kept[:found]
 
 

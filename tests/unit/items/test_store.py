@@ -78,3 +78,25 @@ def test_what_comes_beyond_the_bounds_is_refused() -> None:
         store.put("three", ItemInfo())
     assert categories_of(store, "one") == {"a", "b"}
     assert len(store) == 2
+
+
+def test_boosts_come_late_go_and_come_again_as_items_grow() -> None:
+    store, boosts = ItemStore(), dict[str, float]()
+
+    def put(first: int, last: int) -> None:
+        for number in range(first, last):
+            boosts[f"i{number}"] = boost = 2.0 if number % 997 == 996 else 1.0
+            store.put(f"i{number}", ItemInfo(boost=boost))
+        found = {item: store.boost_of(item) or 1.0 for item in boosts}
+        assert found == boosts
+        assert store.boosted == sum(each != 1.0 for each in boosts.values())
+
+    put(0, 900)
+    assert not store.boosted
+    put(900, 3000)
+    for item in boosts:
+        boosts[item] = 1.0
+        store.put(item, ItemInfo())
+    assert not store.boosted
+    put(3000, 3900)
+    put(3900, 9000)
