@@ -169,9 +169,10 @@ class Catalog:
 
     def release(self, indices: Sequence[int]) -> None:
         """Let indices that are held back be free."""
+        table = self._by_bytes()  # has all ids: it takes none up while an index is free
         self._held.difference_update(indices)
         self._free.extend(indices)
-        self._table.release(np.array(indices, np.int32))
+        table.release(np.array(indices, np.int32))
 
     def _own_ids(self) -> list[str]:
         """The ids, to be changed: what a view has stays as it is."""

@@ -7,7 +7,7 @@ import random
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from recommender.history.catalog import REMEMBERED, Catalog
@@ -174,6 +174,9 @@ steps = st.one_of(
 
 
 @few
+@example(
+    [(how, f"id {n}") for how, n in (("text", 0), ("hold", 0), ("text", 0), ("release", 0), ("text", 1))]
+)
 @given(st.lists(steps, max_size=60))
 def test_a_catalog_gives_indices_again(taken: list[tuple[str, str]]) -> None:
     catalog, naive, free, size = Catalog(), dict[str, int](), list[int](), 0
