@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from recommender.journal.block import Packer, Source, as_copy, head_of
@@ -92,3 +92,26 @@ class Copies:
             rows, offsets = cleansed.rows.of(cleansed.kept), offsets[cleansed.kept]
         value = Packer(head.source, head.decoder).pack(begin, head.end, rows, offsets)
         return Copy(head.source, head.end, as_copy(value, self._number), len(offsets), count - len(offsets))
+
+
+def repeated(records: Sequence[Record], reached: Mapping[Source, int], forgotten: Forgotten) -> int | None:
+    """The offset of a block that once more has rows of somebody who is forgotten; None if there is none.
+
+    Parameters
+    ----------
+    records : sequence of Record
+        Blocks that came after those that were copied; copies and marks are passed over.
+    reached : mapping of Source to int
+        Up to which offset each source was copied.
+    forgotten : Forgotten
+    """
+    for record in records:
+        if record.value is None:
+            continue
+        head = head_of(record.value)
+        if head.number or head.begin >= reached.get(head.source, 0):
+            continue
+        block = read(record.value, "the journal", 0, record.offset)
+        if forgotten.names(block.rows.of(block.offsets < reached[head.source])):
+            return record.offset
+    return None

@@ -31,8 +31,9 @@ learns again.
 then that of the larger B is followed. If one deletes what the other still reads, that one ends with an error.
 
 **Written twice.** A range of a source that was copied may be written again behind B, with rows of those who
-are forgotten. That happens only within moments of the first time, and is noticed here: the rewriting ends
-with an error, and is to be begun again.
+are forgotten. Nobody counts it, but it would stay. That happens only within moments of the first time, as
+where a worker died, and is looked for until the copy is complete: then the rewriting ends with an error, and
+is to be begun again.
 
 **Several partitions.** Each is rewritten by itself: a user is forgotten in one of them, an item in all.
 
@@ -49,10 +50,8 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, NamedTuple
 
-from recommender.journal.block import BEGINS, COMPLETE, Source, head_of, is_beginning, mark
-from recommender.journal.block_kernels import COPY, MARK
-from recommender.journal.block_reader import read
-from recommender.journal.copies import Copies, Copy
+from recommender.journal.block import BEGINS, COMPLETE, Source, is_beginning, mark
+from recommender.journal.copies import Copies, Copy, repeated
 from recommender.journal.errors import JournalError
 from recommender.journal.forgotten import Forgotten
 from recommender.journal.producer import JournalProducer
@@ -256,18 +255,12 @@ class _Rewriting:
 
     def _refuse_repeated(self, records: Sequence[Record], reached: Mapping[Source, int]) -> None:
         """Make sure that nothing of those who are forgotten was written once more."""
-        for record in records:
-            if record.value is None or head_of(record.value).flags & (COPY | MARK):
-                continue
-            head = head_of(record.value)
-            if head.begin >= reached.get(head.source, 0):
-                continue
-            block = read(record.value, self._found.topic, self._partition, record.offset)
-            if self._forgotten.names(block.rows.of(block.offsets < reached[head.source])):
-                raise JournalError(
-                    f"{self._place} got ratings of somebody who is forgotten once more while it was copied, "
-                    f"at offset {record.offset}: run this again"
-                )
+        offset = repeated(records, reached, self._forgotten)
+        if offset is not None:
+            raise JournalError(
+                f"{self._place} got ratings of somebody who is forgotten once more while it was copied, at "
+                f"offset {offset}: run this again"
+            )
 
 
 class _Sending:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from recommender.journal.block import BEGINS, COMPLETE, Packer, as_copy, is_beginning, mark
 from recommender.journal.block_reader import fault_of
+from recommender.journal.copies import repeated
 from recommender.journal.errors import BlockError
 from recommender.journal.forgotten import Forgotten
 from recommender.journal.replica import Replica
@@ -191,3 +192,17 @@ def test_nobody_is_forgotten_by_ratings() -> None:
     found.settle()
     assert found.names(rows_of([("rate", "secret", "i1")]))
     assert not found.names(rows_of([("rate", "ann", "secret"), ("merge", "ann", "bob")]))
+
+
+def test_what_is_written_once_more_of_the_forgotten_is_noticed() -> None:
+    forgotten = Forgotten()
+    forgotten.note(Rule("journal").follow(JOURNAL).rows, 0)
+    forgotten.settle()
+    reached = {SOURCE: len(HAPPENED)}
+    again = numbered([as_copy(LATER[0], 7), mark(BEGINS, 8), *LATER, *blocks_of(HAPPENED[4:], [])], 100)
+    assert repeated(again, reached, forgotten) is None
+    again += numbered(blocks_of(HAPPENED, SIZES), 200)
+    assert repeated(again, reached, forgotten) == 200
+    # Whoever is new under the same id is not concerned, nor what was not copied.
+    assert repeated(again[-1:], {SOURCE: 3}, forgotten) is None
+    assert repeated(again, {}, forgotten) is None
