@@ -21,6 +21,8 @@ from recommender.shard.shard import Shard
 from recommender.worker import ingesting
 
 TOPIC = "ratings"
+#: Settings without any bound: whatever a benchmark makes is kept.
+UNBOUNDED = {"max_users": 0, "max_items": 0, "max_ratings": 0, "max_ratings_per_user": 0}
 
 
 class Fetched(msgspec.Struct, gc=False):
@@ -57,11 +59,11 @@ class Learning:
     model : str
         As in the settings.
     **settings
-        Others of them; what is not named is as by default.
+        Others of them; what is not named is as by default, but everything is kept.
     """
 
     def __init__(self, model: str, **settings: Any) -> None:
-        options = ShardOptions.of(Settings(model=model, **settings))
+        options = ShardOptions.of(Settings(model=model, **{**UNBOUNDED, **settings}))
         self.replica = Replica(Rule("journal"), options)
         self.offset = 0
         self._ingest = Ingest(TOPIC, BatchDecoder(options.feedback.low, options.feedback.high))

@@ -153,7 +153,7 @@ class Settings:
         high=MAX_HOURS,
     )
     max_users: int = _setting(
-        0,
+        1_000_000,
         "so many users are kept of each partition of the journal; who was active longest ago leaves first; "
         "none: all are kept",
         low=2,
@@ -162,7 +162,7 @@ class Settings:
         none=True,
     )
     max_items: int = _setting(
-        0,
+        100_000,
         "so many items are kept of each partition of the journal; what was rated longest ago leaves first; "
         "none: all are kept",
         low=2,
@@ -171,7 +171,7 @@ class Settings:
         none=True,
     )
     max_ratings: int = _setting(
-        0,
+        15_000_000,
         "so many ratings are kept of each partition of the journal; who was active longest ago leaves first; "
         "none: all are kept",
         low=2,
@@ -180,7 +180,7 @@ class Settings:
         none=True,
     )
     max_ratings_per_user: int = _setting(
-        0,
+        10_000,
         "so many ratings are kept of a user, the newest; none: all are kept",
         low=2,
         high=2**31 - 1,

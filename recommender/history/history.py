@@ -290,6 +290,11 @@ class History:
         return int(self._arrays.meta[layout.RATING_COUNT])
 
     @property
+    def longest(self) -> int:
+        """The most that any user's ratings ever had room for: nobody has more of them."""
+        return int(self._arrays.meta[layout.LONGEST])
+
+    @property
     def item_counts(self) -> Ints:
         """The number of users whose rating of each item stands; int32, shape (items,); a copy."""
         counts: Ints = self._arrays.items["count"][: self.item_count].copy()

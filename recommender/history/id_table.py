@@ -143,12 +143,24 @@ class IdTable:
 
     def texts(self, numbers: Iterable[int]) -> list[str]:
         """The ids of some numbers."""
-        places, text = self.arrays.places, self.arrays.text
-        found = []
-        for number in numbers:
-            begin = int(places[number]) >> _SIZE_BITS
-            found.append(text[begin : begin + (int(places[number]) & _SIZE)].tobytes().decode())
-        return found
+        places = self.arrays.places[list(numbers)]
+        if not len(places):
+            return []
+        begins, sizes = places >> _SIZE_BITS, places & _SIZE
+        # Those that came together lie together.
+        first, last = int(begins.min()), int((begins + sizes).max())
+        if last - first > 2 * int(sizes.sum()):
+            parts = [
+                self.arrays.text[begin : begin + size].tobytes()
+                for begin, size in zip(begins, sizes, strict=True)
+            ]
+            return [part.decode() for part in parts]
+        text = self.arrays.text[first:last].tobytes()
+        begins -= first
+        return [
+            text[begin:end].decode()
+            for begin, end in zip(begins.tolist(), (begins + sizes).tolist(), strict=True)
+        ]
 
     def find_all(self, text: NDArray[np.uint8], spans: NDArray[np.int64], column: int) -> NDArray[np.int32]:
         """The number of each id, -1 where it has none.

@@ -132,22 +132,22 @@ class Activity:
         """Take some out of the order; those who are not in it are passed over."""
         _remove_all(self._links, indices)
 
-    def state(self, size: int) -> Arrays:
-        """`after`, whom each of the first `size` indices is followed by, and so on; see `restore`."""
+    def state(self, size: int, *, timed: bool) -> Arrays:
+        """`after`, whom each of the first `size` indices is followed by, and so on; see `restore`.
+
+        When each was last active is there only where `timed` is true.
+        """
         before, after, seen, ends = self._links
-        return {
-            "before": _first(before, size),
-            "after": _first(after, size),
-            "seen": _first(seen, size),
-            "ends": ends.copy(),
-        }
+        state = {"before": _first(before, size), "after": _first(after, size), "ends": ends.copy()}
+        return state | {"seen": _first(seen, size)} if timed else state
 
     def restore(self, state: Arrays) -> None:
         """Take over what `state` gave."""
+        before = state["before"].astype(np.int32)
         self._links = _Links(
-            state["before"].astype(np.int32),
+            before,
             state["after"].astype(np.int32),
-            state["seen"].astype(np.float64),
+            state["seen"].astype(np.float64) if "seen" in state else np.zeros(len(before)),
             state["ends"].astype(np.int32),
         )
 

@@ -12,7 +12,7 @@ DAY = 86_400.0
 #: So many rows lie between two looks at the bounds, where these are large.
 ROWS = 512
 #: The part of a bound by which it may be exceeded.
-_PART, _PART_OF_RATINGS = 16, 8
+_PART, _PART_OF_RATINGS = 16, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,11 @@ class Bounds:
 
     def __bool__(self) -> bool:
         return any((self.users, self.ratings, self.user_ttl, self.items, self.item_ttl, self.in_all))
+
+    @property
+    def by_time(self) -> bool:
+        """True if the log's clock decides who leaves."""
+        return self.user_ttl > 0 or self.item_ttl > 0
 
     @property
     def of_items(self) -> bool:

@@ -54,6 +54,8 @@ class Forgetting:
         #: Told of the indices of users and of items that have left.
         self.users_left: list[Callable[[NDArray[np.int32]], None]] = []
         self.items_left: list[Callable[[NDArray[np.int32]], None]] = []
+        #: Told of the items of ratings that were withdrawn with a user, or as a user's oldest.
+        self.ratings_left: list[Callable[[NDArray[np.int32]], None]] = []
         #: Told of the users, items, ratings and times of ratings that came by merging.
         self.users_active: list[Callable[..., None]] = []
         self._counts: Counter[tuple[str, str]] = Counter()
@@ -114,20 +116,22 @@ class Forgetting:
         """The number of known items."""
         return len(self._items)
 
-    def forget_users(self, indices: NDArray[np.int32]) -> NDArray[np.int32]:
-        """Forget users by their indices, which differ; the items that they had rated."""
+    def forget_users(self, indices: NDArray[np.int32]) -> None:
+        """Forget users by their indices, which differ."""
         if not len(indices):
-            return indices
+            return
         items = self._driver.forget_users(indices)
         self._users.remove_all(indices.tolist())
         for told in self.users_left:
             told(indices)
-        return items
+        self._tell_of_ratings(items)
 
-    def withdraw_oldest(self, users: NDArray[np.int32], most: int) -> NDArray[np.int32]:
-        """Withdraw the oldest ratings of those users who have more than so many; the items."""
+    def withdraw_oldest(self, users: NDArray[np.int32], most: int) -> None:
+        """Withdraw the oldest ratings of those users who have more than so many."""
         known = users[users < self._history.user_count]
         many = np.unique(known[self._history.arrays.users["live"][known] > most])
+        if not len(many):
+            return
         excess = self._history.arrays.users["live"][many] - most
         oldest = [
             self._history.items_of(user)[:count]
@@ -135,7 +139,7 @@ class Forgetting:
         ]
         items = np.concatenate([np.zeros(0, np.int32), *oldest])
         self._driver.withdraw(np.repeat(many, excess), items)
-        return items
+        self._tell_of_ratings(items)
 
     def forget_unrated(self, indices: NDArray[np.int32]) -> None:
         """Forget items of which no rating stands, as far as they are known; the indices differ."""
@@ -150,6 +154,10 @@ class Forgetting:
         if len(indices):
             self._leaving.leave(indices.tolist())
             self._tell_of_items(indices)
+
+    def _tell_of_ratings(self, items: NDArray[np.int32]) -> None:
+        for told in self.ratings_left if len(items) else ():
+            told(items)
 
     def _tell_of_items(self, indices: NDArray[np.int32]) -> None:
         for told in self.items_left:

@@ -8,6 +8,8 @@ Bounds are looked at after every so many rows, so that whatever the batches the 
 In between there may be a little more than the bound says, by one part in 16. Work is spread: whenever bounds
 are looked at, about `MOST` ratings are withdrawn for each row since, which can add but one; so a bound that
 many exceed at once, as when a log pauses for longer than users live, is reached step by step.
+
+Where nobody can come to a bound with the rows at hand, a look would find nothing, and batches stay whole.
 """
 
 from __future__ import annotations
@@ -47,23 +49,50 @@ class Keeper:
         self._rows = bounds.rows if bounds else ROWS
         self.clock, self.users, self.items = Clock(), Activity(), Activity()
         self._passed = 0
-        #: Who rated, where ratings of a user are bounded, and which items lost a rating, since the last look.
+        #: Those who rated since the last look, where ratings of a user are bounded: whoever has too many is
+        #: one of them; and items that lost a rating since: whatever has none is one of them.
         self._rated: list[NDArray[np.int32]] = []
         self._lost: list[NDArray[np.int32]] = []
         if bounds:
             forgetting.users_left.append(self.users.remove)
             forgetting.users_active.append(self.pass_events)
+            forgetting.ratings_left.append(self._lost.append)
         if bounds.of_items:
             forgetting.items_left.append(self.items.remove)
 
     @property
-    def _idle(self) -> bool:
+    def idle(self) -> bool:
+        """True if it need not look however many rows pass."""
         return not self._bounds and not self._leaving
 
-    @property
-    def left(self) -> int | None:
-        """The number of rows that may be learned before it has to look; None for any number."""
-        return None if self._idle else self._rows - self._passed
+    def stretch(self, count: int, *, withdrawn: bool) -> int:
+        """The number of next rows that may be learned before it has to look.
+
+        Parameters
+        ----------
+        count : int
+            How many there are.
+        withdrawn : bool
+            One of them may withdraw a rating.
+        """
+        if self.idle or (not withdrawn and self._is_far(count)):
+            return count
+        return min(count, self._rows - self._passed)
+
+    def _is_far(self, count: int) -> bool:
+        """Return True if so many new users, items and ratings would bring nobody to a bound."""
+        bounds, history = self._bounds, self._history
+        if bounds.by_time or self._leaving or self._lost:
+            return False
+        return all(
+            not bound or known + count <= bound
+            for bound, known in (
+                (bounds.users, self._forgetting.user_count),
+                (bounds.items, self._forgetting.item_count),
+                (bounds.in_all, history.rating_count),
+                (bounds.ratings, history.longest),
+            )
+        )
 
     def pass_events(
         self,
@@ -75,44 +104,50 @@ class Keeper:
         """Take note of ratings that were learned."""
         if not self._bounds:
             return
-        self.clock.pass_times(times)
+        if self._bounds.by_time:
+            self.clock.pass_times(times)
         self.users.pass_events(users)
         if self._bounds.of_items:
             self.items.pass_events(items)
         if self._bounds.ratings:
             self._rated.append(users)
+            if len(self._rated) > self._rows:  # no look clears it where all bounds are far
+                self._rated = self._rated[-self._rows :]
         withdrawn = np.isnan(ratings)
         if withdrawn.any():
             self._lost.append(items[withdrawn])
 
     def pass_rows(self, count: int) -> None:
         """Take note of so many rows, of which some were ratings that were learned; look at the bounds."""
-        if self._idle:
+        if self.idle:
             return
         self._passed += count
-        if self._passed >= self._rows:
+        if self._passed > self._rows:  # all bounds are far
+            self._passed %= self._rows
+        elif self._passed == self._rows:
             self._passed = 0
             if self._bounds:
                 self._look()
             self._leaving.work(MOST * self._rows, self._rows)
 
     def _look(self) -> None:
-        self.clock.tick()
-        self.users.tick(self.clock.now)
-        self.items.tick(self.clock.now)
-        lost, self._lost = self._lost, []
+        if self._bounds.by_time:
+            self.clock.tick()
+            self.users.tick(self.clock.now)
+            self.items.tick(self.clock.now)
         if self._bounds.ratings:
             rated, self._rated = _joined(self._rated), []
-            lost.append(self._forgetting.withdraw_oldest(rated, self._bounds.ratings))
-        lost += self._let_users_leave()
-        # An item of which no rating stands is known to nobody.
-        found = _joined(lost)
-        self._forgetting.forget_unrated(np.unique(found[self._history.counts_of(found) == 0]))
+            self._forgetting.withdraw_oldest(rated, self._bounds.ratings)
+        self._let_users_leave()
+        if self._lost:
+            # An item of which no rating stands is known to nobody.
+            lost = _joined(self._lost)
+            self._lost.clear()
+            self._forgetting.forget_unrated(np.unique(lost[self._history.counts_of(lost) == 0]))
         if self._bounds.of_items:
             self._let_items_leave()
 
-    def _let_users_leave(self) -> list[NDArray[np.int32]]:
-        """The items of the ratings that are withdrawn."""
+    def _let_users_leave(self) -> None:
         bounds, live = self._bounds, self._history.arrays.users["live"]
         excess = self._forgetting.user_count - bounds.users if bounds.users else 0
         surplus = self._history.rating_count - bounds.in_all if bounds.in_all else 0
@@ -121,10 +156,11 @@ class Keeper:
         users, _ = self.users.leaving(max(excess, 0), max(surplus, 0), expired, live, most)
         large = np.flatnonzero(live[users] > WHOLE)
         if not len(large):
-            return [self._forgetting.forget_users(users)]
-        whole = users[: large[0]]
-        first, oldest = self._forgetting.forget_users(whole), users[large[0] : large[0] + 1]
-        return [first, self._forgetting.withdraw_oldest(oldest, int(live[oldest[0]]) - WHOLE)]
+            self._forgetting.forget_users(users)
+            return
+        whole, oldest = users[: large[0]], users[large[0] : large[0] + 1]
+        self._forgetting.forget_users(whole)
+        self._forgetting.withdraw_oldest(oldest, int(live[oldest[0]]) - WHOLE)
 
     def _let_items_leave(self) -> None:
         bounds = self._bounds
@@ -136,28 +172,39 @@ class Keeper:
 
     def state(self, users: int, items: int) -> Arrays:
         """The order of so many indices, what was passed since the last look, and which items are leaving."""
-        if self._idle:
+        if self.idle:
             return {}
         kept = {"passed": np.array([self._passed], np.int64), **self._leaving.state()}
+        timed = self._bounds.by_time
+        if timed:
+            kept |= self.clock.state()
         if self._bounds:
-            kept |= {**self.users.state(users), **self.clock.state()}
-            kept |= {"users": _joined(self._rated), "items": _joined(self._lost)}
+            kept |= self.users.state(users, timed=timed)
         if self._bounds.of_items:
-            kept |= {f"item_{name}": array for name, array in self.items.state(items).items()}
+            order = self.items.state(items, timed=timed)
+            kept |= {f"item_{name}": array for name, array in order.items()}
         return kept
 
     def restore(self, state: Arrays) -> None:
-        """Take over what `state` gave."""
+        """Take over what `state` gave; the history and the catalogs are restored."""
         self._passed = int(state["passed"][0]) if state else 0
         self._leaving.restore(state)
+        if self._bounds.by_time:
+            self.clock.restore(state)
         if self._bounds:
             self.users.restore(state)
-            self.clock.restore(state)
-            self._rated, self._lost = [state["users"].astype(np.int32)], [state["items"].astype(np.int32)]
+            many = self._history.arrays.users["live"] > (self._bounds.ratings or np.inf)
+            self._rated = [_places(many)]
+            unrated = _places(self._history.item_counts == 0)
+            self._lost[:] = [unrated] if len(unrated) else []
         if self._bounds.of_items:
             begin = len("item_")
             order = {name[begin:]: array for name, array in state.items() if name.startswith("item_")}
             self.items.restore(order)
+
+
+def _places(marked: NDArray[np.bool_]) -> NDArray[np.int32]:
+    return np.flatnonzero(marked).astype(np.int32)
 
 
 def _joined(parts: Iterable[NDArray[np.int32]]) -> NDArray[np.int32]:

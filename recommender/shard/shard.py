@@ -122,9 +122,12 @@ class Shard:
     def _learn_within_bounds(self, rows: Rows) -> None:
         """Learn ratings, and let users and items leave wherever bounds are looked at."""
         first, count = 0, len(rows.ratings)
+        # A policy may take a low rating for a withdrawal.
+        withdrawn = not self._keeper.idle and bool(
+            np.isnan(self.options.feedback.teach(rows.ratings)[0]).any()
+        )
         while first < count:
-            left = self._keeper.left
-            last = count if left is None else min(first + left, count)
+            last = first + self._keeper.stretch(count - first, withdrawn=withdrawn)
             self._learn_ratings(rows if last - first == count else rows.part(first, last))
             self._keeper.pass_rows(last - first)
             first = last

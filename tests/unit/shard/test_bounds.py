@@ -209,12 +209,55 @@ def test_batches_saves_and_restarts_change_nothing(
     assert shard.digest() == whole.digest()
 
 
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        Bounds(users=25),
+        Bounds(items=18),
+        Bounds(ratings=70),
+        Bounds(in_all=60),
+        Bounds(26, 64, 0.0, 19, 0.0, 70),
+    ],
+)
+@few
+@given(st.integers(0, 10**6), st.lists(st.integers(0, 150), max_size=8))
+def test_batches_are_whole_only_where_no_look_finds_anything(
+    bounds: Bounds, seed: int, cuts: list[int]
+) -> None:
+    log = stream(seed, 150)
+    if seed % 2:  # else some take ratings back
+        log = [each._replace(rating=each.rating or 3.0) for each in log]
+    one_by_one = Shard(options(bounds))
+    for each in log:
+        one_by_one.learn([each])
+    shard, start = Shard(options(bounds)), 0
+    for stop in [*sorted(cuts), len(log)]:
+        shard.learn(log[start:stop])
+        start = stop
+    assert shard.digest() == one_by_one.digest() == learned(bounds, log).digest()
+
+
+def test_a_policy_that_drops_ratings_takes_items_away_wherever_batches_end() -> None:
+    chance = random.Random(5)
+    log = [
+        Rating(f"u{chance.randrange(5)}", f"i{chance.randrange(30)}", chance.choice([1.0, 5.0]), 1e9)
+        for _ in range(300)
+    ]
+    bounds = Bounds(users=100, items=100)
+    chosen = ShardOptions("popular", Feedback.parse("positive:4"), bounds=bounds)
+    whole, shard = Shard(chosen), Shard(chosen)
+    whole.learn(log)
+    for each in log:
+        shard.learn([each])
+    assert shard.digest() == whole.digest()
+
+
 def given_at(times: Iterable[float], users: Iterable[str]) -> list[Rating]:
     return [Rating(user, "i", 5.0, time) for user, time in zip(users, times, strict=True)]
 
 
 def test_a_record_from_ten_years_ahead_makes_nobody_leave() -> None:
-    bounds = Bounds(user_ttl=30 * DAY, ratings=8)
+    bounds = Bounds(user_ttl=30 * DAY, ratings=3)
     users = [f"u{number}" for number in range(100)]
     log = given_at(1e9 + np.arange(100.0), users)
     log[50] = log[50]._replace(timestamp=1e9 + 3650 * DAY)
@@ -236,7 +279,7 @@ def test_who_is_active_between_two_looks_stays_however_long_these_are_apart() ->
 
 
 def test_after_a_pause_of_a_log_users_leave_a_few_at_a_time() -> None:
-    bounds = Bounds(user_ttl=30 * DAY, ratings=8)
+    bounds = Bounds(user_ttl=30 * DAY, ratings=3)
     assert bounds.rows == 1
     shard = learned(bounds, given_at(1e9 + np.arange(1000.0), [f"u{number}" for number in range(1000)]))
     counts = []
@@ -264,7 +307,8 @@ def test_a_stream_of_ever_new_users_takes_no_more_room() -> None:
         assert len(shard.users) <= 640 + bounds.rows
         state = sum(array.nbytes for array in shard.state().values())
         sizes.append((shard.history.nbytes, shard.users.size, shard.items.size, state))
-    assert sizes[-1][:2] == sizes[4][:2]
+    assert sizes[-1][0] == sizes[4][0]
+    assert sizes[-1][1] <= 640 + bounds.rows
     assert sizes[-1][2] <= 1.1 * sizes[4][2]
     assert sizes[-1][3] <= 1.1 * sizes[4][3]
 
@@ -288,11 +332,13 @@ def test_the_order_is_that_of_the_last_event() -> None:
 def test_without_bounds_the_state_has_nothing_of_them() -> None:
     log = stream(1, 100)
     names = set(learned(Bounds(), log).state())
-    order = {"before", "after", "seen", "ends"}
-    kept = {*order, "recent", "now", "passed", "users", "items"}
+    order = {"before", "after", "ends"}
+    kept = {*order, "passed"}
     assert set(learned(Bounds(users=1000), log).state()) - names == {f"bounds/{name}" for name in kept}
     kept |= {f"item_{name}" for name in order}
     assert set(learned(Bounds(items=1000), log).state()) - names == {f"bounds/{name}" for name in kept}
+    kept |= {"recent", "now", "seen", "item_seen"}
+    assert set(learned(Bounds(item_ttl=1e9), log).state()) - names == {f"bounds/{name}" for name in kept}
     assert not Bounds()
     assert Bounds(10**6, 10**4).rows == Bounds(user_ttl=1.0).rows == ROWS
     assert Bounds(items=640).rows == Bounds(in_all=640).rows == 40
