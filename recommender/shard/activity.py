@@ -226,5 +226,7 @@ def warm() -> None:
     activity, one = Activity(), np.zeros(1, np.int32)
     activity.pass_events(one)
     activity.tick(0.0)
-    activity.leaving(1, 0, 0.0, np.zeros(1, USER)["live"], 1)
+    # A field of several records, since that of one would count as an array of its own.
+    for costs in (np.zeros(2, USER)["live"], np.zeros(0, np.int32)):
+        activity.leaving(1, 0, 0.0, costs, 1)
     activity.remove(one)
