@@ -159,5 +159,5 @@ def test_the_examples_of_the_page_can_be_used() -> None:
         "orders",
         "shop.public.users",
         "erasure-requests",
-        "clicks",
+        "page-events",
     ]
