@@ -162,7 +162,7 @@ class Settings:
         none=True,
     )
     max_items: int = _setting(
-        100_000,
+        500_000,
         "so many items are kept of each partition of the journal; what was rated longest ago leaves first; "
         "none: all are kept",
         low=2,
@@ -171,7 +171,7 @@ class Settings:
         none=True,
     )
     max_ratings: int = _setting(
-        15_000_000,
+        12_000_000,
         "so many ratings are kept of each partition of the journal; who was active longest ago leaves first; "
         "none: all are kept",
         low=2,
