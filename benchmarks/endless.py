@@ -20,8 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import curves
-from recommender.history.id_table import joined
-from recommender.history.rows import Rows
+from recommender.history.rows import Rows, spanned
 from recommender.messages.requests import Request
 from recommender.shard import warmup
 from recommender.shard.bounds import DAY, Bounds
@@ -62,9 +61,7 @@ def stream(events: int, seed: int = 1) -> Iterator[Rows]:
             for pair in zip(users, items, strict=True)
             for kind, each in zip((b"u", b"i"), pair, strict=True)
         ]
-        text, ends = joined(ids)
-        bounds = np.concatenate([[0], ends])
-        spans = np.stack([bounds[0:-1:2], bounds[1::2], bounds[1::2], bounds[2::2]], axis=1)
+        text, spans = spanned(ids)
         ratings = draw.choice([3.0, 4.0, 5.0], CHUNK)
         yield Rows(text, spans, ratings, (1e9 + 0.1 * at).astype(np.float64), np.ones(CHUNK, np.bool_))
 

@@ -15,8 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.splitting import resident
-from recommender.history.id_table import joined
-from recommender.history.rows import Rows
+from recommender.history.rows import Rows, spanned
 from recommender.shard import warmup
 from recommender.shard.bounds import Bounds
 from recommender.shard.options import ShardOptions
@@ -46,9 +45,7 @@ def stream(users: int, items: int, ratings: int) -> Iterator[Rows]:
             for pair in zip(who, what, strict=True)
             for kind, number in zip((b"user-", b"item-"), pair, strict=True)
         ]
-        text, ends = joined(ids)
-        bounds = np.concatenate([[0], ends])
-        spans = np.stack([bounds[0:-1:2], bounds[1::2], bounds[1::2], bounds[2::2]], axis=1)
+        text, spans = spanned(ids)
         times = (1e9 + at).astype(np.float64)
         yield Rows(text, spans, draw.choice([3.0, 4.0, 5.0], CHUNK), times, np.ones(CHUNK, np.bool_))
 

@@ -7,10 +7,19 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from recommender.history.id_table import joined
+
 #: Kinds of rows: a rating, whom to forget, and which guest (in place of the item) is which user.
 RATING, FORGET_USER, FORGET_ITEM, MERGE = range(4)
 #: What stands for the id that a row of another kind does not have: no id is empty.
 NOBODY = b"*"
+
+
+def spanned(ids: list[bytes]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """A text of ids, a user and an item in turns, and where they stand, as `Rows` have both."""
+    text, ends = joined(ids)
+    bounds = np.concatenate([[0], ends])
+    return text, np.stack([bounds[0:-1:2], bounds[1::2], bounds[1::2], bounds[2::2]], axis=1)
 
 
 class Rows(NamedTuple):

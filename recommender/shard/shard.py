@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from recommender.history.catalog import Catalog, register_bytes
 from recommender.history.history import History
-from recommender.history.id_table import joined
-from recommender.history.rows import Rows
+from recommender.history.rows import Rows, spanned
 from recommender.items.store import NO_ITEMS, ItemStore
 from recommender.messages.ratings import Rating
 from recommender.messages.requests import Request
@@ -100,9 +99,7 @@ class Shard:
             When each was given, in seconds; by default the ratings' own timestamps.
         """
         rows = list(ratings)
-        text, ends = joined([part.encode() for row in rows for part in (row.user, row.item)])
-        bounds = np.concatenate([[0], ends])
-        spans = np.stack([bounds[0:-1:2], bounds[1::2], bounds[1::2], bounds[2::2]], axis=1)
+        text, spans = spanned([part.encode() for row in rows for part in (row.user, row.item)])
         values = np.array([row.rating for row in rows], np.float64)  # None becomes NaN
         # None becomes NaN here, too.
         given = np.array([row.timestamp for row in rows] if times is None else list(times), np.float64)

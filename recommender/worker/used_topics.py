@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from recommender.ingest.sources.configured import impressions_of, item_mappings_of, mappings_of
 from recommender.ingest.sources.items_file import ItemsMapping
@@ -50,11 +50,8 @@ def load_mappings(config: Settings, names: Topics) -> dict[str, SourceMapping]:
         One cannot be.
     """
     mappings = mappings_of(config)
-    for each in mappings:
-        if each.topic in names.all and each.topic != names.ratings:
-            raise SourcesError(
-                f"source `{each.name}` reads topic {each.topic!r}: expected one that is not the worker's own"
-            )
+    own = set(names.all) - {names.ratings}  # which a table may map in another way
+    _require_foreign("", ((each.name, each.topic) for each in mappings), own)
     return {each.topic: each for each in mappings}
 
 
@@ -67,7 +64,7 @@ def load_item_mappings(config: Settings, names: Topics) -> list[ItemsMapping]:
         One cannot be.
     """
     mappings = item_mappings_of(config)
-    _require_foreign("items", ((each.name, each.topic) for each in mappings), names)
+    _require_foreign(" of items", ((each.name, each.topic) for each in mappings), names.all)
     return mappings
 
 
@@ -80,16 +77,16 @@ def load_impressions(config: Settings, names: Topics) -> list[SourceMapping]:
         One cannot be.
     """
     mappings = impressions_of(config)
-    _require_foreign("impressions", ((each.name, each.topic) for each in mappings), names)
+    _require_foreign(" of impressions", ((each.name, each.topic) for each in mappings), names.all)
     return mappings
 
 
-def _require_foreign(kind: str, tables: Iterable[tuple[str, str]], names: Topics) -> None:
+def _require_foreign(kind: str, tables: Iterable[tuple[str, str]], own: Collection[str]) -> None:
     """Raise a `SourcesError` if a table, given as (name, topic), reads a topic of the worker's own."""
     for name, topic in tables:
-        if topic in names.all:
+        if topic in own:
             raise SourcesError(
-                f"source `{name}` of {kind} reads topic {topic!r}: expected one that is not the worker's own"
+                f"source `{name}`{kind} reads topic {topic!r}: expected one that is not the worker's own"
             )
 
 

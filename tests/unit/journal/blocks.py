@@ -11,7 +11,7 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from recommender.history.rows import Rows
+from recommender.history.rows import Rows, spanned
 from recommender.journal.block import Head, Packer, Source
 from recommender.journal.block_kernels import MARK
 from recommender.journal.block_reader import read
@@ -82,13 +82,10 @@ def rows(draw: st.DrawFn, most: int = 8, start: int = 0, gap: int = 3) -> list[R
 
 def columns(of: Sequence[Row], *, float32: bool = False) -> tuple[Rows, NDArray[np.int64]]:
     """Rows as arrays, with what is no rating not plain, and their offsets."""
-    parts = [part.encode() for row in of for part in (row.user or "", row.item)]
-    bounds = np.cumsum([0, *map(len, parts)])
-    spans = np.stack([bounds[0:-1:2], bounds[1::2], bounds[1::2], bounds[2::2]], axis=1)
+    text, spans = spanned([part.encode() for row in of for part in (row.user or "", row.item)])
     ratings = np.array([np.nan if row.rating is None else row.rating for row in of], np.float64)
     plain = np.array([row.user is not None for row in of], np.bool_)
     given = np.array([row.time for row in of], np.float64)
-    text = np.frombuffer(b"".join(parts), np.uint8)
     offsets = np.array([row.offset for row in of], np.int64)
     return Rows(text, spans, ratings.astype(np.float32) if float32 else ratings, given, plain), offsets
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from recommender.history.rows import FORGET_ITEM, FORGET_USER, MERGE, RATING, Rows
+from recommender.history.rows import FORGET_ITEM, FORGET_USER, MERGE, RATING, Rows, spanned
 from recommender.journal.block import BEGINS, COMPLETE, Packer, Source, mark
 from recommender.journal.copies import Copies
 from recommender.journal.forgotten import Forgotten
@@ -40,13 +40,10 @@ def events(draw: st.DrawFn) -> list[Event]:
 
 def rows_of(happened: Sequence[Event], first: int = 0) -> Rows:
     """Rows, of which the first is the event of this number."""
-    parts = [part.encode() for _, user, item in happened for part in (user, item)]
-    bounds = np.cumsum([0, *map(len, parts)])
-    spans = np.stack([bounds[0:-1:2], bounds[1::2], bounds[1::2], bounds[2::2]], axis=1)
+    text, spans = spanned([part.encode() for _, user, item in happened for part in (user, item)])
     kinds = np.array([KINDS[kind] for kind, _, _ in happened], np.uint8)
     numbers = np.arange(first, first + len(happened))
     values = np.where(kinds == RATING, numbers % 5 + 1.0, np.nan).astype(np.float64)
-    text = np.frombuffer(b"".join(parts), np.uint8)
     plain = np.ones(len(kinds), np.bool_)
     return Rows(
         text, spans, values, (1e9 + numbers).astype(np.float64), plain, kinds if kinds.any() else None

@@ -12,8 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recommender.history.id_table import joined
-from recommender.history.rows import FORGET_ITEM, FORGET_USER, MERGE, NOBODY, RATING, Rows
+from recommender.history.rows import FORGET_ITEM, FORGET_USER, MERGE, NOBODY, RATING, Rows, spanned
 from recommender.items.store import ItemStore
 from recommender.messages.items import ItemInfo
 from recommender.messages.ratings import Forget, Merge, Rating
@@ -56,9 +55,7 @@ def rows_of(events: Iterable[Event], first: int = 0) -> Rows:
     for event in events:
         other = event.guest if isinstance(event, Merge) else event.item
         ids += [NOBODY if each is None else each.encode() for each in (event.user, other)]
-    text, ends = joined(ids)
-    bounds = np.concatenate([[0], ends])
-    spans = np.stack([bounds[0:-1:2], bounds[1::2], bounds[1::2], bounds[2::2]], axis=1)
+    text, spans = spanned(ids)
     ratings = [event.rating if isinstance(event, Rating) else None for event in events]
     values = np.array([math.nan if each is None else each for each in ratings])
     times = 1e9 + first + np.arange(len(events), dtype=np.float64)
