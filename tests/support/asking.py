@@ -51,11 +51,14 @@ class Asker:
     ----------
     sent : list of bytes
         The correlation ids of all requests.
+    partitions : dict
+        The partition that each of them went to.
     """
 
     def __init__(self, kafka: str, topics: Topics, *reply_topics: str) -> None:
         self.topics = topics
         self.sent: list[bytes] = []
+        self.partitions: dict[bytes, int] = {}
         self._producer = KafkaProducer(
             kafka_client=Network, bootstrap_servers=kafka, acks="all", max_request_size=2_000_000
         )
@@ -91,7 +94,7 @@ class Asker:
         if isinstance(value, dict):
             key = str(value.get("user")).encode() if key is None else key
             value = json.dumps(value).encode()
-        self._producer.send(
+        written = self._producer.send(
             self.topics.requests,
             value,
             key=key,
@@ -100,6 +103,7 @@ class Asker:
             timestamp_ms=timestamp_ms,
         ).get(timeout=PATIENCE)
         self.sent.append(correlation)
+        self.partitions[correlation] = written.partition
         return correlation
 
     def reply(self, correlation: bytes, seconds: float = PATIENCE) -> Reply:
