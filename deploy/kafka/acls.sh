@@ -38,9 +38,8 @@ if [ "${LOG:-off}" = on ]; then allow "$worker" --operation Write --topic "${pre
 if [ "${HIDE_SEEN:-off}" = on ]; then allow "$worker" --operation Read --topic "${prefix}recommendations-log"; fi
 if [ "${RETENTION:-off}" = on ]; then allow "$worker" --operation Delete --topic "${prefix}ratings-journal"; fi
 if [ -n "${REWRITER:-}" ]; then
-  allow "$REWRITER" --operation Write --operation Describe --topic "${prefix}ratings"
-  allow "$REWRITER" --operation Read --operation Write --operation Delete --operation DescribeConfigs --operation AlterConfigs \
-    --topic "${prefix}ratings-journal"
+  allow "$REWRITER" --operation Write --topic "${prefix}ratings"
+  allow "$REWRITER" --operation Read --operation Write --operation Delete --operation AlterConfigs --topic "${prefix}ratings-journal"
 fi
 
 service=${SERVICE:-User:shop}

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 
 import click
 
 from recommender import settings as settings_room
 from recommender.cli.output import progress_bar
-from recommender.client import Client
-from recommender.client.errors import ClientError
+from recommender.client.forgetting import write_forgotten
 from recommender.client.ratings import Written
 from recommender.journal.block import Source
 from recommender.journal.identity import topic_id
@@ -66,21 +64,15 @@ def _write(
     settings: Settings, users: tuple[str, ...], items: tuple[str, ...], timeout: float
 ) -> list[Written]:
     """Write whom to forget; where that stands."""
-    security, found = security_options(settings), []
-    with Client(settings.broker, settings.topic_prefix, security=security, connect_timeout=0) as client:
-        for name, ids in (("user", users), ("item", items)):
-            for each in ids:
-                try:
-                    written = client.forget(**{name: each}, timeout=timeout)
-                except ValueError as error:
-                    raise click.UsageError(str(error)) from None
-                except ClientError as error:
-                    click.secho(f"Error: {error}", fg="red", err=True)
-                    sys.exit(1)
-                found.append(written)
-                click.echo(
-                    f"{name} {each}: written to partition {written.partition}, offset {written.offset}"
-                )
+    named = [("user", each) for each in users] + [("item", each) for each in items]
+    topic, security, found = Topics(settings.topic_prefix).ratings, security_options(settings), []
+    writing = write_forgotten(named, settings.broker, topic, timeout, security)
+    try:
+        for (kind, each), written in zip(named, writing, strict=True):
+            found.append(written)
+            click.echo(f"{kind} {each}: written to partition {written.partition}, offset {written.offset}")
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
     return found
 
 
@@ -97,6 +89,8 @@ def _rewrite(settings: Settings, written: list[Written]) -> None:
     for each in written:
         source = Source(topic_id(ratings), each.partition)
         wanted[source] = max(each.offset, wanted.get(source, -1))
+    # Below 0 there is nothing: a user who may not delete is refused before all is copied.
+    delete_before(settings, found.topic, dict.fromkeys(range(found.partitions), 0))
     for partition in range(found.partitions):
         result = _rewrite_partition(settings, found, partition, wanted)
         place = f"{found.topic}[{partition}]"

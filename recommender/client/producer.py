@@ -46,7 +46,8 @@ def open_producer(
             ) from error
         if missing:
             raise TopicsError(
-                f"There is no topic {topic} at {bootstrap_servers}; `recommender topics` creates the topics"
+                f"There is no topic {topic} at {bootstrap_servers}, or it is hidden from this user; "
+                "`recommender topics` creates the topics"
             )
         limit = int(read_configs(admin, [topic])[topic].get("max.message.bytes", _REQUEST_BYTES))
     delivery_ms = max(int(delivery_seconds * 1000), 1000)

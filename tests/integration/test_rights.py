@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from recommender import settings
 from recommender.cli.main import recommender
@@ -16,6 +16,7 @@ from recommender.client.errors import ClientError
 from recommender.client.items import write_items
 from recommender.errors import RecommenderError
 from recommender.kafka import topics as topics_room
+from recommender.kafka.log_cutting import delete_before
 from recommender.kafka.topics import Topics
 from recommender.worker.app import create_app
 from tests.support.calling import call
@@ -23,6 +24,7 @@ from tests.support.guarded_broker import (
     PASSWORD,
     GuardedBroker,
     Right,
+    enumerated,
     guarded_broker,
     login,
     script_rights,
@@ -40,8 +42,10 @@ VARIABLES = {
     "HTTP": "on",
     "LOG": "on",
     "HIDE_SEEN": "on",
+    "RETENTION": "on",
+    "REWRITER": "User:rewriter",
 }
-WORKER, SERVICE, OWNER, READER = "recommender", "shop", "owner", "reader"
+WORKER, SERVICE, OWNER, READER, REWRITER = "recommender", "shop", "owner", "reader", "rewriter"
 RIGHTS = script_rights(VARIABLES)
 COUNT = 300
 TOPICS = Topics(PREFIX)
@@ -52,15 +56,19 @@ def rights_of(user: str) -> list[Right]:
     return [each for each in RIGHTS if each.principal == f"User:{user}"]
 
 
-#: Each right of the worker's without which it does not start, and a user who has all of its rights but this.
+#: Rights of the worker's that it needs only later on.
+LATER = {("Write", REPLIES), ("Write", TOPICS.ratings), ("Delete", TOPICS.journal)}
+#: Each without which it does not start, and a user who has all of its rights but this.
 ASKED = {
     f"without{number}": right
     for number, right in enumerate(rights_of(WORKER))
-    if right.name != REPLIES and not (right.operation == "Write" and right.name == TOPICS.ratings)
+    if (right.operation, right.name) not in LATER
 }
 GROUPS = {user: right for user, right in ASKED.items() if right.kind == "group"}
 #: The same of the services' rights.
 SERVICES = {f"service{number}": right for number, right in enumerate(rights_of(SERVICE))}
+#: The same of the rights of who rewrites the journal.
+REWRITERS = {f"rewriter{number}": right for number, right in enumerate(rights_of(REWRITER))}
 #: Owners of topics of their own, who lack one kind of right.
 OWNERS = {"nocreate": "Create", "nodescribe": "Describe", "noconfigs": "DescribeConfigs"}
 
@@ -103,11 +111,12 @@ def variables_of(user: str, broker: GuardedBroker) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def broker() -> Iterator[GuardedBroker]:
     """A broker with the rights, and the topics, which their owner has created."""
-    users = [WORKER, SERVICE, OWNER, READER, *ASKED, *SERVICES, *OWNERS]
+    users = [WORKER, SERVICE, OWNER, READER, REWRITER, *ASKED, *SERVICES, *REWRITERS, *OWNERS]
     with guarded_broker(users) as guarded:
         guarded.allow(RIGHTS)
         guarded.allow(without(ASKED, rights_of(WORKER)))
         guarded.allow(without(SERVICES, rights_of(SERVICE)))
+        guarded.allow(without(REWRITERS, rights_of(REWRITER)))
         for user, lacking in OWNERS.items():
             given = script_rights({"PREFIX": f"{user}-", "OWNER": f"User:{user}"})
             guarded.allow(each for each in given if each.operation != lacking)
@@ -172,6 +181,40 @@ def test_the_reader_looks_at_the_journal_and_the_log(running: Running) -> None:
     for command in (["journal", "verify"], ["experiment", "report", "--json", "-"]):
         ran = CliRunner().invoke(recommender, command, env=variables)
         assert ran.exit_code == 0, ran.output
+
+
+def rewrite(running: Running, user: str, *options: str) -> Result:
+    """Rewrite the journal as somebody."""
+    checkpoints = {settings.variable("checkpoints"): str(running.installation.checkpoints)}
+    environment = variables_of(user, running.broker) | checkpoints
+    return CliRunner().invoke(recommender, ["forget", "--rewrite", *options], env=environment)
+
+
+@pytest.mark.parametrize("user", REWRITERS, ids=lambda user: " ".join(REWRITERS[user][1:]))
+def test_a_rewriter_needs_each(running: Running, user: str) -> None:
+    lacking, refused = REWRITERS[user], rewrite(running, user, "--user", "somebody")
+    assert refused.exit_code != 0
+    error = str(refused.exception)
+    assert lacking.name in error
+    if lacking.operation in ("Delete", "AlterConfigs"):
+        assert enumerated(lacking.operation) in error
+    else:
+        assert "hidden from this user" in error or "TopicAuthorizationFailed" in error
+
+
+def test_the_rewriter_clears_the_journal(running: Running) -> None:
+    ran = rewrite(running, REWRITER, "--user", "somebody")
+    assert ran.exit_code == 0, ran.output
+    assert "Workers take it over by themselves" in ran.output
+    worker = running.worker
+    wait_until(lambda: "takes over the rewritten journal" in worker.log, PATIENCE, worker.log)
+
+
+def test_the_worker_bounds_the_journal(running: Running) -> None:
+    worker, shop = (settings.load(variables_of(user, running.broker)) for user in (WORKER, SERVICE))
+    delete_before(worker, TOPICS.journal, {0: 1})
+    with pytest.raises(RecommenderError, match="It needs the right to DELETE"):
+        delete_before(shop, TOPICS.journal, {0: 1})
 
 
 def test_all_of_it_was_allowed(running: Running) -> None:

@@ -53,7 +53,7 @@ class GuardedBroker(NamedTuple):
             ACL(
                 right.principal,
                 "*",
-                ACLOperation[_enumerated(right.operation)],
+                ACLOperation[enumerated(right.operation)],
                 ACLPermissionType.ALLOW,
                 ResourcePattern(ResourceType[right.kind.upper()], right.name),
             )
@@ -63,7 +63,7 @@ class GuardedBroker(NamedTuple):
             assert not admin.create_acls(acls)["failed"]
 
 
-def _enumerated(word: str) -> str:
+def enumerated(word: str) -> str:
     """``DESCRIBE_CONFIGS`` for ``DescribeConfigs``."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", word).upper()
 
