@@ -26,8 +26,8 @@ from recommender.history.rows import Rows
 from recommender.ingest import rating_json
 from recommender.ingest.ingest import BatchDecoder
 from recommender.models import elementary
-from recommender.models.blend.blend import PRIOR
 from recommender.models.blend.ranking import solve
+from recommender.models.blend.weights import PRIOR
 
 ROUNDS, RATINGS, BATCH, NUMBERS = 7, 100_000, 1000, 100_000
 Row = tuple[str, str, float, int]

@@ -2,11 +2,10 @@ r"""A blend of sequence neighbours, co-occurrence and popularity that learns on 
 
 No single method is safe: on a drifting stream what was popular lately beats co-occurrence, on a sparse one
 even what was popular ever does. So each candidate gets a row of features
-(`recommender.models.blend.features`), its score is their weighted sum, and the weights are learned from a
-sample of the positive ratings, each looked at just before it is learned (`recommender.models.blend.ranking`).
-
-How far to trust popularity at the top of the list, and whether a single feature ranks better than all of
-them, is tried out (`recommender.models.blend.trials`).
+(`recommender.models.blend.features`) by two kinds of evidence: what the user's neighbours say
+(`recommender.models.blend.neighbourhood`), and what all users say (`recommender.models.blend.popularity`).
+Its score is their weighted sum, and the weights are learned from a sample of the positive ratings, each
+looked at just before it is learned (`recommender.models.blend.weights`).
 
 Users without history, users with a short one and all others differ in what works; each kind has weights of
 its own, drawn towards the common ones.
@@ -23,11 +22,10 @@ from recommender.models.base import Arrays, FloatArray, IntArray, Model, ModelCo
 from recommender.models.blend import features as kernels
 from recommender.models.blend import sample
 from recommender.models.blend.blocks import room
-from recommender.models.blend.choice import observe_choice
-from recommender.models.blend.evidence import evidence
 from recommender.models.blend.leaders import Leaders
-from recommender.models.blend.marks import Bits, Marks, clear_supported, empty_marks
-from recommender.models.blend.ranking import ListwiseRanker
+from recommender.models.blend.marks import Marks, clear_supported, empty_marks
+from recommender.models.blend.neighbourhood import Neighbourhood
+from recommender.models.blend.popularity import ROOT, Popularity
 from recommender.models.blend.repeats import Repeats
 from recommender.models.blend.sample import (
     FEW_ITEMS,
@@ -38,44 +36,16 @@ from recommender.models.blend.sample import (
 )
 from recommender.models.blend.shortlist import leading
 from recommender.models.blend.taken import empty_pairs, index
-from recommender.models.blend.trials import Trials
-from recommender.models.blend.worth import Worth
-from recommender.models.elementary import half_powers, powers
+from recommender.models.blend.weights import Weights, context_of
 from recommender.models.options import between
-from recommender.models.sequence.kernels import LOOK_BACK, Scratch, newest
-from recommender.models.sequence.sequence_knn import Profile, fading_raters
+from recommender.models.sequence.sequence_knn import Profile
 from recommender.models.topk import all_but, distinct
 from recommender.models.topk import leading as best_of
-
-#: Weights before the first observation, in the order of `FEATURES`: about the mean of what was learned on the
-#: first halves of nine streams of several kinds (films, purchases, files that developers change, generated
-#: ones).
-PRIOR = np.array([0.6, 0.0, 0.0, -0.1, -0.4, 0.15, 0.05, 0.4, 0.2, 0.5, -0.15, 0.65])
-#: How firmly they are held: two over the variance between those streams, but the two kinds of neighbours less
-#: firmly. There are streams where one of them, or both, say nothing, and that must be found out soon.
-PRECISION = 2.0 * np.array([5.0, 11.0, 2.0, 20.0, 4.5, 19.0, 28.0, 35.0, 14.0, 6.0, 10.0, 14.0])
-#: Users with fewer entries than this have a short history.
-SHORT = 6
-#: Of each older entry of a user, so much fewer raters are asked: they would say less at the same cost.
-RATERS_DECAY = 0.9
-#: But never fewer than this.
-FEWEST_RATERS = 32
-#: So many of the newest entries are looked around; the others only tell who has the same taste.
-NEAR = 20
-#: What a rating counts for taste: its strength, which fades fast, to this power.
-LASTING = 0.1
-#: Users that may become neighbours, those of the newest items first.
-NEIGHBOURS = 1000
 
 #: From so many items on the best are found without scoring all.
 MANY = 4096
 #: Up to so many it is found out afterwards of which of them neighbours say anything.
 UNMARKED = 100_000
-#: Rows of a new table.
-LEAST = 64
-
-#: Stands for a one for each candidate.
-_EACH = np.empty(0)
 
 
 class Blend(Model):
@@ -97,6 +67,20 @@ class Blend(Model):
     observations : float
         How many observations are learned from at first; after n events it is so many and four times the root
         of n, or fewer where they take long.
+
+    Attributes
+    ----------
+    popularity, neighbourhood : Popularity, Neighbourhood
+        The evidence: of all users, and of those who resemble the one who asks.
+    weights, budget : Weights, Budget
+        How much each feature counts, and how many choices that may be learned from.
+    repeats : Repeats
+        What users take again.
+    marks : Marks
+        Notes of a look at a large catalogue; nothing of them is left between looks.
+    many, unmarked : int
+        From so many items on the best are found without scoring all; up to so many it is found out afterwards
+        of which of them neighbours say anything.
     """
 
     #: It has an answer of its own for users of whom nothing is known.
@@ -121,56 +105,26 @@ class Blend(Model):
         between("blend", "observations", observations, 0.0, 1e9)
         self._history: History = context.history
         self._positive = np.float32(context.positive_weight)
-        self._entries, self._max_entries, self._effort = entries, max_entries, effort
-        raters = min(raters, context.history.raters_per_item)
-        self._raters = np.maximum(fading_raters(raters, RATERS_DECAY, entries), min(raters, FEWEST_RATERS))
-        self._links = int(self._raters.sum())
-        self._decays = half_powers(0.8, 2 * LOOK_BACK * entries + 1)
-        self._scratch = Scratch(NEIGHBOURS)
-        self._ranker = ListwiseRanker(PRIOR, PRECISION, contexts=2, firmness=2.0, memory=memory)
-        self._trials = Trials(*kernels.POPULARITY, kernels.SINGLES)
-        self._worth = Worth(memory)
-        self._budget = Budget(observations)
-        #: The weights as they are applied, by context; until the next observation.
-        self._applied: dict[int, FloatArray] = {}
-        self._block = room(kernels.ROWS)
-        #: Always larger than there are items: kernels are compiled for an array's layout, and an empty table,
-        #: or a part of it that is all of it, has another one.
-        self._table = kernels.empty_table(LEAST)
-        #: What the fading counts of all items come to, see `count_events`.
-        self._totals = np.zeros(kernels.LATELY)
-        #: Of each of the last events the item, at the remainder of its number; the table says it, too.
-        self._newest = np.zeros(sample.REMEMBERED, np.int32)
-        self._repeats = Repeats(context.history, self._positive, memory, observations)
+        self.neighbourhood = Neighbourhood(
+            context.history, entries=entries, raters=raters, max_entries=max_entries, effort=effort
+        )
+        self.popularity = Popularity(context.history, self._positive)
+        self.weights = Weights(memory)
+        self.repeats = Repeats(context.history, self._positive, memory, observations)
+        self.budget = Budget(observations)
+        self.many, self.unmarked = MANY, UNMARKED
         self._leaders = Leaders()
-        self._marks: Marks = empty_marks(0)
-        self._many, self._unmarked = MANY, UNMARKED
-        self._items = 0
-        self._event = 0
+        self.marks: Marks = empty_marks(0)
+        self._block = room(kernels.ROWS)
 
     def learn(self, events: Events) -> None:
         """Count the events for their items."""
         if len(events) == 0:
             return
-        self._items = max(self._items, int(events.items[0] if len(events) == 1 else events.items.max()) + 1)
-        if self._items >= len(self._table):
-            larger = kernels.empty_table(max(self._items + 1, 2 * len(self._table)))
-            larger[: len(self._table)] = self._table
-            self._table = larger
-        kernels.count_events(
-            self._positive,
-            self._event,
-            events.items,
-            events.ratings,
-            events.weights,
-            events.previous_weights,
-            self._table,
-            self._totals,
-            self._newest,
-        )
-        self._repeats.learn(events)
-        self._leaders.pass_events(self._table, events.items, self._event, self._items)
-        self._event += len(events)
+        self.popularity.learn(events)
+        self.repeats.learn(events)
+        first = self.popularity.events - len(events)
+        self._leaders.pass_events(self.popularity.table, events.items, first, self.popularity.items)
 
     def forget_user(self, user: int) -> None:
         """Forget what the user took again; what all have taught stays."""
@@ -178,7 +132,7 @@ class Blend(Model):
 
     def forget_users(self, users: IntArray) -> None:
         """Forget what the users took again."""
-        self._repeats.forget_users(users)
+        self.repeats.forget_users(users)
 
     def forget_item(self, item: int) -> None:
         """Let the item be one that nobody has rated yet."""
@@ -186,18 +140,17 @@ class Blend(Model):
 
     def forget_items(self, items: IntArray) -> None:
         """Let the items be such as nobody has rated yet."""
-        self._repeats.forget_items()
-        items = items[(items >= 0) & (items < self._items)]
+        self.repeats.forget_items()
+        items = items[(items >= 0) & (items < self.popularity.items)]
         self._leaders.leave(items)
-        self._table[items, : kernels.FIRST] = 0.0
-        self._table[items, kernels.FIRST] = np.inf
+        self.popularity.forget(items)
 
     def score(self, user: int, candidates: IntArray) -> FloatArray:
         """Weighted sums of features; the logarithm of a preference, up to a constant."""
-        views, scales, now = self._surveyed(candidates, self._evidence(self._profile(user, self._entries)))
-        scores = np.empty(len(candidates))
-        weights = self._weights(self._context(user))
-        kernels.weigh(self._table, now, candidates, views, scales, weights, *self._block, scores)
+        views, scales = self._surveyed(user, candidates)
+        scores, table, now = np.empty(len(candidates)), self.popularity.table, self.popularity.now
+        weights = self._weights_of(user)
+        kernels.weigh(table, now, candidates, views, scales, weights, *self._block, scores)
         return scores
 
     def leading_but(self, user: int, without: IntArray, n: int) -> tuple[IntArray, FloatArray]:
@@ -212,12 +165,12 @@ class Blend(Model):
             Unknown ones, and the same one twice, do no harm.
         n : int
         """
-        items = self._history.item_count
-        excluded = without if items < self._many else distinct(without, items)
+        items, popularity = self._history.item_count, self.popularity
+        excluded = without if items < self.many else distinct(without, items)
         # Where few are left, they alone are what is normalised by.
         if (
-            items < self._many
-            or items > self._items
+            items < self.many
+            or items > popularity.items
             or 2 * (items - len(excluded)) < items
             or n >= items // 4
         ):
@@ -225,27 +178,25 @@ class Blend(Model):
             places, scores = best_of(self.score(user, candidates), n)
             return candidates[places], scores
         self._make_room(items)
-        marks, marked = self._marks, items > self._unmarked
+        marks, marked = self.marks, items > self.unmarked
         try:
             supported = marks.supported if marked else None
-            self._accumulate(self._profile(user, self._entries), marks.sums[:items], supported)
-            now, cells = float(self._event), self._leaders.cells(self._table, self._event, items)
-            weights = self._weights(self._context(user))
+            self.neighbourhood.add(self.neighbourhood.profile(user), marks.sums[:items], supported)
             found: tuple[IntArray, FloatArray] = leading(
-                self._table,
-                now,
+                popularity.table,
+                popularity.now,
                 items,
-                self._totals,
-                weights,
+                popularity.totals,
+                self._weights_of(user),
                 marks,
                 marked,
                 excluded,
-                cells,
+                self._leaders.cells(popularity.table, popularity.events, items),
                 n,
                 *self._block,
             )
         except BaseException:
-            self._marks = empty_marks(0)
+            self.marks = empty_marks(0)
             raise
         return found
 
@@ -256,98 +207,48 @@ class Blend(Model):
         """
         new = ~np.isin(candidates, self._history.items_of(user))
         scores = self.score(user, candidates[new])
-        return scores if new.all() else self._repeats.score(user, candidates, new, scores)
+        return scores if new.all() else self.repeats.score(user, candidates, new, scores)
 
-    def _weights(self, context: int) -> FloatArray:
-        found = self._applied.get(context)
-        if found is None:
-            found = self._applied[context] = self._trials.applied(self._ranker.weights(context))
-        return found
+    def _weights_of(self, user: int) -> FloatArray:
+        return self.weights.of(context_of(self._history, user))
 
     def features(self, user: int, candidates: IntArray) -> FloatArray:
         """The features of each candidate, shape (candidates, features), columns as `FEATURES` names them."""
-        views, scales, now = self._surveyed(candidates, self._evidence(self._profile(user, self._entries)))
+        views, scales = self._surveyed(user, candidates)
         features = np.empty((len(candidates), len(kernels.FEATURES)))
-        kernels.fill(self._table, now, candidates, views, scales, *self._block, features)
+        table, now = self.popularity.table, self.popularity.now
+        kernels.fill(table, now, candidates, views, scales, *self._block, features)
         return features
 
-    def _surveyed(self, candidates: IntArray, sums: FloatArray) -> tuple[FloatArray, FloatArray, float]:
-        views, scales = np.empty((kernels.VIEWS, len(candidates))), np.empty(kernels.VIEWS + 3)
-        now, items, table = float(self._event), self._history.item_count, self._table
-        if 2 * len(candidates) < items or items > self._items:
-            kernels.survey(table, now, candidates, _EACH, sums, *self._block, views, scales)
-            return views, scales, now
-        # Of most items the totals are known but for what those add that are missing.
-        missing, left = all_but(candidates, items), np.empty(kernels.LATELY)
-        kernels.totals_without(table, now, missing, self._totals, *self._block, left)
-        size = float(len(candidates))
-        kernels.survey_most(table, now, candidates, size, left, sums, *self._block, views, scales)
-        return views, scales, now
+    def _surveyed(self, user: int, candidates: IntArray) -> tuple[FloatArray, FloatArray]:
+        sums = self.neighbourhood.sums(self.neighbourhood.profile(user), self._known())
+        return kernels.surveyed(self.popularity, self._history.item_count, candidates, sums, self._block)
 
     @property
     def longest_profile(self) -> int:
         """More items than this a profile must not have."""
-        return min(NEAR, self._entries)
+        return self.neighbourhood.near
 
     def profile(self, user: int) -> Profile:
         """The user's newest items that are looked around, and how strongly each."""
-        return self._profile(user, min(NEAR, self._entries))
-
-    def _profile(self, user: int, entries: int) -> Profile:
-        items, strengths = newest(self._history.arrays, user, entries, self._decays)
-        return Profile(user, items, strengths)
+        return self.neighbourhood.near_profile(user)
 
     def score_profile(self, profile: Profile, candidates: IntArray) -> FloatArray:
         """The scores of sequence neighbours alone, relative to how often each item was rated."""
-        sums = self._evidence(profile)
+        sums = self.neighbourhood.sums(profile, self._known())
         scores = np.zeros(len(candidates))
         known = (candidates >= 0) & (candidates < len(sums))
         found = candidates[known]
-        scores[known] = sums[found, 0] / np.maximum(self._table[found, kernels.ROOT], 1.0)
+        scores[known] = sums[found, 0] / np.maximum(self.popularity.table[found, ROOT], 1.0)
         return scores
 
-    def _evidence(self, profile: Profile) -> FloatArray:
-        sums = np.zeros((min(self._items, self._history.item_count), 2))
-        self._accumulate(profile, sums, None)
-        return sums
+    def _known(self) -> int:
+        """How many items are both in the history and counted here."""
+        return min(self.popularity.items, self._history.item_count)
 
     def _make_room(self, items: int) -> None:
-        if items > len(self._marks.excluded):
-            self._marks = empty_marks(len(self._table))
-
-    def _accumulate(self, profile: Profile, sums: FloatArray, supported: Bits | None) -> int:
-        """Add what other users' histories say to `sums`, and mark their items in `supported` if given.
-
-        Returns how many of their entries were read.
-        """
-        arrays = self._history.arrays
-        count = len(profile.items)
-        if not count or profile.items.max() >= len(sums):
-            return 0
-        room = self._scratch.room(arrays, self._links)
-        return int(
-            evidence(
-                arrays,
-                profile.user,
-                profile.items,
-                profile.strengths,
-                powers(profile.strengths, LASTING - 1.0),
-                self._raters,
-                NEAR,
-                self._max_entries,
-                self._effort,
-                room,
-                sums,
-                supported,
-            )
-        )
-
-    def _context(self, user: int) -> int:
-        """0 for a user without history, 1 for a short one, -1 for all others."""
-        entries = int(self._history.arrays.users["live"][user]) if 0 <= user < self._history.user_count else 0
-        if entries == 0:
-            return 0
-        return 1 if entries < SHORT else -1
+        if items > len(self.marks.excluded):
+            self.marks = empty_marks(len(self.popularity.table))
 
     def next_observation(self, event: int) -> int:
         """All of the first events, then a sample that thins out."""
@@ -355,100 +256,76 @@ class Blend(Model):
 
     def observes(self, event: int, *, again: bool, fresh: bool) -> bool:
         """Return True as long as there may be more observations of its kind; a fresh item is no candidate."""
-        return not fresh and (self._repeats.budget if again else self._budget).allows(event)
+        return not fresh and (self.repeats.budget if again else self.budget).allows(event)
 
     def observe(self, user: int, item: int, weight: float) -> None:
         """Learn from what the user is about to choose, if it is positive and among the candidates."""
-        new, again = self._budget.allows(self._event), self._repeats.budget.allows(self._event)
+        event = self.popularity.events
+        new, again = self.budget.allows(event), self.repeats.budget.allows(event)
         if weight < self._positive or not (new or again):
             return
         if self._history.rating(user, item) is not None:
             if again:
-                self._repeats.observe(user, item)
-        elif new and 0 <= item < self._items:
+                self.repeats.observe(user, item)
+        elif new and 0 <= item < self.popularity.items:
             self._observe_new(user, item)
 
     def _observe_new(self, user: int, item: int) -> None:
-        known = min(self._items, self._history.item_count)
-        if self._items < 2 * FEW_ITEMS:
+        items, known = self.popularity.items, self._known()
+        if items < 2 * FEW_ITEMS:
             self._learn_choice(user, item, np.zeros((known, 2)), None)
             return
-        self._make_room(self._items)
+        self._make_room(items)
         try:
-            self._learn_choice(user, item, self._marks.sums[:known], self._marks)
+            self._learn_choice(user, item, self.marks.sums[:known], self.marks)
         finally:
-            clear_supported(self._marks)
+            clear_supported(self.marks)
 
     def _learn_choice(self, user: int, item: int, sums: FloatArray, marks: Marks | None) -> None:
         """Learn from a choice; among all items, or where there are marks among a part of them."""
         supported = None if marks is None else marks.supported
-        read = self._accumulate(self._profile(user, self._entries), sums, supported)
-        table, items, rated = self._table, self._items, self._history.items_of(user)
-        trials, context, turn = self._trials, self._context(user), self._budget.observed
+        read = self.neighbourhood.add(self.neighbourhood.profile(user), sums, supported)
+        popularity, turn, rated = self.popularity, self.budget.observed, self._history.items_of(user)
+        table, items = popularity.table, popularity.items
         if marks is None:
             candidates, sample_weights, place = all_candidates(table, items, rated, item)
         else:
             candidates, sample_weights, place = sampled_candidates(
-                table, items, self._event, rated, item, marks, self._newest, turn
+                table, items, popularity.events, rated, item, marks, popularity.newest, turn
             )
         if place < 0:
             return
-        features, row_weights, row, ahead = observe_choice(
+        self.weights.learn(
             table,
-            float(self._event),
+            popularity.now,
             candidates,
             sample_weights,
             sums,
-            place,
-            turn,
-            self._ranker.weights(context),
-            trials.first,
-            trials.last,
-            trials.singles,
-            trials.keep,
-            trials.leads,
-            trials.squares,
-            *self._block,
+            chosen=place,
+            turn=turn,
+            context=context_of(self._history, user),
         )
-        self._ranker.learn(features, row_weights, row, context, self._worth.of(ahead))
-        self._applied.clear()
-        self._budget.take(read, len(candidates))
+        self.budget.take(read, len(candidates))
 
     def state(self) -> Arrays:
-        """The item `table`, `totals`, `counters` (events, observations, work), and its parts' states."""
+        """The parts' states, and `counters`: events, observations, work."""
         counters: NDArray[np.int64] = np.array(
-            [self._event, self._budget.observed, self._budget.work], np.int64
+            [self.popularity.events, self.budget.observed, self.budget.work], np.int64
         )
         return {
-            "table": self._table[: self._items, : kernels.FIRST].copy(),
             "counters": counters,
-            "totals": self._totals.copy(),
-            **self._ranker.state(),
-            **self._trials.state(),
-            **self._worth.state(),
-            **self._repeats.state(),
+            **self.popularity.state(),
+            **self.weights.state(),
+            **self.repeats.state(),
         }
 
     def restore(self, state: Arrays) -> None:
         """Take them over."""
-        self._items = len(state["table"])
-        self._table = kernels.empty_table(max(self._items + 1, LEAST))
-        self._table[: self._items, : kernels.FIRST] = state["table"]
-        known = self._history.arrays.items[: self._items]
-        first = np.where(known["events"] > 0, known["first_event"], np.inf)
-        self._table[: self._items, kernels.FIRST] = first
-        self._event, self._budget.observed, self._budget.work = (int(count) for count in state["counters"])
-        self._totals = state["totals"].astype(np.float64)
-        updated, rated = self._table[: self._items, kernels.UPDATED], self._table[: self._items, kernels.ROOT]
-        lately = np.flatnonzero((rated > 0.0) & (updated >= self._event - len(self._newest)))
-        self._newest[:] = 0
-        self._newest[updated[lately].astype(np.int64) % len(self._newest)] = lately
-        self._leaders, self._marks = Leaders(), empty_marks(0)
-        self._ranker.restore(state)
-        self._trials.restore(state)
-        self._worth.restore(state)
-        self._repeats.restore(state)
-        self._applied.clear()
+        events, self.budget.observed, self.budget.work = (int(count) for count in state["counters"])
+        self.popularity.restore(state, events)
+        self._leaders, self.marks = Leaders(), empty_marks(0)
+        self.weights.restore(state)
+        self.repeats.restore(state)
 
     @staticmethod
     def warm() -> None:
@@ -461,11 +338,11 @@ class Blend(Model):
         model.score(0, np.arange(3, dtype=np.int32))
         model.score(0, np.arange(8, dtype=np.int32))
         index(empty_pairs(4))
-        model._many = model._unmarked = 0
+        model.many = model.unmarked = 0
         model.leading_but(0, np.arange(2, dtype=np.int32), 1)
         model.learn(history.append([0], [3], [1.0], [1.0], [0.0]))
         for item in (1, 2, 2):
             model.observe(0, item, 1.0)
             model.learn(history.append([0], [item], [1.0], [1.0], [0.0]))
         model.score_rated(0, np.arange(4, dtype=np.int32))
-        sample.warm(model._table)
+        sample.warm(model.popularity.table)

@@ -15,7 +15,8 @@ import numpy as np
 from recommender.compiled import dividing_kernel, kernel, njit
 from recommender.models.blend.blocks import BLOCK, exponentials, logarithms
 from recommender.models.blend.cells import MEASURES
-from recommender.models.blend.features import FAINT, FLOOR, LATELY, MIXED, NEW, RATES, SPARE
+from recommender.models.blend.features import FAINT, FLOOR, MIXED, NEW, SPARE
+from recommender.models.blend.popularity import LATELY, RATES
 
 #: What rounding may do to a feature, at most: so much, and so much for each event that passed.
 _SLACK, _SLACK_OF_EVENT = 1e-6, 1e-15

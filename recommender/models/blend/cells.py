@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from recommender.compiled import kernel, njit
 from recommender.models.base import FloatArray
-from recommender.models.blend.features import (
+from recommender.models.blend.features import UNKNOWN
+from recommender.models.blend.popularity import (
     COUNT,
     FIRST,
     HALF_LIVES,
@@ -30,7 +31,6 @@ from recommender.models.blend.features import (
     LOG_SHARE,
     RATES,
     ROOT,
-    UNKNOWN,
     UPDATED,
 )
 from recommender.models.randomness import mix

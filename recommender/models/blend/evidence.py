@@ -9,8 +9,8 @@ import math
 import numpy as np
 
 from recommender.compiled import background_kernel, kernel
+from recommender.models.blend.instructions import LINE, prefetch
 from recommender.models.blend.marks import mark
-from recommender.models.blend.prefetch import LINE, prefetch
 from recommender.models.elementary import half_powers, powered
 from recommender.models.sequence.kernels import first_of_newest, link_raters, raised
 

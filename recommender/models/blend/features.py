@@ -3,20 +3,36 @@
 """The features of a user and each candidate, as a row of numbers.
 
 Two kinds of evidence: what other users' histories say around the user's newest items
-(`recommender.models.blend.evidence`), and how often and how lately each item was rated, over several
-memories.
+(`recommender.models.blend.evidence`), and how often, how lately and how well each item was rated
+(`recommender.models.blend.popularity`).
 """
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
+from numpy.typing import NDArray
 
-from recommender.compiled import background_kernel, dividing_kernel, inlined_dividing_kernel, kernel
-from recommender.models.base import FloatArray
+from recommender.compiled import background_kernel, dividing_kernel, kernel
+from recommender.models.base import FloatArray, IntArray
 from recommender.models.blend.blocks import BLOCK, exponentials, logarithms
-from recommender.models.elementary import LOG_2, exp, log_of_normal
+from recommender.models.blend.popularity import (
+    COUNT,
+    FADING,
+    FIRST,
+    LATELY,
+    LEAST,
+    LOG_COUNT,
+    LOG_FADING,
+    LOG_SHARE,
+    RATES,
+    ROOT,
+    UPDATED,
+    Popularity,
+    left_of,
+    totals_without,
+)
+from recommender.models.elementary import LOG_2
+from recommender.models.topk import all_but
 
 #: The columns of a row of features, in order.
 FEATURES = (
@@ -37,20 +53,8 @@ FEATURES = (
 POPULARITY = (4, 11)
 #: The columns that may be rankings of their own: of two that rank alike, one.
 SINGLES = (0, 2, 4, 5, 6, 7, 8, 11)
-#: Half-lives of the fading counts, in events.
-HALF_LIVES = np.array([200.0, 1000.0, 5000.0, 30000.0])
-
-RATES = LOG_2 / HALF_LIVES
-#: How many of the half-lives, the longest, the mixture draws from.
-LATELY = 3
-#: What is left of their counts after one event; numbers and no formula, because they enter the state.
-_KEPT = np.array([0.9993070929904525, 0.9998613801725043, 0.9999768953608976])
-#: A total of what is left when most is taken away is known no better than to this part of it all.
-_NO_BETTER = 1e-6
 #: What a relative score counts at least, so that its logarithm is finite.
 FLOOR = 1e-3
-#: What a divisor is at least.
-_LEAST = 1e-300
 #: Logarithm of the smallest fading count that is told from none, and of the positive share of an unrated
 #: item.
 FAINT, UNKNOWN = -2.302585092994046, -LOG_2
@@ -64,77 +68,40 @@ VIEWS = 5
 #: Rows of a block: the features, and one to write to.
 SPARE, ROWS = len(FEATURES), len(FEATURES) + 1
 
-# Columns of the item table: ratings that stand, positive ones, the event of the last change, logarithms of
-# what is read at each request, the fading counts with their logarithms, and the first rating's event, which
-# the history knows too.
-COUNT, POSITIVES, UPDATED, LOG_COUNT, LOG_SHARE, ROOT, FADING = 0, 1, 2, 3, 4, 5, 6
-LOG_FADING = FADING + len(HALF_LIVES)
-FIRST = LOG_FADING + len(HALF_LIVES)
-COLUMNS = FIRST + 1
+#: Stands for a one for each candidate.
+_EACH = np.empty(0)
 
 
-def empty_table(items: int) -> FloatArray:
-    """A table of so many items that nobody has rated, shape (items, COLUMNS).
+def surveyed(
+    popularity: Popularity,
+    items: int,
+    candidates: IntArray,
+    sums: FloatArray,
+    block: tuple[FloatArray, NDArray[np.int64]],
+) -> tuple[FloatArray, FloatArray]:
+    """The `views` and `scales` of a survey, on the shorter way: by the candidates, or by what is missing.
 
-    Column by column, because a request reads all items of a column.
+    Parameters
+    ----------
+    popularity : Popularity
+    items : int
+        How many there are.
+    candidates : int32 array
+    sums : float array, shape (items, 2)
+        From `evidence`.
+    block : pair of arrays
+        Room, from `room(ROWS)`.
     """
-    table = np.zeros((items, COLUMNS), order="F")
-    table[:, FIRST] = np.inf
-    return table
-
-
-@inlined_dividing_kernel
-def _left(slowest):
-    """The rest of each fading count where so much of the slowest one is left: its rate divides all others."""
-    slower = slowest * slowest * slowest
-    slower *= slower
-    slow = slower * slower
-    slow *= slow * slower
-    fast = slow * slow
-    return fast * fast * slow, slow, slower, slowest
-
-
-@kernel
-def count_events(positive, event, items, ratings, weights, previous_weights, table, totals, newest):
-    """Let each event's item fade until now, then count what was added and what was taken away.
-
-    Which age a replaced or withdrawn rating had is not kept: it takes the mean share with it. `totals`, shape
-    (LATELY,), is what the last fading counts of all items come to at the next event. `newest`, as long as a
-    power of two, gets each item at the remainder of the event's number.
-    """
-    total_b, total_c, total_d = totals[0], totals[1], totals[2]
-    for e in range(items.size):
-        row = table[items[e]]
-        newest[np.uint64(event + e) & np.uint64(newest.size - 1)] = items[e]
-        if not np.isnan(ratings[e]):
-            row[FIRST] = min(row[FIRST], np.float64(event + e))
-        passed = np.float64(event + e) - row[UPDATED]
-        removed = previous_weights[e] > 0.0
-        added = not np.isnan(ratings[e]) and weights[e] > 0.0
-        row[POSITIVES] -= np.float64(previous_weights[e] >= positive)
-        row[POSITIVES] += np.float64(not np.isnan(ratings[e]) and weights[e] >= positive)
-        kept = (row[COUNT] - 1.0) / row[COUNT] if removed else 1.0
-        fast, slow, slower, slowest = _left(exp(-RATES[3] * passed))
-        more = np.float64(added)
-        # First all of them, then where they go: so they are made together.
-        a = row[FADING] * fast * kept + more
-        was_b, was_c, was_d = row[FADING + 1] * slow, row[FADING + 2] * slower, row[FADING + 3] * slowest
-        b, c, d = was_b * kept + more, was_c * kept + more, was_d * kept + more
-        total_b = (total_b + (b - was_b)) * _KEPT[0]
-        total_c = (total_c + (c - was_c)) * _KEPT[1]
-        total_d = (total_d + (d - was_d)) * _KEPT[2]
-        count = row[COUNT] + more - np.float64(removed)
-        positives = row[POSITIVES]
-        log_a, log_b = log_of_normal(max(a, 1e-30)), log_of_normal(max(b, 1e-30))
-        log_c, log_d = log_of_normal(max(c, 1e-30)), log_of_normal(max(d, 1e-30))
-        log_count, log_share = log_of_normal(count + 1.0), log_of_normal((positives + 1.0) / (count + 2.0))
-        root = math.sqrt(count + 10.0)
-        row[FADING], row[FADING + 1], row[FADING + 2], row[FADING + 3] = a, b, c, d
-        row[LOG_FADING], row[LOG_FADING + 1] = log_a, log_b
-        row[LOG_FADING + 2], row[LOG_FADING + 3] = log_c, log_d
-        row[UPDATED] = np.float64(event + e)
-        row[COUNT], row[LOG_COUNT], row[LOG_SHARE], row[ROOT] = count, log_count, log_share, root
-    totals[0], totals[1], totals[2] = total_b, total_c, total_d
+    views, scales = np.empty((VIEWS, len(candidates))), np.empty(VIEWS + 3)
+    table, now = popularity.table, popularity.now
+    if 2 * len(candidates) < items or items > popularity.items:
+        survey(table, now, candidates, _EACH, sums, *block, views, scales)
+        return views, scales
+    # Of most items the totals are known but for what those add that are missing.
+    missing, left = all_but(candidates, items), np.empty(LATELY)
+    totals_without(table, now, missing, popularity.totals, *block, left)
+    survey_most(table, now, candidates, float(len(candidates)), left, sums, *block, views, scales)
+    return views, scales
 
 
 @background_kernel
@@ -158,9 +125,9 @@ def survey(table, now, candidates, sample_weights, sums, block, bits, views, sca
     scales : float array, shape (VIEWS + 3,)
         Written: the largest of both sums, and the mixture's share of each of its lists by its total.
     """
-    best, most = _LEAST, _LEAST
+    best, most = LEAST, LEAST
     once, twice, thrice = 0.0, 0.0, 0.0
-    first, second, third = _LEAST, _LEAST, _LEAST
+    first, second, third = LEAST, LEAST, LEAST
     size = 0.0
     for begin in range(0, candidates.size, BLOCK):
         count = min(BLOCK, candidates.size - begin)
@@ -194,7 +161,7 @@ def survey_most(table, now, candidates, size, totals, sums, block, bits, views, 
 @kernel
 def survey_told(near, taste, count, size, totals, scales):
     """Write the scales by the first `count` relevances, ascending by item, among `size` items in all."""
-    best, most = _LEAST, _LEAST
+    best, most = LEAST, LEAST
     once, twice, thrice = 0.0, 0.0, 0.0
     for c in range(np.uint64(count)):
         relevance = near[c]
@@ -206,43 +173,11 @@ def survey_told(near, taste, count, size, totals, scales):
 
 
 @kernel
-def totals_without(table, now, items, totals, block, bits, left):
-    """Write to `left` what `totals` are without these items, all of the table."""
-    for t in range(LATELY):
-        left[t] = totals[t]
-    for begin in range(0, items.size, BLOCK):
-        count = min(BLOCK, items.size - begin)
-        _fade(table, now, items, block, bits, begin, count)
-        for k in range(np.uint64(count)):
-            for t in range(LATELY):
-                left[t] -= block[t, k]
-    for t in range(LATELY):
-        left[t] = max(left[t], _NO_BETTER * totals[t], _LEAST)
-
-
-@dividing_kernel
-def _fade(table, now, items, block, bits, begin, count):
-    """Write the fading counts that the mixture draws from to the first rows of `block`."""
-    for k in range(count):
-        i = np.uint64(items[np.uint64(begin + k)])
-        block[0, k], block[1, k], block[2, k] = (
-            table[i, FADING + 1], table[i, FADING + 2], table[i, FADING + 3],
-        )  # fmt: skip
-        block[6, k] = -RATES[3] * (now - table[i, UPDATED])
-    exponentials(block, bits, 6, 7, count)
-    for k in range(count):
-        _, slow, slower, slowest = _left(block[6, k])
-        block[0, k] *= slow
-        block[1, k] *= slower
-        block[2, k] *= slowest
-
-
-@kernel
 def _scale(scales, size, best, most, once, twice, thrice, first, second, third):
     scales[0], scales[1] = best, most
-    scales[2] = 0.2 * size / max(once / best, _LEAST)
-    scales[3] = 0.3 * size / max(twice / best / best, _LEAST)
-    scales[4] = 0.2 * size / max(thrice / best / best / best, _LEAST)
+    scales[2] = 0.2 * size / max(once / best, LEAST)
+    scales[3] = 0.3 * size / max(twice / best / best, LEAST)
+    scales[4] = 0.2 * size / max(thrice / best / best / best, LEAST)
     scales[5], scales[6], scales[7] = 0.1 * size / first, 0.1 * size / second, 0.1 * size / third
 
 
@@ -266,7 +201,7 @@ def view(table, now, candidates, sums, block, bits, begin, count, views):
     exponentials(block, bits, 6, 7, count)
     for k in range(count):
         c = np.uint64(begin + k)
-        _, slow, slower, slowest = _left(block[6, k])
+        _, slow, slower, slowest = left_of(block[6, k])
         views[0, c], views[1, c] = block[0, k] / block[5, k], block[1, k] / block[5, k]
         views[2, c] = block[2, k] * slow
         views[3, c] = block[3, k] * slower

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from recommender.compiled import kernel, njit
 from recommender.models.base import FloatArray
-from recommender.models.blend.bits import trailing_zeros
+from recommender.models.blend.instructions import trailing_zeros
 
 Bits = NDArray[np.uint64]
 

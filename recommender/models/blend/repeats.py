@@ -49,6 +49,13 @@ class Repeats:
         Observations until an old one counts 1/e.
     observations : float
         How many repeats are learned from at first.
+
+    Attributes
+    ----------
+    ranker : ListwiseRanker
+        The weights of the features of a user's own items.
+    budget : Budget
+        How many repeats may be learned from.
     """
 
     def __init__(self, history: History, positive: np.float32, memory: float, observations: float) -> None:
@@ -58,7 +65,7 @@ class Repeats:
         self._begin()
 
     def _begin(self) -> None:
-        self._ranker = ListwiseRanker(PRIOR, PRECISION, contexts=0, firmness=1.0, memory=self._memory)
+        self.ranker = ListwiseRanker(PRIOR, PRECISION, contexts=0, firmness=1.0, memory=self._memory)
         self._pairs = empty_pairs(64)
         self._last = np.zeros(0, np.uint8)
         self._shares = np.zeros((taken.LENGTHS, 2, 2))
@@ -124,7 +131,8 @@ class Repeats:
         taken.index(smaller)
         self._pairs = smaller
 
-    def _own(self, user: int) -> tuple[IntArray, FloatArray]:
+    def own(self, user: int) -> tuple[IntArray, FloatArray]:
+        """The items that the user may take again, and their features, a row for each."""
         self._count()
         if not self._history.has(user):
             return np.zeros(0, np.int32), np.zeros((0, len(taken.FEATURES)))
@@ -133,11 +141,11 @@ class Repeats:
 
     def observe(self, user: int, item: int) -> None:
         """Learn from an item that the user is about to take again."""
-        items, features = self._own(user)
+        items, features = self.own(user)
         place = np.flatnonzero(items == item)
         if len(place) == 0 or len(items) < 2:
             return
-        self._ranker.learn(features, np.ones(len(items)), int(place[0]), -1)
+        self.ranker.learn(features, np.ones(len(items)), int(place[0]), -1)
         self.budget.take(len(items), len(items))
 
     def score(
@@ -154,9 +162,9 @@ class Repeats:
         scores : float array
             The blend's own, of those that are new.
         """
-        items, features = self._own(user)
+        items, features = self.own(user)
         weighted = np.zeros(len(items))
-        for column, weight in zip(features.T, self._ranker.weights(-1).tolist(), strict=True):
+        for column, weight in zip(features.T, self.ranker.weights(-1).tolist(), strict=True):
             weighted += column * weight
         number = int(self._history.arrays.users["events"][user])
         share = float(
@@ -190,7 +198,7 @@ class Repeats:
         kept |= {"last": last, "shares": self._shares.copy()}
         kept |= {
             "observed": np.array([self.budget.observed, self.budget.work], np.int64),
-            **self._ranker.state(),
+            **self.ranker.state(),
         }
         return {f"repeats_{name}": array for name, array in kept.items()}
 
@@ -208,4 +216,4 @@ class Repeats:
         self._pairs = pairs
         self._last, self._shares = kept["last"].astype(np.uint8), kept["shares"].astype(np.float64)
         self.budget.observed, self.budget.work = (int(count) for count in kept["observed"])
-        self._ranker.restore(kept)
+        self.ranker.restore(kept)

@@ -8,14 +8,12 @@ import numpy as np
 
 from recommender.compiled import njit
 from recommender.models.base import FloatArray
-from recommender.models.blend import features
 from recommender.models.blend.marks import empty_marks, is_marked, list_marked, mark
+from recommender.models.blend.popularity import COUNT, REMEMBERED, ROOT, UPDATED, empty_table
 from recommender.models.randomness import mix, uniform
 
 #: A catalogue of up to twice as many items is looked at as a whole.
 FEW_ITEMS = 2000
-#: Of so many of the last events, a power of two, it is known which items they were about.
-REMEMBERED = 2048
 
 # The sample of events that may be observed: all of the first, then ever fewer, so many over the root of their
 # number. More than are, since only some are positive.
@@ -91,7 +89,7 @@ def list_candidates(table, items, rated, item, candidates):  # type: ignore[no-u
             excluded[rated[r]] = True
     count, place = 0, -1
     for i in range(excluded.size):
-        if not excluded[i] and table[i, features.COUNT] > 0.0:
+        if not excluded[i] and table[i, COUNT] > 0.0:
             if i == item:
                 place = count
             candidates[count] = i
@@ -117,7 +115,7 @@ def sampled_candidates(table, items, now, rated, item, m, newest, turn):  # type
     Parameters
     ----------
     table : float array, shape (at least items, COLUMNS)
-        See `recommender.models.blend.features`.
+        See `recommender.models.blend.popularity`.
     items : int
         How many there are, at least twice `FEW_ITEMS`.
     now : int
@@ -137,7 +135,7 @@ def sampled_candidates(table, items, now, rated, item, m, newest, turn):  # type
     _pick_supported(table, m)
     for event in range(max(now - FEW_ITEMS, 0), now):
         other = newest[event % REMEMBERED]
-        if table[other, features.UPDATED] == np.float64(event):
+        if table[other, UPDATED] == np.float64(event):
             mark(m.picked, other)
     mark(m.picked, item)
     for each in rated:
@@ -152,7 +150,7 @@ def sampled_candidates(table, items, now, rated, item, m, newest, turn):  # type
     count, place = 0, -1
     for k in range(size):
         i = m.listed[k]
-        if m.excluded[i] != 0 or table[i, features.COUNT] <= 0.0:
+        if m.excluded[i] != 0 or table[i, COUNT] <= 0.0:
             continue
         if i == item:
             place = count
@@ -172,7 +170,7 @@ def _pick_supported(table, m):  # type: ignore[no-untyped-def]
     relevance = np.empty(count)
     for k in range(count):
         i = np.uint64(m.listed[k])
-        relevance[k] = m.sums[i, 0] / max(table[i, features.ROOT], 1.0)
+        relevance[k] = m.sums[i, 0] / max(table[i, ROOT], 1.0)
         told += relevance[k] > 0.0
     # Of few the least is the least of all, which need not be found.
     least = np.partition(relevance, count - FEW_ITEMS)[count - FEW_ITEMS] if told > FEW_ITEMS else 0.0
@@ -186,4 +184,4 @@ def warm(table: FloatArray) -> None:
     rated, newest, items = np.zeros(1, np.int32), np.zeros(REMEMBERED, np.int32), 2 * FEW_ITEMS
     next_sampled(0)
     all_candidates(table, 2, rated, 0)
-    sampled_candidates(features.empty_table(items + 1), items, 0, rated, 0, empty_marks(items), newest, 0)
+    sampled_candidates(empty_table(items + 1), items, 0, rated, 0, empty_marks(items), newest, 0)

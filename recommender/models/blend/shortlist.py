@@ -20,18 +20,9 @@ from recommender.models.base import FloatArray
 from recommender.models.blend.blocks import BLOCK
 from recommender.models.blend.bounds import bound_cells, bound_supported
 from recommender.models.blend.cells import NEWEST
-from recommender.models.blend.features import (
-    LATELY,
-    ROOT,
-    UPDATED,
-    VIEWS,
-    rows,
-    survey_told,
-    totals_without,
-    view,
-    weighted,
-)
+from recommender.models.blend.features import VIEWS, rows, survey_told, view, weighted
 from recommender.models.blend.marks import is_marked, list_marked, mark_told
+from recommender.models.blend.popularity import LATELY, ROOT, UPDATED, totals_without
 from recommender.models.topk import nth_highest, replace_least
 
 #: Of those that neighbours speak of, so many are scored first, to know what the others are up against.

@@ -16,9 +16,11 @@ from recommender.history.history import History
 from recommender.models import reasons, registry
 from recommender.models.base import FloatArray, IntArray, ModelContext
 from recommender.models.blend.blend import Blend
-from recommender.models.blend.features import COUNT, FEATURES, HALF_LIVES, ROOT, UPDATED, empty_table
+from recommender.models.blend.features import FEATURES
 from recommender.models.blend.marks import clear_supported, empty_marks, mark
-from recommender.models.blend.sample import FEW_ITEMS, REMEMBERED, Budget, sampled_candidates
+from recommender.models.blend.popularity import COUNT, HALF_LIVES, REMEMBERED, ROOT, UPDATED, empty_table
+from recommender.models.blend.sample import FEW_ITEMS, Budget, sampled_candidates
+from recommender.models.blend.weights import context_of
 from recommender.models.testing import Driven
 
 Pair = tuple[int, int]
@@ -179,7 +181,7 @@ def test_scores_are_weighted_features() -> None:
         model.learn(history.append([user], [item], [1.0], [1.0], [float(event)]))
     candidates = np.array([3, 0, 17, 10**6], np.int32)
     for user in (0, 5, 10**6):
-        weights = model._trials.applied(model._ranker.weights(model._context(user)))
+        weights = model.weights.trials.applied(model.weights.ranker.weights(context_of(history, user)))
         expected = model.features(user, candidates) @ weights
         assert model.score(user, candidates) == pytest.approx(expected)
 
@@ -227,10 +229,10 @@ def test_a_large_catalogue_is_looked_at_in_part() -> None:
     sums = np.zeros((count, 2))
     sums[17] = 1.0
     rated = history.rated(3)[0]
-    candidates, sample_weights, place = looked_at(model._table, count, count, rated, 42, sums, 0)
+    candidates, sample_weights, place = looked_at(model.popularity.table, count, count, rated, 42, sums, 0)
     assert candidates[place] == 42
     owned = int(rated[0])
-    assert looked_at(model._table, count, count, rated, owned, sums, 0)[2] == -1
+    assert looked_at(model.popularity.table, count, count, rated, owned, sums, 0)[2] == -1
     assert {17, 42} <= set(candidates.tolist())
     assert set(range(count - 2000, count)) - set(rated.tolist()) <= set(candidates.tolist())
     assert not set(rated.tolist()) & set(candidates.tolist())
@@ -282,7 +284,7 @@ def test_what_a_large_catalogue_teaches_is_the_same_after_a_restart() -> None:
         new = history.append([user], [item], [1.0], [1.0], [1e6])
         for each in (model, again):
             each.learn(new)
-    assert model._budget.observed > 50
+    assert model.budget.observed > 50
     states = ({name: array.tolist() for name, array in each.state().items()} for each in (model, again))
     assert next(states) == next(states)
 

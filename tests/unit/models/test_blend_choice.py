@@ -14,6 +14,7 @@ from recommender.models.base import FloatArray, IntArray, ModelContext
 from recommender.models.blend.blend import Blend
 from recommender.models.blend.blocks import BLOCK, exponentials, logarithms, room
 from recommender.models.blend.choice import BELOW, BEST, observe_choice
+from recommender.models.blend.features import ROWS
 from recommender.models.blend.trials import ALONE, DEPTH, FACTORS, FIRST_SQUARE, UNSCALED
 
 positive = st.floats(1e-300, 1e300, allow_subnormal=False)
@@ -52,23 +53,23 @@ def looked(
     model: Blend, candidates: IntArray, sample_weights: FloatArray, chosen: int,
     leads: FloatArray | None = None, squares: FloatArray | None = None,
 ) -> tuple[FloatArray, FloatArray, int, float]:  # fmt: skip
-    trials = model._trials
+    trials = model.weights.trials
     features, sample_weights, place, ahead = observe_choice(
-        model._table,
-        float(model._event),
+        model.popularity.table,
+        model.popularity.now,
         candidates,
         sample_weights,
-        model._evidence(model._profile(7, 100)),
+        model.neighbourhood.sums(model.neighbourhood.profile(7), model.popularity.items),
         chosen,
         5,
-        model._ranker.weights(-1),
+        model.weights.ranker.weights(-1),
         trials.first,
         trials.last,
         trials.singles,
         trials.keep,
         trials.leads.copy() if leads is None else leads,
         trials.squares.copy() if squares is None else squares,
-        *model._block,
+        *room(ROWS),
     )
     return features, sample_weights, int(place), float(ahead)
 
@@ -76,8 +77,8 @@ def looked(
 def test_every_ranking_gains_by_its_rank() -> None:
     history, model = grown()
     candidates = np.setdiff1d(np.arange(history.item_count), history.rated(7)[0]).astype(np.int32)
-    features, trials = model.features(7, candidates), model._trials
-    weights = model._ranker.weights(-1)
+    features, trials = model.features(7, candidates), model.weights.trials
+    weights = model.weights.ranker.weights(-1)
     rankings = []
     for factor in FACTORS.tolist():
         rankings.append(weights.copy())
@@ -109,7 +110,7 @@ def test_the_rows_are_the_best_a_part_of_the_others_and_the_chosen_one() -> None
     count = len(candidates)
     assert count > 2 * (BEST + BELOW), "too few items to leave any out"
     everything = model.features(7, candidates)
-    scores = everything @ model._ranker.weights(-1)
+    scores = everything @ model.weights.ranker.weights(-1)
     best = np.argsort(-scores, kind="stable")[:BEST]
     for chosen in (int(best[0]), int(np.argmin(scores))):
         features, sample_weights, place, _ = looked(model, candidates, np.ones(count), chosen)
@@ -117,7 +118,7 @@ def test_the_rows_are_the_best_a_part_of_the_others_and_the_chosen_one() -> None
         assert features[place] == pytest.approx(everything[chosen])
         assert sample_weights.sum() == pytest.approx(count, rel=0.25)
         top = np.sort(scores[best])
-        assert np.sort(features @ model._ranker.weights(-1))[-BEST:] == pytest.approx(top)
+        assert np.sort(features @ model.weights.ranker.weights(-1))[-BEST:] == pytest.approx(top)
         assert (sample_weights == 1.0).sum() == BEST
 
 

@@ -18,13 +18,17 @@ from recommender.messages.requests import Request
 from recommender.models.base import FloatArray, IntArray, ModelContext
 from recommender.models.blend import features
 from recommender.models.blend.blend import MANY, UNMARKED, Blend
+from recommender.models.blend.blocks import room
+from recommender.models.blend.popularity import LATELY, totals_without
 from recommender.models.blend.trials import ALONE
+from recommender.models.blend.weights import context_of
 from recommender.models.topk import all_but, best, leading
 from recommender.shard.feedback import Feedback
 from recommender.shard.options import ShardOptions
 from recommender.shard.shard import Shard
 
 USERS = 150
+BLOCK = room(features.ROWS)
 
 
 def asked_in_part(history: History, marked: bool = True) -> Blend:
@@ -33,8 +37,8 @@ def asked_in_part(history: History, marked: bool = True) -> Blend:
     Of which items neighbours speak is `marked` at once or found out afterwards.
     """
     model = Blend(ModelContext(history))
-    model._many = 0
-    model._unmarked = 0 if marked else UNMARKED
+    model.many = 0
+    model.unmarked = 0 if marked else UNMARKED
     return model
 
 
@@ -84,10 +88,12 @@ def test_the_same_are_found_as_if_all_were_scored(
         done += len(columns[0])
         if strange:
             # Whatever weights may ever be learned, and popular items may count against a candidate.
-            model._applied = {context: rng.normal(0.0, 0.7, len(features.FEATURES)) for context in (-1, 0, 1)}
+            model.weights.applied = {
+                context: rng.normal(0.0, 0.7, len(features.FEATURES)) for context in (-1, 0, 1)
+            }
             # A single feature may be all that counts.
-            model._applied[0][rng.choice(features.SINGLES)] += ALONE
-            model._applied[-1][rng.choice(features.SINGLES)] += ALONE * rng.integers(0, 2)
+            model.weights.applied[0][rng.choice(features.SINGLES)] += ALONE
+            model.weights.applied[-1][rng.choice(features.SINGLES)] += ALONE * rng.integers(0, 2)
         for _ in range(3):
             user = int(rng.integers(0, USERS + 2))
             excluded = rng.integers(0, items + 5, int(rng.integers(0, 30))).astype(np.int32)
@@ -110,7 +116,7 @@ def test_an_item_that_nobody_has_rated_is_found_once() -> None:
     users, items = np.zeros(40, np.int32), np.array(rated, np.int32)
     learn(history, model, (users, items, np.ones(40, np.float32)), 0)
     # By these weights it is the best of all.
-    model._applied = {context: np.full(len(features.FEATURES), -1.0) for context in (-1, 0, 1)}
+    model.weights.applied = {context: np.full(len(features.FEATURES), -1.0) for context in (-1, 0, 1)}
     assert_same(history, model, 1, np.zeros(0, np.int32), 5)
 
 
@@ -137,7 +143,7 @@ def test_nothing_is_left_of_a_request() -> None:
     model = asked_in_part(history)
     learn(history, model, events(np.random.default_rng(1), 5000, 300, flat=False), 0)
     model.leading_but(5, history.items_of(5), 10)
-    assert not any(each.any() for each in model._marks[:4])
+    assert not any(each.any() for each in model.marks[:4])
 
 
 def grown(cuts: list[int]) -> tuple[History, Blend]:
@@ -154,23 +160,23 @@ def test_totals_are_those_of_all_items_however_events_came() -> None:
     everything = np.arange(history.item_count, dtype=np.int32)
     nothing = np.zeros((len(everything), 2))
     views, scales = np.empty((features.VIEWS, len(everything))), np.empty(features.VIEWS + 3)
-    left = np.empty(features.LATELY)
-    features.survey(model._table, 6000.0, everything, np.empty(0), nothing, *model._block, views, scales)
-    features.totals_without(model._table, 6000.0, everything, model._totals, *model._block, left)
-    assert model._totals == pytest.approx(views[-features.LATELY :].sum(axis=1), rel=1e-9)
-    assert left == pytest.approx(1e-6 * model._totals)
+    left = np.empty(LATELY)
+    features.survey(model.popularity.table, 6000.0, everything, np.empty(0), nothing, *BLOCK, views, scales)
+    totals_without(model.popularity.table, 6000.0, everything, model.popularity.totals, *BLOCK, left)
+    assert model.popularity.totals == pytest.approx(views[-LATELY:].sum(axis=1), rel=1e-9)
+    assert left == pytest.approx(1e-6 * model.popularity.totals)
     for cuts in ([1, 2, 3], [777, 3000], list(range(50, 6000, 50))):
-        assert grown(cuts)[1]._totals.tolist() == model._totals.tolist()
+        assert grown(cuts)[1].popularity.totals.tolist() == model.popularity.totals.tolist()
 
 
-def scored_directly(model: Blend, user: int, candidates: IntArray) -> FloatArray:
+def scored_directly(history: History, model: Blend, user: int, candidates: IntArray) -> FloatArray:
     """Normalised by the candidates themselves, without any totals."""
-    sums = model._evidence(model._profile(user, 40))
+    sums = model.neighbourhood.sums(model.neighbourhood.profile(user), model.popularity.items)
     views, scales = np.empty((features.VIEWS, len(candidates))), np.empty(features.VIEWS + 3)
-    now, scores = float(model._event), np.empty(len(candidates))
-    features.survey(model._table, now, candidates, np.empty(0), sums, *model._block, views, scales)
-    weights = model._weights(model._context(user))
-    features.weigh(model._table, now, candidates, views, scales, weights, *model._block, scores)
+    now, scores = model.popularity.now, np.empty(len(candidates))
+    features.survey(model.popularity.table, now, candidates, np.empty(0), sums, *BLOCK, views, scales)
+    weights = model.weights.of(context_of(history, user))
+    features.weigh(model.popularity.table, now, candidates, views, scales, weights, *BLOCK, scores)
     return scores
 
 
@@ -181,7 +187,7 @@ def test_what_most_items_are_normalised_by_is_what_they_come_to() -> None:
             # In any order, and with some that are yet to come.
             candidates = np.arange(history.item_count + 3, dtype=np.int32)[::-1]
             candidates = candidates[candidates % share != 0].copy()
-            expected = scored_directly(model, user, candidates)
+            expected = scored_directly(history, model, user, candidates)
             assert model.score(user, candidates) == pytest.approx(expected, rel=1e-9)
 
 

@@ -79,7 +79,7 @@ events = st.lists(
 def test_features_equal_naive_ones(log: list[Event], cuts: list[int]) -> None:
     _, model = learned(log, cuts)
     for user in range(3):
-        items, features = model._repeats._own(user)
+        items, features = model.repeats.own(user)
         expected = naive(log, user)
         assert sorted(items.tolist()) == sorted(expected)
         for item, row in zip(items.tolist(), features.tolist(), strict=True):
@@ -157,7 +157,7 @@ def softmax(scores: np.ndarray) -> np.ndarray:
 def test_scores_equal_those_of_a_naive_gate(log: list[Event], cuts: list[int]) -> None:
     history, model = learned(log, cuts)
     everything = np.arange(history.item_count, dtype=np.int32)
-    weights = model._repeats._ranker.weights(-1)
+    weights = model.repeats.ranker.weights(-1)
     for user in range(3):
         own = naive(log, user)
         new = ~np.isin(everything, history.items_of(user))
@@ -211,7 +211,7 @@ class Deaf:
 def test_all_else_is_as_if_nobody_counted() -> None:
     history = History()
     model, plain = (Blend(ModelContext(history)) for _ in range(2))
-    plain._repeats = Deaf()  # type: ignore[assignment]
+    plain.repeats = Deaf()  # type: ignore[assignment]
     for time, (user, item, rating) in enumerate(habits(3, 1500)):
         for each in (model, plain):
             each.observe(user, item, rating)
@@ -221,7 +221,8 @@ def test_all_else_is_as_if_nobody_counted() -> None:
     everything = np.arange(history.item_count, dtype=np.int32)
     for user in (0, 7, 10**6):
         assert model.score(user, everything).tolist() == plain.score(user, everything).tolist()
-    assert model._ranker.state()["weights"].tolist() == plain._ranker.state()["weights"].tolist()
+    learned = [each.weights.ranker.state()["weights"].tolist() for each in (model, plain)]
+    assert learned[0] == learned[1]
 
 
 def test_with_repeats_as_targets_it_is_better_than_without_counting() -> None:

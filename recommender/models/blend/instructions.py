@@ -1,9 +1,5 @@
 # mypy: allow-untyped-defs, allow-untyped-calls
-"""Asks the processor to bring a part of an array nearer, so that it is there when it is needed.
-
-Histories lie scattered over hundreds of megabytes, and the processor's own foresight ends where one of them
-does. It is a wish: no result depends on it, and a place outside the array does no harm.
-"""
+"""Instructions of the processor that numba has no name for; for compiled code."""
 
 from __future__ import annotations
 
@@ -20,7 +16,11 @@ _HOW = (_NUMBER(0), _NUMBER(3), _NUMBER(1))
 
 @intrinsic
 def prefetch(typing_context, array, place):
-    """Bring what lies at a place of an array nearer, counted through its memory; for compiled code."""
+    """Ask for what lies at a place of an array, counted through its memory, before it is needed.
+
+    Histories lie scattered over hundreds of megabytes, and the processor's own foresight ends where one of
+    them does. It is a wish: no result depends on it, and a place outside the array does no harm.
+    """
 
     def generate(context, builder, signature, arguments):
         made = context.make_array(signature.args[0])(context, builder, arguments[0])
@@ -30,3 +30,13 @@ def prefetch(typing_context, array, place):
         return context.get_dummy_value()
 
     return types.none(array, place), generate
+
+
+@intrinsic
+def trailing_zeros(typing_context, word):
+    """Count a uint64's lowest bits that are 0, up to the first that is not."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.uint64(types.uint64), generate

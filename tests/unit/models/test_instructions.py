@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numba import njit
 
-from recommender.models.blend.prefetch import prefetch
+from recommender.models.blend.instructions import prefetch
 
 
 @njit
