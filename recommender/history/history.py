@@ -3,39 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Protocol
 from weakref import WeakSet
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from recommender.history import index, leaving
-from recommender.history import kernels as kernels
-from recommender.history import layout as layout
-from recommender.history import packing as packing
+from recommender.history import index, kernels, layout, leaving, packing
 from recommender.history.events import Events, Floats, Ints, events_of
-from recommender.history.layout import ITEM, META_SIZE, RUN_LIMIT, SIZE_CLASSES, USER, HistoryArrays
-from recommender.history.state import (
-    ENTRY_FIELDS,
-    ITEM_FIELDS,
-    RING_FIELDS,
-    USER_FIELDS,
-    HistoryError,
-    State,
-    check,
-    powers_of_two,
-)
-
-__all__ = ["ITEM", "RUN_LIMIT", "USER", "History", "HistoryArrays", "HistoryError", "State"]
-
-_GROWS = {
-    layout.NEED_USERS: ("users",),
-    layout.NEED_ITEMS: ("items",),
-    layout.NEED_ENTRIES: ("entry_items", "entry_ratings", "entry_weights", "entry_positions"),
-    layout.NEED_RINGS: ("ring_users", "ring_entries"),
-    layout.NEED_INDEX: ("tables",),
-}
-_SMALL = 1 << 20
+from recommender.history.layout import HistoryArrays
+from recommender.history.state import State, packed, unpacked
 
 
 class Copy(Protocol):
@@ -81,22 +58,7 @@ class History:
         self.raters_per_item = raters_per_item
         #: Copies in the making, which see by its numbers alone whether a user has changed.
         self.copies: WeakSet[Copy] = WeakSet()
-        self._clear()
-
-    def _clear(self) -> None:
-        self._arrays = HistoryArrays(
-            users=np.zeros(0, USER),
-            items=np.zeros(0, ITEM),
-            entry_items=np.zeros(0, np.int32),
-            entry_ratings=np.zeros(0, np.float32),
-            entry_weights=np.zeros(0, np.float32),
-            entry_positions=np.zeros(0, np.int32),
-            ring_users=np.zeros(0, np.int32),
-            ring_entries=np.zeros(0, np.int32),
-            tables=np.zeros(0, np.int32),
-            free=np.zeros((3, SIZE_CLASSES), np.int64),
-            meta=np.zeros(META_SIZE, np.int64),
-        )
+        self._arrays = layout.empty_arrays()
 
     def append(
         self, users: ArrayLike, items: ArrayLike, ratings: ArrayLike, weights: ArrayLike, times: ArrayLike
@@ -150,7 +112,7 @@ class History:
                     "indices must not be negative"
                 )
             if lacking != layout.DONE:
-                self._grow(lacking)
+                layout.grow(self._arrays, lacking, self.raters_per_item)
         return events
 
     def withdraw_all(self, users: Ints) -> Events:
@@ -251,18 +213,6 @@ class History:
         users, items = (np.empty(max(most, longest), np.int32) for _ in range(2))
         user, found = leaving.entries_of_marked(self._arrays, marks, first, last, users, items)
         return int(user), users[:found], items[:found]
-
-    def _grow(self, lacking: int, size: int = 0) -> None:
-        meta = self._arrays.meta
-        least = {
-            layout.NEED_USERS: int(meta[layout.USER_COUNT]),
-            layout.NEED_ITEMS: int(meta[layout.ITEM_COUNT]),
-            layout.NEED_ENTRIES: int(meta[layout.ENTRIES] + max(64, 2 * meta[layout.LONGEST])),
-            layout.NEED_INDEX: int(meta[layout.INDEX] + max(4096, 4 * meta[layout.LONGEST])),
-            layout.NEED_RINGS: int(meta[layout.RINGS] + 2 * max(64, self.raters_per_item)),
-        }[lacking]
-        for name in _GROWS[lacking]:
-            _enlarge(getattr(self._arrays, name), max(least, size))
 
     @property
     def arrays(self) -> HistoryArrays:
@@ -379,21 +329,9 @@ class History:
         dict of arrays
             `user_*` of shape (users,), `item_*` of shape (items,), `entry_*` user by user in order, `ring_*`
             item by item, oldest first (-1 where removed; `ring_entries` counts the user's entries), and
-            `counters`:
-            events, raters for each item.
+            `counters`: events, raters for each item.
         """
-        arrays = self._arrays
-        users, items = arrays.users[: self.user_count], arrays.items[: self.item_count]
-        state: State = {name: users[field].copy() for name, field in USER_FIELDS.items()}
-        state |= {name: items[field].copy() for name, field in ITEM_FIELDS.items()}
-        state["counters"] = np.array([self.event_count, self.raters_per_item], np.int64)
-        entries, ring = int(users["live"].sum()), int(np.minimum(items["events"], self.raters_per_item).sum())
-        state |= {name: np.empty(entries, getattr(arrays, name).dtype) for name in ENTRY_FIELDS}
-        state |= {name: np.empty(ring, np.int32) for name in RING_FIELDS}
-        # Only users with tombstones write to it, so the pages of all others are never touched.
-        ranks = np.empty(int(arrays.meta[layout.ENTRIES]), np.int32)
-        packing.pack(arrays, ranks, *(state[name] for name in ENTRY_FIELDS + RING_FIELDS))
-        return state
+        return packed(self._arrays, self.raters_per_item)
 
     def restore(self, state: State) -> None:
         """Take over what `state` gave; going on equals never having stopped.
@@ -403,35 +341,7 @@ class History:
         HistoryError
             It was saved with another `raters_per_item`, or its arrays contradict each other.
         """
-        check(state, self.raters_per_item)
-        self._clear()
-        meta = self._arrays.meta
-        live = state["user_entries"].astype(np.int32)
-        events = state["item_events"].astype(np.int64)
-        meta[layout.EVENT_COUNT] = state["counters"][0]
-        meta[layout.USER_COUNT], meta[layout.ITEM_COUNT] = len(live), len(events)
-        meta[layout.RATING_COUNT] = live.sum(dtype=np.int64)
-        ring_sizes = np.minimum(powers_of_two(np.maximum(events, 8)), self.raters_per_item)
-        segments = powers_of_two(np.maximum(live.astype(np.int64), 4)) * (live > 0)
-        self._grow(layout.NEED_USERS, len(live))
-        self._grow(layout.NEED_ITEMS, len(events))
-        self._grow(layout.NEED_ENTRIES, int(segments.sum()))
-        self._grow(layout.NEED_RINGS, int((powers_of_two(ring_sizes) * (events > 0)).sum()))
-        self._grow(layout.NEED_INDEX, int(2 * segments[segments > layout.SCANNED].sum()))
-        for name, field in USER_FIELDS.items():
-            self._arrays.users[field][: len(live)] = state[name]
-        for name, field in ITEM_FIELDS.items():
-            self._arrays.items[field][: len(events)] = state[name]
-        # Arrays of a file may be read-only, which would be another kernel.
-        dense = (np.require(state[name], requirements=["C", "W"]) for name in ENTRY_FIELDS + RING_FIELDS)
-        packing.unpack(self._arrays, live, ring_sizes, *dense)
-
-
-def _enlarge(array: NDArray[Any], least: int) -> None:
-    """Zero-extend in place: doubling while small, then by little, which is remapped rather than copied."""
-    size = len(array)
-    step = max(size, 64) if size < _SMALL else size // 32
-    array.resize(max(least, size + step), refcheck=False)
+        self._arrays = unpacked(state, self.raters_per_item)
 
 
 def warm() -> None:
@@ -445,7 +355,6 @@ def warm() -> None:
     history.restore(history.state())
     history.raters_of(0)
     history.entries_of_marked(np.zeros(1, np.uint8), 0, 1, 1)
-    nobody = np.zeros(1, np.int32)
-    history.withdraw_all(nobody)
-    history.forget_users(nobody)
-    history.forget_items(nobody)
+    history.withdraw_all(one)
+    history.forget_users(one)
+    history.forget_items(one)

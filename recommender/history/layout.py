@@ -11,7 +11,7 @@ then the segment is compacted and the rings follow.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,3 +78,61 @@ META_SIZE = 8
 SIZE_CLASSES = 40
 
 DONE, NEED_USERS, NEED_ITEMS, NEED_ENTRIES, NEED_RINGS, NEED_INDEX, NEGATIVE = range(7)
+
+_GROWS = {
+    NEED_USERS: ("users",),
+    NEED_ITEMS: ("items",),
+    NEED_ENTRIES: ("entry_items", "entry_ratings", "entry_weights", "entry_positions"),
+    NEED_RINGS: ("ring_users", "ring_entries"),
+    NEED_INDEX: ("tables",),
+}
+#: Arrays up to so long are doubled when they grow.
+_SMALL = 1 << 20
+
+
+def empty_arrays() -> HistoryArrays:
+    """The arrays of a history in which nothing happened."""
+    return HistoryArrays(
+        users=np.zeros(0, USER),
+        items=np.zeros(0, ITEM),
+        entry_items=np.zeros(0, np.int32),
+        entry_ratings=np.zeros(0, np.float32),
+        entry_weights=np.zeros(0, np.float32),
+        entry_positions=np.zeros(0, np.int32),
+        ring_users=np.zeros(0, np.int32),
+        ring_entries=np.zeros(0, np.int32),
+        tables=np.zeros(0, np.int32),
+        free=np.zeros((3, SIZE_CLASSES), np.int64),
+        meta=np.zeros(META_SIZE, np.int64),
+    )
+
+
+def grow(arrays: HistoryArrays, lacking: int, raters_per_item: int, size: int = 0) -> None:
+    """Make room where a kernel found too little.
+
+    Parameters
+    ----------
+    arrays : HistoryArrays
+    lacking : int
+        One of the kinds of room that are named ``NEED_...``.
+    raters_per_item : int
+    size : int
+        So much in all at least; 0: as much as the next event may need.
+    """
+    meta = arrays.meta
+    least = {
+        NEED_USERS: int(meta[USER_COUNT]),
+        NEED_ITEMS: int(meta[ITEM_COUNT]),
+        NEED_ENTRIES: int(meta[ENTRIES] + max(64, 2 * meta[LONGEST])),
+        NEED_INDEX: int(meta[INDEX] + max(4096, 4 * meta[LONGEST])),
+        NEED_RINGS: int(meta[RINGS] + 2 * max(64, raters_per_item)),
+    }[lacking]
+    for name in _GROWS[lacking]:
+        _enlarge(getattr(arrays, name), max(least, size))
+
+
+def _enlarge(array: NDArray[Any], least: int) -> None:
+    """Zero-extend in place: doubling while small, then by little, which is remapped rather than copied."""
+    size = len(array)
+    step = max(size, 64) if size < _SMALL else size // 32
+    array.resize(max(least, size + step), refcheck=False)

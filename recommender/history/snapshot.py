@@ -16,9 +16,10 @@ from __future__ import annotations
 import numpy as np
 
 from recommender.compiled import background_kernel
-from recommender.history.history import History, HistoryArrays, State
+from recommender.history.history import History
 from recommender.history.kernels import copy
-from recommender.history.layout import ENTRIES, RINGS, USER_COUNT
+from recommender.history.layout import ENTRIES, RINGS, USER_COUNT, HistoryArrays, empty_arrays
+from recommender.history.state import State, packed
 
 #: Entries copied at a stretch: 2 MB, about a millisecond.
 SLICE = 1 << 17
@@ -38,10 +39,9 @@ class HistorySnapshot:
     def __init__(self, history: History) -> None:
         self._history = history
         history.copies.add(self)
-        self._copy = History(history.raters_per_item)
         arrays = history.arrays
         # Empty arrays cost nothing until they are written to; tables and free segments are not needed.
-        self._copy._arrays = self._copy.arrays._replace(
+        self._copy = empty_arrays()._replace(
             users=np.zeros(len(arrays.users), arrays.users.dtype),
             items=np.empty_like(arrays.items),
             **{name: np.empty_like(getattr(arrays, name)) for name in _ARENAS},
@@ -69,7 +69,7 @@ class HistorySnapshot:
 
     def forget_user(self, user: int) -> None:
         """Copy the user again, whatever the numbers say."""
-        users = self._copy.arrays.users
+        users = self._copy.users
         if user < len(users):
             users["events"][user] = -1
 
@@ -84,19 +84,19 @@ class HistorySnapshot:
 
     def state(self) -> State:
         """The result of `History.state` as of `finish`; meanwhile the history may learn. Once only."""
-        state = self._copy.state()
+        state = packed(self._copy, self._history.raters_per_item)
         del self._copy  # as large as the state
         return state
 
     def _copy_rings(self, start: int, stop: int) -> None:
-        source, arrays = self._history.arrays, self._copy.arrays
+        source, arrays = self._history.arrays, self._copy
         stop = min(stop, int(source.meta[RINGS]))
         np.copyto(arrays.ring_users[start:stop], source.ring_users[start:stop])
         np.copyto(arrays.ring_entries[start:stop], source.ring_entries[start:stop])
 
     def _fitted(self) -> HistoryArrays:
         """The copy's arrays, as long as the history's have grown."""
-        arrays = self._copy.arrays
+        arrays = self._copy
         for name in ("users", "items", *_ARENAS):
             wanted, array = len(getattr(self._history.arrays, name)), getattr(arrays, name)
             if len(array) < wanted:

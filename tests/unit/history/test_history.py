@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from recommender.history import layout
 from recommender.history.events import Events
-from recommender.history.history import History, HistoryError, State
-from recommender.history.state import powers_of_two
+from recommender.history.history import History
+from recommender.history.state import HistoryError, State, powers_of_two
 from tests.support.naive import NaiveHistory
 
 Log = list[tuple[int, int, float, float, float]]
