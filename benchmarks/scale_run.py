@@ -19,7 +19,8 @@ import numpy as np
 
 from benchmarks.data import ML_20M, Log, repeated
 from benchmarks.records import TOPIC, Learning, fetched
-from recommender.checkpoints.store import CheckpointStore, Identity
+from recommender.checkpoints.identity import Identity
+from recommender.checkpoints.store import CheckpointStore
 from recommender.journal.replica import Replica
 from recommender.messages.requests import Request
 from recommender.shard import warmup

@@ -12,7 +12,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from recommender.checkpoints.store import Checkpoint
+from recommender.checkpoints.checkpoint import Checkpoint
 from recommender.errors import RecommenderError
 from recommender.history.catalog import Catalog
 from recommender.shard.state import Arrays

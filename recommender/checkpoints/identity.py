@@ -14,6 +14,8 @@ from recommender.shard.feedback import Feedback
 
 #: Of the file's layout.
 FORMAT = 4
+#: In `handover`, between the name of the hand-over and the place where the journal was rewritten.
+REWRITTEN = "@"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,17 @@ class Identity:
             for name in sorted({*theirs, *mine})
             if theirs.get(name) != mine.get(name) and settings.get(name) != self.settings.get(name)
         ]
+
+
+def handover_of(header: Mapping[str, Any]) -> str:
+    """The name of the hand-over that a checkpoint goes back to, by its header; empty where there was none."""
+    return str(header.get("handover", "")).partition(REWRITTEN)[0]
+
+
+def origin_of(header: Mapping[str, Any]) -> int:
+    """The offset where the journal was rewritten that a checkpoint was followed from; -1 where it was not."""
+    _, rewritten, origin = str(header.get("handover", "")).partition(REWRITTEN)
+    return int(origin) if rewritten else -1
 
 
 def canonical(settings: Mapping[str, Any]) -> dict[str, Any]:

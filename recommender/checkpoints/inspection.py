@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from recommender.checkpoints import file_format
+from recommender.checkpoints.checkpoint import SUFFIX, CheckpointError, checkpoints
 from recommender.checkpoints.open_storage import split, storage
 from recommender.checkpoints.storage import Place, StorageError
-from recommender.checkpoints.store import SUFFIX, CheckpointError, checkpoints
 
 
 @dataclass(frozen=True, slots=True)

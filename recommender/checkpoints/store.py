@@ -1,8 +1,7 @@
-"""A shard's state and offset, saved and loaded.
+"""The checkpoints of a journal's partitions: saved, loaded, and dropped when there are newer ones.
 
-A checkpoint is one ``.npz`` file: the shard's arrays and a header in JSON, without pickle, so that any
-NumPy can open it. It has its final name only when all of it is durable, in a directory or in an object
-store. The name is the offset that the state has reached; the last two are kept.
+A checkpoint has its final name only when all of it is durable, in a directory or in an object store. The name
+is the offset that the state has reached; the last two are kept.
 
 A state is a function of its partition's log. So it does no harm when a worker that has lost a partition
 still saves it: what it saves is right, only older than what the new owner will save.
@@ -11,75 +10,35 @@ still saves it: what it saves is right, only older than what the new owner will 
 from __future__ import annotations
 
 import logging
-import math
-import platform
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import IO, Any
 
-import numba
-import numpy as np
-
 from recommender import __version__
 from recommender.checkpoints import file_format
-from recommender.checkpoints.identity import FORMAT
-from recommender.checkpoints.identity import Identity as Identity
-from recommender.checkpoints.open_storage import split, storage
+from recommender.checkpoints.checkpoint import (
+    SUFFIX,
+    Checkpoint,
+    CheckpointError,
+    CheckpointGone,
+    CheckpointMismatch,
+    checkpoints,
+    new_header,
+    read_from,
+)
+from recommender.checkpoints.identity import REWRITTEN, Identity, handover_of, origin_of
+from recommender.checkpoints.open_storage import storage
 from recommender.checkpoints.storage import Place, Storage, StorageError
-from recommender.errors import RecommenderError
-from recommender.shard.state import Arrays, digest
+from recommender.shard.state import Arrays
 
 logger = logging.getLogger(__name__)
 
 KEPT = 2
-SUFFIX = ".npz"
 #: Of a checkpoint that does not fit and was set aside.
 ASIDE = ".superseded"
-#: In a header, between the name of the hand-over and the place where the journal was rewritten.
-REWRITTEN = "@"
 #: How often the list is taken again because a file in it was deleted before it was read.
 LISTINGS = 3
-
-
-class CheckpointError(RecommenderError):
-    """A checkpoint cannot be used; the message says why and what to do."""
-
-
-class CheckpointGone(CheckpointError):
-    """A checkpoint is not there, or not any more."""
-
-
-class CheckpointMismatch(CheckpointError):
-    """A checkpoint was made from another topic or with other settings than the worker now has."""
-
-
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """A loaded checkpoint."""
-
-    path: Place
-    header: dict[str, Any]
-    state: Arrays
-
-    @property
-    def offset(self) -> int:
-        """The next offset to learn."""
-        return int(self.header["offset"])
-
-    @property
-    def size(self) -> int:
-        """Bytes of its arrays; the file is a little larger."""
-        return sum(each.nbytes for each in self.state.values())
-
-    @property
-    def saved_at(self) -> float:
-        """The time when it was saved, in seconds since 1970; NaN where it does not say."""
-        try:
-            return datetime.fromisoformat(str(self.header.get("saved"))).timestamp()
-        except ValueError:
-            return math.nan
 
 
 class CheckpointStore:
@@ -146,21 +105,7 @@ class CheckpointStore:
             The place cannot be written to; what was saved before is untouched.
         """
         name = self._name(partition, offset)
-        header = {
-            "format": FORMAT,
-            "version": __version__,
-            "saved": datetime.now(UTC).isoformat(timespec="seconds"),
-            **asdict(self.identity),
-            "partition": partition,
-            "offset": offset,
-            "digest": digest(state),
-            # To compare two machines by; not part of what must fit.
-            "packages": {
-                "python": platform.python_version(),
-                "numpy": np.__version__,
-                "numba": numba.__version__,
-            },
-        }
+        header = new_header(self.identity, partition, offset, state)
 
         def fill(file: IO[bytes]) -> None:
             file_format.write(file, header, state)
@@ -221,7 +166,7 @@ class CheckpointStore:
         folder = self._folder(partition)
         try:
             older = [name for name in self.names(partition) if name < newest]
-            origin = _origin(self.identity.handover)
+            origin = origin_of(asdict(self.identity))
             first = self._name(partition, origin)
             kept = [name for name in older if name not in self._damaged and name >= first][: KEPT - 1]
             if origin >= 0:  # of what goes back to before that nothing stays
@@ -270,7 +215,7 @@ class CheckpointStore:
             vanished = False
             for name in self.names(partition):
                 try:
-                    checkpoint = _read(self.storage, name)
+                    checkpoint = read_from(self.storage, name)
                 except CheckpointGone as error:
                     # Another worker saved newer ones meanwhile, and deleted this one.
                     vanished = True
@@ -321,56 +266,3 @@ class CheckpointStore:
 
     def _folder(self, partition: int) -> str:
         return f"{self.identity.topic}-{partition}"
-
-
-def handover_of(header: Mapping[str, Any]) -> str:
-    """The name of the hand-over that a checkpoint goes back to, by its header; empty where there was none."""
-    return str(header.get("handover", "")).partition(REWRITTEN)[0]
-
-
-def origin_of(header: Mapping[str, Any]) -> int:
-    """The offset where the journal was rewritten that a checkpoint was followed from; -1 where it was not."""
-    return _origin(str(header.get("handover", "")))
-
-
-def _origin(handover: str) -> int:
-    _, rewritten, origin = handover.partition(REWRITTEN)
-    return int(origin) if rewritten else -1
-
-
-def checkpoints(place: Storage, folder: str) -> list[str]:
-    """The names of a folder's checkpoints, newest first."""
-    files = (name for name in place.files(folder) if name.endswith(SUFFIX))
-    return sorted((f"{folder}/{name}" if folder else name for name in files), reverse=True)
-
-
-def read(location: str | Path) -> Checkpoint:
-    """Read one checkpoint and verify it.
-
-    Raises
-    ------
-    CheckpointError
-        The file is not a checkpoint, or it is damaged.
-    StorageError
-        The URL's place cannot be reached.
-    """
-    return _read(*split(location))
-
-
-def _read(place: Storage, name: str) -> Checkpoint:
-    path = place.place(name)
-    try:
-        with place.fetch(name) as file, file_format.opened(file) as arrays:
-            header = file_format.header_of(arrays)
-            state: Arrays = {name: arrays[name] for name in arrays.files if name != file_format.HEADER}
-        expected = header["digest"]
-    except StorageError:
-        raise
-    except FileNotFoundError:
-        raise CheckpointGone(f"{path} is not a whole checkpoint: there is no such file") from None
-    except Exception as error:  # a damaged archive raises whatever its bytes happen to ask for
-        raise CheckpointError(f"{path} is not a whole checkpoint: {error or type(error).__name__}") from None
-    found = digest(state)
-    if found != expected:
-        raise CheckpointError(f"{path} is damaged: its digest is {found}, expected {expected}")
-    return Checkpoint(path, header, state)

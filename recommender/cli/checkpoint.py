@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.table import Table
 
 from recommender import settings
+from recommender.checkpoints.checkpoint import Checkpoint, CheckpointError, read
 from recommender.checkpoints.export import FORMATS
 from recommender.checkpoints.export import export as write_export
 from recommender.checkpoints.inspection import find, summary
-from recommender.checkpoints.store import Checkpoint, CheckpointError, read
 
 COLUMNS = ("partition", "offset", "saved", "model", "users", "items", "events", "MB", "digest")
 

@@ -12,10 +12,10 @@ import click
 import orjson
 
 from recommender import settings
+from recommender.checkpoints.checkpoint import CheckpointError
+from recommender.checkpoints.checkpoint import read as read_checkpoint
 from recommender.checkpoints.export import RATINGS, ratings_of
 from recommender.checkpoints.inspection import find as find_checkpoints
-from recommender.checkpoints.store import CheckpointError
-from recommender.checkpoints.store import read as read_checkpoint
 from recommender.journal.lines import user_lines
 from recommender.journal.reading import find, reading, rule_for
 from recommender.settings import Settings

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recommender.checkpoints.store import Checkpoint
+from recommender.checkpoints.checkpoint import Checkpoint
 from recommender.shard.live_metrics import TOP
 from recommender.shard.shard import Shard
 

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from recommender.checkpoints import store as checkpoint
-from recommender.checkpoints.identity import Identity
-from recommender.checkpoints.store import Checkpoint, CheckpointError, CheckpointStore, origin_of
+from recommender.checkpoints import checkpoint
+from recommender.checkpoints.checkpoint import Checkpoint, CheckpointError
+from recommender.checkpoints.identity import Identity, origin_of
+from recommender.checkpoints.store import CheckpointStore
 from recommender.ingest.sources.configured import impressions_of, mappings_of, with_log_for, with_repeats
 from recommender.journal.replica import Replica
 from recommender.kafka.admin import security_options

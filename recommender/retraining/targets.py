@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from recommender.checkpoints import store as checkpoint
+from recommender.checkpoints import checkpoint
+from recommender.checkpoints.checkpoint import Checkpoint
 from recommender.checkpoints.identity import Identity
-from recommender.checkpoints.store import Checkpoint, CheckpointStore
+from recommender.checkpoints.store import CheckpointStore
 from recommender.errors import RecommenderError
 from recommender.journal.replica import Replica
 from recommender.retraining import handover

@@ -25,7 +25,7 @@ from typing import ParamSpec, TypeVar
 
 from kafka.errors import KafkaError
 
-from recommender.checkpoints import store
+from recommender.checkpoints.checkpoint import CheckpointMismatch, read
 from recommender.errors import RecommenderError
 from recommender.journal.identity import rule_of
 from recommender.journal.replica import Poisoned, Replica
@@ -176,11 +176,11 @@ class _Successor:
             if self._begin:
                 self.replica.skip_to(self._begin)
             return
-        read = store.read(self._file)
+        found = read(self._file)
         expected = self.source.store.identity
-        if read.header.get("handover") != expected.handover or expected.differences(read.header):
-            raise store.CheckpointMismatch(f"{self._file} is not what was handed over")
-        self.replica.restore(read.state)
+        if found.header.get("handover") != expected.handover or expected.differences(found.header):
+            raise CheckpointMismatch(f"{self._file} is not what was handed over")
+        self.replica.restore(found.state)
 
     def follow(self, stop: int) -> None:
         """Learn the journal up to an offset."""

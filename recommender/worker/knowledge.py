@@ -5,7 +5,8 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 
-from recommender.checkpoints.store import CheckpointStore, Identity
+from recommender.checkpoints.identity import Identity
+from recommender.checkpoints.store import CheckpointStore
 from recommender.errors import RecommenderError
 from recommender.items.store import ItemStore
 from recommender.journal.block import Source

@@ -13,7 +13,9 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
-from recommender.checkpoints.store import Checkpoint, CheckpointMismatch, CheckpointStore, handover_of
+from recommender.checkpoints.checkpoint import Checkpoint, CheckpointMismatch
+from recommender.checkpoints.identity import handover_of
+from recommender.checkpoints.store import CheckpointStore
 from recommender.journal.replica import Replica
 from recommender.journal.rule import Rule
 from recommender.messages.partitioning import partition_of

@@ -9,7 +9,8 @@ from typing import NamedTuple
 import pytest
 from click.testing import CliRunner, Result
 
-from recommender.checkpoints import store
+from recommender.checkpoints.identity import Identity
+from recommender.checkpoints.store import CheckpointStore
 from recommender.cli.retrain import retrain
 from recommender.retraining import handover
 from tests.integration.test_retrain import asked_meanwhile
@@ -176,11 +177,11 @@ def test_a_checkpoint_that_the_log_does_not_give_is_replaced_only_when_asked(run
     here, worker = running.installation, running.worker
     worker.stop()
     found = newest_checkpoint(here.checkpoints, here.topics, 0)
-    identity = store.Identity(
+    identity = Identity(
         **{name: found.header[name] for name in ("topic", "topic_id", "partitions", "settings")}
     )
     wrong = found.state | {"popular/counts": found.state["popular/counts"] + 1}
-    store.CheckpointStore(here.checkpoints, identity).save(0, found.offset, wrong)
+    CheckpointStore(here.checkpoints, identity).save(0, found.offset, wrong)
     worker.start().ready()
     refused = running.retrain()
     assert refused.exit_code == 1

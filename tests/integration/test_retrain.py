@@ -11,7 +11,8 @@ from typing import NamedTuple
 import pytest
 from click.testing import CliRunner, Result
 
-from recommender.checkpoints import store
+from recommender.checkpoints.identity import Identity
+from recommender.checkpoints.store import CheckpointStore
 from recommender.cli.retrain import retrain
 from recommender.errors import RecommenderError
 from recommender.kafka.topics import Topics
@@ -111,10 +112,10 @@ def test_a_running_checkpoint_that_the_journal_does_not_give_is_noticed(
     folder = tmp_path / "running" / f"{here.topics.journal}-0"
     folder.mkdir(parents=True)
     state = found.state | {"popular/counts": found.state["popular/counts"] + 1}
-    identity = store.Identity(
+    identity = Identity(
         **{name: found.header[name] for name in ("topic", "topic_id", "partitions", "settings")}
     )
-    store.CheckpointStore(tmp_path / "running", identity).save(0, found.offset, state)
+    CheckpointStore(tmp_path / "running", identity).save(0, found.offset, state)
     result = running.retrain(tmp_path / "new", checkpoints=str(tmp_path / "running"))
     assert result.exit_code == 1, result.output
     assert "is not what the journal and its settings give" in result.stderr

@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from recommender.checkpoints.store import CheckpointStore, Identity
+from recommender.checkpoints.identity import Identity
+from recommender.checkpoints.store import CheckpointStore
 from recommender.experiments.log_writer import LogLimits, LogWriter
 from recommender.journal.block import Source
 from recommender.journal.replica import Replica

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from recommender.checkpoints.store import CheckpointStore, Identity
+from recommender.checkpoints.identity import Identity
+from recommender.checkpoints.store import CheckpointStore
 from recommender.journal.replica import Replica
 from recommender.journal.rule import Followed, Rule
 from recommender.shard.options import ShardOptions

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from kafka import TopicPartition
 
 from recommender import settings
-from recommender.checkpoints import store
+from recommender.checkpoints.checkpoint import Checkpoint, read
 from recommender.ingest.ingest import BatchDecoder
 from recommender.journal.block import Source
 from recommender.journal.identity import rule_of, topic_id
@@ -250,6 +250,6 @@ def running_worker(
         yield running
 
 
-def newest_checkpoint(directory: Path, topics: Topics, partition: int) -> store.Checkpoint:
+def newest_checkpoint(directory: Path, topics: Topics, partition: int) -> Checkpoint:
     """The newest checkpoint of a partition of the journal, read and verified."""
-    return store.read(max((directory / f"{topics.journal}-{partition}").glob("*.npz")))
+    return read(max((directory / f"{topics.journal}-{partition}").glob("*.npz")))

@@ -12,7 +12,8 @@ from click.testing import CliRunner
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from recommender.checkpoints.store import CheckpointStore, Identity
+from recommender.checkpoints.identity import Identity
+from recommender.checkpoints.store import CheckpointStore
 from recommender.cli.main import recommender
 from recommender.evaluation.datasets.formats import read
 from recommender.messages.ratings import Rating

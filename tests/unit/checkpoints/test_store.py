@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from recommender.checkpoints import identity
-from recommender.checkpoints.identity import Identity
-from recommender.checkpoints.store import CheckpointMismatch, CheckpointStore, handover_of, origin_of
+from recommender.checkpoints.checkpoint import CheckpointMismatch
+from recommender.checkpoints.identity import Identity, handover_of, origin_of
+from recommender.checkpoints.store import CheckpointStore
 from recommender.shard.options import ShardOptions
 from recommender.shard.shard import Shard
 from tests.unit.checkpoints.stores import IDENTITY, name, names, saved, shard_with

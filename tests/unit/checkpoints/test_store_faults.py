@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recommender.checkpoints import store as checkpoint
-from recommender.checkpoints.store import CheckpointError, CheckpointStore
+from recommender.checkpoints import checkpoint
+from recommender.checkpoints.checkpoint import CheckpointError
+from recommender.checkpoints.store import CheckpointStore
 from recommender.shard.state import digest
 from tests.support.doubles import few
 from tests.unit.checkpoints.stores import IDENTITY, name, names, saved, shard_with

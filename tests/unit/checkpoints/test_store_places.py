@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
+from recommender.checkpoints.checkpoint import CheckpointError, CheckpointMismatch, read
+from recommender.checkpoints.identity import Identity
 from recommender.checkpoints.open_storage import storage
 from recommender.checkpoints.storage import StorageError
-from recommender.checkpoints.store import CheckpointError, CheckpointMismatch, CheckpointStore, Identity, read
+from recommender.checkpoints.store import CheckpointStore
 from recommender.journal.rule import Rule
 from recommender.messages.ratings import Rating
 from recommender.shard.options import ShardOptions

@@ -12,8 +12,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from recommender import settings
+from recommender.checkpoints.checkpoint import CheckpointMismatch
+from recommender.checkpoints.identity import Identity
 from recommender.checkpoints.open_storage import storage
-from recommender.checkpoints.store import CheckpointMismatch, CheckpointStore, Identity
+from recommender.checkpoints.store import CheckpointStore
 from recommender.cli.main import recommender
 from recommender.errors import RecommenderError
 from recommender.messages.ratings import Rating, RatingDecoder

@@ -12,8 +12,9 @@ import msgspec
 import pytest
 
 from recommender import settings
+from recommender.checkpoints.checkpoint import CheckpointMismatch
 from recommender.checkpoints.identity import Identity
-from recommender.checkpoints.store import CheckpointMismatch, CheckpointStore
+from recommender.checkpoints.store import CheckpointStore
 from recommender.history.rows import Rows
 from recommender.journal.identity import rule_of
 from recommender.journal.replica import Replica

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recommender.checkpoints.checkpoint import Checkpoint
 from recommender.checkpoints.export import ratings, ratings_of, users
-from recommender.checkpoints.store import Checkpoint
 from recommender.messages.ratings import Forget, Merge, Rating
 from recommender.messages.requests import Request
 from recommender.shard.bounds import ROWS, Bounds

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from recommender.checkpoints.store import CheckpointMismatch, CheckpointStore, Identity
+from recommender.checkpoints.checkpoint import CheckpointMismatch
+from recommender.checkpoints.identity import Identity
+from recommender.checkpoints.store import CheckpointStore
 from recommender.journal.errors import JournalReplaced
 from recommender.journal.replica import Replica
 from recommender.journal.rule import Rule
