@@ -8,8 +8,8 @@ from typing import NamedTuple
 from recommender.journal.block import Packer, Source, as_copy, head_of
 from recommender.journal.block_reader import read
 from recommender.journal.forgotten import Forgotten
+from recommender.journal.outcome import Followed
 from recommender.journal.records import Record
-from recommender.journal.rule import Followed
 from recommender.journal.rule_kernels import APPLIED, CUT
 
 

@@ -16,13 +16,13 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from recommender.journal.block import is_beginning
 from recommender.journal.changes import Changes
 from recommender.journal.errors import JournalError, JournalGap, JournalShorter
-from recommender.journal.identity import check_identity
+from recommender.journal.identity import IdentityWatch
 from recommender.journal.log import JournalLog
 from recommender.journal.outbox import Acknowledged
 from recommender.journal.records import Record, pieces
 from recommender.journal.rule import Rule
 from recommender.kafka.admin import BrokerUnreachableError
-from recommender.kafka.topics import TopicInfo, TopicsError
+from recommender.kafka.topics import TopicInfo
 
 logger = logging.getLogger(__name__)
 
@@ -88,10 +88,10 @@ class Follower:
         piece_bytes: int = PIECE_BYTES,
         identity_seconds: float = IDENTITY_SECONDS,
     ) -> None:
-        self._target, self._identify = target, identify
+        self._target = target
         rule = target.rule
+        self._identity = IdentityWatch(lambda: target.rule, identify, identity_seconds)
         self._allow_gap, self._piece_bytes = allow_gap, piece_bytes
-        self._identity_seconds = identity_seconds
         self._log = JournalLog(rule.journal, rule.partition, options, self._lost_meanwhile)
         self._acknowledged: deque[Acknowledged] = deque()
         self._changes = Changes()
@@ -100,7 +100,6 @@ class Follower:
         self._running = self._ended = False
         self._read_to = 0
         self._gone_since: float | None = None
-        self._known = False
         self._heard = 0.0
 
     @property
@@ -193,7 +192,7 @@ class Follower:
 
     async def _follow_once(self) -> None:
         """Follow until something is wrong with the connection."""
-        await self._check_identity()
+        await self._identity.check()
         bounds = await self._log.open()
         position = self.rule.position
         if position > bounds.end:
@@ -205,7 +204,7 @@ class Follower:
             await self._reach(bounds.begin)
         self._log.seek(self.rule.position)
         self._changes.notify()
-        identity = asyncio.create_task(self._watch_identity())
+        identity = asyncio.create_task(self._identity.run())
         try:
             await self._follow(identity)
         finally:
@@ -266,31 +265,6 @@ class Follower:
             self._read_to = 0
             self._log.seek(self.rule.position)
         return taken
-
-    async def _check_identity(self) -> None:
-        """Make sure that the journal is the one that was followed.
-
-        Raises
-        ------
-        JournalReplaced
-            It is not.
-        """
-        try:
-            found = await asyncio.to_thread(self._identify)
-        except TopicsError as error:
-            if not self._known:
-                raise
-            raise BrokerUnreachableError(str(error)) from None  # or it will be there in a moment
-        check_identity(self.rule, found)
-        self._known = True
-
-    async def _watch_identity(self) -> None:
-        while True:
-            await asyncio.sleep(self._identity_seconds)
-            try:
-                await self._check_identity()
-            except BrokerUnreachableError as error:
-                logger.debug("%s: %s", self._place, error)
 
     def _lost_meanwhile(self, expected: int, begin: int) -> None:
         """Connect again: then it is looked at how the journal begins."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from recommender.journal.block import Source
+from recommender.journal.outcome import Followed
 from recommender.journal.poison import learn_around
 from recommender.journal.records import Record
-from recommender.journal.rule import Followed, Rule
+from recommender.journal.rule import Rule
 from recommender.shard.options import ShardOptions
 from recommender.shard.query import AsOf
 from recommender.shard.shard import Shard

@@ -54,10 +54,11 @@ from recommender.journal.block import BEGINS, COMPLETE, Source, is_beginning, ma
 from recommender.journal.copies import Copies, Copy, repeated
 from recommender.journal.errors import JournalError
 from recommender.journal.forgotten import Forgotten
+from recommender.journal.outcome import Followed
 from recommender.journal.producer import JournalProducer
 from recommender.journal.reading import JournalReading, reading, rule_for
 from recommender.journal.records import Record
-from recommender.journal.rule import Followed, Rule
+from recommender.journal.rule import Rule
 from recommender.kafka.log_cutting import fresh_segment
 from recommender.kafka.plain_clients import client_options
 from recommender.kafka.topics import TopicInfo

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, Info, Proce
 
 from recommender import __version__
 from recommender.ingest.ingest import Ingested
-from recommender.journal.rule import Followed
+from recommender.journal.outcome import Followed
 from recommender.messages.records import Record
 from recommender.messages.refusals import Kind
 from recommender.worker.refusal_counts import RefusalCounts

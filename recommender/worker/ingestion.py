@@ -13,8 +13,8 @@ from faust.types import TP
 from recommender.errors import RecommenderError
 from recommender.ingest.sources.mapping import SourceMapping
 from recommender.journal.block import Source
+from recommender.journal.outcome import Followed
 from recommender.journal.producer import JournalProducer
-from recommender.journal.rule import Followed
 from recommender.journal.writer import JournalWriter
 from recommender.kafka import topics
 from recommender.kafka.admin import security_options

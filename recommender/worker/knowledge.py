@@ -11,7 +11,8 @@ from recommender.errors import RecommenderError
 from recommender.items.store import ItemStore
 from recommender.journal.block import Source
 from recommender.journal.identity import rule_of, topic_id
-from recommender.journal.rule import Followed, Rule
+from recommender.journal.outcome import Followed
+from recommender.journal.rule import Rule
 from recommender.kafka import topics
 from recommender.kafka.admin import security_options
 from recommender.kafka.plain_clients import client_options

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 
+from recommender.journal.outcome import Followed
 from recommender.journal.records import Record
 from recommender.journal.replica import Poisoned
-from recommender.journal.rule import Followed, Rule
+from recommender.journal.rule import Rule
 from recommender.worker.checkpointing import Checkpointing
 from recommender.worker.pacing import Pace, clock, give_way
 from recommender.worker.replicas import HeldReplica, Replicas

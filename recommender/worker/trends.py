@@ -19,7 +19,7 @@ from aiokafka.structs import TopicPartition
 from recommender.history.rows import Rows
 from recommender.journal.block_reader import read
 from recommender.journal.errors import BlockError
-from recommender.journal.rule import Followed
+from recommender.journal.outcome import Followed
 from recommender.messages.requests import Request
 from recommender.messages.responses import Failure
 from recommender.models.base import FloatArray

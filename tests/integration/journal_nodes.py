@@ -16,9 +16,10 @@ from recommender.journal.block import Source
 from recommender.journal.follower import IDENTITY_SECONDS, Follower
 from recommender.journal.lanes import start_offset
 from recommender.journal.outbox import Send
+from recommender.journal.outcome import Followed
 from recommender.journal.producer import JournalProducer
 from recommender.journal.records import Record
-from recommender.journal.rule import Followed, Rule
+from recommender.journal.rule import Rule
 from recommender.journal.writer import JournalWriter
 from recommender.kafka.admin import security_options
 from recommender.kafka.plain_clients import client_options

@@ -9,8 +9,9 @@ from typing import Any
 
 from recommender.checkpoints.identity import Identity
 from recommender.checkpoints.store import CheckpointStore
+from recommender.journal.outcome import Followed
 from recommender.journal.replica import Replica
-from recommender.journal.rule import Followed, Rule
+from recommender.journal.rule import Rule
 from recommender.shard.options import ShardOptions
 from recommender.worker.checkpointing import Checkpointing
 from recommender.worker.learning import Learner

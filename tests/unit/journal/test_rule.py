@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from recommender.journal.block import Source
 from recommender.journal.errors import BlockError, JournalReplaced
-from recommender.journal.rule import UNKNOWN, Counts, Followed, Rule, warm
+from recommender.journal.outcome import Counts, Followed
+from recommender.journal.rule import UNKNOWN, Rule, warm
 from recommender.journal.rule_kernels import AHEAD, APPLIED, CUT, DUPLICATE, PASSED
 from tests.support.doubles import few
 from tests.unit.journal.blocks import (
