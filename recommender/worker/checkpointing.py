@@ -31,7 +31,7 @@ JITTER_SECONDS = 5.0
 
 
 @dataclass(slots=True)
-class _Saving:
+class Saving:
     """The work that is under way for one replica."""
 
     snapshot: Snapshot | None = None
@@ -59,6 +59,8 @@ class Checkpointing:
         By partition of the journal, in words, where this worker's state is not what another one saved.
     errors : dict of int to OSError
         By partition of the journal, why it could not be saved when that was last tried.
+    writing_took : float
+        Seconds that the last write took.
     """
 
     def __init__(
@@ -67,31 +69,31 @@ class Checkpointing:
         self._interval, self._clock = interval, clock
         self._milliseconds = max(1, int(interval * 1000))
         self._jitter = jitter * min(JITTER_SECONDS, interval / 4)
-        self._saving: dict[int, _Saving] = {}
-        self._writing_took = 0.0
+        self._saving: dict[int, Saving] = {}
+        self.writing_took = 0.0
         self.differs: dict[int, str] = {}
         self.errors: dict[int, OSError] = {}
 
     async def prepare(self, held: HeldReplica) -> None:
         """Copy a slice of a replica's state, if a mark may come soon; nothing is learned meanwhile."""
-        saving = self._of(held)
+        saving = self.saving_of(held)
         if saving.ready or not self._is_due(saving, held):
             return
         if saving.snapshot is None or saving.snapshot.shard is not held.replica.shard:
             saving.snapshot = Snapshot(held.replica.shard)
         saving.ready = not await finish_despite_cancel(asyncio.to_thread(saving.snapshot.advance))
 
-    def _is_due(self, saving: _Saving, held: HeldReplica) -> bool:
+    def _is_due(self, saving: Saving, held: HeldReplica) -> bool:
         if held.replica.partition in self.differs or not held.caught_up:
             return False
         if saving.task is not None and not saving.task.done():
             return False
-        pause = max(self._interval / 2, PACE * self._writing_took)
+        pause = max(self._interval / 2, PACE * self.writing_took)
         return held.replica.position > max(held.saved, 0) and self._clock() - saving.last >= pause
 
     def cut(self, held: HeldReplica, records: Sequence[Record]) -> int:
         """The number of the records that lie before the next mark, if the replica is to be saved there."""
-        saving = self._of(held)
+        saving = self.saving_of(held)
         saving.heard = self._clock()
         if not saving.ready:
             return len(records)
@@ -104,12 +106,12 @@ class Checkpointing:
 
     def is_quiet(self, held: HeldReplica) -> bool:
         """Return True if nothing has come for long enough that the replica is to be saved where it is."""
-        saving = self._of(held)
+        saving = self.saving_of(held)
         return saving.ready and self._clock() - saving.heard >= self._interval
 
     def save(self, held: HeldReplica) -> None:
         """Save a replica as it is now; the lock of the replica is held."""
-        saving = self._of(held)
+        saving = self.saving_of(held)
         snapshot = saving.snapshot
         saving.snapshot, saving.ready, saving.last = None, False, self._clock()
         if snapshot is None or snapshot.shard is not held.replica.shard:
@@ -130,7 +132,7 @@ class Checkpointing:
             differs, size = await finish_despite_cancel(
                 asyncio.to_thread(_write, place, partition, position, snapshot, own)
             )
-            self._writing_took = time.perf_counter() - started
+            self.writing_took = time.perf_counter() - started
         except OSError as error:
             logger.error(
                 "%s: cannot write checkpoints to %s: %s; learning and answering continue",
@@ -148,9 +150,10 @@ class Checkpointing:
         elif held.store is store:
             held.note_saved(position, size)
 
-    def _of(self, held: HeldReplica) -> _Saving:
+    def saving_of(self, held: HeldReplica) -> Saving:
+        """The work that is under way for a replica."""
         if held.replica.partition not in self._saving:
-            self._saving[held.replica.partition] = _Saving(heard=self._clock())
+            self._saving[held.replica.partition] = Saving(heard=self._clock())
         return self._saving[held.replica.partition]
 
     def drop(self, partition: int) -> None:

@@ -138,10 +138,13 @@ class Replicas:
         """
         held = self._held.get(partition)
         if held is None:
-            held = self._held[partition] = await finish_despite_cancel(
-                asyncio.to_thread(self._load, partition)
-            )
+            held = await finish_despite_cancel(asyncio.to_thread(self._load, partition))
+            self.hold(partition, held)
         return held
+
+    def hold(self, partition: int, held: HeldReplica) -> None:
+        """Hold a replica of a partition that is there already."""
+        self._held[partition] = held
 
     def drop(self, partition: int) -> None:
         """Let go of a replica."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from recommender.journal.block import Source
-from recommender.journal.follower import IDENTITY_SECONDS, Follower
+from recommender.journal.follower import IDENTITY_SECONDS, PIECE_BYTES, Follower
 from recommender.journal.lanes import start_offset
 from recommender.journal.outbox import Send
 from recommender.journal.outcome import Followed
@@ -99,6 +99,7 @@ class Node:
     state: Sequence[dict[str, Any]] | None = None
     allow_gap: bool = False
     identity_seconds: float = IDENTITY_SECONDS
+    piece_bytes: int = PIECE_BYTES
     rated: list[Rated] = field(default_factory=list)
     reads: list[tuple[int, int]] = field(default_factory=list)
     rules: list[Rule] = field(init=False)
@@ -122,6 +123,7 @@ class Node:
                 identity,
                 allow_gap=self.allow_gap,
                 identity_seconds=self.identity_seconds,
+                piece_bytes=self.piece_bytes,
             )
             for rule in self.rules
         ]

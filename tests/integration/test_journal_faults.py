@@ -226,7 +226,7 @@ def test_it_goes_on_from_a_saved_state(kafka: str, journal: str) -> None:
 
 def test_lag(kafka: str, journal: str) -> None:
     async def scenario() -> None:
-        async with running(kafka, journal) as node:
+        async with running(kafka, journal, piece_bytes=1) as node:
             follower = node.followers[0]
             await node.caught_up()
             assert (follower.lag, follower.lag_seconds) == (0, 0.0)
@@ -237,7 +237,6 @@ def test_lag(kafka: str, journal: str) -> None:
                 await Node.take(node, followed)
 
             node.take = hold  # type: ignore[method-assign]
-            follower._piece_bytes = 1  # noqa: SLF001
             await asyncio.to_thread(produce, kafka, journal, blocks(0, 8))
             while not follower.lag:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)

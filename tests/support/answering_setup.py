@@ -56,7 +56,7 @@ class Desk:
         self.journal = Journal(options.feedback)
         self.replicas = Replicas(options, store, lambda partition: rule, replicas)
         self.held = HeldReplica(Replica(rule, options), store, caught_up=True)
-        self.replicas._held[0] = self.held  # noqa: SLF001
+        self.replicas.hold(0, self.held)
         self.rated, self.partitions = 0, partitions
         self.learn(3)
         self.sent = Sent()

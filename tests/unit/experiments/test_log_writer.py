@@ -165,7 +165,7 @@ async def test_a_forwarded_request_is_logged_by_its_first_place() -> None:
     await first.ask(request(7, user))
     (forward,) = first.sent.to(REQUESTS)
     owner = logging_desk(replicas=3)
-    owner.replicas._held[2] = owner.held  # noqa: SLF001
+    owner.replicas.hold(2, owner.held)
     owner.start_at(2, 0)
     await owner.ask(FakeRecord(0, forward.value, forward.key, 0, forward.headers, REQUESTS, 2))
     await until(lambda: owner.logged)

@@ -23,7 +23,6 @@ from recommender.retraining.log_replay import JournalReplay
 from recommender.shard.options import ShardOptions
 from recommender.shard.shard import Shard
 from recommender.shard.state import digest
-from recommender.worker import learning
 from tests.support.doubles import few
 from tests.support.journals import FOUND, Journal
 from tests.support.learning_setup import MINUTE, LearningWorker, single_pass
@@ -47,7 +46,6 @@ def _fragile() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(popular, "Fragile", Fragile, raising=False)
         patch.setitem(registry._MODELS, "fragile", ("popular", "Fragile", "raises"))  # noqa: SLF001
-        patch.setattr(learning, "CHUNK", 4)
         patch.setattr(replica_module, "WARY", 3)
         yield
 
@@ -123,12 +121,12 @@ async def test_all_who_follow_leave_out_the_same(
     journal = journal_of(of, blocks)
 
     directory = tmp_path_factory.mktemp("poison")
-    worker = await LearningWorker(directory, OPTIONS).open()
+    worker = await LearningWorker(directory, OPTIONS, chunk=4).open()
     for stop in sorted(each for each in saves if each < len(journal.blocks)):
         await worker.follow(journal, pieces, stop)
         worker.held.store.save(0, worker.replica.position, worker.replica.state())
         if stop % 2:
-            worker = await LearningWorker(directory, OPTIONS).open()
+            worker = await LearningWorker(directory, OPTIONS, chunk=4).open()
     await worker.follow(journal, pieces)
     assert worker.replica.digest() == expected(of, journal.blocks)
 
@@ -137,7 +135,7 @@ async def test_a_storm_does_not_go_back_for_each(tmp_path: Path, monkeypatch: py
     of = ["poison"] * 60
     journal = journal_of(of, [1] * 60)
 
-    worker = await LearningWorker(tmp_path, OPTIONS).open()
+    worker = await LearningWorker(tmp_path, OPTIONS, chunk=4).open()
     reloads = []
     reload = worker.replicas.reload
 
@@ -154,7 +152,7 @@ async def test_a_storm_does_not_go_back_for_each(tmp_path: Path, monkeypatch: py
 async def test_who_is_put_back_answers_nothing_until_it_is_at_the_end_again(tmp_path: Path) -> None:
     journal = journal_of(["good", "poison", "good"], [1, 1, 1])
 
-    worker = await LearningWorker(tmp_path, OPTIONS).open()
+    worker = await LearningWorker(tmp_path, OPTIONS, chunk=4).open()
     assert worker.replicas.get(0) is worker.held
     assert not await worker.take(journal.blocks)
     assert worker.replicas.get(0) is None
@@ -169,7 +167,7 @@ async def test_memory_that_ran_out_is_no_ratings_fault(
 
     monkeypatch.setattr(Fragile, "learn", fail)
 
-    worker = await LearningWorker(tmp_path, OPTIONS).open()
+    worker = await LearningWorker(tmp_path, OPTIONS, chunk=4).open()
     with pytest.raises(MemoryError):
         await worker.take(journal_of(["good"], [1]).blocks)
     assert worker.replica.suspects == range(0)

@@ -125,7 +125,7 @@ async def test_between_two_saves_is_some_time(tmp_path: Path, clock: Clock) -> N
         await worker.settle()
         assert saved(tmp_path) == expected
     # A store that takes long is written seldom.
-    worker.checkpointing._writing_took = 600.0
+    worker.checkpointing.writing_took = 600.0
     clock.now += INTERVAL
     await worker.follow(journal, [1] * 30)
     await worker.settle()
@@ -157,10 +157,7 @@ async def test_where_nothing_comes_any_more_it_is_saved_where_it_is(tmp_path: Pa
 
 async def test_what_is_learned_while_it_is_written_is_not_in_it(tmp_path: Path) -> None:
     journal = minutes(2)
-    worker = LearningWorker(tmp_path)
-    worker.checkpointing = worker.learner._checkpointing = Checkpointing(0.02, jitter=1.0)
-    worker.checkpointing._milliseconds = MINUTE
-    await worker.open()
+    worker = await LearningWorker(tmp_path, jitter=0.001).open()
     await worker.take(journal.blocks[:2])
     await worker.take(journal.blocks[2:4])  # cut before block 3, and the jitter has begun
     assert saved(tmp_path) == []
@@ -192,7 +189,7 @@ async def test_a_replica_that_takes_its_place_is_not_saved_as_the_old_one(tmp_pa
     worker = await LearningWorker(tmp_path).open()
     if when == "before the mark":
         await worker.take(journal.blocks[:2])
-        assert worker.checkpointing._of(worker.held).snapshot is None
+        assert worker.checkpointing.saving_of(worker.held).snapshot is None
     await worker.take(journal.blocks[worker.replica.position : 3])
     old = worker.replica.shard
     new = single_pass(journal.blocks, ShardOptions("cooc"), worker.replica.position)
@@ -216,5 +213,5 @@ async def test_settling_waits_only_so_long(tmp_path: Path) -> None:
 def test_the_first_block_is_no_mark() -> None:
     held: Any = SimpleNamespace(replica=Replica(rule(), ShardOptions()), saved=-1, caught_up=True)
     made = Checkpointing(INTERVAL)
-    made._of(held).ready = True
+    made.saving_of(held).ready = True
     assert made.cut(held, journal_of([1, 1, 1], [MINUTE, MINUTE, 2 * MINUTE]).blocks) == 1

@@ -123,7 +123,7 @@ async def test_a_mistake_in_saving_is_not_hidden(tmp_path: Path, monkeypatch: py
     worker = await LearningWorker(tmp_path).open()
     monkeypatch.setattr(worker.held.store, "save", lambda *_: 1 / 0)
     await worker.follow(minutes(2), [2])
-    task = worker.checkpointing._of(worker.held).task
+    task = worker.checkpointing.saving_of(worker.held).task
     assert task is not None
     with pytest.raises(ZeroDivisionError):
         await task

@@ -8,10 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recommender.journal.block import Source
 from recommender.journal.rule import Rule
 from recommender.messages.records import Outgoing
-from recommender.worker import ingesting
 from tests.support.doubles import FakeRecord, fewer, until
 from tests.support.ingesting_setup import bad, batch, begun, rating
 from tests.unit.journal.blocks import Block, listed
@@ -165,40 +163,33 @@ async def test_each_rating_counts_once_however_it_is_fetched(
         if kind != "none"
     ]
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ingesting, "CHUNK", 3)
-        worker = await begun()
-        place, committed = 0, 0
-
-        async def read_again(source: Source, offset: int) -> None:
-            nonlocal place
-            place = offset
-
-        worker.writer._read_again = read_again  # noqa: SLF001
-        for count, back, moves in [*cuts, *[(9, 0, False)] * 12]:
-            if moves:
-                revoking = asyncio.create_task(worker.ingestor.revoke())
-                await worker.answer_all()
-                committed = (await revoking).get(3, committed)
-                worker.applied = None
-                place = await worker.begin(committed=committed)
-            begin = max(0, place - back)
-            found = [each for each in log if begin <= each.offset < place + count]
-            end = min(place + count, len(of))
-            if end > begin:
-                place = end
-                await worker.ingestor.take(batch(found, begin, end))
-        await worker.answer_all()
-        assert worker.ingestor.committable() == {3: len(of)}
-        blocks = [Block(offset, value) for offset, (_, value, _) in enumerate(worker.journal.sent)]
-        rule = Rule("journal")
-        counted = listed(rule.follow(blocks).rows) if blocks else []
-        assert [user for user, *_ in counted] == [
-            f"u{offset}" for offset, kind in enumerate(of) if kind == "rating"
-        ]
-        assert rule.counts.ahead == 0
-        expected = {offset for offset, kind in enumerate(of) if kind == "bad"}
-        assert {offset for _, offset in worker.letters()} == expected
+    worker = await begun(chunk=3)
+    place, committed = 0, 0
+    for count, back, moves in [*cuts, *[(9, 0, False)] * 12]:
+        if moves:
+            revoking = asyncio.create_task(worker.ingestor.revoke())
+            await worker.answer_all()
+            committed = (await revoking).get(3, committed)
+            worker.applied = None
+            place = await worker.begin(committed=committed)
+        begin = max(0, place - back)
+        found = [each for each in log if begin <= each.offset < place + count]
+        end = min(place + count, len(of))
+        if end > begin:
+            await worker.ingestor.take(batch(found, begin, end))
+            place = worker.reads[-1] if worker.reads else end
+            worker.reads.clear()
+    await worker.answer_all()
+    assert worker.ingestor.committable() == {3: len(of)}
+    blocks = [Block(offset, value) for offset, (_, value, _) in enumerate(worker.journal.sent)]
+    rule = Rule("journal")
+    counted = listed(rule.follow(blocks).rows) if blocks else []
+    assert [user for user, *_ in counted] == [
+        f"u{offset}" for offset, kind in enumerate(of) if kind == "rating"
+    ]
+    assert rule.counts.ahead == 0
+    expected = {offset for offset, kind in enumerate(of) if kind == "bad"}
+    assert {offset for _, offset in worker.letters()} == expected
 
 
 async def test_letters_are_what_ingest_says() -> None:
