@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Iterable
 from typing import Any
@@ -12,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recommender.history.rows import FORGET_ITEM, FORGET_USER, MERGE, NOBODY, RATING, Rows, spanned
 from recommender.items.store import ItemStore
 from recommender.messages.items import ItemInfo
 from recommender.messages.ratings import Forget, Merge, Rating
@@ -21,72 +19,17 @@ from recommender.models import registry
 from recommender.models.knn_baseline.model import KNNBaselineModel
 from recommender.shard.arms import Arms
 from recommender.shard.bounds import Bounds
-from recommender.shard.feedback import Feedback
-from recommender.shard.options import ShardOptions
 from recommender.shard.shard import Shard
 from recommender.shard.snapshot import Snapshot
 from recommender.shard.state import digest
 from tests.support.doubles import few, fewer
+from tests.unit.shard.forgetting_log import Event, answer, learned, options, rows_of, stream
 
-Event = Rating | Forget | Merge
 #: Models whose knowledge is what the ratings that stand say, in their order.
 EXACT = ["popular", "cooc", "cosine", "user-knn/k=100", "knn-baseline/retrain=0"]
 #: The same of models that know how many of a user's events lie between two: those of items stay counted.
 SEQUENCES = ["sequence-knn", "item-knn"]
 MODELS = ["blend", "mf", "bpr", "popular-recent", "cosine"]
-
-
-def options(model: str, **more: Any) -> ShardOptions:
-    return ShardOptions(model, Feedback.parse("graded:4"), test_every=3, test_window=20, **more)
-
-
-def kind_of(event: Event) -> int:
-    if isinstance(event, Rating):
-        return RATING
-    if isinstance(event, Merge):
-        return MERGE
-    return FORGET_ITEM if event.user is None else FORGET_USER
-
-
-def rows_of(events: Iterable[Event], first: int = 0) -> Rows:
-    """Events as arrays; each a second after the one before."""
-    events = list(events)
-    ids: list[bytes] = []
-    for event in events:
-        other = event.guest if isinstance(event, Merge) else event.item
-        ids += [NOBODY if each is None else each.encode() for each in (event.user, other)]
-    text, spans = spanned(ids)
-    ratings = [event.rating if isinstance(event, Rating) else None for event in events]
-    values = np.array([math.nan if each is None else each for each in ratings])
-    times = 1e9 + first + np.arange(len(events), dtype=np.float64)
-    marked = np.array([kind_of(event) for event in events], np.uint8)
-    return Rows(text, spans, values, times, np.ones(len(events), np.bool_), marked if marked.any() else None)
-
-
-def learned(model: str, events: Iterable[Event]) -> Shard:
-    shard = Shard(options(model))
-    shard.learn_rows(rows_of(events))
-    return shard
-
-
-def stream(seed: int, count: int, forgets: float = 0.05) -> list[Event]:
-    """Ratings by few users of few items, some withdrawn, and now and then one of them is forgotten."""
-    chance = random.Random(seed)
-    events: list[Event] = []
-    for _ in range(count):
-        user, item = f"u{chance.randrange(8)}", f"i{int(chance.paretovariate(0.8)) % 20}"
-        if chance.random() < forgets:
-            other = f"u{(int(user[1:]) + chance.randrange(1, 8)) % 8}"
-            said: list[Event] = [Forget(user, None), Forget(None, item), Merge(user, other)]
-            events.append(chance.choice(said))
-        else:
-            value = None if chance.random() < 0.1 else chance.choice([0.5, 1.0, 2.0, 3.0, 4.0, 4.5, 5.0])
-            events.append(Rating(user, item, value))
-    return events
-
-
-def answer(shard: Shard, **fields: Any) -> list[tuple[str, float]]:
-    return [(each.item, each.score) for each in shard.recommend(Request(**{"n": 1000, **fields})).items]
 
 
 def standing(events: Iterable[Event]) -> list[Rating]:
@@ -265,48 +208,6 @@ def test_models_of_all_arms_forget() -> None:
         found = shard.recommend(Request("u1", arm=name))
         assert found.cold_start
     assert digest(shard.state()) == shard.digest()
-
-
-def test_a_guest_becomes_a_user() -> None:
-    shard = learned(
-        "blend",
-        [
-            Rating("42", "a", 5.0),
-            Rating("42", "b", 1.0),
-            Rating("guest", "b", 5.0),
-            Rating("guest", "d", 4.0),
-            Rating("guest", "c", 3.0),
-            Rating("guest", "e", None),
-            Merge("42", "guest"),
-        ],
-    )
-    assert shard.users.find("guest") is None
-    index = shard.users.find("42")
-    assert index is not None
-    items, ratings, _ = shard.history.rated(index)
-    assert [shard.items.id_of(int(each)) for each in items] == ["a", "b", "d", "c"]
-    assert ratings.tolist() == [5.0, 1.0, 4.0, 3.0]
-    assert shard.history.arrays.users["last_time"][index] == 1e9 + 6
-    assert shard.history.arrays.users["events"][index] == 4
-
-
-def test_guests_may_be_merged_in_a_circle_and_into_nobody() -> None:
-    events: list[Event] = [
-        Rating("a", "x", 5.0),
-        Merge("b", "a"),
-        Merge("a", "b"),
-        Merge("c", "a"),
-        Merge("c", "z"),
-    ]
-    shard = learned("mf", events)
-    assert [each for each in shard.users.ids() if each] == ["c"]
-    assert shard.recommend(Request("c", n=5)).items == []
-    assert shard.forgetting.take_counts() == {("guest", "merged"): 3, ("guest", "unknown"): 1}
-
-
-def test_a_guest_without_ratings_makes_no_user() -> None:
-    shard = learned("popular", [Rating("g", "x", 5.0), Rating("g", "x", None), Merge("new", "g")])
-    assert (len(shard.users), shard.users.find("new")) == (0, None)
 
 
 @few
