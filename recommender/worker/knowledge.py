@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from typing import Generic, ParamSpec
 
 from recommender.checkpoints.identity import Identity
 from recommender.checkpoints.store import CheckpointStore
@@ -25,7 +26,6 @@ from recommender.shard.options import ShardOptions, learned_settings
 from recommender.worker.adoption import Adoption
 from recommender.worker.answers import Answers
 from recommender.worker.checkpointing import Checkpointing
-from recommender.worker.events import Event
 from recommender.worker.following import Following
 from recommender.worker.handover_sources import HandoverSources
 from recommender.worker.journal_retention import JournalRetention
@@ -34,6 +34,27 @@ from recommender.worker.pacing import Pace, RecentRequests
 from recommender.worker.replicas import CheckpointSource, HeldReplica, Replicas
 from recommender.worker.topic_watch import TopicWatch
 from recommender.worker.trends import Trends
+
+Told = ParamSpec("Told")
+
+
+class Event(Generic[Told]):
+    """Calls all that have subscribed, in the order in which they did.
+
+    Its cause need not know them: so neither has to be made before the other.
+    """
+
+    def __init__(self) -> None:
+        self._listeners: list[Callable[Told, object]] = []
+
+    def subscribe(self, listener: Callable[Told, object]) -> None:
+        """Call a function from now on."""
+        self._listeners.append(listener)
+
+    def __call__(self, *told: Told.args, **named: Told.kwargs) -> None:
+        """Call all."""
+        for each in self._listeners:
+            each(*told, **named)
 
 
 class Knowledge:
