@@ -37,7 +37,7 @@ class HistoryError(RecommenderError):
 
 
 def packed(arrays: HistoryArrays, raters_per_item: int) -> State:
-    """What a history's arrays hold, as `recommender.history.history.History.state` describes it."""
+    """The content of a history's arrays, as `recommender.history.history.History.state` describes it."""
     meta = arrays.meta
     users, items = arrays.users[: meta[layout.USER_COUNT]], arrays.items[: meta[layout.ITEM_COUNT]]
     state: State = {name: users[field].copy() for name, field in USER_FIELDS.items()}

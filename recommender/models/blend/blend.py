@@ -243,7 +243,7 @@ class Blend(Model):
         return scores
 
     def _known(self) -> int:
-        """How many items are both in the history and counted here."""
+        """The number of items that are both in the history and counted here."""
         return min(self.popularity.items, self._history.item_count)
 
     def _make_room(self, items: int) -> None:

@@ -45,7 +45,7 @@ class Neighbourhood:
 
     @property
     def near(self) -> int:
-        """How many of a user's newest entries are looked around."""
+        """The number of a user's newest entries that are looked around."""
         return min(NEAR, self._entries)
 
     def profile(self, user: int) -> Profile:
@@ -53,7 +53,7 @@ class Neighbourhood:
         return self._newest(user, self._entries)
 
     def near_profile(self, user: int) -> Profile:
-        """Those of them that are looked around."""
+        """The newest of them, which are looked around."""
         return self._newest(user, self.near)
 
     def _newest(self, user: int, entries: int) -> Profile:
@@ -61,7 +61,7 @@ class Neighbourhood:
         return Profile(user, items, strengths)
 
     def sums(self, profile: Profile, items: int) -> FloatArray:
-        """What neighbours say of the first so many items, shape (items, 2): see `evidence`."""
+        """The evidence of neighbours on the first so many items, shape (items, 2): see `evidence`."""
         sums = np.zeros((items, 2))
         self.add(profile, sums, None)
         return sums
