@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 import warnings
 from collections.abc import Generator
 from contextlib import ExitStack, suppress
@@ -36,6 +37,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 #: The tests that need a broker, and the address of the one that several processes share.
 INTEGRATION = Path(__file__).parent / "integration"
 BROKER = pytest.StashKey[str]()
+#: The address of the process that workers are forked from.
+PRELOADED = pytest.StashKey[str]()
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -46,10 +49,21 @@ def pytest_xdist_setupnodes() -> None:
     compile_all()
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Let workers be forked, from the process that all processes of the tests share if there is one."""
+    from tests.support import preloaded
+
+    preloaded.want(getattr(config, "workerinput", {}).get("preloaded"))
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Start the broker that all processes share; one alone starts its own when a test asks for it."""
+    """Start what all processes share: the broker, and what workers are forked from.
+
+    A process of tests that is alone starts its own when a test asks for it.
+    """
     from recommender.errors import RecommenderError
+    from tests.support import preloaded
     from tests.support.brokers import chosen_broker
 
     config: pytest.Config = node.config
@@ -63,6 +77,11 @@ def pytest_configure_node(node: Any) -> None:
             config.stash[BROKER] = running.enter_context(chosen_broker(config.getoption("--kafka")))
     if BROKER in config.stash:
         node.workerinput["kafka"] = config.stash[BROKER]
+    if PRELOADED not in config.stash and sys.platform.startswith("linux"):
+        forking = ExitStack()
+        config.add_cleanup(forking.close)
+        config.stash[PRELOADED] = forking.enter_context(preloaded.preloaded())
+    node.workerinput["preloaded"] = config.stash.get(PRELOADED, None)
 
 
 def _has_integration_tests(config: pytest.Config) -> bool:

@@ -54,7 +54,9 @@ def starting(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[d
         words = {"busy": busy.getsockname()[1], "journal": topics.journal, "requests": topics.requests}
         yield {
             name: (
-                installation.worker(**{key: value.format(**words) for key, value in given.items()}).start(),
+                installation.worker(**{key: value.format(**words) for key, value in given.items()}).start(
+                    fresh=True
+                ),
                 said.format(**words),
             )
             for name, (given, said) in WRONG.items()
@@ -75,7 +77,7 @@ def test_a_broker_that_comes_late(tmp_path: Path) -> None:
         ensure(broker.address, installation.topics, 1)
         produce(broker.address, installation.topics.ratings, [rating("early", "bird")])
         broker.kill()
-        worker = installation.worker(broker_wait=150).start()
+        worker = installation.worker(broker_wait=150).start(fresh=True)
         waiting = f"Waiting for a Kafka broker at {broker.address}"
         wait_until(lambda: waiting in worker.log, 60, worker.log)
         broker.restart()
@@ -88,7 +90,7 @@ def test_checkpoints_that_cannot_be_written(kafka: str, tmp_path: Path) -> None:
     """Learning and answering continue."""
     with installed(kafka, tmp_path) as installation:
         installation.checkpoints.write_text("a file where the directory should be")
-        worker = installation.worker().start().ready()
+        worker = installation.worker().start(fresh=True).ready()
         produce(kafka, installation.topics.ratings, [rating("1", "2")])
         wait_until(lambda: worker.status()["checkpoint_error"])
         assert str(installation.checkpoints) in worker.status()["checkpoint_error"]

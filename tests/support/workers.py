@@ -7,7 +7,7 @@ import signal
 import sys
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,9 @@ from recommender.kafka.admin import open_admin
 from recommender.kafka.local.guarded import Guarded
 from recommender.kafka.local.ports import free_port
 from recommender.kafka.topics import Topics, ensure
+from recommender.settings import PREFIX
 from tests.support.kafka import wait_until
+from tests.support.preloaded import Forked, address
 from tests.support.worker_pages import PATIENCE, WorkerPages
 
 __all__ = ["PATIENCE", "START_PATIENCE", "STOP_SECONDS", "Installation", "Worker", "installed"]
@@ -43,16 +45,30 @@ class Worker(WorkerPages):
         directory.mkdir(parents=True, exist_ok=True)
         super().__init__(int(settings.get("web_port") or free_port()))
         self._settings = {**settings, "web_port": str(self.port)}
-        self._guardian = Guarded(directory)
+        self._directory = directory
+        self._guardian: Guarded | Forked | None = None
         self._log = directory / "broker.log"
         self._pid: int | None = None
 
-    def start(self, *arguments: str, command: tuple[str, ...] = ("recommender", "worker")) -> Worker:
-        """Start ``recommender worker`` with these arguments, or another module; does not wait."""
-        unset = [part for name in os.environ if name.startswith("RECOMMENDER_") for part in ("-u", name)]
-        values = [f"RECOMMENDER_{name.upper()}={value}" for name, value in self._settings.items()]
-        python = [sys.executable, "-m", *command, *arguments]
-        self._pid = self._guardian.run(["env", *unset, *values, *python])
+    def start(
+        self, *arguments: str, command: tuple[str, ...] = ("recommender", "worker"), fresh: bool = False
+    ) -> Worker:
+        """Start ``recommender worker`` with these arguments, or another module; does not wait.
+
+        It is forked from a process that has all libraries loaded already, unless it is to be `fresh`.
+        """
+        values = {f"{PREFIX}{name.upper()}": value for name, value in self._settings.items()}
+        preloaded = address() if command[0] == "recommender" and not fresh else None
+        if preloaded is not None:
+            forked = self._guardian = self._guardian or Forked(preloaded, self._directory)
+            assert isinstance(forked, Forked), "one that was fresh is started again as such"
+            self._pid = forked.run(values, [*command[1:], *arguments])
+            return self
+        guarded = self._guardian = self._guardian or Guarded(self._directory)
+        assert isinstance(guarded, Guarded), "one that was forked is started again as such"
+        unset = [part for name in os.environ if name.startswith(PREFIX) for part in ("-u", name)]
+        given = [f"{name}={value}" for name, value in values.items()]
+        self._pid = guarded.run(["env", *unset, *given, sys.executable, "-m", *command, *arguments])
         assert self._pid is not None, self.log
         return self
 
@@ -60,9 +76,8 @@ class Worker(WorkerPages):
         """Wait until its page says that it is ready."""
 
         def answers() -> bool:
-            code = self._guardian.exited(0.0)
+            code = self.ended()
             if code is not None:
-                self._pid = None
                 raise AssertionError(f"ended with exit code {code}:\n{self.log}")
             return self.page("readyz")[0] == 200
 
@@ -76,9 +91,16 @@ class Worker(WorkerPages):
 
     def exit_code(self, seconds: float = PATIENCE) -> int:
         """Wait for its end."""
-        code = self._guardian.exited(seconds)
+        code = self._exited(seconds)
         assert code is not None, f"still running after {seconds:g} s:\n{self.log}"
-        self._pid = None
+        return code
+
+    def _exited(self, seconds: float) -> int | None:
+        """Wait for its end; the exit code, or None if it still runs."""
+        assert self._guardian is not None, "never started"
+        code = self._guardian.exited(seconds)
+        if code is not None:
+            self._pid = None
         return code
 
     @property
@@ -89,10 +111,7 @@ class Worker(WorkerPages):
 
     def ended(self) -> int | None:
         """The exit code if it has ended by itself, else None."""
-        code = None if self._pid is None else self._guardian.exited(0.0)
-        if code is not None:
-            self._pid = None
-        return code
+        return None if self._pid is None else self._exited(0.0)
 
     def kill(self) -> None:
         """End it without warning."""
@@ -107,8 +126,11 @@ class Worker(WorkerPages):
     def close(self) -> None:
         """End it, whatever it does."""
         if self._pid is not None:
-            self._guardian.end("kill", PATIENCE)
-        self._guardian.close()
+            with suppress(ProcessLookupError):
+                self.send_signal(signal.SIGKILL)
+            self._exited(PATIENCE)
+        if self._guardian is not None:
+            self._guardian.close()
 
     def send_signal(self, number: signal.Signals) -> None:
         """Send it a signal; does not wait."""
