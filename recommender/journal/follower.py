@@ -96,6 +96,7 @@ class Follower:
         self._acknowledged: deque[Acknowledged] = deque()
         self._changes = Changes()
         self._woken: asyncio.Future[None] | None = None
+        self._written = -1
         self._stopping = False
         self._running = self._ended = False
         self._read_to = 0
@@ -116,6 +117,11 @@ class Follower:
     def lag(self) -> int:
         """Records of the journal that are not followed, as of the last fetch."""
         return max(0, self._log.highwater - self.reached)
+
+    @property
+    def ahead(self) -> int:
+        """Blocks that are not followed, up to the last that this process has written."""
+        return max(0, self._written + 1 - self.reached)
 
     @property
     def lag_seconds(self) -> float:
@@ -182,9 +188,18 @@ class Follower:
 
         That is possible where it is the one that comes next. Else nothing happens: it is fetched.
         """
+        self._written = max(self._written, block.offset)
         if self._running and block.offset >= self.rule.position:
             self._acknowledged.append(block)
             self._wake()
+
+    async def keep_up(self, blocks: int) -> None:
+        """Return when fewer than so many blocks are left to follow up to the last that was written here.
+
+        At once where nothing is followed.
+        """
+        while self._running and self.ahead >= blocks:
+            await self._changes.wait()
 
     @property
     def _place(self) -> str:

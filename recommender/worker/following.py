@@ -21,6 +21,9 @@ from recommender.worker.transport import FAUST_LOGGER
 
 logger = logging.getLogger(__name__)
 
+#: So many blocks at most are written before they are learned. Writing takes less time than learning: without
+#: a bound a worker writes a whole backlog first, and answers from old states meanwhile.
+AHEAD = 32
 #: How often a replica for which nothing comes is looked after.
 REST_SECONDS = 1.0
 
@@ -117,6 +120,11 @@ class Following(Service):
         followed = self._followed.get(partition)
         if followed is not None:
             followed.follower.acknowledged(block)
+
+    async def keep_up(self) -> None:
+        """Return when nearly all is learned that this worker has written."""
+        for followed in list(self._followed.values()):
+            await followed.follower.keep_up(AHEAD)
 
     def follower(self, partition: int) -> Follower | None:
         """The follower of a partition, if it is held."""

@@ -134,6 +134,7 @@ class Ingestion:
                 async for batch in batches:
                     self._counters.batches.inc()
                     await self._intake.take(batch)
+                    await self._knowledge.following.keep_up()
 
     def _counting(self, topic: str) -> Told:
         """The function that is called with every run of a topic's records on its way into the journal."""

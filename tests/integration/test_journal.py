@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from recommender.journal.outbox import Send
+from recommender.journal.outcome import Followed
 from recommender.kafka.topics import Topics, ensure
 from tests.integration.journal_nodes import Node, expected, of_source, row, run, running
+from tests.support.doubles import until
 
 SIZES = [700, 333, 40]
 
@@ -69,6 +71,33 @@ def test_what_is_written_is_followed(kafka: str, journal: str, partitions: int, 
         other = await follow_all(kafka, journal, partitions)
         assert_each_once(other, SIZES)
         assert same(node, other)
+
+    run(scenario)
+
+
+def test_who_writes_waits_until_it_is_learned(kafka: str, journal: str, partitions: int) -> None:
+    async def scenario() -> None:
+        async with running(kafka, journal, partitions) as node:
+            await node.caught_up()
+            learning, take = asyncio.Event(), node.take
+
+            async def held(followed: Followed) -> None:
+                await learning.wait()
+                await take(followed)
+
+            node.take = held  # type: ignore[method-assign]
+            writing = asyncio.create_task(node.write(SIZES))
+            followers = node.followers
+            await until(lambda: min(each.ahead for each in followers) >= 3)
+            waiting = [asyncio.create_task(each.keep_up(3)) for each in followers]
+            assert not (await asyncio.wait(waiting, timeout=0.2))[0]
+            learning.set()
+            await asyncio.gather(*waiting)
+            await writing
+            await node.caught_up()
+            assert [each.ahead for each in followers] == [0] * partitions
+        # Nobody waits for what is not followed any more.
+        assert await asyncio.gather(*(each.keep_up(0) for each in followers)) == [None] * partitions
 
     run(scenario)
 

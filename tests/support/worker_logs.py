@@ -165,6 +165,14 @@ class Oracle:
         self.wait()
         return self.assert_followed(*workers, checkpoints=checkpoints)
 
+    def _has_taken_over(self, worker: Worker) -> bool:
+        """Return False while a worker still follows from before where a journal that was rewritten begins."""
+        return all(
+            replica.rule.origin < 0
+            or worker.journal[replica.partition]["hash"] == f"{replica.rule.hash:016x}"
+            for replica in self.replicas
+        )
+
     def assert_followed(self, *workers: Worker, checkpoints: Path | None = None) -> Replica:
         """Wait until the workers have followed and saved all of the journal, and compare each one's state.
 
@@ -180,7 +188,8 @@ class Oracle:
         def are_settled() -> bool:
             # Somebody may still write what is there already.
             self.look()
-            return all(worker.is_settled(self._positions) for worker in workers)
+            settled = all(worker.is_settled(self._positions) for worker in workers)
+            return settled and all(map(self._has_taken_over, workers))
 
         wait_until(are_settled, PATIENCE, lambda: self._unlike(workers))
         for worker in workers:
