@@ -25,7 +25,7 @@ from recommender.settings import Settings
 from recommender.shard.feedback import Feedback
 from recommender.worker.commits import Commits
 from recommender.worker.counters import Counters
-from recommender.worker.ingesting import SendAll
+from recommender.worker.ingestor import SendAll
 from recommender.worker.ingestors import Ingestors, Told
 from recommender.worker.intake import Intake
 from recommender.worker.knowledge import Knowledge

@@ -26,6 +26,7 @@ from recommender.models.blend.leaders import Leaders
 from recommender.models.blend.marks import Marks, clear_supported, empty_marks
 from recommender.models.blend.neighbourhood import Neighbourhood
 from recommender.models.blend.popularity import ROOT, Popularity
+from recommender.models.blend.repeated_pairs import empty_pairs, index
 from recommender.models.blend.repeats import Repeats
 from recommender.models.blend.sample import (
     FEW_ITEMS,
@@ -35,7 +36,6 @@ from recommender.models.blend.sample import (
     sampled_candidates,
 )
 from recommender.models.blend.shortlist import leading
-from recommender.models.blend.taken import empty_pairs, index
 from recommender.models.blend.weights import Weights, context_of
 from recommender.models.options import between
 from recommender.models.sequence.sequence_knn import Profile
