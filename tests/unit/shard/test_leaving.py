@@ -116,8 +116,8 @@ def test_what_is_leaving_is_neither_exported_nor_merged() -> None:
 
 
 @pytest.mark.parametrize("bounds", [Bounds(), Bounds(items=45), Bounds(users=FANS - 200, items=44)])
-@settings(fewer, max_examples=6)  # each is thousands of rows, one by one where a bound is small
-@given(st.integers(0, 10**6), st.lists(st.tuples(st.integers(0, 9000), st.integers(0, 2)), max_size=6))
+@settings(fewer, max_examples=6)  # of thousands of rows, one by one where a bound is small
+@given(st.integers(0, 10**6), st.lists(st.tuples(st.integers(0, 9000), st.integers(0, 2)), max_size=16))
 def test_batches_saves_and_restarts_change_nothing(
     bounds: Bounds, seed: int, cuts: list[tuple[int, int]]
 ) -> None:
