@@ -32,8 +32,7 @@ from recommender.worker.knowledge import Knowledge
 from recommender.worker.pacing import RecentRequests
 from recommender.worker.replicas import HeldReplica
 from recommender.worker.source_consumer import SourceConsumer
-from recommender.worker.source_progress import SourceProgress
-from recommender.worker.source_topics import SourceTopic
+from recommender.worker.source_progress import SourceProgress, SourceTopic
 from recommender.worker.transport.faust_app import WorkerApp
 from recommender.worker.transport.spans import Span
 
