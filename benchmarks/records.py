@@ -18,7 +18,7 @@ from recommender.messages.ratings import Headers
 from recommender.settings import Settings
 from recommender.shard.options import ShardOptions
 from recommender.shard.shard import Shard
-from recommender.worker import ingesting
+from recommender.worker import ingestor
 
 TOPIC = "ratings"
 #: Settings without any bound: whatever a benchmark makes is kept.
@@ -76,8 +76,8 @@ class Learning:
 
     def take(self, records: list[Fetched]) -> None:
         """Learn records in runs of the worker's length."""
-        for start in range(0, len(records), ingesting.CHUNK):
-            run = records[start : start + ingesting.CHUNK]
+        for start in range(0, len(records), ingestor.CHUNK):
+            run = records[start : start + ingestor.CHUNK]
             rows = self._ingest.read(0, run).rows
             end = self.offset + len(run)
             value = self._packer.pack(self.offset, end, rows, np.arange(self.offset, end))

@@ -154,8 +154,8 @@ class Settings:
     )
     max_users: int = _setting(
         1_000_000,
-        "so many users are kept of each partition of the journal; who was active longest ago leaves first; "
-        "none: all are kept",
+        "the most users that are kept for each partition of the journal; those active longest ago leave "
+        "first; none: all are kept",
         low=2,
         high=2**31 - 1,
         learned=True,
@@ -163,8 +163,8 @@ class Settings:
     )
     max_items: int = _setting(
         500_000,
-        "so many items are kept of each partition of the journal; what was rated longest ago leaves first; "
-        "none: all are kept",
+        "the most items that are kept for each partition of the journal; those rated longest ago leave "
+        "first; none: all are kept",
         low=2,
         high=2**31 - 1,
         learned=True,
@@ -172,8 +172,8 @@ class Settings:
     )
     max_ratings: int = _setting(
         12_000_000,
-        "so many ratings are kept of each partition of the journal; who was active longest ago leaves first; "
-        "none: all are kept",
+        "the most ratings that are kept for each partition of the journal; users active longest ago leave "
+        "first; none: all are kept",
         low=2,
         high=2**40,
         learned=True,
@@ -181,7 +181,7 @@ class Settings:
     )
     max_ratings_per_user: int = _setting(
         10_000,
-        "so many ratings are kept of a user, the newest; none: all are kept",
+        "the most ratings that are kept of one user, the newest; none: all are kept",
         low=2,
         high=2**31 - 1,
         learned=True,
@@ -189,7 +189,7 @@ class Settings:
     )
     user_ttl: float = _setting(
         0.0,
-        "who does nothing for so long, by the times of the ratings, leaves; none: nobody does",
+        "users without an event for this long, by the times of the ratings, leave; none: they all stay",
         unit="days",
         low=0.1,
         high=36500,
@@ -198,7 +198,7 @@ class Settings:
     )
     item_ttl: float = _setting(
         0.0,
-        "what nobody rates for so long, by the times of the ratings, leaves; none: nothing does",
+        "items that nobody rates for this long, by the times of the ratings, leave; none: they all stay",
         unit="days",
         low=0.1,
         high=36500,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from recommender.history.id_table import IdTable, register_pairs
 
-#: So many of the indices that were freed last are remembered, for those who keep something beside a catalog.
+#: The number of last freed indices that are remembered, for those who keep something alongside a catalog.
 REMEMBERED = 4096
 
 

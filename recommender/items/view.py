@@ -190,7 +190,7 @@ class ItemFilter(NamedTuple):
         return not store.hidden[row] and (not len(self.allowed) or bool(self.allowed[store.sets[row]]))
 
     def why_fewer(self, count: int, free: Int32) -> str:
-        """Explain why a list of so many indices but the `free` ones has become shorter than was asked."""
+        """Explain why a list of all indices but the `free` ones has become shorter than was asked."""
         hidden = int(np.count_nonzero(self.hidden[:count]))
         passing = len(self.all_but(free, count))
         count -= len(free)

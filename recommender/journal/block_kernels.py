@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from recommender.compiled import inlined_kernel, kernel
-from recommender.journal.words import (
+from recommender.journal.unaligned import (
     load_int32,
     load_int64,
     load_uint8,

@@ -20,7 +20,7 @@ from recommender.journal.block_kernels import (
     header_counts,
     is_whole,
 )
-from recommender.journal.words import load_int32, load_int64, load_uint8
+from recommender.journal.unaligned import load_int32, load_int64, load_uint8
 
 #: What became of a block: followed before, or of no concern here as a mark or a copy for others; applied,
 #: applied in part, applied before, ahead of its source.

@@ -90,7 +90,7 @@ def _without_last(
     return np.concatenate([*chosen, places[:wanted]])
 
 
-#: Fewer numbers than one in so many are sorted sooner than marked.
+#: Fewer numbers than one in this many are sorted sooner than marked.
 _FEW = 64
 
 

@@ -49,7 +49,7 @@ class Clock:
         self._recent = [*self._recent, *newest[np.isfinite(newest)].tolist()][-RECENT:]
 
     def tick(self) -> None:
-        """Let the clock go on to where the last events are; it begins when there are enough of them."""
+        """Let the clock advance to where the last events are; it begins when there are enough of them."""
         if len(self._recent) == RECENT:
             self.now = max(self.now, sorted(self._recent)[RECENT // 2])
 

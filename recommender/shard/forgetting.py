@@ -4,7 +4,7 @@ Everything that a shard has by index is a row of somebody: of the history (entri
 (factors, counts, fading sums, repeats). An index's life is owned by its catalog. To forget a user is
 
 1. to withdraw each rating of the user, as if ``{"rating": null}`` had come for it, which every model knows;
-2. to let each model clear what it keeps of the user beside (`Model.forget_user`), and the history the record;
+2. to let each model clear what else it keeps of the user (`Model.forget_user`), and the history the record;
 3. to remove the id from the catalog, so that its index is free for whoever comes next.
 
 So a checkpoint holds nothing of the user but an empty place, and a state stays a function of the log. What

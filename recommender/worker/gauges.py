@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from prometheus_client import CollectorRegistry, Gauge
 
 from recommender.worker.replicas import HeldReplica
-from recommender.worker.source_topics import SourceTopic
+from recommender.worker.source_progress import SourceTopic
 
 
 class Gauges:

@@ -13,7 +13,7 @@ from recommender.worker.following import Following
 from recommender.worker.loop_watch import LoopWatch
 from recommender.worker.replicas import Replicas
 from recommender.worker.request_consumer import RequestConsumer
-from recommender.worker.source_topics import SourceTopic
+from recommender.worker.source_progress import SourceTopic
 from recommender.worker.verdict import BROKER
 
 #: A worker that has not been at the end of the journal for this long is not ready, in seconds.

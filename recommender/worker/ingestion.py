@@ -25,15 +25,14 @@ from recommender.settings import Settings
 from recommender.shard.feedback import Feedback
 from recommender.worker.commits import Commits
 from recommender.worker.counters import Counters
-from recommender.worker.ingesting import SendAll
+from recommender.worker.ingestor import SendAll
 from recommender.worker.ingestors import Ingestors, Told
 from recommender.worker.intake import Intake
 from recommender.worker.knowledge import Knowledge
 from recommender.worker.pacing import RecentRequests
 from recommender.worker.replicas import HeldReplica
 from recommender.worker.source_consumer import SourceConsumer
-from recommender.worker.source_progress import SourceProgress
-from recommender.worker.source_topics import SourceTopic
+from recommender.worker.source_progress import SourceProgress, SourceTopic
 from recommender.worker.transport.faust_app import WorkerApp
 from recommender.worker.transport.spans import Span
 

@@ -16,7 +16,7 @@ from recommender.kafka.topics import TopicInfo
 from recommender.messages.records import Record
 from recommender.settings import Settings
 from recommender.shard.feedback import Feedback
-from recommender.worker.ingesting import Ingestor, Reads, SendAll
+from recommender.worker.ingestor import Ingestor, Reads, SendAll
 from recommender.worker.intake import Prepare
 from recommender.worker.knowledge import Knowledge
 from recommender.worker.pacing import Pace, RecentRequests

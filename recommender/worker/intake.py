@@ -13,7 +13,7 @@ from recommender.journal.errors import SourceShorter
 from recommender.kafka.admin import BrokerUnreachableError
 from recommender.kafka.topics import TopicInfo, TopicsError
 from recommender.messages.records import Record
-from recommender.worker.ingesting import Ingestor
+from recommender.worker.ingestor import Ingestor
 from recommender.worker.topic_watch import TopicWatch
 from recommender.worker.transport.batch import Batch
 from recommender.worker.transport.spans import Span

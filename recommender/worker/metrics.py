@@ -15,8 +15,7 @@ from recommender.worker.items_following import Catalogue
 from recommender.worker.loop_watch import LoopWatch
 from recommender.worker.replicas import HeldReplica, Replicas
 from recommender.worker.shown_following import Shown
-from recommender.worker.source_progress import SourceProgress
-from recommender.worker.source_topics import SourceTopic
+from recommender.worker.source_progress import SourceProgress, SourceTopic
 
 
 class Metrics:

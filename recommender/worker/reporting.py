@@ -6,10 +6,9 @@ from typing import Any
 
 from recommender.items.store import ItemStore
 from recommender.settings import Settings
-from recommender.web.guard import Guard
+from recommender.web.guard import Guard, People
 from recommender.web.live import LivePage
 from recommender.web.pages import add_pages
-from recommender.web.people import People
 from recommender.worker.broker_watch import BrokerWatch
 from recommender.worker.counters import Counters
 from recommender.worker.health import Health

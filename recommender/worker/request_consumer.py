@@ -27,7 +27,7 @@ from mode import Service
 from recommender.worker.transport import FAUST_LOGGER
 from recommender.worker.transport.bootstrap_patch import check_group, patient
 from recommender.worker.transport.consumer_thread import COMMIT_SECONDS, GroupError
-from recommender.worker.transport.leaving import leave
+from recommender.worker.transport.group_leaving import leave
 from recommender.worker.transport.spans import Span, spans_of
 
 logger = logging.getLogger(__name__)

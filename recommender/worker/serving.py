@@ -14,8 +14,8 @@ from recommender.settings import Settings
 from recommender.worker.answering import Answerer
 from recommender.worker.commits import Commits
 from recommender.worker.counters import Counters
-from recommender.worker.ingesting import SendAll
 from recommender.worker.ingestion import log_partitions
+from recommender.worker.ingestor import SendAll
 from recommender.worker.knowledge import Knowledge
 from recommender.worker.pacing import RecentRequests
 from recommender.worker.request_consumer import RequestConsumer

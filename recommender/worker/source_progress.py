@@ -1,10 +1,10 @@
-"""The lag of this worker behind the ratings topic, and the time that a rating takes into the state."""
+"""The lag of this worker behind a topic of ratings, and the time that a rating takes into the state."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from recommender.messages.records import Record
@@ -91,3 +91,46 @@ class SourceProgress:
             since = self._newest.get(partition)
             found[partition] = records, max(0.0, now - since) if records and since is not None else 0.0
         return found
+
+
+class SourceTopic(NamedTuple):
+    """The ratings topic or a source, as pages and metrics tell of it.
+
+    Attributes
+    ----------
+    name : str
+        Of the source's table; of the ratings topic without a table the topic's name.
+    topic : str
+    topic_id : bytes or None
+        None where the topic does not exist yet.
+    progress : SourceProgress
+    reads : collection of int
+        The partitions that this worker reads.
+    waits_for : str or None
+        Why nothing of it can be read now.
+    """
+
+    name: str
+    topic: str
+    topic_id: bytes | None
+    progress: SourceProgress
+    reads: Collection[int]
+    waits_for: str | None
+
+    def partitions(self, learned: Mapping[int, int]) -> dict[str, dict[str, float | None]]:
+        """The progress of each partition, for the status page: None where another worker reads it.
+
+        Parameters
+        ----------
+        learned : mapping of int to int
+            Up to which offset each partition is learned.
+        """
+        lags = self.progress.lags()
+        return {
+            str(partition): {
+                "learned": learned.get(partition, 0),
+                "lag": lags[partition][0] if partition in lags else None,
+                "lag_seconds": round(lags[partition][1], 1) if partition in lags else None,
+            }
+            for partition in sorted({*learned, *lags})
+        }

@@ -10,7 +10,7 @@ from recommender.ingest.ingest import BatchDecoder, Ingest, Ingested
 from recommender.journal.block import Source, head_of
 from recommender.journal.rule import Rule
 from recommender.journal.writer import JournalWriter
-from recommender.worker.ingesting import Ingestor
+from recommender.worker.ingestor import Ingestor
 from recommender.worker.pacing import Pace, RecentRequests
 from recommender.worker.transport.batch import Batch
 from recommender.worker.transport.spans import Span

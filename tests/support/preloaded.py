@@ -25,6 +25,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -107,7 +108,10 @@ class Preloaded:
 
     def _fork(self, connection: socket.socket, job: Job) -> Job | None:
         alive, end = os.pipe()
-        pid = os.fork()
+        with warnings.catch_warnings():
+            # Python 3.12 minds the idle threads of the linear algebra library, which knows of forks.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            pid = os.fork()
         if pid == 0:
             ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
             self._let_go()

@@ -13,10 +13,10 @@ from typing import Any
 import msgspec
 
 from recommender.ingest.sources.columns import NOTHING, Plan, ReadColumns, Reading
+from recommender.ingest.sources.decoded_values import ERRORS, Taken, decoded_values
 from recommender.ingest.sources.documents import Reader
 from recommender.ingest.sources.mapping import SourceMapping
 from recommender.ingest.sources.roles import Compiled, Steps, compile_for, document_columns, is_plain
-from recommender.ingest.sources.taken import ERRORS, Taken, decoded_values
 from recommender.ingest.sources.takers import Take, taker_for
 from recommender.messages.records import Record
 from recommender.messages.refusals import BadMessage

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from recommender.ingest.sources.decoded_values import Taken
 from recommender.ingest.sources.mapping import OTHERS, Meaning, SourceMapping
 from recommender.ingest.sources.outcomes import SkipReason
 from recommender.ingest.sources.paths import KEY, Path
@@ -27,7 +28,6 @@ from recommender.ingest.sources.plain_values import (
     times_of,
     weights_of,
 )
-from recommender.ingest.sources.taken import Taken
 from recommender.messages.records import Record
 
 #: Types that columns of documents may have, by role; None: nothing is there.

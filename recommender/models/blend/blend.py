@@ -26,6 +26,7 @@ from recommender.models.blend.leaders import Leaders
 from recommender.models.blend.marks import Marks, clear_supported, empty_marks
 from recommender.models.blend.neighbourhood import Neighbourhood
 from recommender.models.blend.popularity import ROOT, Popularity
+from recommender.models.blend.repeated_pairs import empty_pairs, index
 from recommender.models.blend.repeats import Repeats
 from recommender.models.blend.sample import (
     FEW_ITEMS,
@@ -35,16 +36,15 @@ from recommender.models.blend.sample import (
     sampled_candidates,
 )
 from recommender.models.blend.shortlist import leading
-from recommender.models.blend.taken import empty_pairs, index
 from recommender.models.blend.weights import Weights, context_of
 from recommender.models.options import between
 from recommender.models.sequence.sequence_knn import Profile
 from recommender.models.topk import all_but, distinct
 from recommender.models.topk import leading as best_of
 
-#: From so many items on the best are found without scoring all.
+#: The number of items from which on the best are found without scoring all.
 MANY = 4096
-#: Up to so many it is found out afterwards of which of them neighbours say anything.
+#: Up to this number it is found out afterwards of which items neighbours say anything.
 UNMARKED = 100_000
 
 
@@ -65,8 +65,8 @@ class Blend(Model):
     memory : float
         Observations until an old one counts 1/e.
     observations : float
-        How many observations are learned from at first; after n events it is so many and four times the root
-        of n, or fewer where they take long.
+        How many observations are learned from at first; after n events four times the root of n more, or
+        fewer where they take long.
 
     Attributes
     ----------
@@ -79,8 +79,8 @@ class Blend(Model):
     marks : Marks
         Notes of a look at a large catalogue; nothing of them is left between looks.
     many, unmarked : int
-        From so many items on the best are found without scoring all; up to so many it is found out afterwards
-        of which of them neighbours say anything.
+        The number of items from which on the best are found without scoring all; and the number up to which
+        it is found out afterwards of which items neighbours say anything.
     """
 
     #: It has an answer of its own for users of whom nothing is known.

@@ -28,7 +28,7 @@ _HALF_ROOT, _ONE, _EXPONENT = np.int64(0x3FE6A09E667F3BCD), np.int64(0x3FF000000
 
 
 def room(rows: int) -> tuple[FloatArray, NDArray[np.int64]]:
-    """A block of so many rows, and the same memory as whole numbers."""
+    """A block of rows, and the same memory as whole numbers."""
     block = np.zeros((rows, BLOCK))
     return block, block.view(np.int64)
 

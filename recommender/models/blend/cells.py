@@ -39,9 +39,9 @@ from recommender.models.randomness import mix
 MEASURES = len(HALF_LIVES) + 3
 _SHARE, _FIRST = MEASURES - 2, MEASURES - 1
 
-#: After so many events without a rating an item enters a cell, and then another one.
+#: The numbers of events without a rating after which an item enters a cell, and then another one.
 RESTS = np.array([1024, 16_384, 262_143])
-#: An item with a rating in the last so many events lies in no cell.
+#: An item lies in no cell while one of this many last events is about it.
 NEWEST = int(RESTS[0])
 #: Events of which it is known which item they were about.
 _REMEMBERED = 1 << 18
@@ -77,7 +77,7 @@ class Cells(NamedTuple):
 
 
 def empty_cells(items: int, cells: int) -> Cells:
-    """Room for so many items, of which none is known, and cells, a power of two."""
+    """Room for a number of items, of which none is known, and of cells, a power of two."""
     return Cells(
         np.full(items, -1, np.int32),
         np.full(items, -1, np.int32),

@@ -16,7 +16,7 @@ from recommender.models.blend.features import VIEWS, fill, rows, survey, weighte
 from recommender.models.blend.trials import update_leads
 from recommender.models.topk import nth_highest
 
-#: Of the candidates that score best so many are learned from, and of those below so many in all.
+#: The number of candidates that are learned from: of those that score best, and of all below.
 BEST, BELOW = 60, 39
 
 

@@ -41,7 +41,7 @@ FEATURES = (
     "taste",  # users who share any of the user's last items, for all of their histories; likewise
     "log taste",
     "log popularity",
-    "log popularity, 200",  # with a half-life of so many events
+    "log popularity, 200",  # with a half-life of 200 events
     "log popularity, 1000",
     "log popularity, 5000",
     "log popularity, 30000",

@@ -39,7 +39,7 @@ class Marks(NamedTuple):
 
 
 def empty_marks(items: int) -> Marks:
-    """Room for so many items."""
+    """Room for a number of items."""
     words = (items + 63) // 64
     return Marks(
         np.zeros((items, 2)),

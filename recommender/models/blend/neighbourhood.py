@@ -61,7 +61,7 @@ class Neighbourhood:
         return Profile(user, items, strengths)
 
     def sums(self, profile: Profile, items: int) -> FloatArray:
-        """The evidence of neighbours on the first so many items, shape (items, 2): see `evidence`."""
+        """The evidence of neighbours on the first items, shape (items, 2): see `evidence`."""
         sums = np.zeros((items, 2))
         self.add(profile, sums, None)
         return sums

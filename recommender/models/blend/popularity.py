@@ -32,7 +32,7 @@ _KEPT = np.array([0.9993070929904525, 0.9998613801725043, 0.9999768953608976])
 _NO_BETTER = 1e-6
 #: What a divisor is at least.
 LEAST = 1e-300
-#: Of so many of the last events, a power of two, it is known which items they were about.
+#: The number of last events of which the items are known; a power of two.
 REMEMBERED = 2048
 #: Rows of a new table.
 _FIRST_ROWS = 64
@@ -47,7 +47,7 @@ COLUMNS = FIRST + 1
 
 
 def empty_table(items: int) -> FloatArray:
-    """A table of so many items that nobody has rated, shape (items, COLUMNS).
+    """A table of items that nobody has rated, shape (items, COLUMNS).
 
     Column by column, because a request reads all items of a column.
     """
@@ -122,7 +122,7 @@ class Popularity:
         return {"table": self.table[: self.items, :FIRST].copy(), "totals": self.totals.copy()}
 
     def restore(self, state: Arrays, events: int) -> None:
-        """Take them over, after so many events; the first event of each item is known to the history."""
+        """Take over what `state` gave after a number of events; the history knows each item's first event."""
         self.items, self.events = len(state["table"]), events
         self.table = empty_table(max(self.items + 1, _FIRST_ROWS))
         known = self.table[: self.items]

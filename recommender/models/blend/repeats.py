@@ -7,8 +7,8 @@ question is a gate: with :math:`\rho` the share of repeats among choices of user
 .. math:: P(i) = \rho\, P_{own}(i) \text{ for what the user has}, \quad (1 - \rho)\, P_{new}(i) \text{ else}
 
 :math:`P_{new}` is the blend's own softmax, and :math:`P_{own}` another one, over features of the user's items
-(`recommender.models.blend.taken`), whose weights are learned from observed repeats as the blend learns its
-own.
+(`recommender.models.blend.repeated_pairs`), whose weights are learned from observed repeats as the blend
+learns its own.
 """
 
 from __future__ import annotations
@@ -19,11 +19,20 @@ from numpy.typing import NDArray
 from recommender.history.events import Events
 from recommender.history.history import History
 from recommender.models.base import Arrays, FloatArray, IntArray
-from recommender.models.blend import taken
 from recommender.models.blend.blocks import room
 from recommender.models.blend.ranking import ListwiseRanker
+from recommender.models.blend.repeated_pairs import (
+    FEATURES,
+    LENGTHS,
+    ROWS,
+    count_times,
+    empty_pairs,
+    index,
+    log_shares,
+    own_items,
+    repeated_share,
+)
 from recommender.models.blend.sample import Budget
-from recommender.models.blend.taken import count_times, empty_pairs, log_shares, own_items, repeated_share
 
 #: Weights before the first repeat was observed, in the order of `FEATURES`, and how firmly they are held.
 PRIOR = np.array([0.3, 0.2, 0.5, -0.3, 0.0, 0.0])
@@ -61,14 +70,14 @@ class Repeats:
     def __init__(self, history: History, positive: np.float32, memory: float, observations: float) -> None:
         self._history, self._positive, self._memory = history, positive, memory
         self.budget = Budget(observations)
-        self._block = room(taken.ROWS)
+        self._block = room(ROWS)
         self._begin()
 
     def _begin(self) -> None:
         self.ranker = ListwiseRanker(PRIOR, PRECISION, contexts=0, firmness=1.0, memory=self._memory)
         self._pairs = empty_pairs(64)
         self._last = np.zeros(0, np.uint8)
-        self._shares = np.zeros((taken.LENGTHS, 2, 2))
+        self._shares = np.zeros((LENGTHS, 2, 2))
         #: Events that are still to be counted, and how many.
         self._waiting: list[Events] = []
         self._uncounted = 0
@@ -101,7 +110,7 @@ class Repeats:
         for name in _SAVED:
             getattr(grown, name)[:count] = getattr(self._pairs, name)[:count]
         grown.filled[:] = self._pairs.filled
-        taken.index(grown)
+        index(grown)
         self._pairs = grown
 
     def forget_users(self, users: IntArray) -> None:
@@ -128,14 +137,14 @@ class Repeats:
         for name in _SAVED:
             getattr(smaller, name)[: len(kept)] = getattr(self._pairs, name)[kept]
         smaller.filled[:] = len(kept), 0
-        taken.index(smaller)
+        index(smaller)
         self._pairs = smaller
 
     def own(self, user: int) -> tuple[IntArray, FloatArray]:
         """The items that the user may take again, and their features, a row for each."""
         self._count()
         if not self._history.has(user):
-            return np.zeros(0, np.int32), np.zeros((0, len(taken.FEATURES)))
+            return np.zeros(0, np.int32), np.zeros((0, len(FEATURES)))
         items, features = own_items(self._history.arrays, self._pairs, user, *self._block)
         return items, features
 
@@ -212,7 +221,7 @@ class Repeats:
         for name in _SAVED:
             getattr(pairs, name)[:count] = kept[name]
         pairs.filled[:] = count, np.count_nonzero(pairs.times[:count] == 0.0)
-        taken.index(pairs)
+        index(pairs)
         self._pairs = pairs
         self._last, self._shares = kept["last"].astype(np.uint8), kept["shares"].astype(np.float64)
         self.budget.observed, self.budget.work = (int(count) for count in kept["observed"])

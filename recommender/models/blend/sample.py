@@ -15,14 +15,14 @@ from recommender.models.randomness import mix, uniform
 #: A catalogue of up to twice as many items is looked at as a whole.
 FEW_ITEMS = 2000
 
-# The sample of events that may be observed: all of the first, then ever fewer, so many over the root of their
-# number. More than are, since only some are positive.
+# The sample of events that may be observed: all of the first, then ever fewer, with a chance of the second
+# number over the root of the event's. More than are observed, since only some are positive.
 _ALL_OF_FIRST, _SAMPLED = 500, 12.0
 _SALT = 5
 
 #: After n events there may be this times the root of n observations more than in the beginning.
 _OF_ROOT = 4.0
-#: What one costs: entries of other users' histories that are read, each candidate as so many, and the rest.
+#: The cost of one, in entries of other users' histories that are read: of each candidate, and of the rest.
 _OF_CANDIDATE, _OF_REST = 20, 10_000
 #: So much may be spent in the beginning, and with each event.
 _WORK_FIRST, _WORK_OF_EVENT = 20_000_000, 800

@@ -25,7 +25,7 @@ from recommender.models.blend.marks import is_marked, list_marked, mark_told
 from recommender.models.blend.popularity import LATELY, ROOT, UPDATED, totals_without
 from recommender.models.topk import nth_highest, replace_least
 
-#: Of those that neighbours speak of, so many are scored first, to know what the others are up against.
+#: The number of those that neighbours speak of that are scored first, to know what the others are up against.
 _FIRST = 64
 
 

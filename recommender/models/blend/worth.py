@@ -15,11 +15,11 @@ import numpy as np
 
 from recommender.models.base import Arrays
 
-#: With so many candidates ahead an observation is worth half of what it is with none.
+#: The number of candidates ahead with which an observation is worth half of what it is with none.
 HALF = 50.0
 #: The mean before the first observation, and how many observations it always stands for.
 FIRST_MEAN, FIRST_COUNT = 0.3, 20.0
-#: No observation counts for more than so many.
+#: The most that an observation counts for.
 MOST = 5.0
 
 
@@ -37,7 +37,7 @@ class Worth:
         self._total, self._count = 0.0, 0.0
 
     def of(self, ahead: float) -> float:
-        """The number of observations that one counts for that has so many candidates ahead of it."""
+        """The number of observations that one counts for, by how many candidates stand ahead of it."""
         raw = 1.0 / (1.0 + ahead / HALF)
         self._total = self._total * self._keep + raw
         self._count = self._count * self._keep + 1.0

@@ -23,7 +23,7 @@ from recommender.errors import RecommenderError
 from recommender.worker.transport import FAUST_LOGGER
 from recommender.worker.transport.batch import Batch
 from recommender.worker.transport.bootstrap_patch import patient
-from recommender.worker.transport.leaving import leave
+from recommender.worker.transport.group_leaving import leave
 from recommender.worker.transport.spans import Span, spans_of
 
 logger = logging.getLogger(__name__)

@@ -19,8 +19,8 @@ from aiokafka.structs import TopicPartition
 
 from recommender.kafka.refusals import KEYLESS, REFUSED, InvalidRecord, ProducerEndedError
 from recommender.messages.records import Location, Outgoing
-from recommender.worker.transport.batches import Lesser, fill
 from recommender.worker.transport.generations import Generation, Generations
+from recommender.worker.transport.sent_batches import Lesser, fill
 
 
 class Entry(NamedTuple):

@@ -18,8 +18,8 @@ from recommender.messages.ratings import Rating
 from recommender.messages.requests import Request
 from recommender.models.base import ModelContext
 from recommender.models.blend.blend import Blend
+from recommender.models.blend.repeated_pairs import FEATURES
 from recommender.models.blend.sample import Budget
-from recommender.models.blend.taken import FEATURES
 from recommender.models.testing import Driven
 from recommender.models.testing import Event as Rated
 from recommender.shard.feedback import Feedback

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recommender.checkpoints.checkpoint import Checkpoint
@@ -115,8 +116,8 @@ def test_what_is_leaving_is_neither_exported_nor_merged() -> None:
 
 
 @pytest.mark.parametrize("bounds", [Bounds(), Bounds(items=45), Bounds(users=FANS - 200, items=44)])
-@fewer
-@given(st.integers(0, 10**6), st.lists(st.tuples(st.integers(0, 9000), st.integers(0, 2)), max_size=6))
+@settings(fewer, max_examples=6)  # of thousands of rows, one by one where a bound is small
+@given(st.integers(0, 10**6), st.lists(st.tuples(st.integers(0, 9000), st.integers(0, 2)), max_size=16))
 def test_batches_saves_and_restarts_change_nothing(
     bounds: Bounds, seed: int, cuts: list[tuple[int, int]]
 ) -> None:
@@ -128,8 +129,11 @@ def test_batches_saves_and_restarts_change_nothing(
         *others(chance.randrange(3000)),
         Rating("z", "hit", 5.0),
     ]
-    whole = learned(events, bounds)
-    shard, start = Shard(options(bounds, "blend")), 0
+    # Nearly all of the time would go into tests of the model.
+    seldom = replace(options(bounds, "blend"), test_every=50)
+    whole = Shard(seldom)
+    whole.learn_rows(rows_of(events))
+    shard, start = Shard(seldom), 0
     for stop, how in [*sorted(cuts), (len(events), 1)]:
         snapshot = Snapshot(shard)
         snapshot.advance()
@@ -138,7 +142,7 @@ def test_batches_saves_and_restarts_change_nothing(
         if how:
             snapshot.finish()
             state = shard.state() if how == 1 else snapshot.state()
-            restored = Shard(options(bounds, "blend"))
+            restored = Shard(seldom)
             restored.restore({name: np.array(array) for name, array in state.items()})
             assert restored.digest() == shard.digest()
             shard = restored

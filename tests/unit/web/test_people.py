@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from recommender.web.people import People
+from recommender.web.guard import People
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from recommender.journal.errors import SourceShorter
 from recommender.kafka.admin import BrokerUnreachableError
 from recommender.kafka.topics import TopicInfo, TopicsError
 from recommender.messages.records import Record
-from recommender.worker.ingesting import Ingestor
+from recommender.worker.ingestor import Ingestor
 from recommender.worker.intake import Intake, Prepare
 from recommender.worker.source_reading import JUDGED, JudgedIngest, SourceCounts
 from recommender.worker.transport.batch import Batch

@@ -24,8 +24,7 @@ from recommender.web.pages import add_pages
 from recommender.worker.counters import Counters
 from recommender.worker.loop_watch import LoopWatch
 from recommender.worker.metrics import Metrics
-from recommender.worker.source_progress import SourceProgress
-from recommender.worker.source_topics import SourceTopic
+from recommender.worker.source_progress import SourceProgress, SourceTopic
 from tests.support.doubles import FakeRecord, rating_value
 from tests.support.journals import SOURCE, journal_of, ratings
 from tests.support.learning_setup import LearningWorker, rule

@@ -1,4 +1,4 @@
-"""Leaves the worker's groups."""
+"""Leaves the consumer groups of a worker without waiting for a rebalance."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records in a batch, as it goes to one partition."""
+"""Batches of records, as they are sent to one partition."""
 
 from __future__ import annotations
 

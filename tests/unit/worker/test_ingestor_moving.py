@@ -8,7 +8,6 @@ import logging
 import pytest
 
 from recommender.journal.errors import SourceShorter
-from recommender.worker import ingesting
 from tests.support.doubles import until
 from tests.support.ingesting_setup import bad, batch, begun, rating
 
@@ -89,6 +88,6 @@ async def test_what_expired_before_it_was_read_is_told(
         for _ in range(2):
             await worker.ingestor.take(batch([rating(60)]))
         assert worker.ranges() == [(applied, 61, 1)]
-    (told,) = [each for each in caplog.records if each.name == ingesting.__name__]
+    (told,) = [each for each in caplog.records if each.name == "recommender.worker.ingestor"]
     assert told.levelno == level
     assert told.getMessage() == f"ratings[3] begins at offset 60, and offset {applied} comes next"

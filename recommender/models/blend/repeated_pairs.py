@@ -21,7 +21,7 @@ from recommender.models.randomness import mix
 #: The columns of what is known of an item that a user has.
 FEATURES = (
     "log times",  # that the user took it
-    "log times, 30",  # with a half-life of so many of the user's own events
+    "log times, 30",  # with a half-life of 30 of the user's own events
     "log times, 300",
     "log age",  # in the user's own events
     "in the newest timestamp",
@@ -37,7 +37,7 @@ _HALF_SHORT, _HALF_LONG = 0.9885140203528961, 0.9988454217380302
 
 
 def _faded(half: float, count: int) -> FloatArray:
-    """The rest after so many halves of an event; multiplied one by one, which is the same everywhere."""
+    """The rest after a number of halves of an event; multiplied one by one, which is the same everywhere."""
     return np.multiply.accumulate(np.concatenate([[1.0], np.full(count, half)]))
 
 
@@ -48,7 +48,7 @@ _SHORT, _LONG = _faded(_HALF_SHORT, 30 * 2 * 30), _faded(_HALF_LONG, 30 * 2 * 30
 LENGTHS = 16
 #: Events of a kind until an old one counts 1/e.
 _MEMORY = 10_000.0
-#: A kind of event is thought to be like all until it was seen so many times.
+#: A kind of event is thought to be like all until it was seen this number of times.
 _DOUBT = 20.0
 
 
@@ -70,7 +70,7 @@ class Pairs(NamedTuple):
 
 
 def empty_pairs(room: int) -> Pairs:
-    """Room for so many, a power of two."""
+    """Room for a number of pairs, a power of two."""
     numbers = (np.zeros(room, kind) for kind in (np.int32, np.int32, np.float32, np.float32, np.float32))
     return Pairs(*numbers, np.full(2 * room, -1, np.int32), np.zeros(2, np.int64))  # type: ignore[call-arg, arg-type]
 
@@ -101,7 +101,7 @@ def _left(table, lag):
 
 @njit(cache=True)
 def count_times(p, positive, begin, e, last, shares):
-    """Count what is taken again; the event to go on with when there is more room, their number at the end.
+    """Count what is taken again; the event to continue with when there is more room, their number at the end.
 
     Parameters
     ----------
@@ -158,7 +158,7 @@ def count_times(p, positive, begin, e, last, shares):
 
 @kernel
 def length_of(number):
-    """The kind of a history of so many events."""
+    """The kind of a history, by its number of events."""
     kind = 0
     while number > 1 and kind < LENGTHS - 1:
         number >>= 1
