@@ -175,6 +175,14 @@ class RanksCatalog(Protocol):
 
 
 @runtime_checkable
+class RanksTargets(Protocol):
+    """A model that finds the rank of an item among all without scoring all of them."""
+
+    def ahead_of(self, user: int, item: int, without: IntArray) -> tuple[int, int]:
+        """The number of items but `without` that score higher than another one, and of those as high."""
+
+
+@runtime_checkable
 class RanksRepeats(Protocol):
     """A model that knows which of their items users take again."""
 

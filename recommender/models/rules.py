@@ -13,6 +13,7 @@ from recommender.models.base import (
     RanksCatalog,
     RanksLeaders,
     RanksRepeats,
+    RanksTargets,
 )
 from recommender.models.driven import (
     ITEMS,
@@ -150,7 +151,7 @@ def observations_are_asked_for_in_order(make: Factory, seed: int) -> None:
 
 
 def capabilities_agree_with_scores(make: Factory, seed: int) -> None:
-    """`leading`, `leading_but` and `estimate`, where there are any, say what `score` and `neighbours` say."""
+    """`leading`, `ahead_of`, `estimate` and their like, if any, say what `score` and `neighbours` say."""
     model = Driven(make).learn(random_log(150, seed)).model
     candidates = first(ITEMS)
     for user in (0, 5, 1000):
@@ -178,6 +179,13 @@ def capabilities_agree_with_scores(make: Factory, seed: int) -> None:
                 assert found.tolist() == scores_of_rest[leaders].tolist(), (
                     f"leading_but({user}, [4], {n}): other scores"
                 )
+        if isinstance(model, RanksTargets):
+            scores_of_rest = model.score(user, np.delete(candidates, 4))
+            for item in (0, ITEMS - 1):
+                own = scores_of_rest[item - (item > 4)]
+                counts = int((scores_of_rest > own).sum()), int((scores_of_rest == own).sum())
+                ahead = model.ahead_of(user, item, np.array([4, 4, 500], np.int32))
+                assert ahead == counts, f"ahead_of({user}, {item}, [4]) gives {ahead}: expected {counts}"
         if isinstance(model, RanksRepeats):
             expect_scores(f"score_rated({user}, ...)", model.score_rated(user, candidates), ITEMS)
         if isinstance(model, Estimates):

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recommender.compiled import njit
+from recommender.models.base import IntArray, Model, RanksTargets
 from recommender.models.randomness import mix
 
 #: Length of the list that a target has to be in.
@@ -21,6 +22,8 @@ DENSE = 20_000
 #: How many times thinner the sample of a long stream becomes at most.
 THINNEST = 20
 _PARTS = 65_536
+#: Up to so many candidates it takes less to score all than to find the rank of one without.
+MANY = 100_000
 
 
 def rank_of(item: int, candidates: NDArray[np.int32], scores: NDArray[np.float64]) -> int:
@@ -37,12 +40,41 @@ def rank_of(item: int, candidates: NDArray[np.int32], scores: NDArray[np.float64
     int
         `MISS` if the item is not among the candidates.
     """
-    place = int(np.searchsorted(candidates, item))
-    if place == len(candidates) or candidates[place] != item:
+    place = _place_of(item, candidates)
+    if place < 0:
         return int(MISS)
     score = scores[place]
-    higher = int(np.count_nonzero(scores > score))
-    equal = int(np.count_nonzero(scores == score))
+    return _midway(int(np.count_nonzero(scores > score)), int(np.count_nonzero(scores == score)))
+
+
+def rank_by(
+    model: Model, user: int, item: int, without: IntArray, candidates: IntArray, many: int = MANY
+) -> int:
+    """The rank that a model gives to an item, as `rank_of` its scores.
+
+    Parameters
+    ----------
+    model : Model
+    user, item : int
+    without : int32 array
+    candidates : int32 array, ascending
+        All items but those.
+    many : int
+        Up to so many candidates all are scored.
+    """
+    known = _place_of(item, candidates) >= 0
+    if known and len(candidates) > many and isinstance(model, RanksTargets):
+        return _midway(*model.ahead_of(user, item, without))
+    return rank_of(item, candidates, model.score(user, candidates))
+
+
+def _place_of(item: int, candidates: IntArray) -> int:
+    """The place of an item among candidates, or -1."""
+    place = int(np.searchsorted(candidates, item))
+    return place if place < len(candidates) and candidates[place] == item else -1
+
+
+def _midway(higher: int, equal: int) -> int:
     return higher + (equal - 1) // 2
 
 

@@ -27,7 +27,7 @@ from recommender.shard.hiding import Hidden
 from recommender.shard.keeper import Keeper
 from recommender.shard.learned import POPULAR, Learned
 from recommender.shard.leaving import Leaving
-from recommender.shard.live_metrics import LiveMetrics, rank_of, sample
+from recommender.shard.live_metrics import LiveMetrics, rank_by, sample
 from recommender.shard.options import ShardOptions
 from recommender.shard.query import NOTHING, AsOf
 from recommender.shard.recommending import Recommender
@@ -186,9 +186,10 @@ class Shard:
         rated = self.history.items_of(user)
         if item in rated:
             return
-        candidates = self._learned.all_but(np.concatenate([rated, unknown]))
+        without = self._learned.with_free(np.concatenate([rated, unknown]))
+        candidates = self._learned.all_but(without)
         asked = [self._learned.model_for(arm, rated) for arm in self.live.arms]
-        ranks = [rank_of(item, candidates, model.score(user, candidates)) for model in (*asked, self.popular)]
+        ranks = [rank_by(model, user, item, without, candidates) for model in (*asked, self.popular)]
         self.live.add(*ranks)
 
     def recommend(

@@ -23,7 +23,7 @@ from recommender.models.blend import features as kernels
 from recommender.models.blend import sample
 from recommender.models.blend.blocks import room
 from recommender.models.blend.leaders import Leaders
-from recommender.models.blend.marks import Marks, clear_supported, empty_marks
+from recommender.models.blend.marks import Marks, Sums, clear_supported, empty_marks, mark_told
 from recommender.models.blend.neighbourhood import Neighbourhood
 from recommender.models.blend.popularity import ROOT, Popularity
 from recommender.models.blend.repeated_pairs import empty_pairs, index
@@ -35,7 +35,7 @@ from recommender.models.blend.sample import (
     next_sampled,
     sampled_candidates,
 )
-from recommender.models.blend.shortlist import leading
+from recommender.models.blend.shortlist import NO_TARGET, leading
 from recommender.models.blend.weights import Weights, context_of
 from recommender.models.options import between
 from recommender.models.sequence.sequence_knn import Profile
@@ -165,18 +165,45 @@ class Blend(Model):
             Unknown ones, and the same one twice, do no harm.
         n : int
         """
-        items, popularity = self._history.item_count, self.popularity
+        items = self._history.item_count
         excluded = without if items < self.many else distinct(without, items)
-        # Where few are left, they alone are what is normalised by.
-        if (
-            items < self.many
-            or items > popularity.items
-            or 2 * (items - len(excluded)) < items
-            or n >= items // 4
-        ):
+        if self._scores_all(items, len(excluded), n):
             candidates = all_but(excluded, items)
             places, scores = best_of(self.score(user, candidates), n)
             return candidates[places], scores
+        return self._leading(user, excluded, n, NO_TARGET)
+
+    def ahead_of(self, user: int, item: int, without: IntArray) -> tuple[int, int]:
+        """The number of items but these that score higher than another one, and of those as high as that.
+
+        As `score` says of all of those, but of a large catalogue without scoring them all.
+
+        Parameters
+        ----------
+        user : int
+        item : int
+            Known, and one of those that are counted as equally high.
+        without : int32 array
+            Unknown ones, and the same one twice, do no harm.
+        """
+        items = self._history.item_count
+        excluded = without if items < self.many else distinct(without, items)
+        if self._scores_all(items, len(excluded), 1):
+            candidates = all_but(excluded, items)
+            scores = self.score(user, candidates)
+            own = scores[np.searchsorted(candidates, item)]
+        else:
+            scores = self._leading(user, excluded, 1, item)[1]
+            own = scores.min()
+        return int(np.count_nonzero(scores > own)), int(np.count_nonzero(scores == own))
+
+    def _scores_all(self, items: int, excluded: int, n: int) -> bool:
+        """Return True if all are to be scored. Where few are left, they alone are what is normalised by."""
+        few = items < self.many or 2 * (items - excluded) < items
+        return few or items > self.popularity.items or n >= items // 4
+
+    def _leading(self, user: int, excluded: IntArray, n: int, target: int) -> tuple[IntArray, FloatArray]:
+        items, popularity = self._history.item_count, self.popularity
         self._make_room(items)
         marks, marked = self.marks, items > self.unmarked
         try:
@@ -193,6 +220,7 @@ class Blend(Model):
                 excluded,
                 self._leaders.cells(popularity.table, popularity.events, items),
                 n,
+                target,
                 *self._block,
             )
         except BaseException:
@@ -273,7 +301,7 @@ class Blend(Model):
     def _observe_new(self, user: int, item: int) -> None:
         items, known = self.popularity.items, self._known()
         if items < 2 * FEW_ITEMS:
-            self._learn_choice(user, item, np.zeros((known, 2)), None)
+            self._learn_choice(user, item, np.zeros((known, 2), np.float32), None)
             return
         self._make_room(items)
         try:
@@ -281,10 +309,13 @@ class Blend(Model):
         finally:
             clear_supported(self.marks)
 
-    def _learn_choice(self, user: int, item: int, sums: FloatArray, marks: Marks | None) -> None:
+    def _learn_choice(self, user: int, item: int, sums: Sums, marks: Marks | None) -> None:
         """Learn from a choice; among all items, or where there are marks among a part of them."""
-        supported = None if marks is None else marks.supported
+        marked = marks is not None and self.popularity.items > self.unmarked
+        supported = marks.supported if marks is not None and marked else None
         read = self.neighbourhood.add(self.neighbourhood.profile(user), sums, supported)
+        if marks is not None and not marked:
+            mark_told(marks, len(sums))
         popularity, turn, rated = self.popularity, self.budget.observed, self._history.items_of(user)
         table, items = popularity.table, popularity.items
         if marks is None:
@@ -340,6 +371,7 @@ class Blend(Model):
         index(empty_pairs(4))
         model.many = model.unmarked = 0
         model.leading_but(0, np.arange(2, dtype=np.int32), 1)
+        model.ahead_of(0, 7, np.arange(2, dtype=np.int32))
         model.learn(history.append([0], [3], [1.0], [1.0], [0.0]))
         for item in (1, 2, 2):
             model.observe(0, item, 1.0)

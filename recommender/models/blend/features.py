@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from recommender.compiled import background_kernel, dividing_kernel, kernel
 from recommender.models.base import FloatArray, IntArray
 from recommender.models.blend.blocks import BLOCK, exponentials, logarithms
+from recommender.models.blend.marks import Sums
 from recommender.models.blend.popularity import (
     COUNT,
     FADING,
@@ -76,7 +77,7 @@ def surveyed(
     popularity: Popularity,
     items: int,
     candidates: IntArray,
-    sums: FloatArray,
+    sums: Sums,
     block: tuple[FloatArray, NDArray[np.int64]],
 ) -> tuple[FloatArray, FloatArray]:
     """The `views` and `scales` of a survey, on the shorter way: by the candidates, or by what is missing.

@@ -10,6 +10,8 @@ from numba.extending import intrinsic
 #: Bytes that come at once.
 LINE = 64
 _BYTE, _NUMBER = ir.IntType(8).as_pointer(), ir.IntType(32)
+_PAIR = ir.VectorType(ir.FloatType(), 2)
+_NO_PAIR = ir.Constant(_PAIR, ir.Undefined)
 #: To be read, needed soon, and data.
 _HOW = (_NUMBER(0), _NUMBER(3), _NUMBER(1))
 
@@ -30,6 +32,28 @@ def prefetch(typing_context, array, place):
         return context.get_dummy_value()
 
     return types.none(array, place), generate
+
+
+@intrinsic
+def add_to_pair(typing_context, sums, item, weight, first, second):
+    """Add `weight` times two numbers to the row of an item, shape (2,); all float32.
+
+    Both products and both sums are made at once; the result is what one after the other has.
+    """
+
+    def generate(context, builder, signature, arguments):
+        rows = context.make_array(signature.args[0])(context, builder, arguments[0])
+        row = builder.mul(arguments[1], ir.Constant(arguments[1].type, 2))
+        address = builder.bitcast(builder.gep(rows.data, [row]), _PAIR.as_pointer())
+        numbers, weights = _NO_PAIR, _NO_PAIR
+        for place, number in enumerate(arguments[3:]):
+            numbers = builder.insert_element(numbers, number, _NUMBER(place))
+            weights = builder.insert_element(weights, arguments[2], _NUMBER(place))
+        added = builder.fmul(weights, numbers)
+        builder.store(builder.fadd(builder.load(address, align=4), added), address, align=4)
+        return context.get_dummy_value()
+
+    return types.none(sums, item, types.float32, types.float32, types.float32), generate
 
 
 @intrinsic

@@ -7,7 +7,7 @@ Kept from look to look, because to make and to clear so much takes longer than t
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,8 @@ from recommender.models.base import FloatArray
 from recommender.models.blend.instructions import trailing_zeros
 
 Bits = NDArray[np.uint64]
+#: What neighbours say of each item, shape (items, 2): float32, but for what is compared with it.
+Sums = NDArray[np.floating[Any]]
 
 _WORD, _OF_WORD, _BIT = np.uint64(6), np.uint64(63), np.uint64(1)
 
@@ -29,7 +31,7 @@ class Marks(NamedTuple):
     for a number of each item and of one more.
     """
 
-    sums: FloatArray
+    sums: Sums
     supported: Bits
     picked: Bits
     excluded: NDArray[np.uint8]
@@ -42,7 +44,7 @@ def empty_marks(items: int) -> Marks:
     """Room for a number of items."""
     words = (items + 63) // 64
     return Marks(
-        np.zeros((items, 2)),
+        np.zeros((items, 2), np.float32),
         np.zeros(words, np.uint64),
         np.zeros(words, np.uint64),
         np.zeros(items, np.uint8),

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from recommender.history.history import History
-from recommender.models.base import FloatArray
 from recommender.models.blend.evidence import evidence
-from recommender.models.blend.marks import Bits
+from recommender.models.blend.marks import Bits, Sums
 from recommender.models.elementary import half_powers, powers
 from recommender.models.sequence.kernels import LOOK_BACK, Scratch, newest
 from recommender.models.sequence.sequence_knn import Profile, fading_raters
@@ -41,7 +40,7 @@ class Neighbourhood:
         self._raters = np.maximum(fading_raters(raters, RATERS_DECAY, entries), min(raters, FEWEST_RATERS))
         self._links = int(self._raters.sum())
         self._decays = half_powers(0.8, 2 * LOOK_BACK * entries + 1)
-        self._scratch = Scratch(NEIGHBOURS)
+        self._scratch = Scratch(NEIGHBOURS, np.float32)
 
     @property
     def near(self) -> int:
@@ -60,13 +59,13 @@ class Neighbourhood:
         items, strengths = newest(self._history.arrays, user, entries, self._decays)
         return Profile(user, items, strengths)
 
-    def sums(self, profile: Profile, items: int) -> FloatArray:
+    def sums(self, profile: Profile, items: int) -> Sums:
         """The evidence of neighbours on the first items, shape (items, 2): see `evidence`."""
-        sums = np.zeros((items, 2))
+        sums: Sums = np.zeros((items, 2), np.float32)
         self.add(profile, sums, None)
         return sums
 
-    def add(self, profile: Profile, sums: FloatArray, supported: Bits | None) -> int:
+    def add(self, profile: Profile, sums: Sums, supported: Bits | None) -> int:
         """Add what neighbours say to `sums`, and mark their items in `supported` if given.
 
         Returns how many of their entries were read.

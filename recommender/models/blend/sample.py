@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from recommender.compiled import njit
+from recommender.compiled import kernel, njit
 from recommender.models.base import FloatArray
 from recommender.models.blend.marks import empty_marks, is_marked, list_marked, mark
 from recommender.models.blend.popularity import COUNT, REMEMBERED, ROOT, UPDATED, empty_table
@@ -22,6 +22,10 @@ _SALT = 5
 
 #: After n events there may be this times the root of n observations more than in the beginning.
 _OF_ROOT = 4.0
+#: The first bits of a number are its exponent and three of its fraction; so many of them are told apart,
+#: from the 120th power of a half on.
+_BINS, _SHIFT, _LOWEST = 1024, np.int64(49), np.int64(8 * (1023 - 120))
+
 #: The cost of one, in entries of other users' histories that are read: of each candidate, and of the rest.
 _OF_CANDIDATE, _OF_REST = 20, 10_000
 #: So much may be spent in the beginning, and with each event.
@@ -164,6 +168,35 @@ def sampled_candidates(table, items, now, rated, item, m, newest, turn):  # type
 
 
 @njit(cache=True)
+def _nth_highest(numbers, n):  # type: ignore[no-untyped-def]
+    """The n-th highest of numbers that are not negative.
+
+    Counted by their first bits, which tell how large they are: then only those that share these with the one
+    that is sought are put in order.
+    """
+    bits = numbers.view(np.int64)
+    counts = np.zeros(_BINS, np.int64)
+    for number in bits:
+        counts[_bin(number)] += 1
+    above, bin_ = 0, _BINS - 1
+    while above + counts[bin_] < n:
+        above += counts[bin_]
+        bin_ -= 1
+    same, count = np.empty(counts[bin_]), 0
+    for k in range(bits.size):
+        if _bin(bits[k]) == bin_:
+            same[count] = numbers[k]
+            count += 1
+    place = count - (n - above)
+    return np.partition(same, place)[place]
+
+
+@kernel
+def _bin(bits):  # type: ignore[no-untyped-def]
+    return min(max((bits >> _SHIFT) - _LOWEST, np.int64(0)), np.int64(_BINS - 1))
+
+
+@njit(cache=True)
 def _pick_supported(table, m):  # type: ignore[no-untyped-def]
     """Pick those of which neighbours say most."""
     count, told = list_marked(m.supported, m.listed), 0
@@ -173,7 +206,7 @@ def _pick_supported(table, m):  # type: ignore[no-untyped-def]
         relevance[k] = m.sums[i, 0] / max(table[i, ROOT], 1.0)
         told += relevance[k] > 0.0
     # Of few the least is the least of all, which need not be found.
-    least = np.partition(relevance, count - FEW_ITEMS)[count - FEW_ITEMS] if told > FEW_ITEMS else 0.0
+    least = _nth_highest(relevance, FEW_ITEMS) if told > FEW_ITEMS else 0.0
     for k in range(count):
         if relevance[k] >= least and relevance[k] > 0.0:
             mark(m.picked, m.listed[k])

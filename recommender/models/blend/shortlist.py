@@ -21,24 +21,27 @@ from recommender.models.blend.blocks import BLOCK
 from recommender.models.blend.bounds import bound_cells, bound_supported
 from recommender.models.blend.cells import NEWEST
 from recommender.models.blend.features import VIEWS, rows, survey_told, view, weighted
-from recommender.models.blend.marks import is_marked, list_marked, mark_told
+from recommender.models.blend.marks import Sums, is_marked, list_marked, mark_told
 from recommender.models.blend.popularity import LATELY, ROOT, UPDATED, totals_without
 from recommender.models.topk import nth_highest, replace_least
 
 #: The number of those that neighbours speak of that are scored first, to know what the others are up against.
 _FIRST = 64
+#: Stands for no target.
+NO_TARGET = -1
 
 
 class _Scoring(NamedTuple):
     """The parts of scores, the items that wait for theirs, and what was found.
 
-    `heap` has the n highest scores so far, the least of them first; `found` and `scores` have all items that
-    were among the n best when they were scored. `counts` tells how many wait and how many were found.
+    With a `target` its own score is the only one in `heap`. Else that has the n highest scores so far, the
+    least of them first. `found` and `scores` have all items that reached the least of `heap` when they were
+    scored. `counts` tells how many wait and how many were found.
     """
 
     table: FloatArray
     now: float
-    sums: FloatArray
+    sums: Sums
     scales: FloatArray
     weights: FloatArray
     block: FloatArray
@@ -47,14 +50,15 @@ class _Scoring(NamedTuple):
     views: FloatArray
     own: FloatArray
     heap: FloatArray
+    target: int
     found: NDArray[np.int32]
     scores: FloatArray
     counts: NDArray[np.int64]
 
 
 @njit(cache=True)
-def leading(table, now, items, totals, weights, m, marked, excluded, c, n, block, bits):
-    """The items that score as high as the n-th best, ascending, and their scores.
+def leading(table, now, items, totals, weights, m, marked, excluded, c, n, target, block, bits):
+    """The items that score as high as the n-th best, or as a target, ascending, and their scores.
 
     Parameters
     ----------
@@ -72,7 +76,9 @@ def leading(table, now, items, totals, weights, m, marked, excluded, c, n, block
         Items that are out of the question.
     c : Cells
     n : int
-        Fewer than there are items.
+        Fewer than there are items; 1 with a target.
+    target : int
+        An item that is not excluded; `NO_TARGET` for none.
     """
     left, scales = np.empty(LATELY), np.empty(VIEWS + 3)
     totals_without(table, now, excluded, totals, block, bits, left)
@@ -87,8 +93,10 @@ def leading(table, now, items, totals, weights, m, marked, excluded, c, n, block
     s = _Scoring(
         table, now, m.sums[:items], scales, weights, block, bits,
         np.empty(BLOCK, np.int32), np.empty((VIEWS, BLOCK)), np.empty(BLOCK),
-        np.full(n, -np.inf), np.empty(items, np.int32), np.empty(items), np.zeros(2, np.int64),
+        np.full(n, -np.inf), target, np.empty(items, np.int32), np.empty(items), np.zeros(2, np.int64),
     )  # fmt: skip
+    if target >= 0:
+        _score_target(s, m.listed[:told], m.columns[0], m.columns[1])
     _score_newest(s, m, c)
     live = np.flatnonzero(c.sizes)
     highest, reach = np.empty(c.sizes.size), np.empty(c.sizes.size)
@@ -170,9 +178,21 @@ def _score(s):
         if s.own[k] >= s.heap[0]:
             s.found[s.counts[1]], s.scores[s.counts[1]] = s.queued[k], s.own[k]
             s.counts[1] += 1
-            if s.own[k] > s.heap[0]:
+            if s.own[k] > s.heap[0] and (s.target < 0 or s.heap[0] == -np.inf):
                 replace_least(s.heap, s.own[k])
     s.counts[0] = 0
+
+
+@kernel
+def _score_target(s, listed, near, taste):
+    """Score the target, for what all others are up against; it is found among them once more."""
+    place = np.searchsorted(listed, s.target)
+    if place < listed.size and listed[place] == s.target:
+        _enqueue(s, s.target, near[place], taste[place])
+    else:
+        _enqueue(s, s.target, 0.0, 0.0)
+    _score(s)
+    s.counts[1] = 0
 
 
 @kernel

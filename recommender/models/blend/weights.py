@@ -14,6 +14,7 @@ from recommender.models.base import Arrays, FloatArray, IntArray
 from recommender.models.blend.blocks import room
 from recommender.models.blend.choice import observe_choice
 from recommender.models.blend.features import POPULARITY, ROWS, SINGLES
+from recommender.models.blend.marks import Sums
 from recommender.models.blend.ranking import ListwiseRanker
 from recommender.models.blend.trials import Trials
 from recommender.models.blend.worth import Worth
@@ -73,7 +74,7 @@ class Weights:
         now: float,
         candidates: IntArray,
         sample_weights: FloatArray,
-        sums: FloatArray,
+        sums: Sums,
         *,
         chosen: int,
         turn: int,

@@ -64,6 +64,14 @@ def assert_same(history: History, model: Blend, user: int, without: IntArray, n:
     found, theirs = model.leading_but(user, without, n)
     assert found.tolist() == candidates[places].tolist()
     assert theirs.tolist() == scores.tolist()
+    everything = model.score(user, candidates)
+    for place in np.linspace(0, len(candidates) - 1, 4).astype(np.int64).tolist() if len(candidates) else []:
+        expected = (everything > everything[place]).sum(), (everything == everything[place]).sum()
+        assert model.ahead_of(user, int(candidates[place]), without) == expected
+    everything = model.score(user, candidates)
+    for place in np.linspace(0, len(candidates) - 1, 4).astype(np.int64).tolist() if len(candidates) else []:
+        expected = (everything > everything[place]).sum(), (everything == everything[place]).sum()
+        assert model.ahead_of(user, int(candidates[place]), without) == expected
 
 
 @settings(max_examples=25)

@@ -10,7 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recommender.shard.live_metrics import DENSE, MISS, THINNEST, TOP, LiveMetrics, rank_of, sample
+from recommender.history.history import History
+from recommender.models.base import ModelContext
+from recommender.models.blend.blend import Blend
+from recommender.models.topk import all_but
+from recommender.shard.live_metrics import DENSE, MISS, THINNEST, TOP, LiveMetrics, rank_by, rank_of, sample
 from tests.support.doubles import few
 
 ranks = st.lists(st.tuples(st.integers(0, 30) | st.just(int(MISS)), st.integers(0, 30)), max_size=40)
@@ -134,6 +138,22 @@ def test_a_sample_is_drawn_by_the_numbers_well_mixed(first: int, every: int) -> 
         thinner = min(max(number / DENSE, 1.0), 20.0)
         expected.append(rest == 0 and (every == 1 or drawn % 65_536 * thinner < 65_536))
     assert sample(first, 40, every).tolist() == expected
+
+
+def test_a_rank_is_the_same_however_it_is_found() -> None:
+    rng, history = np.random.default_rng(5), History()
+    model = Blend(ModelContext(history))
+    model.many = 0
+    users, items = rng.integers(0, 60, 3000), np.minimum(rng.pareto(0.8, 3000) * 20, 400).astype(np.int32)
+    ones = np.ones(3000)
+    model.learn(history.append(users, items, ones, ones, np.arange(3000) * 1.0))
+    for user, item in rng.integers(0, [60, history.item_count], (50, 2)).tolist():
+        without = history.items_of(user)
+        candidates = all_but(without, history.item_count)
+        rank = rank_of(item, candidates, model.score(user, candidates))
+        assert (rank == MISS) == (item in without)
+        assert rank_by(model, user, item, without, candidates) == rank
+        assert rank_by(model, user, item, without, candidates, many=0) == rank
 
 
 def test_a_sample_has_its_share() -> None:
