@@ -105,7 +105,7 @@ class Responder:
         return Begun(asked, started, target, response, value, sent)
 
     def _target(self, asked: RequestHeaders) -> Target:
-        """Where the reply goes.
+        """The destination of the reply.
 
         Raises
         ------

@@ -125,7 +125,7 @@ class Producer(base.Producer):
         return self._queue(topic, partition).put([record], SURE_BYTES, _nothing)
 
     async def _require(self, topic: str, partition: int | None) -> ClusterMetadata:
-        """What is known of the brokers, once a topic and its partition are."""
+        """The metadata of the brokers, once a topic and its partition are known."""
         generation = self._generations.newest
         with generation.in_use():
             await generation.topics.require(topic, partition)

@@ -180,6 +180,38 @@ async def test_a_request_that_cannot_be_passed_on_is_told() -> None:
     assert desk.done() == {0: 2}
 
 
+async def test_replies_come_in_the_order_of_their_requests() -> None:
+    """Whether a request is answered where it is taken, or by a task of its own, as bad ones are."""
+    desk, headers = Desk(), [[("correlation_id", b"%d" % each)] for each in range(30)]
+    replies = await desk.ask(*(request(each, headers=headers[each], n=each % 3) for each in range(30)))
+    assert [each.headers[0][1] for each in replies] == [each[0][1] for each in headers]
+
+
+async def test_a_topic_that_is_not_known_yet_is_asked_for_first() -> None:
+    desk = Desk(send_known=lambda topic, outgoing: None)
+    (reply,) = await desk.ask(request(headers=[("reply_to", b"a-replies")]), request(1))
+    assert body(reply)["ok"] is True
+    assert [topic for topic, _ in desk.sent.all] == ["a-replies", RESPONSES]
+    assert desk.done() == {0: 2}
+
+
+async def test_a_list_that_kafka_did_not_take_is_not_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    desk, errors, made = Desk(retry_seconds=0.0), [TimeoutError(), None], list[str]()
+    score = desk.shard.model.score
+    monkeypatch.setattr(desk.shard.model, "score", lambda *given: made.append("list") or score(*given))
+    desk.sent.fails = lambda topic: passing(errors.pop(0))
+    (reply,) = await desk.ask(request())
+    assert body(reply)["ok"] is True
+    assert (made, desk.codes, desk.done()) == (["list"], ["ok"], {0: 1})
+
+
+def passing(error: Any) -> Exception | None:
+    """The error as Kafka's client marks one that may pass."""
+    if error is not None:
+        error.retriable = True
+    return error  # type: ignore[no-any-return]
+
+
 async def test_each_of_many_requests_gets_one_reply() -> None:
     desk = Desk(under_way=10)
     answers = desk.sent.hold()
