@@ -29,7 +29,7 @@ UNDER_WAY = 1000
 NO_REPLY = "no_reply"
 #: Lists are made for so many seconds of the processor's time before all else has a turn, and their replies
 #: travel together.
-SLICE_SECONDS = 0.003
+SLICE_SECONDS = 0.005
 
 
 class Answerer:
