@@ -133,7 +133,7 @@ class ItemView:
         if count < self._listed_from:
             return made
         few = bool(2 * np.count_nonzero(mask[:count]) < count)
-        return made._replace(count=count, few=few, listed=_chosen(mask, _NOTHING, count, few))
+        return made._replace(known=count, few=few, listed=_chosen(mask, _NOTHING, count, few))
 
     def _forget_filters(self) -> None:
         self._filters.clear()
@@ -179,7 +179,7 @@ class ItemFilter(NamedTuple):
         By set of categories; empty if every set is.
     unlisted : bool
         Items that the topic has not named pass.
-    count : int
+    known : int
         Of the first so many items some are listed.
     few : bool
         Fewer than a half of these pass, and they are those that are listed; else the others are.
@@ -191,7 +191,7 @@ class ItemFilter(NamedTuple):
     hidden: NDArray[np.bool_]
     allowed: NDArray[np.bool_]
     unlisted: bool
-    count: int = 0
+    known: int = 0
     few: bool = False
     listed: Int32 = _NOTHING
 
@@ -202,7 +202,7 @@ class ItemFilter(NamedTuple):
 
     def all_but(self, without: Int32, count: int) -> Int32:
         """The items that pass, of the first `count`, but for those of `without`; ascending."""
-        if count > self.count or not self.few:
+        if count > self.known or not self.few:
             passed: Int32 = _chosen(self.mask, without, count, True)
             return passed
         listed = self._listed_below(count)
@@ -212,7 +212,7 @@ class ItemFilter(NamedTuple):
 
     def others(self, without: Int32, count: int) -> Int32:
         """The items that do not pass, of the first `count`, and those of `without`; ascending."""
-        if count > self.count or self.few:
+        if count > self.known or self.few:
             others: Int32 = _chosen(self.mask, without, count, False)
             return others
         listed, more = self._listed_below(count), np.unique(without[without < count])
@@ -220,7 +220,7 @@ class ItemFilter(NamedTuple):
         return np.insert(listed, np.searchsorted(listed, more), more)
 
     def _listed_below(self, count: int) -> Int32:
-        return self.listed if count == self.count else self.listed[: np.searchsorted(self.listed, count)]
+        return self.listed if count == self.known else self.listed[: np.searchsorted(self.listed, count)]
 
     def of(self, indices: Int32) -> Int32:
         """The items that pass, of these."""
