@@ -17,8 +17,12 @@ from recommender.items.store import ItemStore, grown
 
 Int32 = NDArray[np.int32]
 
-#: Of all filters that are kept: a byte for each item and each set of categories, and what any takes.
+#: Of all filters that are kept: what they hold, and what any takes.
 MAX_FILTER_BYTES, LEAST_BYTES = 32 * 1024 * 1024, 64 * 1024
+#: Of so many items those that pass, or the others, are listed once for all requests: to look at each of fewer
+#: takes no longer.
+LISTED_FROM = 20_000
+_NOTHING = np.zeros(0, np.int32)
 
 
 class ItemView:
@@ -28,10 +32,12 @@ class ItemView:
     ----------
     store : ItemStore
     catalog : Catalog
+    listed_from : int
+        See `LISTED_FROM`.
     """
 
-    def __init__(self, store: ItemStore, catalog: Catalog) -> None:
-        self.store, self._catalog = store, catalog
+    def __init__(self, store: ItemStore, catalog: Catalog, *, listed_from: int = LISTED_FROM) -> None:
+        self.store, self._catalog, self._listed_from = store, catalog, listed_from
         self._seen = self._change = 0
         #: Of the catalog as it was: how many indices, ids, and indices that had become free.
         self._known = 0, 0, 0
@@ -44,6 +50,7 @@ class ItemView:
         self._index = np.full(1024, -1, np.int32)
         #: By what requests ask for, until something changes.
         self._filters: dict[tuple[tuple[str, ...] | None, tuple[str, ...]], ItemFilter] = {}
+        self._filter_bytes = 0
 
     def sync(self) -> None:
         """Take over what is new in the catalog and in the store."""
@@ -52,7 +59,7 @@ class ItemView:
         known = items, len(catalog), catalog.freed
         if (known, seen, change) == (self._known, self._seen, self._change):
             return
-        self._filters.clear()
+        self._forget_filters()
         self._rows, self._sets = (_at_least(each, items, -1) for each in (self._rows, self._sets))
         self._hidden, self._index = _at_least(self._hidden, items, False), _at_least(self._index, seen, -1)
         again, before = self._let_go(), self._known[0]
@@ -111,13 +118,26 @@ class ItemView:
         asked = None if categories is None else tuple(categories), tuple(without)
         found = self._filters.get(asked)
         if found is None:
-            allowed = store.allowed(categories, without)
-            every = np.zeros(0, np.bool_) if allowed is None else allowed
-            if (len(self._filters) + 1) * (len(self._hidden) + len(every) + LEAST_BYTES) > MAX_FILTER_BYTES:
-                self._filters.clear()
-            mask = _mask(self._hidden, self._sets, every, categories is None)
-            found = self._filters[asked] = ItemFilter(self, mask, self._hidden, every, categories is None)
+            found = self._made(store.allowed(categories, without), unlisted=categories is None)
+            if self._filter_bytes + found.nbytes > MAX_FILTER_BYTES:
+                self._forget_filters()
+            self._filters[asked] = found
+            self._filter_bytes += found.nbytes
         return found
+
+    def _made(self, allowed: NDArray[np.bool_] | None, *, unlisted: bool) -> ItemFilter:
+        """A filter of what there is now."""
+        every = np.zeros(0, np.bool_) if allowed is None else allowed
+        mask, count = _mask(self._hidden, self._sets, every, unlisted), self._known[0]
+        made = ItemFilter(self, mask, self._hidden, every, unlisted)
+        if count < self._listed_from:
+            return made
+        few = bool(2 * np.count_nonzero(mask[:count]) < count)
+        return made._replace(known=count, few=few, listed=_chosen(mask, _NOTHING, count, few))
+
+    def _forget_filters(self) -> None:
+        self._filters.clear()
+        self._filter_bytes = 0
 
     def boosts_of(self, indices: Int32) -> NDArray[np.float64] | None:
         """The boosts of items; None if no item has one."""
@@ -159,6 +179,11 @@ class ItemFilter(NamedTuple):
         By set of categories; empty if every set is.
     unlisted : bool
         Items that the topic has not named pass.
+    known : int
+        Of the first so many items some are listed.
+    few : bool
+        Fewer than a half of these pass, and they are those that are listed; else the others are.
+    listed : int32 array, ascending
     """
 
     view: ItemView
@@ -166,16 +191,36 @@ class ItemFilter(NamedTuple):
     hidden: NDArray[np.bool_]
     allowed: NDArray[np.bool_]
     unlisted: bool
+    known: int = 0
+    few: bool = False
+    listed: Int32 = _NOTHING
+
+    @property
+    def nbytes(self) -> int:
+        """Memory held beside the view's, in bytes."""
+        return self.mask.nbytes + self.allowed.nbytes + self.listed.nbytes + LEAST_BYTES
 
     def all_but(self, without: Int32, count: int) -> Int32:
         """The items that pass, of the first `count`, but for those of `without`; ascending."""
-        passed: Int32 = _chosen(self.mask, without, count, True)
-        return passed
+        if count > self.known or not self.few:
+            passed: Int32 = _chosen(self.mask, without, count, True)
+            return passed
+        listed = self._listed_below(count)
+        places = np.searchsorted(listed, without)
+        places, without = places[places < len(listed)], without[places < len(listed)]
+        return np.delete(listed, places[listed[places] == without])
 
     def others(self, without: Int32, count: int) -> Int32:
         """The items that do not pass, of the first `count`, and those of `without`; ascending."""
-        others: Int32 = _chosen(self.mask, without, count, False)
-        return others
+        if count > self.known or self.few:
+            others: Int32 = _chosen(self.mask, without, count, False)
+            return others
+        listed, more = self._listed_below(count), np.unique(without[without < count])
+        more = more[self.mask[more]]
+        return np.insert(listed, np.searchsorted(listed, more), more)
+
+    def _listed_below(self, count: int) -> Int32:
+        return self.listed if count == self.known else self.listed[: np.searchsorted(self.listed, count)]
 
     def of(self, indices: Int32) -> Int32:
         """The items that pass, of these."""

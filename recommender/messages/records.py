@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from recommender.messages.content_types import Headers
 
@@ -70,3 +71,5 @@ class Outgoing(NamedTuple):
 
 #: Sends a record to a topic; what it returns is awaited until Kafka has the record.
 Send = Callable[[str, Outgoing], Awaitable[Awaitable[object]]]
+#: The same without waiting for anything first: None where it is not known yet whether the topic exists.
+SendKnown = Callable[[str, Outgoing], asyncio.Future[Any] | None]

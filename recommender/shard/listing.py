@@ -49,13 +49,13 @@ def entries(
         How many neighbours support each.
     """
     first_unseen = len(candidates.indices) - len(candidates.unseen)
+    indices = candidates.indices[chosen].tolist()
     items = []
-    for order, (position, score) in enumerate(zip(chosen.tolist(), scores.tolist(), strict=True)):
+    for order, (position, index, score) in enumerate(
+        zip(chosen.tolist(), indices, scores.tolist(), strict=True)
+    ):
         unseen = position >= first_unseen
-        if unseen:
-            item = candidates.unseen[position - first_unseen]
-        else:
-            item = learned.items.id_of(int(candidates.indices[position]))
+        item = candidates.unseen[position - first_unseen] if unseen else learned.items.id_of(index)
         source = "exploit" if sources is None else sources[order]
         supported = None if neighbours is None else int(neighbours[order])
         items.append(Recommended(item, score, source, supported, cold_start=unseen))

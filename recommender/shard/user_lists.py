@@ -94,9 +94,12 @@ class _Ranking(NamedTuple):
 def _exploited(learned: Learned, query: Query, user: int, model: Model, rated: IntArray) -> list[Recommended]:
     """The best items, found in the cheapest way that the model has for such a request."""
     request, boosting = query.request, query.view.store.boosted
+    # A model that ranks a catalogue scores all that is left, where that is less than a half.
+    few = query.passing is not None and query.passing.few
     if (
         request.items is None
         and not boosting
+        and not few
         and not _asks_again(query, rated, model)
         and ranks_catalog(model)
     ):

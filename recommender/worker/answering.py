@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from functools import partial
+from typing import Any
 
 from recommender.experiments.log_writer import LogWriter
 from recommender.kafka.refusals import has_ended
-from recommender.messages.ratings import BadMessage
-from recommender.messages.records import Location, Record, Send
-from recommender.messages.request_headers import RequestHeaders, forwarded, returned
-from recommender.messages.requests import decode_request
-from recommender.messages.responses import Failure, Response
+from recommender.messages.records import Location, Record, Send, SendKnown
+from recommender.messages.request_headers import RequestHeaders
+from recommender.messages.responses import Response
 from recommender.messages.unreadable import Unreadable
-from recommender.worker.answers import Answers, HandedOver, NotHeld
+from recommender.worker.answers import Answers
+from recommender.worker.pacing import clock, give_way
 from recommender.worker.progress import PartitionProgress, RequestProgress
-from recommender.worker.replies import RETRY_SECONDS, Delivery, NoReplyError, Target
+from recommender.worker.replies import RETRY_SECONDS, Delivery, NoReplyError
+from recommender.worker.responding import Begun, NotBuriedError, Responder
 
 logger = logging.getLogger(__name__)
 
@@ -25,14 +27,15 @@ logger = logging.getLogger(__name__)
 UNDER_WAY = 1000
 #: What a request counts as that not even a failure could be written for.
 NO_REPLY = "no_reply"
-
-
-class NotBuriedError(Exception):
-    """A record that cannot be read did not reach the dead letters, so nothing may be committed past it."""
+#: Lists are made for so many seconds of the processor's time before all else has a turn, and their replies
+#: travel together.
+SLICE_SECONDS = 0.005
 
 
 class Answerer:
     """Answers requests that come over Kafka.
+
+    What needs to wait for nothing is answered one after the other, and has no task of its own.
 
     Parameters
     ----------
@@ -56,6 +59,8 @@ class Answerer:
         Replies under way at once; more requests wait in Kafka.
     retry_seconds : float
         See `Delivery`.
+    send_known : SendKnown, optional
+        For replies that need to wait for nothing.
     """
 
     def __init__(
@@ -73,6 +78,7 @@ class Answerer:
         max_age: float = 60.0,
         under_way: int = UNDER_WAY,
         retry_seconds: float = RETRY_SECONDS,
+        send_known: SendKnown = lambda topic, outgoing: None,
     ) -> None:
         self._answers = answers
         self._delivery = Delivery(
@@ -81,22 +87,34 @@ class Answerer:
             responses_topic=responses_topic,
             reply_topics=reply_topics,
             retry_seconds=retry_seconds,
+            send_known=send_known,
         )
         self.progress = RequestProgress(requests_topic, max_age)
-        self._responses_topic = responses_topic
-        self._request_wait = request_wait
-        self._answered = answered
-        self._bury = bury
-        self._log = log
+        self._answered, self._log = answered, log
         self._under_way = asyncio.Semaphore(under_way)
+        self._responder = Responder(
+            answers,
+            self._delivery,
+            responses_topic=responses_topic,
+            request_wait=request_wait,
+            bury=bury,
+            resting=self._under_way.release,
+            resumed=self._under_way.acquire,
+        )
+        #: Tasks of requests, and what says that a reply has arrived.
         self._tasks: set[asyncio.Task[None]] = set()
+        self._sending: set[asyncio.Future[Any]] = set()
 
     async def take(self, partition: int, records: Sequence[Record]) -> None:
         """Begin to answer consecutive requests of a partition."""
         progress = self.progress.get(partition)
         if progress is None or not progress.current:
             return  # the partition moved while they were on their way
+        until = clock() + SLICE_SECONDS
         for record in records:
+            if clock() >= until:
+                await give_way(SLICE_SECONDS)
+                until = clock() + SLICE_SECONDS
             await self._under_way.acquire()
             if self.progress.get(partition) is not progress or not progress.current:
                 self._under_way.release()
@@ -109,10 +127,43 @@ class Answerer:
                 self._under_way.release()
                 continue
             progress.open.add(record.offset)
-            task = asyncio.create_task(self._settle(progress, record))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-            await asyncio.sleep(0)
+            begun = self._responder.begin(record)
+            if begun is not None and begun.sent is not None:
+                self._sending.add(begun.sent)
+                begun.sent.add_done_callback(partial(self._arrived, progress, record, begun))
+            else:
+                self._start(self._settle(progress, record, begun))
+                await asyncio.sleep(0)  # so that it is not overtaken
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _arrived(
+        self, progress: PartitionProgress, record: Record, begun: Begun, sent: asyncio.Future[Any]
+    ) -> None:
+        """Close a request whose list has arrived; one that Kafka did not take gets a task."""
+        self._sending.discard(sent)
+        response = begun.response
+        if sent.cancelled() or sent.exception() is not None:
+            self._start(self._settle(progress, record, begun))
+            return
+        self._under_way.release()
+        self._delivery.reply_topics.found(*begun.target)
+        self._answered("ok", time.monotonic() - begun.started)
+        if self._log is None or response.user is None:
+            progress.open.discard(record.offset)
+        else:
+            self._start(self._close(progress, record, begun.asked.identity, response))
+
+    async def _close(
+        self, progress: PartitionProgress, record: Record, identity: bytes, response: Response | None
+    ) -> None:
+        """Log what was shown; after that the request is done."""
+        if response is not None and self._log is not None:
+            await self._log.write(record, identity, response)
+        progress.open.discard(record.offset)
 
     def passed(self, partition: int, offset: int) -> None:
         """All of a partition below an offset was taken; marks of transactions are no lag."""
@@ -130,19 +181,21 @@ class Answerer:
         for progress in self.progress.values():
             progress.current = False
         await self._answers.hand_over()
+        until = time.monotonic() + within
         try:
-            if self._tasks:
-                await asyncio.wait(set(self._tasks), timeout=within)
+            while (work := {*self._tasks, *self._sending}) and (left := until - time.monotonic()) > 0:
+                await asyncio.wait(work, timeout=left)
         finally:
             self._answers.resume()
 
-    async def _settle(self, progress: PartitionProgress, record: Record) -> None:
-        """One request from beginning to end."""
-        started, response, identity = time.monotonic(), None, b""
+    async def _settle(self, progress: PartitionProgress, record: Record, begun: Begun | None = None) -> None:
+        """One request from beginning to end, or from where its list is made."""
+        started = time.monotonic() if begun is None else begun.started
+        response, identity = None, b""
         try:
             asked = RequestHeaders.of(record)
             identity = asked.identity
-            code, response = await self._reply(record, asked, started)
+            code, response = await self._responder.reply(record, asked, started, begun)
         except NotBuriedError as error:
             logger.error("%s cannot go to the dead letters: %s", Location.of(record), error)
             return  # it is open, so it comes again when a worker starts
@@ -155,80 +208,4 @@ class Answerer:
         finally:
             self._under_way.release()
         self._answered(code, time.monotonic() - started)
-        if response is not None and self._log is not None:
-            await self._log.write(record, identity, response)
-        progress.open.discard(record.offset)
-
-    async def _reply(
-        self, record: Record, asked: RequestHeaders, started: float
-    ) -> tuple[str, Response | None]:
-        """Send the reply; its code, and the recommendations for a user that it took there."""
-        if isinstance(record, Unreadable):
-            logger.warning("%s; it goes to the dead letters", record)
-            try:
-                await self._bury(record)
-            except Exception as error:
-                raise NotBuriedError(str(error)) from error
-            if not asked.correlation:
-                return "unreadable", None  # no client could tell whose reply it is
-        target = Target(self._responses_topic)
-        response: Response | None = None
-        try:
-            if asked.reply_topic is not None:
-                target = Target(self._delivery.reply_topics.allowed(asked.reply_topic))
-            target = target._replace(partition=asked.reply_partition)
-            try:
-                response = await self._answer(record, asked, started)
-            except (NotHeld, HandedOver) as why:
-                return await self._pass_on(record, asked, why, started), None
-            value, failure = response.encode(), None
-        except Failure as error:
-            failure = error
-        except BadMessage as error:
-            failure = Failure("bad_request", str(error))
-        except Exception as error:
-            if has_ended(error):
-                raise
-            logger.exception("%s could not be answered", Location.of(record))
-            failure = Failure("internal_error", f"{type(error).__name__}: {error}", retriable=True)
-        code = await self._delivery.reply(
-            record, asked, target, value if failure is None else failure.encode(), failure
-        )
-        shown = response if code == "ok" and response is not None and response.user is not None else None
-        return code, shown
-
-    async def _pass_on(
-        self, record: Record, asked: RequestHeaders, why: NotHeld | HandedOver, started: float
-    ) -> str:
-        """Send the request to a worker that can answer it, or back to its topic; return what it counts as."""
-        if isinstance(why, HandedOver):
-            waited = asked.waited + time.monotonic() - started
-            await self._delivery.request(returned(record, waited))
-            return "handed_over"
-        if asked.forwarded is not None:
-            raise Failure("internal_error", f"{why}, although it was passed on once", retriable=True)
-        await self._delivery.request(forwarded(record, why.partition))
-        return "forwarded"
-
-    async def _answer(self, record: Record, asked: RequestHeaders, started: float) -> Response:
-        """The response. How long it waits is measured by our own clock: its record has another one's."""
-        if isinstance(record, Unreadable):
-            raise BadMessage(record.cause)
-        request = decode_request(record.value, record.headers or ())
-        limit = started + max(0.0, self._request_wait - asked.waited)
-        deadline = asked.deadline
-        if deadline is not None:
-            left = deadline - time.time()
-            if left < 0:
-                raise Failure(
-                    "deadline_exceeded", "the deadline had passed before the request was read", retriable=True
-                )
-            limit = min(limit, time.monotonic() + left)
-        # A request that waits must not keep others from their answers.
-        return await self._answers.answer(
-            request,
-            asked.identity,
-            limit,
-            resting=self._under_way.release,
-            resumed=self._under_way.acquire,
-        )
+        await self._close(progress, record, identity, response)

@@ -125,6 +125,19 @@ class Answers:
             lambda: self._answer_from(self._still_ready(partition, request), request, identity)
         )
 
+    def answer_now(self, request: Request, identity: bytes) -> Response | None:
+        """The answer to a request that needs to wait for nothing; else None.
+
+        Raises
+        ------
+        Failure
+            It cannot be answered.
+        NotHeld
+            Another worker has to answer it.
+        """
+        held = self._ready(self._partition_of(request), request)
+        return None if held is None else self._answer_from(held, request, identity)
+
     def _still_ready(self, partition: int, request: Request) -> HeldReplica:
         """The replica, which may have been put back a moment ago, in the middle of a rating."""
         held = self._ready(partition, request)

@@ -40,7 +40,7 @@ from recommender.worker.shown_following import ImpressionsFollowing, LogFollowin
 from recommender.worker.transport import faust_transport
 from recommender.worker.transport.faust_app import WorkerApp
 from recommender.worker.transport.faust_options import faust_options
-from recommender.worker.transport.producer import bulk_sender, sender
+from recommender.worker.transport.producer import bulk_sender, known_sender, sender
 from recommender.worker.used_topics import (
     inspect,
     inspect_sources,
@@ -144,6 +144,7 @@ def create_app(
         knowledge=knowledge,
         counters=counters,
         send=send,
+        send_known=known_sender(app),
         send_all=send_all,
         recent=recent,
         logs=logs,

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from recommender import __version__
 from recommender.web.health import Health
@@ -56,7 +57,7 @@ class Pulse:
         self._metrics, self._replicas, self._health = metrics, replicas, health
         self._picture, self._just_now, self._standby, self._now = picture, just_now, standby, now
         self._series: deque[list[float | None]] = deque(maxlen=KEPT)
-        self._took: deque[list[float]] = deque(maxlen=REPLY_SECONDS)
+        self._took: deque[NDArray[np.float64]] = deque(maxlen=REPLY_SECONDS)
         self._before = (time.monotonic(), *metrics.counters.totals())
         self._watching = self._watching_people = 0
         self._changed = asyncio.Condition()
@@ -76,9 +77,9 @@ class Pulse:
         before, ratings_before, replies_before = self._before
         self._before = at, ratings, replies
         passed = max(0.001, at - before)
-        self._took.append(self._metrics.counters.take_reply_seconds())
-        took = [seconds for each in self._took for seconds in each]
-        half, most = np.percentile(took, [50, 99]).tolist() if took else (None, None)
+        self._took.append(np.array(self._metrics.counters.take_reply_seconds(), np.float64))
+        took = np.concatenate(self._took)
+        half, most = np.percentile(took, [50, 99]).tolist() if len(took) else (None, None)
         lag_records, lag_seconds = self._lag()
         figures = Figures(
             (ratings - ratings_before) / passed,

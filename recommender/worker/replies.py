@@ -6,13 +6,9 @@ A request may name a reply topic: one that is allowed, and not one that was clos
 from __future__ import annotations
 
 import asyncio
-import copy
-import fnmatch
 import logging
-import re
-import time
-from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 from aiokafka.errors import (
     InvalidTimestampError,
@@ -21,21 +17,15 @@ from aiokafka.errors import (
 )
 
 from recommender.kafka.refusals import KEYLESS, PartitionMissingError, has_ended, is_closed, passes
-from recommender.messages.records import Location, Outgoing, Record, Send
+from recommender.messages.records import Location, Outgoing, Record, Send, SendKnown
 from recommender.messages.request_headers import RequestHeaders, reply_to
 from recommender.messages.responses import Failure
+from recommender.worker.reply_topics import ReplyTopics
 
 logger = logging.getLogger(__name__)
 
 #: Between two attempts to send a record, in seconds.
 RETRY_SECONDS = 1.0
-#: A topic that could not be written to is not tried again for this long, in seconds: its requests fail at
-#: once.
-CLOSED_SECONDS = 5.0
-#: More such topics than this are forgotten and tried again.
-MAX_CLOSED = 1000
-#: What Kafka takes for a topic's name, but for two that are all dots.
-LEGAL = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 
 
 class NoReplyError(Exception):
@@ -60,6 +50,8 @@ class Delivery:
         Patterns of the topics that a request may name.
     retry_seconds : float
         After how long a record is sent again that Kafka did not take, because it was away.
+    send_known : SendKnown, optional
+        For `begin`.
     """
 
     def __init__(
@@ -70,18 +62,47 @@ class Delivery:
         responses_topic: str,
         reply_topics: Iterable[str],
         retry_seconds: float = RETRY_SECONDS,
+        send_known: SendKnown = lambda topic, outgoing: None,
     ) -> None:
-        self._send = send
+        self._send, self._send_known = send, send_known
         self._requests_topic = requests_topic
         self._responses_topic = responses_topic
         self.reply_topics = ReplyTopics([responses_topic, *reply_topics])
         self._retry_seconds = retry_seconds
         self._waiting_for: set[str] = set()
 
+    def begin(
+        self, record: Record, asked: RequestHeaders, target: Target, value: bytes
+    ) -> asyncio.Future[Any] | None:
+        """Send a list, if nothing has to be waited for first; else None.
+
+        What is returned is awaited until Kafka has the list. Where that fails, `reply` has to be given it.
+        """
+        if self.reply_topics.has_failed(*target):
+            return None
+        return self._send_known(target.topic, reply_to(record, asked, value, None, target.partition))
+
     async def reply(
-        self, record: Record, asked: RequestHeaders, target: Target, value: bytes, failure: Failure | None
+        self,
+        record: Record,
+        asked: RequestHeaders,
+        target: Target,
+        value: bytes,
+        failure: Failure | None,
+        sent: asyncio.Future[Any] | None = None,
     ) -> str:
         """Send a reply, or a failure that says why it cannot be sent; the code of what was sent in the end.
+
+        Parameters
+        ----------
+        record : Record
+        asked : RequestHeaders
+        target : Target
+        value : bytes
+        failure : Failure or None
+            What `value` says; None: a list.
+        sent : asyncio.Future, optional
+            The first attempt, by `begin`.
 
         Raises
         ------
@@ -94,9 +115,10 @@ class Delivery:
         missed: list[tuple[str, str]] = []
         while True:
             try:
-                await self._deliver(record, asked, target, value, failure)
+                await self._deliver(record, asked, target, value, failure, sent)
                 break
             except Exception as error:
+                sent = None
                 if has_ended(error):
                     raise
                 if self.reply_topics.failed(target.topic, error, target.partition):
@@ -125,16 +147,23 @@ class Delivery:
         return None
 
     async def _deliver(
-        self, record: Record, asked: RequestHeaders, target: Target, value: bytes, failure: Failure | None
+        self,
+        record: Record,
+        asked: RequestHeaders,
+        target: Target,
+        value: bytes,
+        failure: Failure | None,
+        sent: asyncio.Future[Any] | None,
     ) -> None:
-        if target.topic != self._responses_topic:
+        if sent is None and target.topic != self._responses_topic:
             self.reply_topics.check(*target)
         reply: Outgoing | None = reply_to(record, asked, value, failure, target.partition)
         while reply is not None:
             try:
-                await self._until_taken(target.topic, reply)
+                await self._until_taken(target.topic, reply, sent)
                 break
             except (*KEYLESS, InvalidTimestampError) as error:
+                sent = None
                 reply = _otherwise(reply, error, record, asked)
                 if reply is None:
                     raise
@@ -150,8 +179,10 @@ class Delivery:
         """
         await self._until_taken(self._requests_topic, outgoing)
 
-    async def _until_taken(self, topic: str, outgoing: Outgoing) -> None:
-        """Send a record until Kafka has it.
+    async def _until_taken(
+        self, topic: str, outgoing: Outgoing, sent: asyncio.Future[Any] | None = None
+    ) -> None:
+        """Send a record until Kafka has it; it may have been sent once.
 
         A topic of ours that is gone or forbidden is waited for, like Kafka itself: that is no fault of the
         record, and somebody has to fix it.
@@ -164,7 +195,7 @@ class Delivery:
         ours = topic in (self._responses_topic, self._requests_topic)
         while True:
             try:
-                await (await self._send(topic, outgoing))
+                await (await self._send(topic, outgoing) if sent is None else sent)
             except Exception as error:
                 if not passes(error) or (is_closed(error) and not ours):
                     raise
@@ -176,6 +207,7 @@ class Delivery:
                     self._waiting_for.discard(topic)
                     logger.warning("%s can be written again", topic)
                 return
+            sent = None
             await asyncio.sleep(self._retry_seconds)
 
 
@@ -187,72 +219,6 @@ def _otherwise(reply: Outgoing, error: Exception, record: Record, asked: Request
         return reply._replace(timestamp=record.timestamp) if known else None
     # A compacted topic takes nothing without a key, and keeps the newest of each.
     return reply._replace(key=asked.identity) if reply.key is None else None
-
-
-class ReplyTopics:
-    """The topics that a reply may go to.
-
-    Parameters
-    ----------
-    patterns : iterable of str
-        Shell patterns of the allowed topics.
-    clock : function
-        The time in seconds.
-    """
-
-    def __init__(self, patterns: Iterable[str], clock: Callable[[], float] = time.monotonic) -> None:
-        self._patterns = list(patterns)
-        self._clock = clock
-        #: By topic and partition: until when it is left alone, and why.
-        self._closed: dict[tuple[str, int | None], tuple[float, Exception]] = {}
-
-    def allowed(self, named: bytes) -> str:
-        """The reply topic that a request names.
-
-        Raises
-        ------
-        Failure
-            It is no topic's name, or no pattern of the allow-list matches it.
-        """
-        topic = named.decode("utf-8", "replace")
-        if LEGAL.fullmatch(topic) and any(fnmatch.fnmatchcase(topic, pattern) for pattern in self._patterns):
-            return topic
-        allowed = ", ".join(self._patterns)
-        raise Failure("reply_topic_not_allowed", f"reply topic {topic[:249]!r} is not one of: {allowed}")
-
-    def check(self, topic: str, partition: int | None = None) -> None:
-        """Raise the error of a topic, or of a partition of it, if it was closed to us a moment ago.
-
-        Once in a while one caller is let through, to see whether it can be by now.
-        """
-        for place in {(topic, None), (topic, partition)}:
-            until, error = self._closed.get(place, (None, None))
-            if until is None or error is None:
-                continue
-            now = self._clock()
-            if now < until:
-                raise copy.copy(error)
-            self._closed[place] = now + CLOSED_SECONDS, error
-
-    def failed(self, topic: str, error: Exception, partition: int | None = None) -> bool:
-        """Note why a reply did not go out; whether that is news."""
-        if isinstance(error, PartitionMissingError):
-            place = topic, partition
-        elif is_closed(error):
-            place = topic, None
-        else:
-            return True
-        news = place not in self._closed
-        if news and len(self._closed) >= MAX_CLOSED:
-            self._closed.clear()
-        self._closed.setdefault(place, (self._clock() + CLOSED_SECONDS, error))
-        return news
-
-    def found(self, topic: str, partition: int | None = None) -> None:
-        """A reply has arrived there."""
-        if self._closed:
-            self._closed.pop((topic, None), None)
-            self._closed.pop((topic, partition), None)
 
 
 def reason(error: Exception) -> str:

@@ -186,6 +186,7 @@ class RequestConsumer(Service, ConsumerRebalanceListener):
         for tp, records in found.items():
             if tp in self.reading and records:
                 await self._take(tp.partition, records)
+        await asyncio.sleep(0)  # the next ones may be there already, and all else must have a turn
         # Nothing else fetches with this consumer, so all below its position has been handed over.
         for tp in wanted & self.reading:
             self._passed(tp.partition, await self._running().position(tp))

@@ -9,7 +9,7 @@ from recommender.experiments.log_writer import LogWriter
 from recommender.ingest.ingest import unread_letter
 from recommender.kafka.plain_clients import client_options
 from recommender.kafka.topics import TopicInfo, Topics
-from recommender.messages.records import Send
+from recommender.messages.records import Send, SendKnown
 from recommender.settings import Settings
 from recommender.worker.answering import Answerer
 from recommender.worker.commits import Commits
@@ -38,6 +38,8 @@ class Serving:
     counters : Counters
     send : Send
         For replies.
+    send_known : SendKnown
+        For replies to topics that are known.
     send_all : SendAll
         For dead letters.
     recent : RecentRequests
@@ -61,6 +63,7 @@ class Serving:
         knowledge: Knowledge,
         counters: Counters,
         send: Send,
+        send_known: SendKnown,
         send_all: SendAll,
         recent: RecentRequests,
         logs: bool,
@@ -83,6 +86,7 @@ class Serving:
             ),
             log=self.log,
             max_age=config.request_max_age,
+            send_known=send_known,
         )
         self.consumer = RequestConsumer(
             {**client_options(config), "group_id": f"{config.group}-requests", **_group_options(config)},

@@ -61,9 +61,10 @@ class Shop:
         self._sold.update((item_of(number), now) for number in new)
         self.rounds += 1
 
-    def wrong(self, items: list[str], asked: float) -> list[str]:
-        """The items that were sold out too long before a request was asked."""
-        return [each for each in items if self._sold.get(each, asked) < asked - LATE]
+    def wrong(self, items: list[str], asked: float) -> dict[str, float]:
+        """The items that were sold out too long before a request was asked, and for how many seconds."""
+        since = {each: asked - self._sold.get(each, asked) for each in items}
+        return {each: round(seconds, 2) for each, seconds in since.items() if seconds > LATE}
 
     def _described(self, number: int, available: bool = True) -> dict[str, Any]:
         genres = sorted({f"genre {number % GENRES}", f"genre {number * 7 % GENRES}"})
@@ -97,7 +98,8 @@ class Verdict:
             self.counts[way] += 1
             self.counts["places"] += len(items)
             if wrong and len(self.violations) < 20:
-                self.violations.append(f"{way}: {wrong} of {items} are sold out for more than {LATE:g} s")
+                told = f"of {items} these are sold out for more than {LATE:g} s: {wrong}"
+                self.violations.append(f"{way}, in round {self._shop.rounds}: {told}")
 
     def missed(self) -> None:
         """Count a call that reached no worker."""

@@ -77,7 +77,7 @@ class Desk:
             answered=lambda code, seconds: self.codes.append(code),
             bury=lambda record: self.bury(record),
             log=LogWriter(self.sent, LOG, "default", self.logged.append, log_limits) if logs else None,
-            **limits,
+            **{"send_known": self.sent.known, **limits},
         )
         self.start_at(0, 0)
 

@@ -54,6 +54,10 @@ class Sent:
     held: list[asyncio.Future[Any]] | None = None
 
     async def __call__(self, topic: str, outgoing: Outgoing) -> asyncio.Future[Any]:
+        return self.known(topic, outgoing)
+
+    def known(self, topic: str, outgoing: Outgoing) -> asyncio.Future[Any]:
+        """Send to a topic that is known."""
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         error = self.fails(topic)
         if error is not None:

@@ -49,6 +49,11 @@ class KnownTopics:
         self._look_seconds, self._away_seconds = look_seconds, away_seconds
         self._looking: dict[str, asyncio.Task[int]] = {}
 
+    def knows(self, topic: str, partition: int | None) -> bool:
+        """Return True if the client knows a topic and its partition."""
+        known = self._client.cluster.partitions_for_topic(topic)
+        return known is not None and (partition is None or partition in known)
+
     async def require(self, topic: str, partition: int | None) -> None:
         """Return once the client knows a topic and its partition, and while no broker answers wait for one.
 
@@ -62,10 +67,7 @@ class KnownTopics:
             The topic is closed to us.
         """
         cluster = self._client.cluster
-        while True:
-            known = cluster.partitions_for_topic(topic)
-            if known is not None and (partition is None or partition in known):
-                return
+        while not self.knows(topic, partition):
             if topic in cluster.unauthorized_topics:
                 await self._learn(topic)  # it may have been opened since
                 if topic in cluster.unauthorized_topics:

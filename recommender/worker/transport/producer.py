@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.cluster import ClusterMetadata
 from aiokafka.errors import ProducerClosed
 from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.structs import TopicPartition
@@ -20,7 +21,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import AppT
 
 from recommender.kafka.refusals import ProducerEndedError
-from recommender.messages.records import Location, Outgoing
+from recommender.messages.records import Location, Outgoing, SendKnown
 from recommender.worker.transport import FAUST_LOGGER
 from recommender.worker.transport.aiokafka_producer import patient_producer
 from recommender.worker.transport.generations import RENEW_SECONDS, Generations
@@ -112,19 +113,31 @@ class Producer(base.Producer):
         TopicAuthorizationFailedError
             The topic is closed to us.
         """
-        partition = await self._partition(topic, record.partition, record.key)
-        return self._queue(topic, partition).put([record], batch_bytes, lesser)
+        cluster = await self._require(topic, record.partition)
+        return self._queue(topic, self._chosen(cluster, topic, record)).put([record], batch_bytes, lesser)
 
-    async def _partition(self, topic: str, partition: int | None, key: bytes | None) -> int:
-        """The partition that a record goes to, if it exists."""
+    def put_known(self, topic: str, record: Outgoing) -> asyncio.Future[Location] | None:
+        """Send a record as `put` does, but only to a topic and partition that are known; else None."""
+        generation = self._generations.newest
+        if not generation.topics.knows(topic, record.partition):
+            return None
+        partition = self._chosen(generation.cluster, topic, record)
+        return self._queue(topic, partition).put([record], SURE_BYTES, _nothing)
+
+    async def _require(self, topic: str, partition: int | None) -> ClusterMetadata:
+        """The metadata of the brokers, once a topic and its partition are known."""
         generation = self._generations.newest
         with generation.in_use():
             await generation.topics.require(topic, partition)
-        if partition is not None:
-            return partition
-        every = sorted(generation.cluster.partitions_for_topic(topic))
-        available = sorted(generation.cluster.available_partitions_for_topic(topic))
-        return int(self._partitioner(key, every, available))
+        return generation.cluster
+
+    def _chosen(self, cluster: ClusterMetadata, topic: str, record: Outgoing) -> int:
+        """The partition that a record goes to."""
+        if record.partition is not None:
+            return record.partition
+        every = sorted(cluster.partitions_for_topic(topic))
+        available = sorted(cluster.available_partitions_for_topic(topic))
+        return int(self._partitioner(record.key, every, available))
 
     def _queue(self, topic: str, partition: int) -> PartitionQueue:
         if self._stopping:
@@ -185,7 +198,7 @@ class Producer(base.Producer):
     async def _send_run(
         self, topic: str, partition: int, records: Sequence[Outgoing], batch_bytes: int, lesser: Lesser
     ) -> None:
-        await self._partition(topic, partition, None)
+        await self._require(topic, partition)
         await self._queue(topic, partition).put(records, batch_bytes, lesser)
 
 
@@ -196,6 +209,20 @@ def sender(app: AppT) -> Callable[[str, Outgoing], Awaitable[Awaitable[object]]]
         producer: Any = app.producer
         known = 0 <= outgoing.timestamp < EXACT_MILLISECONDS
         sent: Awaitable[object] = await producer.put(
+            topic, outgoing if known else outgoing._replace(timestamp=-1)
+        )
+        return sent
+
+    return send
+
+
+def known_sender(app: AppT) -> SendKnown:
+    """Sends records by the app's producer to topics that it knows already."""
+
+    def send(topic: str, outgoing: Outgoing) -> asyncio.Future[Location] | None:
+        producer: Any = app.producer
+        known = 0 <= outgoing.timestamp < EXACT_MILLISECONDS
+        sent: asyncio.Future[Location] | None = producer.put_known(
             topic, outgoing if known else outgoing._replace(timestamp=-1)
         )
         return sent

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from recommender.history.catalog import Catalog
 from recommender.items.store import ItemStore
-from recommender.items.view import ItemFilter, ItemView
+from recommender.items.view import ItemView
 from recommender.messages.items import ItemInfo
 from tests.support.doubles import few
 
@@ -28,12 +28,12 @@ steps = st.lists(
 
 
 @few
-@given(steps, st.sampled_from([1, 3, 1000]))
+@given(steps, st.sampled_from([1, 3, 1000]), st.sampled_from([0, 1000]))
 def test_it_passes_what_the_store_says_whatever_came_first(
-    batches: list[list[tuple[str, ItemInfo | None] | str]], most_changes: int
+    batches: list[list[tuple[str, ItemInfo | None] | str]], most_changes: int, listed_from: int
 ) -> None:
     store, catalog = ItemStore(most_changes=most_changes), Catalog()
-    view, plain = ItemView(store, catalog), dict[str, ItemInfo | None]()
+    view, plain = ItemView(store, catalog, listed_from=listed_from), dict[str, ItemInfo | None]()
     for batch in batches:
         for each in batch:
             if isinstance(each, str):
@@ -126,12 +126,30 @@ def test_filters_that_are_kept_are_bounded() -> None:
 
 
 @few
-@given(st.lists(st.booleans(), min_size=1, max_size=40), st.lists(st.integers(0, 60), max_size=8))
-def test_what_passes_and_the_others_are_all(mask: list[bool], without: list[int]) -> None:
-    nothing = np.zeros(0, np.bool_)
-    view = ItemView(ItemStore(), Catalog())
-    found = ItemFilter(view, np.array(mask), np.zeros(len(mask), np.bool_), nothing, True)
-    left_out = np.array(without, np.int32)
-    passing = [number for number, each in enumerate(mask) if each and number not in without]
-    assert found.all_but(left_out, len(mask)).tolist() == passing
-    assert found.others(left_out, len(mask)).tolist() == sorted(set(range(len(mask))) - set(passing))
+@given(
+    st.lists(st.booleans(), min_size=1, max_size=40),
+    st.lists(st.integers(0, 60), max_size=8),
+    st.integers(0, 5),
+    st.sampled_from([0, 1000]),
+)
+def test_what_passes_and_the_others_are_all(
+    shown: list[bool], without: list[int], more: int, listed_from: int
+) -> None:
+    """Also of the first of them only, as where the history is behind the catalogue; listed or looked at."""
+    store, catalog = ItemStore(), Catalog()
+    for number, available in enumerate(shown):
+        store.put(f"i{number}", ItemInfo(available=available, categories=("a",)))
+        catalog.register(f"i{number}")
+    found = ItemView(store, catalog, listed_from=listed_from).filter(["a"], [])
+    assert found is not None
+    assert len(found.listed) <= len(shown) / 2
+    assert found.known == (0 if listed_from else len(shown))
+    left_out, count = np.array(without, np.int32), max(0, len(shown) - more)
+    passing = [number for number in range(count) if shown[number] and number not in without]
+    others = sorted(set(range(count)) - set(passing))
+    for chosen, expected in (
+        (found.all_but(left_out, count), passing),
+        (found.others(left_out, count), others),
+    ):
+        assert chosen.tolist() == expected
+        assert chosen.dtype == np.int32

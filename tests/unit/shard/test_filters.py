@@ -5,13 +5,16 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import numpy as np
 import pytest
 
 from recommender.items.store import ItemStore
+from recommender.items.view import LISTED_FROM
 from recommender.messages.items import ItemInfo
 from recommender.messages.ratings import Rating
 from recommender.messages.requests import Request
 from recommender.messages.responses import Response
+from recommender.models.topk import best
 from recommender.shard.hiding import Hidden
 from recommender.shard.options import ShardOptions
 from recommender.shard.shard import Shard
@@ -174,6 +177,30 @@ def test_chance_shows_what_nobody_has_rated(model: str) -> None:
             assert not any(each.cold_start for each in found.items)
     only = shard.recommend(Request("nobody", n=10, explore=1.0, categories=["fresh"]), b"1", store=store)
     assert items(only) == ["newest"]
+
+
+@pytest.mark.parametrize("model", ["blend", "mf"])
+def test_among_many_items_a_filter_leaves_the_best_that_pass(model: str) -> None:
+    """Those that pass, or the others, are listed once there."""
+    shard, count = Shard(ShardOptions(model=model, test_every=0)), LISTED_FROM + 500
+    ratings = [Rating(f"u{number % 800}", f"i{number}", 5.0, None) for number in range(count)]
+    ratings += [Rating(f"u{number % 7}", f"i{number * 41}", 5.0, None) for number in range(count // 41)]
+    shard.learn(ratings, range(len(ratings)))
+    user, store = shard.users.find("u3"), ItemStore()
+    assert user is not None
+    for hidden in (4, 2, 1):  # of five: first most pass, then a half and more, and then few
+        for number in range(count):
+            store.put(f"i{number}", ItemInfo(available=number % 5 < hidden))
+        rated = shard.history.items_of(user).tolist()
+        passing = np.array(
+            [each for each in range(count) if each % 5 < hidden and each not in rated and each != 10],
+            np.int32,
+        )
+        scores = shard.model.score(user, passing)
+        order = best(scores, shard.history.counts_of(passing), 20)
+        found = shard.recommend(Request("u3", n=20, exclude=["i10", "no such"]), store=store).items
+        expected = [(f"i{passing[place]}", scores[place]) for place in order]
+        assert [(each.item, each.score) for each in found] == expected
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -7,9 +7,7 @@ import time
 from typing import Any
 
 import pytest
-from aiokafka.errors import (
-    ProducerClosed,
-)
+from aiokafka.errors import KafkaConnectionError, ProducerClosed
 from faust.exceptions import NotReady
 
 from recommender.kafka.refusals import ProducerEndedError
@@ -178,6 +176,36 @@ async def test_a_request_that_cannot_be_passed_on_is_told() -> None:
     await desk.answerer.hand_over(60)
     assert [error_of(each)["code"] for each in desk.sent.to(RESPONSES)] == ["internal_error"] * 2
     assert desk.done() == {0: 2}
+
+
+async def test_replies_come_in_the_order_of_their_requests() -> None:
+    """Whether a request is answered where it is taken, or by a task of its own, as bad ones are."""
+    desk, headers = Desk(), [[("correlation_id", b"%d" % each)] for each in range(30)]
+    replies = await desk.ask(*(request(each, headers=headers[each], n=each % 3) for each in range(30)))
+    assert [each.headers[0][1] for each in replies] == [each[0][1] for each in headers]
+
+
+async def test_a_topic_that_is_not_known_yet_is_asked_for_first() -> None:
+    desk = Desk(send_known=lambda topic, outgoing: None)
+    (reply,) = await desk.ask(request(headers=[("reply_to", b"a-replies")]), request(1))
+    assert body(reply)["ok"] is True
+    assert [topic for topic, _ in desk.sent.all] == ["a-replies", RESPONSES]
+    assert desk.done() == {0: 2}
+
+
+async def test_a_list_that_kafka_did_not_take_is_not_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    desk, errors, made = Desk(retry_seconds=0.0), [KafkaConnectionError(), None], list[int]()
+    score = desk.shard.model.score
+
+    def counted(user: int, candidates: Any) -> Any:
+        made.append(user)
+        return score(user, candidates)
+
+    monkeypatch.setattr(desk.shard.model, "score", counted)
+    desk.sent.fails = lambda topic: errors.pop(0)
+    (reply,) = await desk.ask(request())
+    assert body(reply)["ok"] is True
+    assert (len(made), desk.codes, desk.done()) == (1, ["ok"], {0: 1})
 
 
 async def test_each_of_many_requests_gets_one_reply() -> None:

@@ -40,6 +40,20 @@ async def test_a_request_whose_replica_leaves_while_it_waits_goes_back() -> None
     assert len(desk.sent.to(REQUESTS)) == 1
 
 
+async def test_handing_over_waits_for_replies_that_are_sent() -> None:
+    desk = Desk(logs=True)
+    answers = desk.sent.hold()
+    await desk.take(request(0), request(1))
+    handing_over = asyncio.create_task(desk.answerer.hand_over(600))
+    for _ in range(2):  # the replies, and then their entries in the log
+        await until(lambda: len(answers) == 2)
+        assert (handing_over.done(), desk.done()) == (False, {0: 0})
+        while answers:
+            answers.pop().set_result(None)
+    await handing_over
+    assert (desk.codes, desk.logged, desk.done()) == (["ok", "ok"], [True, True], {0: 2})
+
+
 async def test_handing_over_waits_only_so_long_and_then_requests_wait_again() -> None:
     desk = Desk()
     answers = desk.sent.hold()

@@ -36,6 +36,21 @@ async def test_what_waits_holds_nobody_up() -> None:
     waiting.cancel()
 
 
+async def test_tasks_that_give_way_do_not_wait_for_each_other() -> None:
+    done: list[int] = []
+    looks = 0
+
+    def clock() -> float:
+        nonlocal looks
+        looks += 1
+        return looks
+
+    chain(20, done)
+    await asyncio.gather(*(give_way(1000.0, clock) for _ in range(3)))
+    assert done
+    assert looks < 100
+
+
 async def test_where_something_is_always_ready_it_goes_on_after_a_while() -> None:
     ticks = 0
     now = 0.0

@@ -6,7 +6,8 @@ import pytest
 from aiokafka.errors import MessageSizeTooLargeError, UnknownTopicOrPartitionError
 
 from recommender.messages.responses import Failure
-from recommender.worker.replies import CLOSED_SECONDS, MAX_CLOSED, ReplyTopics, reason
+from recommender.worker.replies import reason
+from recommender.worker.reply_topics import CLOSED_SECONDS, MAX_CLOSED, ReplyTopics
 
 MISSING = UnknownTopicOrPartitionError()
 

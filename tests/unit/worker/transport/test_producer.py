@@ -12,7 +12,7 @@ from faust.exceptions import NotReady
 
 from recommender.messages.records import Outgoing
 from recommender.worker.transport.generations import Generations
-from recommender.worker.transport.producer import bulk_sender, sender
+from recommender.worker.transport.producer import bulk_sender, known_sender, sender
 from recommender.worker.transport.sent_batches import BATCH_BYTES, SURE_BYTES, fill
 from tests.support.doubles import until
 from tests.unit.worker.transport.producers import WRITTEN, Brokers, started
@@ -61,6 +61,24 @@ async def test_what_is_in_flight_together_is_no_larger_than_a_request() -> None:
         await asyncio.sleep(0)
     # In turn: small ones that come later do not hold up a large one for ever.
     assert [each for each in together if each] == [[0, 1], [2], [3, 4]]
+
+
+async def test_without_waiting_only_topics_that_are_known_are_written() -> None:
+    brokers = Brokers("there")
+    made = await started(brokers)
+    (inner,) = brokers.made
+    send = known_sender(SimpleNamespace(producer=made))  # type: ignore[arg-type]
+    assert send("there", outgoing(1)) is None
+    await made.put("there", outgoing(1))
+    await until(inner.waits)
+    assert send("there", outgoing(2, partition=5)) is None
+    waiting = [send("there", outgoing(each, partition=0)) for each in (2, 3)]
+    inner.answers.pop().set_result(WRITTEN)
+    await until(inner.waits)
+    inner.answers.pop().set_result(WRITTEN)
+    assert [each and (await each).offset for each in waiting] == [100, 101]
+    # Those that come while a batch is under way travel together.
+    assert inner.taken == [(0, [b"1"]), (0, [b"2", b"3"])]
 
 
 async def test_what_is_left_is_written_before_it_stops() -> None:
