@@ -11,7 +11,7 @@ from typing import NamedTuple
 #: In seconds.
 DAY = 86_400.0
 #: So many rows lie between two looks at the bounds, where these are large.
-ROWS = 2048
+ROWS = 4096
 #: The part of a bound by which it may be exceeded meanwhile, and that of a small one.
 _PART, _SMALL, _PART_OF_SMALL = 3, 1024, 16
 #: The same of a small bound of a user's ratings. A larger one may be exceeded by any rows: not by all users.

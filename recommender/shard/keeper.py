@@ -6,8 +6,8 @@ used again.
 
 Bounds are looked at after every so many rows, so that whatever the batches the same leave at the same place.
 In between there may be a little more than the bound says. Work is spread: whenever bounds are looked at,
-about `MOST` ratings are withdrawn for each row since, which can add but one; so a bound that many exceed at
-once, as when a log pauses for longer than users live, is reached step by step.
+about `MOST` ratings are withdrawn for each row since, which can add but one, and no more than `AT_A_LOOK`; so
+a bound that many exceed at once, as when a log pauses for longer than users live, is reached step by step.
 
 Where nobody can come to a bound with the rows at hand, a look would find nothing, and batches stay whole.
 """
@@ -28,8 +28,8 @@ from recommender.shard.forgetting import Forgetting
 from recommender.shard.leaving import Leaving
 from recommender.shard.state import Arrays
 
-#: Ratings that are withdrawn for each row, about; who has none counts as one.
-MOST = 4
+#: Ratings that are withdrawn for each row, about, who has none counting as one; and at one look.
+MOST, AT_A_LOOK = 4, 8192
 #: A user with more ratings leaves in several looks, and of these ratings in each the oldest.
 WHOLE = 1024
 
@@ -49,6 +49,7 @@ class Keeper:
     def __init__(self, bounds: Bounds, history: History, forgetting: Forgetting, leaving: Leaving) -> None:
         self._bounds, self._history, self._forgetting, self._leaving = bounds, history, forgetting, leaving
         self._rows = bounds.rows if bounds else ROWS
+        self._most = min(MOST * self._rows, AT_A_LOOK)
         self.clock, self.users, self.items = Clock(), Activity(), Activity()
         self._passed = 0
         #: Those who rated since the last look, where ratings of a user are bounded: whoever has too many is
@@ -131,7 +132,7 @@ class Keeper:
             self._passed, events = 0, self._history.event_count
             if self._bounds:
                 self._look()
-            self._leaving.work(MOST * self._rows, self._rows)
+            self._leaving.work(self._most, self._rows)
             if self._bounds:
                 self._history.left += self._history.event_count - events
 
@@ -158,8 +159,7 @@ class Keeper:
         excess = self._forgetting.user_count - bounds.users if bounds.users else 0
         surplus = self._history.rating_count - bounds.in_all if bounds.in_all else 0
         expired = self.clock.now - bounds.user_ttl if bounds.user_ttl else -np.inf
-        most = MOST * self._rows
-        users, _ = self.users.leaving(max(excess, 0), max(surplus, 0), expired, live, most)
+        users, _ = self.users.leaving(max(excess, 0), max(surplus, 0), expired, live, self._most)
         if not len(users):
             return
         large = np.flatnonzero(live[users] > WHOLE)
@@ -188,8 +188,8 @@ class Keeper:
         bounds = self._bounds
         excess = self._forgetting.item_count - bounds.items if bounds.items else 0
         expired = self.clock.now - bounds.item_ttl if bounds.item_ttl else -np.inf
-        nothing, most = np.zeros(0, np.int32), MOST * self._rows
-        items, _ = self.items.leaving(max(excess, 0), 0, expired, nothing, most)
+        nothing = np.zeros(0, np.int32)
+        items, _ = self.items.leaving(max(excess, 0), 0, expired, nothing, self._most)
         by_number = min(len(items), max(excess, 0))
         self._left[names.MAX_ITEMS] += by_number
         self._left[names.ITEM_TTL] += len(items) - by_number

@@ -343,7 +343,7 @@ def test_without_bounds_the_state_has_nothing_of_them() -> None:
     assert not Bounds()
     assert Bounds(10**6, 10**4).rows == Bounds(user_ttl=1.0).rows == ROWS
     assert Bounds(items=640).rows == Bounds(in_all=640).rows == 40
-    assert (Bounds(items=1023).rows, Bounds(users=1500).rows, Bounds(items=6200).rows) == (63, 500, ROWS)
+    assert (Bounds(items=1023).rows, Bounds(users=1500).rows, Bounds(items=12_400).rows) == (63, 500, ROWS)
     assert (Bounds(ratings=15).rows, Bounds(ratings=16).rows) == (7, ROWS)
 
 
