@@ -55,30 +55,30 @@ PLOTTED = {
 }
 
 
-TENS = 10 ** np.arange(WIDTH - 2, -1, -1)
-SPANS = 2 * WIDTH * np.arange(CHUNK)[:, None] + np.array([0, WIDTH, WIDTH, 2 * WIDTH])
+_TENS = 10 ** np.arange(WIDTH - 2, -1, -1)
 
 
-def stream(events: int, seed: int = 1) -> Iterator[Rows]:
+def stream(events: int, seed: int = 1, chunk: int = CHUNK) -> Iterator[Rows]:
     """The events in chunks."""
+    spans = 2 * WIDTH * np.arange(chunk)[:, None] + np.array([0, WIDTH, WIDTH, 2 * WIDTH])
     draw = np.random.default_rng(seed)
-    for first in range(0, events, CHUNK):
-        at = first + np.arange(CHUNK)
-        users = at // EVENTS_OF_A_USER + draw.integers(0, USERS_AT_A_TIME, CHUNK)
+    for first in range(0, events, chunk):
+        at = first + np.arange(chunk)
+        users = at // EVENTS_OF_A_USER + draw.integers(0, USERS_AT_A_TIME, chunk)
         # One in fifty is somebody who stays for years.
-        stay = draw.random(CHUNK) < 0.02
-        users = np.where(stay, draw.integers(1, 5000, CHUNK), users)
+        stay = draw.random(chunk) < 0.02
+        users = np.where(stay, draw.integers(1, 5000, chunk), users)
         # What a user likes lies near, newer items first.
         taste = (users * 7919) % 50
-        items = at // EVENTS_OF_AN_ITEM + 5000 - taste - 50 * np.minimum(draw.zipf(1.4, CHUNK), 90)
-        text = np.empty((CHUNK, 2, WIDTH), np.uint8)
+        items = at // EVENTS_OF_AN_ITEM + 5000 - taste - 50 * np.minimum(draw.zipf(1.4, chunk), 90)
+        text = np.empty((chunk, 2, WIDTH), np.uint8)
         text[:, 0, 0], text[:, 1, 0] = np.where(stay, ord("s"), ord("u")), ord("i")
-        digits = np.stack([users, items], axis=1)[:, :, None] // TENS % 10
+        digits = np.stack([users, items], axis=1)[:, :, None] // _TENS % 10
         text[:, :, 1:] = digits + ord("0")
         text.flags.writeable = False
-        ratings = draw.choice([3.0, 4.0, 5.0], CHUNK)
+        ratings = draw.choice([3.0, 4.0, 5.0], chunk)
         times = (1e9 + 0.1 * at).astype(np.float64)
-        yield Rows(text.reshape(-1), SPANS, ratings, times, np.ones(CHUNK, np.bool_))
+        yield Rows(text.reshape(-1), spans, ratings, times, np.ones(chunk, np.bool_))
 
 
 def measure(shard: Shard, events: int, part: int) -> Iterator[dict[str, float]]:
