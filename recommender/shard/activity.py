@@ -96,7 +96,7 @@ class Activity:
 
     @property
     def oldest_moment(self) -> float:
-        """When the one was active who was active longest ago: infinity if that is not known, or nobody is."""
+        """The time of the oldest last event: infinity if that is not known, or there is none."""
         place = int(self._links.ends[_OLDEST])
         return float(self._links.seen[place - 1]) if place else np.inf
 

@@ -24,7 +24,7 @@ USER_TTL, ITEM_TTL = "user_ttl", "item_ttl"
 
 
 class Use(NamedTuple):
-    """How near a bound is.
+    """The distance to a bound.
 
     Attributes
     ----------
@@ -80,7 +80,7 @@ class Bounds:
 
     @property
     def settings(self) -> dict[str, float]:
-        """Those that there are, as the settings say them."""
+        """The bounds that there are, as the settings say them."""
         told = {
             MAX_USERS: self.users,
             MAX_ITEMS: self.items,

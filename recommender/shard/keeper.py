@@ -204,7 +204,7 @@ class Keeper:
         return left
 
     def uses(self) -> Mapping[str, Use]:
-        """How near each bound is, by its name."""
+        """The distance to each bound, by its name."""
         known = {
             names.MAX_USERS: self._forgetting.user_count,
             names.MAX_ITEMS: self._forgetting.item_count,

@@ -238,7 +238,7 @@ class Shard:
 
     @property
     def bounds(self) -> Keeper:
-        """What keeps it within its bounds, and tells how near they are."""
+        """The keeper of its bounds, which tells how near they are."""
         return self._keeper
 
     def sync_items(self, store: ItemStore) -> None:

@@ -36,7 +36,7 @@ class CheckpointSource(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Successor:
-    """What is to take a replica's place, while it learns alongside.
+    """A replica that is to take the place of another, while it learns alongside.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ class Successor:
         return max(0, target - self.position())
 
     def status(self, target: int) -> dict[str, object]:
-        """For the status page, where it is to take over at an offset or later."""
+        """The part of the status page about it; it takes over at an offset or later."""
         return {"name": self.name, "from": self.begin, "at": self.position(), "of": target}
 
 
