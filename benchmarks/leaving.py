@@ -24,7 +24,7 @@ BOUNDS = {
     "30,000 users": Bounds(users=30_000),
     "6,000 items": Bounds(items=6_000),
     "300,000 ratings": Bounds(in_all=300_000),
-    "10 ratings of a user": Bounds(ratings=10),
+    "20 ratings of a user": Bounds(ratings=20),
     "8 hours of a user": Bounds(user_ttl=DAY / 3),
     "7 hours of an item": Bounds(item_ttl=0.3 * DAY),
     "30,000 users, 6,000 items and 300,000 ratings": Bounds(30_000, 10_000, 0.0, 6_000, 0.0, 300_000),

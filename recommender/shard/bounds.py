@@ -14,8 +14,9 @@ DAY = 86_400.0
 ROWS = 4096
 #: The part of a bound by which it may be exceeded meanwhile, and that of a small one.
 _PART, _SMALL, _PART_OF_SMALL = 3, 1024, 16
-#: The same of a small bound of a user's ratings. A larger one may be exceeded by any rows: not by all users.
-_FEW_RATINGS, _PART_OF_FEW = 16, 2
+#: The same of very few ratings of a user. Where they are more, all users together exceed it by no more than
+#: there are rows.
+_FEW_RATINGS, _PART_OF_FEW = 4, 2
 
 # What bounds are called, as the settings are after RECOMMENDER_.
 MAX_USERS, MAX_ITEMS, MAX_RATINGS = "max_users", "max_items", "max_ratings"

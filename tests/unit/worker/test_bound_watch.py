@@ -84,9 +84,9 @@ ONE_USER = [Rating("u", f"i{number}", 5.0, 1e9) for number in range(40)]
             "MAX_RATINGS is reached: 16; from now on users who were active longest ago leave",
         ),
         (
-            Bounds(ratings=10),
+            Bounds(users=100, ratings=10),
             ONE_USER,
-            {"max_ratings_per_user": 30},
+            {"max_ratings_per_user": 36 - 10},
             "MAX_RATINGS_PER_USER is reached: 10; from now on the oldest ratings of a user with more leave",
         ),
         (
