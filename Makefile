@@ -47,8 +47,8 @@ evaluate: $(BENCH_STAMP) ## Measure how good each model and its peers are; EVALU
 	$(BIN)/python -m benchmarks.quality $(EVALUATE)
 	$(if $(EVALUATE),,$(BIN)/python -m benchmarks.components)
 
-endless: $(STAMP) ## Learn a stream of ever new users within a bound: make endless [EVENTS=3000000] [USERS=60000] [ITEMS=5000]
-	$(BIN)/python -m benchmarks.endless --events $(or $(EVENTS),3000000) --users $(or $(USERS),60000) --items $(or $(ITEMS),0)
+endless: $(STAMP) ## Learn a stream of ever new users within bounds: make endless [EVENTS=3000000] [BOUNDS="--users 60000 --items 5000"]
+	$(BIN)/python -m benchmarks.endless --events $(or $(EVENTS),3000000) $(or $(BOUNDS),--users 60000)
 
 chaos: $(STAMP) ## Kill workers under load and prove that nothing is lost: make chaos [KILLS=100] [SEED=n] [K=2]
 	$(BIN)/python -m tests.chaos --kills $(or $(KILLS),100) $(if $(SEED),--seed $(SEED)) --journal-partitions $(or $(K),1)

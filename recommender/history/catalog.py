@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from recommender.history.id_parts import IdParts
 from recommender.history.id_table import IdTable, register_pairs
 
 #: The number of last freed indices that are remembered, for those who keep something alongside a catalog.
@@ -73,7 +74,7 @@ class Catalog:
     def _clear(self) -> None:
         #: By index; empty where it is free.
         self._ids: list[str] = []
-        self._indices: dict[str, int] = {}
+        self._indices = IdParts()
         self._free: list[int] = []
         self._held: set[int] = set()
         # The same by bytes; behind until it is asked, but never while an index is free or held.
@@ -83,7 +84,7 @@ class Catalog:
         self._free_array, self._free_at = np.zeros(0, np.int32), (0, 0, 0)
 
     def __len__(self) -> int:
-        return len(self._indices)
+        return len(self._ids) - len(self._free) - len(self._held)
 
     @property
     def size(self) -> int:
@@ -112,7 +113,7 @@ class Catalog:
         return list(self._freed_last)[len(self._freed_last) - new :]
 
     def __contains__(self, identifier: str) -> bool:
-        return identifier in self._indices
+        return self._indices.get(identifier) is not None
 
     def find(self, identifier: str) -> int | None:
         """The index of an id, or None if it was never registered."""
@@ -120,18 +121,18 @@ class Catalog:
 
     def find_all(self, identifiers: Iterable[str]) -> list[int | None]:
         """The index of each id, None where it was never registered."""
-        return list(map(self._indices.get, identifiers))
+        return self._indices.get_all(identifiers)
 
     def register(self, identifier: str) -> int:
         """The index of an id, which is given the next one if it has none yet."""
         index = self._indices.get(identifier)
         if index is None:
             if self._free:
-                self._by_bytes().register(identifier)
+                index = self._by_bytes().register(identifier)
                 self._follow()
-                return self._indices[identifier]
+                return index
             index = len(self._ids)
-            self._indices[identifier] = index
+            self._indices.update([(identifier, index)])
             self._ids.append(identifier)
         return index
 
@@ -143,7 +144,9 @@ class Catalog:
         KeyError
             It was never registered.
         """
-        index = self._indices[identifier]
+        index = self._indices.get(identifier)
+        if index is None:
+            raise KeyError(identifier)
         self.remove_all([index])
         return index
 
@@ -156,8 +159,7 @@ class Catalog:
             An index has no id.
         """
         ids = self._own_ids()
-        for index in indices:
-            del self._indices[ids[index]]
+        self._indices.remove_all([ids[index] for index in indices])
         self._by_bytes().remove(np.array(indices, np.int32))
         for index in indices:
             ids[index] = ""
@@ -182,9 +184,7 @@ class Catalog:
 
     def register_all(self, identifiers: Sequence[str]) -> list[int]:
         """The index of each id; unseen ones are registered in the order in which they stand."""
-        for identifier in dict.fromkeys(identifiers):
-            self.register(identifier)
-        return list(map(self._indices.__getitem__, identifiers))
+        return list(map(self.register, identifiers))
 
     def find_bytes(self, text: NDArray[np.uint8], spans: NDArray[np.int64], column: int) -> NDArray[np.int32]:
         """The index of each id that stands in a text, -1 where it was never registered.
@@ -210,10 +210,10 @@ class Catalog:
         if given:
             again = self._free[-given:]
             del self._free[-given:]
-            ids = self._own_ids()
-            for index, text in zip(again, self._table.texts(again), strict=True):
+            ids, texts = self._own_ids(), self._table.texts(again)
+            for index, text in zip(again, texts, strict=True):
                 ids[index] = text
-                self._indices[text] = index
+            self._indices.update(zip(texts, again, strict=True))
         first = len(self._ids)
         if len(self._table) > first:
             new = self._table.texts(range(first, len(self._table)))
@@ -267,12 +267,12 @@ class Catalog:
         freed = self._freed
         self._clear()
         self._ids = [text[start:end].decode() for start, end in zip(starts, ends, strict=True)]
-        self._indices = {identifier: index for index, identifier in enumerate(self._ids) if identifier}
+        self._indices.update((identifier, index) for index, identifier in enumerate(self._ids) if identifier)
         # Nobody who has seen what was there before has seen this.
         self._freed = freed + REMEMBERED + 1
-        if len(self._indices) < len(self._ids):
+        empty = np.flatnonzero(state["lengths"] == 0).tolist()
+        if empty:
             self._free = state["free"].tolist() if "free" in state else []
-            empty = np.flatnonzero(state["lengths"] == 0).tolist()
             self._held = set(empty).difference(self._free)
             self._table.add(self._ids)
             self._table.set_free(self._free)

@@ -56,6 +56,9 @@ class History:
         if raters_per_item < 1:
             raise ValueError(f"raters_per_item must be at least 1, got {raters_per_item}")
         self.raters_per_item = raters_per_item
+        #: How many events were withdrawals of who or what left by a bound, as whoever lets them leave says;
+        #: no part of the content.
+        self.left = 0
         #: Copies in the making, which see by its numbers alone whether a user has changed.
         self.copies: WeakSet[Copy] = WeakSet()
         self._arrays = layout.empty_arrays()

@@ -5,9 +5,10 @@
 A hash table with open addressing over the ids' UTF-8, which lies in one array. A dictionary would need a
 string object for each id of each rating; here a rating costs two look-ups of some 40 nanoseconds each.
 
-An id that is removed leaves its number to the next new id. What comes after it in the table moves up, so that
-there are no marks of what was there (Knuth: The Art of Computer Programming 3, 6.4, algorithm R); its bytes
-are overwritten, and their room is gained back once half of the text is such.
+An id that is removed leaves its number to the next new id, and its room in the text if that is enough. What
+comes after it in the table moves up, so that there are no marks of what was there (Knuth: The Art of Computer
+Programming 3, 6.4, algorithm R); its bytes are overwritten. Room that is left over is gained back once half
+of the text is such.
 """
 
 from __future__ import annotations
@@ -46,8 +47,8 @@ _FEW_BYTES = 4096
 class TableArrays(NamedTuple):
     """The raw arrays.
 
-    `places` has each id's place in the text and its size, `hashes` -1 for a number that is free, and `free`
-    those numbers, the next one to be given last.
+    `places` has each id's place in the text and its size, and of a number that is free the room that it had;
+    `hashes` -1 for such a number, and `free` has those, the next one to be given last.
     """
 
     text: NDArray[np.uint8]
@@ -256,17 +257,23 @@ def _register(t, seed, text, begin, end):
     slot = _slot(t, text, begin, end, hashed)
     index = np.int64(t.slots[slot]) - 1
     if index < 0:
+        size, start, room = end - begin, t.meta[_END], 0
         if t.meta[_FREE] > 0:
             t.meta[_FREE] -= 1
             index = np.int64(t.free[t.meta[_FREE]])
+            room = t.places[index] & _SIZE
         else:
             index = t.meta[_COUNT]
             t.meta[_COUNT] = index + 1
-        start = t.meta[_END]
-        for b in range(end - begin):
+        if room >= size > 0:
+            start = t.places[index] >> _SIZE_BITS
+            t.meta[_WASTE] += room - size
+        else:
+            t.meta[_END] = start + size
+            t.meta[_WASTE] += room
+        for b in range(size):
             t.text[start + b] = text[begin + b]
-        t.places[index] = (start << _SIZE_BITS) | (end - begin)
-        t.meta[_END] = start + (end - begin)
+        t.places[index] = (start << _SIZE_BITS) | size
         t.hashes[index] = hashed
         t.slots[slot] = index + 1
     return index
@@ -295,8 +302,7 @@ def _remove_one(t, index):
     t.slots[hole] = 0
     start, size = t.places[index] >> _SIZE_BITS, t.places[index] & _SIZE
     t.text[start : start + size] = 0
-    t.meta[_WASTE] += size
-    t.places[index], t.hashes[index] = 0, -1
+    t.hashes[index] = -1
 
 
 @kernel

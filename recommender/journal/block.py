@@ -30,7 +30,7 @@ must not pass over it, so it stops.
 
 Copies and marks are what `recommender.journal.rewriting` writes. A mark has no rows, and the number of its
 kind in place of the partition: 0 where a rewriting begins; 1 where it is complete, with the offset of its
-beginning as `from` and `to`.
+beginning as `from` and `to`; 2 where it asks those who write to hold for a moment.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ MAGIC = b"RJB1"
 MAX_BLOCK_BYTES = HEADER_BYTES + MAX_ROWS * MAX_ROW_BYTES
 
 #: Kinds of marks.
-BEGINS, COMPLETE = 0, 1
+BEGINS, COMPLETE, HOLD = 0, 1, 2
 
 HEADER = struct.Struct("<4sHHiIqqII16sQ")
 _NO_KINDS = np.zeros(0, np.uint8)
@@ -115,7 +115,7 @@ def mark(kind: int, number: int, begin: int = 0) -> bytes:
     Parameters
     ----------
     kind : int
-        `BEGINS` or `COMPLETE`.
+        `BEGINS`, `COMPLETE` or `HOLD`.
     number : int
         Of the rewriting.
     begin : int

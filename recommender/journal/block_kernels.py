@@ -37,6 +37,8 @@ MAGIC_WORD = int.from_bytes(b"RJB1", "little")
 #: be of one offset, which is so only next to the first; the block is a copy, or the mark of a rewriting.
 OFFSETS, KINDS, SEVERAL, COPY, MARK = 1, 2, 4, 8, 16
 KNOWN_FLAGS = OFFSETS | KINDS | SEVERAL | COPY | MARK
+#: The last of the kinds of marks: see `recommender.journal.block`.
+LAST_MARK = 2
 #: The last of the kinds of rows that are known: see `recommender.history.rows`.
 LAST_KIND = 3
 #: Rows' offsets are relative to the block's first, in 32 bits.
@@ -83,7 +85,7 @@ def _has_known_header(text, begin, end):
     # What is shifted keeps its sign: bits of the number that are set are not zero.
     if ((first >> 48) != 0) != (flags & (COPY | MARK) != 0):
         return False
-    if flags & MARK and (flags != MARK or rows != 0 or partition > 1):
+    if flags & MARK and (flags != MARK or rows != 0 or partition > LAST_MARK):
         return False
     lower, upper = load_int64(text, begin + 16), load_int64(text, begin + 24)
     if lower < 0 or upper < lower:

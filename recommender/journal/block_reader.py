@@ -18,6 +18,7 @@ from recommender.journal.block_kernels import (
     KINDS,
     KNOWN_FLAGS,
     LAST_KIND,
+    LAST_MARK,
     MARK,
     MAX_ROWS,
     OFFSETS,
@@ -108,10 +109,10 @@ def _fault_of_header(value: bytes, head: Head) -> str | None:
             f"{KNOWN_FLAGS:#x}, and a number with {COPY:#x} or {MARK:#x} only. A newer version has written "
             "it: upgrade this one"
         )
-    if head.flags & MARK and (head.flags != MARK or head.rows or head.source.partition > 1):
+    if head.flags & MARK and (head.flags != MARK or head.rows or head.source.partition > LAST_MARK):
         return (
             f"the block is a mark of kind {head.source.partition} with flags {head.flags:#x} and {head.rows} "
-            f"rows: expected kind 0 or 1, flags {MARK:#x} and no rows"
+            f"rows: expected kind 0 to {LAST_MARK}, flags {MARK:#x} and no rows"
         )
     if head.source.partition < 0:
         return f"the block is of source partition {head.source.partition}: expected at least 0"

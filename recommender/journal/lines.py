@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from recommender.history.id_table import ITEM, USER
 from recommender.history.rows import FORGET_ITEM, FORGET_USER, MERGE, Rows
-from recommender.journal.block import BEGINS, Head
+from recommender.journal.block import COMPLETE, Head
 from recommender.journal.block_kernels import MARK
 from recommender.journal.block_reader import Block
 from recommender.messages.ratings import MAX_TIMESTAMP
@@ -40,7 +40,9 @@ def block_line(offset: int, timestamp: int, block: Block) -> bytes:
 
 
 def _mark_line(offset: int, timestamp: int, head: Head) -> bytes:
-    said = {"mark": "begins"} if head.source.partition == BEGINS else {"mark": "complete", "from": head.begin}
+    said: dict[str, Any] = {"mark": ("begins", "complete", "hold")[head.source.partition]}
+    if head.source.partition == COMPLETE:
+        said["from"] = head.begin
     shown = {"offset": offset, "timestamp": timestamp, "rewriting": head.number, **said}
     return orjson.dumps(shown, option=orjson.OPT_APPEND_NEWLINE)
 

@@ -10,7 +10,9 @@ workers know of it stays: its topic and id, its offsets, which only grow, the na
    follow from B count copies; for them everything begins there. All others pass over them.
 3. Meanwhile workers append blocks. For those who follow from B a block is ahead while the copies have not
    come so far; then it is copied, too, until what counts from B on reaches as far, for every source, as what
-   counts from the old beginning. That stays so: from there both count the same rows of the same blocks.
+   counts from the old beginning. That stays so: from there both count the same rows of the same blocks. Where
+   blocks keep coming faster than that, a third kind of mark asks writers to **hold** for a moment
+   (`recommender.journal.holding`).
 4. A mark says that rewriting n, which began at B, is **complete**. Whoever follows from before B knows then
    that the state goes back to what will be deleted, and learns everything from B on again, alongside; the two
    states change places at the same offset (`recommender.worker.adoption`).
@@ -50,7 +52,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, NamedTuple
 
-from recommender.journal.block import BEGINS, COMPLETE, Source, is_beginning, mark
+from recommender.journal.block import BEGINS, COMPLETE, HOLD, Source, is_beginning, mark
 from recommender.journal.copies import Copies, Copy, repeated
 from recommender.journal.errors import JournalError
 from recommender.journal.forgotten import Forgotten
@@ -66,8 +68,8 @@ from recommender.settings import Settings
 
 #: Copies that are not answered, at most.
 IN_FLIGHT = 500
-#: How long blocks that keep coming are caught up with.
-PATIENCE = 120.0
+#: How long blocks that keep coming are caught up with, and how long before those who write are asked to hold.
+PATIENCE, CALM = 120.0, 10.0
 #: How long the records are waited for that say whom to forget.
 WAIT_SECONDS = 30.0
 _WAIT_MILLISECONDS = 20
@@ -108,6 +110,7 @@ async def rewrite(
     advance: Advance = lambda *_: None,
     *,
     patience: float = PATIENCE,
+    calm: float = CALM,
 ) -> Rewritten:
     """Append a copy of a partition without those who are forgotten; what lies before it is not deleted yet.
 
@@ -122,6 +125,8 @@ async def rewrite(
     advance : function
     patience : float
         How long blocks that keep coming are caught up with, in seconds.
+    calm : float
+        After how many of them, again and again, writers are asked to hold.
 
     Raises
     ------
@@ -134,7 +139,7 @@ async def rewrite(
         async with reading(config, found.topic, partition) as log:
             await producer.start()
             work = _Rewriting(config, found, partition, log, producer)
-            return await work.run(wanted or {}, advance, patience)
+            return await work.run(wanted or {}, advance, patience, calm)
     finally:
         await producer.close()
 
@@ -158,7 +163,9 @@ class _Rewriting:
         self._copies = Copies(self._forgotten, self._number)
         self._sending = _Sending(producer, partition, self._place)
 
-    async def run(self, wanted: Mapping[Source, int], advance: Advance, patience: float) -> Rewritten:
+    async def run(
+        self, wanted: Mapping[Source, int], advance: Advance, patience: float, calm: float
+    ) -> Rewritten:
         bounds = self._log.bounds
         await self._require_whole(bounds.begin)
         rule = rule_for(self._found, self._partition, bounds.begin)
@@ -171,7 +178,7 @@ class _Rewriting:
         await self._note(rule, begin)
         self._forgotten.settle()
         old = await self._copy(bounds.begin, begin, advance)
-        await self._catch_up(old, begin, patience)
+        await self._catch_up(old, begin, patience, calm)
         await self._sending.send(mark(COMPLETE, self._number, begin))
         sent = self._sending
         return Rewritten(self._partition, begin, len(self._forgotten), sent.blocks, sent.rows, sent.left_out)
@@ -226,11 +233,11 @@ class _Rewriting:
             advance(old.position - first, begin - first)
         return old
 
-    async def _catch_up(self, old: Rule, begin: int, patience: float) -> None:
+    async def _catch_up(self, old: Rule, begin: int, patience: float, calm: float) -> None:
         """Follow from both beginnings, and copy what came meanwhile, until the same counts from both."""
         new = rule_for(self._found, self._partition, begin)
         reached, left = dict(self._copies.reached), deque[Copy]()
-        until = time.monotonic() + patience
+        until, hold = time.monotonic() + patience, time.monotonic() + calm
         self._log.seek(begin)
         while True:
             records = await self._log.more(_WAIT_MILLISECONDS)
@@ -251,6 +258,10 @@ class _Rewriting:
                 )
             for each in left:
                 await self._sending.queue(each)
+            if time.monotonic() > hold:
+                # Right after the copies, which are what is left to do.
+                await self._sending.send(mark(HOLD, self._number))
+                hold = time.monotonic() + calm
         if new.sources != old.sources:
             raise JournalError(f"{self._place} was not copied as a whole: run this again")
 

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from recommender.history.rows import Rows
 from recommender.journal import rule_kernels
-from recommender.journal.block import BEGINS, HEADER, Head, Source, head_of, mark
+from recommender.journal.block import BEGINS, COMPLETE, HEADER, HOLD, Head, Source, head_of, mark
 from recommender.journal.block_kernels import HEADER_BYTES, ROW_BYTES
 from recommender.journal.block_reader import fault_of
 from recommender.journal.errors import BlockError, JournalReplaced
@@ -67,6 +67,9 @@ class Rule:
         The offset of the mark that it was followed from, where a rewriting begins; -1 where there was none.
     rewritten : int
         The same of the last rewriting that is complete; -1 before the first.
+    hold : int
+        When a rewriting asked those who write to hold, in milliseconds by the journal; -1 where none does
+        that is not complete. No part of the state.
     """
 
     def __init__(
@@ -86,7 +89,7 @@ class Rule:
         self._sources = SourceTable()
         self._numbers = np.zeros(NUMBERS, np.int64)
         self._hash = np.zeros(1, np.uint64)
-        self.origin = self.rewritten = -1
+        self.origin = self.rewritten = self.hold = -1
         self._number = 0
 
     @property
@@ -207,7 +210,7 @@ class Rule:
                 sources.applied, sources.loose, sources.mapped, self._numbers, self._hash, *written,
             )  # fmt: skip
             if reason == MARKED:
-                self._pass_mark(head_of(records[done].value or b""), records[done].offset)
+                self._pass_mark(head_of(records[done].value or b""), records[done])
                 rule_kernels.pass_over(
                     text, ends[done] - HEADER_BYTES, offsets[done], self._numbers, self._hash
                 )
@@ -218,14 +221,17 @@ class Rule:
             else:
                 return reason, done, count
 
-    def _pass_mark(self, head: Head, offset: int) -> None:
+    def _pass_mark(self, head: Head, record: Record) -> None:
         """Take note of a mark that comes next."""
-        if head.source.partition != BEGINS:
-            self.rewritten = max(self.rewritten, head.begin)
-        elif self.is_new:
+        kind = head.source.partition
+        if kind == HOLD:
+            self.hold = record.timestamp
+        elif kind == COMPLETE:
+            self.rewritten, self.hold = max(self.rewritten, head.begin), -1
+        elif kind == BEGINS and self.is_new:
             # Nothing is lost, although the journal begins here.
             self._sources = SourceTable()
-            self.origin, self._number = offset, head.number
+            self.origin, self._number = record.offset, head.number
 
     def _fault(self, record: Record) -> str:
         """The reason why a record cannot be followed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from recommender.history.rows import Rows
 from recommender.journal.block import Packer, Source
+from recommender.journal.holding import Holding
 from recommender.journal.lanes import Lane
 from recommender.journal.outbox import RETRY_SECONDS, Acknowledged, Outbox, Send
 from recommender.journal.rule import Rule
@@ -86,6 +88,7 @@ class JournalWriter:
         )
         self._read_again, self._lost = read_again, lost
         self._partitions, self._rules = partitions, rules
+        self._holding = Holding(clock)
         self._lanes: dict[Source, Lane] = {}
         self._packers: dict[Source, Packer] = {}
         self._returning: dict[Source, asyncio.Task[None]] = {}
@@ -192,13 +195,17 @@ class JournalWriter:
     async def _may_send(self, lane: Lane) -> bool:
         """Wait until fewer blocks are in flight; return True if the lane is still the same then."""
         while self._is_ours(lane) and not lane.stopped:
-            if self._outbox.has_room(self._partitions):
+            held = self._holding.left()
+            if not held and self._outbox.has_room(self._partitions):
                 return True
-            await self._outbox.changes.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(held or None):
+                    await self._outbox.changes.wait()
         return False
 
     def followed(self) -> None:
         """Compare what was acknowledged with what the rules say, and go back where it is not applied."""
+        self._holding.look(self._rules())
         for lane in self._lanes.values():
             self._compare(lane)
         self._outbox.changes.notify()

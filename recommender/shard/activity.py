@@ -94,6 +94,12 @@ class Activity:
         if now > -np.inf:
             _tick(self._links, now)
 
+    @property
+    def oldest_moment(self) -> float:
+        """The time of the oldest last event: infinity if that is not known, or there is none."""
+        place = int(self._links.ends[_OLDEST])
+        return float(self._links.seen[place - 1]) if place else np.inf
+
     def oldest(self) -> Iterator[tuple[int, float]]:
         """All of them, the one who was active longest ago first, and when each was."""
         place = int(self._links.ends[_OLDEST])

@@ -126,13 +126,13 @@ class Forgetting:
             told(indices)
         self._tell_of_ratings(items)
 
-    def withdraw_oldest(self, users: NDArray[np.int32], most: int) -> None:
-        """Withdraw the oldest ratings of those users who have more than so many."""
-        known = users[users < self._history.user_count]
-        many = np.unique(known[self._history.arrays.users["live"][known] > most])
+    def withdraw_oldest(self, users: NDArray[np.int32], most: int) -> int:
+        """Withdraw the oldest ratings of those users who have more than so many; how many these are."""
+        known, live = users[users < self._history.user_count], self._history.arrays.users["live"]
+        many = np.unique(known[live[known] > most])
         if not len(many):
-            return
-        excess = self._history.arrays.users["live"][many] - most
+            return 0
+        excess = live[many] - most
         oldest = [
             self._history.items_of(user)[:count]
             for user, count in zip(many.tolist(), excess.tolist(), strict=True)
@@ -140,6 +140,7 @@ class Forgetting:
         items = np.concatenate([np.zeros(0, np.int32), *oldest])
         self._driver.withdraw(np.repeat(many, excess), items)
         self._tell_of_ratings(items)
+        return len(items)
 
     def forget_unrated(self, indices: NDArray[np.int32]) -> None:
         """Forget items of which no rating stands, as far as they are known; the indices differ."""

@@ -5,29 +5,31 @@ as if they had been forgotten (`recommender.shard.forgetting`): their ratings ar
 used again.
 
 Bounds are looked at after every so many rows, so that whatever the batches the same leave at the same place.
-In between there may be a little more than the bound says, by one part in 16. Work is spread: whenever bounds
-are looked at, about `MOST` ratings are withdrawn for each row since, which can add but one; so a bound that
-many exceed at once, as when a log pauses for longer than users live, is reached step by step.
+In between there may be a little more than the bound says. Work is spread: whenever bounds are looked at,
+about `MOST` ratings are withdrawn for each row since, which can add but one, and no more than `AT_A_LOOK`; so
+a bound that many exceed at once, as when a log pauses for longer than users live, is reached step by step.
 
 Where nobody can come to a bound with the rows at hand, a look would find nothing, and batches stay whole.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recommender.history.history import History
+from recommender.shard import bounds as names
 from recommender.shard.activity import Activity, Clock
-from recommender.shard.bounds import ROWS, Bounds
+from recommender.shard.bounds import DAY, ROWS, Bounds, Use
 from recommender.shard.forgetting import Forgetting
 from recommender.shard.leaving import Leaving
 from recommender.shard.state import Arrays
 
-#: Ratings that are withdrawn for each row, about; who has none counts as one.
-MOST = 4
+#: Ratings that are withdrawn for each row, about, who has none counting as one; and at one look.
+MOST, AT_A_LOOK = 4, 8192
 #: A user with more ratings leaves in several looks, and of these ratings in each the oldest.
 WHOLE = 1024
 
@@ -47,12 +49,14 @@ class Keeper:
     def __init__(self, bounds: Bounds, history: History, forgetting: Forgetting, leaving: Leaving) -> None:
         self._bounds, self._history, self._forgetting, self._leaving = bounds, history, forgetting, leaving
         self._rows = bounds.rows if bounds else ROWS
+        self._most = min(MOST * self._rows, AT_A_LOOK)
         self.clock, self.users, self.items = Clock(), Activity(), Activity()
         self._passed = 0
         #: Those who rated since the last look, where ratings of a user are bounded: whoever has too many is
         #: one of them; and items that lost a rating since: whatever has none is one of them.
         self._rated: list[NDArray[np.int32]] = []
         self._lost: list[NDArray[np.int32]] = []
+        self._left: Counter[str] = Counter()
         if bounds:
             forgetting.users_left.append(self.users.remove)
             forgetting.users_active.append(self.pass_events)
@@ -109,7 +113,7 @@ class Keeper:
         self.users.pass_events(users)
         if self._bounds.of_items:
             self.items.pass_events(items)
-        if self._bounds.ratings:
+        if self._bounds.ratings and self._history.longest > self._bounds.ratings:  # else nobody has too many
             self._rated.append(users)
             if len(self._rated) > self._rows:  # no look clears it where all bounds are far
                 self._rated = self._rated[-self._rows :]
@@ -125,19 +129,22 @@ class Keeper:
         if self._passed > self._rows:  # all bounds are far
             self._passed %= self._rows
         elif self._passed == self._rows:
-            self._passed = 0
+            self._passed, events = 0, self._history.event_count
             if self._bounds:
                 self._look()
-            self._leaving.work(MOST * self._rows, self._rows)
+            self._leaving.work(self._most, self._rows)
+            if self._bounds:
+                self._history.left += self._history.event_count - events
 
     def _look(self) -> None:
         if self._bounds.by_time:
             self.clock.tick()
             self.users.tick(self.clock.now)
             self.items.tick(self.clock.now)
-        if self._bounds.ratings:
+        if self._rated:
             rated, self._rated = _joined(self._rated), []
-            self._forgetting.withdraw_oldest(rated, self._bounds.ratings)
+            withdrawn = self._forgetting.withdraw_oldest(rated, self._bounds.ratings)
+            self._left[names.MAX_RATINGS_PER_USER] += withdrawn
         self._let_users_leave()
         if self._lost:
             # An item of which no rating stands is known to nobody.
@@ -152,29 +159,72 @@ class Keeper:
         excess = self._forgetting.user_count - bounds.users if bounds.users else 0
         surplus = self._history.rating_count - bounds.in_all if bounds.in_all else 0
         expired = self.clock.now - bounds.user_ttl if bounds.user_ttl else -np.inf
-        most = MOST * self._rows
-        users, _ = self.users.leaving(max(excess, 0), max(surplus, 0), expired, live, most)
-        large = np.flatnonzero(live[users] > WHOLE)
-        if not len(large):
-            self._forgetting.forget_users(users)
+        users, _ = self.users.leaving(max(excess, 0), max(surplus, 0), expired, live, self._most)
+        if not len(users):
             return
-        whole, oldest = users[: large[0]], users[large[0] : large[0] + 1]
+        large = np.flatnonzero(live[users] > WHOLE)
+        whole = users[: large[0]] if len(large) else users
+        self._count_left(live[whole], excess, surplus)
         self._forgetting.forget_users(whole)
-        self._forgetting.withdraw_oldest(oldest, int(live[oldest[0]]) - WHOLE)
+        if len(large):
+            oldest = users[large[0] : large[0] + 1]
+            self._forgetting.withdraw_oldest(oldest, int(live[oldest[0]]) - WHOLE)
+
+    def _count_left(self, costs: NDArray[np.int32], excess: int, surplus: int) -> None:
+        """Count users who leave by the bound that makes each leave, as `Activity.leaving` decides it."""
+        by_number = min(len(costs), max(excess, 0))
+        self._left[names.MAX_USERS] += by_number
+        if surplus <= 0:
+            by_ratings = 0
+        elif not self._bounds.user_ttl:
+            by_ratings = len(costs) - by_number
+        else:
+            before = np.cumsum(np.maximum(costs, 1)) - np.maximum(costs, 1)
+            by_ratings = int(np.count_nonzero(before[by_number:] < surplus))
+        self._left[names.MAX_RATINGS] += by_ratings
+        self._left[names.USER_TTL] += len(costs) - by_number - by_ratings
 
     def _let_items_leave(self) -> None:
         bounds = self._bounds
         excess = self._forgetting.item_count - bounds.items if bounds.items else 0
         expired = self.clock.now - bounds.item_ttl if bounds.item_ttl else -np.inf
-        nothing, most = np.zeros(0, np.int32), MOST * self._rows
-        items, _ = self.items.leaving(max(excess, 0), 0, expired, nothing, most)
+        nothing = np.zeros(0, np.int32)
+        items, _ = self.items.leaving(max(excess, 0), 0, expired, nothing, self._most)
+        by_number = min(len(items), max(excess, 0))
+        self._left[names.MAX_ITEMS] += by_number
+        self._left[names.ITEM_TTL] += len(items) - by_number
         self._forgetting.let_leave(items)
+
+    def take_left(self) -> dict[str, int]:
+        """The number of those who left since the last call, by the name of the bound.
+
+        Users or items; for `MAX_RATINGS_PER_USER` ratings.
+        """
+        left, self._left = {name: count for name, count in self._left.items() if count}, Counter()
+        return left
+
+    def uses(self) -> Mapping[str, Use]:
+        """The distance to each bound, by its name."""
+        known = {
+            names.MAX_USERS: self._forgetting.user_count,
+            names.MAX_ITEMS: self._forgetting.item_count,
+            names.MAX_RATINGS: self._history.rating_count,
+            names.MAX_RATINGS_PER_USER: None,
+            names.USER_TTL: self._days_since(self.users.oldest_moment),
+            names.ITEM_TTL: self._days_since(self.items.oldest_moment),
+        }
+        return {name: Use(known[name], bound) for name, bound in self._bounds.settings.items()}
+
+    def _days_since(self, moment: float) -> float:
+        """The days from a moment until now, by the log's clock; 0 before that ticks."""
+        return max(0.0, self.clock.now - moment) / DAY if self.clock.now > -np.inf else 0.0
 
     def state(self, users: int, items: int) -> Arrays:
         """The order of so many indices, what was passed since the last look, and which items are leaving."""
         if self.idle:
             return {}
-        kept = {"passed": np.array([self._passed], np.int64), **self._leaving.state()}
+        passed = [self._passed, self._history.left][: 1 + bool(self._bounds)]
+        kept = {"passed": np.array(passed, np.int64), **self._leaving.state()}
         timed = self._bounds.by_time
         if timed:
             kept |= self.clock.state()
@@ -187,7 +237,7 @@ class Keeper:
 
     def restore(self, state: Arrays) -> None:
         """Take over what `state` gave; the history and the catalogs are restored."""
-        self._passed = int(state["passed"][0]) if state else 0
+        self._passed, self._history.left = [*state["passed"].tolist(), 0][:2] if state else (0, 0)
         self._leaving.restore(state)
         if self._bounds.by_time:
             self.clock.restore(state)

@@ -237,6 +237,11 @@ class Shard:
         weights = self.options.feedback.weights(np.array([rating], np.float32))
         return bool(weights[0] >= self._positive_weight)
 
+    @property
+    def bounds(self) -> Keeper:
+        """The keeper of its bounds, which tells how near they are."""
+        return self._keeper
+
     def sync_items(self, store: ItemStore) -> None:
         """Take over which items a store knows, so that no request has to."""
         self._recommender.view(store).sync()

@@ -36,7 +36,13 @@ from recommender.retraining.log_replay import JournalReplay, reading
 from recommender.settings import Settings
 from recommender.shard import warmup
 from recommender.worker.handover_sources import HandoverSources
-from recommender.worker.replicas import CheckpointSource, HeldReplica, Replicas, finish_despite_cancel
+from recommender.worker.replicas import (
+    CheckpointSource,
+    HeldReplica,
+    Replicas,
+    Successor,
+    finish_despite_cancel,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +108,7 @@ class Adoption:
         source = await self._run(self._sources.source, found.terms, found.name)
         file = f"{handover.place(self._config.checkpoints, found.slot)}/{offer.file}" if offer.file else ""
         successor = _Successor(self._config, self._topic, source, file, offer.offset)
-        if await self._adopt(held, successor):
+        if await self._adopt(held, successor, f"hand-over {found.name}"):
             logger.info(
                 "%s: takes over hand-over %s at offset %d, with %s",
                 held.replica,
@@ -115,7 +121,8 @@ class Adoption:
         """Learn what a rewritten journal says: what this replica goes back to is deleted."""
         source, begin = CheckpointSource(held.replica.shard.options, held.store), held.replica.rule.rewritten
         logger.info("%s was rewritten: it is learned again from offset %d", held.replica, begin)
-        if await self._adopt(held, _Successor(self._config, self._topic, source, "", begin)):
+        successor = _Successor(self._config, self._topic, source, "", begin)
+        if await self._adopt(held, successor, "the rewritten journal"):
             position = held.replica.position
             logger.info("%s: takes over the rewritten journal at offset %d", held.replica, position)
 
@@ -123,10 +130,16 @@ class Adoption:
         bound = functools.partial(work, *given, **named)
         return await finish_despite_cancel(asyncio.get_running_loop().run_in_executor(self._thread, bound))
 
-    async def _adopt(self, held: HeldReplica, successor: _Successor) -> bool:
+    async def _adopt(self, held: HeldReplica, successor: _Successor, name: str) -> bool:
         """Let a successor learn and put it in the place of a replica; False if it is to be tried again."""
         try:
             await self._run(successor.load, held.replica.partition)
+            begin = successor.replica.position
+            held.successor = Successor(name, begin, lambda: successor.replica.position)
+            logger.info(
+                "%s: %s is taken over: learning offsets %d to %d first",
+                *(held.replica, name, begin, held.replica.position),
+            )
             for _ in range(ROUNDS):
                 target = held.replica.position
                 if target - successor.replica.position <= NEAR:
@@ -137,8 +150,10 @@ class Adoption:
                 if held.replica.position < successor.replica.position:
                     return False  # at the next look
                 await self._run(successor.follow, held.replica.position)
+                successor.forget_counts()
                 held.exchange(successor.replica, successor.source.store)
         finally:
+            held.successor = None
             await self._run(successor.close)
         return True
 
@@ -196,6 +211,11 @@ class _Successor:
                 suspects = self.replica.suspects
                 self.load(self.replica.partition)
                 self.replica.suspects = suspects
+
+    def forget_counts(self) -> None:
+        """Drop what it has counted: its predecessor has counted the same rows of the journal."""
+        self.replica.shard.forgetting.take_counts()
+        self.replica.shard.bounds.take_left()
 
     def close(self) -> None:
         """End its reading."""

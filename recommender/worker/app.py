@@ -122,6 +122,7 @@ def create_app(
     )
     knowledge.followed.subscribe(lambda _, followed: counters.followed(followed))
     knowledge.followed.subscribe(lambda held, _: counters.forgot(held.replica.shard.forgetting.take_counts()))
+    knowledge.followed.subscribe(lambda held, _: counters.bounds.look(held))
     knowledge.followed.subscribe(lambda _, followed: just_now.learned(followed.rows))
     given = client_options(config), lambda topic: _identify(config, topic)
     catalogue = Catalogue(items, names, item_mappings, *given, knowledge.sync_items, counters.read_items)

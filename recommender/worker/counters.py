@@ -17,6 +17,7 @@ from recommender.ingest.ingest import Ingested
 from recommender.journal.outcome import Followed
 from recommender.messages.records import Record
 from recommender.messages.refusals import Kind
+from recommender.worker.bound_watch import BoundWatch
 from recommender.worker.refusal_counts import RefusalCounts
 from recommender.worker.source_reading import SourceCounts
 
@@ -43,6 +44,8 @@ class Counters:
     registry : CollectorRegistry
     refusals : RefusalCounts
         The records that became dead letters.
+    bounds : BoundWatch
+        Who left because of a bound.
     """
 
     def __init__(self, topic: str, sources: Sequence[str] = ()) -> None:
@@ -50,7 +53,7 @@ class Counters:
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
         self.topic = topic
         self.registry = CollectorRegistry()
-        self.refusals = RefusalCounts(self.registry)
+        self.refusals, self.bounds = RefusalCounts(self.registry), BoundWatch(self.registry)
         self._add_counters()
         self.source_counts = SourceCounts(self.source_records, sources)
         ProcessCollector(registry=self.registry)

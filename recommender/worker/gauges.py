@@ -75,6 +75,14 @@ class Gauges:
             "source_waits", "1 while a source waits for its topic or its schema registry", "source"
         )
         self._known = gauge("known", "Users and items that are known", "partition", "what")
+        self._used = gauge(
+            "bound_used_ratio", "What there is, as a part of the bound on it", "partition", "bound"
+        )
+        self._takeover = gauge(
+            "takeover_lag_records",
+            "Records of the journal that are left until what is taken over has caught up; 0 where nothing is",
+            "partition",
+        )
         self._recall = gauge(
             "live_recall_at_10",
             "Of ratings tested before they were learned, in the window",
@@ -92,7 +100,7 @@ class Gauges:
         by_partition = (
             *(self._position, self._journal_lag, self._journal_age, self._lag, self._age, self._request_lag),
             *(self._saved, self._saved_age, self._applied, self._known, self._recall),
-            *(self._source_lag, self._source_age, self._source_waits),
+            *(self._source_lag, self._source_age, self._source_waits, self._used, self._takeover),
         )
         for each in by_partition:
             each.clear()
@@ -132,6 +140,11 @@ class Gauges:
             self._saved_age.labels(label).set(max(0.0, time.time() - held.saved_at))
         self._known.labels(label, "users").set(len(shard.users))
         self._known.labels(label, "items").set(len(shard.items))
+        for name, use in shard.bounds.uses().items():
+            if use.known is not None:
+                self._used.labels(label, name).set(use.known / use.bound)
+        left = 0 if held.successor is None else held.successor.left(held.replica.position)
+        self._takeover.labels(label).set(left)
         *of_arms, of_popular = shard.live.recalls()
         for arm, recall in zip(shard.live.arms, of_arms, strict=True):
             self._recall.labels(label, "model", arm).set(recall)

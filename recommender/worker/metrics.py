@@ -118,6 +118,8 @@ class Metrics:
             "items": len(shard.items),
             "events": shard.events,
             "live": shard.live.summary(),
+            "bounds": self.counters.bounds.status(held),
+            "taking_over": None if held.successor is None else held.successor.status(replica.position),
         }
 
     def _source_topics(self) -> dict[str, dict[str, object]]:

@@ -34,6 +34,33 @@ class CheckpointSource(NamedTuple):
     store: CheckpointStore
 
 
+@dataclass(frozen=True, slots=True)
+class Successor:
+    """A replica that is to take the place of another, while it learns alongside.
+
+    Attributes
+    ----------
+    name : str
+        What it is: a hand-over, or the rewritten journal.
+    begin : int
+        The offset of the journal from which it learns.
+    position : function
+        Its next offset; called from another thread than it learns in.
+    """
+
+    name: str
+    begin: int
+    position: Callable[[], int]
+
+    def left(self, target: int) -> int:
+        """The number of records that it is behind an offset."""
+        return max(0, target - self.position())
+
+    def status(self, target: int) -> dict[str, object]:
+        """The part of the status page about it; it takes over at an offset or later."""
+        return {"name": self.name, "from": self.begin, "at": self.position(), "of": target}
+
+
 @dataclass(slots=True)
 class HeldReplica:
     """A replica that this worker holds, and where it is saved.
@@ -52,6 +79,8 @@ class HeldReplica:
         Held while records are learned and while the replica is exchanged.
     caught_up : bool
         It has been at the end of the journal once, so it may answer.
+    successor : Successor or None
+        What learns alongside to take its place.
     """
 
     replica: Replica
@@ -61,6 +90,7 @@ class HeldReplica:
     caught_up: bool = False
     saved_at: float = math.nan
     saved_bytes: int | None = None
+    successor: Successor | None = None
 
     def note_saved(self, position: int, size: int) -> None:
         """Take note of a checkpoint that was saved just now, or found to be there."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,10 +18,15 @@ from kafka.admin import ConfigResource, ConfigResourceType
 
 from recommender.cli.main import recommender
 from recommender.client import Client
-from recommender.journal.block import head_of
-from recommender.journal.block_kernels import COPY
+from recommender.journal.block import COMPLETE, HOLD, head_of, mark
+from recommender.journal.block_kernels import COPY, MARK
+from recommender.journal.holding import HOLD_SECONDS
+from recommender.journal.producer import JournalProducer
+from recommender.journal.rewriting import rewrite
 from recommender.kafka.admin import open_admin
 from recommender.kafka.log_cutting import delete_before
+from recommender.kafka.plain_clients import client_options
+from recommender.kafka.topics import identify
 from recommender.retraining import handover
 from recommender.settings import load
 from tests.support.asking import Asker, asking
@@ -176,6 +183,72 @@ def assert_all_is_there(running: Running, *secrets: str) -> None:
         (found,) = oracle.counted[partition]
         assert [each.offset for each in found] == [each.offset for each in expected]
         assert all(one.is_like(other) for one, other in zip(found, expected, strict=True))
+
+
+@contextmanager
+def saturated(running: Running) -> Iterator[None]:
+    """Ratings come all the time, many at once, so that the journal never rests."""
+    over, here = threading.Event(), running.installation
+    values = [rating(f"saturating-{number % 300}", f"i{number % 40}", 4) for number in range(2000)]
+
+    def come() -> None:
+        while not over.is_set():
+            produce(here.kafka, here.topics.ratings, values)
+
+    threads = [threading.Thread(target=come) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+
+
+def test_writers_hold_where_ratings_come_faster_than_they_are_copied(running: Running) -> None:
+    here, secret = running.installation, "saturated-secret"
+    running.rate(secret, seed=10)
+    with Client(here.kafka, here.topics.prefix) as client:
+        client.forget(secret)
+    running.assert_learned()
+    begun = [each.log.count(TAKEN) for each in running.workers]
+    config = load(running.environment())
+    journal = identify(config.broker, here.topics.journal, 10.0)
+    with saturated(running):
+        end = running.end()
+        wait_until(lambda: running.end() > end + 20)
+        # At once, however little came meanwhile.
+        result = asyncio.run(rewrite(config, journal, 0, calm=0.0))
+        complete = running.end()
+        wait_until(lambda: running.end() > complete + 20)  # they write again
+    assert result.begin > end
+    held = [each for each in map(head_of, running.journal()) if each.flags == MARK]
+    assert [each.source.partition for each in held][-2:] == [HOLD, COMPLETE]
+    running.taken_over(max(begun) + 1)
+    handover.begin_again(here.checkpoints, here.topics.journal, journal.topic_id, {0: result.begin})
+    delete_before(config, here.topics.journal, {0: result.begin})
+    running.assert_learned()
+    assert_all_is_there(running, secret, "somebody-secret")
+
+
+def test_a_rewriting_that_died_while_writers_hold_costs_seconds(running: Running) -> None:
+    here = running.installation
+    config = load(running.environment())
+
+    async def hold() -> None:
+        producer = JournalProducer(here.topics.journal, client_options(config))
+        await producer.start()
+        try:
+            await (await producer(0, mark(HOLD, 7), int(time.time() * 1000)))
+        finally:
+            await producer.close()
+
+    asyncio.run(hold())
+    started = time.monotonic()
+    running.rate("somebody else", seed=11)
+    assert time.monotonic() - started > 0.5 * HOLD_SECONDS
+    running.assert_learned()
 
 
 def killed_after(running: Running, records: int) -> None:

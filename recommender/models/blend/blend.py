@@ -284,12 +284,13 @@ class Blend(Model):
 
     def observes(self, event: int, *, again: bool, fresh: bool) -> bool:
         """Return True as long as there may be more observations of its kind; a fresh item is no candidate."""
-        return not fresh and (self.repeats.budget if again else self.budget).allows(event)
+        budget = self.repeats.budget if again else self.budget
+        return not fresh and budget.allows(event - self._history.left)
 
     def observe(self, user: int, item: int, weight: float) -> None:
         """Learn from what the user is about to choose, if it is positive and among the candidates."""
-        event = self.popularity.events
-        new, again = self.budget.allows(event), self.repeats.budget.allows(event)
+        given = self.popularity.events - self._history.left
+        new, again = self.budget.allows(given), self.repeats.budget.allows(given)
         if weight < self._positive or not (new or again):
             return
         if self._history.rating(user, item) is not None:

@@ -67,7 +67,11 @@ class Budget:
         self.observed, self.work = 0, 0
 
     def allows(self, event: int) -> bool:
-        """Return True if the event of that number may be observed."""
+        """Return True if there may be an observation after so many events.
+
+        Those that take away what left by a bound do not count: a stream within bounds has two events for each
+        rating, and would spend twice as much on each.
+        """
         enough = self.observed >= self._first + _OF_ROOT * math.sqrt(event)
         return not enough and self.work < _WORK_FIRST + _WORK_OF_EVENT * event
 

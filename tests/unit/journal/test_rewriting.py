@@ -168,7 +168,7 @@ def test_a_beginning_in_the_middle_is_none() -> None:
         (mark(BEGINS, 0), "has flags 0x10 and number 0x0"),
         (as_copy(LATER[0], 0), "and number 0x0"),
         (LATER[0][:6] + b"\x01\x00" + LATER[0][8:], "has flags 0x0 and number 0x1"),
-        (mark(2, 7), "a mark of kind 2"),
+        (mark(3, 7), "a mark of kind 3"),
         (as_copy(mark(BEGINS, 7), 7), "flags 0x18 and 0 rows"),
     ],
 )

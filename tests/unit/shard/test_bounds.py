@@ -214,7 +214,8 @@ def test_batches_saves_and_restarts_change_nothing(
     [
         Bounds(users=25),
         Bounds(items=18),
-        Bounds(ratings=70),
+        Bounds(ratings=3),
+        Bounds(500, 5),
         Bounds(in_all=60),
         Bounds(26, 64, 0.0, 19, 0.0, 70),
     ],
@@ -342,6 +343,8 @@ def test_without_bounds_the_state_has_nothing_of_them() -> None:
     assert not Bounds()
     assert Bounds(10**6, 10**4).rows == Bounds(user_ttl=1.0).rows == ROWS
     assert Bounds(items=640).rows == Bounds(in_all=640).rows == 40
+    assert (Bounds(items=1023).rows, Bounds(users=1500).rows, Bounds(items=12_400).rows) == (63, 500, ROWS)
+    assert (Bounds(ratings=3).rows, Bounds(ratings=4).rows) == (1, ROWS)
 
 
 def test_settings_say_the_bounds() -> None:

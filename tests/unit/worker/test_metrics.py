@@ -18,12 +18,14 @@ from recommender.ingest.ingest import BatchDecoder, Ingest
 from recommender.journal.block import Source
 from recommender.journal.replica import Replica
 from recommender.messages.refusals import Kind
+from recommender.shard.bounds import Bounds
 from recommender.shard.options import ShardOptions
 from recommender.web.health import FAILING, OK, WARNING, Check
 from recommender.web.pages import add_pages
 from recommender.worker.counters import Counters
 from recommender.worker.loop_watch import LoopWatch
 from recommender.worker.metrics import Metrics
+from recommender.worker.replicas import Successor
 from recommender.worker.source_progress import SourceProgress, SourceTopic
 from tests.support.doubles import FakeRecord, rating_value
 from tests.support.journals import SOURCE, journal_of, ratings
@@ -76,8 +78,8 @@ def pages_of(reporter: Any, why: list[str | None]) -> dict[str, Any]:
     return found
 
 
-async def worker_of(directory: Path) -> tuple[LearningWorker, Metrics]:
-    worker = await LearningWorker(directory).open()
+async def worker_of(directory: Path, bounds: Bounds | None = None) -> tuple[LearningWorker, Metrics]:
+    worker = await LearningWorker(directory, ShardOptions(bounds=bounds or Bounds())).open()
     journal = journal_of([3, 4])
     journal.add(ratings(0, 3), at=0)
     journal.add(ratings(0, 2), Source(SOURCE.topic_id, 5))
@@ -134,12 +136,20 @@ async def test_the_status(tmp_path: Path) -> None:
     assert journal["events"] == worker.replica.shard.events
     # Of the ratings topic alone, by its partitions.
     assert told["sources"] == {"0": 7, "5": 2}
+    assert (journal["bounds"], journal["taking_over"]) == ({}, None)
     assert (told["checkpoint_error"], told["differs"]) == (None, [])
     clicks = told["source_topics"]["clicks"]
     assert (clicks["topic"], clicks["learned"], clicks["waits_for"]) == ("shop.clicks", 0, "its registry")
     assert clicks["partitions"] == {
         "0": {"learned": 7, "lag": 3, "lag_seconds": 0.0},
         "5": {"learned": 2, "lag": None, "lag_seconds": None},
+    }
+    worker.held.successor = Successor("hand-over a", 2, lambda: 4)
+    assert metrics.status()["journal"]["0"]["taking_over"] == {  # type: ignore[index]
+        "name": "hand-over a",
+        "from": 2,
+        "at": 4,
+        "of": 5,
     }
     worker.checkpointing.errors[0] = OSError("no room")
     worker.checkpointing.differs[0] = "its digest is another one"
@@ -204,7 +214,8 @@ async def test_the_metrics_are_a_page(tmp_path: Path, path: str) -> None:
 
 async def exercised(tmp_path: Path) -> Metrics:
     """Metrics of a worker in which each has at least one sample."""
-    worker, counters = (await worker_of(tmp_path))[0], Counters("ratings")
+    worker, counters = (await worker_of(tmp_path, Bounds(users=2)))[0], Counters("ratings")
+    counters.bounds.look(worker.held)
     progress = SourceProgress(lambda: {3: 10}, lambda partition: 2, counters.delay.observe)
     topics = [
         SourceTopic("ratings", "ratings", SOURCE.topic_id, progress, {3}, None),
@@ -236,6 +247,7 @@ async def test_the_lags_and_the_age_of_the_checkpoint(tmp_path: Path) -> None:
     assert found['recommender_source_waits{source="ratings"}'] == 0
     assert found['recommender_request_lag_records{partition="0"}'] == 4
     assert found['recommender_checkpoint_age_seconds{partition="0"}'] > 1e9
+    assert found['recommender_takeover_lag_records{partition="0"}'] == 0
 
 
 async def test_every_metric_is_documented_with_its_kind_and_labels(tmp_path: Path) -> None:
