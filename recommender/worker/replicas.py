@@ -26,6 +26,9 @@ logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
+#: How often all sources are tried, since what is newest may change between two of them.
+LOOKS = 2
+
 
 class CheckpointSource(NamedTuple):
     """A way to read and write checkpoints: the options they are learned with, and a store that knows them."""
@@ -230,7 +233,8 @@ class Replicas:
         """The newest whole checkpoint, by the first source that it fits; what was wrong with newer ones."""
         sources = self._sources()
         refused = None
-        for options, store in sources:
+        # Twice: a worker that takes a hand-over over may save in between, so that at first none fits.
+        for options, store in [*sources] * LOOKS:
             try:
                 checkpoint, warnings = store.load(partition)
             except CheckpointMismatch as error:

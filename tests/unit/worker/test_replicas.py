@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from recommender.checkpoints.checkpoint import CheckpointMismatch
+from recommender.checkpoints.checkpoint import Checkpoint, CheckpointMismatch
 from recommender.checkpoints.identity import Identity
 from recommender.checkpoints.store import CheckpointStore
 from recommender.journal.errors import JournalReplaced
@@ -142,6 +142,29 @@ async def test_the_first_source_that_fits_says_how_it_is_learned(tmp_path: Path)
     store("popular").save(0, 2, single_pass(JOURNAL.blocks, ShardOptions("popular"), 2).state())
     own = Replicas(*known, rebuild=True, sources=lambda: both)
     assert (await own.open(0)).replica.shard.options.model == "popular"
+
+
+async def test_who_starts_while_another_takes_a_hand_over_over_finds_what_that_one_saves(
+    tmp_path: Path,
+) -> None:
+    def state(model: str, position: int) -> dict[str, Any]:
+        return single_pass(JOURNAL.blocks, ShardOptions(model), position).state()
+
+    class Late(CheckpointStore):
+        """Finds its first checkpoint only after it has looked once."""
+
+        def load(self, partition: int, *, rebuild: bool = False) -> tuple[Checkpoint | None, list[str]]:
+            try:
+                return super().load(partition, rebuild=rebuild)
+            finally:
+                self.save(0, 5, state("cooc", 5))
+
+    identities = [Identity(FOUND.topic, "id", 1, {"model": model}) for model in ("cooc", "popular")]
+    theirs = CheckpointSource(ShardOptions("cooc"), Late(tmp_path, identities[0]))
+    own = CheckpointSource(ShardOptions("popular"), CheckpointStore(tmp_path, identities[1]))
+    own.store.save(0, 3, state("popular", 3))
+    held = await Replicas(*own, lambda _: Rule(FOUND.topic), sources=lambda: [theirs, own]).open(0)
+    assert (held.replica.position, held.store) == (5, theirs.store)
 
 
 async def test_it_is_put_back_in_place(tmp_path: Path) -> None:
