@@ -81,7 +81,7 @@ def evidence(h, own_user, items, strengths, lasting, raters, near, max_entries, 
 
 @kernel
 def _told(t, lasting, near, link):
-    """How many of a neighbour's links are near, the slot of the last of those, and both strengths.
+    """The number of a neighbour's links that are near, the slot of the last of those, and both strengths.
 
     Of all others `last` becomes negative, and so tells them.
     """
