@@ -124,6 +124,8 @@ LONGEST = (
     "test_journal_faults.py",
     "test_journal.py",
     "test_worker_group.py",
+    "test_leaving.py",
+    "test_bounds.py",
 )
 
 
