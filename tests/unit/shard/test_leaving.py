@@ -22,8 +22,8 @@ from recommender.shard.leaving import AT_ONCE
 from recommender.shard.shard import Shard
 from recommender.shard.snapshot import Snapshot
 from tests.support.doubles import fewer
+from tests.unit.shard.bounds_rule import known, options
 from tests.unit.shard.forgetting_log import Event, rows_of
-from tests.unit.shard.test_bounds import known, options
 
 #: More users than the history keeps raters of an item, and more than withdraw a rating in one go.
 FANS = AT_ONCE + 500
