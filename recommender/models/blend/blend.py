@@ -46,6 +46,8 @@ from recommender.models.topk import leading as best_of
 MANY = 4096
 #: Up to this number it is found out afterwards of which items neighbours say anything.
 UNMARKED = 100_000
+#: To learn how much each feature counts, so many times fewer neighbours are asked than for an answer.
+FEWER = 2
 
 
 class Blend(Model):
@@ -65,8 +67,8 @@ class Blend(Model):
     memory : float
         Observations until an old one counts 1/e.
     observations : float
-        How many observations are learned from at first; after n events four times the root of n more, or
-        fewer where they take long.
+        How many observations are learned from at first; after n events four times the root of n more, half
+        of that from 100,000 events on, or fewer where they take long.
 
     Attributes
     ----------
@@ -314,7 +316,7 @@ class Blend(Model):
         """Learn from a choice; among all items, or where there are marks among a part of them."""
         marked = marks is not None and self.popularity.items > self.unmarked
         supported = marks.supported if marks is not None and marked else None
-        read = self.neighbourhood.add(self.neighbourhood.profile(user), sums, supported)
+        read = self.neighbourhood.add(self.neighbourhood.profile(user), sums, supported, fewer=FEWER)
         if marks is not None and not marked:
             mark_told(marks, len(sums))
         popularity, turn, rated = self.popularity, self.budget.observed, self._history.items_of(user)

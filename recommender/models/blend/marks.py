@@ -17,7 +17,7 @@ from recommender.models.base import FloatArray
 from recommender.models.blend.instructions import trailing_zeros
 
 Bits = NDArray[np.uint64]
-#: What neighbours say of each item, shape (items, 2): float32, but for what is compared with it.
+#: What neighbours say of each item, shape (items, 2): float32, except for what is compared with it.
 Sums = NDArray[np.floating[Any]]
 
 _WORD, _OF_WORD, _BIT = np.uint64(6), np.uint64(63), np.uint64(1)

@@ -40,7 +40,7 @@ class Neighbourhood:
         self._raters = np.maximum(fading_raters(raters, RATERS_DECAY, entries), min(raters, FEWEST_RATERS))
         self._links = int(self._raters.sum())
         self._decays = half_powers(0.8, 2 * LOOK_BACK * entries + 1)
-        self._scratch = Scratch(NEIGHBOURS, np.float32)
+        self._scratch = Scratch(masses=np.float32)
 
     @property
     def near(self) -> int:
@@ -65,16 +65,16 @@ class Neighbourhood:
         self.add(profile, sums, None)
         return sums
 
-    def add(self, profile: Profile, sums: Sums, supported: Bits | None) -> int:
+    def add(self, profile: Profile, sums: Sums, supported: Bits | None, *, fewer: int = 1) -> int:
         """Add what neighbours say to `sums`, and mark their items in `supported` if given.
 
-        Returns how many of their entries were read.
+        So many times fewer neighbours, and entries of them, may be asked. Returns how many entries were read.
         """
         arrays = self._history.arrays
         count = len(profile.items)
         if not count or profile.items.max() >= len(sums):
             return 0
-        room = self._scratch.room(arrays, self._links)
+        room = self._scratch.room(arrays, self._links)._replace(limit=NEIGHBOURS // fewer)
         return int(
             evidence(
                 arrays,
@@ -85,7 +85,7 @@ class Neighbourhood:
                 self._raters,
                 NEAR,
                 self._max_entries,
-                self._effort,
+                self._effort // fewer,
                 room,
                 sums,
                 supported,

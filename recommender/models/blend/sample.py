@@ -20,10 +20,11 @@ FEW_ITEMS = 2000
 _ALL_OF_FIRST, _SAMPLED = 500, 12.0
 _SALT = 5
 
-#: After n events there may be this times the root of n observations more than in the beginning.
-_OF_ROOT = 4.0
-#: The first bits of a number are its exponent and three of its fraction; so many of them are told apart,
-#: from the 120th power of a half on.
+#: After n events there may be this times the root of n observations more than in the beginning; half of that
+#: for what the root grows after the second number, when the weights have come to rest.
+_OF_ROOT, _AT_REST = 4.0, 100_000
+#: The number of bins by the first bits of a number, its exponent and three of its fraction; the lowest bin
+#: ends at the 120th power of a half.
 _BINS, _SHIFT, _LOWEST = 1024, np.int64(49), np.int64(8 * (1023 - 120))
 
 #: The cost of one, in entries of other users' histories that are read: of each candidate, and of the rest.
@@ -72,7 +73,8 @@ class Budget:
         Those that take away what left by a bound do not count: a stream within bounds has two events for each
         rating, and would spend twice as much on each.
         """
-        enough = self.observed >= self._first + _OF_ROOT * math.sqrt(event)
+        early, root = math.sqrt(min(event, _AT_REST)), math.sqrt(event)
+        enough = self.observed >= self._first + 0.5 * _OF_ROOT * (early + root)
         return not enough and self.work < _WORK_FIRST + _WORK_OF_EVENT * event
 
     def take(self, read: int, candidates: int) -> None:

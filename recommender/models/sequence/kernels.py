@@ -124,24 +124,21 @@ def link_raters(
     """Link the item's newest raters, and return how many neighbours and links there are now."""
     capacity, start, events = np.int64(items[item].capacity), items[item].start, items[item].events
     ring = events % max(capacity, 1)
-    # First who counts, without a branch that nobody could foresee: all that lies far is waited for at once.
-    # They are noted where the links are going to be.
-    end = np.uint64(links)
     for _ in range(min(events, capacity, raters)):
         ring = (ring if ring > 0 else capacity) - 1
-        user, slot = ring_users[np.uint64(start + ring)], ring_entries[np.uint64(start + ring)]
-        t.following[end], t.slot[end] = user, slot
-        entry = np.uint64(users[np.uint64(max(user, 0))].start + (slot if user >= 0 else 0))
-        end += np.uint64((user >= 0) & (user != own_user) & (weights[entry] > 0))
-    for c in range(np.uint64(links), end):
-        user, slot = np.uint64(t.following[c]), t.slot[c]
-        n = np.int64(t.place[user]) - 1
+        user = np.int64(ring_users[np.uint64(start + ring)])
+        if user < 0 or user == own_user:
+            continue
+        slot = ring_entries[np.uint64(start + ring)]
+        n = np.int64(t.place[np.uint64(user)]) - 1
+        if n < 0 and neighbours >= t.limit:
+            continue
+        if weights[np.uint64(users[np.uint64(user)].start + slot)] <= 0:
+            continue
         if n < 0:
-            if neighbours >= t.limit:
-                continue
             n = neighbours
             neighbours += 1
-            t.place[user] = neighbours
+            t.place[np.uint64(user)] = neighbours
             t.user[np.uint64(n)] = user
             t.strength[np.uint64(n)] = 0.0
             t.head[np.uint64(n)] = links

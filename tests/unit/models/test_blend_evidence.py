@@ -14,7 +14,7 @@ from recommender.history.history import History
 from recommender.models.base import FloatArray
 from recommender.models.blend.instructions import add_to_pair
 from recommender.models.blend.marks import empty_marks, is_marked
-from recommender.models.blend.neighbourhood import LASTING, NEAR, Neighbourhood
+from recommender.models.blend.neighbourhood import LASTING, NEAR, NEIGHBOURS, Neighbourhood
 
 USERS = 12
 
@@ -100,6 +100,20 @@ def test_it_is_what_the_formula_says(seed: int, max_entries: int, at_once: bool)
         assert marks.sums.tolist() == sums.tolist()
         marked = [bool(is_marked(marks.supported, item)) for item in range(history.item_count)]
         assert marked == (expected.sum(axis=1) > 0.0).tolist()
+
+
+@pytest.mark.parametrize("fewer", [1, 2, 4])
+def test_fewer_neighbours_are_the_newest_of_them(fewer: int) -> None:
+    history, users = History(2 * NEIGHBOURS), 700
+    for user in range(1, users + 1):
+        # Something of their own first, by which they are known.
+        history.append([user, user], [user, 0], [1.0] * 2, [1.0] * 2, [0.0, 1.0])
+    history.append([0], [0], [1.0], [1.0], [2.0])
+    neighbourhood = Neighbourhood(history, entries=40, raters=NEIGHBOURS, max_entries=500, effort=200_000)
+    sums = np.zeros((users + 1, 2), np.float32)
+    neighbourhood.add(neighbourhood.profile(0), sums, None, fewer=fewer)
+    asked = min(NEIGHBOURS // fewer, users)
+    assert np.flatnonzero(sums[1:, 1]).tolist() == list(range(users - asked, users))
 
 
 @pytest.mark.parametrize("run", [1, 2, 7, 15])

@@ -131,7 +131,7 @@ def test_observations_are_as_many_as_the_root_of_the_stream_and_fewer_where_they
     cheap, costly = observed(20_000), observed(10_000_000)
     for event in (100_000, 900_000):
         count = sum(each < event for each in cheap)
-        assert count == pytest.approx(180 + 4 * math.sqrt(event), rel=0.02)
+        assert count == pytest.approx(180 + 2 * (math.sqrt(100_000) + math.sqrt(event)), rel=0.02)
         assert sum(each < event for each in costly) < 0.5 * count
     # However long it takes, learning goes on.
     assert costly[-1] > 980_000
