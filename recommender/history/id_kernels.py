@@ -1,0 +1,253 @@
+# mypy: allow-untyped-defs, allow-untyped-calls, no-check-untyped-defs
+# numba types the kernels by what they are called with.
+"""The compiled loops of a table of ids, and its arrays."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recommender.compiled import inlined_kernel, kernel
+from recommender.history.instructions import eight_bytes, prefetch
+
+_FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+_ONE, _SHIFT, _HALF = np.uint64(1), np.uint64(31), np.uint64(32)
+_MASK = np.uint64(0x7FFFFFFF)
+#: So many ratings ahead what the slots of their ids tell is asked for, and these slots twice as many.
+_AHEAD = 8
+
+# Places in `meta`: numbers that were ever given, those that are free, the end of the text, and how many bytes
+# of it nobody needs.
+COUNT, FREE, END, WASTE = range(4)
+#: An id's place in the text and its size are one number; a size is below this power of two.
+SIZE_BITS = 10
+SIZE = (1 << SIZE_BITS) - 1
+
+
+class TableArrays(NamedTuple):
+    """The raw arrays.
+
+    `places` has each id's place in the text and its size, and of a number that is free the room that it had;
+    `hashes` -1 for such a number, and `free` has those, the next one to be given last.
+    """
+
+    text: NDArray[np.uint8]
+    places: NDArray[np.int64]
+    hashes: NDArray[np.int32]
+    slots: NDArray[np.int32]
+    free: NDArray[np.int32]
+    meta: NDArray[np.int64]
+
+
+@kernel
+def sizes(spans):
+    """The number of bytes of all users, and of all items."""
+    users, items = np.int64(0), np.int64(0)
+    for e in range(spans.shape[0]):
+        users += spans[e, 1] - spans[e, 0]
+        items += spans[e, 3] - spans[e, 2]
+    return users, items
+
+
+@inlined_kernel
+def _eight(text, place, end):
+    """The bytes from a place to before the end of an id, or eight of them, as a number."""
+    left = end - place
+    if place + 8 <= text.size:
+        found = eight_bytes(text, np.uint64(place))
+        return found if left >= 8 else found & ((_ONE << np.uint64(8 * left)) - _ONE)
+    found = np.uint64(0)
+    for b in range(min(left, 8)):
+        found |= np.uint64(text[place + b]) << np.uint64(8 * b)
+    return found
+
+
+@inlined_kernel
+def _hash(seed, text, begin, end):
+    """A hash of some bytes, never negative: eight at a time, mixed as SplitMix64 does."""
+    state = seed ^ np.uint64(end - begin)
+    for place in range(begin, end, 8):
+        state = (state ^ _eight(text, place, end)) * _FIRST
+        state = (state ^ (state >> _SHIFT)) * _SECOND
+        state ^= state >> _HALF
+    return np.int32(state & _MASK)
+
+
+@inlined_kernel
+def _is_same(own, start, text, begin, size):
+    for passed in range(0, size, 8):
+        if _eight(own, start + passed, start + size) != _eight(text, begin + passed, begin + size):
+            return False
+    return True
+
+
+@inlined_kernel
+def _slot(t, text, begin, end, hashed):
+    """The slot of an id in the table, or the free one where it belongs."""
+    mask = np.uint64(t.slots.size - 1)
+    slot = np.uint64(hashed) & mask
+    while True:
+        index = np.int64(t.slots[slot]) - 1
+        if index < 0:
+            return slot
+        i = np.uint64(index)
+        if t.hashes[i] == hashed:
+            start, size = t.places[i] >> SIZE_BITS, t.places[i] & SIZE
+            if size == end - begin and _is_same(t.text, start, text, begin, size):
+                return slot
+        slot = (slot + _ONE) & mask
+
+
+@inlined_kernel
+def _fetch_slot(t, hashed):
+    """Have the slot brought near in which an id with a hash may be found."""
+    prefetch(t.slots, np.uint64(hashed) & np.uint64(t.slots.size - 1))
+
+
+@inlined_kernel
+def _fetch_id(t, hashed):
+    """Have what is told of the id brought near that is in this slot."""
+    index = t.slots[np.uint64(hashed) & np.uint64(t.slots.size - 1)]
+    if index > 0:
+        prefetch(t.hashes, np.uint64(index - 1))
+        prefetch(t.places, np.uint64(index - 1))
+
+
+@kernel
+def _register(t, text, begin, end, hashed):
+    slot = _slot(t, text, begin, end, hashed)
+    index = np.int64(t.slots[slot]) - 1
+    if index < 0:
+        size, start, room = end - begin, t.meta[END], 0
+        if t.meta[FREE] > 0:
+            t.meta[FREE] -= 1
+            index = np.int64(t.free[t.meta[FREE]])
+            room = t.places[index] & SIZE
+        else:
+            index = t.meta[COUNT]
+            t.meta[COUNT] = index + 1
+        if room >= size > 0:
+            start = t.places[index] >> SIZE_BITS
+            t.meta[WASTE] += room - size
+        else:
+            t.meta[END] = start + size
+            t.meta[WASTE] += room
+        for b in range(size):
+            t.text[start + b] = text[begin + b]
+        t.places[index] = (start << SIZE_BITS) | size
+        t.hashes[index] = hashed
+        t.slots[slot] = index + 1
+    return index
+
+
+@kernel
+def remove(t, numbers):
+    for number in numbers:
+        _remove_one(t, np.int64(number))
+
+
+@kernel
+def _remove_one(t, index):
+    mask = t.slots.size - 1
+    hole = np.int64(t.hashes[index]) & mask
+    while t.slots[hole] != index + 1:
+        hole = (hole + 1) & mask
+    at = (hole + 1) & mask
+    while t.slots[at] != 0:
+        home = np.int64(t.hashes[t.slots[at] - 1]) & mask
+        # It may move up where it does not come before its own place.
+        if (at - home) & mask >= (at - hole) & mask:
+            t.slots[hole] = t.slots[at]
+            hole = at
+        at = (at + 1) & mask
+    t.slots[hole] = 0
+    start, size = t.places[index] >> SIZE_BITS, t.places[index] & SIZE
+    t.text[start : start + size] = 0
+    t.hashes[index] = -1
+
+
+@kernel
+def gain_back(text, places, count, kept):
+    end = np.int64(0)
+    for index in range(count):
+        start, size = places[index] >> SIZE_BITS, places[index] & SIZE
+        for b in range(size):
+            kept[end + b] = text[start + b]
+        places[index] = (end << SIZE_BITS) | size
+        end += size
+
+
+@inlined_kernel
+def _find(t, text, begin, end, hashed):
+    return np.int64(t.slots[_slot(t, text, begin, end, hashed)]) - 1
+
+
+@kernel
+def add(t, seed, text, spans):
+    for e in range(spans.shape[0]):
+        begin, end = spans[e, 0], spans[e, 1]
+        if begin < end:
+            _register(t, text, begin, end, _hash(seed, text, begin, end))
+        else:
+            t.places[t.meta[COUNT]], t.hashes[t.meta[COUNT]] = 0, -1
+            t.meta[COUNT] += 1
+
+
+@kernel
+def find_all(t, seed, text, spans, column, found):
+    for e in range(spans.shape[0]):
+        begin, end = spans[e, column], spans[e, column + 1]
+        found[e] = _find(t, text, begin, end, _hash(seed, text, begin, end))
+
+
+@kernel
+def register_one(t, seed, text, begin, end):
+    return _register(t, text, begin, end, _hash(seed, text, begin, end))
+
+
+@kernel
+def register_pairs(users, items, seed, text, spans, values, used, user_indices, item_indices):
+    """Write the indices of each pair; before that, its hashes stand in their place."""
+    count = spans.shape[0]
+    for e in range(count + 2 * _AHEAD):
+        # What the look-ups read lies far: it is asked for some ratings ahead, the slots first.
+        if e < count and used[e]:
+            user_indices[e] = _hash(seed, text, spans[e, 0], spans[e, 1])
+            item_indices[e] = _hash(seed, text, spans[e, 2], spans[e, 3])
+            _fetch_slot(users, user_indices[e])
+            _fetch_slot(items, item_indices[e])
+        if _AHEAD <= e < count + _AHEAD:
+            _fetch_id(users, user_indices[e - _AHEAD])
+            _fetch_id(items, item_indices[e - _AHEAD])
+        if e >= 2 * _AHEAD:
+            _register_pair(
+                users, items, text, spans, values, used, user_indices, item_indices, e - 2 * _AHEAD
+            )
+
+
+@inlined_kernel
+def _register_pair(users, items, text, spans, values, used, user_indices, item_indices, e):
+    if not used[e]:
+        return
+    user, item = user_indices[e], item_indices[e]
+    if np.isnan(values[e]):
+        user_indices[e] = _find(users, text, spans[e, 0], spans[e, 1], user)
+        item_indices[e] = _find(items, text, spans[e, 2], spans[e, 3], item)
+        used[e] = user_indices[e] >= 0 and item_indices[e] >= 0
+    else:
+        user_indices[e] = _register(users, text, spans[e, 0], spans[e, 1], user)
+        item_indices[e] = _register(items, text, spans[e, 2], spans[e, 3], item)
+
+
+@kernel
+def rehash(hashes, count, slots):
+    mask = slots.size - 1
+    for index in range(count):
+        if hashes[index] < 0:
+            continue
+        slot = np.int64(hashes[index]) & mask
+        while slots[slot] != 0:
+            slot = (slot + 1) & mask
+        slots[slot] = index + 1
