@@ -19,7 +19,7 @@ from recommender.journal.lanes import start_offset
 from recommender.journal.writer import JournalWriter
 from recommender.messages.records import Outgoing, Record
 from recommender.worker.pacing import Pace, clock, give_way
-from recommender.worker.transport.batch import Batch
+from recommender.worker.transport.consumer_thread import Batch
 from recommender.worker.transport.spans import Span
 
 logger = logging.getLogger(__name__)

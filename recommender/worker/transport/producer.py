@@ -23,7 +23,7 @@ from faust.types import AppT
 from recommender.kafka.refusals import ProducerEndedError
 from recommender.messages.records import Location, Outgoing, SendKnown
 from recommender.worker.transport import FAUST_LOGGER
-from recommender.worker.transport.aiokafka_producer import patient_producer
+from recommender.worker.transport.aiokafka_clients import patient_producer
 from recommender.worker.transport.generations import RENEW_SECONDS, Generations
 from recommender.worker.transport.known_topics import LOOK_SECONDS
 from recommender.worker.transport.partition_queue import BATCH_BYTES, SURE_BYTES, Lesser, PartitionQueue
