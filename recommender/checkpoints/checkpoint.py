@@ -22,7 +22,7 @@ from recommender.checkpoints.identity import FORMAT, Identity
 from recommender.checkpoints.open_storage import split
 from recommender.checkpoints.storage import Place, Storage, StorageError
 from recommender.errors import RecommenderError
-from recommender.shard.state import Arrays, digest
+from recommender.history.arrays import Arrays, digest
 
 SUFFIX = ".npz"
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from recommender.checkpoints.checkpoint import Checkpoint
 from recommender.errors import RecommenderError
+from recommender.history.arrays import Arrays
 from recommender.history.catalog import Catalog
-from recommender.shard.state import Arrays
 
 Row = tuple[Any, ...]
 

@@ -30,7 +30,7 @@ from recommender.checkpoints.checkpoint import (
 from recommender.checkpoints.identity import REWRITTEN, Identity, handover_of, origin_of
 from recommender.checkpoints.open_storage import storage
 from recommender.checkpoints.storage import Place, Storage, StorageError
-from recommender.shard.state import Arrays
+from recommender.history.arrays import Arrays
 
 logger = logging.getLogger(__name__)
 

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from recommender.experiments.attribution import WINDOW, Attribution
 from recommender.experiments.attribution_tables import Counts
 from recommender.experiments.log_progress import STANDSTILL, JournalProgress, LogProgress
-from recommender.history.arrays import Arrays
+from recommender.history.arrays import Arrays, flat, parted
 from recommender.history.id_table import ITEM, USER
 from recommender.ingest.ingest import written_at
 from recommender.journal.block import Source, head_of
@@ -35,7 +35,6 @@ from recommender.messages.ratings import BadMessage
 from recommender.messages.records import Record
 from recommender.messages.unreadable import Unreadable
 from recommender.shard.feedback import Feedback
-from recommender.shard.state import flat, parted
 
 #: One day, in seconds.
 LATENESS = 86_400.0

@@ -14,8 +14,7 @@ from recommender.checkpoints.open_storage import split
 from recommender.checkpoints.storage import StorageError
 from recommender.errors import RecommenderError
 from recommender.experiments.log_join import JoinedLogs
-from recommender.history.arrays import Arrays
-from recommender.shard.state import digest
+from recommender.history.arrays import Arrays, digest
 
 FORMAT = 3
 

@@ -1,7 +1,8 @@
-"""Arrays by name, and arrays that grow as users and items come."""
+"""Arrays by name, which a state is made of, and arrays that grow as users and items come."""
 
 from __future__ import annotations
 
+import hashlib
 from typing import TypeVar
 
 import numpy as np
@@ -19,3 +20,27 @@ def grown(array: NDArray[Number], least: int) -> NDArray[Number]:
     larger = np.zeros((max(least, 2 * len(array), 64), *array.shape[1:]), array.dtype)
     larger[: len(array)] = array
     return larger
+
+
+def flat(parts: dict[str, Arrays]) -> Arrays:
+    """The arrays of all parts, each named ``part/name``."""
+    return {f"{part}/{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
+
+
+def parted(state: Arrays) -> dict[str, Arrays]:
+    """The parts that `flat` was given; one without arrays is missing."""
+    parts: dict[str, Arrays] = {}
+    for path, array in state.items():
+        part, _, name = path.partition("/")
+        parts.setdefault(part, {})[name] = array
+    return parts
+
+
+def digest(state: Arrays) -> str:
+    """BLAKE2b of all arrays with their names, types and shapes, in hexadecimal."""
+    sum_ = hashlib.blake2b(digest_size=16)
+    for name in sorted(state):
+        array = np.ascontiguousarray(state[name])
+        sum_.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        sum_.update(array.data if array.size else b"")
+    return sum_.hexdigest()

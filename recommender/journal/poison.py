@@ -11,10 +11,10 @@ import logging
 
 import numpy as np
 
+from recommender.history.arrays import Arrays
 from recommender.history.id_table import ITEM, USER
 from recommender.history.rows import Rows
 from recommender.shard.shard import Shard
-from recommender.shard.state import Arrays
 
 logger = logging.getLogger(__name__)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from recommender.history.arrays import Arrays, digest, flat, parted
 from recommender.journal.block import Source
 from recommender.journal.outcome import Followed
 from recommender.journal.poison import learn_around
@@ -12,7 +13,6 @@ from recommender.journal.rule import Rule
 from recommender.shard.options import ShardOptions
 from recommender.shard.query import AsOf
 from recommender.shard.shard import Shard
-from recommender.shard.state import Arrays, digest, flat, parted
 
 
 class Poisoned(Exception):

@@ -56,8 +56,8 @@ from recommender.journal.block import BEGINS, COMPLETE, HOLD, Source, is_beginni
 from recommender.journal.copies import Copies, Copy, repeated
 from recommender.journal.errors import JournalError
 from recommender.journal.forgotten import Forgotten
+from recommender.journal.outbox import JournalProducer
 from recommender.journal.outcome import Followed
-from recommender.journal.producer import JournalProducer
 from recommender.journal.reading import JournalReading, reading, rule_for
 from recommender.journal.records import Record
 from recommender.journal.rule import Rule

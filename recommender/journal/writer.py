@@ -36,7 +36,7 @@ class JournalWriter:
     Parameters
     ----------
     send : Send
-        Such as `recommender.journal.producer.JournalProducer`.
+        Such as `recommender.journal.outbox.JournalProducer`.
     read_again : ReadAgain
         Called when a source has to be read again. What it brings is handed to `append`; what was fetched
         before may be handed over, too, and is dropped.

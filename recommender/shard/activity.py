@@ -19,9 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recommender.compiled import kernel
-from recommender.history.arrays import grown
+from recommender.history.arrays import Arrays, grown
 from recommender.history.layout import USER
-from recommender.shard.state import Arrays
 
 #: The times whose median is the clock's.
 RECENT = 15

@@ -20,13 +20,13 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from recommender.history.arrays import Arrays
 from recommender.history.history import History
 from recommender.shard import bounds as names
 from recommender.shard.activity import Activity, Clock
 from recommender.shard.bounds import DAY, ROWS, Bounds, Use
 from recommender.shard.forgetting import Forgetting
 from recommender.shard.leaving import Leaving
-from recommender.shard.state import Arrays
 
 #: Ratings that are withdrawn for each row, about, who has none counting as one; and at one look.
 MOST, AT_A_LOOK = 4, 8192

@@ -19,11 +19,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender.history.arrays import grown
+from recommender.history.arrays import Arrays, grown
 from recommender.history.catalog import Catalog
 from recommender.history.history import History
 from recommender.models.driver import Driver
-from recommender.shard.state import Arrays
 
 #: An item with no more ratings leaves in one go, and so does one that is looked for at no more users.
 AT_ONCE, FEW_USERS = 1024, 4096

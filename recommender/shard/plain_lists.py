@@ -10,9 +10,8 @@ from recommender.messages.requests import Liked
 from recommender.messages.responses import Failure, Response
 from recommender.models.base import Model
 from recommender.models.reasons import Comparing, Profiling, profile_of, similar_items
-from recommender.shard.candidates import Candidates, candidates_for
+from recommender.shard.candidates import Candidates, best_of, candidates_for
 from recommender.shard.learned import POPULAR, Learned
-from recommender.shard.listing import best_of
 from recommender.shard.query import Query
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from recommender.history.arrays import Arrays, digest, flat, parted
 from recommender.history.catalog import Catalog, register_bytes
 from recommender.history.history import History
 from recommender.history.rows import Rows, spanned
@@ -23,15 +24,13 @@ from recommender.models import registry
 from recommender.models.base import FloatArray, IntArray, Model, ModelContext
 from recommender.models.driver import Driver
 from recommender.shard.forgetting import Forgetting
-from recommender.shard.hiding import Hidden
 from recommender.shard.keeper import Keeper
 from recommender.shard.learned import POPULAR, Learned
 from recommender.shard.leaving import Leaving
 from recommender.shard.live_metrics import LiveMetrics, rank_by, sample
 from recommender.shard.options import ShardOptions
-from recommender.shard.query import NOTHING, AsOf
+from recommender.shard.query import NOTHING, AsOf, Hidden
 from recommender.shard.recommending import Recommender
-from recommender.shard.state import Arrays, digest, flat, parted
 
 
 class Shard:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from recommender.history.arrays import Arrays, flat
 from recommender.history.catalog import CatalogView
 from recommender.history.snapshot import HistorySnapshot
 from recommender.shard.shard import Shard
-from recommender.shard.state import Arrays, flat
 
 
 class Snapshot:

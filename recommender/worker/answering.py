@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
@@ -12,14 +13,16 @@ from typing import Any
 from recommender.experiments.log_writer import LogWriter
 from recommender.kafka.refusals import has_ended
 from recommender.messages.records import Location, Record, Send, SendKnown
-from recommender.messages.request_headers import RequestHeaders
+from recommender.messages.request_headers import RequestHeaders, reply_to
+from recommender.messages.requests import decode_request
 from recommender.messages.responses import Response
 from recommender.messages.unreadable import Unreadable
 from recommender.worker.answers import Answers
 from recommender.worker.pacing import clock, give_way
-from recommender.worker.progress import PartitionProgress, RequestProgress
+from recommender.worker.progress import Begun, PartitionProgress, RequestProgress
 from recommender.worker.replies import RETRY_SECONDS, Delivery, NoReplyError
-from recommender.worker.responding import Begun, NotBuriedError, Responder
+from recommender.worker.reply_topics import ReplyTopics, Target
+from recommender.worker.responding import NotBuriedError, Responder
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +38,8 @@ SLICE_SECONDS = 0.005
 class Answerer:
     """Answers requests that come over Kafka.
 
-    What needs to wait for nothing is answered one after the other, and has no task of its own.
+    A list that needs to wait for nothing is made where its request is taken, one after the other. All else
+    has a task of its own, see `Responder`.
 
     Parameters
     ----------
@@ -61,6 +65,8 @@ class Answerer:
         See `Delivery`.
     send_known : SendKnown, optional
         For replies that need to wait for nothing.
+    taken : function
+        Called when requests come.
     """
 
     def __init__(
@@ -79,22 +85,24 @@ class Answerer:
         under_way: int = UNDER_WAY,
         retry_seconds: float = RETRY_SECONDS,
         send_known: SendKnown = lambda topic, outgoing: None,
+        taken: Callable[[], None] = lambda: None,
     ) -> None:
-        self._answers = answers
-        self._delivery = Delivery(
+        self._answers, self._send_known, self._taken = answers, send_known, taken
+        self._responses_topic = responses_topic
+        self._reply_topics = ReplyTopics([responses_topic, *reply_topics])
+        delivery = Delivery(
             send,
             requests_topic=requests_topic,
             responses_topic=responses_topic,
-            reply_topics=reply_topics,
+            reply_topics=self._reply_topics,
             retry_seconds=retry_seconds,
-            send_known=send_known,
         )
         self.progress = RequestProgress(requests_topic, max_age)
         self._answered, self._log = answered, log
         self._under_way = asyncio.Semaphore(under_way)
         self._responder = Responder(
             answers,
-            self._delivery,
+            delivery,
             responses_topic=responses_topic,
             request_wait=request_wait,
             bury=bury,
@@ -107,6 +115,7 @@ class Answerer:
 
     async def take(self, partition: int, records: Sequence[Record]) -> None:
         """Begin to answer consecutive requests of a partition."""
+        self._taken()
         progress = self.progress.get(partition)
         if progress is None or not progress.current:
             return  # the partition moved while they were on their way
@@ -127,13 +136,50 @@ class Answerer:
                 self._under_way.release()
                 continue
             progress.open.add(record.offset)
-            begun = self._responder.begin(record)
+            begun = self._begin(record)
             if begun is not None and begun.sent is not None:
                 self._sending.add(begun.sent)
                 begun.sent.add_done_callback(partial(self._arrived, progress, record, begun))
             else:
                 self._start(self._settle(progress, record, begun))
                 await asyncio.sleep(0)  # so that it is not overtaken
+
+    def _begin(self, record: Record) -> Begun | None:
+        """Make the list of a request that needs to wait for nothing, and send it; else None."""
+        started = time.monotonic()
+        try:
+            if isinstance(record, Unreadable):
+                return None
+            asked = RequestHeaders.of(record)
+            target = self._target(asked)
+            deadline = asked.deadline
+            if deadline is not None and deadline < time.time():
+                return None
+            request = decode_request(record.value, record.headers or ())
+            response = self._answers.answer_now(request, asked.identity)
+            if response is None:
+                return None
+            value = response.encode()
+        except Exception:  # it fails again where somebody is told
+            return None
+        sent = None
+        if not self._reply_topics.has_failed(*target):
+            with contextlib.suppress(Exception):  # the same
+                sent = self._send_known(target.topic, reply_to(record, asked, value, None, target.partition))
+        return Begun(asked, started, target, response, value, sent)
+
+    def _target(self, asked: RequestHeaders) -> Target:
+        """The destination of the reply.
+
+        Raises
+        ------
+        Failure, BadMessage
+            The headers name a topic that is not allowed, or no partition.
+        """
+        topic = self._responses_topic
+        if asked.reply_topic is not None:
+            topic = self._reply_topics.allowed(asked.reply_topic)
+        return Target(topic, asked.reply_partition)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -150,7 +196,7 @@ class Answerer:
             self._start(self._settle(progress, record, begun))
             return
         self._under_way.release()
-        self._delivery.reply_topics.found(*begun.target)
+        self._reply_topics.found(*begun.target)
         self._answered("ok", time.monotonic() - begun.started)
         if self._log is None or response.user is None:
             progress.open.discard(record.offset)

@@ -12,7 +12,7 @@ from recommender.messages.partitioning import partition_of
 from recommender.messages.requests import After, Request
 from recommender.messages.responses import Failure, Response
 from recommender.models.base import FloatArray
-from recommender.shard.hiding import Hidden
+from recommender.shard.query import Hidden
 from recommender.worker.replicas import HeldReplica, Replicas
 from recommender.worker.together import Together
 

@@ -16,10 +16,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from recommender.checkpoints.store import CheckpointStore
+from recommender.history.arrays import Arrays, digest
 from recommender.journal.records import Record
 from recommender.journal.replica import Replica
 from recommender.shard.snapshot import Snapshot
-from recommender.shard.state import Arrays, digest
 from recommender.worker.replicas import HeldReplica, finish_despite_cancel
 
 logger = logging.getLogger(__name__)

@@ -13,8 +13,8 @@ from faust.types import TP
 from recommender.errors import RecommenderError
 from recommender.ingest.sources.mapping import SourceMapping
 from recommender.journal.block import Source
+from recommender.journal.outbox import JournalProducer
 from recommender.journal.outcome import Followed
-from recommender.journal.producer import JournalProducer
 from recommender.journal.writer import JournalWriter
 from recommender.kafka import topics
 from recommender.kafka.admin import security_options
@@ -132,8 +132,9 @@ class Ingestion:
             async def ingest(batches: Any) -> None:
                 async for batch in batches:
                     self._counters.batches.inc()
-                    await self._intake.take(batch)
-                    await self._knowledge.following.keep_up()
+                    ingestor = self._intake.get(batch.topic)
+                    if ingestor is not None:
+                        await ingestor.take(batch)
 
     def _counting(self, topic: str) -> Told:
         """The function that is called with every run of a topic's records on its way into the journal."""

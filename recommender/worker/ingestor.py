@@ -19,7 +19,7 @@ from recommender.journal.lanes import start_offset
 from recommender.journal.writer import JournalWriter
 from recommender.messages.records import Outgoing, Record
 from recommender.worker.pacing import Pace, clock, give_way
-from recommender.worker.transport.batch import Batch
+from recommender.worker.transport.consumer_thread import Batch
 from recommender.worker.transport.spans import Span
 
 logger = logging.getLogger(__name__)
@@ -28,6 +28,8 @@ CHUNK = 1000
 
 #: Sends records to partitions of a topic; returns when the brokers have all of them.
 SendAll = Callable[[str, Sequence[Outgoing]], Awaitable[None]]
+#: Returns once all is there that records of a topic need.
+Prepare = Callable[[Sequence[Record]], Awaitable[None]]
 
 
 class Reads(Protocol):
@@ -45,6 +47,10 @@ class Judges(Protocol):
 
     def judge(self) -> None:
         """Judge by what comes next."""
+
+
+async def _at_once() -> None:
+    """Wait for nothing."""
 
 
 class Ingestor:
@@ -73,6 +79,10 @@ class Ingestor:
     ingested : function
         Called with every run that is on its way into the journal: the partition, what came of the records,
         and the records.
+    keep_up : function
+        Returns once nearly all is learned that this worker has written: writing takes less time.
+    prepare : Prepare, optional
+        Called with records before they are read.
     mapped : function, optional
         The fingerprint by which a source partition's last records were mapped; 0 where they were not, or
         nobody knows.
@@ -94,6 +104,8 @@ class Ingestor:
         follow_to_end: Callable[[], Awaitable[None]],
         pace: Pace,
         ingested: Callable[[int, Ingested, Sequence[Record]], None],
+        keep_up: Callable[[], Awaitable[None]] = _at_once,
+        prepare: Prepare | None = None,
         mapped: Callable[[Source], int] = lambda source: 0,
         chunk: int = CHUNK,
     ) -> None:
@@ -102,6 +114,7 @@ class Ingestor:
         self._dead_letter_topic, self._letter_partitions = dead_letter_topic, letter_partitions
         self._applied, self._follow_to_end = applied, follow_to_end
         self._pace, self._ingested, self._mapped = pace, ingested, mapped
+        self._keep_up, self._prepare = keep_up, prepare
         self._chunk = chunk
         #: Of each partition: behind which offset there is no record up to which other.
         self._passed: dict[int, tuple[int, int]] = {}
@@ -203,13 +216,20 @@ class Ingestor:
         return max(offset, end) if offset == after else offset
 
     async def take(self, batch: Batch) -> None:
-        """Write a partition's records into the journal; returns when all of it is on its way.
+        """Write a partition's records into the journal; returns when the next ones may come.
 
         Raises
         ------
         Exception
             A dead letter could not be delivered. The worker must stop then: nothing is committed past it.
         """
+        if self._prepare is not None:
+            await self._prepare(batch.records)
+        await self._write(batch)
+        await self._keep_up()
+
+    async def _write(self, batch: Batch) -> None:
+        """Write records; returns when all of it is on its way."""
         source, records = self.source(batch.partition), batch.records
         if self._firsts:
             await self._pass_to_first(source)

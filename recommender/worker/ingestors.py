@@ -16,8 +16,7 @@ from recommender.kafka.topics import TopicInfo
 from recommender.messages.records import Record
 from recommender.settings import Settings
 from recommender.shard.feedback import Feedback
-from recommender.worker.ingestor import Ingestor, Reads, SendAll
-from recommender.worker.intake import Prepare
+from recommender.worker.ingestor import Ingestor, Prepare, Reads, SendAll
 from recommender.worker.knowledge import Knowledge
 from recommender.worker.pacing import Pace, RecentRequests
 from recommender.worker.schema_wait import SchemaWait
@@ -69,28 +68,30 @@ class Ingestors:
         self._waits: dict[str, SchemaWait] = {}
         self._readers = {topic: reader_of(each, self._registry) for topic, each in mappings.items()}
 
-    def make(self, topic: TopicInfo) -> tuple[Ingestor, Prepare | None]:
-        """The ingestor of the ratings topic or of a source, and what a source's records wait for."""
+    def make(self, topic: TopicInfo) -> Ingestor:
+        """The ingestor of the ratings topic or of a source."""
         feedback, mapping = self._feedback, self._mappings.get(topic.topic)
         low, high, skips = feedback.low, feedback.high, feedback.skips
         decoder = fingerprint(low, high, skips=skips)
         if mapping is None:
             decoding, partitions = BatchDecoder(low, high, skips=skips), self._knowledge.partitions
             ingest = Ingest(topic.topic, decoding, partitions=partitions)
-            return self._ingestor(topic, ingest, decoder), None
+            return self._ingestor(topic, ingest, decoder)
         reader, prepare = self._readers[mapping.topic], None
         if reader is not None and self._registry is not None:
             prepare = self._waits[topic.topic] = SchemaWait(mapping.name, reader, self._registry)
         source = SourceIngest(mapping, low, high, skips=skips, reader=reader)
         judged = JudgedIngest(source, self._config.max_rejected)
-        return self._ingestor(topic, judged, of_source(decoder, mapping.fingerprint)), prepare
+        return self._ingestor(topic, judged, of_source(decoder, mapping.fingerprint), prepare)
 
     def waits_for(self, topic: str) -> str | None:
         """The reason why the records of a topic wait, if they do."""
         wait = self._waits.get(topic)
         return None if wait is None else wait.waits_for
 
-    def _ingestor(self, topic: TopicInfo, ingest: Reads, decoder: int) -> Ingestor:
+    def _ingestor(
+        self, topic: TopicInfo, ingest: Reads, decoder: int, prepare: Prepare | None = None
+    ) -> Ingestor:
         return Ingestor(
             ingest,
             self._writer,
@@ -103,5 +104,7 @@ class Ingestors:
             follow_to_end=self._knowledge.following.follow_to_end,
             pace=Pace(self._config.learn_slice / 1000, self._recent),
             ingested=self._ingested(topic.topic),
+            keep_up=self._knowledge.following.keep_up,
+            prepare=prepare,
             mapped=self._knowledge.mapped,
         )

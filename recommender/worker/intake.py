@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from faust.types import TP
 
@@ -12,19 +12,15 @@ from recommender.journal.block import Source
 from recommender.journal.errors import SourceShorter
 from recommender.kafka.admin import BrokerUnreachableError
 from recommender.kafka.topics import TopicInfo, TopicsError
-from recommender.messages.records import Record
 from recommender.worker.ingestor import Ingestor
 from recommender.worker.topic_watch import TopicWatch
-from recommender.worker.transport.batch import Batch
 from recommender.worker.transport.spans import Span
 
 logger = logging.getLogger(__name__)
 
 RETRY_SECONDS = 0.5
-#: Returns once all is there that records of a topic need.
-Prepare = Callable[[Sequence[Record]], Awaitable[None]]
-#: Makes the ingestor of a topic that exists, and what its records wait for.
-Make = Callable[[TopicInfo], tuple[Ingestor, Prepare | None]]
+#: Makes the ingestor of a topic that exists.
+Make = Callable[[TopicInfo], Ingestor]
 #: The topic of a name as it is now; a `TopicsError` if there is none.
 Identify = Callable[[str], TopicInfo]
 #: Where partitions of which nothing was read yet begin, where that is not at the beginning.
@@ -66,23 +62,23 @@ class Intake:
         self._make, self._identify, self._firsts = make, identify, firsts
         self._retry_seconds = retry_seconds
         self._ingestors: dict[str, Ingestor] = {}
-        self._prepares: dict[str, Prepare] = {}
         self._names: dict[bytes, str] = {}
 
     def open(self, found: TopicInfo) -> None:
         """Take note of a topic that exists."""
         if found.topic in self._ingestors:
             return
-        ingestor, prepare = self._make(found)
-        if prepare is not None:
-            self._prepares[found.topic] = prepare
-        self._ingestors[found.topic] = ingestor
+        ingestor = self._ingestors[found.topic] = self._make(found)
         self._names[ingestor.source(0).topic_id] = found.topic
         self.watches.setdefault(found.topic, TopicWatch(found, lambda: self._identify(found.topic)))
 
     def ingestor(self, topic: str) -> Ingestor:
         """The ingestor of a topic that exists."""
         return self._ingestors[topic]
+
+    def get(self, topic: str) -> Ingestor | None:
+        """The ingestor of a topic; None if that does not exist yet."""
+        return self._ingestors.get(topic)
 
     @property
     def missing(self) -> list[str]:
@@ -156,14 +152,6 @@ class Intake:
                     raise
                 starts |= {TP(topic, partition): offset for partition, offset in begun.items()}
         return starts
-
-    async def take(self, batch: Batch) -> None:
-        """See `Ingestor.take`."""
-        ingestor, prepare = self._ingestors.get(batch.topic), self._prepares.get(batch.topic)
-        if prepare is not None:
-            await prepare(batch.records)
-        if ingestor is not None:
-            await ingestor.take(batch)
 
     async def revoke(self) -> dict[TP, int]:
         """Give all partitions away; what may be committed of each."""

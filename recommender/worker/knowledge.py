@@ -21,8 +21,8 @@ from recommender.kafka.topics import TopicInfo
 from recommender.messages.requests import Request
 from recommender.messages.responses import Response
 from recommender.settings import Settings
-from recommender.shard.hiding import Hidden
 from recommender.shard.options import ShardOptions, learned_settings
+from recommender.shard.query import Hidden
 from recommender.worker.adoption import Adoption
 from recommender.worker.answers import Answers
 from recommender.worker.checkpointing import Checkpointing

@@ -8,7 +8,7 @@ from recommender.experiments.log_writer import request_name
 from recommender.items.shown import ShownStore
 from recommender.messages.requests import Request
 from recommender.messages.responses import Failure
-from recommender.shard.hiding import Hidden
+from recommender.shard.query import Hidden
 
 HOUR = 3600.0
 

@@ -22,7 +22,7 @@ from recommender.messages.records import Outgoing, Send
 from recommender.messages.request_headers import CORRELATION, DEADLINE, REPLY_PARTITION, REPLY_TOPIC
 from recommender.messages.requests import Request
 from recommender.messages.responses import Failure
-from recommender.worker.transport.bootstrap_patch import patient
+from recommender.worker.transport.aiokafka_clients import patient
 
 logger = logging.getLogger(__name__)
 

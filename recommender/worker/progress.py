@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from recommender.messages.records import Record
+from recommender.messages.request_headers import RequestHeaders
+from recommender.messages.responses import Response
+from recommender.worker.reply_topics import Target
 
 logger = logging.getLogger(__name__)
 
@@ -77,6 +82,30 @@ class PartitionProgress:
     def done(self) -> int:
         """The offset below which every request has its reply."""
         return min(self.open, default=self.next)
+
+
+class Begun(NamedTuple):
+    """A request whose list is made, and on its way.
+
+    Attributes
+    ----------
+    asked : RequestHeaders
+    started : float
+        When it was begun, by the monotonic clock.
+    target : Target
+    response : Response
+    value : bytes
+        The response as it goes out.
+    sent : asyncio.Future or None
+        Done when Kafka has it; None: it is not sent yet.
+    """
+
+    asked: RequestHeaders
+    started: float
+    target: Target
+    response: Response
+    value: bytes
+    sent: asyncio.Future[Any] | None
 
 
 class RequestProgress(dict[int, PartitionProgress]):

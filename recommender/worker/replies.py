@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 from aiokafka.errors import (
     InvalidTimestampError,
@@ -17,10 +16,10 @@ from aiokafka.errors import (
 )
 
 from recommender.kafka.refusals import KEYLESS, PartitionMissingError, has_ended, is_closed, passes
-from recommender.messages.records import Location, Outgoing, Record, Send, SendKnown
+from recommender.messages.records import Location, Outgoing, Record, Send
 from recommender.messages.request_headers import RequestHeaders, reply_to
 from recommender.messages.responses import Failure
-from recommender.worker.reply_topics import ReplyTopics
+from recommender.worker.reply_topics import ReplyTopics, Target
 
 logger = logging.getLogger(__name__)
 
@@ -32,13 +31,6 @@ class NoReplyError(Exception):
     """A request cannot have any reply, however often it is tried; the text says why."""
 
 
-class Target(NamedTuple):
-    """The destination of a reply; without a partition its key decides."""
-
-    topic: str
-    partition: int | None = None
-
-
 class Delivery:
     """Sends replies, and requests that another partition has to answer.
 
@@ -46,12 +38,9 @@ class Delivery:
     ----------
     send : Send
     requests_topic, responses_topic : str
-    reply_topics : iterable of str
-        Patterns of the topics that a request may name.
+    reply_topics : ReplyTopics
     retry_seconds : float
         After how long a record is sent again that Kafka did not take, because it was away.
-    send_known : SendKnown, optional
-        For `begin`.
     """
 
     def __init__(
@@ -60,27 +49,15 @@ class Delivery:
         *,
         requests_topic: str,
         responses_topic: str,
-        reply_topics: Iterable[str],
+        reply_topics: ReplyTopics,
         retry_seconds: float = RETRY_SECONDS,
-        send_known: SendKnown = lambda topic, outgoing: None,
     ) -> None:
-        self._send, self._send_known = send, send_known
+        self._send = send
         self._requests_topic = requests_topic
         self._responses_topic = responses_topic
-        self.reply_topics = ReplyTopics([responses_topic, *reply_topics])
+        self.reply_topics = reply_topics
         self._retry_seconds = retry_seconds
         self._waiting_for: set[str] = set()
-
-    def begin(
-        self, record: Record, asked: RequestHeaders, target: Target, value: bytes
-    ) -> asyncio.Future[Any] | None:
-        """Send a list, if nothing has to be waited for first; else None.
-
-        What is returned is awaited until Kafka has the list. Where that fails, `reply` has to be given it.
-        """
-        if self.reply_topics.has_failed(*target):
-            return None
-        return self._send_known(target.topic, reply_to(record, asked, value, None, target.partition))
 
     async def reply(
         self,
@@ -102,7 +79,7 @@ class Delivery:
         failure : Failure or None
             What `value` says; None: a list.
         sent : asyncio.Future, optional
-            The first attempt, by `begin`.
+            The first attempt.
 
         Raises
         ------

@@ -7,6 +7,7 @@ import fnmatch
 import re
 import time
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from recommender.kafka.refusals import PartitionMissingError, is_closed
 from recommender.messages.responses import Failure
@@ -18,6 +19,13 @@ CLOSED_SECONDS = 5.0
 MAX_CLOSED = 1000
 #: What Kafka takes for a topic's name, but for two that are all dots.
 LEGAL = re.compile(r"[a-zA-Z0-9._-]{1,249}")
+
+
+class Target(NamedTuple):
+    """The destination of a reply; without a partition its key decides."""
+
+    topic: str
+    partition: int | None = None
 
 
 class ReplyTopics:

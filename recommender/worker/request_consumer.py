@@ -25,9 +25,8 @@ from aiokafka.structs import TopicPartition
 from mode import Service
 
 from recommender.worker.transport import FAUST_LOGGER
-from recommender.worker.transport.bootstrap_patch import check_group, patient
+from recommender.worker.transport.aiokafka_clients import check_group, leave, patient
 from recommender.worker.transport.consumer_thread import COMMIT_SECONDS, GroupError
-from recommender.worker.transport.group_leaving import leave
 from recommender.worker.transport.spans import Span, spans_of
 
 logger = logging.getLogger(__name__)

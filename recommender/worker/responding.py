@@ -1,12 +1,10 @@
-"""Makes the reply to one request that came over Kafka, and sends it."""
+"""Replies to one request whose reply is not a list that can be made and sent at once: it waits, or fails."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple
 
 from recommender.kafka.refusals import has_ended
 from recommender.messages.ratings import BadMessage
@@ -16,37 +14,15 @@ from recommender.messages.requests import decode_request
 from recommender.messages.responses import Failure, Response
 from recommender.messages.unreadable import Unreadable
 from recommender.worker.answers import Answers, HandedOver, NotHeld
-from recommender.worker.replies import Delivery, Target
+from recommender.worker.progress import Begun
+from recommender.worker.replies import Delivery
+from recommender.worker.reply_topics import Target
 
 logger = logging.getLogger(__name__)
 
 
 class NotBuriedError(Exception):
     """A record that cannot be read did not reach the dead letters, so nothing may be committed past it."""
-
-
-class Begun(NamedTuple):
-    """A request whose list is made, and on its way.
-
-    Attributes
-    ----------
-    asked : RequestHeaders
-    started : float
-        When it was begun, by the monotonic clock.
-    target : Target
-    response : Response
-    value : bytes
-        The response as it goes out.
-    sent : asyncio.Future or None
-        Done when Kafka has it; None: it is not sent yet.
-    """
-
-    asked: RequestHeaders
-    started: float
-    target: Target
-    response: Response
-    value: bytes
-    sent: asyncio.Future[Any] | None
 
 
 class Responder:
@@ -80,47 +56,10 @@ class Responder:
         self._responses_topic, self._request_wait = responses_topic, request_wait
         self._bury, self._resting, self._resumed = bury, resting, resumed
 
-    def begin(self, record: Record) -> Begun | None:
-        """Make the list of a request that needs to wait for nothing, and send it; else None."""
-        started = time.monotonic()
-        try:
-            if isinstance(record, Unreadable):
-                return None
-            asked = RequestHeaders.of(record)
-            target = self._target(asked)
-            deadline = asked.deadline
-            if deadline is not None and deadline < time.time():
-                return None
-            request = decode_request(record.value, record.headers or ())
-            response = self._answers.answer_now(request, asked.identity)
-            if response is None:
-                return None
-            value = response.encode()
-        except Exception:  # it fails again where somebody is told
-            return None
-        try:
-            sent = self._delivery.begin(record, asked, target, value)
-        except Exception:  # the same
-            sent = None
-        return Begun(asked, started, target, response, value, sent)
-
-    def _target(self, asked: RequestHeaders) -> Target:
-        """The destination of the reply.
-
-        Raises
-        ------
-        Failure, BadMessage
-            The headers name a topic that is not allowed, or no partition.
-        """
-        topic = self._responses_topic
-        if asked.reply_topic is not None:
-            topic = self._delivery.reply_topics.allowed(asked.reply_topic)
-        return Target(topic, asked.reply_partition)
-
     async def reply(
         self, record: Record, asked: RequestHeaders, started: float, begun: Begun | None
     ) -> tuple[str, Response | None]:
-        """Send the reply; its code, and the recommendations for a user that it took there."""
+        """Send the reply, also again; its code, and the recommendations for a user that it took there."""
         if isinstance(record, Unreadable):
             logger.warning("%s; it goes to the dead letters", record)
             try:

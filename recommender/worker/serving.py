@@ -68,7 +68,7 @@ class Serving:
         recent: RecentRequests,
         logs: bool,
     ) -> None:
-        self._topic, self._recent = names.requests, recent
+        self._topic = names.requests
         self._knowledge, self._counters = knowledge, counters
         letters = found[names.dead_letters].partitions
         log = LogWriter(send, names.recommendations, config.experiment, counters.logged)
@@ -87,13 +87,14 @@ class Serving:
             log=self.log,
             max_age=config.request_max_age,
             send_known=send_known,
+            taken=recent.note,
         )
         self.consumer = RequestConsumer(
             {**client_options(config), "group_id": f"{config.group}-requests", **_group_options(config)},
             names.requests,
             max_age=config.request_max_age,
             start_at=self._start_at,
-            take=self._take,
+            take=self._answerer.take,
             passed=self._answerer.passed,
             revoked=self.revoke,
             assigned=self._assigned,
@@ -129,10 +130,6 @@ class Serving:
         if self._knowledge.replicas.get(self._journal_partition(partition)) is None:
             return None  # its replica is still behind
         return self._answerer.progress.start_at(partition, span.committed, span.begins, span.ends, span.young)
-
-    async def _take(self, partition: int, records: list[Any]) -> None:
-        self._recent.note()
-        await self._answerer.take(partition, records)
 
 
 def _group_options(config: Settings) -> dict[str, Any]:

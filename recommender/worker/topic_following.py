@@ -25,7 +25,7 @@ from recommender.messages.refusals import Kind
 from recommender.messages.unreadable import Unreadable
 from recommender.worker.pacing import give_way
 from recommender.worker.transport import FAUST_LOGGER
-from recommender.worker.transport.bootstrap_patch import patient
+from recommender.worker.transport.aiokafka_clients import patient
 
 logger = logging.getLogger(__name__)
 

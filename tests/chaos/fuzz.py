@@ -13,13 +13,13 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from recommender.history.arrays import digest
 from recommender.ingest.ingest import BatchDecoder, Ingest, Ingested
 from recommender.journal.block import Packer, Source
 from recommender.journal.replica import Replica
 from recommender.journal.rule import Rule
 from recommender.messages.ratings import BadMessage
 from recommender.shard.options import ShardOptions
-from recommender.shard.state import digest
 from tests.support.answering_setup import REQUESTS, RESPONSES, Desk
 from tests.support.doubles import FakeRecord, until
 

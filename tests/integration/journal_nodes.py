@@ -15,9 +15,8 @@ from typing import Any
 from recommender.journal.block import Source
 from recommender.journal.follower import IDENTITY_SECONDS, PIECE_BYTES, Follower
 from recommender.journal.lanes import start_offset
-from recommender.journal.outbox import Send
+from recommender.journal.outbox import JournalProducer, Send
 from recommender.journal.outcome import Followed
-from recommender.journal.producer import JournalProducer
 from recommender.journal.records import Record
 from recommender.journal.rule import Rule
 from recommender.journal.writer import JournalWriter

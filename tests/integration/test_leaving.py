@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
 from aiokafka.structs import TopicPartition
 
 from recommender.worker.request_consumer import RequestConsumer
-from recommender.worker.transport.group_leaving import leave
+from recommender.worker.transport.aiokafka_clients import leave
 from tests.support.kafka import create_topics
 
 #: Longer than the test may take.

@@ -21,7 +21,7 @@ from recommender.client import Client
 from recommender.journal.block import COMPLETE, HOLD, head_of, mark
 from recommender.journal.block_kernels import COPY, MARK
 from recommender.journal.holding import HOLD_SECONDS
-from recommender.journal.producer import JournalProducer
+from recommender.journal.outbox import JournalProducer
 from recommender.journal.rewriting import rewrite
 from recommender.kafka.admin import open_admin
 from recommender.kafka.log_cutting import delete_before

@@ -12,7 +12,7 @@ from recommender.journal.rule import Rule
 from recommender.journal.writer import JournalWriter
 from recommender.worker.ingestor import Ingestor
 from recommender.worker.pacing import Pace, RecentRequests
-from recommender.worker.transport.batch import Batch
+from recommender.worker.transport.consumer_thread import Batch
 from recommender.worker.transport.spans import Span
 from tests.support.doubles import FakeRecord, Sent, rating_value
 from tests.unit.journal.blocks import TOPIC

@@ -1,4 +1,4 @@
-"""The thread in which aiokafka's consumer of the ratings lives: it fetches and commits.
+"""The thread in which aiokafka's consumer of the ratings lives: it fetches batches, and commits.
 
 Of transactions only those that were committed are read.
 """
@@ -20,10 +20,9 @@ from faust.types import TP
 from mode import Service
 
 from recommender.errors import RecommenderError
+from recommender.messages.records import Record
 from recommender.worker.transport import FAUST_LOGGER
-from recommender.worker.transport.batch import Batch
-from recommender.worker.transport.bootstrap_patch import patient
-from recommender.worker.transport.group_leaving import leave
+from recommender.worker.transport.aiokafka_clients import leave, patient
 from recommender.worker.transport.spans import Span, spans_of
 
 logger = logging.getLogger(__name__)
@@ -37,6 +36,43 @@ FETCH_WAIT_MS = 100
 TAKE_SECONDS = 0.05
 #: How often is looked whether the group still wants this worker.
 GROUP_LOOK_SECONDS = 1.0
+
+
+class Batch:
+    """Consecutive records of one partition, in the guise of a single Kafka record.
+
+    Parameters
+    ----------
+    topic : str
+    partition : int
+    records : list of Record
+        In the order of their offsets; none where there was only what is no record, as marks of transactions.
+    begin, end : int
+        From which offset it was fetched, and the offset after all that was.
+    """
+
+    __slots__ = ("begin", "end", "offset", "partition", "records", "timestamp", "topic")
+
+    key = None
+    headers: tuple[tuple[str, bytes], ...] = ()
+    timestamp_type = 0
+    checksum = None
+    serialized_key_size = 0
+    serialized_value_size = 0
+
+    def __init__(self, topic: str, partition: int, records: list[Record], begin: int, end: int) -> None:
+        self.topic = topic
+        self.partition = partition
+        self.records = records
+        self.begin = begin
+        self.end = end
+        self.offset = end - 1
+        self.timestamp: int = records[-1].timestamp if records else -1
+
+    @property
+    def value(self) -> Batch:
+        """The batch itself: the value that reaches the agent."""
+        return self
 
 
 class GroupError(RecommenderError):

@@ -23,11 +23,10 @@ from faust.types import AppT
 from recommender.kafka.refusals import ProducerEndedError
 from recommender.messages.records import Location, Outgoing, SendKnown
 from recommender.worker.transport import FAUST_LOGGER
-from recommender.worker.transport.aiokafka_producer import patient_producer
+from recommender.worker.transport.aiokafka_clients import patient_producer
 from recommender.worker.transport.generations import RENEW_SECONDS, Generations
 from recommender.worker.transport.known_topics import LOOK_SECONDS
-from recommender.worker.transport.partition_queue import PartitionQueue
-from recommender.worker.transport.sent_batches import BATCH_BYTES, SURE_BYTES, Lesser
+from recommender.worker.transport.partition_queue import BATCH_BYTES, SURE_BYTES, Lesser, PartitionQueue
 
 #: Milliseconds from here on are no time of anybody's, and may not fit into what Kafka writes: a record with
 #: such a time is sent with that of now.

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from recommender.checkpoints import checkpoint
 from recommender.checkpoints.checkpoint import CheckpointError
 from recommender.checkpoints.store import CheckpointStore
-from recommender.shard.state import digest
+from recommender.history.arrays import digest
 from tests.support.doubles import few
 from tests.unit.checkpoints.stores import IDENTITY, name, names, saved, shard_with
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recommender.history.arrays import digest
 from recommender.history.events import Events
 from recommender.history.rows import Rows
 from recommender.journal import replica as replica_module
@@ -22,7 +23,6 @@ from recommender.models import popular, registry
 from recommender.retraining.log_replay import JournalReplay
 from recommender.shard.options import ShardOptions
 from recommender.shard.shard import Shard
-from recommender.shard.state import digest
 from tests.support.doubles import few
 from tests.support.journals import FOUND, Journal
 from tests.support.learning_setup import MINUTE, LearningWorker, single_pass

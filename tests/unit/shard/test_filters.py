@@ -15,8 +15,8 @@ from recommender.messages.ratings import Rating
 from recommender.messages.requests import Request
 from recommender.messages.responses import Response
 from recommender.models.topk import best
-from recommender.shard.hiding import Hidden
 from recommender.shard.options import ShardOptions
+from recommender.shard.query import Hidden
 from recommender.shard.shard import Shard
 from tests.support.item_categories import categories_of
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recommender.history.arrays import digest
 from recommender.items.store import ItemStore
 from recommender.messages.items import ItemInfo
 from recommender.messages.ratings import Forget, Merge, Rating
@@ -21,7 +22,6 @@ from recommender.shard.arms import Arms
 from recommender.shard.bounds import Bounds
 from recommender.shard.shard import Shard
 from recommender.shard.snapshot import Snapshot
-from recommender.shard.state import digest
 from tests.support.doubles import few, fewer
 from tests.unit.shard.forgetting_log import Event, answer, learned, options, rows_of, stream
 

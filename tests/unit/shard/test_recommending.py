@@ -16,7 +16,7 @@ from recommender.messages.ratings import Rating
 from recommender.messages.requests import Request
 from recommender.messages.responses import Response
 from recommender.models.base import Arrays, IntArray, Model
-from recommender.shard import user_lists
+from recommender.shard import explored_lists
 from recommender.shard.arms import Arms
 from recommender.shard.exploration import Exploration
 from recommender.shard.feedback import Feedback
@@ -150,7 +150,7 @@ def test_thompson_draws_by_each_items_own_ratings(monkeypatch: pytest.MonkeyPatc
         given.append((named["positives"], named["negatives"], named["explorable"]))
         return []
 
-    monkeypatch.setattr(user_lists, "mix", remember)
+    monkeypatch.setattr(explored_lists, "mix", remember)
     feedback, ratings = Feedback.parse("graded:4"), stream(8, 300)
     shard = Shard(ShardOptions("cooc", feedback, exploration=Exploration("thompson")))
     shard.learn(ratings, times_of(ratings))

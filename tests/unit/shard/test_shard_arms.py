@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from recommender.client.messages import decode_response
 from recommender.errors import RecommenderError
+from recommender.history.arrays import digest, parted
 from recommender.messages.ratings import Rating
 from recommender.messages.requests import Request
 from recommender.messages.responses import Failure
@@ -22,7 +23,6 @@ from recommender.shard.feedback import Feedback
 from recommender.shard.options import ShardOptions
 from recommender.shard.shard import Shard
 from recommender.shard.snapshot import Snapshot
-from recommender.shard.state import digest, parted
 from recommender.worker.app import create_app
 from tests.support.doubles import fewer
 from tests.unit.shard.test_shard_learning import learned, options, stream, times_of

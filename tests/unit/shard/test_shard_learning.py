@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recommender.history.arrays import digest
 from recommender.messages.ratings import Rating
 from recommender.messages.requests import Request
 from recommender.shard.feedback import Feedback
 from recommender.shard.options import ShardOptions
 from recommender.shard.shard import Shard
-from recommender.shard.state import digest
 from tests.support.doubles import fewer
 
 MODELS = ["popular", "sequence-knn", "mf", "random"]

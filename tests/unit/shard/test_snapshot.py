@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recommender.history import snapshot
+from recommender.history.arrays import Arrays, digest
 from recommender.history.catalog import CatalogView
 from recommender.history.history import History
 from recommender.history.snapshot import HistorySnapshot
@@ -18,7 +19,6 @@ from recommender.models import registry
 from recommender.shard.options import ShardOptions
 from recommender.shard.shard import Shard
 from recommender.shard.snapshot import Snapshot
-from recommender.shard.state import Arrays, digest
 from tests.support.doubles import few
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from recommender.journal.rule import Rule
-from recommender.messages.records import Outgoing
+from recommender.messages.records import Outgoing, Record
 from tests.support.doubles import FakeRecord, fewer, until
 from tests.support.ingesting_setup import bad, batch, begun, rating
 from tests.unit.journal.blocks import Block, listed
@@ -200,3 +201,17 @@ async def test_letters_are_what_ingest_says() -> None:
     assert (letter.partition, letter.key, letter.value, letter.timestamp) == (1, b"key", b"bad", 99)
     assert letter.headers[0] == ("a", b"1")
     assert dict(letter.headers)["__connect.errors.partition"] == b"3"
+
+
+async def test_records_are_read_once_all_is_there_and_no_further_ahead_than_is_learned() -> None:
+    steps: list[str] = []
+
+    async def prepare(records: Sequence[Record]) -> None:
+        steps.append(f"prepared {len(records)}, wrote {len(worker.journal.sent)}")
+
+    async def keep_up() -> None:
+        steps.append(f"wrote {len(worker.journal.sent)}")
+
+    worker = await begun(prepare=prepare, keep_up=keep_up)
+    await worker.ingestor.take(batch([rating(0), rating(1)]))
+    assert steps == ["prepared 2, wrote 0", "wrote 1"]

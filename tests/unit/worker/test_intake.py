@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, cast
 
 import pytest
@@ -16,11 +16,9 @@ from recommender.journal.block import Source
 from recommender.journal.errors import SourceShorter
 from recommender.kafka.admin import BrokerUnreachableError
 from recommender.kafka.topics import TopicInfo, TopicsError
-from recommender.messages.records import Record
 from recommender.worker.ingestor import Ingestor
-from recommender.worker.intake import Intake, Prepare
+from recommender.worker.intake import Intake
 from recommender.worker.source_reading import JUDGED, JudgedIngest, SourceCounts
-from recommender.worker.transport.batch import Batch
 from recommender.worker.transport.spans import Span
 from tests.unit.ingest.sources.records import HIGH, LOW, mapping, record
 
@@ -32,7 +30,6 @@ class Ingests:
 
     def __init__(self, topic: str) -> None:
         self.topic, self.begun = topic, dict[int, int]()
-        self.taken: list[Batch] = []
 
     def source(self, partition: int) -> Source:
         return Source(IDS[self.topic], partition)
@@ -42,9 +39,6 @@ class Ingests:
             raise SourceShorter(f"{self.topic} ends at offset 0")
         self.begun = {partition: firsts.get(partition, 0) for partition in spans}
         return self.begun
-
-    async def take(self, batch: Batch) -> None:
-        self.taken.append(batch)
 
     async def revoke(self) -> dict[int, int]:
         return self.begun
@@ -60,7 +54,6 @@ class Kafka:
         self.topics, self.again = set(topics), ""
         self.failures: list[Exception] = []
         self.made: dict[str, Ingests] = {}
-        self.waits: list[str] = []
 
     def identify(self, topic: str) -> TopicInfo:
         if self.failures:
@@ -69,12 +62,9 @@ class Kafka:
             raise TopicsError(f"Missing: {topic}")
         return TopicInfo(topic, 2, topic + self.again)
 
-    def make(self, found: TopicInfo) -> tuple[Ingestor, Prepare | None]:
-        async def prepare(records: Sequence[Record]) -> None:
-            self.waits.append(found.topic)
-
+    def make(self, found: TopicInfo) -> Ingestor:
         self.made[found.topic] = Ingests(found.topic)
-        return cast(Ingestor, self.made[found.topic]), prepare if found.topic == "b" else None
+        return cast(Ingestor, self.made[found.topic])
 
     async def firsts(self, spans: Mapping[TP, Span]) -> Mapping[TP, int]:
         return {tp: 7 for tp in spans if tp.topic == "b"}
@@ -95,10 +85,8 @@ async def test_each_topic_has_an_ingestor_of_its_own() -> None:
     found = await intake.begin({TP("a", 0): SPAN, TP("a", 1): SPAN, TP("b", 1): SPAN})
     assert found == {TP("a", 0): 0, TP("a", 1): 0, TP("b", 1): 7}
     assert intake.committable() == await intake.revoke() == found
-    await intake.take(Batch("a", 0, [], 0, 0))
-    await intake.take(Batch("b", 0, [], 0, 0))
-    assert [len(each.taken) for each in kafka.made.values()] == [1, 1]
-    assert kafka.waits == ["b"]
+    found_ingestors: list[Any] = [intake.get(topic) for topic in ("a", "b")]
+    assert found_ingestors == list(kafka.made.values())
     assert intake.place(Source(IDS["b"], 3)) == TP("b", 3)
 
 
@@ -111,7 +99,7 @@ async def test_a_topic_that_comes_later(caplog: pytest.LogCaptureFixture) -> Non
         kafka.failures = [BrokerUnreachableError("away")] * 2
         await intake.check()
         assert intake.missing == ["b"]
-        await intake.take(Batch("b", 0, [], 0, 0))
+        assert intake.get("b") is None
         kafka.topics.add("b")
         # It is assigned before anybody has looked, and the broker does not answer at once.
         kafka.failures = [BrokerUnreachableError("away")]

@@ -15,8 +15,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from recommender.worker.transport import faust_transport
-from recommender.worker.transport.batch import Batch
-from recommender.worker.transport.consumer_thread import ConsumerThread
+from recommender.worker.transport.consumer_thread import Batch, ConsumerThread
 from tests.support.doubles import FakeRecord
 
 HERE = TopicPartition("ratings", 0)

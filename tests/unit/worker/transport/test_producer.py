@@ -12,8 +12,8 @@ from faust.exceptions import NotReady
 
 from recommender.messages.records import Outgoing
 from recommender.worker.transport.generations import Generations
+from recommender.worker.transport.partition_queue import BATCH_BYTES, SURE_BYTES, fill
 from recommender.worker.transport.producer import bulk_sender, known_sender, sender
-from recommender.worker.transport.sent_batches import BATCH_BYTES, SURE_BYTES, fill
 from tests.support.doubles import until
 from tests.unit.worker.transport.producers import WRITTEN, Brokers, started
 from tests.unit.worker.transport.support import outgoing

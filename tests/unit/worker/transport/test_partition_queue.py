@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recommender.messages.records import Outgoing
-from recommender.worker.transport.sent_batches import fill
+from recommender.worker.transport.partition_queue import fill
 from tests.support.doubles import few
 from tests.unit.worker.transport.support import outgoing, read
 

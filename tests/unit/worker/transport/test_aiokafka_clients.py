@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from aiokafka.errors import KafkaConnectionError
 
-from recommender.worker.transport import bootstrap_patch as bootstrap
+from recommender.worker.transport import aiokafka_clients
 
 
 class Client:
@@ -34,7 +34,7 @@ class Client:
 
 async def begin(*found: int | Exception) -> Client:
     client: Any = Client(*found)
-    bootstrap.begin_with_brokers(client, retry_seconds=0.0)
+    aiokafka_clients.begin_with_brokers(client, retry_seconds=0.0)
     await client.bootstrap()
     made: Client = client
     return made
