@@ -18,9 +18,11 @@ _MASK = np.uint64(0x7FFFFFFF)
 #: So many ratings ahead what the slots of their ids tell is asked for, and these slots twice as many.
 _AHEAD = 8
 
-# Places in `meta`: numbers that were ever given, those that are free, the end of the text, and how many bytes
-# of it nobody needs.
-COUNT, FREE, END, WASTE = range(4)
+# Places in `meta`: numbers that were ever given, those that are free, the end of the text, how many bytes of
+# it nobody needs, and how many old slots were moved.
+COUNT, FREE, END, WASTE, MOVED = range(5)
+#: An old slot whose id has moved, or was removed.
+_GONE = -1
 #: An id's place in the text and its size are one number; a size is below this power of two.
 SIZE_BITS = 10
 SIZE = (1 << SIZE_BITS) - 1
@@ -30,13 +32,15 @@ class TableArrays(NamedTuple):
     """The raw arrays.
 
     `places` has each id's place in the text and its size, and of a number that is free the room that it had;
-    `hashes` -1 for such a number, and `free` has those, the next one to be given last.
+    `hashes` -1 for such a number, and `free` has those, the next one to be given last. An id is found in
+    `slots`, or in `old`, the slots before there were more, from which ids are moved a few at a time.
     """
 
     text: NDArray[np.uint8]
     places: NDArray[np.int64]
     hashes: NDArray[np.int32]
     slots: NDArray[np.int32]
+    old: NDArray[np.int32]
     free: NDArray[np.int32]
     meta: NDArray[np.int64]
 
@@ -84,20 +88,27 @@ def _is_same(own, start, text, begin, size):
 
 
 @inlined_kernel
-def _slot(t, text, begin, end, hashed):
-    """The slot of an id in the table, or the free one where it belongs."""
-    mask = np.uint64(t.slots.size - 1)
+def _slot(t, slots, text, begin, end, hashed):
+    """The slot of an id among these, or the free one where it belongs."""
+    mask = np.uint64(slots.size - 1)
     slot = np.uint64(hashed) & mask
-    while True:
-        index = np.int64(t.slots[slot]) - 1
-        if index < 0:
-            return slot
-        i = np.uint64(index)
-        if t.hashes[i] == hashed:
+    while slots[slot] != 0:
+        i = np.uint64(slots[slot] - 1)
+        if slots[slot] != _GONE and t.hashes[i] == hashed:
             start, size = t.places[i] >> SIZE_BITS, t.places[i] & SIZE
             if size == end - begin and _is_same(t.text, start, text, begin, size):
                 return slot
         slot = (slot + _ONE) & mask
+    return slot
+
+
+@inlined_kernel
+def _find(t, text, begin, end, hashed):
+    """The number of an id, or -1."""
+    number = t.slots[_slot(t, t.slots, text, begin, end, hashed)]
+    if number == 0 and t.old.size > 0:
+        number = t.old[_slot(t, t.old, text, begin, end, hashed)]
+    return np.int64(number) - 1
 
 
 @inlined_kernel
@@ -115,10 +126,33 @@ def _fetch_id(t, hashed):
         prefetch(t.places, np.uint64(index - 1))
 
 
+@inlined_kernel
+def _enter(t, index):
+    """Write a number to the slot of its id."""
+    mask = np.uint64(t.slots.size - 1)
+    slot = np.uint64(t.hashes[index]) & mask
+    while t.slots[slot] != 0:
+        slot = (slot + _ONE) & mask
+    t.slots[slot] = index + 1
+
+
+@kernel
+def move(t, count):
+    """Move what so many of the old slots have that come next."""
+    begin = t.meta[MOVED]
+    end = min(begin + count, t.old.size)
+    for slot in range(begin, end):
+        if slot + _AHEAD < end:
+            prefetch(t.hashes, np.uint64(max(t.old[slot + _AHEAD] - 1, 0)))
+        if t.old[slot] > 0:
+            _enter(t, np.int64(t.old[slot]) - 1)
+            t.old[slot] = _GONE
+    t.meta[MOVED] = end
+
+
 @kernel
 def _register(t, text, begin, end, hashed):
-    slot = _slot(t, text, begin, end, hashed)
-    index = np.int64(t.slots[slot]) - 1
+    index = _find(t, text, begin, end, hashed)
     if index < 0:
         size, start, room = end - begin, t.meta[END], 0
         if t.meta[FREE] > 0:
@@ -138,7 +172,7 @@ def _register(t, text, begin, end, hashed):
             t.text[start + b] = text[begin + b]
         t.places[index] = (start << SIZE_BITS) | size
         t.hashes[index] = hashed
-        t.slots[slot] = index + 1
+        _enter(t, index)
     return index
 
 
@@ -150,9 +184,20 @@ def remove(t, numbers):
 
 @kernel
 def _remove_one(t, index):
+    _leave_slot(t, index)
+    start, size = t.places[index] >> SIZE_BITS, t.places[index] & SIZE
+    t.text[start : start + size] = 0
+    t.hashes[index] = -1
+
+
+@kernel
+def _leave_slot(t, index):
     mask = t.slots.size - 1
     hole = np.int64(t.hashes[index]) & mask
     while t.slots[hole] != index + 1:
+        if t.slots[hole] == 0:
+            _leave_old_slot(t, index)
+            return
         hole = (hole + 1) & mask
     at = (hole + 1) & mask
     while t.slots[at] != 0:
@@ -163,9 +208,15 @@ def _remove_one(t, index):
             hole = at
         at = (at + 1) & mask
     t.slots[hole] = 0
-    start, size = t.places[index] >> SIZE_BITS, t.places[index] & SIZE
-    t.text[start : start + size] = 0
-    t.hashes[index] = -1
+
+
+@kernel
+def _leave_old_slot(t, index):
+    mask = t.old.size - 1
+    slot = np.int64(t.hashes[index]) & mask
+    while t.old[slot] != index + 1:
+        slot = (slot + 1) & mask
+    t.old[slot] = _GONE
 
 
 @kernel
@@ -177,11 +228,6 @@ def gain_back(text, places, count, kept):
             kept[end + b] = text[start + b]
         places[index] = (end << SIZE_BITS) | size
         end += size
-
-
-@inlined_kernel
-def _find(t, text, begin, end, hashed):
-    return np.int64(t.slots[_slot(t, text, begin, end, hashed)]) - 1
 
 
 @kernel
@@ -239,15 +285,3 @@ def _register_pair(users, items, text, spans, values, used, user_indices, item_i
     else:
         user_indices[e] = _register(users, text, spans[e, 0], spans[e, 1], user)
         item_indices[e] = _register(items, text, spans[e, 2], spans[e, 3], item)
-
-
-@kernel
-def rehash(hashes, count, slots):
-    mask = slots.size - 1
-    for index in range(count):
-        if hashes[index] < 0:
-            continue
-        slot = np.int64(hashes[index]) & mask
-        while slots[slot] != 0:
-            slot = (slot + 1) & mask
-        slots[slot] = index + 1

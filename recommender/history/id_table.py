@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recommender.history import id_kernels as kernels
-from recommender.history.arrays import grown
-from recommender.history.id_kernels import COUNT, END, FREE, SIZE, SIZE_BITS, WASTE, TableArrays
+from recommender.history.arrays import enlarge, grown
+from recommender.history.id_kernels import COUNT, END, FREE, MOVED, SIZE, SIZE_BITS, WASTE, TableArrays
 
 #: The hash depends on it, so that nobody outside can make up ids that collide. Indices do not.
 _SEED = np.uint64(secrets.randbits(64))
@@ -27,6 +27,8 @@ _SEED = np.uint64(secrets.randbits(64))
 USER, ITEM = 0, 2
 #: Text is not gained back where there is less of it than this.
 _FEW_BYTES = 4096
+#: So many old slots are moved for each id that there is to be room for: all, before there have to be more.
+_AT_ONCE = 8
 
 
 class IdTable:
@@ -39,10 +41,9 @@ class IdTable:
     """
 
     def __init__(self) -> None:
-        none = np.zeros(0, np.int32)
-        self.arrays = TableArrays(
-            np.zeros(0, np.uint8), np.zeros(0, np.int64), none, none, none, np.zeros(4, np.int64)
-        )
+        hashes, slots, old, free = (np.zeros(0, np.int32) for _ in range(4))
+        text, places, meta = np.zeros(0, np.uint8), np.zeros(0, np.int64), np.zeros(5, np.int64)
+        self.arrays = TableArrays(text, places, hashes, slots, old, free, meta)
 
     def __len__(self) -> int:
         return int(self.arrays.meta[COUNT])
@@ -54,20 +55,35 @@ class IdTable:
 
     def reserve(self, more: int, size: int) -> None:
         """Make room for `more` ids of `size` bytes together."""
-        text, places, hashes, slots, free, meta = self.arrays
+        text, places, hashes, _, _, _, meta = self.arrays
         count, used, waste = len(self), int(meta[END]), int(meta[WASTE])
-        if count + more > len(places):
-            places, hashes = grown(places, count + more), grown(hashes, count + more)
         if used + size > len(text) and 2 * waste > max(used, _FEW_BYTES):
             kept = np.zeros(2 * (used - waste) + size, np.uint8)
             kernels.gain_back(text, places, count, kept)
-            text, meta[END], meta[WASTE] = kept, used - waste, 0
+            meta[END], meta[WASTE] = used - waste, 0
+            self.arrays = self.arrays._replace(text=kept)
             used -= waste
-        text = grown(text, used + size)
-        if 2 * (count + more) > len(slots):
-            slots = np.zeros(1 << (4 * (count + more)).bit_length(), np.int32)
-            kernels.rehash(hashes, count, slots)
-        self.arrays = TableArrays(text, places, hashes, slots, free, meta)
+        enlarge(places, count + more)
+        enlarge(hashes, count + more)
+        enlarge(self.arrays.text, used + size)
+        self._reserve_slots(count + more, _AT_ONCE * more)
+
+    def _reserve_slots(self, count: int, moved: int) -> None:
+        """Have slots for so many ids, and move what as many of the old slots have.
+
+        To move all of them takes a second where there are ten million.
+        """
+        slots = self.arrays.slots
+        if 2 * count > len(slots):
+            if len(self.arrays.old):
+                kernels.move(self.arrays, len(self.arrays.old))
+            more = np.zeros(1 << (4 * count).bit_length(), np.int32)
+            self.arrays = self.arrays._replace(slots=more, old=slots)
+            self.arrays.meta[MOVED] = 0
+        if len(self.arrays.old):
+            kernels.move(self.arrays, moved)
+            if self.arrays.meta[MOVED] == len(self.arrays.old):
+                self.arrays = self.arrays._replace(old=np.zeros(0, np.int32))
 
     def add(self, ids: list[str]) -> None:
         """Take ids up; those that are there keep their number. An empty text takes a number that is free.
