@@ -14,6 +14,8 @@ from recommender.history.instructions import eight_bytes, prefetch
 
 _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _ONE, _SHIFT, _HALF = np.uint64(1), np.uint64(31), np.uint64(32)
+#: A hash has so many bits.
+_BITS = np.uint64(31)
 _MASK = np.uint64(0x7FFFFFFF)
 #: So many ratings ahead what the slots of their ids tell is asked for, and these slots twice as many.
 _AHEAD = 8
@@ -88,10 +90,16 @@ def _is_same(own, start, text, begin, size):
 
 
 @inlined_kernel
+def _home(slots, hashed):
+    """The slot where the search for a hash begins: by its first bits, so that more slots keep the order."""
+    return (np.uint64(hashed) * np.uint64(slots.size)) >> _BITS
+
+
+@inlined_kernel
 def _slot(t, slots, text, begin, end, hashed):
     """The slot of an id among these, or the free one where it belongs."""
     mask = np.uint64(slots.size - 1)
-    slot = np.uint64(hashed) & mask
+    slot = _home(slots, hashed)
     while slots[slot] != 0:
         i = np.uint64(slots[slot] - 1)
         if slots[slot] != _GONE and t.hashes[i] == hashed:
@@ -105,22 +113,24 @@ def _slot(t, slots, text, begin, end, hashed):
 @inlined_kernel
 def _find(t, text, begin, end, hashed):
     """The number of an id, or -1."""
-    number = t.slots[_slot(t, t.slots, text, begin, end, hashed)]
-    if number == 0 and t.old.size > 0:
+    number = 0
+    if t.old.size > 0:
         number = t.old[_slot(t, t.old, text, begin, end, hashed)]
+    if number <= 0:
+        number = t.slots[_slot(t, t.slots, text, begin, end, hashed)]
     return np.int64(number) - 1
 
 
 @inlined_kernel
 def _fetch_slot(t, hashed):
     """Have the slot brought near in which an id with a hash may be found."""
-    prefetch(t.slots, np.uint64(hashed) & np.uint64(t.slots.size - 1))
+    prefetch(t.slots, _home(t.slots, hashed))
 
 
 @inlined_kernel
 def _fetch_id(t, hashed):
     """Have what is told of the id brought near that is in this slot."""
-    index = t.slots[np.uint64(hashed) & np.uint64(t.slots.size - 1)]
+    index = t.slots[_home(t.slots, hashed)]
     if index > 0:
         prefetch(t.hashes, np.uint64(index - 1))
         prefetch(t.places, np.uint64(index - 1))
@@ -130,10 +140,26 @@ def _fetch_id(t, hashed):
 def _enter(t, index):
     """Write a number to the slot of its id."""
     mask = np.uint64(t.slots.size - 1)
-    slot = np.uint64(t.hashes[index]) & mask
+    slot = _home(t.slots, t.hashes[index])
     while t.slots[slot] != 0:
         slot = (slot + _ONE) & mask
     t.slots[slot] = index + 1
+
+
+@inlined_kernel
+def _enter_new(t, index):
+    """Write the number of a new id: to an old slot where that is yet to be moved.
+
+    Else a first few ids would touch memory all over the new slots, which has to be cleared before.
+    """
+    slot = _home(t.old, t.hashes[index])
+    if np.int64(slot) >= t.meta[MOVED]:
+        while slot < np.uint64(t.old.size) and t.old[slot] != 0:
+            slot += _ONE
+        if slot < np.uint64(t.old.size):
+            t.old[slot] = index + 1
+            return
+    _enter(t, index)
 
 
 @kernel
@@ -172,7 +198,7 @@ def _register(t, text, begin, end, hashed):
             t.text[start + b] = text[begin + b]
         t.places[index] = (start << SIZE_BITS) | size
         t.hashes[index] = hashed
-        _enter(t, index)
+        _enter_new(t, index)
     return index
 
 
@@ -193,7 +219,7 @@ def _remove_one(t, index):
 @kernel
 def _leave_slot(t, index):
     mask = t.slots.size - 1
-    hole = np.int64(t.hashes[index]) & mask
+    hole = np.int64(_home(t.slots, t.hashes[index]))
     while t.slots[hole] != index + 1:
         if t.slots[hole] == 0:
             _leave_old_slot(t, index)
@@ -201,7 +227,7 @@ def _leave_slot(t, index):
         hole = (hole + 1) & mask
     at = (hole + 1) & mask
     while t.slots[at] != 0:
-        home = np.int64(t.hashes[t.slots[at] - 1]) & mask
+        home = np.int64(_home(t.slots, t.hashes[t.slots[at] - 1]))
         # It may move up where it does not come before its own place.
         if (at - home) & mask >= (at - hole) & mask:
             t.slots[hole] = t.slots[at]
@@ -213,7 +239,7 @@ def _leave_slot(t, index):
 @kernel
 def _leave_old_slot(t, index):
     mask = t.old.size - 1
-    slot = np.int64(t.hashes[index]) & mask
+    slot = np.int64(_home(t.old, t.hashes[index]))
     while t.old[slot] != index + 1:
         slot = (slot + 1) & mask
     t.old[slot] = _GONE
