@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 #: A part of a state: arrays by name.
 Arrays = dict[str, NDArray[np.generic]]
 Number = TypeVar("Number", bound=np.generic)
-#: Arrays of fewer rows are doubled when they grow.
-_SMALL = 1 << 20
+#: Arrays of fewer rows are doubled when they grow; larger ones grow by so many bytes at most, as these are
+#: written to.
+_SMALL, _AT_ONCE = 1 << 20, 1 << 22
 
 
 def grown(array: NDArray[Number], least: int) -> NDArray[Number]:
@@ -32,7 +33,7 @@ def enlarge(array: NDArray[np.generic], least: int) -> None:
     """
     size = len(array)
     if least > size:
-        step = max(size, 64) if size < _SMALL else size // 32
+        step = max(size, 64) if size < _SMALL else min(size // 32, _AT_ONCE // array.itemsize)
         array.resize(max(least, size + step), refcheck=False)
 
 
