@@ -13,7 +13,7 @@ Arrays = dict[str, NDArray[np.generic]]
 Number = TypeVar("Number", bound=np.generic)
 #: Arrays of fewer rows are doubled when they grow; larger ones grow by so many bytes at most, as these are
 #: written to.
-_SMALL, _AT_ONCE = 1 << 20, 1 << 22
+_SMALL, _AT_ONCE = 1 << 20, 1 << 20
 
 
 def grown(array: NDArray[Number], least: int) -> NDArray[Number]:
