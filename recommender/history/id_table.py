@@ -194,6 +194,7 @@ def warm() -> None:
     users, items = IdTable(), IdTable()
     users.add(["a"])
     users.remove(np.array([users.register("b")], np.int32))
+    kernels.move(users.arrays, 0)
     kernels.gain_back(np.zeros(1, np.uint8), np.zeros(1, np.int64), 1, np.zeros(1, np.uint8))
     text, spans = np.frombuffer(b"ab", np.uint8), np.array([[0, 1, 1, 2]])
     users.find_all(text, spans, USER)
