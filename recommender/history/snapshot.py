@@ -34,10 +34,12 @@ class HistorySnapshot:
     ----------
     history : History
         It may learn between two calls, but not during one.
+    slice_entries : int
+        Entries copied at a stretch.
     """
 
-    def __init__(self, history: History) -> None:
-        self._history = history
+    def __init__(self, history: History, slice_entries: int = SLICE) -> None:
+        self._history, self._slice = history, slice_entries
         history.copies.add(self)
         arrays = history.arrays
         # Empty arrays cost nothing until they are written to; tables and free segments are not needed.
@@ -47,7 +49,7 @@ class HistorySnapshot:
             **{name: np.empty_like(getattr(arrays, name)) for name in _ARENAS},
         )
         self._round, self._user, self._ring = 0, 0, 0
-        if arrays.meta[ENTRIES] <= SLICE:
+        if arrays.meta[ENTRIES] <= self._slice:
             self._round, self._ring = ROUNDS, len(arrays.ring_users)
 
     def advance(self) -> bool:
@@ -59,10 +61,10 @@ class HistorySnapshot:
         if self._ring < rings:
             # They are copied again in the end, because any user may change any of them. This makes their
             # memory ready, which costs more than the copy.
-            self._copy_rings(self._ring, self._ring + SLICE)
-            self._ring += SLICE
+            self._copy_rings(self._ring, self._ring + self._slice)
+            self._ring += self._slice
             return True
-        self._user = int(copy_changed(self._history.arrays, arrays, self._user, SLICE))
+        self._user = int(copy_changed(self._history.arrays, arrays, self._user, self._slice))
         if self._user >= self._history.user_count:
             self._round, self._user = self._round + 1, 0
         return True

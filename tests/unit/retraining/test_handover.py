@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -25,7 +26,6 @@ from recommender.retraining.log_replay import LogPassError
 from recommender.settings import Settings
 from recommender.shard.options import ShardOptions, learned_settings
 from recommender.shard.shard import Shard
-from recommender.worker import adoption
 from recommender.worker.adoption import Adoption
 from recommender.worker.handover_sources import HandoverSources
 from recommender.worker.replicas import CheckpointSource, HeldReplica, Replicas
@@ -88,19 +88,22 @@ class Log(Reader):
 
 
 @pytest.fixture(autouse=True)
-def _log(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(adoption, "reading", lambda _: contextlib.nullcontext(Log(LOG, 7)))
+def _nothing_fails() -> Iterator[None]:
     yield
     Log.fails = None
 
 
-def worker(config: Settings) -> tuple[Replicas, Adoption]:
+def worker(config: Settings, journal: list[Block] = LOG) -> tuple[Replicas, Adoption]:
     options, sources = ShardOptions.of(config), sources_of(config)
     store = CheckpointStore(config.checkpoints, identity(config))
     replicas = Replicas(
         options, store, lambda partition: rule_of(FOUND, partition, options), sources=sources.all
     )
-    return replicas, Adoption(config, replicas, FOUND, sources)
+
+    def reading(_: Settings) -> Any:
+        return contextlib.nullcontext(Log(journal, 7))
+
+    return replicas, Adoption(config, replicas, FOUND, sources, reading)
 
 
 def sources_of(config: Settings) -> HandoverSources:
@@ -116,13 +119,10 @@ def saved(held: HeldReplica) -> None:
     held.store.save(0, held.replica.position, held.replica.state())
 
 
-async def test_a_rewritten_journal_is_learned_again_and_taken_over(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_rewritten_journal_is_learned_again_and_taken_over(tmp_path: Path) -> None:
     journal = [*LOG, *rewritten(LOG)]
-    monkeypatch.setattr(adoption, "reading", lambda _: contextlib.nullcontext(Log(journal, 7)))
     settings = config(tmp_path, model="popular")
-    replicas, adopting = worker(settings)
+    replicas, adopting = worker(settings, journal)
     held = await replicas.open(0)
     held.caught_up = True
     held.replica.apply(journal[:-1])
