@@ -51,9 +51,15 @@ def pytest_xdist_setupnodes() -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Let workers be forked, from the process that all processes of the tests share if there is one."""
+    from recommender.kafka.local import ports
     from tests.support import preloaded
 
-    preloaded.want(getattr(config, "workerinput", {}).get("preloaded"))
+    shared = getattr(config, "workerinput", {})
+    preloaded.want(shared.get("preloaded"))
+    if shared:
+        # Each process has ports of its own: one that is free may be another's choice by the time it is used.
+        number = int(shared["workerid"].removeprefix("gw"))
+        ports.PORTS = ports.PORTS[number :: shared["workercount"]]
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -12,6 +12,8 @@ HOST = "127.0.0.1"
 #: a port of that range while the broker is down can end up connected to itself, and keep the port.
 PORTS = range(20000, 32000)
 
+_given: set[int] = set()
+
 
 class BrokerError(RecommenderError):
     """The local broker could not be started, or ended by itself."""
@@ -32,16 +34,18 @@ def claim(port: int) -> None:
 
 
 def free_port(besides: int = 0) -> int:
-    """A port on which no process listens, at this moment."""
+    """A port on which no process listens, at this moment; this process gets another one each time."""
     random = SystemRandom()
     while True:
         port = random.choice(PORTS)
-        if port == besides:
+        if port == besides or port in _given:
             continue
         try:
             claim(port)
         except PortTakenError:
             continue
+        # Who asked last time may not listen on it yet.
+        _given.add(port)
         return port
 
 

@@ -92,6 +92,7 @@ async def test_a_log_that_is_away_keeps_no_reply_back() -> None:
     desk, away = logging_desk(under_way=2, log_limits=LogLimits(retry_seconds=0.0, waiting=4)), True
     desk.sent.fails = lambda topic: TryAgainError() if topic == LOG and away else None
     assert len(await desk.ask(*(request(each) for each in range(6)))) == 6
+    await until(lambda: len(desk.logged) == 2)
     assert desk.logged == [False, False]  # those that found too many waiting
     assert desk.done() == {0: 0}
     away = False
