@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from recommender.history.arrays import Arrays, flat
-from recommender.history.catalog import CatalogView
-from recommender.history.snapshot import SLICE, HistorySnapshot
+from recommender.history.snapshot import SLICE, CatalogView, HistorySnapshot
 from recommender.shard.shard import Shard
 
 

@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recommender.history.arrays import Arrays, digest
-from recommender.history.catalog import CatalogView
 from recommender.history.history import History
-from recommender.history.snapshot import HistorySnapshot
+from recommender.history.snapshot import CatalogView, HistorySnapshot
 from recommender.messages.ratings import Rating
 from recommender.models import registry
 from recommender.shard.options import ShardOptions
