@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 #: A part of a state: arrays by name.
 Arrays = dict[str, NDArray[np.generic]]
 Number = TypeVar("Number", bound=np.generic)
+#: Arrays of fewer rows are doubled when they grow; larger ones grow by so many bytes at most, as these are
+#: written to.
+_SMALL, _AT_ONCE = 1 << 20, 1 << 20
 
 
 def grown(array: NDArray[Number], least: int) -> NDArray[Number]:
@@ -20,6 +23,18 @@ def grown(array: NDArray[Number], least: int) -> NDArray[Number]:
     larger = np.zeros((max(least, 2 * len(array), 64), *array.shape[1:]), array.dtype)
     larger[: len(array)] = array
     return larger
+
+
+def enlarge(array: NDArray[np.generic], least: int) -> None:
+    """Give an array that owns its memory at least so many rows, in place, zero at the end.
+
+    It is doubled while small, then grows by little, which is remapped rather than copied. Nothing else may
+    have a view of it.
+    """
+    size = len(array)
+    if least > size:
+        step = max(size, 64) if size < _SMALL else min(size // 32, _AT_ONCE // array.itemsize)
+        array.resize(max(least, size + step), refcheck=False)
 
 
 def flat(parts: dict[str, Arrays]) -> Arrays:

@@ -1,23 +1,50 @@
 # mypy: allow-untyped-defs, allow-untyped-calls, no-check-untyped-defs
 # numba types the kernels by what they are called with.
-"""The compiled loops of a table of ids, see `recommender.history.id_table`."""
+"""The compiled loops of a table of ids, and its arrays."""
 
 from __future__ import annotations
 
-import numpy as np
+from typing import NamedTuple
 
-from recommender.compiled import kernel
+import numpy as np
+from numpy.typing import NDArray
+
+from recommender.compiled import inlined_kernel, kernel
+from recommender.history.instructions import eight_bytes, prefetch
 
 _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
-_BYTE, _SHIFT, _HALF = np.uint64(8), np.uint64(31), np.uint64(32)
+_ONE, _SHIFT, _HALF = np.uint64(1), np.uint64(31), np.uint64(32)
+#: A hash has so many bits.
+_BITS = np.uint64(31)
 _MASK = np.uint64(0x7FFFFFFF)
+#: So many ratings ahead what the slots of their ids tell is asked for, and these slots twice as many.
+_AHEAD = 8
 
-# Places in `meta`: numbers that were ever given, those that are free, the end of the text, and how many bytes
-# of it nobody needs.
-COUNT, FREE, END, WASTE = range(4)
+# Places in `meta`: numbers that were ever given, those that are free, the end of the text, how many bytes of
+# it nobody needs, and how many old slots were moved.
+COUNT, FREE, END, WASTE, MOVED = range(5)
+#: An old slot whose id has moved, or was removed.
+_GONE = -1
 #: An id's place in the text and its size are one number; a size is below this power of two.
 SIZE_BITS = 10
 SIZE = (1 << SIZE_BITS) - 1
+
+
+class TableArrays(NamedTuple):
+    """The raw arrays.
+
+    `places` has each id's place in the text and its size, and of a number that is free the room that it had;
+    `hashes` -1 for such a number, and `free` has those, the next one to be given last. An id is found in
+    `slots`, or in `old`, the slots before there were more, from which ids are moved a few at a time.
+    """
+
+    text: NDArray[np.uint8]
+    places: NDArray[np.int64]
+    hashes: NDArray[np.int32]
+    slots: NDArray[np.int32]
+    old: NDArray[np.int32]
+    free: NDArray[np.int32]
+    meta: NDArray[np.int64]
 
 
 @kernel
@@ -30,49 +57,128 @@ def sizes(spans):
     return users, items
 
 
-@kernel
+@inlined_kernel
+def _eight(text, place, end):
+    """The bytes from a place to before the end of an id, or eight of them, as a number."""
+    left = end - place
+    if place + 8 <= text.size:
+        found = eight_bytes(text, np.uint64(place))
+        return found if left >= 8 else found & ((_ONE << np.uint64(8 * left)) - _ONE)
+    found = np.uint64(0)
+    for b in range(min(left, 8)):
+        found |= np.uint64(text[place + b]) << np.uint64(8 * b)
+    return found
+
+
+@inlined_kernel
 def _hash(seed, text, begin, end):
     """A hash of some bytes, never negative: eight at a time, mixed as SplitMix64 does."""
     state = seed ^ np.uint64(end - begin)
-    place = begin
-    while place < end:
-        chunk = np.uint64(0)
-        for b in range(place, min(place + 8, end)):
-            chunk = (chunk << _BYTE) | np.uint64(text[b])
-        place += 8
-        state = (state ^ chunk) * _FIRST
+    for place in range(begin, end, 8):
+        state = (state ^ _eight(text, place, end)) * _FIRST
         state = (state ^ (state >> _SHIFT)) * _SECOND
         state ^= state >> _HALF
     return np.int32(state & _MASK)
 
 
-@kernel
-def _slot(t, text, begin, end, hashed):
-    """The slot of an id in the table, or the free one where it belongs."""
-    mask = t.slots.size - 1
-    slot = np.int64(hashed) & mask
-    while True:
-        index = np.int64(t.slots[slot]) - 1
-        if index < 0:
-            return slot
-        if t.hashes[index] == hashed:
-            start, size = t.places[index] >> SIZE_BITS, t.places[index] & SIZE
-            if size == end - begin:
-                same = True
-                for b in range(end - begin):
-                    if t.text[start + b] != text[begin + b]:
-                        same = False
-                        break
-                if same:
-                    return slot
-        slot = (slot + 1) & mask
+@inlined_kernel
+def _is_same(own, start, text, begin, size):
+    for passed in range(0, size, 8):
+        if _eight(own, start + passed, start + size) != _eight(text, begin + passed, begin + size):
+            return False
+    return True
+
+
+@inlined_kernel
+def _home(slots, hashed):
+    """The slot where the search for a hash begins: by its first bits, so that more slots keep the order."""
+    return (np.uint64(hashed) * np.uint64(slots.size)) >> _BITS
+
+
+@inlined_kernel
+def _slot(t, slots, text, begin, end, hashed):
+    """The slot of an id among these, or the free one where it belongs."""
+    mask = np.uint64(slots.size - 1)
+    slot = _home(slots, hashed)
+    while slots[slot] != 0:
+        i = np.uint64(slots[slot] - 1)
+        if slots[slot] != _GONE and t.hashes[i] == hashed:
+            start, size = t.places[i] >> SIZE_BITS, t.places[i] & SIZE
+            if size == end - begin and _is_same(t.text, start, text, begin, size):
+                return slot
+        slot = (slot + _ONE) & mask
+    return slot
+
+
+@inlined_kernel
+def _find(t, text, begin, end, hashed):
+    """The number of an id, or -1."""
+    number = 0
+    if t.old.size > 0:
+        number = t.old[_slot(t, t.old, text, begin, end, hashed)]
+    if number <= 0:
+        number = t.slots[_slot(t, t.slots, text, begin, end, hashed)]
+    return np.int64(number) - 1
+
+
+@inlined_kernel
+def _fetch_slot(t, hashed):
+    """Have the slot brought near in which an id with a hash may be found."""
+    prefetch(t.slots, _home(t.slots, hashed))
+
+
+@inlined_kernel
+def _fetch_id(t, hashed):
+    """Have what is told of the id brought near that is in this slot."""
+    index = t.slots[_home(t.slots, hashed)]
+    if index > 0:
+        prefetch(t.hashes, np.uint64(index - 1))
+        prefetch(t.places, np.uint64(index - 1))
+
+
+@inlined_kernel
+def _enter(t, index):
+    """Write a number to the slot of its id."""
+    mask = np.uint64(t.slots.size - 1)
+    slot = _home(t.slots, t.hashes[index])
+    while t.slots[slot] != 0:
+        slot = (slot + _ONE) & mask
+    t.slots[slot] = index + 1
+
+
+@inlined_kernel
+def _enter_new(t, index):
+    """Write the number of a new id: to an old slot where that is yet to be moved.
+
+    Else a first few ids would touch memory all over the new slots, which has to be cleared before.
+    """
+    slot = _home(t.old, t.hashes[index])
+    if np.int64(slot) >= t.meta[MOVED]:
+        while slot < np.uint64(t.old.size) and t.old[slot] != 0:
+            slot += _ONE
+        if slot < np.uint64(t.old.size):
+            t.old[slot] = index + 1
+            return
+    _enter(t, index)
 
 
 @kernel
-def register(t, seed, text, begin, end):
-    hashed = _hash(seed, text, begin, end)
-    slot = _slot(t, text, begin, end, hashed)
-    index = np.int64(t.slots[slot]) - 1
+def move(t, count):
+    """Move what so many of the old slots have that come next."""
+    begin = t.meta[MOVED]
+    end = min(begin + count, t.old.size)
+    for slot in range(begin, end):
+        if slot + _AHEAD < end:
+            prefetch(t.hashes, np.uint64(max(t.old[slot + _AHEAD] - 1, 0)))
+        if t.old[slot] > 0:
+            _enter(t, np.int64(t.old[slot]) - 1)
+            t.old[slot] = _GONE
+    t.meta[MOVED] = end
+
+
+@kernel
+def _register(t, text, begin, end, hashed):
+    index = _find(t, text, begin, end, hashed)
     if index < 0:
         size, start, room = end - begin, t.meta[END], 0
         if t.meta[FREE] > 0:
@@ -92,7 +198,7 @@ def register(t, seed, text, begin, end):
             t.text[start + b] = text[begin + b]
         t.places[index] = (start << SIZE_BITS) | size
         t.hashes[index] = hashed
-        t.slots[slot] = index + 1
+        _enter_new(t, index)
     return index
 
 
@@ -104,22 +210,39 @@ def remove(t, numbers):
 
 @kernel
 def _remove_one(t, index):
+    _leave_slot(t, index)
+    start, size = t.places[index] >> SIZE_BITS, t.places[index] & SIZE
+    t.text[start : start + size] = 0
+    t.hashes[index] = -1
+
+
+@kernel
+def _leave_slot(t, index):
     mask = t.slots.size - 1
-    hole = np.int64(t.hashes[index]) & mask
+    hole = np.int64(_home(t.slots, t.hashes[index]))
     while t.slots[hole] != index + 1:
+        if t.slots[hole] == 0:
+            _leave_old_slot(t, index)
+            return
         hole = (hole + 1) & mask
     at = (hole + 1) & mask
     while t.slots[at] != 0:
-        home = np.int64(t.hashes[t.slots[at] - 1]) & mask
+        home = np.int64(_home(t.slots, t.hashes[t.slots[at] - 1]))
         # It may move up where it does not come before its own place.
         if (at - home) & mask >= (at - hole) & mask:
             t.slots[hole] = t.slots[at]
             hole = at
         at = (at + 1) & mask
     t.slots[hole] = 0
-    start, size = t.places[index] >> SIZE_BITS, t.places[index] & SIZE
-    t.text[start : start + size] = 0
-    t.hashes[index] = -1
+
+
+@kernel
+def _leave_old_slot(t, index):
+    mask = t.old.size - 1
+    slot = np.int64(_home(t.old, t.hashes[index]))
+    while t.old[slot] != index + 1:
+        slot = (slot + 1) & mask
+    t.old[slot] = _GONE
 
 
 @kernel
@@ -134,15 +257,11 @@ def gain_back(text, places, count, kept):
 
 
 @kernel
-def _find(t, seed, text, begin, end):
-    return np.int64(t.slots[_slot(t, text, begin, end, _hash(seed, text, begin, end))]) - 1
-
-
-@kernel
 def add(t, seed, text, spans):
     for e in range(spans.shape[0]):
-        if spans[e, 0] < spans[e, 1]:
-            register(t, seed, text, spans[e, 0], spans[e, 1])
+        begin, end = spans[e, 0], spans[e, 1]
+        if begin < end:
+            _register(t, text, begin, end, _hash(seed, text, begin, end))
         else:
             t.places[t.meta[COUNT]], t.hashes[t.meta[COUNT]] = 0, -1
             t.meta[COUNT] += 1
@@ -151,34 +270,44 @@ def add(t, seed, text, spans):
 @kernel
 def find_all(t, seed, text, spans, column, found):
     for e in range(spans.shape[0]):
-        found[e] = _find(t, seed, text, spans[e, column], spans[e, column + 1])
+        begin, end = spans[e, column], spans[e, column + 1]
+        found[e] = _find(t, text, begin, end, _hash(seed, text, begin, end))
+
+
+@kernel
+def register_one(t, seed, text, begin, end):
+    return _register(t, text, begin, end, _hash(seed, text, begin, end))
 
 
 @kernel
 def register_pairs(users, items, seed, text, spans, values, used, user_indices, item_indices):
-    for e in range(spans.shape[0]):
-        if not used[e]:
-            continue
-        if np.isnan(values[e]):
-            user = _find(users, seed, text, spans[e, 0], spans[e, 1])
-            item = _find(items, seed, text, spans[e, 2], spans[e, 3])
-            if user < 0 or item < 0:
-                used[e] = False
-                continue
-        else:
-            user = register(users, seed, text, spans[e, 0], spans[e, 1])
-            item = register(items, seed, text, spans[e, 2], spans[e, 3])
-        user_indices[e] = user
-        item_indices[e] = item
+    """Write the indices of each pair; before that, its hashes stand in their place."""
+    count = spans.shape[0]
+    for e in range(count + 2 * _AHEAD):
+        # What the look-ups read lies far: it is asked for some ratings ahead, the slots first.
+        if e < count and used[e]:
+            user_indices[e] = _hash(seed, text, spans[e, 0], spans[e, 1])
+            item_indices[e] = _hash(seed, text, spans[e, 2], spans[e, 3])
+            _fetch_slot(users, user_indices[e])
+            _fetch_slot(items, item_indices[e])
+        if _AHEAD <= e < count + _AHEAD:
+            _fetch_id(users, user_indices[e - _AHEAD])
+            _fetch_id(items, item_indices[e - _AHEAD])
+        if e >= 2 * _AHEAD:
+            _register_pair(
+                users, items, text, spans, values, used, user_indices, item_indices, e - 2 * _AHEAD
+            )
 
 
-@kernel
-def rehash(hashes, count, slots):
-    mask = slots.size - 1
-    for index in range(count):
-        if hashes[index] < 0:
-            continue
-        slot = np.int64(hashes[index]) & mask
-        while slots[slot] != 0:
-            slot = (slot + 1) & mask
-        slots[slot] = index + 1
+@inlined_kernel
+def _register_pair(users, items, text, spans, values, used, user_indices, item_indices, e):
+    if not used[e]:
+        return
+    user, item = user_indices[e], item_indices[e]
+    if np.isnan(values[e]):
+        user_indices[e] = _find(users, text, spans[e, 0], spans[e, 1], user)
+        item_indices[e] = _find(items, text, spans[e, 2], spans[e, 3], item)
+        used[e] = user_indices[e] >= 0 and item_indices[e] >= 0
+    else:
+        user_indices[e] = _register(users, text, spans[e, 0], spans[e, 1], user)
+        item_indices[e] = _register(items, text, spans[e, 2], spans[e, 3], item)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 #: A power of two.
-_PARTS = 64
+_PARTS = 1024
 _MASK = _PARTS - 1
 
 

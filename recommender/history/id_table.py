@@ -13,39 +13,22 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender.history import id_kernels
-from recommender.history.arrays import grown
-from recommender.history.id_kernels import COUNT, END, FREE, SIZE, SIZE_BITS, WASTE
+from recommender.history import id_kernels as kernels
+from recommender.history.arrays import enlarge, grown
+from recommender.history.id_kernels import COUNT, END, FREE, MOVED, SIZE, SIZE_BITS, WASTE, TableArrays
 
 #: The hash depends on it, so that nobody outside can make up ids that collide. Indices do not.
 _SEED = np.uint64(secrets.randbits(64))
-
 #: Columns of spans: where a rating's user begins and ends in the text, then its item.
 USER, ITEM = 0, 2
-
-
 #: Text is not gained back where there is less of it than this.
 _FEW_BYTES = 4096
-
-
-class TableArrays(NamedTuple):
-    """The raw arrays.
-
-    `places` has each id's place in the text and its size, and of a number that is free the room that it had;
-    `hashes` -1 for such a number, and `free` has those, the next one to be given last.
-    """
-
-    text: NDArray[np.uint8]
-    places: NDArray[np.int64]
-    hashes: NDArray[np.int32]
-    slots: NDArray[np.int32]
-    free: NDArray[np.int32]
-    meta: NDArray[np.int64]
+#: So many old slots are moved for each id that there is to be room for: all, before there have to be more.
+_AT_ONCE = 8
 
 
 class IdTable:
@@ -58,10 +41,9 @@ class IdTable:
     """
 
     def __init__(self) -> None:
-        none = np.zeros(0, np.int32)
-        self.arrays = TableArrays(
-            np.zeros(0, np.uint8), np.zeros(0, np.int64), none, none, none, np.zeros(4, np.int64)
-        )
+        hashes, slots, old, free = (np.zeros(0, np.int32) for _ in range(4))
+        text, places, meta = np.zeros(0, np.uint8), np.zeros(0, np.int64), np.zeros(5, np.int64)
+        self.arrays = TableArrays(text, places, hashes, slots, old, free, meta)
 
     def __len__(self) -> int:
         return int(self.arrays.meta[COUNT])
@@ -73,20 +55,35 @@ class IdTable:
 
     def reserve(self, more: int, size: int) -> None:
         """Make room for `more` ids of `size` bytes together."""
-        text, places, hashes, slots, free, meta = self.arrays
+        text, places, hashes, _, _, _, meta = self.arrays
         count, used, waste = len(self), int(meta[END]), int(meta[WASTE])
-        if count + more > len(places):
-            places, hashes = grown(places, count + more), grown(hashes, count + more)
         if used + size > len(text) and 2 * waste > max(used, _FEW_BYTES):
             kept = np.zeros(2 * (used - waste) + size, np.uint8)
-            id_kernels.gain_back(text, places, count, kept)
-            text, meta[END], meta[WASTE] = kept, used - waste, 0
+            kernels.gain_back(text, places, count, kept)
+            meta[END], meta[WASTE] = used - waste, 0
+            self.arrays = self.arrays._replace(text=kept)
             used -= waste
-        text = grown(text, used + size)
-        if 2 * (count + more) > len(slots):
-            slots = np.zeros(1 << (4 * (count + more)).bit_length(), np.int32)
-            id_kernels.rehash(hashes, count, slots)
-        self.arrays = TableArrays(text, places, hashes, slots, free, meta)
+        enlarge(places, count + more)
+        enlarge(hashes, count + more)
+        enlarge(self.arrays.text, used + size)
+        self._reserve_slots(count + more, _AT_ONCE * more)
+
+    def _reserve_slots(self, count: int, moved: int) -> None:
+        """Have slots for so many ids, and move what as many of the old slots have.
+
+        To move all of them takes a second where there are ten million.
+        """
+        slots = self.arrays.slots
+        if 2 * count > len(slots):
+            if len(self.arrays.old):
+                kernels.move(self.arrays, len(self.arrays.old))
+            more = np.zeros(1 << (4 * count).bit_length(), np.int32)
+            self.arrays = self.arrays._replace(slots=more, old=slots)
+            self.arrays.meta[MOVED] = 0
+        if len(self.arrays.old):
+            kernels.move(self.arrays, moved)
+            if self.arrays.meta[MOVED] == len(self.arrays.old):
+                self.arrays = self.arrays._replace(old=np.zeros(0, np.int32))
 
     def add(self, ids: list[str]) -> None:
         """Take ids up; those that are there keep their number. An empty text takes a number that is free.
@@ -97,7 +94,7 @@ class IdTable:
         text, ends = joined(parts)
         spans = np.stack([ends - np.fromiter(map(len, parts), np.int64, len(parts)), ends], axis=1)
         self.reserve(len(parts), len(text))
-        id_kernels.add(self.arrays, _SEED, text, spans)
+        kernels.add(self.arrays, _SEED, text, spans)
 
     def set_free(self, numbers: list[int]) -> None:
         """Say in which order the numbers are given again that empty texts took, the next one last.
@@ -112,7 +109,7 @@ class IdTable:
         """The number of an id, which is given a free or else the next one if it has none yet."""
         text = np.frombuffer(identifier.encode(), np.uint8)
         self.reserve(1, len(text))
-        return int(id_kernels.register(self.arrays, _SEED, text, 0, len(text)))
+        return int(kernels.register_one(self.arrays, _SEED, text, 0, len(text)))
 
     @property
     def free(self) -> NDArray[np.int32]:
@@ -121,7 +118,7 @@ class IdTable:
 
     def remove(self, numbers: NDArray[np.int32]) -> None:
         """Remove the ids of numbers, which are given to nobody before `release`."""
-        id_kernels.remove(self.arrays, numbers)
+        kernels.remove(self.arrays, numbers)
 
     def release(self, numbers: NDArray[np.int32]) -> None:
         """Give numbers whose ids were removed to the next new ids, the last one first."""
@@ -164,7 +161,7 @@ class IdTable:
         """
         found = np.empty(len(spans), np.int32)
         self.reserve(1, 0)
-        id_kernels.find_all(self.arrays, _SEED, text, spans, column, found)
+        kernels.find_all(self.arrays, _SEED, text, spans, column, found)
         return found
 
 
@@ -185,10 +182,10 @@ def register_pairs(
     """The numbers of users and items of many ratings: see `recommender.history.catalog.register_bytes`."""
     count = len(spans)
     indices = np.zeros(count, np.int32), np.zeros(count, np.int32)
-    user_size, item_size = id_kernels.sizes(spans)
+    user_size, item_size = kernels.sizes(spans)
     users.reserve(count, user_size)
     items.reserve(count, item_size)
-    id_kernels.register_pairs(users.arrays, items.arrays, _SEED, text, spans, values, used, *indices)
+    kernels.register_pairs(users.arrays, items.arrays, _SEED, text, spans, values, used, *indices)
     return indices
 
 
@@ -197,7 +194,8 @@ def warm() -> None:
     users, items = IdTable(), IdTable()
     users.add(["a"])
     users.remove(np.array([users.register("b")], np.int32))
-    id_kernels.gain_back(np.zeros(1, np.uint8), np.zeros(1, np.int64), 1, np.zeros(1, np.uint8))
+    kernels.move(users.arrays, 0)
+    kernels.gain_back(np.zeros(1, np.uint8), np.zeros(1, np.int64), 1, np.zeros(1, np.uint8))
     text, spans = np.frombuffer(b"ab", np.uint8), np.array([[0, 1, 1, 2]])
     users.find_all(text, spans, USER)
     register_pairs(users, items, text, spans, np.zeros(1, np.float32), np.ones(1, np.bool_))

@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from recommender.compiled import kernel
+from recommender.compiled import inlined_kernel, kernel
 from recommender.history.layout import ITEM_COUNT, USER_COUNT
 
 
-@kernel
+@inlined_kernel
 def last_equal(values, start, count, wanted):
     """The last `s < count` with `values[start + s] == wanted`, or -1.
 
@@ -23,14 +23,15 @@ def last_equal(values, start, count, wanted):
     return np.int64(found)
 
 
-@kernel
-def _hash(item, capacity):
+@inlined_kernel
+def index_place(item, capacity):
+    """The place of an index's table where the search for an item begins."""
     return ((np.uint64(item) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(32)) & np.uint64(capacity - 1)
 
 
 @kernel
 def index_insert(h, index_start, capacity, item, slot):
-    place = np.int64(_hash(item, capacity))
+    place = np.int64(index_place(item, capacity))
     while h.tables[index_start + place] != 0:
         place = (place + 1) & (capacity - 1)
     h.tables[index_start + place] = slot + 1
@@ -67,7 +68,7 @@ def standing(h, users, items, ratings, begin, places, again, fresh):
         fresh[k] = item > above
 
 
-@kernel
+@inlined_kernel
 def find(h, user, item):
     """The slot of the user's entry of the item, or -1."""
     if user < 0 or item < 0 or user >= h.meta[USER_COUNT] or item >= h.meta[ITEM_COUNT]:
@@ -82,7 +83,7 @@ def find(h, user, item):
         return np.int64(h.ring_entries[i.start + found]) if found >= 0 else -1
     if u.index_capacity == 0:
         return last_equal(h.entry_items, u.start, np.int64(u.used), item)
-    place = np.int64(_hash(item, u.index_capacity))
+    place = np.int64(index_place(item, u.index_capacity))
     while h.tables[u.index_start + place] != 0:
         slot = np.int64(h.tables[u.index_start + place]) - 1
         if h.entry_items[u.start + slot] == item:

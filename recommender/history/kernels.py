@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from recommender.compiled import kernel
-from recommender.history.index import find, index_insert, last_equal, rebuild_index
+from recommender.compiled import inlined_kernel, kernel
+from recommender.history.index import find, index_insert, index_place, last_equal, rebuild_index
+from recommender.history.instructions import prefetch
 from recommender.history.layout import (
     DONE,
     ENTRIES,
@@ -28,6 +29,9 @@ from recommender.history.layout import (
     SIZE_CLASSES,
     USER_COUNT,
 )
+
+#: So many events ahead is asked for what an event reads, and twice as many for the records that say where.
+_AHEAD = 8
 
 
 @kernel
@@ -163,7 +167,7 @@ def _grow_ring(h, item, limit):
     h.items[item].capacity = min(1 << size_class, limit)
 
 
-@kernel
+@inlined_kernel
 def _lacking(h, user, item, limit):
     """The arrays that have to grow before this event can be learned, judged on the safe side."""
     u = h.users[user]
@@ -181,7 +185,7 @@ def _lacking(h, user, item, limit):
     return DONE
 
 
-@kernel
+@inlined_kernel
 def _next_position(h, user, time):
     """Number a new event of the user and move its whole run to the run's new middle."""
     u = h.users[user]
@@ -202,7 +206,7 @@ def _next_position(h, user, time):
     return 2 * number - run + 1
 
 
-@kernel
+@inlined_kernel
 def _enter(h, user, item, rating, weight, time, limit):
     position = _next_position(h, user, time)
     u = h.users[user]
@@ -238,6 +242,31 @@ def _enter(h, user, item, rating, weight, time, limit):
     h.meta[RATING_COUNT] += 1
 
 
+@inlined_kernel
+def _fetch_records(h, user, item):
+    """Have the records of a user and an item brought near."""
+    prefetch(h.users, user)
+    prefetch(h.items, item)
+
+
+@inlined_kernel
+def _fetch_entries(h, user, item):
+    """Have what an event of a user and an item reads and writes brought near; their records are."""
+    u, i = h.users[user], h.items[item]
+    end = np.uint64(u.start + u.used)
+    prefetch(h.entry_items, np.uint64(u.start))
+    prefetch(h.entry_items, end)
+    prefetch(h.entry_ratings, end)
+    prefetch(h.entry_weights, end)
+    prefetch(h.entry_positions, end)
+    if u.index_capacity > 0:
+        prefetch(h.tables, np.uint64(u.index_start) + index_place(item, u.index_capacity))
+    if i.capacity > 0:
+        ring = np.uint64(i.start + i.events % i.capacity)
+        prefetch(h.ring_users, ring)
+        prefetch(h.ring_entries, ring)
+
+
 @kernel
 def append(
     h, limit, highest, begin, users, items, ratings, weights, times, previous_ratings, previous_weights,
@@ -261,6 +290,10 @@ def append(
     if h.meta[ITEM_COUNT] > h.items.size:
         return begin, NEED_ITEMS
     for e in range(begin, users.size):
+        if e + 2 * _AHEAD < users.size:
+            _fetch_records(h, np.uint64(users[e + 2 * _AHEAD]), np.uint64(items[e + 2 * _AHEAD]))
+        if e + _AHEAD < users.size:
+            _fetch_entries(h, np.uint64(users[e + _AHEAD]), np.uint64(items[e + _AHEAD]))
         user, item = np.int64(users[e]), np.int64(items[e])
         withdrawn = np.isnan(ratings[e])
         if not withdrawn:

@@ -11,10 +11,12 @@ then the segment is compacted and the rings follow.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from recommender.history.arrays import enlarge
 
 #: A run of events with one timestamp is cut after this many: an append moves no more positions than that.
 RUN_LIMIT = 64
@@ -86,8 +88,6 @@ _GROWS = {
     NEED_RINGS: ("ring_users", "ring_entries"),
     NEED_INDEX: ("tables",),
 }
-#: Arrays up to so long are doubled when they grow.
-_SMALL = 1 << 20
 
 
 def empty_arrays() -> HistoryArrays:
@@ -128,11 +128,4 @@ def grow(arrays: HistoryArrays, lacking: int, raters_per_item: int, size: int = 
         NEED_RINGS: int(meta[RINGS] + 2 * max(64, raters_per_item)),
     }[lacking]
     for name in _GROWS[lacking]:
-        _enlarge(getattr(arrays, name), max(least, size))
-
-
-def _enlarge(array: NDArray[Any], least: int) -> None:
-    """Zero-extend in place: doubling while small, then by little, which is remapped rather than copied."""
-    size = len(array)
-    step = max(size, 64) if size < _SMALL else size // 32
-    array.resize(max(least, size + step), refcheck=False)
+        enlarge(getattr(arrays, name), max(least, size))

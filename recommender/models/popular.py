@@ -48,7 +48,7 @@ class Popular(Model):
 
     def score(self, user: int, candidates: IntArray) -> FloatArray:
         """Counts; 0 for an item never rated."""
-        return _gathered(self._counts.astype(np.float64), candidates)
+        return _gathered(self._counts, candidates)
 
     def state(self) -> Arrays:
         """`counts`, int64, shape (items,)."""
@@ -63,7 +63,9 @@ class Popular(Model):
     def warm() -> None:
         """Compile or load the kernels."""
         history = History(1)
-        Popular(ModelContext(history)).learn(history.append([0], [0], [1.0], [1.0], [0.0]))
+        model = Popular(ModelContext(history))
+        model.learn(history.append([0], [0], [1.0], [1.0], [0.0]))
+        model.score(0, np.zeros(1, np.int32))
 
 
 class PopularRecent(Model):
@@ -144,7 +146,9 @@ class PopularRecent(Model):
     def warm() -> None:
         """Compile or load the kernels."""
         history = History(1)
-        PopularRecent(ModelContext(history)).learn(history.append([0], [0], [1.0], [1.0], [0.0]))
+        model = PopularRecent(ModelContext(history))
+        model.learn(history.append([0], [0], [1.0], [1.0], [0.0]))
+        model.score(0, np.zeros(1, np.int32))
 
 
 @njit(cache=True)
@@ -177,7 +181,13 @@ def _fade(positive, rate, event, items, ratings, weights, previous_weights, coun
 
 def _gathered(values: NDArray[Number], candidates: IntArray) -> FloatArray:
     """Values of the candidates as float64; 0 for those outside."""
-    known = (candidates >= 0) & (candidates < len(values))
-    found = np.zeros(len(candidates))
-    found[known] = values[candidates[known]]
+    found = np.empty(len(candidates))
+    _gather(values, candidates, found)
     return found
+
+
+@njit(cache=True)
+def _gather(values, candidates, found):
+    for c in range(candidates.size):
+        item = candidates[c]
+        found[c] = np.float64(values[item]) if 0 <= item < values.size else 0.0

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recommender.compiled import kernel
-from recommender.history.arrays import Arrays, grown
+from recommender.history.arrays import Arrays, enlarge
 from recommender.history.layout import USER
 
 #: The times whose median is the clock's.
@@ -75,17 +75,16 @@ class Activity:
     """The order in which indices were last active, and when by the log's clock: infinity until it ticks."""
 
     def __init__(self) -> None:
-        none = np.zeros(0, np.int32)
-        self._links = _Links(none, none, np.zeros(0), np.zeros(2, np.int32))
+        before, after = np.zeros(0, np.int32), np.zeros(0, np.int32)
+        self._links = _Links(before, after, np.zeros(0), np.zeros(2, np.int32))
 
     def pass_events(self, indices: NDArray[np.int32]) -> None:
         """Take note of events in the order of the log, by whom or what they were of."""
         if not len(indices):
             return
         size = int(indices.max()) + 1
-        if size > len(self._links.seen):
-            before, after, seen, ends = self._links
-            self._links = _Links(grown(before, size), grown(after, size), grown(seen, size), ends)
+        for array in self._links[:3]:
+            enlarge(array, size)
         _touch(self._links, indices)
 
     def tick(self, now: float) -> None:

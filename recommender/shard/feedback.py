@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from recommender.compiled import kernel
 from recommender.errors import RecommenderError
 
 FloatArray = NDArray[np.float32]
@@ -112,8 +113,8 @@ class Feedback:
     def weights(self, ratings: FloatArray) -> FloatArray:
         """The weight of each rating, shape as `ratings`; 0 for a withdrawal (NaN)."""
         if self.kind == "graded":
-            weights = _between_grades(ratings * (5.0 / self.high))
-        elif self.kind == "positive":
+            return _between_grades(ratings * (5.0 / self.high))
+        if self.kind == "positive":
             weights = np.ones(len(ratings))
         else:
             weights = np.sign(ratings)
@@ -143,9 +144,24 @@ class Feedback:
         return values, used
 
 
-def _between_grades(stars: FloatArray) -> NDArray[np.float64]:
-    """`GRADES` for 1 to 5, linearly in between; as np.interp, which on some processors rounds once less."""
-    inside = np.clip(np.nan_to_num(stars).astype(np.float64), 1.0, 5.0)
-    below = np.minimum(inside.astype(np.int64), len(_STEPS)) - 1
-    graded: NDArray[np.float64] = _STEPS[below] * (inside - (below + 1)) + _GRADES[below]
+def _between_grades(stars: FloatArray) -> FloatArray:
+    """`GRADES` for 1 to 5, linearly in between, and 0 for NaN."""
+    graded = np.empty(len(stars), np.float32)
+    _grade(stars, graded)
     return graded
+
+
+@kernel
+def _grade(stars, graded):  # type: ignore[no-untyped-def]
+    for k in range(stars.size):
+        if np.isnan(stars[k]):
+            graded[k] = 0.0
+            continue
+        inside = min(max(np.float64(stars[k]), 1.0), 5.0)
+        below = np.uint64(min(np.int64(inside), np.int64(_STEPS.size)) - 1)
+        graded[k] = np.float32(_STEPS[below] * (inside - np.float64(below + np.uint64(1))) + _GRADES[below])
+
+
+def warm() -> None:
+    """Compile or load the kernel."""
+    _between_grades(np.ones(1, np.float32))

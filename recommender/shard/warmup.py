@@ -17,13 +17,13 @@ from types import ModuleType
 from recommender.history import history, id_table, snapshot
 from recommender.items import shown, view
 from recommender.models import elementary, randomness, registry, topk
-from recommender.shard import activity, live_metrics
+from recommender.shard import activity, feedback, live_metrics
 from recommender.shard.learned import POPULAR
 
 logger = logging.getLogger(__name__)
 
 #: Modules with kernels of a shard that no model compiles itself, the longest first.
-MODULES = (history, id_table, snapshot, activity, live_metrics, elementary, view, shown, randomness)
+MODULES = (history, id_table, snapshot, activity, live_metrics, elementary, view, shown, feedback, randomness)
 
 
 def warm(specs: Sequence[str] = (), further: Sequence[ModuleType] = ()) -> None:

@@ -27,7 +27,7 @@ from recommender.models.blend.leaders import Leaders
 from recommender.models.blend.marks import Marks, Sums, clear_supported, empty_marks, mark_told
 from recommender.models.blend.neighbourhood import Neighbourhood
 from recommender.models.blend.popularity import ROOT, Popularity
-from recommender.models.blend.repeated_pairs import empty_pairs, index
+from recommender.models.blend.repeated_pairs import drop, empty_pairs, index
 from recommender.models.blend.repeats import Repeats
 from recommender.models.blend.sample import (
     FEW_ITEMS,
@@ -407,6 +407,7 @@ class Blend(Model):
         model.score(0, np.arange(3, dtype=np.int32))
         model.score(0, np.arange(8, dtype=np.int32))
         index(empty_pairs(4))
+        drop(empty_pairs(4))
         model.many = model.unmarked = 0
         model.leading_but(0, np.arange(2, dtype=np.int32), 1)
         model.ahead_of(0, 7, np.arange(2, dtype=np.int32))

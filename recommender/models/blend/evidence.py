@@ -9,7 +9,8 @@ import math
 import numpy as np
 
 from recommender.compiled import background_kernel, inlined_kernel, kernel
-from recommender.models.blend.instructions import LINE, add_to_pair, prefetch
+from recommender.history.instructions import LINE, prefetch
+from recommender.models.blend.instructions import add_to_pair
 from recommender.models.blend.marks import mark
 from recommender.models.elementary import half_powers, powered
 from recommender.models.sequence.kernels import first_of_newest, link_raters

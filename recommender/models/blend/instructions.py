@@ -1,5 +1,5 @@
 # mypy: allow-untyped-defs, allow-untyped-calls
-"""Instructions of the processor that numba has no name for; for compiled code."""
+"""Instructions of the processor that only a blend needs; others are `recommender.history.instructions`."""
 
 from __future__ import annotations
 
@@ -7,31 +7,9 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-#: Bytes that come at once.
-LINE = 64
-_BYTE, _NUMBER = ir.IntType(8).as_pointer(), ir.IntType(32)
+_NUMBER = ir.IntType(32)
 _PAIR = ir.VectorType(ir.FloatType(), 2)
 _NO_PAIR = ir.Constant(_PAIR, ir.Undefined)
-#: To be read, needed soon, and data.
-_HOW = (_NUMBER(0), _NUMBER(3), _NUMBER(1))
-
-
-@intrinsic
-def prefetch(typing_context, array, place):
-    """Ask for what lies at a place of an array, counted through its memory, before it is needed.
-
-    Histories lie scattered over hundreds of megabytes, and the processor's own foresight ends where one of
-    them does. It is a wish: no result depends on it, and a place outside the array does no harm.
-    """
-
-    def generate(context, builder, signature, arguments):
-        made = context.make_array(signature.args[0])(context, builder, arguments[0])
-        address = builder.bitcast(builder.gep(made.data, [arguments[1]]), _BYTE)
-        kind = ir.FunctionType(ir.VoidType(), [_BYTE, _NUMBER, _NUMBER, _NUMBER])
-        builder.call(builder.module.declare_intrinsic("llvm.prefetch", [_BYTE], kind), [address, *_HOW])
-        return context.get_dummy_value()
-
-    return types.none(array, place), generate
 
 
 @intrinsic

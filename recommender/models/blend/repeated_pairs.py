@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recommender.compiled import kernel, njit
+from recommender.history.instructions import prefetch
 from recommender.models.base import FloatArray
 from recommender.models.blend.blocks import BLOCK, exponentials, logarithms
 from recommender.models.randomness import mix
@@ -29,6 +30,8 @@ FEATURES = (
 )
 #: Rows of a block: four logarithms, and one to write to.
 ROWS = 5
+#: So many pairs ahead the slots are asked for that their places are written to.
+_AHEAD = 16
 #: What a fading count is raised by, so that its logarithm is finite.
 _LEAST = 0.01
 
@@ -90,8 +93,26 @@ def _slot(p, user, item):
 @njit(cache=True)
 def index(p):
     """Write the places of all pairs."""
+    mask = np.uint64(p.slots.size - 1)
     for place in range(p.filled[0]):
+        soon = min(place + _AHEAD, p.filled[0] - 1)
+        prefetch(p.slots, mix(np.uint64(p.users[soon]), np.uint64(p.items[soon])) & mask)
         p.slots[_slot(p, p.users[place], p.items[place])] = place
+
+
+@njit(cache=True)
+def drop(p):
+    """Take out the pairs of which `times` is 0."""
+    count, kept = p.filled[0], 0
+    for place in range(count):
+        if p.times[place] > 0.0:
+            p.users[kept], p.items[kept] = p.users[place], p.items[place]
+            p.times[kept], p.short[kept], p.long[kept] = p.times[place], p.short[place], p.long[place]
+            kept += 1
+    p.times[kept:count] = 0.0
+    p.filled[0], p.filled[1] = kept, 0
+    p.slots[:] = -1
+    index(p)
 
 
 @kernel

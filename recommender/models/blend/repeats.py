@@ -26,6 +26,7 @@ from recommender.models.blend.repeated_pairs import (
     LENGTHS,
     ROWS,
     count_times,
+    drop,
     empty_pairs,
     index,
     log_shares,
@@ -130,15 +131,8 @@ class Repeats:
         To look at all of them costs too much for the few of one user.
         """
         count, dead = self._pairs.filled.tolist()
-        if dead == 0 or 16 * dead < count:
-            return
-        kept = np.flatnonzero(self._pairs.times[:count] > 0.0)
-        smaller = empty_pairs(len(self._pairs.users))
-        for name in _SAVED:
-            getattr(smaller, name)[: len(kept)] = getattr(self._pairs, name)[kept]
-        smaller.filled[:] = len(kept), 0
-        index(smaller)
-        self._pairs = smaller
+        if dead > 0 and 16 * dead >= count:
+            drop(self._pairs)
 
     def own(self, user: int) -> tuple[IntArray, FloatArray]:
         """The items that the user may take again, and their features, a row for each."""

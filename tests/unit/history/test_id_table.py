@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from recommender.history import id_table
+from recommender.history import id_kernels, id_table
 from recommender.history.catalog import Catalog, register_bytes
 from recommender.history.id_table import ITEM, USER, joined
 from tests.support.doubles import few
@@ -98,3 +98,27 @@ def test_another_seed_gives_the_same_indices() -> None:
         assert register(Catalog(), Catalog(), rows) == expected
     finally:
         id_table._SEED = kept  # noqa: SLF001
+
+
+def test_slots_are_moved_a_few_at_a_time() -> None:
+    users, items = Catalog(), Catalog()
+    rows = [(f"u{number}", "x", False, True) for number in range(3000)]
+    for part in (rows[:1000], rows[1000:2000]):
+        register(users, items, part)
+    sizes, moved = [], []
+    for start in range(2000, 3000):
+        register(users, items, rows[start : start + 1])
+        arrays = users._by_bytes().arrays  # noqa: SLF001
+        sizes.append(len(arrays.slots))
+        moved.append(len(arrays.old) - int(arrays.meta[id_kernels.MOVED]) if len(arrays.old) else 0)
+        if moved[-1]:
+            # Whoever is removed meanwhile is gone, and everybody else is found, in old slots or in new ones.
+            users.remove(f"u{start - 900}")
+            asked = range(0, start + 1, 97)
+            text, spans = in_text([(f"u{each}", "x") for each in asked])
+            expected = users.find_all(f"u{each}" for each in asked)
+            found = users.find_bytes(text, spans, USER).tolist()
+            assert found == [-1 if each is None else each for each in expected]
+    assert len(set(sizes)) == 2
+    assert max(moved) > 100
+    assert moved[-1] == 0

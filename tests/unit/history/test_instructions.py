@@ -1,4 +1,4 @@
-"""Bringing memory near changes nothing, wherever the place is."""
+"""Bringing memory near changes nothing, wherever the place is; eight bytes are eight bytes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numba import njit
 
-from recommender.models.blend.instructions import prefetch
+from recommender.history.instructions import eight_bytes, prefetch
 
 
 @njit
@@ -24,3 +24,14 @@ def test_it_only_wishes(ahead: int) -> None:
     assert total(array, ahead) == 4950.0
     assert array.tolist() == list(range(100))
     assert any("llvm.prefetch" in text for text in total.inspect_llvm().values())
+
+
+@njit
+def eight_of(text, place):  # type: ignore[no-untyped-def]
+    return eight_bytes(text, np.uint64(place))
+
+
+@pytest.mark.parametrize("place", [0, 1, 7, 8])
+def test_eight_bytes_are_a_number_whose_lowest_is_the_first(place: int) -> None:
+    text = np.arange(200, 216).astype(np.uint8)
+    assert eight_of(text, place) == int.from_bytes(text[place : place + 8].tobytes(), "little")
