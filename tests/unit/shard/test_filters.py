@@ -199,8 +199,13 @@ def test_among_many_items_a_filter_leaves_the_best_that_pass(model: str) -> None
         scores = shard.model.score(user, passing)
         order = best(scores, shard.history.counts_of(passing), 20)
         found = shard.recommend(Request("u3", n=20, exclude=["i10", "no such"]), store=store).items
-        expected = [(f"i{passing[place]}", scores[place]) for place in order]
-        assert [(each.item, each.score) for each in found] == expected
+        assert [each.item for each in found] == [f"i{passing[place]}" for place in order]
+        # The blend has its totals from the filter, which adds them up in another order; to the bit it is
+        # compared with those in tests/unit/models/test_blend_leaders.py.
+        theirs = scores[order].tolist()
+        assert [each.score for each in found] == (
+            pytest.approx(theirs, rel=1e-12) if model == "blend" else theirs
+        )
 
 
 @pytest.mark.parametrize("model", MODELS)
