@@ -4,45 +4,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recommender.history.id_parts import IdParts
 from recommender.history.id_table import IdTable, register_pairs
+from recommender.history.snapshot import CatalogView
 
 #: The number of last freed indices that are remembered, for those who keep something alongside a catalog.
 REMEMBERED = 4096
-
-
-class CatalogView(NamedTuple):
-    """A catalog at one moment, to be made into its state while others are registered and removed.
-
-    Attributes
-    ----------
-    ids : list of str
-        It may become longer, but does not change otherwise.
-    size : int
-        How many of them there were.
-    free : tuple of int
-    """
-
-    ids: list[str]
-    size: int
-    free: tuple[int, ...]
-
-    def state(self) -> dict[str, NDArray[np.generic]]:
-        """See `Catalog.state`."""
-        ids = self.ids[: self.size]
-        text = "".join(ids)
-        lengths = map(len, ids) if text.isascii() else (len(each.encode()) for each in ids)
-        state: dict[str, NDArray[np.generic]] = {
-            "bytes": np.frombuffer(text.encode(), dtype=np.uint8),
-            "lengths": np.fromiter(lengths, dtype=np.uint16, count=len(ids)),
-        }
-        # Where nobody was ever removed it is what it was before anybody could be.
-        return state | {"free": np.array(self.free, np.int32)} if self.free else state
 
 
 class Catalog:

@@ -13,7 +13,10 @@ the history tells, since somebody else may have the same numbers next.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
+from numpy.typing import NDArray
 
 from recommender.compiled import background_kernel
 from recommender.history.history import History
@@ -34,10 +37,12 @@ class HistorySnapshot:
     ----------
     history : History
         It may learn between two calls, but not during one.
+    slice_entries : int
+        Entries copied at a stretch.
     """
 
-    def __init__(self, history: History) -> None:
-        self._history = history
+    def __init__(self, history: History, slice_entries: int = SLICE) -> None:
+        self._history, self._slice = history, slice_entries
         history.copies.add(self)
         arrays = history.arrays
         # Empty arrays cost nothing until they are written to; tables and free segments are not needed.
@@ -47,7 +52,7 @@ class HistorySnapshot:
             **{name: np.empty_like(getattr(arrays, name)) for name in _ARENAS},
         )
         self._round, self._user, self._ring = 0, 0, 0
-        if arrays.meta[ENTRIES] <= SLICE:
+        if arrays.meta[ENTRIES] <= self._slice:
             self._round, self._ring = ROUNDS, len(arrays.ring_users)
 
     def advance(self) -> bool:
@@ -59,10 +64,10 @@ class HistorySnapshot:
         if self._ring < rings:
             # They are copied again in the end, because any user may change any of them. This makes their
             # memory ready, which costs more than the copy.
-            self._copy_rings(self._ring, self._ring + SLICE)
-            self._ring += SLICE
+            self._copy_rings(self._ring, self._ring + self._slice)
+            self._ring += self._slice
             return True
-        self._user = int(copy_changed(self._history.arrays, arrays, self._user, SLICE))
+        self._user = int(copy_changed(self._history.arrays, arrays, self._user, self._slice))
         if self._user >= self._history.user_count:
             self._round, self._user = self._round + 1, 0
         return True
@@ -123,6 +128,35 @@ def copy_changed(source, to, user, budget):
         budget -= 1
         user += 1
     return user
+
+
+class CatalogView(NamedTuple):
+    """A catalog at one moment, to be made into its state while others are registered and removed.
+
+    Attributes
+    ----------
+    ids : list of str
+        It may become longer, but does not change otherwise.
+    size : int
+        How many of them there were.
+    free : tuple of int
+    """
+
+    ids: list[str]
+    size: int
+    free: tuple[int, ...]
+
+    def state(self) -> dict[str, NDArray[np.generic]]:
+        """See `Catalog.state`."""
+        ids = self.ids[: self.size]
+        text = "".join(ids)
+        lengths = map(len, ids) if text.isascii() else (len(each.encode()) for each in ids)
+        state: dict[str, NDArray[np.generic]] = {
+            "bytes": np.frombuffer(text.encode(), dtype=np.uint8),
+            "lengths": np.fromiter(lengths, dtype=np.uint16, count=len(ids)),
+        }
+        # Where nobody was ever removed it is what it was before anybody could be.
+        return state | {"free": np.array(self.free, np.int32)} if self.free else state
 
 
 def warm() -> None:

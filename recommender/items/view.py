@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from recommender.compiled import njit
 from recommender.history.catalog import Catalog
 from recommender.items.store import ItemStore, grown
+from recommender.models.base import Passing
 
 Int32 = NDArray[np.int32]
 
@@ -22,6 +23,8 @@ MAX_FILTER_BYTES, LEAST_BYTES = 32 * 1024 * 1024, 64 * 1024
 #: Of so many items those that pass, or the others, are listed once for all requests: to look at each of fewer
 #: takes no longer.
 LISTED_FROM = 20_000
+#: Of all items fewer than one in so many are few.
+FEW = 64
 _NOTHING = np.zeros(0, np.int32)
 
 
@@ -199,6 +202,14 @@ class ItemFilter(NamedTuple):
     def nbytes(self) -> int:
         """Memory held beside the view's, in bytes."""
         return self.mask.nbytes + self.allowed.nbytes + self.listed.nbytes + LEAST_BYTES
+
+    def leaves_few(self, count: int) -> bool:
+        """Return True if so few of the first `count` pass that a look at each of them costs little."""
+        return self.few and (count != self.known or FEW * len(self.listed) < count)
+
+    def of_all(self, count: int) -> Passing | None:
+        """The filter of the first `count` items, if these are all of which some are listed."""
+        return Passing(self.mask, self.listed, self.few) if count == self.known else None
 
     def all_but(self, without: Int32, count: int) -> Int32:
         """The items that pass, of the first `count`, but for those of `without`; ascending."""

@@ -142,11 +142,15 @@ class Packer:
         Fingerprint of what decides how a record is decoded, in 64 bits without a sign.
     partitions : int
         Of the journal. A range of source offsets becomes one block for each of them.
+    most : int
+        Rows of a block at most: `MAX_ROWS`, or fewer.
     """
 
-    def __init__(self, source: Source, decoder: int = 0, partitions: int = 1) -> None:
+    def __init__(
+        self, source: Source, decoder: int = 0, partitions: int = 1, *, most: int = MAX_ROWS
+    ) -> None:
         self.source = source
-        self._partitions = partitions
+        self._partitions, self._most = partitions, most
         header = HEADER.pack(MAGIC, 0, 0, source.partition, 0, 0, 0, 0, 0, source.topic_id, decoder)
         self._head = np.frombuffer(header, "<i8")
 
@@ -169,7 +173,7 @@ class Packer:
         offsets : int64 array
             The source offset of each row, ascending; rows of one record have the same.
         first, last : int
-            Which rows there are, at most `MAX_ROWS`; all by default.
+            Which rows there are, at most `most` of them; all by default.
         keep : bool array, optional
             Of these, the rows that are written; by default those that are plain.
 
@@ -180,8 +184,8 @@ class Packer:
             many bytes, a time or a rating that is no number.
         """
         last = len(offsets) if last is None else last
-        if last - first > MAX_ROWS:
-            raise ValueError(f"{last - first} rows in a block: expected at most {MAX_ROWS}")
+        if last - first > self._most:
+            raise ValueError(f"{last - first} rows in a block: expected at most {self._most}")
         keep = rows.plain if keep is None else keep
         out = np.empty(HEADER_BYTES + (last - first) * MAX_ROW_BYTES, np.uint8)
         kinds = _NO_KINDS if rows.kinds is None else rows.kinds
@@ -205,7 +209,7 @@ class Packer:
         """Blocks that together account for the source offsets from `begin` on, below `end`.
 
         Rows below `begin` are passed over. Those of one record are in one block, so that they count together:
-        a record has at most `MAX_ROWS`.
+        a record has at most `most`.
 
         Yields
         ------
@@ -219,11 +223,11 @@ class Packer:
         while begin < end:
             # A row that lies too far from the first offset begins a block of its own.
             near = int(np.searchsorted(offsets, begin + MAX_SPAN))
-            last = min(first + MAX_ROWS, count, near)
+            last = min(first + self._most, count, near)
             if last < count and last > first and offsets[last] == offsets[last - 1]:
                 last = int(np.searchsorted(offsets, offsets[last]))
                 if last <= first:
-                    raise ValueError(f"source offset {offsets[first]} has more than {MAX_ROWS} rows")
+                    raise ValueError(f"source offset {offsets[first]} has more than {self._most} rows")
             block_end = end if last == count else int(offsets[last])
             yield block_end, [self.pack(begin, block_end, rows, offsets, first, last, each) for each in keeps]
             first, begin = last, block_end

@@ -20,6 +20,7 @@ from recommender.journal.unaligned import (
     store_int64,
     store_uint8,
 )
+from recommender.journal.utf8_kernels import are_utf8, is_ascii
 
 #: The header's size in bytes.
 HEADER_BYTES = 64
@@ -46,8 +47,6 @@ MAX_SPAN = 1 << 32
 
 _LOW = 0xFFFFFFFF
 _EXPONENT = 0x7FF << 52
-#: As an int64.
-_HIGH_BITS = -0x7F7F7F7F7F7F7F80
 _INFINITE, _MAGNITUDE = 0x7F800000, 0x7FFFFFFF
 
 
@@ -99,67 +98,6 @@ def _has_known_header(text, begin, end):
 
 
 @inlined_kernel
-def _is_ascii(text, begin, end):
-    """Return True if no byte has its highest bit set; there are eight bytes before the first."""
-    high = np.int64(0)
-    while end - begin >= 8:
-        end -= 8
-        high |= load_int64(text, end)
-    if end > begin:
-        # The highest bytes of the word are the last ones.
-        high |= load_int64(text, end - 8) >> (8 * (8 - (end - begin))) << (8 * (8 - (end - begin)))
-    return (high & _HIGH_BITS) == 0
-
-
-@kernel
-def _follows(text, place, end, low, high):
-    """Return True if the next byte of a character is there, within bounds."""
-    return place < end and load_uint8(text, place) >= low and load_uint8(text, place) <= high
-
-
-@kernel
-def _is_utf8(text, begin, end):
-    """Return True if bytes are UTF-8, as Python decodes it."""
-    at = begin
-    while at < end:
-        byte = load_uint8(text, at)
-        if byte < 0x80:
-            at += 1
-            continue
-        low, high = 0x80, 0xBF
-        if 0xC2 <= byte <= 0xDF:
-            more = 1
-        elif 0xE0 <= byte <= 0xEF:
-            more = 2
-            low = 0xA0 if byte == 0xE0 else low
-            high = 0x9F if byte == 0xED else high
-        elif 0xF0 <= byte <= 0xF4:
-            more = 3
-            low = 0x90 if byte == 0xF0 else low
-            high = 0x8F if byte == 0xF4 else high
-        else:
-            return False
-        if not _follows(text, at + 1, end, low, high):
-            return False
-        for k in range(2, more + 1):
-            if not _follows(text, at + k, end, 0x80, 0xBF):
-                return False
-        at += more + 1
-    return True
-
-
-@kernel
-def _are_utf8(text, lengths, rows, place):
-    """Return True if each of the ids that stand one after the other is UTF-8."""
-    for e in range(lengths, lengths + rows):
-        past = place + np.int64(load_uint8(text, e)) + 1
-        if not _is_utf8(text, place, past):
-            return False
-        place = past
-    return True
-
-
-@inlined_kernel
 def _have_good_rows(text, place, rows, user_lengths, item_lengths, users, items):
     """Return True if times are finite, ratings finite or NaN, and the ids of these lengths fill the text."""
     ratings = place + 8 * rows
@@ -206,9 +144,9 @@ def is_whole(text, begin, end):
                 return False
     if not _have_good_rows(text, begin + HEADER_BYTES, rows, user_lengths, item_lengths, users, items):
         return False
-    if _is_ascii(text, user_text, end):
+    if is_ascii(text, user_text, end):
         return True
-    return _are_utf8(text, user_lengths, rows, user_text) and _are_utf8(text, item_lengths, rows, item_text)
+    return are_utf8(text, user_lengths, rows, user_text) and are_utf8(text, item_lengths, rows, item_text)
 
 
 @kernel

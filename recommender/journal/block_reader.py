@@ -5,6 +5,7 @@ Followers read whole fetches, see `recommender.journal.rule`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -100,6 +101,16 @@ def fault_of(value: bytes | None) -> str | None:
         return f"the record begins with {value[:4]!r}: expected a block, which begins with {MAGIC!r}"
     head = head_of(value)
     return _fault_of_header(value, head) or _fault_of_columns(value, head, _columns(value, head))
+
+
+def fault_of_decoder(value: bytes | None, expected: Sequence[int]) -> str:
+    """Say in words that a block that is whole has ratings of none of the decoders that are expected."""
+    found, decoders = head_of(value or b"").decoder, ", ".join(f"{each:#x}" for each in expected)
+    return (
+        f"the block has ratings of decoder {found:#x}, expected {decoders}: they are of another scale or "
+        "format. Set RECOMMENDER_RATING_MIN and _MAX, and skips in RECOMMENDER_FEEDBACK, as when they were "
+        "written, or begin a new journal"
+    )
 
 
 def _fault_of_header(value: bytes, head: Head) -> str | None:

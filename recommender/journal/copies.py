@@ -1,16 +1,24 @@
-"""Copies of the blocks that count, without the rows of those who are forgotten."""
+"""Copies of the blocks that count, without the rows of those who are forgotten, and how they are appended."""
 
 from __future__ import annotations
 
+import asyncio
+import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from recommender.journal.block import Packer, Source, as_copy, head_of
 from recommender.journal.block_reader import read
+from recommender.journal.errors import JournalError
 from recommender.journal.forgotten import Forgotten
+from recommender.journal.outbox import JournalProducer
 from recommender.journal.outcome import Followed
 from recommender.journal.records import Record
 from recommender.journal.rule_kernels import APPLIED, CUT
+
+#: Copies that are not answered, at most.
+IN_FLIGHT = 500
 
 
 class Copy(NamedTuple):
@@ -115,3 +123,62 @@ def repeated(records: Sequence[Record], reached: Mapping[Source, int], forgotten
         if forgotten.names(block.rows.of(block.offsets < reached[head.source])):
             return record.offset
     return None
+
+
+class CopySender:
+    """Appends copies and marks, in order.
+
+    Parameters
+    ----------
+    producer : JournalProducer
+    partition : int
+        Of the journal.
+    place : str
+        The partition, for errors.
+
+    Attributes
+    ----------
+    blocks, rows, left_out : int
+        The copies so far, the rows that they have, and those that they are without.
+    """
+
+    def __init__(self, producer: JournalProducer, partition: int, place: str) -> None:
+        self._producer, self._partition, self._place = producer, partition, place
+        self._flying: deque[asyncio.Future[Any]] = deque()
+        self._last = -1
+        self.blocks = self.rows = self.left_out = 0
+
+    async def queue(self, copy: Copy) -> None:
+        """Append a copy; its answer is waited for later."""
+        self.blocks, self.rows = self.blocks + 1, self.rows + copy.rows
+        self.left_out += copy.left_out
+        await self._send(copy.value)
+        while len(self._flying) > IN_FLIGHT:
+            await self._first_answer()
+
+    async def send(self, value: bytes) -> int:
+        """Append a record; where it stands."""
+        await self._send(value)
+        return await self.answered()
+
+    async def answered(self) -> int:
+        """Wait for all answers; where the last record stands."""
+        while self._flying:
+            await self._first_answer()
+        return self._last
+
+    async def _send(self, value: bytes) -> None:
+        try:
+            self._flying.append(await self._producer(self._partition, value, int(time.time() * 1000)))
+        except Exception as error:
+            raise self._refused(error) from error
+
+    async def _first_answer(self) -> None:
+        try:
+            self._last = (await self._flying.popleft()).offset
+        except Exception as error:
+            raise self._refused(error) from error
+
+    def _refused(self, error: Exception) -> JournalError:
+        said = str(error) or type(error).__name__
+        return JournalError(f"{self._place} does not take copies: {said}. It says the same as before")

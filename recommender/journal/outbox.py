@@ -182,9 +182,8 @@ class Outbox:
                 if self.in_flight:
                     await self.changes.wait()
                     continue
-                await asyncio.sleep(
-                    min(self._retry_seconds * 2 ** (self._failures - 1), LONGEST_RETRY_SECONDS)
-                )
+                wait = self._retry_seconds * 2 ** (self._failures - 1)
+                await asyncio.sleep(min(wait, LONGEST_RETRY_SECONDS))
                 async with self.order:
                     await self._renew_now()
 

@@ -44,16 +44,15 @@ A journal that has lost its beginning is not rewritten, as states hold more than
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from recommender.journal.block import BEGINS, COMPLETE, HOLD, Source, is_beginning, mark
-from recommender.journal.copies import Copies, Copy, repeated
+from recommender.journal.copies import Copies, Copy, CopySender, repeated
 from recommender.journal.errors import JournalError
 from recommender.journal.forgotten import Forgotten
 from recommender.journal.outbox import JournalProducer
@@ -66,8 +65,6 @@ from recommender.kafka.plain_clients import client_options
 from recommender.kafka.topics import TopicInfo
 from recommender.settings import Settings
 
-#: Copies that are not answered, at most.
-IN_FLIGHT = 500
 #: How long blocks that keep coming are caught up with, and how long before those who write are asked to hold.
 PATIENCE, CALM = 120.0, 10.0
 #: How long the records are waited for that say whom to forget.
@@ -161,7 +158,7 @@ class _Rewriting:
         self._number = secrets.randbelow((1 << 16) - 1) + 1
         self._forgotten = Forgotten()
         self._copies = Copies(self._forgotten, self._number)
-        self._sending = _Sending(producer, partition, self._place)
+        self._sending = CopySender(producer, partition, self._place)
 
     async def run(
         self, wanted: Mapping[Source, int], advance: Advance, patience: float, calm: float
@@ -273,51 +270,6 @@ class _Rewriting:
                 f"{self._place} got ratings of somebody who is forgotten once more while it was copied, at "
                 f"offset {offset}: run this again"
             )
-
-
-class _Sending:
-    """Appends copies and marks, in order."""
-
-    def __init__(self, producer: JournalProducer, partition: int, place: str) -> None:
-        self._producer, self._partition, self._place = producer, partition, place
-        self._flying: deque[asyncio.Future[Any]] = deque()
-        self._last = -1
-        self.blocks = self.rows = self.left_out = 0
-
-    async def queue(self, copy: Copy) -> None:
-        """Append a copy; its answer is waited for later."""
-        self.blocks, self.rows = self.blocks + 1, self.rows + copy.rows
-        self.left_out += copy.left_out
-        await self._send(copy.value)
-        while len(self._flying) > IN_FLIGHT:
-            await self._first_answer()
-
-    async def send(self, value: bytes) -> int:
-        """Append a record; where it stands."""
-        await self._send(value)
-        return await self.answered()
-
-    async def answered(self) -> int:
-        """Wait for all answers; where the last record stands."""
-        while self._flying:
-            await self._first_answer()
-        return self._last
-
-    async def _send(self, value: bytes) -> None:
-        try:
-            self._flying.append(await self._producer(self._partition, value, int(time.time() * 1000)))
-        except Exception as error:
-            raise self._refused(error) from error
-
-    async def _first_answer(self) -> None:
-        try:
-            self._last = (await self._flying.popleft()).offset
-        except Exception as error:
-            raise self._refused(error) from error
-
-    def _refused(self, error: Exception) -> JournalError:
-        said = str(error) or type(error).__name__
-        return JournalError(f"{self._place} does not take copies: {said}. It says the same as before")
 
 
 def _follow(rule: Rule, records: Sequence[Record]) -> Followed:

@@ -25,18 +25,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from recommender.history.arrays import Arrays
 from recommender.history.rows import Rows
 from recommender.journal import rule_kernels
 from recommender.journal.block import BEGINS, COMPLETE, HEADER, HOLD, Head, Source, head_of, mark
 from recommender.journal.block_kernels import HEADER_BYTES, ROW_BYTES
-from recommender.journal.block_reader import fault_of
+from recommender.journal.block_reader import fault_of, fault_of_decoder
 from recommender.journal.errors import BlockError, JournalReplaced
 from recommender.journal.outcome import Counts, Followed
 from recommender.journal.records import Record, offsets_of
 from recommender.journal.rule_kernels import DONE, MARKED, NEW_SOURCE, NUMBERS, PASSED, POSITION
 from recommender.journal.source_table import SourceTable
-
-State = dict[str, NDArray[Any]]
 
 _NEVER = np.array([-1, -1, 0], np.int64)
 
@@ -235,16 +234,7 @@ class Rule:
 
     def _fault(self, record: Record) -> str:
         """The reason why a record cannot be followed."""
-        fault = fault_of(record.value)
-        if fault is None:
-            expected = ", ".join(f"{each:#x}" for each in self._decoders.tolist())
-            decoder = head_of(record.value or b"").decoder
-            fault = (
-                f"the block has ratings of decoder {decoder:#x}, expected {expected}: they are of another "
-                "scale or format. Set RECOMMENDER_RATING_MIN and _MAX, and skips in RECOMMENDER_FEEDBACK, as "
-                "when they were written, or begin a new journal"
-            )
-        return fault
+        return fault_of(record.value) or fault_of_decoder(record.value, self._decoders.tolist())
 
     def skip_to(self, offset: int) -> None:
         """Continue at an offset beyond the position, because the journal has lost what lies between.
@@ -255,7 +245,7 @@ class Rule:
         self._numbers[POSITION] = max(offset, self.position)
         self._sources.loosen()
 
-    def state(self) -> State:
+    def state(self) -> Arrays:
         """All of it as named arrays; equal states give equal bytes."""
         # A state without rewritings is what it was before there were any.
         rewriting = {}
@@ -270,7 +260,7 @@ class Rule:
             **self._sources.state(),
         }
 
-    def restore(self, state: State) -> None:
+    def restore(self, state: Arrays) -> None:
         """Take over what `state` gave.
 
         Raises

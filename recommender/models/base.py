@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeGuard, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeGuard, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -166,12 +166,38 @@ class RanksLeaders(Protocol):
         """Positions of all candidates that score as high as the n-th highest, ascending, and their scores."""
 
 
+class Passing(NamedTuple):
+    """The items that a filter lets through; the same arrays for all requests until something changes.
+
+    Attributes
+    ----------
+    mask : bool array
+        By item: it passes.
+    listed : int32 array, ascending
+        The items that pass if there are `few`, else the others.
+    few : bool
+    """
+
+    mask: NDArray[np.bool_]
+    listed: IntArray
+    few: bool
+
+    def size(self, items: int) -> int:
+        """The number of items that pass, of so many."""
+        return len(self.listed) if self.few else items - len(self.listed)
+
+
 @runtime_checkable
 class RanksCatalog(Protocol):
     """A model that finds the best of all items without scoring all of them; it has no neighbours."""
 
-    def leading_but(self, user: int, without: IntArray, n: int) -> tuple[IntArray, FloatArray]:
-        """All items but `without` that score as high as the n-th highest, ascending, and their scores."""
+    def leading_but(
+        self, user: int, without: IntArray, n: int, passing: Passing | None = None
+    ) -> tuple[IntArray, FloatArray]:
+        """All items but `without` that score as high as the n-th highest, ascending, and their scores.
+
+        Of those that a filter lets through, if there is one.
+        """
 
 
 @runtime_checkable

@@ -179,8 +179,8 @@ def recommend_to_user(learned: Learned, query: Query, exploration: Exploration, 
 def _exploited(learned: Learned, query: Query, user: int, model: Model, rated: IntArray) -> list[Recommended]:
     """The best items, found in the cheapest way that the model has for such a request."""
     request, boosting = query.request, query.view.store.boosted
-    # A model that ranks a catalogue scores all that is left, where that is less than a half.
-    few = query.passing is not None and query.passing.few
+    # Where little of a catalogue is left, to score that is the cheapest.
+    few = query.passing is not None and query.passing.leaves_few(learned.history.item_count)
     if (
         request.items is None
         and not boosting
@@ -208,10 +208,12 @@ def _best_of_catalog(
     learned: Learned, query: Query, user: int, model: RanksCatalog, rated: IntArray
 ) -> list[Recommended]:
     """The best items of a model that need not score them all."""
-    without = excluded(learned, query.request, rated)
+    without, passing, count = excluded(learned, query.request, rated), None, learned.history.item_count
     if query.passing is not None:
-        without = query.passing.others(without, learned.history.item_count)
-    items, scores = model.leading_but(user, without, query.request.n)
+        passing = query.passing.of_all(count)
+        if passing is None:
+            without = query.passing.others(without, count)
+    items, scores = model.leading_but(user, without, query.request.n, passing)
     order = best(scores, learned.history.counts_of(items), query.request.n)
     return entries(learned, Candidates(items, []), order, scores[order])
 

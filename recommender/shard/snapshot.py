@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from recommender.history.arrays import Arrays, flat
-from recommender.history.catalog import CatalogView
-from recommender.history.snapshot import HistorySnapshot
+from recommender.history.snapshot import SLICE, CatalogView, HistorySnapshot
 from recommender.shard.shard import Shard
 
 
@@ -18,11 +17,13 @@ class Snapshot:
     Parameters
     ----------
     shard : Shard
+    slice_entries : int
+        Entries of the history that are copied at a stretch.
     """
 
-    def __init__(self, shard: Shard) -> None:
+    def __init__(self, shard: Shard, slice_entries: int = SLICE) -> None:
         self.shard = shard
-        self._history = HistorySnapshot(shard.history)
+        self._history = HistorySnapshot(shard.history, slice_entries)
         self._beside: Arrays = {}
         self._catalogs: tuple[CatalogView, ...] = ()
 

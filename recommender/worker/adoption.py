@@ -21,6 +21,7 @@ import functools
 import logging
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from typing import ParamSpec, TypeVar
 
 from kafka.errors import KafkaError
@@ -29,6 +30,7 @@ from recommender.checkpoints.checkpoint import CheckpointMismatch, read
 from recommender.errors import RecommenderError
 from recommender.journal.identity import rule_of
 from recommender.journal.replica import Poisoned, Replica
+from recommender.kafka.log_reader import LogReader
 from recommender.kafka.topics import TopicInfo
 from recommender.retraining import handover
 from recommender.retraining.handover import Handover
@@ -54,6 +56,7 @@ ROUNDS = 20
 CHUNK = 1000
 
 P = ParamSpec("P")
+Opened = AbstractContextManager[LogReader]
 Result = TypeVar("Result")
 
 
@@ -68,12 +71,20 @@ class Adoption:
     topic : TopicInfo
         The journal.
     sources : HandoverSources
+    read : function
+        Opens the journal, see `recommender.retraining.log_replay.reading`.
     """
 
     def __init__(
-        self, config: Settings, replicas: Replicas, topic: TopicInfo, sources: HandoverSources
+        self,
+        config: Settings,
+        replicas: Replicas,
+        topic: TopicInfo,
+        sources: HandoverSources,
+        read: Callable[[Settings], Opened] = reading,
     ) -> None:
         self._config, self._replicas, self._topic, self._sources = config, replicas, topic, sources
+        self._read = read
         self._thread = ThreadPoolExecutor(1, "adoption")
 
     async def adopt(self) -> None:
@@ -107,7 +118,7 @@ class Adoption:
             return  # it still learns what the new checkpoint has learned already
         source = await self._run(self._sources.source, found.terms, found.name)
         file = f"{handover.place(self._config.checkpoints, found.slot)}/{offer.file}" if offer.file else ""
-        successor = _Successor(self._config, self._topic, source, file, offer.offset)
+        successor = _Successor(lambda: self._read(self._config), self._topic, source, file, offer.offset)
         if await self._adopt(held, successor, f"hand-over {found.name}"):
             logger.info(
                 "%s: takes over hand-over %s at offset %d, with %s",
@@ -121,7 +132,7 @@ class Adoption:
         """Learn what a rewritten journal says: what this replica goes back to is deleted."""
         source, begin = CheckpointSource(held.replica.shard.options, held.store), held.replica.rule.rewritten
         logger.info("%s was rewritten: it is learned again from offset %d", held.replica, begin)
-        successor = _Successor(self._config, self._topic, source, "", begin)
+        successor = _Successor(lambda: self._read(self._config), self._topic, source, "", begin)
         if await self._adopt(held, successor, "the rewritten journal"):
             position = held.replica.position
             logger.info("%s: takes over the rewritten journal at offset %d", held.replica, position)
@@ -163,7 +174,8 @@ class _Successor:
 
     Parameters
     ----------
-    config : Settings
+    read : function
+        Opens the journal.
     topic : TopicInfo
         The journal.
     source : CheckpointSource
@@ -174,9 +186,14 @@ class _Successor:
     """
 
     def __init__(
-        self, config: Settings, topic: TopicInfo, source: CheckpointSource, file: str, begin: int
+        self,
+        read: Callable[[], Opened],
+        topic: TopicInfo,
+        source: CheckpointSource,
+        file: str,
+        begin: int,
     ) -> None:
-        self._config, self._topic = config, topic
+        self._read, self._topic = read, topic
         self.source, self._file, self._begin = source, file, begin
         self._opened = contextlib.ExitStack()
         self._log: JournalReplay | None = None
@@ -200,7 +217,7 @@ class _Successor:
     def follow(self, stop: int) -> None:
         """Learn the journal up to an offset."""
         if self._log is None:
-            reader = self._opened.enter_context(reading(self._config))
+            reader = self._opened.enter_context(self._read())
             self._log = JournalReplay(reader, self._topic, self.source.options, chunk=CHUNK)
         while True:
             try:

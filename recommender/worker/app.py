@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import aiokafka.codec
 import kafka.codec
 
 from recommender import settings
-from recommender.errors import RecommenderError
 from recommender.ingest.dead_letters import LesserLetters
-from recommender.ingest.sources.configured import with_log_for, with_repeats
 from recommender.ingest.sources.mapping import SourceMapping
 from recommender.items.shown import ShownStore
 from recommender.items.store import ItemStore
@@ -41,13 +39,7 @@ from recommender.worker.transport import faust_transport
 from recommender.worker.transport.faust_app import WorkerApp
 from recommender.worker.transport.faust_options import faust_options
 from recommender.worker.transport.producer import bulk_sender, known_sender, sender
-from recommender.worker.used_topics import (
-    inspect,
-    inspect_sources,
-    load_impressions,
-    load_item_mappings,
-    load_mappings,
-)
+from recommender.worker.used_topics import Mappings, inspect
 
 #: How often what is durable is committed, in seconds.
 COMMIT_INTERVAL = 1.0
@@ -84,29 +76,23 @@ def create_app(
     """
     codecs.require(aiokafka.codec, codecs.OF_AIOKAFKA)
     codecs.require(kafka.codec, codecs.OF_KAFKA_PYTHON)
-    names = Topics(config.topic_prefix)
-    mappings = load_mappings(config, names)
-    item_mappings = load_item_mappings(config, names)
-    impressions, hide_seen = load_impressions(config, names), config.hide_seen
-    config = with_log_for(with_repeats(config, mappings.values()), impressions)
+    names, hide_seen = Topics(config.topic_prefix), config.hide_seen
+    mappings = Mappings.load(config, names)
+    config = mappings.applied_to(config)
     options = ShardOptions.of(config)
     for model in options.arms.names:
         registry.check(model)
     logs = logs_recommendations(config)
-    found = {each.topic: each for each in inspect(config, names, logs=logs)}
-    read = [*mappings, *(each.topic for each in item_mappings), *(each.topic for each in impressions)]
-    found |= inspect_sources(config, read)
+    found = inspect(config, names, mappings, logs=logs)
     app = WorkerApp(config.group, **{**faust_options(config), **faust_settings})
-    faust_transport.set_transport(app, config.broker, names.ratings, *mappings)
+    faust_transport.set_transport(app, config.broker, names.ratings, *mappings.ratings)
     ratings, journal = found[names.ratings], found[names.journal]
     sizes = {each.topic: each.max_message_bytes for each in found.values()}
     send, send_all = sender(app), bulk_sender(app, sizes, {names.dead_letters: LesserLetters()})
 
-    recent, just_now, items = RecentRequests(), JustNow(), ItemStore()
-    counters = Counters(names.ratings, [each.name for each in mappings.values()])
-    store = ShownStore()
-    shown, lacks = _shown(config, names, found, impressions, store, counters, logs=logs)
-    not_again = NotAgain(store, hide_seen, config.hide_seen_for, lacks)
+    recent, just_now, items, store = RecentRequests(), JustNow(), ItemStore(), ShownStore()
+    counters = Counters(names.ratings, [each.name for each in mappings.ratings.values()])
+    shown, lacks = _shown(config, names, found, mappings.impressions, store, counters, logs=logs)
     knowledge = Knowledge(
         config,
         options,
@@ -114,24 +100,21 @@ def create_app(
         journal=journal,
         recent=recent,
         items=items,
-        hidden=not_again.hidden,
+        hidden=NotAgain(store, hide_seen, config.hide_seen_for, lacks).hidden,
         answered=just_now.answered,
         refuse=app.refuse,
         rebuild=rebuild,
         allow_gap=allow_gap,
     )
-    knowledge.followed.subscribe(lambda _, followed: counters.followed(followed))
-    knowledge.followed.subscribe(lambda held, _: counters.forgot(held.replica.shard.forgetting.take_counts()))
-    knowledge.followed.subscribe(lambda held, _: counters.bounds.look(held))
-    knowledge.followed.subscribe(lambda _, followed: just_now.learned(followed.rows))
+    _count(knowledge, counters, just_now)
     given = client_options(config), lambda topic: _identify(config, topic)
-    catalogue = Catalogue(items, names, item_mappings, *given, knowledge.sync_items, counters.read_items)
+    catalogue = Catalogue(items, names, mappings.items, *given, knowledge.sync_items, counters.read_items)
     ingestion = Ingestion(
         app,
         config,
         names=names,
         found=found,
-        mappings=mappings,
+        mappings=mappings.ratings,
         feedback=options.feedback,
         knowledge=knowledge,
         counters=counters,
@@ -176,22 +159,18 @@ def create_app(
         send=send,
         recent=recent,
     )
-
-    async def sync_items() -> None:
-        """Tell a replica that was loaded just now of the items, so that no request has to."""
-        knowledge.sync_items(items)
-
-    _repeat(app, "watch_broker", BROKER_CHECK_INTERVAL, reporting.broker.check)
-    _repeat(app, "watch_loop", 0.0, reporting.loop.measure)
-    _repeat(app, "take_figures", 0.0, reporting.pulse.beat)
-    _repeat(app, "watch_topic", TOPIC_CHECK_INTERVAL, _refusing(app, ingestion.check))
-    _repeat(app, "adopt", HANDOVER_CHECK_INTERVAL, knowledge.adoption.adopt)
-    _repeat(app, "bound_journal", config.checkpoint_interval, knowledge.retention.apply)
-    _repeat(app, "commit", COMMIT_INTERVAL, sync_items, ingestion.commit, serving.commit)
-    _repeat(app, "read_trends", TRENDS_CHECK_INTERVAL, knowledge.trends.read)
-    _repeat(app, "log_dead_letters", LETTER_CHECK_INTERVAL, counters.log_refusals)
+    _repeat_all(app, config, knowledge, items, ingestion, serving, counters, reporting)
     _stop_in_order(app, knowledge, ingestion, serving, counters, reporting, calls)
     return app
+
+
+def _count(knowledge: Knowledge, counters: Counters, just_now: JustNow) -> None:
+    """Count what is followed and learned."""
+    subscribe = knowledge.followed.subscribe
+    subscribe(lambda _, followed: counters.followed(followed))
+    subscribe(lambda held, _: counters.forgot(held.replica.shard.forgetting.take_counts()))
+    subscribe(lambda held, _: counters.bounds.look(held))
+    subscribe(lambda _, followed: just_now.learned(followed.rows))
 
 
 def _shown(
@@ -234,30 +213,31 @@ def _identify(config: Settings, topic: str) -> Callable[[], TopicInfo]:
     return lambda: topics.identify(config.broker, topic, 0.0, security_options(config))
 
 
-def _repeat(app: WorkerApp, name: str, seconds: float, *works: Callable[[], Awaitable[object]]) -> None:
-    """Do work again and again while the app runs, `seconds` apart."""
+def _repeat_all(
+    app: WorkerApp,
+    config: Settings,
+    knowledge: Knowledge,
+    items: ItemStore,
+    ingestion: Ingestion,
+    serving: Serving,
+    counters: Counters,
+    reporting: Reporting,
+) -> None:
+    """Do again and again what nothing else brings about."""
 
-    async def repeat() -> None:
-        while not app.should_stop:
-            await app.sleep(seconds)
-            for work in works:
-                await work()
+    async def sync_items() -> None:
+        """Tell a replica that was loaded just now of the items, so that no request has to."""
+        knowledge.sync_items(items)
 
-    repeat.__name__ = repeat.__qualname__ = name
-    app.task(repeat)
-
-
-def _refusing(app: WorkerApp, work: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
-    """The same work, whose errors that a person has to fix end the app."""
-
-    async def refusing() -> None:
-        try:
-            await work()
-        except RecommenderError as error:
-            app.refuse(error)
-            raise
-
-    return refusing
+    app.repeat("watch_broker", BROKER_CHECK_INTERVAL, reporting.broker.check)
+    app.repeat("watch_loop", 0.0, reporting.loop.measure)
+    app.repeat("take_figures", 0.0, reporting.pulse.beat)
+    app.repeat("watch_topic", TOPIC_CHECK_INTERVAL, ingestion.check)
+    app.repeat("adopt", HANDOVER_CHECK_INTERVAL, knowledge.adoption.adopt)
+    app.repeat("bound_journal", config.checkpoint_interval, knowledge.retention.apply)
+    app.repeat("commit", COMMIT_INTERVAL, sync_items, ingestion.commit, serving.commit)
+    app.repeat("read_trends", TRENDS_CHECK_INTERVAL, knowledge.trends.read)
+    app.repeat("log_dead_letters", LETTER_CHECK_INTERVAL, counters.log_refusals)
 
 
 def _stop_in_order(

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from recommender.checkpoints.store import CheckpointStore
 from recommender.history.arrays import Arrays, digest
+from recommender.history.snapshot import SLICE
 from recommender.journal.records import Record
 from recommender.journal.replica import Replica
 from recommender.shard.snapshot import Snapshot
@@ -52,6 +53,8 @@ class Checkpointing:
         This worker's part of `JITTER_SECONDS`, from 0 to 1.
     clock : function
         Seconds of a clock that never goes back.
+    slice_entries : int
+        Entries of a history that are copied at a stretch.
 
     Attributes
     ----------
@@ -64,9 +67,13 @@ class Checkpointing:
     """
 
     def __init__(
-        self, interval: float, jitter: float = 0.0, clock: Callable[[], float] = time.monotonic
+        self,
+        interval: float,
+        jitter: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+        slice_entries: int = SLICE,
     ) -> None:
-        self._interval, self._clock = interval, clock
+        self._interval, self._clock, self._slice_entries = interval, clock, slice_entries
         self._milliseconds = max(1, int(interval * 1000))
         self._jitter = jitter * min(JITTER_SECONDS, interval / 4)
         self._saving: dict[int, Saving] = {}
@@ -80,7 +87,7 @@ class Checkpointing:
         if saving.ready or not self._is_due(saving, held):
             return
         if saving.snapshot is None or saving.snapshot.shard is not held.replica.shard:
-            saving.snapshot = Snapshot(held.replica.shard)
+            saving.snapshot = Snapshot(held.replica.shard, self._slice_entries)
         saving.ready = not await finish_despite_cancel(asyncio.to_thread(saving.snapshot.advance))
 
     def _is_due(self, saving: Saving, held: HeldReplica) -> bool:

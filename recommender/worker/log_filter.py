@@ -6,6 +6,7 @@ import asyncio
 import logging
 import re
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import orjson
@@ -39,10 +40,15 @@ QUIET_SECONDS = 60.0
 class Thinned(logging.Filter):
     """Lets each message of a library through once in a while, and says how many it held back."""
 
-    def __init__(self, least: int = logging.WARNING, seconds: float = QUIET_SECONDS) -> None:
+    def __init__(
+        self,
+        least: int = logging.WARNING,
+        seconds: float = QUIET_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         super().__init__()
         self._least = least
-        self._seconds = seconds
+        self._seconds, self._clock = seconds, clock
         self._seen: dict[tuple[str, str], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -59,7 +65,7 @@ class Thinned(logging.Filter):
         ):
             return False
         key = (record.name, str(record.msg)[:60])
-        now = time.monotonic()
+        now = self._clock()
         shown, held_back = self._seen.get(key, (-self._seconds, 0))
         if now - shown < self._seconds:
             self._seen[key] = (shown, held_back + 1)

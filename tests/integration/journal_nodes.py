@@ -21,7 +21,7 @@ from recommender.journal.records import Record
 from recommender.journal.rule import Rule
 from recommender.journal.writer import JournalWriter
 from recommender.kafka.admin import security_options
-from recommender.kafka.plain_clients import client_options
+from recommender.kafka.plain_clients import REQUEST_SECONDS, client_options
 from recommender.kafka.topics import identify
 from recommender.settings import Settings
 from tests.unit.journal.blocks import TOPIC, Row, columns, listed
@@ -197,12 +197,17 @@ async def running(
     partitions: int = 1,
     send: Callable[[Send], Send] = lambda send: send,
     on_ack: bool = True,
+    request_seconds: float = REQUEST_SECONDS,
     **options: Any,
 ) -> AsyncIterator[Node]:
-    """A node that follows, and may write; `send` wraps what it sends with."""
+    """A node that follows, and may write; `send` wraps what it sends with.
+
+    A block is given up after `request_seconds`.
+    """
     config = Settings(broker=broker) if isinstance(broker, str) else broker
     node = Node(config, journal, partitions, **options)
-    producer = JournalProducer(journal, client_options(config))
+    given_up = {"request_timeout_ms": int(request_seconds * 1000)}
+    producer = JournalProducer(journal, client_options(config) | given_up)
 
     def acknowledged(partition: int, block: Any) -> None:
         node.followers[partition].acknowledged(block)

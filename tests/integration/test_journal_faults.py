@@ -258,7 +258,7 @@ def test_a_broker_that_goes_and_comes_back(caplog: pytest.LogCaptureFixture) -> 
         ensure(broker.address, topics)
 
         async def scenario() -> None:
-            async with running(broker.address, topics.journal) as node:
+            async with running(broker.address, topics.journal, request_seconds=3.0) as node:
                 await node.caught_up()
                 writing = asyncio.create_task(node.write([2000], pause=0.01))
                 while len(node.rated) < 300:  # noqa: ASYNC110
@@ -267,7 +267,7 @@ def test_a_broker_that_goes_and_comes_back(caplog: pytest.LogCaptureFixture) -> 
                 while "cannot be read" not in caplog.text:  # noqa: ASYNC110
                     await asyncio.sleep(0.1)
                 late = asyncio.create_task(node.followers[0].catch_up())
-                await asyncio.sleep(12)  # a block is given up after ten
+                await asyncio.sleep(4)  # a block is given up after three
                 assert node.writer.error is not None
                 assert not any(each.done() for each in (late, *node.running)), (late, node.running)
                 await asyncio.to_thread(broker.restart)

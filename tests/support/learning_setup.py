@@ -9,6 +9,7 @@ from typing import Any
 
 from recommender.checkpoints.identity import Identity
 from recommender.checkpoints.store import CheckpointStore
+from recommender.history.snapshot import SLICE
 from recommender.journal.outcome import Followed
 from recommender.journal.replica import Replica
 from recommender.journal.rule import Rule
@@ -67,10 +68,11 @@ class LearningWorker:
         interval: float = INTERVAL,
         jitter: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
+        slice_entries: int = SLICE,
         **limits: Any,
     ) -> None:
         self.replicas = replicas_in(directory, options)
-        self.checkpointing = Checkpointing(interval, jitter, clock)
+        self.checkpointing = Checkpointing(interval, jitter, clock, slice_entries)
         self.passes: list[tuple[int, int]] = []
         pace = Pace(learn_slice, RecentRequests())
         self.learner = Learner(self.replicas, self.checkpointing, pace, self._learned, **limits)

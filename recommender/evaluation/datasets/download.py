@@ -51,15 +51,21 @@ class Download(NamedTuple):
     titles_format: str
 
 
-def from_grouplens() -> Download:
+def from_grouplens(url: str = ZIP_URL, within: float = CONNECT_SECONDS) -> Download:
     """GroupLens' archive.
+
+    Parameters
+    ----------
+    url : str
+    within : float
+        Seconds until a server that does not answer counts as absent.
 
     Raises
     ------
     SourceError
         The server cannot be reached, or its archive is not the published one.
     """
-    content = content_of(ZIP_URL)
+    content = content_of(url, within)
     actual = hashlib.md5(content, usedforsecurity=False).hexdigest()
     if actual != ZIP_MD5:
         raise SourceError(f"the archive has MD5 {actual}, expected {ZIP_MD5}")
@@ -67,8 +73,13 @@ def from_grouplens() -> Download:
         return Download(archive.read("ml-100k/u.data"), archive.read("ml-100k/u.item"), "u.item")
 
 
-def from_recbole() -> Download:
+def from_recbole(wheel: str = WHEEL) -> Download:
     """The copy in RecBole's wheel, through pip and whatever index it is configured for.
+
+    Parameters
+    ----------
+    wheel : str
+        Its name and version.
 
     Raises
     ------
@@ -82,7 +93,7 @@ def from_recbole() -> Download:
         command += ["--use-feature=truststore"]
         try:
             done = subprocess.run(
-                [*command, "--dest", directory, WHEEL],
+                [*command, "--dest", directory, wheel],
                 capture_output=True,
                 text=True,
                 errors="replace",
@@ -91,10 +102,10 @@ def from_recbole() -> Download:
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            raise SourceError(f"pip download {WHEEL} took over {DOWNLOAD_SECONDS:g} s") from None
+            raise SourceError(f"pip download {wheel} took over {DOWNLOAD_SECONDS:g} s") from None
         if done.returncode:
             last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            raise SourceError(f"pip download {WHEEL} failed: {last}")
+            raise SourceError(f"pip download {wheel} failed: {last}")
         return _unpack_wheel(next(Path(directory).glob("*.whl")))
 
 
@@ -112,23 +123,23 @@ def _unpack_wheel(wheel: Path) -> Download:
     return Download(ratings.partition(b"\n")[2], items, ".item")
 
 
-def content_of(url: str) -> bytes:
+def content_of(url: str, within: float = CONNECT_SECONDS) -> bytes:
     """The content at `url`; also a name server that never answers is given up in time."""
     result: list[http.client.HTTPResponse | Exception] = []
 
     def connect() -> None:
         try:
             trusted = system_trust.context()
-            result.append(urllib.request.urlopen(url, timeout=CONNECT_SECONDS, context=trusted))
+            result.append(urllib.request.urlopen(url, timeout=within, context=trusted))
         except (OSError, http.client.HTTPException) as error:
             result.append(error)
 
     # A daemon, because no timeout reaches into the resolver and nothing may wait for it at exit.
     thread = threading.Thread(target=connect, daemon=True)
     thread.start()
-    thread.join(CONNECT_SECONDS)
+    thread.join(within)
     if not result:
-        raise SourceError(f"{url} did not answer within {CONNECT_SECONDS:g} s")
+        raise SourceError(f"{url} did not answer within {within:g} s")
     if isinstance(result[0], Exception):
         raise SourceError(f"{url} cannot be reached: {result[0]}")
     return _drain(url, result[0])

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import difflib
-import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path as File
-from typing import Any, TypeGuard
+from typing import Any
 
 from recommender.ingest.sources.mapping import OTHERS, EventRule, Meaning, SourceMapping, SourcesError, Steps
-from recommender.ingest.sources.paths import ELEMENT, Path, PathError
+from recommender.ingest.sources.paths import ELEMENT, Path
+from recommender.ingest.sources.tables import (
+    RATINGS,
+    Table,
+    are_numbers,
+    is_number,
+    require_different,
+    tables_of,
+)
 
 FORMATS = ("auto", "json", "msgpack", "avro", "protobuf")
 ENVELOPES = ("none", "debezium", "cloudevents")
 UNITS = ("auto", "s", "ms", "us", "ns", "iso")
-#: What a table's records are about.
-RATINGS, ITEMS, IMPRESSIONS = "ratings", "items", "impressions"
 KEYS = (
     *(
         "kind",
@@ -72,50 +76,14 @@ def text_of(setting: str) -> tuple[str, str]:
 
 def parse(text: str, name: str, low: float, high: float) -> list[SourceMapping]:
     """Read the sources of ratings in a text of TOML; `name` is what errors call the file."""
-    tables = [Table(name, *each, (low, high)) for each in tables_of(text, name).items()]
+    tables = [RatingsTable(name, *each, (low, high)) for each in tables_of(text, name).items()]
     found = [each.mapping() for each in tables if each.kind == RATINGS]
     require_different(name, ((each.topic, each.name) for each in found))
     return found
 
 
-def tables_of(text: str, name: str) -> dict[str, Any]:
-    """All tables in a text of TOML, by their names."""
-    try:
-        tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise SourcesError(f"{name} is not TOML: {error}") from None
-    if not tables:
-        raise SourcesError(f"{name} has no table: expected one for each topic")
-    return tables
-
-
-def require_different(name: str, tables: Iterable[tuple[str, str]]) -> None:
-    """Raise a `SourcesError` if two tables, given as (topic, name), read one topic."""
-    topics: dict[str, str] = {}
-    for topic, table in tables:
-        if topic in topics:
-            raise SourcesError(
-                f"{name}: [{topics[topic]}] and [{table}] both read topic {topic!r}: expected "
-                "one table for each topic. One table can tell records apart with `where` or `event`"
-            )
-        topics[topic] = table
-
-
-class Table:
-    """One table of the file, and how errors name it.
-
-    Attributes
-    ----------
-    kind : str
-        `RATINGS`, `ITEMS` or `IMPRESSIONS`.
-    """
-
-    def __init__(self, file: str, name: str, content: Any, scale: tuple[float, float]) -> None:
-        self._file, self._name, self._scale = file, name, scale
-        if not isinstance(content, dict):
-            raise SourcesError(f"{file}: {name} has value {content!r}: expected a table [{name}]")
-        self._content: dict[str, Any] = content
-        self.kind = self._choice("kind", (RATINGS, ITEMS, IMPRESSIONS))
+class RatingsTable(Table):
+    """One table whose records are ratings."""
 
     def mapping(self) -> SourceMapping:
         """The mapping that the table describes."""
@@ -153,18 +121,6 @@ class Table:
         )
         self._require_consistent(mapping)
         return mapping
-
-    def _error(self, told: str) -> SourcesError:
-        return SourcesError(f"{self._file}: [{self._name}]: {told}")
-
-    def _bad(self, key: str, value: object, expected: str) -> SourcesError:
-        return self._error(f"{key} has value {value!r}: expected {expected}")
-
-    def _require_known(self, names: Iterable[str], known: tuple[str, ...], where: str = "") -> None:
-        for name in names:
-            if name not in known:
-                near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
-                raise self._error(f"{where}{name!r} is no key; the nearest is {near!r}")
 
     def _require_for_envelope(self) -> None:
         if self._content.get("envelope") == "debezium" and "each" in self._content:
@@ -207,41 +163,9 @@ class Table:
         if mapping.scale is not None and not isinstance(mapping.rating, Path):
             raise self._error("scale is for ratings that are read: `rating` is a number here")
 
-    def _text(self, key: str) -> str:
-        value = self._content.get(key, "")
-        if not isinstance(value, str):
-            raise self._bad(key, value, "text")
-        return value
-
-    def _choice(self, key: str, choices: tuple[str, ...]) -> str:
-        value = self._content.get(key, choices[0])
-        if value not in choices:
-            raise self._bad(key, value, f"one of {', '.join(choices)}")
-        return str(value)
-
-    def _path(self, key: str) -> Path | None:
-        value = self._content.get(key)
-        return None if value is None else self._parsed(key, value)
-
-    def _parsed(self, key: str, value: object) -> Path:
-        if not isinstance(value, str):
-            raise self._bad(key, value, "a path")
-        try:
-            return Path.parse(value)
-        except PathError as error:
-            raise self._error(f"{key} has value {value!r}: {error}") from None
-
-    def _interval(self, key: str) -> tuple[float, float] | None:
-        value = self._content.get(key)
-        if value is None:
-            return None
-        if not _are_numbers(value, 2) or not value[0] < value[1]:
-            raise self._bad(key, value, "[low, high]")
-        return float(value[0]), float(value[1])
-
     def _rating(self) -> Path | float:
         value = self._content.get("rating", "rating")
-        return self._on_scale("rating", value) if _is_number(value) else self._parsed("rating", value)
+        return self._on_scale("rating", value) if is_number(value) else self._parsed("rating", value)
 
     def _on_scale(self, key: str, value: float) -> float:
         low, high = self._scale
@@ -262,18 +186,6 @@ class Table:
         except (ValueError, AttributeError, TypeError):
             raise self._bad("start", value, "earliest, latest or a time as 2026-01-31T12:00:00Z") from None
 
-    def _where(self) -> dict[Path, frozenset[object]]:
-        content = self._content.get("where", {})
-        if not isinstance(content, dict):
-            raise self._bad("where", content, "{path = [values]}")
-        found: dict[Path, frozenset[object]] = {}
-        for path, values in _flat(content):
-            known = [each for each in values if isinstance(each, str | int | float)]
-            if len(known) != len(values) or not values:
-                raise self._bad(f"where {path}", values, "a list of texts, numbers or true and false")
-            found[self._parsed("where", path)] = frozenset((type(each) is bool, each) for each in known)
-        return found
-
     def _events(self) -> dict[str, EventRule]:
         content = self._content.get("events", {})
         if not isinstance(content, dict):
@@ -283,7 +195,7 @@ class Table:
 
     def _rule(self, name: str, value: object) -> EventRule:
         key = f"events {name!r}"
-        if _is_number(value):
+        if is_number(value):
             return self._on_scale(key, value)
         if isinstance(value, str) and value in list(Meaning):
             return Meaning(value)
@@ -297,7 +209,7 @@ class Table:
         if "of" not in value or not isinstance(at, list) or not at:
             raise self._bad(key, value, "{of = PATH, per = PATH, at = [[share, rating], ...]}")
         for each in at:
-            if not _are_numbers(each, 2):
+            if not are_numbers(each, 2):
                 raise self._bad(f"{key} at", each, "[share, rating]")
             self._on_scale(f"{key} at", each[1])
         shares = [each[0] for each in at]
@@ -309,25 +221,3 @@ class Table:
             None if per is None else self._parsed(f"{key} per", per),
             tuple((float(share), float(rating)) for share, rating in at),
         )
-
-
-def _flat(content: Mapping[str, Any], before: str = "") -> Iterable[tuple[str, list[Any]]]:
-    """TOML reads ``{a.b = [...]}`` as nested tables: paths and their values."""
-    for name, value in content.items():
-        path = f"{before}.{_quoted(name)}" if before else name
-        if isinstance(value, dict):
-            yield from _flat(value, path)
-        else:
-            yield path, value if isinstance(value, list) else [value]
-
-
-def _quoted(name: str) -> str:
-    return f'"{name}"' if "." in name else name
-
-
-def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _are_numbers(value: object, count: int) -> bool:
-    return isinstance(value, list) and len(value) == count and all(map(_is_number, value))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from recommender.ingest.sources.file import IMPRESSIONS, Table, require_different, tables_of
+from recommender.ingest.sources.file import RatingsTable
 from recommender.ingest.sources.mapping import SourceMapping
+from recommender.ingest.sources.tables import IMPRESSIONS, require_different, tables_of
 
 #: Values with a schema would need a registry at each start, of all workers.
 FORMATS = ("auto", "json", "msgpack")
@@ -32,7 +33,7 @@ def parse(text: str, name: str) -> list[SourceMapping]:
     return found
 
 
-class ImpressionsTable(Table):
+class ImpressionsTable(RatingsTable):
     """One table whose records say what users were shown."""
 
     def impressions_mapping(self) -> SourceMapping:

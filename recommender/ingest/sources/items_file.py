@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from recommender.ingest.sources.file import ITEMS, UNITS, Table, require_different, tables_of
+from recommender.ingest.sources.file import UNITS
 from recommender.ingest.sources.paths import ELEMENT, KEY, Path
+from recommender.ingest.sources.tables import ITEMS, Table, require_different, tables_of
 
 #: Values with a schema would need a registry at each start, of all workers.
 FORMATS = ("auto", "json", "msgpack")

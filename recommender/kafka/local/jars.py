@@ -41,7 +41,7 @@ def cache_directory() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "faust-recommender"
 
 
-def fetch_kafka(console: Console | None = None) -> list[Path]:
+def fetch_kafka(console: Console | None = None, jars: list[Jar] | None = None) -> list[Path]:
     """The class path of the broker; downloads what the cache lacks.
 
     Safe to call from several processes at once: one fetches, the others wait for it. A download that
@@ -51,6 +51,8 @@ def fetch_kafka(console: Console | None = None) -> list[Path]:
     ----------
     console : Console, optional
         Where to show progress: a bar on a terminal, plain lines elsewhere. Standard error by default.
+    jars : list of Jar, optional
+        The files; by default `recommender.kafka.local.release.pinned_jars`.
 
     Raises
     ------
@@ -58,7 +60,7 @@ def fetch_kafka(console: Console | None = None) -> list[Path]:
         A file could not be fetched, or is not the one that was published.
     """
     directory = cache_directory() / f"kafka-{KAFKA_VERSION}"
-    jars = pinned_jars()
+    jars = pinned_jars() if jars is None else jars
     if _missing(jars, directory):
         console = console or Console(stderr=True)
         try:

@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 
 from recommender.history.events import Events
 from recommender.history.history import History
-from recommender.models.base import Arrays, FloatArray, IntArray, Model, ModelContext
+from recommender.models.base import Arrays, FloatArray, IntArray, Model, ModelContext, Passing
 from recommender.models.blend import features as kernels
 from recommender.models.blend import sample
 from recommender.models.blend.blocks import room
+from recommender.models.blend.filtered import Filtered, Filters
 from recommender.models.blend.leaders import Leaders
 from recommender.models.blend.marks import Marks, Sums, clear_supported, empty_marks, mark_told
 from recommender.models.blend.neighbourhood import Neighbourhood
@@ -115,7 +116,7 @@ class Blend(Model):
         self.repeats = Repeats(context.history, self._positive, memory, observations)
         self.budget = Budget(observations)
         self.many, self.unmarked = MANY, UNMARKED
-        self._leaders = Leaders()
+        self._leaders, self._filters = Leaders(), Filters()
         self.marks: Marks = empty_marks(0)
         self._block = room(kernels.ROWS)
 
@@ -145,6 +146,7 @@ class Blend(Model):
         self.repeats.forget_items()
         items = items[(items >= 0) & (items < self.popularity.items)]
         self._leaders.leave(items)
+        self._filters.clear()
         self.popularity.forget(items)
 
     def score(self, user: int, candidates: IntArray) -> FloatArray:
@@ -155,7 +157,9 @@ class Blend(Model):
         kernels.weigh(table, now, candidates, views, scales, weights, *self._block, scores)
         return scores
 
-    def leading_but(self, user: int, without: IntArray, n: int) -> tuple[IntArray, FloatArray]:
+    def leading_but(
+        self, user: int, without: IntArray, n: int, passing: Passing | None = None
+    ) -> tuple[IntArray, FloatArray]:
         """All items but these that score as high as the n-th highest, ascending, and their scores.
 
         As `score` says of all of those, but of a large catalogue without scoring them all.
@@ -166,14 +170,36 @@ class Blend(Model):
         without : int32 array
             Unknown ones, and the same one twice, do no harm.
         n : int
+        passing : Passing, optional
+            A filter of all items.
         """
         items = self._history.item_count
+        if passing is not None:
+            return self._leading_of(user, distinct(without, items), n, passing)
         excluded = without if items < self.many else distinct(without, items)
         if self._scores_all(items, len(excluded), n):
             candidates = all_but(excluded, items)
             places, scores = best_of(self.score(user, candidates), n)
             return candidates[places], scores
         return self._leading(user, excluded, n, NO_TARGET)
+
+    def _leading_of(
+        self, user: int, excluded: IntArray, n: int, passing: Passing
+    ) -> tuple[IntArray, FloatArray]:
+        """The leading items of a filter, relative to those that pass."""
+        items = self._history.item_count
+        excluded = excluded[passing.mask[excluded]]
+        left, all_of_it = passing.size(items) - len(excluded), items < self.many
+        # Where the user has most of what passes, the rest alone is what is normalised by.
+        all_of_it |= left < len(excluded) or items > self.popularity.items
+        if all_of_it or n >= left // 4:
+            keep = passing.mask[:items].copy()
+            keep[excluded] = False
+            candidates = np.flatnonzero(keep).astype(np.int32)
+            places, scores = best_of(self.score(user, candidates), n)
+            return candidates[places], scores
+        filtered = self._filters.of(passing, items, self.popularity, self._block)
+        return self._leading(user, excluded, n, NO_TARGET, filtered)
 
     def ahead_of(self, user: int, item: int, without: IntArray) -> tuple[int, int]:
         """The number of items but these that score higher than another one, and of those as high as that.
@@ -204,10 +230,16 @@ class Blend(Model):
         few = items < self.many or 2 * (items - excluded) < items
         return few or items > self.popularity.items or n >= items // 4
 
-    def _leading(self, user: int, excluded: IntArray, n: int, target: int) -> tuple[IntArray, FloatArray]:
+    def _leading(
+        self, user: int, excluded: IntArray, n: int, target: int, filtered: Filtered | None = None
+    ) -> tuple[IntArray, FloatArray]:
         items, popularity = self._history.item_count, self.popularity
         self._make_room(items)
         marks, marked = self.marks, items > self.unmarked
+        size, totals = items, popularity.totals
+        if filtered is not None:
+            marks = marks._replace(excluded=filtered.excluded)
+            size, totals = filtered.size, filtered.totals
         try:
             supported = marks.supported if marked else None
             self.neighbourhood.add(self.neighbourhood.profile(user), marks.sums[:items], supported)
@@ -215,7 +247,8 @@ class Blend(Model):
                 popularity.table,
                 popularity.now,
                 items,
-                popularity.totals,
+                size,
+                totals,
                 self._weights_of(user),
                 marks,
                 marked,
@@ -227,6 +260,7 @@ class Blend(Model):
             )
         except BaseException:
             self.marks = empty_marks(0)
+            self._filters.clear()
             raise
         return found
 
@@ -358,6 +392,7 @@ class Blend(Model):
         events, self.budget.observed, self.budget.work = (int(count) for count in state["counters"])
         self.popularity.restore(state, events)
         self._leaders, self.marks = Leaders(), empty_marks(0)
+        self._filters.clear()
         self.weights.restore(state)
         self.repeats.restore(state)
 
@@ -375,6 +410,9 @@ class Blend(Model):
         model.many = model.unmarked = 0
         model.leading_but(0, np.arange(2, dtype=np.int32), 1)
         model.ahead_of(0, 7, np.arange(2, dtype=np.int32))
+        mask = np.arange(8) % 2 == 0
+        passing = Passing(mask, np.flatnonzero(mask).astype(np.int32), True)
+        model._filters.of(passing, 8, model.popularity, model._block)
         model.learn(history.append([0], [3], [1.0], [1.0], [0.0]))
         for item in (1, 2, 2):
             model.observe(0, item, 1.0)

@@ -57,7 +57,7 @@ class _Scoring(NamedTuple):
 
 
 @njit(cache=True)
-def leading(table, now, items, totals, weights, m, marked, excluded, c, n, target, block, bits):
+def leading(table, now, items, size, totals, weights, m, marked, excluded, c, n, target, block, bits):
     """The items that score as high as the n-th best, or as a target, ascending, and their scores.
 
     Parameters
@@ -66,14 +66,17 @@ def leading(table, now, items, totals, weights, m, marked, excluded, c, n, targe
         As for `weigh`.
     items : int
         How many there are.
+    size : int
+        How many of them are in question, with those that are excluded.
     totals : float array, shape (LATELY,)
-        See `count_events`.
+        What the fading counts of those come to, see `count_events`.
     m : Marks
-        With what `evidence` has said; nothing of it is left.
+        With what `evidence` has said; nothing of it is left. Its `excluded` is 1 where an item is not in
+        question.
     marked : bool
         Their `supported` tells of which items it said anything.
     excluded : int32 array, ascending
-        Items that are out of the question.
+        Items that are out of the question, too.
     c : Cells
     n : int
         Fewer than there are items; 1 with a target.
@@ -88,7 +91,7 @@ def leading(table, now, items, totals, weights, m, marked, excluded, c, n, targe
         mark_told(m, items)
     told = _take_out(table, m, c)
     near, taste, most = m.columns[2, :told], m.columns[3, :told], m.columns[4, :told]
-    survey_told(near, taste, told, np.float64(items - excluded.size), left, scales)
+    survey_told(near, taste, told, np.float64(size - excluded.size), left, scales)
     # Of all items there is room, which is used only where no bound helps.
     s = _Scoring(
         table, now, m.sums[:items], scales, weights, block, bits,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import faust
@@ -63,3 +63,22 @@ class WorkerApp(faust.App):
     def refuse(self, error: RecommenderError) -> None:
         """Stop; the caller says why."""
         self.failure = error
+
+    def repeat(self, name: str, seconds: float, *works: Callable[[], Awaitable[object]]) -> None:
+        """Do work again and again while this runs, `seconds` apart.
+
+        An error that a person has to fix ends it.
+        """
+
+        async def repeat() -> None:
+            while not self.should_stop:
+                await self.sleep(seconds)
+                for work in works:
+                    try:
+                        await work()
+                    except RecommenderError as error:
+                        self.refuse(error)
+                        raise
+
+        repeat.__name__ = repeat.__qualname__ = name
+        self.task(repeat)

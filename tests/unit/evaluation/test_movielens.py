@@ -183,25 +183,21 @@ def test_titles_keep_the_line_ends_that_they_have_in_quotes(tmp_path: Path) -> N
 
 
 def test_pip_that_fails_is_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download, "WHEEL", "faust-recommender-has-no-such-wheel==0")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     with pytest.raises(SourceError, match=r"pip download faust-recommender-has-no-such-wheel==0 failed: \S"):
-        download.from_recbole()
+        download.from_recbole("faust-recommender-has-no-such-wheel==0")
 
 
-def test_a_server_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download, "CONNECT_SECONDS", 0.2)
+def test_a_server_that_never_answers_is_given_up() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}/ml-100k.zip"
-        monkeypatch.setattr(download, "ZIP_URL", url)
         with pytest.raises(SourceError, match=r"did not answer within|cannot be reached"):
-            download.from_grouplens()
+            download.from_grouplens(url, 0.2)
 
 
-def test_an_archive_that_is_not_the_published_one_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download, "content_of", lambda url: b"something else")
+def test_an_archive_that_is_not_the_published_one_is_refused() -> None:
     with pytest.raises(SourceError, match=f"expected {download.ZIP_MD5}"):
-        download.from_grouplens()
+        download.from_grouplens("data:,something%20else")
 
 
 def test_the_real_places_are_asked_in_order() -> None:

@@ -55,9 +55,7 @@ def test_a_range_is_cut_into_blocks_that_account_for_all_of_it(
 ) -> None:
     made, offsets = columns([Row(1, "below", "x", 1.0, 0.0), *given])
     end = given[-1].offset + 2 if given else 9
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("recommender.journal.block.MAX_ROWS", most)
-        pieces = list(Packer(SOURCE, 0, partitions).pack_range(2, end, made, offsets))
+    pieces = list(Packer(SOURCE, 0, partitions, most=most).pack_range(2, end, made, offsets))
     place = 2
     for piece_end, blocks in pieces:
         heads = [head_of(each) for each in blocks]

@@ -15,7 +15,8 @@ from recommender.journal.block import Source, head_of
 from recommender.journal.block_reader import read
 from recommender.journal.lanes import Flight, Lane
 from tests.unit.journal.blocks import Block, listed
-from tests.unit.journal.simulation import History, Rated, Setting
+from tests.unit.journal.owners import Rated, Setting
+from tests.unit.journal.simulation import History
 
 #: Histories of all kinds together.
 HISTORIES = int(os.environ.get("HISTORIES", "2000"))

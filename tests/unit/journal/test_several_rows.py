@@ -34,10 +34,8 @@ def rows_of(count: int) -> Rows:
 def blocks_of(sizes: list[int], decoder: int = SCALE, most: int = 1000) -> list[bytes]:
     """The blocks of records that give so many ratings each, from offset 0 on."""
     offsets = np.repeat(np.arange(len(sizes)), sizes)
-    packer = Packer(SOURCE, decoder)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("recommender.journal.block.MAX_ROWS", most)
-        return [value for _, (value,) in packer.pack_range(0, len(sizes), rows_of(int(sum(sizes))), offsets)]
+    packer = Packer(SOURCE, decoder, most=most)
+    return [value for _, (value,) in packer.pack_range(0, len(sizes), rows_of(int(sum(sizes))), offsets)]
 
 
 def is_whole(value: bytes) -> bool:

@@ -18,7 +18,6 @@ import pytest
 from rich.console import Console
 
 from recommender.errors import RecommenderError
-from recommender.kafka.local import jars as jars_room
 from recommender.kafka.local.jars import FetchError, fetch_kafka
 from recommender.kafka.local.release import Jar, pinned_jars
 
@@ -76,7 +75,6 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Repo
     monkeypatch.setenv("JGO_CONFIG_FILE", str(settings))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("PATH", "")
-    monkeypatch.setattr(jars_room, "pinned_jars", lambda: JARS)
     thread = threading.Thread(target=served.server.serve_forever, args=[0.05])
     thread.start()
     yield served
@@ -88,7 +86,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Repo
 def fetch() -> tuple[list[Path], list[str]]:
     """The class path and what was said meanwhile."""
     said = io.StringIO()
-    return fetch_kafka(Console(file=said, width=200)), said.getvalue().splitlines()
+    return fetch_kafka(Console(file=said, width=200), JARS), said.getvalue().splitlines()
 
 
 def leftovers(directory: Path) -> set[str]:
@@ -160,7 +158,7 @@ def test_without_the_resolver(repository: Repository, monkeypatch: pytest.Monkey
 
 def test_a_bar_on_a_terminal(repository: Repository) -> None:
     shown = io.StringIO()
-    fetch_kafka(Console(file=shown, width=120, force_terminal=True))
+    fetch_kafka(Console(file=shown, width=120, force_terminal=True), JARS)
     assert "150.0/150.0 kB" in shown.getvalue()
 
 

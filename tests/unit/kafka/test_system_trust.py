@@ -16,7 +16,6 @@ from rich.console import Console
 from recommender.errors import SourceError
 from recommender.evaluation.datasets import download
 from recommender.kafka import system_trust
-from recommender.kafka.local import jars
 from recommender.kafka.local.jars import FetchError, fetch_kafka
 from recommender.kafka.local.release import Jar
 
@@ -81,13 +80,12 @@ def repository(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "https_proxy", "HTTPS_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(jars, "pinned_jars", lambda: [JAR])
 
 
 @pytest.mark.usefixtures("known", "repository")
 def test_apache_kafka_is_fetched() -> None:
     before = ssl.SSLContext
-    (path,) = fetch_kafka(Console(quiet=True))
+    (path,) = fetch_kafka(Console(quiet=True), [JAR])
     assert path.read_bytes() == CONTENT
     assert ssl.SSLContext is before
 
@@ -95,7 +93,7 @@ def test_apache_kafka_is_fetched() -> None:
 @pytest.mark.usefixtures("repository")
 def test_nobody_else_is_trusted_with_apache_kafka() -> None:
     with pytest.raises(FetchError, match=r"part-1\.0\.jar could not be fetched from .*certificate"):
-        fetch_kafka(Console(quiet=True))
+        fetch_kafka(Console(quiet=True), [JAR])
 
 
 @pytest.mark.usefixtures("known")

@@ -15,11 +15,11 @@ from recommender.items.store import ItemStore
 from recommender.messages.items import ItemInfo
 from recommender.messages.ratings import Rating
 from recommender.messages.requests import Request
-from recommender.models.base import FloatArray, IntArray, ModelContext
+from recommender.models.base import FloatArray, IntArray, ModelContext, Passing
 from recommender.models.blend import features
 from recommender.models.blend.blend import MANY, UNMARKED, Blend
 from recommender.models.blend.blocks import room
-from recommender.models.blend.popularity import LATELY, totals_without
+from recommender.models.blend.popularity import LATELY, totals_among, totals_without
 from recommender.models.blend.trials import ALONE
 from recommender.models.blend.weights import context_of
 from recommender.models.topk import all_but, best, leading
@@ -114,6 +114,91 @@ def test_the_same_are_found_as_if_all_were_scored(
             again = asked_in_part(history, marked)
             again.restore(model.state())
             model = again
+
+
+def scored_among(
+    history: History, model: Blend, user: int, passing: Passing, without: IntArray
+) -> FloatArray:
+    """Scores of all that pass and are not in `without`, relative to their totals; of all others -infinity."""
+    popularity, items = model.popularity, history.item_count
+    keep = passing.mask[:items].copy()
+    keep[without[without < items]] = False
+    candidates = np.flatnonzero(keep).astype(np.int32)
+    totals, left, listed = np.empty(LATELY), np.empty(LATELY), passing.listed
+    if passing.few:
+        totals_among(popularity.table, popularity.now, listed, *BLOCK, totals)
+    else:
+        totals_without(popularity.table, popularity.now, listed, popularity.totals, *BLOCK, totals)
+    more = np.unique(without[without < items])
+    more = more[passing.mask[more]]
+    totals_without(popularity.table, popularity.now, more, totals, *BLOCK, left)
+    sums = model.neighbourhood.sums(model.neighbourhood.profile(user), popularity.items)
+    views, scales = np.empty((features.VIEWS, len(candidates))), np.empty(features.VIEWS + 3)
+    size, now, scores = float(len(candidates)), popularity.now, np.empty(len(candidates))
+    features.survey_most(popularity.table, now, candidates, size, left, sums, *BLOCK, views, scales)
+    weights = model.weights.of(context_of(history, user))
+    features.weigh(popularity.table, now, candidates, views, scales, weights, *BLOCK, scores)
+    found: FloatArray = np.full(items, -np.inf)
+    found[candidates] = scores
+    return found
+
+
+@settings(max_examples=25)
+@given(
+    st.integers(0, 2**32),
+    st.sampled_from([40, 600, 9000]),
+    st.floats(0.02, 1.0),
+    st.booleans(),
+    st.booleans(),
+    st.booleans(),
+)
+def test_the_same_pass_a_filter_as_if_all_were_scored(
+    seed: int, items: int, share: float, flat: bool, strange: bool, marked: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    history = History()
+    model, done = asked_in_part(history, marked), 0
+    for _ in range(4):
+        columns = events(rng, int(rng.integers(1, 4000)), items, flat)
+        learn(history, model, columns, done)
+        done += len(columns[0])
+        if strange:
+            model.weights.applied = {
+                context: rng.normal(0.0, 0.7, len(features.FEATURES)) for context in (-1, 0, 1)
+            }
+        mask = rng.random(history.item_count + 7) < share
+        few = bool(2 * np.count_nonzero(mask[: history.item_count]) < history.item_count)
+        listed = np.flatnonzero(mask[: history.item_count] == few).astype(np.int32)
+        passing = Passing(mask, listed, few)
+        for _ in range(3):
+            user, n = int(rng.integers(0, USERS + 2)), int(rng.integers(1, 12))
+            excluded = rng.integers(0, items + 5, int(rng.integers(0, 30))).astype(np.int32)
+            without = np.concatenate([history.items_of(user), excluded])
+            expected = scored_among(history, model, user, passing, without)
+            found, scores = model.leading_but(user, without, n, passing)
+            possible = np.flatnonzero(expected > -np.inf).astype(np.int32)
+            everything = model.score(user, possible)
+            if n < len(possible) // 4 and 2 * len(possible) >= passing.size(history.item_count):
+                places, best_scores = leading(expected[possible], n)
+                assert expected[possible] == pytest.approx(everything, rel=1e-6, abs=1e-6)
+            else:
+                places, best_scores = leading(everything, n)
+            assert found.tolist() == possible[places].tolist()
+            assert scores.tolist() == best_scores.tolist()
+        assert not any(each.any() for each in model.marks[:4])
+        if rng.random() < 0.2:
+            again = asked_in_part(history, marked)
+            again.restore(model.state())
+            model = again
+
+
+def test_a_filter_that_lets_nothing_known_pass_leaves_nothing() -> None:
+    history = History()
+    model = asked_in_part(history)
+    learn(history, model, events(np.random.default_rng(1), 5000, 300, flat=False), 0)
+    mask, nothing = np.zeros(history.item_count, np.bool_), np.zeros(0, np.int32)
+    found, scores = model.leading_but(5, nothing, 10, Passing(mask, nothing, True))
+    assert (found.tolist(), scores.tolist()) == ([], [])
 
 
 def test_an_item_that_nobody_has_rated_is_found_once() -> None:

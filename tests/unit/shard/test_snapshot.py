@@ -9,11 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recommender.history import snapshot
 from recommender.history.arrays import Arrays, digest
-from recommender.history.catalog import CatalogView
 from recommender.history.history import History
-from recommender.history.snapshot import HistorySnapshot
+from recommender.history.snapshot import CatalogView, HistorySnapshot
 from recommender.messages.ratings import Rating
 from recommender.models import registry
 from recommender.shard.options import ShardOptions
@@ -21,13 +19,8 @@ from recommender.shard.shard import Shard
 from recommender.shard.snapshot import Snapshot
 from tests.support.doubles import few
 
-
-@pytest.fixture(autouse=True, scope="module")
-def small_slices() -> object:
-    """Slices so small that small histories have many."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(snapshot, "SLICE", 7)
-        yield
+#: So few entries at a time that small histories have many slices.
+FEW = 7
 
 
 def ratings(first: int, count: int) -> list[Rating]:
@@ -72,7 +65,7 @@ def test_a_history_that_learns_meanwhile(before: int, between: list[int], raters
 
     history = History(raters)
     more(before)
-    snapshot = HistorySnapshot(history)
+    snapshot = HistorySnapshot(history, FEW)
     for count in between:
         if not snapshot.advance():
             break
@@ -89,7 +82,7 @@ def test_a_copy_is_whole_though_nothing_was_copied_before() -> None:
     for count in (0, 1, 5, 200):
         shard = Shard(ShardOptions())
         learn(shard, count)
-        snapshot = Snapshot(shard)
+        snapshot = Snapshot(shard, FEW)
         steps_while(snapshot, lambda step: None)
         assert digest(snapshot.state()) == shard.digest()
 
@@ -98,7 +91,7 @@ def test_a_copy_is_whole_though_nothing_was_copied_before() -> None:
 def test_a_shard_that_learns_meanwhile(model: str) -> None:
     shard = Shard(ShardOptions(model=model, test_every=3))
     learn(shard, 150)
-    snapshot = Snapshot(shard)
+    snapshot = Snapshot(shard, FEW)
     assert steps_while(snapshot, lambda step: learn(shard, 3)) > 10
     expected = shard.digest()
     learn(shard, 150)

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recommender.history import snapshot as history_snapshot
 from recommender.journal.replica import Replica
 from recommender.shard.options import ShardOptions
 from recommender.worker.checkpointing import Checkpointing
@@ -168,13 +167,10 @@ async def test_what_is_learned_while_it_is_written_is_not_in_it(tmp_path: Path) 
     assert digest_at(worker, 3) == single_pass(journal.blocks, stop=3).digest()
 
 
-async def test_a_large_state_is_copied_in_slices_between_passes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_large_state_is_copied_in_slices_between_passes(tmp_path: Path) -> None:
     """And a mark that comes before it is ready is let pass."""
-    monkeypatch.setattr(history_snapshot, "SLICE", 25)
     journal = journal_of([99] + [2] * 299, [each * MINUTE // 3 for each in range(300)])
-    worker = await LearningWorker(tmp_path, ShardOptions("blend", test_every=3)).open()
+    worker = await LearningWorker(tmp_path, ShardOptions("blend", test_every=3), slice_entries=25).open()
     await worker.follow(journal, [1] * 300)
     await worker.settle()
     (first, *_) = saved(tmp_path)

@@ -19,14 +19,6 @@ def record(name: str, level: int, message: str, *arguments: object) -> logging.L
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The time that the filter sees, in its only element."""
-    now = [1000.0]
-    monkeypatch.setattr("recommender.worker.log_filter.time.monotonic", lambda: now[0])
-    return now
-
-
-@pytest.fixture
 def root() -> Iterator[logging.Logger]:
     """The root logger, as it was afterwards."""
     logger = logging.getLogger()
@@ -48,8 +40,9 @@ def test_libraries_are_shown_from_warnings_on(name: str) -> None:
     assert Thinned(logging.DEBUG).filter(record(name, logging.DEBUG, "hello"))
 
 
-def test_repetitions_are_held_back_and_counted(clock: list[float]) -> None:
-    thinned = Thinned(seconds=10.0)
+def test_repetitions_are_held_back_and_counted() -> None:
+    now = [1000.0]
+    thinned = Thinned(seconds=10.0, clock=lambda: now[0])
 
     def shown(node: int) -> logging.LogRecord | None:
         line = record("aiokafka", logging.ERROR, "Something with node %s", node)
@@ -57,21 +50,22 @@ def test_repetitions_are_held_back_and_counted(clock: list[float]) -> None:
 
     assert shown(1) is not None
     assert [shown(2), shown(3)] == [None, None]
-    clock[0] += 10.0
+    now[0] += 10.0
     later = shown(4)
     assert later is not None
     assert later.getMessage() == "Something with node 4 (and 2 more like it)"
-    clock[0] += 10.0
+    now[0] += 10.0
     again = shown(5)
     assert again is not None
     assert again.getMessage() == "Something with node 5"
 
 
-def test_a_percent_sign_in_what_was_logged_does_no_harm(clock: list[float]) -> None:
-    thinned = Thinned(seconds=10.0)
+def test_a_percent_sign_in_what_was_logged_does_no_harm() -> None:
+    now = [1000.0]
+    thinned = Thinned(seconds=10.0, clock=lambda: now[0])
     for _ in range(2):
         thinned.filter(record("faust", logging.ERROR, "%s", "100%d"))
-    clock[0] += 11.0
+    now[0] += 11.0
     line = record("faust", logging.ERROR, "%s", "100%d")
     assert thinned.filter(line)
     assert line.getMessage() == "100%d (and 1 more like it)"
