@@ -22,9 +22,9 @@ BEFORE = 0.8
 
 
 def closeness(decay: float, window: int) -> FloatArray:
-    """How much an entry counts by where it stands, from `window` events before the shared item to after it.
+    """The weights of entries by where they stand, from so many events before a shared item to after it.
 
-    In half events, because positions are means of two numbers.
+    One number for each half event, because positions are means of two numbers.
     """
     after = np.concatenate([[1.0, 1.0], half_powers(decay, 2 * window + 1)])[: 2 * window + 1]
     return np.concatenate([BEFORE * after[:0:-1], after])
