@@ -12,8 +12,8 @@ from recommender.models import registry
 from recommender.settings import variable
 from recommender.shard.feedback import Feedback
 
-#: Of the file's layout.
-FORMAT = 5
+#: Of the file's layout, and of how what is in it was learned.
+FORMAT = 6
 #: In `handover`, between the name of the hand-over and the place where the journal was rewritten.
 REWRITTEN = "@"
 

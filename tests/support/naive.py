@@ -124,9 +124,10 @@ def naive_sequence_knn(
                 met.append(v)
             base_of[v] += c
             for x in history.users[v].entries:
-                distance = abs(x.position - shared.position) / 2
-                if distance <= window:
-                    near[v][x.number] += c * closeness[max(round(2 * distance) - 2, 0)]
+                after = x.position - shared.position
+                if abs(after) <= 2 * window:
+                    share = closeness[max(round(abs(after)) - 2, 0)] * (0.8 if after < 0 else 1.0)
+                    near[v][x.number] += c * share
     max_entries = min(max_entries, effort // max(1, len(met)))
     sums: dict[int, float] = defaultdict(float)
     counts: dict[int, int] = defaultdict(int)

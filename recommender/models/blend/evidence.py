@@ -12,11 +12,12 @@ from recommender.compiled import background_kernel, inlined_kernel, kernel
 from recommender.history.instructions import LINE, prefetch
 from recommender.models.blend.instructions import add_to_pair
 from recommender.models.blend.marks import mark
-from recommender.models.elementary import half_powers, powered
-from recommender.models.sequence.kernels import first_of_newest, link_raters
+from recommender.models.elementary import powered
+from recommender.models.sequence.kernels import closeness, first_of_newest, link_raters
 
-#: How much an entry counts so many half events from a shared item; the last is of all that are farther.
-CLOSENESS = np.concatenate([[1.0, 1.0], half_powers(0.95, 39), [0.0]]).astype(np.float32)
+#: How much an entry counts so many half events before or after a shared item; the ends are of all that are
+#: farther.
+CLOSENESS = np.concatenate([[0.0], closeness(0.95, 20), [0.0]]).astype(np.float32)
 #: What a neighbour's whole history counts beside that.
 _BASE = np.float32(0.15)
 _ALONE = _BASE * np.sqrt(_BASE)
@@ -24,7 +25,7 @@ _ALONE = _BASE * np.sqrt(_BASE)
 _OF_ONE = (CLOSENESS + _BASE) * np.sqrt(CLOSENESS + _BASE) + _ALONE
 #: A float32, for comparisons of such.
 _NOTHING = np.float32(0.0)
-_FAR = np.int32(len(CLOSENESS) - 1)
+_FAR = np.int32(len(CLOSENESS) // 2)
 _REACH = np.int64(_FAR - 1)
 #: So many neighbours ahead their entries are fetched, but no more than so many of each.
 _AHEAD, _FETCHED = 2, 224
@@ -101,6 +102,12 @@ def _told(t, lasting, near, link):
 
 
 @inlined_kernel
+def _place(position, centre):
+    """The place in `CLOSENESS` of an entry by where it and the shared item stand."""
+    return np.uint64(min(max(position - centre, -_FAR), _FAR) + _FAR)
+
+
+@inlined_kernel
 def _raised(value):
     """The power 1.5 of a float32."""
     return value * np.float32(math.sqrt(value))
@@ -156,17 +163,17 @@ def _add_around(h, start, used, first, slot, share, taste, sums, supported):
     items, weights, positions = h.entry_items, h.entry_weights, h.entry_positions
     centre, low, high = _window(positions, start, used, slot)
     unit = _raised(share)
-    far = unit * _OF_ONE[_FAR]
+    far = unit * _OF_ONE[0]
     _add_far(items, weights, start + first, start + low, far, taste, sums, supported)
     _add_far(items, weights, start + max(first, high + 1), start + used, far, taste, sums, supported)
     for s in range(np.uint64(start + low), np.uint64(start + max(low, min(first, high + 1)))):
-        distance = min(abs(positions[s] - centre), _FAR)
         # What is too old to be read counts if it is near.
-        if distance < _FAR:
-            _add(items, weights, s, unit * _OF_ONE[np.uint64(distance)], taste, sums, supported)
+        if abs(positions[s] - centre) < _FAR:
+            value = unit * _OF_ONE[_place(positions[s], centre)]
+            _add(items, weights, s, value, taste, sums, supported)
     for s in range(np.uint64(start + max(low, first)), np.uint64(start + max(first, high + 1))):
-        distance = min(abs(positions[s] - centre), _FAR)
-        _add(items, weights, s, unit * _OF_ONE[np.uint64(distance)], taste, sums, supported)
+        value = unit * _OF_ONE[_place(positions[s], centre)]
+        _add(items, weights, s, value, taste, sums, supported)
 
 
 @kernel
@@ -203,8 +210,7 @@ def _add_spread(h, start, used, first, head, strength, taste, t, sums, supported
 def _spread(positions, start, low, high, centre, share, mass):
     """Let the entries of a window gain by how near they are; a loop that becomes vector instructions."""
     for s in range(np.uint64(low), np.uint64(high + 1)):
-        distance = min(abs(positions[np.uint64(start) + s] - centre), _FAR)
-        mass[s] += share * CLOSENESS[np.uint64(distance)]
+        mass[s] += share * CLOSENESS[_place(positions[np.uint64(start) + s], centre)]
 
 
 @kernel

@@ -13,10 +13,21 @@ from numpy.typing import NDArray
 from recommender.compiled import kernel, njit
 from recommender.history.layout import ITEM_COUNT, LONGEST, USER_COUNT, HistoryArrays
 from recommender.models.base import FloatArray
-from recommender.models.elementary import powered
+from recommender.models.elementary import half_powers, powered
 
 #: Up to this many entries for each that is wanted are looked through for those of positive weight.
 LOOK_BACK = 4
+#: What stands before a shared item counts so much of what stands after it: the user is about to choose.
+BEFORE = 0.8
+
+
+def closeness(decay: float, window: int) -> FloatArray:
+    """The weights of entries by where they stand, from so many events before a shared item to after it.
+
+    One number for each half event, because positions are means of two numbers.
+    """
+    after = np.concatenate([[1.0, 1.0], half_powers(decay, 2 * window + 1)])[: 2 * window + 1]
+    return np.concatenate([BEFORE * after[:0:-1], after])
 
 
 class Links(NamedTuple):
@@ -156,21 +167,21 @@ def link_raters(
 @kernel
 def spread(positions, start, used, slot, share, closeness, mass):
     """Add one link to the masses of the entries around it; the first and last slot of them."""
-    reach = closeness.size - 1
+    reach = closeness.size // 2
     centre = np.int64(positions[np.uint64(start + slot)])
     low = slot
     while low >= 0:
         distance = centre - positions[np.uint64(start + low)]
         if distance > reach:
             break
-        mass[np.uint64(low)] += share * closeness[np.uint64(distance)]
+        mass[np.uint64(low)] += share * closeness[np.uint64(reach - distance)]
         low -= 1
     high = slot + 1
     while high < used:
         distance = positions[np.uint64(start + high)] - centre
         if distance > reach:
             break
-        mass[np.uint64(high)] += share * closeness[np.uint64(distance)]
+        mass[np.uint64(high)] += share * closeness[np.uint64(reach + distance)]
         high += 1
     return low + 1, high - 1
 

@@ -12,7 +12,7 @@ With :math:`w` the weight that the feedback policy gave a rating, :math:`n_i` ho
 2. Each other user :math:`v` with a positive entry of :math:`h` at :math:`x_0`, among the newest raters of
    :math:`h`, has the base :math:`b_v = 0.15 \sum_h c_h`, and
    :math:`m_v(x) = \sum_h c_h \, 0.95^{\max(|x - x_0| - 1, 0)}` over those :math:`h` with
-   :math:`|x - x_0| \le 20`.
+   :math:`|x - x_0| \le 20`, of which those with :math:`x < x_0` count 0.8 times as much.
 3. Each positive entry of :math:`v` at :math:`x` adds :math:`w [(m_v(x) + b_v)^{1.5} + b_v^{1.5}]` to its
    item.
 4. An item's score is its sum divided by :math:`(n_i + 10)^{0.5}`.
@@ -149,11 +149,9 @@ class SequenceKNN(Model):
         self._raters = fading_raters(raters, raters_decay, entries)
         self._own, self._item = (own_shrink, own_power), (item_shrink, item_power)
         self._base, self._power = base, power
-        # Lags and distances come in halves, because positions are means of two numbers.
+        # Lags come in halves, because positions are means of two numbers.
         self._decays = half_powers(decay, 2 * kernels.LOOK_BACK * entries + 1)
-        self._closeness = np.concatenate([[1.0, 1.0], half_powers(window_decay, 2 * window + 1)])[
-            : 2 * window + 1
-        ]
+        self._closeness = kernels.closeness(window_decay, window)
         self._scratch = kernels.Scratch(neighbours)
         self._remembered: tuple[int, int, Evidence] | None = None
 

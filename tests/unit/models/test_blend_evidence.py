@@ -49,6 +49,13 @@ def made(history: History, max_entries: int) -> Neighbourhood:
     return Neighbourhood(history, entries=40, raters=256, max_entries=max_entries, effort=200_000)
 
 
+def closeness(distance: int) -> float:
+    """Of an entry so many half events after a shared item."""
+    if abs(distance) > 40:
+        return 0.0
+    return (0.8 if distance < 0 else 1.0) * 0.95 ** (max(abs(distance) - 2, 0) / 2)
+
+
 def naive(history: History, user: int, max_entries: int) -> FloatArray:
     """By the formula: a loop over neighbours, their entries, and what they share with the user."""
     sums, a = np.zeros((history.item_count, 2)), history.arrays
@@ -70,11 +77,11 @@ def naive(history: History, user: int, max_entries: int) -> FloatArray:
         near = [(share, positions[place]) for k, share, place in links if k < NEAR]
         base = 0.15 * sum(share for share, _ in near)
         for place, (item, weight) in enumerate(zip(items.tolist(), weights.tolist(), strict=True)):
-            distances = [(share, abs(position - positions[place])) for share, position in near]
-            within = any(distance <= 40 for _, distance in distances)
+            distances = [(share, positions[place] - position) for share, position in near]
+            within = any(abs(distance) <= 40 for _, distance in distances)
             if weight <= 0 or (place < len(items) - max_entries and not within):
                 continue
-            mass = sum(share * 0.95 ** (max(d - 2, 0) / 2) for share, d in distances if d <= 40)
+            mass = sum(share * closeness(distance) for share, distance in distances)
             sums[item] += weight * ((mass + base) ** 1.5 + base**1.5), weight * taste
     return sums
 
