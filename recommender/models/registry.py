@@ -29,7 +29,7 @@ _MODELS: dict[str, tuple[str, str, str, float]] = {
         "blend.blend",
         "Blend",
         "for lists of any kind: sequence neighbours, co-occurrence and popularity, as the stream teaches",
-        0.274,
+        0.277,
     ),
     "sequence-knn": (
         "sequence.sequence_knn",
