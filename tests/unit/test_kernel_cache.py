@@ -127,8 +127,13 @@ def test_what_was_compiled_into_a_kernel_makes_it_old(tmp_path: Path) -> None:
         values = {"inner": [more], "constants": [factor, table], "outer": []}
         for name, text in TWO_FILES.items():
             (tmp_path / f"{name}.py").write_text(text.format(*values[name]))
-        path = os.pathsep.join([str(tmp_path), *sys.path])
-        return run("import outer", tmp_path, PYTHONPATH=path, NUMBA_CACHE_DIR=str(tmp_path / "kernels"))
+        variables = {
+            "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path]),
+            "NUMBA_CACHE_DIR": str(tmp_path / "kernels"),
+            # Python takes its own bytecode for new while the text has the same length and the same second.
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+        return run("import outer", tmp_path, **variables)
 
     assert outer(1, 1, 0) == ["2", "0"]
     assert outer(1, 1, 0) == ["2", "1"]

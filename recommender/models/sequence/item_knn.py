@@ -7,8 +7,9 @@ further apart they stand in a history:
 
 .. math:: s_i = (n_i + 10)^{-0.5} \sum_h c_h \sum_v w_{vi} \, 0.95^{\max(|x_{vi} - x_{vh}| - 1, 0)}
 
-over users :math:`v` among the newest raters of :math:`h` with :math:`|x_{vi} - x_{vh}| \le 20`. Every
-rating is context, by its weight :math:`w`. This is `recommender.models.sequence.sequence_knn` with an
+over users :math:`v` among the newest raters of :math:`h` with :math:`|x_{vi} - x_{vh}| \le 20`; what they had
+before :math:`h`, where :math:`x_{vi} < x_{vh}`, counts 0.8 times as much. Every rating is context, by its
+weight :math:`w`. This is `recommender.models.sequence.sequence_knn` with an
 exponent of 1 and no base, so that a sum over pairs of items is all that remains of it. No matrix of items is
 kept: the history is the model.
 """

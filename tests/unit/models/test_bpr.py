@@ -192,7 +192,8 @@ def naive_item_knn(history: History, user: int, items: int) -> list[float]:
             for place, item in enumerate(entries):
                 distance = abs(place - centre)
                 if distance <= 20:
-                    scores[item] += strength * weights[other][place] * 0.95 ** max(distance - 1, 0)
+                    share = 0.95 ** max(distance - 1, 0) * (0.8 if place < centre else 1.0)
+                    scores[item] += strength * weights[other][place] * share
     return [score / math.sqrt(counts[item] + 10.0) for item, score in enumerate(scores)]
 
 
