@@ -19,10 +19,13 @@ logger = logging.getLogger(__name__)
 
 #: This many objects are made between two collections: the records of some fetches.
 COLLECT_AFTER = 100_000
+#: For how many seconds a thread may keep the interpreter from another that waits for it. By default it is ten
+#: times that, which the event loop would wait whenever the thread that fetches is at work.
+SWITCH_INTERVAL = 0.0005
 
 
 def prepare(config: Settings) -> None:
-    """Have the kernels ready before the first rating, and keep the garbage collector out of the way.
+    """Have the kernels ready before the first rating, and keep the event loop from waiting for others.
 
     Fetched records come in tens of thousands of objects that live for a fraction of a second, and by default
     each 700 of them start a collection. None of them is garbage in a cycle.
@@ -32,6 +35,7 @@ def prepare(config: Settings) -> None:
     config : Settings
         Names the models.
     """
+    sys.setswitchinterval(SWITCH_INTERVAL)
     # What is imported stays: collections while kernels are loaded, and the one after, need not look at it.
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER, 10, 10)
