@@ -38,7 +38,8 @@ def warm(specs: Sequence[str] = (), further: Sequence[ModuleType] = ()) -> None:
     """
     modules = (*further, *MODULES)
     topk.warm()
-    with _compiling(modules) if topk.was_compiled() else contextlib.nullcontext():
+    with _compiling(modules, specs) if topk.was_compiled() else contextlib.nullcontext():
+        history.warm()  # before models, which all need it
         registry.warm((*specs, POPULAR) if specs else ())  # every shard knows what is popular
     for module in modules:
         module.warm()
@@ -53,10 +54,10 @@ def warming(*specs: str, modules: Sequence[ModuleType] = ()) -> Iterator[subproc
     *specs : str
         The models.
     modules : sequence of module
-        Instead of models, modules whose kernels are compiled.
+        Modules whose kernels are compiled, and then of the models only what takes longest.
     """
     names = [module.__name__ for module in modules]
-    command = [sys.executable, "-m", "recommender.shard.warmup", *(names or specs)]
+    command = [sys.executable, "-m", "recommender.shard.warmup", *names, *specs]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as other:
         try:
             yield other
@@ -65,20 +66,24 @@ def warming(*specs: str, modules: Sequence[ModuleType] = ()) -> Iterator[subproc
 
 
 @contextlib.contextmanager
-def _compiling(modules: Sequence[ModuleType]) -> Iterator[None]:
-    """Say so, and compile modules meanwhile; whatever comes of it, all is in the end."""
+def _compiling(modules: Sequence[ModuleType], specs: Sequence[str]) -> Iterator[None]:
+    """Say so, and compile a part in another process meanwhile; whatever comes of it, all is in the end."""
     logger.info("compiling, which takes half a minute the first time; it is kept in %s", topk.kept_in())
-    with warming(modules=modules) as helper:
+    others = [module for module in modules if module is not history]
+    with warming(*specs, modules=others) as helper:
         yield
         helper.wait()
 
 
 def _main(names: Sequence[str]) -> None:
     modules = [name for name in names if name.startswith("recommender.")]
+    specs = [name for name in names if name not in modules]
     for name in modules:
         importlib.import_module(name).warm()
-    if not modules:
-        warm(names)
+    if modules:
+        registry.warm_longest(specs)
+    else:
+        warm(specs)
 
 
 if __name__ == "__main__":
