@@ -9,11 +9,9 @@ import sys
 import threading
 from typing import NoReturn
 
-from recommender.ingest import rating_json
-from recommender.journal import block, rule
 from recommender.settings import Settings
-from recommender.shard import warmup
 from recommender.shard.options import arms_of
+from recommender.worker import kernels
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +37,7 @@ def prepare(config: Settings) -> None:
     # What is imported stays: collections while kernels are loaded, and the one after, need not look at it.
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER, 10, 10)
-    warmup.warm(arms_of(config).names, (rule, block, rating_json))
+    kernels.warm(arms_of(config).names)
     gc.collect()
     gc.freeze()
 
