@@ -138,8 +138,8 @@ def _group_options(config: Settings) -> dict[str, Any]:
     """The time that a worker may be silent before its requests are given to others, in aiokafka's words."""
     return {
         "session_timeout_ms": int(config.session_timeout * 1000),
-        # Nobody answers from the moment when the first member hears, by a heartbeat, that partitions move, until
-        # the last one has heard.
+        # Nobody answers from when the first member hears, by a heartbeat, that partitions move, until the
+        # last one has heard.
         "heartbeat_interval_ms": int(min(HEARTBEAT_SECONDS, config.session_timeout / 6) * 1000),
         "rebalance_timeout_ms": int(max(config.session_timeout, 15.0) * 1000),
         "max_poll_interval_ms": 300_000,

@@ -59,9 +59,7 @@ class Filtered(NamedTuple):
 
 
 class Sums:
-    """What the fading counts of some items come to.
-
-    It follows from the table, whenever it was asked for before.
+    """Sums of the fading counts of some items; they follow from the table, whoever asked before.
 
     Parameters
     ----------
