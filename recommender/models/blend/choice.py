@@ -22,8 +22,8 @@ BEST, BELOW = 60, 39
 
 @njit(cache=True)
 def observe_choice(
-    table, now, candidates, sample_weights, sums, chosen, turn, weights, first, last, alone, keep, leads,
-    squares, block, bits,
+    table, now, candidates, sample_weights, sums, chosen, turn, weights, first, last, keep, leads, squares,
+    block, bits,
 ):  # fmt: skip
     """Try all factors on a choice, and make the rows to learn from.
 
@@ -36,8 +36,8 @@ def observe_choice(
     turn : int
         Decides which of the candidates that do not score well are looked at.
     weights : float array, shape (features,)
-    first, last, alone, keep, leads, squares
-        See `recommender.models.blend.trials.Trials`, where `alone` are `singles`; the last two are updated.
+    first, last, keep, leads, squares
+        See `recommender.models.blend.trials.Trials`; the last two are updated.
 
     Returns
     -------
@@ -53,18 +53,15 @@ def observe_choice(
     views, scales = np.empty((VIEWS, size)), np.empty(VIEWS + 3)
     survey(table, now, candidates, sample_weights, sums, block, bits, views, scales)
     fixed, scaled, after = np.empty(size), np.empty(size), np.empty(size)
-    singles = np.empty((alone.size, size))
     for begin in range(0, size, BLOCK):
         count = min(BLOCK, size - begin)
         rows(table, now, candidates, views, scales, block, bits, begin, count)
         weighted(block, weights, 0, first, begin, count, fixed)
         weighted(block, weights, first, last, begin, count, scaled)
         weighted(block, weights, last, weights.size, begin, count, after)
-        for s in range(alone.size):
-            singles[s, begin : begin + count] = block[alone[s], :count]
     for c in range(size):
         fixed[c] += after[c]
-    ahead = update_leads(fixed, scaled, singles, sample_weights, chosen, keep, leads, squares)
+    ahead = update_leads(fixed, scaled, sample_weights, chosen, keep, leads, squares)
     places, row_weights, place = _picked(fixed + scaled, sample_weights, chosen, turn)
     picked = candidates[places]
     features = np.empty((places.size, weights.size))

@@ -52,8 +52,6 @@ FEATURES = (
 )
 #: The columns that know nothing of the user: first, and the one after the last.
 POPULARITY = (4, 11)
-#: The columns that may be rankings of their own: of two that rank alike, one.
-SINGLES = (0, 2, 4, 5, 6, 7, 8, 11)
 #: What a relative score counts at least, so that its logarithm is finite.
 FLOOR = 1e-3
 #: Logarithm of the smallest fading count that is told from none, and of the positive share of an unrated

@@ -1,15 +1,14 @@
 # mypy: allow-untyped-defs, allow-untyped-calls
 # numba types the kernels by what they are called with.
-"""Trials of rankings: variants of the learned one, compared on each observed choice.
+"""Trials of factors: variants of the learned ranking, compared on each observed choice.
 
 A softmax is fitted to where all choices fall, a recommendation is seen only at the top. There popularity,
 which explains most of the choices that nobody could foresee, tends to have a weight that is too large, and
-where nothing but popularity can be known, one that is too small. And where little can be learned, a single
-kind of evidence may be better than any weighted sum. So a few factors for the weights of popularity, and
-single features as rankings of their own, are tried on every choice, each by the place that it would have
-given to what was chosen. The one with the largest lead is used, as in follow the leader (Cesa-Bianchi and
-Lugosi: Prediction, Learning, and Games, 2006), but of each lead so much is taken off as chance may have given
-it: where choices are seldom foreseen, a few lucky ones must not decide.
+where nothing but popularity can be known, one that is too small. So a few factors for the weights of
+popularity are tried on every choice, each by the place that it would have given to what was chosen. The one
+with the largest lead is used, as in follow the leader (Cesa-Bianchi and Lugosi: Prediction, Learning, and
+Games, 2006), but of each lead so much is taken off as chance may have given it: where choices are seldom
+foreseen, a few lucky ones must not decide.
 """
 
 from __future__ import annotations
@@ -17,61 +16,52 @@ from __future__ import annotations
 import numpy as np
 
 from recommender.compiled import kernel, njit
-from recommender.models.base import Arrays, FloatArray, IntArray
+from recommender.models.base import Arrays, FloatArray
 from recommender.models.elementary import LOG_2, log
 
 #: The factors that are tried; the first is used until another one leads. The one that is 1 is `UNSCALED`.
 FACTORS = np.array([0.375, 0.625, 0.25, 1.0, 0.0, 2.0, 4.0])
 UNSCALED = 3
-#: Standard errors that are taken off the lead of a factor, and of a single feature.
-DOUBT, DOUBT_OF_SINGLE = 1.0, 3.0
+#: Standard errors that are taken off a lead.
+DOUBT = 1.0
 #: The square of a lead that is thought possible before anything was tried.
 FIRST_SQUARE = 0.5
-#: What the weight of a single feature is raised by: so much that the others only decide between equal ones.
-ALONE = 1000.0
 #: Places beyond this gain nothing.
 DEPTH = 100
 
 
 class Trials:
-    """Leads of the rankings over the first of them.
+    """Leads of the factors over the first of them.
 
     Parameters
     ----------
     first, last : int
         The factors are for the weights of features `first` to `last`, without the latter.
-    singles : sequence of int
-        The features that are tried as rankings of their own.
     memory : float
         Choices until the gain of an old one has fallen to 1/e.
     """
 
-    def __init__(self, first: int, last: int, singles: tuple[int, ...] = (), memory: float = 1000.0) -> None:
+    def __init__(self, first: int, last: int, memory: float = 1000.0) -> None:
         self.first, self.last = first, last
-        self.singles: IntArray = np.array(singles, np.int32)
         self.keep = 1.0 - 1.0 / memory
-        count = len(FACTORS) + len(singles)
-        #: Sums of what each ranking gained more than the first, and of the squares of that.
-        self.leads, self.squares = np.zeros(count), np.full(count, FIRST_SQUARE)
-        self._doubts = np.full(count, DOUBT)
-        self._doubts[0], self._doubts[len(FACTORS) :] = 0.0, DOUBT_OF_SINGLE
+        #: Sums of what each factor gained more than the first, and of the squares of that.
+        self.leads, self.squares = np.zeros(len(FACTORS)), np.full(len(FACTORS), FIRST_SQUARE)
+        self._doubts = np.full(len(FACTORS), DOUBT)
+        self._doubts[0] = 0.0
 
     @property
     def best(self) -> int:
-        """The number of the ranking to use: a factor, or after those a single feature."""
+        """The number of the factor to use."""
         return int(np.argmax(self.leads - self._doubts * np.sqrt(self.squares)))
 
     def applied(self, weights: FloatArray) -> FloatArray:
-        """The weights of the ranking to use."""
-        best, scaled = self.best, weights.copy()
-        if best < len(FACTORS):
-            scaled[self.first : self.last] *= FACTORS[best]
-        else:
-            scaled[self.singles[best - len(FACTORS)]] += ALONE
+        """The weights with the factor to use."""
+        scaled = weights.copy()
+        scaled[self.first : self.last] *= FACTORS[self.best]
         return scaled
 
     def state(self) -> Arrays:
-        """`leads` and `squares`, shape (rankings,)."""
+        """`leads` and `squares`, shape (factors,)."""
         return {"leads": self.leads.copy(), "squares": self.squares.copy()}
 
     def restore(self, state: Arrays) -> None:
@@ -81,19 +71,18 @@ class Trials:
 
 
 @njit(cache=True)
-def update_leads(fixed, scaled, singles, sample_weights, chosen, keep, leads, squares):
-    """Let each ranking gain 1 / log2(rank + 2) by the rank that it gives to the chosen row.
+def update_leads(fixed, scaled, sample_weights, chosen, keep, leads, squares):
+    """Let each factor gain 1 / log2(rank + 2) by the rank that it gives to the chosen row.
 
     Parameters
     ----------
     fixed, scaled : float array, shape (candidates,)
         The parts of the scores that no factor and that all factors are applied to.
-    singles : float array, shape (features that are tried alone, candidates)
     sample_weights : float array, shape (candidates,)
         Whole numbers.
     chosen : int
     keep : float
-    leads, squares : float array, shape (rankings,)
+    leads, squares : float array, shape (factors,)
         Updated.
 
     Returns
@@ -101,16 +90,12 @@ def update_leads(fixed, scaled, singles, sample_weights, chosen, keep, leads, sq
     float
         How many are ahead of the chosen row by the scores themselves.
     """
-    factors, rankings = FACTORS.size, leads.size
-    ranks = np.zeros(rankings)
+    ranks = np.zeros(FACTORS.size)
     # As whole numbers, whose sum becomes vector instructions: they may be added in any order.
     row_weights = sample_weights.astype(np.int64)
-    for k in range(rankings):
-        if k < factors:
-            ranks[k] = _ahead_by_factor(fixed, scaled, FACTORS[k], row_weights, chosen)
-        else:
-            ranks[k] = _ahead_alone(fixed, scaled, singles[k - factors], row_weights, chosen)
-    for k in range(rankings):
+    for k in range(FACTORS.size):
+        ranks[k] = _ahead(fixed, scaled, FACTORS[k], row_weights, chosen)
+    for k in range(FACTORS.size):
         gain = LOG_2 / log(ranks[k] + 2.0) if ranks[k] < DEPTH else 0.0
         first = LOG_2 / log(ranks[0] + 2.0) if ranks[0] < DEPTH else 0.0
         lead = gain - first
@@ -120,19 +105,9 @@ def update_leads(fixed, scaled, singles, sample_weights, chosen, keep, leads, sq
 
 
 @kernel
-def _ahead_by_factor(fixed, scaled, factor, row_weights, chosen):
+def _ahead(fixed, scaled, factor, row_weights, chosen):
     """Count the rows above the chosen one where a factor is applied."""
     own, ahead = fixed[chosen] + factor * scaled[chosen], np.int64(0)
     for row in range(np.uint64(fixed.size)):
         ahead += row_weights[row] if fixed[row] + factor * scaled[row] > own else np.int64(0)
-    return ahead
-
-
-@kernel
-def _ahead_alone(fixed, scaled, single, row_weights, chosen):
-    """Count the rows above the chosen one where a single feature is raised."""
-    own, ahead = fixed[chosen] + scaled[chosen] + ALONE * single[chosen], np.int64(0)
-    for row in range(np.uint64(fixed.size)):
-        score = fixed[row] + scaled[row] + ALONE * single[row]
-        ahead += row_weights[row] if score > own else np.int64(0)
     return ahead

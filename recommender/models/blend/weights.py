@@ -1,8 +1,8 @@
 """The weights of a blend: how much each feature counts, learned from what users choose.
 
 A choice teaches how to rank (`recommender.models.blend.ranking`), the more the nearer to the top it stood
-(`recommender.models.blend.worth`); and it tells how far to trust popularity at the top of the list, and
-whether a single feature ranks better than all of them (`recommender.models.blend.trials`).
+(`recommender.models.blend.worth`); and it tells how far to trust popularity at the top of the list
+(`recommender.models.blend.trials`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from recommender.history.history import History
 from recommender.models.base import Arrays, FloatArray, IntArray
 from recommender.models.blend.blocks import room
 from recommender.models.blend.choice import observe_choice
-from recommender.models.blend.features import POPULARITY, ROWS, SINGLES
+from recommender.models.blend.features import POPULARITY, ROWS
 from recommender.models.blend.marks import Sums
 from recommender.models.blend.ranking import ListwiseRanker
 from recommender.models.blend.trials import Trials
@@ -56,7 +56,7 @@ class Weights:
 
     def __init__(self, memory: float) -> None:
         self.ranker = ListwiseRanker(PRIOR, PRECISION, contexts=2, firmness=2.0, memory=memory)
-        self.trials = Trials(*POPULARITY, SINGLES)
+        self.trials = Trials(*POPULARITY)
         self.applied: dict[int, FloatArray] = {}
         self._worth = Worth(memory)
         self._block = room(ROWS)
@@ -93,7 +93,6 @@ class Weights:
             self.ranker.weights(context),
             trials.first,
             trials.last,
-            trials.singles,
             trials.keep,
             trials.leads,
             trials.squares,

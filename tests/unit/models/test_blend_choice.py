@@ -15,7 +15,7 @@ from recommender.models.blend.blend import Blend
 from recommender.models.blend.blocks import BLOCK, exponentials, logarithms, room
 from recommender.models.blend.choice import BELOW, BEST, observe_choice
 from recommender.models.blend.features import ROWS
-from recommender.models.blend.trials import ALONE, DEPTH, FACTORS, FIRST_SQUARE, UNSCALED
+from recommender.models.blend.trials import DEPTH, FACTORS, FIRST_SQUARE, UNSCALED
 
 positive = st.floats(1e-300, 1e300, allow_subnormal=False)
 
@@ -65,7 +65,6 @@ def looked(
         model.weights.ranker.weights(-1),
         trials.first,
         trials.last,
-        trials.singles,
         trials.keep,
         trials.leads.copy() if leads is None else leads,
         trials.squares.copy() if squares is None else squares,
@@ -74,7 +73,7 @@ def looked(
     return features, sample_weights, int(place), float(ahead)
 
 
-def test_every_ranking_gains_by_its_rank() -> None:
+def test_every_factor_gains_by_its_rank() -> None:
     history, model = grown()
     candidates = np.setdiff1d(np.arange(history.item_count), history.rated(7)[0]).astype(np.int32)
     features, trials = model.features(7, candidates), model.weights.trials
@@ -83,9 +82,6 @@ def test_every_ranking_gains_by_its_rank() -> None:
     for factor in FACTORS.tolist():
         rankings.append(weights.copy())
         rankings[-1][trials.first : trials.last] *= factor
-    for single in trials.singles.tolist():
-        rankings.append(weights.copy())
-        rankings[-1][single] += ALONE
     # Leave the exactly level ones of the mixtures to no rounding: all rows differ in some feature.
     for chosen in (0, 40, len(candidates) - 1):
         ranks = []

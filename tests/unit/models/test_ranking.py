@@ -7,7 +7,7 @@ import pytest
 
 from recommender.models.base import FloatArray
 from recommender.models.blend.ranking import ListwiseRanker, solve
-from recommender.models.blend.trials import ALONE, FACTORS, Trials, update_leads
+from recommender.models.blend.trials import FACTORS, Trials, update_leads
 from recommender.models.blend.worth import MOST, Worth
 
 
@@ -81,10 +81,10 @@ def test_an_observation_of_some_worth_counts_for_so_many() -> None:
 
 def tried(features: FloatArray, trials: Trials, weights: FloatArray, chosen: int) -> None:
     """One choice, with everything that is tried worked out by numpy."""
-    ones, singles = np.ones(len(features)), np.ascontiguousarray(features[:, trials.singles].T)
+    ones = np.ones(len(features))
     scaled = features[:, trials.first : trials.last] @ weights[trials.first : trials.last]
     fixed = features @ weights - scaled
-    update_leads(fixed, scaled, singles, ones, chosen, trials.keep, trials.leads, trials.squares)
+    update_leads(fixed, scaled, ones, chosen, trials.keep, trials.leads, trials.squares)
 
 
 def test_trials_follow_what_hits() -> None:
@@ -96,17 +96,6 @@ def test_trials_follow_what_hits() -> None:
         features = rng.normal(size=(100, 2))
         tried(features, trials, weights, int(features[:, 0].argmax()))
     assert trials.applied(weights).tolist() == [1.0, 0.0]
-
-
-def test_trials_follow_a_single_feature_where_no_factor_helps() -> None:
-    """The weights take the wrong one of two columns, and the third is what is chosen by."""
-    rng = np.random.default_rng(14)
-    trials, weights = Trials(1, 2, (0, 2)), np.array([1.0, 1.0, -0.5])
-    for _ in range(200):
-        features = rng.normal(size=(100, 3))
-        tried(features, trials, weights, int(features[:, 2].argmax()))
-    assert trials.best == len(FACTORS) + 1
-    assert trials.applied(weights).tolist() == [1.0, 1.0, ALONE - 0.5]
 
 
 def test_a_few_lucky_choices_decide_nothing() -> None:
