@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -29,6 +30,8 @@ MAX_N = 1000
 MAX_TIMES, MAX_HOURS = 1000, 8760
 #: A window of time: hours or days.
 WINDOW = "^[1-9][0-9]{0,2}[hd]$"
+#: Python's own: there `$` is also before the end of a line.
+_WINDOW = WINDOW + r"(?!\n)"
 HOURS = {"h": 1, "d": 24}
 DEFAULT_N = 10
 
@@ -163,7 +166,7 @@ class _Wire(msgspec.Struct, gc=False):
     titles: bool | None = None
     history: History | None = None
     popular: bool | None = None
-    window: Annotated[str, msgspec.Meta(pattern=WINDOW)] | None = None
+    window: Annotated[str, msgspec.Meta(pattern=_WINDOW)] | None = None
     hide_seen: Annotated[int, msgspec.Meta(ge=0, le=MAX_TIMES)] | None = None
     hide_seen_for: Annotated[float, msgspec.Meta(gt=0, le=MAX_HOURS)] | None = None
 
@@ -246,6 +249,9 @@ def _history(values: Sequence[str | int | Liked]) -> list[Liked]:
     for place, each in enumerate(values):
         path = f"$.history[{place}]"
         if isinstance(each, Liked):
+            if each.rating is not None and not math.isfinite(each.rating):
+                text = f"Expected a finite number, got {each.rating} - at `{path}.rating`"
+                raise BadMessage(text, Kind.BAD_RATING)
             found.append(Liked(identifier(each.item, path + ".item"), each.rating))
         else:
             found.append(Liked(identifier(each, path)))
@@ -268,7 +274,7 @@ def _identifiers(values: Sequence[str | int], path: str) -> list[str | int]:
 
 
 def _without_subject(value: bytes, headers: Headers) -> BadMessage:
-    missing = "Object missing required field `user` (or `similar_to`)"
+    missing = "Object missing required field `user` (or `similar_to`, `history`, `popular`)"
     looks = lookalikes.of_document(value, headers, packed=is_msgpack(content_type(headers)))
     if looks:
         return BadMessage(f"{missing}: {looks}", Kind.ENVELOPE)
@@ -278,6 +284,8 @@ def _without_subject(value: bytes, headers: Headers) -> BadMessage:
 def _explained(error: BadMessage, value: bytes, packed: bool) -> BadMessage:
     """Say what is wrong with a request; for the commonest mistakes in the words of the contract."""
     text = str(error)
+    if text.endswith("`$.window`"):
+        return BadMessage('window must be 1 to 999 hours or days, such as "24h" or "7d"', error.kind)
     bounded = (("n", f"1 and {MAX_N}"), ("explore", "0 and 1"), ("hide_seen", f"0 and {MAX_TIMES}"))
     for name, bounds in bounded:
         if text.endswith(f"`$.{name}`"):

@@ -117,7 +117,7 @@ def test_n_is_named_whatever_it_is() -> None:
 @pytest.mark.parametrize(
     ("fields", "told"),
     [
-        ({"user": None}, "missing required field `user` (or `similar_to`)"),
+        ({"user": None}, "missing required field `user` (or `similar_to`, `history`, `popular`)"),
         ({"user": "1", "similar_to": "2"}, "expected either `user` or `similar_to`"),
         ({"user": None, "similar_to": "2", "explain": True}, "`explain` names a user's own items"),
         ({"user": True}, "Expected `int | str | null`, got `bool` - at `$.user`"),
@@ -156,7 +156,23 @@ def test_wrong_fields_are_named(fields: dict[str, Any], told: str) -> None:
 
 def test_a_missing_user_is_named() -> None:
     for value, headers in both({"n": 5}):
-        assert complaint(value, headers) == "Object missing required field `user` (or `similar_to`)"
+        expected = "Object missing required field `user` (or `similar_to`, `history`, `popular`)"
+        assert complaint(value, headers) == expected
+
+
+@pytest.mark.parametrize(
+    "window", ["", "0h", "h", "24", "1000h", "24h\n", "24 h", " 24h", "-1d", "24H", "٢d"]
+)
+def test_windows_that_are_none_are_told_so(window: str) -> None:
+    for value, headers in both({"popular": True, "window": window}):
+        assert complaint(value, headers) == 'window must be 1 to 999 hours or days, such as "24h" or "7d"'
+
+
+@pytest.mark.parametrize("rating", [float("nan"), float("inf"), -float("inf")])
+def test_ratings_of_guests_are_finite(rating: float) -> None:
+    value = msgspec.msgpack.encode({"history": ["1", {"item": "2", "rating": rating}]})
+    told = complaint(value, MSGPACK)
+    assert told == f"Expected a finite number, got {rating} - at `$.history[1].rating`"
 
 
 @pytest.mark.parametrize("value", [b"", b"x", b"{", b"\xff", b"[]", b"null", b'"x"', b"7", b"{} {}"])
