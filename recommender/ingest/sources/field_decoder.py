@@ -58,7 +58,7 @@ class ReadRows(NamedTuple):
 
 
 class _Found(NamedTuple):
-    """What the kernel has found: see `recommender.ingest.field_json.find_all`."""
+    """Fields of records, as `recommender.ingest.field_json.find_all` has them."""
 
     text: NDArray[np.uint8]
     kinds: NDArray[np.uint8]

@@ -27,6 +27,8 @@ from recommender.messages.records import Record
 from recommender.messages.refusals import BadMessage, Kind, Refusal
 from recommender.messages.unreadable import Unreadable
 
+Places = NDArray[np.int64]
+
 
 @dataclass(slots=True)
 class IngestedSource(Ingested):
@@ -123,46 +125,43 @@ class SourceIngest:
         kept, closely = self._with_values(records, ingested)
         if self._reader is not None and (self._documents or _has_prefix(records)):
             if self.mapping.envelope == "debezium":
-                return [], sorted(closely + kept)
+                return [], sorted(closely + kept.tolist())
             read = self._columns.read_documents(_those(records, kept), self._reader)
-            part, further = _counted(read, kept, ingested)
-            return [part], sorted(closely + further)
-        places, packed = self._of_one_format(_those(records, kept))
-        if len(places) < len(kept):
-            other = set(range(len(kept))).difference(places)
-            closely += [kept[at] for at in other]
-            kept = [kept[at] for at in places]
+            part, kept = _counted(read, kept, ingested)
+            return [part], sorted(closely + kept.tolist())
+        marked, packed = self._of_one_format(_those(records, kept))
+        if not marked.all():
+            closely += kept[~marked].tolist()
+            kept = kept[marked]
         parts = []
-        if self._fields is not None and kept and not packed:
+        if self._fields is not None and len(kept) and not packed:
             part, kept = _counted(self._fields.read(_those(records, kept)), kept, ingested)
             parts.append(part)
-        if kept:
+        if len(kept):
             part, kept = _counted(self._columns.read(_those(records, kept), packed=packed), kept, ingested)
             parts.append(part)
-        return parts, sorted(closely + kept)
+        return parts, sorted(closely + kept.tolist())
 
-    def _with_values(
-        self, records: Sequence[Record], ingested: IngestedSource
-    ) -> tuple[list[int], list[int]]:
+    def _with_values(self, records: Sequence[Record], ingested: IngestedSource) -> tuple[Places, list[int]]:
         """The places of records that have a value, and of those that cannot be read."""
-        kept = [place for place, record in enumerate(records) if record.value is not None]
-        if len(kept) == len(records):
-            return kept, []
-        without = set(range(len(records))).difference(kept)
+        places, values = np.arange(len(records)), [record.value for record in records]
+        if None not in values:
+            return places, []
+        without = [place for place, value in enumerate(values) if value is None]
         closely = [place for place in without if isinstance(records[place], Unreadable)]
         ingested.passed[SkipReason.NULL_VALUE] += len(without) - len(closely)
-        return kept, closely
+        return np.delete(places, without), closely
 
-    def _of_one_format(self, records: Sequence[Record]) -> tuple[list[int], bool]:
-        """The records that are of the format that most have, and whether that is MessagePack."""
+    def _of_one_format(self, records: Sequence[Record]) -> tuple[NDArray[np.bool_], bool]:
+        """Marks of the records that are of the format that most have, and whether that is MessagePack."""
         chosen = self.mapping.format
         if chosen != "auto":
-            return list(range(len(records))), chosen == "msgpack"
+            return np.ones(len(records), np.bool_), chosen == "msgpack"
         marked = marked_by(
             records, lambda name: name.lower() == CONTENT_TYPE, lambda pair: is_msgpack(pair[1])
         )
         packed = bool(2 * np.count_nonzero(marked) > len(records))
-        return np.flatnonzero(marked == packed).tolist(), packed
+        return marked == packed, packed
 
     def _look_closely(
         self, partition: int, records: Sequence[Record], places: Sequence[int], ingested: IngestedSource
@@ -197,8 +196,8 @@ class SourceIngest:
         ingested.refusals.append(Refusal(kind, self.topic, partition, offset, reason))
 
 
-def _those(records: Sequence[Record], places: Sequence[int]) -> Sequence[Record]:
-    return records if len(places) == len(records) else [records[place] for place in places]
+def _those(records: Sequence[Record], places: Places) -> Sequence[Record]:
+    return records if len(places) == len(records) else [records[place] for place in places.tolist()]
 
 
 def _is_canonical(mapping: SourceMapping) -> bool:
@@ -227,12 +226,10 @@ class _Part(NamedTuple):
     """Some of the ratings, and the record of each."""
 
     rows: Rows
-    places: NDArray[np.int64]
+    places: Places
 
 
-def _counted(
-    read: ReadColumns | ReadRows, kept: Sequence[int], ingested: IngestedSource
-) -> tuple[_Part, list[int]]:
+def _counted(read: ReadColumns | ReadRows, kept: Places, ingested: IngestedSource) -> tuple[_Part, Places]:
     """The ratings of the records at some places, and the places of those that need a closer look."""
     ingested.passed += read.skipped
     ingested.unlisted += read.unlisted
@@ -240,7 +237,7 @@ def _counted(
         rows, places = read.rows, read.places
     else:
         rows, places = _rows(read.columns), np.array(read.columns.places, np.int64)
-    return _Part(rows, np.array(kept, np.int64)[places]), [kept[at] for at in read.closely]
+    return _Part(rows, kept[places]), kept[np.array(read.closely, np.int64)]
 
 
 def _merged(parts: Sequence[_Part]) -> _Part:
