@@ -124,8 +124,6 @@ class SourceIngest:
             return [], list(range(len(records)))
         kept, closely = self._with_values(records, ingested)
         if self._reader is not None and (self._documents or _has_prefix(records)):
-            if self.mapping.envelope == "debezium":
-                return [], sorted(closely + kept.tolist())
             read = self._columns.read_documents(_those(records, kept), self._reader)
             part, kept = _counted(read, kept, ingested)
             return [part], sorted(closely + kept.tolist())

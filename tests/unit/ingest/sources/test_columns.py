@@ -149,7 +149,9 @@ def test_fields_of_damaged_records_equal_a_closer_look(source: str, given_: list
     assert_equal(quick.read(0, plain), slow.read(0, plain))
 
 
-@pytest.mark.parametrize("source", [MOVIES, CLICKS, OTHERS, WITH_FLAGS, WITH_UNIT], ids=range(5))
+@pytest.mark.parametrize(
+    "source", [MOVIES, CLICKS, OTHERS, WITH_FLAGS, WITH_UNIT, ROWS, ROWS + 'time = "at"'], ids=range(7)
+)
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(documents, keys), max_size=12), st.booleans())
 def test_columns_of_documents_equal_a_closer_look(
