@@ -23,6 +23,8 @@ from recommender.worker.transport.spans import Span
 
 #: How long what is under way may take when partitions are about to move or the worker stops, in seconds.
 HAND_OVER_SECONDS = 2.0
+#: How often a member of the group of the requests says that it lives, and hears whether partitions move.
+HEARTBEAT_SECONDS = 0.15
 
 
 class Serving:
@@ -136,7 +138,9 @@ def _group_options(config: Settings) -> dict[str, Any]:
     """The time that a worker may be silent before its requests are given to others, in aiokafka's words."""
     return {
         "session_timeout_ms": int(config.session_timeout * 1000),
-        "heartbeat_interval_ms": int(min(0.5, config.session_timeout / 6) * 1000),
+        # Nobody answers from the moment when the first member hears, by a heartbeat, that partitions move, until
+        # the last one has heard.
+        "heartbeat_interval_ms": int(min(HEARTBEAT_SECONDS, config.session_timeout / 6) * 1000),
         "rebalance_timeout_ms": int(max(config.session_timeout, 15.0) * 1000),
         "max_poll_interval_ms": 300_000,
     }
