@@ -4,17 +4,31 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
+from typing import Any, NamedTuple
 
 import click
 
 from recommender.errors import RecommenderError
-from recommender.ingest.sources.configured import mappings_of, registry_of
+from recommender.ingest.sources.configured import impressions_of, item_mappings_of, mappings_of, registry_of
 from recommender.ingest.sources.fields import escaped
 from recommender.ingest.sources.file import parse
 from recommender.ingest.sources.guess import guess as guess_mapping
-from recommender.ingest.sources.mapping import SourceMapping
-from recommender.ingest.sources.sample import Outcome, Sample, judge, newest, partitioner, reader_for
+from recommender.ingest.sources.impressions_file import SHOWN
+from recommender.ingest.sources.items_file import ItemsMapping
+from recommender.ingest.sources.mapping import SourceMapping, SourcesError
+from recommender.ingest.sources.sample import (
+    Outcome,
+    Sample,
+    judge,
+    judge_items,
+    newest,
+    partitioner,
+    reader_for,
+    unread,
+)
 from recommender.kafka import access, topics
 from recommender.kafka.admin import open_admin, security_options
 from recommender.kafka.log_reader import reading_logs
@@ -50,13 +64,12 @@ def check(sample: int) -> None:
     Nothing is written. Exits with 1 if a topic is missing, may not be read, or does not fit its mapping.
     """
     config = load_settings()
-    mappings = mappings_of(config)
-    if not mappings:
+    kinds = list(_kinds(config))
+    if not kinds:
         raise RecommenderError("RECOMMENDER_SOURCES is not set: expected a file of sources")
-    found = topics.describe(
-        config.broker, [each.topic for each in mappings], config.broker_wait, security_options(config)
-    )
-    fits = [_check(config, each, found.get(each.topic), sample) for each in mappings]
+    names = [kind.mapping.topic for kind in kinds]
+    found = topics.describe(config.broker, names, config.broker_wait, security_options(config))
+    fits = [_check(config, kind, found.get(kind.mapping.topic), sample) for kind in kinds]
     if not all(fits):
         sys.exit(1)
 
@@ -84,6 +97,8 @@ def guess(topic: str, sample: int) -> None:
     if proposed.missing:
         if registry is None and any((each.value or b"")[:1] in (b"\0", b"\1") for each in sampled.records):
             click.echo("# values begin with a schema's id: set RECOMMENDER_REGISTRY", err=True)
+        for reason, count in unread(sampled.records, reader).most_common(1):
+            click.echo(f"# {count:,} of {len(sampled.records):,} values give no fields: {reason}", err=True)
         click.echo(f"# not found: {', '.join(proposed.missing)}; complete it by hand", err=True)
         sys.exit(1)
     (mapping,) = parse(str(proposed), "the proposed table", feedback.low, feedback.high)
@@ -101,8 +116,29 @@ def _sampled(config: Settings, found: TopicInfo, most: int) -> Sample:
         return newest(reader, found.topic, found.partitions, most)
 
 
-def _check(config: Settings, mapping: SourceMapping, found: TopicInfo | None, sample: int) -> bool:
+class _Kind(NamedTuple):
+    """A source, what its records say, and who judges them."""
+
+    mapping: SourceMapping | ItemsMapping
+    what: str
+    judge: Callable[[Sequence[Any]], Outcome]
+
+
+def _kinds(config: Settings) -> Iterator[_Kind]:
+    """All sources of the settings."""
+    feedback = _feedback(config)
+    by_scale = partial(judge, low=feedback.low, high=feedback.high, skips=feedback.skips)
+    for mapping in mappings_of(config):
+        yield _Kind(mapping, "ratings", partial(by_scale, mapping, registry=registry_of(config)))
+    for mapping in impressions_of(config):
+        yield _Kind(mapping, "impressions", partial(judge, mapping, low=SHOWN, high=SHOWN))
+    for items in item_mappings_of(config):
+        yield _Kind(items, "items", partial(judge_items, items))
+
+
+def _check(config: Settings, kind: _Kind, found: TopicInfo | None, sample: int) -> bool:
     """Print what a source gives; False where it gives nothing, or not what it should."""
+    mapping = kind.mapping
     if found is None:
         click.echo(f"{mapping.name}: topic {mapping.topic!r} does not exist yet")
         return False
@@ -111,29 +147,26 @@ def _check(config: Settings, mapping: SourceMapping, found: TopicInfo | None, sa
     except RecommenderError as error:
         click.echo(f"{mapping.name}: {error}")
         return False
-    feedback = _feedback(config)
     sampled = _sampled(config, found, sample)
     plural = "" if found.partitions == 1 else "s"
     click.echo(
         f"{mapping.name}: topic {found.topic!r}, {found.partitions} partition{plural}, about "
         f"{sampled.written:,} records, {_kept(config, found.topic)}"
     )
-    outcome = judge(
-        mapping,
-        sampled.records,
-        feedback.low,
-        feedback.high,
-        skips=feedback.skips,
-        registry=registry_of(config),
-    )
-    for line in _lines(sampled, outcome):
+    try:
+        outcome = kind.judge(sampled.records)
+    except SourcesError as error:
+        click.echo(f"  {error}")
+        return False
+    for line in _lines(sampled, outcome, kind.what):
         click.echo(f"  {line}")
     if outcome.records and not outcome.learned + outcome.forgets:
         click.echo("  none of these records would be learned")
-    fits = outcome.rejected <= config.max_rejected
-    if not fits:
-        click.echo(f"  this mapping does not fit: a worker would end ({config.max_rejected:g} % are allowed)")
-    return fits
+    if outcome.rejected <= config.max_rejected:
+        return True
+    ends = f": a worker would end ({config.max_rejected:g} % are allowed)" if kind.what == "ratings" else ""
+    click.echo(f"  this mapping does not fit{ends}")
+    return False
 
 
 def _kept(config: Settings, topic: str) -> str:
@@ -150,7 +183,7 @@ def _kept(config: Settings, topic: str) -> str:
     return ", ".join(told)
 
 
-def _lines(sampled: Sample, outcome: Outcome) -> list[str]:
+def _lines(sampled: Sample, outcome: Outcome, what: str = "ratings") -> list[str]:
     """Lines that say what became of a sample."""
     if not outcome.records:
         return ["no records"]
@@ -161,13 +194,16 @@ def _lines(sampled: Sample, outcome: Outcome) -> list[str]:
     ]
     if outcome.forgets:
         told.append(f"{outcome.forgets:,} say whom to forget")
-    if outcome.ratings:
+    if what == "items":
+        told.append(f"{len(outcome.items):,} items")
+    elif outcome.ratings:
         count = outcome.ratings.total()
-        told.append(f"{count:,} ratings of {len(outcome.items):,} items by {len(outcome.users):,} users")
+        told.append(f"{count:,} {what} of {len(outcome.items):,} items by {len(outcome.users):,} users")
         values = [
             ("withdrawn" if each is None else f"{each:g}", n) for each, n in outcome.ratings.most_common(8)
         ]
-        told.append("ratings: " + ", ".join(f"{n:,} x {each}" for each, n in values))
+        if what == "ratings":
+            told.append("ratings: " + ", ".join(f"{n:,} x {each}" for each, n in values))
         times = [datetime.fromtimestamp(each, UTC).isoformat(" ", "seconds") for each in outcome.times]
         told.append(f"times: {times[0]} to {times[1]}")
     if outcome.reasons:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -69,8 +70,8 @@ class Rows(NamedTuple):
             return self
         return self.of(self.kinds == RATING)
 
-    def of(self, kept: NDArray[np.bool_]) -> Rows:
-        """The rows that are marked."""
+    def of(self, kept: NDArray[np.bool_] | NDArray[np.int64]) -> Rows:
+        """The rows that are marked, or at some places."""
         kinds = None if self.kinds is None else _unless_ratings(self.kinds[kept])
         return Rows(
             self.text, self.spans[kept], self.ratings[kept], self.times[kept], self.plain[kept], kinds
@@ -92,6 +93,30 @@ class Rows(NamedTuple):
         """The users (column 0) or the items (2) as text; empty where nothing is known."""
         text = self.text.tobytes()
         return [text[begin:end].decode() for begin, end in self.spans[:, column : column + 2].tolist()]
+
+
+def concatenated(parts: Sequence[Rows]) -> Rows:
+    """The rows of all parts, of which there is one at least, one after the other."""
+    if len(parts) == 1:
+        return parts[0]
+    text = np.concatenate([part.text for part in parts])
+    text.flags.writeable = False  # the kernels that read it are compiled for one kind
+    begins = np.cumsum([0, *(len(part.text) for part in parts[:-1])])
+    return Rows(
+        text,
+        np.concatenate([part.spans + begin for part, begin in zip(parts, begins, strict=True)]),
+        np.concatenate([part.ratings for part in parts]),
+        np.concatenate([part.times for part in parts]),
+        np.concatenate([part.plain for part in parts]),
+        _unless_ratings(
+            np.concatenate(
+                [
+                    np.zeros(len(part.ratings), np.uint8) if part.kinds is None else part.kinds
+                    for part in parts
+                ]
+            )
+        ),
+    )
 
 
 def _unless_ratings(kinds: NDArray[np.uint8]) -> NDArray[np.uint8] | None:

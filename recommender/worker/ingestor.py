@@ -270,7 +270,7 @@ class Ingestor:
                 self._passed[batch.partition] = after, max(past, batch.end)
 
     async def _append(self, source: Source, run: _Run) -> bool:
-        offsets = np.fromiter((record.offset for record in run.records), np.int64, len(run.records))
+        offsets = np.fromiter([record.offset for record in run.records], np.int64, len(run.records))
         end, places = int(offsets[-1]) + 1, run.ingested.places
         of_rows = offsets if places is None else offsets[places]
         sent = await self._writer.append(source, run.first, end, run.ingested.rows, of_rows)

@@ -10,23 +10,27 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 
-from recommender.ingest import rating_json
+from recommender.ingest import field_json, rating_json
 from recommender.journal import block, rule
 from recommender.shard import warmup
 
 #: Modules with kernels that a shard does not need, the longest first.
 MODULES = (rating_json, rule, block)
+#: Those that only sources need.
+OF_SOURCES = (field_json,)
 
 
-def warm(specs: Sequence[str] = ()) -> None:
+def warm(specs: Sequence[str] = (), *, sources: bool = False) -> None:
     """Compile, or load from the cache, all that a worker needs.
 
     Parameters
     ----------
     specs : sequence of str
         The models, as ``NAME`` or ``NAME/option=value``; all by default.
+    sources : bool
+        The worker has sources. Without `specs` it is as if it had some.
     """
-    warmup.warm(specs, MODULES)
+    warmup.warm(specs, (*MODULES, *OF_SOURCES) if sources or not specs else MODULES)
 
 
 @contextlib.contextmanager

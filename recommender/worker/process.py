@@ -31,13 +31,13 @@ def prepare(config: Settings) -> None:
     Parameters
     ----------
     config : Settings
-        Names the models.
+        Names the models, and says whether there are sources.
     """
     sys.setswitchinterval(SWITCH_INTERVAL)
     # What is imported stays: collections while kernels are loaded, and the one after, need not look at it.
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER, 10, 10)
-    kernels.warm(arms_of(config).names)
+    kernels.warm(arms_of(config).names, sources=bool(config.sources.strip()))
     gc.collect()
     gc.freeze()
 

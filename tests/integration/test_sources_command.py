@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import time
 from collections.abc import Callable
@@ -72,6 +73,40 @@ def test_what_does_not_fit_fails(kafka: str, unique: str, invoke: Callable[..., 
     assert "1 rejected (100.0 %)" in checked.output
     assert "this mapping does not fit: a worker would end (50 % are allowed)" in checked.output
     assert f"{unique}-not-there: topic '{unique}-not-there' does not exist yet" in checked.output
+
+
+def test_items_and_impressions_are_checked_too(
+    kafka: str, unique: str, invoke: Callable[..., Result]
+) -> None:
+    items, shown = f"{unique}-items", f"{unique}-shown"
+    create_topics(kafka, items, shown)
+    produce(kafka, items, [b'{"sku": 5, "name": "x"}', b'{"sku": 6}', b'{"name": "y"}'])
+    produce(kafka, shown, [b'{"user": "u", "slots": [{"sku": 5}, {"sku": 6}]}'])
+    text = f"[{items}]\nkind = 'items'\nitem = 'sku'\ntitle = 'name'\n"
+    text += f"[{shown}]\nkind = 'impressions'\neach = 'slots'\nitem = '.sku'"
+    checked = invoke("check", sources=text)
+    assert checked.exit_code == 0, checked.output
+    for told in (
+        "of the newest 3 records: 2 learned, 0 skipped, 1 rejected (33.3 %)",
+        "  2 items\n",
+        f"rejected: 1 times Object missing required field - at `$.sku` of source `{items}`",
+        "2 impressions of 2 items by 1 users",
+    ):
+        assert told in checked.output
+    checked = invoke("check", sources=f"[{shown}]\nkind = 'items'\nitem = 'sku'\ntitle = 'x'")
+    assert checked.exit_code == 1
+    assert "  this mapping does not fit\n" in checked.output
+
+
+def test_a_guess_says_why_values_give_no_fields(
+    kafka: str, unique: str, invoke: Callable[..., Result]
+) -> None:
+    create_topics(kafka, unique)
+    produce(kafka, unique, [gzip.compress(b"{}")] * 3)
+    proposed = invoke("guess", unique)
+    assert proposed.exit_code == 1
+    assert "# 3 of 3 values give no fields: JSON is malformed" in proposed.stderr
+    assert "the value looks like gzip" in proposed.stderr
 
 
 def test_without_sources_or_records(kafka: str, unique: str, invoke: Callable[..., Result]) -> None:

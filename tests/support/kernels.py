@@ -13,6 +13,7 @@ LONGEST = "longest"
 FIRST = (
     "recommender.history.history",
     "recommender.ingest.rating_json",
+    "recommender.ingest.field_json",
     "blend",
     LONGEST,
     "mf",
@@ -37,7 +38,7 @@ def _names() -> tuple[list[str], list[str]]:
     from recommender.shard import warmup
     from recommender.worker import kernels
 
-    modules = [module.__name__ for module in (topk, *warmup.MODULES, *kernels.MODULES)]
+    modules = [module.__name__ for module in (topk, *warmup.MODULES, *kernels.MODULES, *kernels.OF_SOURCES)]
     return modules, [LONGEST, *(name for name, _ in registry.describe() if ":" not in name)]
 
 

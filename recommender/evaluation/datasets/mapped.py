@@ -29,7 +29,7 @@ def mapping_of(sources: str, name: str | None, low: float, high: float) -> Sourc
     SourcesError
         There is no such table, or it cannot be.
     """
-    found = {each.name: each for each in sources_file.load(sources, low, high)}
+    found = {each.name: each for each in sources_file.load(sources, low, high, "--sources")}
     if name is None and len(found) == 1:
         return next(iter(found.values()))
     if name not in found:

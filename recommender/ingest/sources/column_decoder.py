@@ -16,7 +16,14 @@ from recommender.ingest.sources.columns import NOTHING, Plan, ReadColumns, Readi
 from recommender.ingest.sources.decoded_values import ERRORS, Taken, decoded_values
 from recommender.ingest.sources.documents import Reader
 from recommender.ingest.sources.mapping import SourceMapping
-from recommender.ingest.sources.roles import Compiled, Steps, compile_for, document_columns, is_plain
+from recommender.ingest.sources.roles import (
+    Compiled,
+    Steps,
+    before_of,
+    compile_for,
+    document_columns,
+    is_plain,
+)
 from recommender.ingest.sources.takers import Take, taker_for
 from recommender.messages.records import Record
 from recommender.messages.refusals import BadMessage
@@ -62,26 +69,43 @@ class ColumnDecoder:
     def read_documents(self, records: Sequence[Record], reader: Reader) -> ReadColumns:
         """The same of records whose values a reader makes documents of."""
         roles, wanted = document_columns(self._mapping)
-        decode, read = reader.alike(records), reader.read
+        before = before_of(self._mapping) if self._plan.debezium else None
+        decode = reader.alike(records)
         if decode is not None:
             try:
                 documents = [decode(record.value) for record in records]
                 take = taker_for(documents[0], wanted)
-                if take is not None:
-                    rows = list(map(take, documents))
-                    taken = Taken(roles, list(range(len(rows))), [], rows, [])
-                    return Reading(self._plan, records, taken).read()
             except Exception:
-                pass
-        return self._read_one_by_one(records, read, roles, wanted)
+                take = None
+            if take is not None:
+                taken = Taken(roles, [], [], [], [], None, typed=False)
+                for place, document in enumerate(documents):
+                    try:
+                        taken.rows.append(take(document))
+                    except (AttributeError, TypeError):  # an object on the way is null, or is none
+                        taken.closely.append(place)
+                        continue
+                    taken.structs.append(document)
+                    taken.places.append(place)
+                return self._judged(records, taken, before)
+        return self._read_one_by_one(records, reader.read, roles, wanted, before)
+
+    def _judged(self, records: Sequence[Record], taken: Taken, before: Sequence[Steps] | None) -> ReadColumns:
+        """The outcome of records whose documents were taken apart."""
+        if before is not None and taken.structs:
+            taken = taken._replace(take_before=taker_for(taken.structs[0], before))
+        return Reading(self._plan, records, taken).read()
 
     def _read_one_by_one(
-        self, records: Sequence[Record], read: Read, roles: list[str], wanted: Sequence[Steps]
+        self,
+        records: Sequence[Record],
+        read: Read,
+        roles: list[str],
+        wanted: Sequence[Steps],
+        before: Sequence[Steps] | None,
     ) -> ReadColumns:
         takers: dict[type, Take | None] = {}
-        places: list[int] = []
-        rows: list[Sequence[Any]] = []
-        closely: list[int] = []
+        taken = Taken(roles, [], [], [], [], None, typed=False)
         for place, record in enumerate(records):
             try:
                 document, _ = read(record)
@@ -90,14 +114,16 @@ class ColumnDecoder:
                     takers[kind] = taker_for(document, wanted)
                 take = takers[kind]
                 if take is None:
-                    closely += range(place, len(records))
+                    taken.closely.extend(range(place, len(records)))
                     break
-                rows.append(take(document))
+                row = take(document)
             except (BadMessage, AttributeError):
-                closely.append(place)
+                taken.closely.append(place)
                 continue
-            places.append(place)
-        return Reading(self._plan, records, Taken(roles, places, [], rows, closely)).read()
+            taken.rows.append(row)
+            taken.structs.append(document)
+            taken.places.append(place)
+        return self._judged(records, taken, before)
 
     def _prefix(self, records: Sequence[Record], packed: bool) -> Steps:
         """The steps to Debezium's envelope, judged by the first record: Connect may put one around it."""

@@ -37,6 +37,9 @@ _USUAL: dict[str, set[type]] = {
     "event": {str, type(None)},
     "deleted": {bool, type(None)},
     "where": {str, int, float, bool, type(None)},
+    "op": {str},
+    "before": {dict, type(None)},
+    "changed": {int, type(None)},
 }
 
 Marks = NDArray[np.bool_]
@@ -113,6 +116,8 @@ class Reading:
         self.unlisted: Counter[str] = Counter()
         columns = list(zip(*taken.rows, strict=True)) if taken.rows else [()] * len(taken.roles)
         self._columns: dict[str, Any] = dict(zip(taken.roles, columns, strict=True))
+        if taken.take_before is not None:
+            self._columns["document"] = taken.structs
 
     def read(self) -> ReadColumns:
         """Judge the columns, beginning with what passes records over."""
@@ -147,7 +152,7 @@ class Reading:
 
     def _look_at_types(self) -> None:
         """Leave what is of unusual types to a closer look; typed decoding has done so."""
-        if self._taken.take_before is not None or self._taken.structs:
+        if self._taken.typed:
             return
         bad = np.zeros(len(self.places), np.bool_)
         for role, column in self._columns.items():
@@ -167,12 +172,11 @@ class Reading:
         for place, before in enumerate(befores):
             if before is not None:
                 try:
-                    same = take_before(self._taken.structs[place]) == (
-                        column["user"][place],
-                        column["item"][place],
-                    )
+                    ids = tuple(take_before(column["document"][place]))
                 except AttributeError:
-                    same = False
+                    ids = ()
+                # True is no id, but equals 1.
+                same = ids == (column["user"][place], column["item"][place]) and bool not in map(type, ids)
                 bad[place] |= not same
         self._drop(bad)
 

@@ -17,7 +17,24 @@ ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, AttributeErr
 
 
 class Taken(NamedTuple):
-    """Values of the records that can be decoded, and the records that need a closer look."""
+    """Values of the records that can be decoded, and the records that need a closer look.
+
+    Attributes
+    ----------
+    roles : list of str
+        Of the columns.
+    places : list of int
+        The record of each row, ascending.
+    structs : list
+        The document of each row.
+    rows : list of sequence
+    closely : list of int
+        The records that need a closer look.
+    take_before : function, optional
+        User and item of a row before its change, out of a document.
+    typed : bool
+        The values are of the types that columns may have.
+    """
 
     roles: list[str]
     places: list[int]
@@ -25,6 +42,7 @@ class Taken(NamedTuple):
     rows: list[Sequence[Any]]
     closely: list[int]
     take_before: Callable[[Any], Any] | None = None
+    typed: bool = True
 
 
 def decoded_values(records: Sequence[Record], compiled: Compiled, *, packed: bool) -> Taken:

@@ -45,7 +45,7 @@ OF_RATINGS = ("rating", "scale", "each", "event", "events")
 INLINE = "RECOMMENDER_SOURCES"
 
 
-def load(setting: str, low: float, high: float) -> list[SourceMapping]:
+def load(setting: str, low: float, high: float, named: str = INLINE) -> list[SourceMapping]:
     """Read the sources.
 
     Parameters
@@ -54,24 +54,26 @@ def load(setting: str, low: float, high: float) -> list[SourceMapping]:
         The name of a file, or the TOML itself where it begins with ``[``; empty: no sources.
     low, high : float
         The worker's scale of ratings.
+    named : str
+        What gave the setting.
 
     Raises
     ------
     SourcesError
         There is no such file, or something in it cannot be; names the file, the table and the nearest key.
     """
-    return parse(*text_of(setting), low, high) if setting.strip() else []
+    return parse(*text_of(setting, named), low, high) if setting.strip() else []
 
 
-def text_of(setting: str) -> tuple[str, str]:
+def text_of(setting: str, named: str = INLINE) -> tuple[str, str]:
     """The text of the sources, and what errors call it; a `SourcesError` if there is no such file."""
     if setting.lstrip().startswith("["):
-        return setting, INLINE
+        return setting, named
     try:
         return File(setting).read_text("utf-8"), setting
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise SourcesError(f"{INLINE} has value {setting!r}: cannot read this file ({why})") from None
+        raise SourcesError(f"{named} has value {setting!r}: cannot read this file ({why})") from None
 
 
 def parse(text: str, name: str, low: float, high: float) -> list[SourceMapping]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Numbers = NDArray[np.int64]
 
-_WRITTEN = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)?", re.ASCII)
+_WRITTEN = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)?")
 #: Years whose microseconds since 1970 are exact as floats.
 _FIRST_YEAR, _LAST_YEAR = 1970, 2199
 _YEARS = np.arange(_FIRST_YEAR, _LAST_YEAR + 1)
@@ -47,31 +47,37 @@ def seconds_of_texts(texts: Sequence[str]) -> Floats:
 
 
 def _of_one_length(texts: Sequence[str], length: int) -> Floats:
-    """The texts that are written as the first is that is a time."""
-    written = next(filter(None, map(_WRITTEN.fullmatch, texts)), None)
+    return seconds_of_marks(
+        np.frombuffer("".join(texts).encode("ascii", "replace"), np.uint8).reshape(len(texts), length)
+    )
+
+
+def seconds_of_marks(marks: NDArray[np.uint8]) -> Floats:
+    """The same of texts of one length, a row each: those that are written as the first that is a time."""
+    written = next(filter(None, (_WRITTEN.fullmatch(each.tobytes()) for each in marks)), None)
     if written is None:
-        return np.full(len(texts), np.nan)
-    marks = np.frombuffer("".join(texts).encode("ascii", "replace"), np.uint8).reshape(-1, length)
+        return np.full(len(marks), np.nan)
+    count, length = marks.shape
     # A digit as its number, which of what is none has to be above 9.
     marks = np.ascontiguousarray(marks.T) - np.uint8(ord("0"))
-    first = np.frombuffer(written.string.encode(), np.uint8) - np.uint8(ord("0"))
+    first = np.frombuffer(written.string, np.uint8) - np.uint8(ord("0"))
     digit = first <= 9
     wrong = (marks[~digit] != first[~digit, None]).any(axis=0)
     wrong |= (marks[digit] > 9).any(axis=0)
     digits = marks.astype(np.int64)
     seconds, impossible = _since_1970(digits)
-    microseconds = np.zeros(len(texts), np.int64)
+    microseconds = np.zeros(count, np.int64)
     fraction = written.end(1) - written.start(1) - 1
     if written.group(1):
         kept = min(fraction, 6)
         begin = written.start(1) + 1
         microseconds = _number(digits[begin : begin + kept]) * 10 ** (6 - kept)
-    zone = written.group(2) or "Z"
-    if zone != "Z":
+    zone = written.group(2) or b"Z"
+    if zone != b"Z":
         hours, minutes = _number(digits[length - 5 : length - 3]), _number(digits[length - 2 :])
         impossible |= (hours > 23) | (minutes > 59)
         ahead = hours * 3600 + minutes * 60
-        seconds = seconds + ahead if zone[0] == "-" else seconds - ahead
+        seconds = seconds + ahead if zone[:1] == b"-" else seconds - ahead
     times = (seconds * _MICROSECONDS + microseconds) / _MICROSECONDS
     return np.where(wrong | impossible, np.nan, times)
 

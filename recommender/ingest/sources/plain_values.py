@@ -44,7 +44,7 @@ def times_of(column: Sequence[Any], unit: str, *, required: bool) -> Judged:
     kinds = set(map(type, column))
     try:
         if kinds <= {int, float} and unit != "iso":
-            seconds = _seconds(np.array(column, np.float64), unit)
+            seconds = in_seconds(np.array(column, np.float64), unit)
         elif kinds == {str} and unit in ("auto", "iso"):
             seconds = seconds_of_texts(column)
         elif kinds <= {str, type(None)} and unit in ("auto", "iso"):
@@ -71,11 +71,11 @@ def _second(value: Any, unit: str) -> float:
     return (
         -1.0
         if unit == "iso" or isinstance(value, str)
-        else float(_seconds(np.array([value], np.float64), unit)[0])
+        else float(in_seconds(np.array([value], np.float64), unit)[0])
     )
 
 
-def _seconds(values: Floats, unit: str) -> Floats:
+def in_seconds(values: Floats, unit: str) -> Floats:
     """Numbers in a unit as seconds; without one, each judged by its size."""
     if unit in UNITS:
         return values / UNITS[unit]

@@ -57,6 +57,11 @@ def document_columns(mapping: SourceMapping) -> tuple[list[str], list[Steps]]:
     return list(columns), [steps for steps, _ in columns.values()]
 
 
+def before_of(mapping: SourceMapping, prefix: Steps = ()) -> list[Steps]:
+    """The steps to user and item of a row before its change."""
+    return [(*prefix, "before", *path.steps) for path in (mapping.user, mapping.item)]
+
+
 def compile_for(mapping: SourceMapping, prefix: Steps, *, packed: bool) -> Compiled | None:
     """Compile the decoder of a mapping.
 
@@ -77,7 +82,7 @@ def compile_for(mapping: SourceMapping, prefix: Steps, *, packed: bool) -> Compi
     fields = {steps: kind for steps, kind in columns.values() if kind is not None}
     if len(fields) < sum(kind is not None for _, kind in columns.values()):
         return None  # two roles at one place
-    before = [(*prefix, "before", *path.steps) for path in (mapping.user, mapping.item)]
+    before = before_of(mapping, prefix)
     debezium = mapping.envelope == "debezium"
     if debezium and any(path.root == KEY for path in (mapping.user, mapping.item)):
         return None

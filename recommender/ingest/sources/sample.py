@@ -11,13 +11,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from recommender.ingest.sources.configured import reader_of
+from recommender.ingest.sources.documents import PlainReader, Reader
+from recommender.ingest.sources.item_decoder import ItemDecoder
+from recommender.ingest.sources.items_file import ItemsMapping
 from recommender.ingest.sources.mapping import SourceMapping, SourcesError
+from recommender.ingest.sources.outcomes import Skip
 from recommender.ingest.sources.registry import Registry, RegistryAway, SchemaUnknown
 from recommender.ingest.sources.schema_reader import SchemaReader
 from recommender.ingest.sources.source_ingest import SourceIngest
 from recommender.kafka.log_reader import LogReader
 from recommender.messages.partitioning import partition_of_bytes
-from recommender.messages.refusals import Refusal
+from recommender.messages.refusals import BadMessage, Refusal
 
 #: At most this many records are decoded at a time, as by a worker.
 _RUN = 1000
@@ -143,6 +147,36 @@ def judge(
         theirs = [record for record in records if record.partition == partition]
         for begin in range(0, len(theirs), _RUN):
             _add(found, ingest, partition, theirs[begin : begin + _RUN])
+    return found
+
+
+def judge_items(mapping: ItemsMapping, records: Sequence[Any]) -> Outcome:
+    """Map records that say what is known of items."""
+    decoder, found = ItemDecoder(mapping), Outcome(len(records))
+    for record in records:
+        try:
+            found.items.update(item for item, _ in decoder.decode(record))
+            found.learned += 1
+        except Skip as skip:
+            found.skipped += 1
+            found.reasons[str(skip.reason)] += 1
+        except BadMessage as error:
+            place = mapping.topic, record.partition, record.offset
+            found.refusals.append(Refusal(error.kind, *place, str(error)))
+    return found
+
+
+def unread(records: Sequence[Any], reader: Reader | None) -> Counter[str]:
+    """Count the reasons why values of records cannot be read."""
+    reader, found = reader or PlainReader(), Counter[str]()
+    for record in records:
+        try:
+            if record.value is None:
+                found["they are null"] += 1
+            else:
+                reader.read(record)
+        except BadMessage as error:
+            found[str(error)] += 1
     return found
 
 

@@ -6,16 +6,19 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from recommender.history.rows import RATING, Rows
+from recommender.history.rows import Rows, concatenated
 from recommender.ingest.header_names import marked_by
 from recommender.ingest.ingest import BatchDecoder, Ingested, dead_letter, unread_letter, written_at
 from recommender.ingest.sources.column_decoder import ColumnDecoder
-from recommender.ingest.sources.columns import Columns, ReadColumns
+from recommender.ingest.sources.columns import NOTHING, Columns, ReadColumns
 from recommender.ingest.sources.decoder import SourceDecoder
 from recommender.ingest.sources.documents import PlainReader, Reader
+from recommender.ingest.sources.field_decoder import FieldDecoder, ReadRows
 from recommender.ingest.sources.mapping import SourceMapping
 from recommender.ingest.sources.outcomes import Row, Skip, SkipReason
 from recommender.messages.content_types import HEADER as CONTENT_TYPE
@@ -23,6 +26,8 @@ from recommender.messages.content_types import is_msgpack
 from recommender.messages.records import Record
 from recommender.messages.refusals import BadMessage, Kind, Refusal
 from recommender.messages.unreadable import Unreadable
+
+Places = NDArray[np.int64]
 
 
 @dataclass(slots=True)
@@ -76,21 +81,20 @@ class SourceIngest:
         self._clock = clock
         self.decoder = SourceDecoder(mapping, reader or PlainReader(mapping.format), low, high, skips=skips)
         self._columns = ColumnDecoder.of(mapping, low, high) if by_column else None
+        self._fields = None if self._columns is None else FieldDecoder.of(mapping, low, high)
         self._kernel = BatchDecoder(low, high, skips=skips) if _is_canonical(mapping) else None
         self._reader = reader
         self._documents = mapping.format in ("avro", "protobuf")
 
     def read(self, partition: int, records: Sequence[Record]) -> IngestedSource:
         """Read consecutive records of a partition."""
-        ingested = IngestedSource(_rows(_NONE))
+        ingested = IngestedSource(_rows(NOTHING))
         ratings = self._canonical(records)
         ingested.places = np.arange(len(records))
         if ratings is None:
-            columns, closely = self._plain(records, ingested)
-            rows, places = self._look_closely(partition, records, closely, ingested)
-            if rows:
-                columns = _merged(columns, rows, places)
-            ratings, ingested.places = _rows(columns), np.array(columns.places, np.int64)
+            parts, closely = self._plain(records, ingested)
+            parts.append(self._look_closely(partition, records, closely, ingested))
+            ratings, ingested.places = _merged(parts)
         untimed = np.flatnonzero(np.isnan(ratings.times))
         if len(untimed):
             written = written_at([records[place] for place in ingested.places[untimed].tolist()])
@@ -114,64 +118,53 @@ class SourceIngest:
             rows.times[:] = np.nan
         return rows
 
-    def _plain(self, records: Sequence[Record], ingested: IngestedSource) -> tuple[Columns, list[int]]:
+    def _plain(self, records: Sequence[Record], ingested: IngestedSource) -> tuple[list[_Part], list[int]]:
         """The ratings of plain records, and the places of the others."""
         if self._columns is None:
-            return _NONE, list(range(len(records)))
+            return [], list(range(len(records)))
         kept, closely = self._with_values(records, ingested)
         if self._reader is not None and (self._documents or _has_prefix(records)):
-            if self.mapping.envelope == "debezium":
-                return _NONE, sorted(closely + kept)
             read = self._columns.read_documents(_those(records, kept), self._reader)
-            return self._placed(read, kept, closely, ingested)
-        places, packed = self._of_one_format(_those(records, kept))
-        if len(places) < len(kept):
-            other = set(range(len(kept))).difference(places)
-            closely += [kept[at] for at in other]
-            kept = [kept[at] for at in places]
-        read = self._columns.read(_those(records, kept), packed=packed)
-        if len(kept) == len(records):
-            kept = []  # each is at its own place
-        return self._placed(read, kept, closely, ingested)
+            part, kept = _counted(read, kept, ingested)
+            return [part], sorted(closely + kept.tolist())
+        marked, packed = self._of_one_format(_those(records, kept))
+        if not marked.all():
+            closely += kept[~marked].tolist()
+            kept = kept[marked]
+        parts = []
+        if self._fields is not None and len(kept) and not packed:
+            part, kept = _counted(self._fields.read(_those(records, kept)), kept, ingested)
+            parts.append(part)
+        if len(kept):
+            part, kept = _counted(self._columns.read(_those(records, kept), packed=packed), kept, ingested)
+            parts.append(part)
+        return parts, sorted(closely + kept.tolist())
 
-    def _placed(
-        self, read: ReadColumns, kept: list[int], closely: list[int], ingested: IngestedSource
-    ) -> tuple[Columns, list[int]]:
-        """The outcome of columns, by the places of all records; without `kept` all were looked at."""
-        ingested.passed += read.skipped
-        ingested.unlisted += read.unlisted
-        if not kept:
-            return read.columns, sorted(closely + read.closely)
-        columns = read.columns._replace(places=[kept[at] for at in read.columns.places])
-        return columns, sorted(closely + [kept[at] for at in read.closely])
-
-    def _with_values(
-        self, records: Sequence[Record], ingested: IngestedSource
-    ) -> tuple[list[int], list[int]]:
+    def _with_values(self, records: Sequence[Record], ingested: IngestedSource) -> tuple[Places, list[int]]:
         """The places of records that have a value, and of those that cannot be read."""
-        kept = [place for place, record in enumerate(records) if record.value is not None]
-        if len(kept) == len(records):
-            return kept, []
-        without = set(range(len(records))).difference(kept)
+        places, values = np.arange(len(records)), [record.value for record in records]
+        if None not in values:
+            return places, []
+        without = [place for place, value in enumerate(values) if value is None]
         closely = [place for place in without if isinstance(records[place], Unreadable)]
         ingested.passed[SkipReason.NULL_VALUE] += len(without) - len(closely)
-        return kept, closely
+        return np.delete(places, without), closely
 
-    def _of_one_format(self, records: Sequence[Record]) -> tuple[list[int], bool]:
-        """The records that are of the format that most have, and whether that is MessagePack."""
+    def _of_one_format(self, records: Sequence[Record]) -> tuple[NDArray[np.bool_], bool]:
+        """Marks of the records that are of the format that most have, and whether that is MessagePack."""
         chosen = self.mapping.format
         if chosen != "auto":
-            return list(range(len(records))), chosen == "msgpack"
+            return np.ones(len(records), np.bool_), chosen == "msgpack"
         marked = marked_by(
             records, lambda name: name.lower() == CONTENT_TYPE, lambda pair: is_msgpack(pair[1])
         )
         packed = bool(2 * np.count_nonzero(marked) > len(records))
-        return np.flatnonzero(marked == packed).tolist(), packed
+        return marked == packed, packed
 
     def _look_closely(
         self, partition: int, records: Sequence[Record], places: Sequence[int], ingested: IngestedSource
-    ) -> tuple[list[Row], list[int]]:
-        """Read records one by one: their ratings, and the place of each one's record."""
+    ) -> _Part:
+        """Read records one by one."""
         rows: list[Row] = []
         of_rows: list[int] = []
         for place in places:
@@ -195,14 +188,14 @@ class SourceIngest:
                 continue
             rows += found
             of_rows += [place] * len(found)
-        return rows, of_rows
+        return _Part(_rows(_columns_of(rows, of_rows)), np.array(of_rows, np.int64))
 
     def _refuse(self, ingested: IngestedSource, kind: Kind, partition: int, offset: int, reason: str) -> None:
         ingested.refusals.append(Refusal(kind, self.topic, partition, offset, reason))
 
 
-def _those(records: Sequence[Record], places: Sequence[int]) -> Sequence[Record]:
-    return records if len(places) == len(records) else [records[place] for place in places]
+def _those(records: Sequence[Record], places: Places) -> Sequence[Record]:
+    return records if len(places) == len(records) else [records[place] for place in places.tolist()]
 
 
 def _is_canonical(mapping: SourceMapping) -> bool:
@@ -227,25 +220,44 @@ def _has_prefix(records: Sequence[Record]) -> bool:
     return first[:1] in (b"\x00", b"\x01")
 
 
-_NONE = Columns([], [], [], np.zeros(0), np.zeros(0))
+class _Part(NamedTuple):
+    """Some of the ratings, and the record of each."""
+
+    rows: Rows
+    places: Places
 
 
-def _merged(columns: Columns, rows: Sequence[Row], places: Sequence[int]) -> Columns:
-    """Columns with further rows, in the order of their records."""
-    all_places = np.array([*columns.places, *places], np.int64)
-    order = np.argsort(all_places, kind="stable")
-    users = [*columns.users, *(row.user for row in rows)]
-    items = [*columns.items, *(row.item for row in rows)]
-    ratings = np.concatenate([columns.ratings, np.array([row.rating for row in rows], np.float64)])
-    times = np.concatenate([columns.times, np.array([row.time for row in rows], np.float64)])
-    kinds = np.array([*(RATING for _ in columns.places), *(row.kind for row in rows)], np.uint8)
+def _counted(read: ReadColumns | ReadRows, kept: Places, ingested: IngestedSource) -> tuple[_Part, Places]:
+    """The ratings of the records at some places, and the places of those that need a closer look."""
+    ingested.passed += read.skipped
+    ingested.unlisted += read.unlisted
+    if isinstance(read, ReadRows):
+        rows, places = read.rows, read.places
+    else:
+        rows, places = _rows(read.columns), np.array(read.columns.places, np.int64)
+    return _Part(rows, kept[places]), kept[np.array(read.closely, np.int64)]
+
+
+def _merged(parts: Sequence[_Part]) -> _Part:
+    """All ratings in the order of their records."""
+    parts = [part for part in parts if len(part.places)] or list(parts[:1])
+    if len(parts) == 1:
+        return parts[0]
+    places = np.concatenate([part.places for part in parts])
+    order = np.argsort(places, kind="stable")
+    return _Part(concatenated([part.rows for part in parts]).of(order), places[order])
+
+
+def _columns_of(rows: Sequence[Row], places: list[int]) -> Columns:
+    """Rows as columns."""
+    kinds = np.array([row.kind for row in rows], np.uint8)
     return Columns(
-        all_places[order].tolist(),
-        [users[at] for at in order.tolist()],
-        [items[at] for at in order.tolist()],
-        ratings[order],
-        times[order],
-        kinds[order] if kinds.any() else None,
+        places,
+        [row.user for row in rows],
+        [row.item for row in rows],
+        np.array([row.rating for row in rows], np.float64),
+        np.array([row.time for row in rows], np.float64),
+        kinds if kinds.any() else None,
     )
 
 

@@ -63,6 +63,8 @@ def test_which_table() -> None:
         mapping_of("[a]\n[b]", None, 0.5, 5.0)
     with pytest.raises(SourcesError, match="--source has value 'c': expected one of a, b"):
         mapping_of("[a]\n[b]", "c", 0.5, 5.0)
+    with pytest.raises(SourcesError, match=r"--sources has value 'no\.toml': cannot read this file"):
+        mapping_of("no.toml", None, 0.5, 5.0)
 
 
 def test_evaluate_takes_a_dump(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import msgspec
@@ -12,6 +13,8 @@ from hypothesis import strategies as st
 
 from recommender.ingest.sources.column_decoder import ColumnDecoder
 from recommender.ingest.sources.documents import PlainReader
+from recommender.ingest.sources.field_decoder import FieldDecoder
+from recommender.ingest.sources.outcomes import SkipReason
 from recommender.ingest.sources.source_ingest import IngestedSource, SourceIngest
 from tests.unit.ingest.sources.records import HIGH, LOW, mapping, record
 from tests.unit.ingest.sources.test_decoder import CLICKS, MOVIES, ROWS
@@ -27,7 +30,8 @@ where = {w = ["a", "b"], n = [1, "1", true]}
 """
 WITH_UNIT = '[b]\nuser = "x.u"\nitem = "x.i"\nrating = 3\ntime = "t"\ntime_unit = "ms"'
 OTHERS = CLICKS + '"*" = 2\n'
-SOURCES = [MOVIES, CLICKS, OTHERS, ROWS, ROWS + 'time = "at"', WITH_FLAGS, WITH_UNIT]
+WITH_TIME = CLICKS.replace("event =", 'time = "t"\nevent =', 1)
+SOURCES = [MOVIES, CLICKS, WITH_TIME, OTHERS, ROWS, ROWS + 'time = "at"', WITH_FLAGS, WITH_UNIT]
 
 ids: st.SearchStrategy[Any] = st.sampled_from(
     ["u", "v", 5, 2.0, 1.5, "", "é", "x" * 65, "é" * 129, None, True, [], {}]
@@ -125,7 +129,29 @@ def assert_equal(found: IngestedSource, expected: IngestedSource) -> None:
     assert (+found.passed, found.places.tolist()) == (+expected.passed, expected.places.tolist())  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("source", [MOVIES, CLICKS, OTHERS, WITH_FLAGS, WITH_UNIT], ids=range(5))
+CHANGES = st.lists(st.tuples(st.integers(0, 300), st.binary(min_size=1, max_size=2)), max_size=2)
+
+
+@pytest.mark.parametrize("source", [MOVIES, WITH_TIME, OTHERS, WITH_UNIT], ids=range(4))
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(documents, CHANGES), max_size=6))
+def test_fields_of_damaged_records_equal_a_closer_look(source: str, given_: list[tuple[Any, Any]]) -> None:
+    records = []
+    for at, (document, damage) in enumerate(given_):
+        value = orjson.dumps(document)
+        for place, written in damage:
+            value = value[:place] + written + value[place + len(written) :]
+        records.append(record(value, offset=at))
+    decoder, quick = FieldDecoder.of(mapping(source), LOW, HIGH), SourceIngest(mapping(source), LOW, HIGH)
+    assert decoder is not None
+    plain = [record for at, record in enumerate(records) if at not in decoder.read(records).closely]
+    slow = SourceIngest(mapping(source), LOW, HIGH, by_column=False)
+    assert_equal(quick.read(0, plain), slow.read(0, plain))
+
+
+@pytest.mark.parametrize(
+    "source", [MOVIES, CLICKS, OTHERS, WITH_FLAGS, WITH_UNIT, ROWS, ROWS + 'time = "at"'], ids=range(7)
+)
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(documents, keys), max_size=12), st.booleans())
 def test_columns_of_documents_equal_a_closer_look(
@@ -151,6 +177,22 @@ def test_plain_records_need_no_closer_look() -> None:
     read = decoder.read([record(good), record({"type": "scroll"})], packed=False)
     assert read.closely == []
     assert (read.columns.users, read.columns.items) == (["u"], ["7"])
+
+
+@pytest.mark.parametrize("time", [1_600_000_000_000, "2020-09-13T12:26:40Z", None])
+def test_a_kernel_reads_what_most_producers_write(time: Any) -> None:
+    decoder = FieldDecoder.of(mapping(WITH_TIME), LOW, HIGH)
+    assert decoder is not None
+    good = {"type": "view", "user": {"id": "é", "x": [{}]}, "product": {"sku": 7}, "t": time}
+    pings = {"type": "scroll"}, {"type": None}, {"type": "ping"}
+    read = decoder.read(
+        [record(good), *map(record, pings), record({**good, "user": {"id": 5.0}}), record(good)]
+    )
+    assert (read.places.tolist(), read.closely) == ([0, 5], [4])
+    assert (read.rows.ids(0), read.rows.ids(2)) == (["é", "é"], ["7", "7"])
+    assert read.skipped == {SkipReason.EVENT_NOT_LISTED: 2, SkipReason.EVENT: 1}
+    assert read.unlisted == {"scroll": 1, "": 1}
+    assert repr(read.rows.times.tolist()) == repr([math.nan if time is None else 1.6e9] * 2)
 
 
 @pytest.mark.parametrize(
