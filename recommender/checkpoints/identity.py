@@ -13,7 +13,7 @@ from recommender.settings import variable
 from recommender.shard.feedback import Feedback
 
 #: Of the file's layout, and of how what is in it was learned.
-FORMAT = 6
+FORMAT = 7
 #: In `handover`, between the name of the hand-over and the place where the journal was rewritten.
 REWRITTEN = "@"
 

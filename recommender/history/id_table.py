@@ -3,10 +3,8 @@
 A hash table with open addressing over the ids' UTF-8, which lies in one array. A dictionary would need a
 string object for each id of each rating; here a rating costs two look-ups of some 40 nanoseconds each.
 
-An id that is removed leaves its number to the next new id, and its room in the text if that is enough. What
-comes after it in the table moves up, so that there are no marks of what was there (Knuth: The Art of Computer
-Programming 3, 6.4, algorithm R); its bytes are overwritten. Room that is left over is gained back once half
-of the text is such.
+An id that is removed leaves its number to the next new id, and its room in the text if that is enough; its
+bytes are overwritten. Room that is left over is gained back once half of the text is such.
 """
 
 from __future__ import annotations
@@ -19,7 +17,8 @@ from numpy.typing import NDArray
 
 from recommender.history import id_kernels as kernels
 from recommender.history.arrays import enlarge, grown
-from recommender.history.id_kernels import COUNT, END, FREE, MOVED, SIZE, SIZE_BITS, WASTE, TableArrays
+from recommender.history.id_kernels import COUNT, END, FREE, SIZE, SIZE_BITS, WASTE, TableArrays
+from recommender.history.slots import move, with_slots
 
 #: The hash depends on it, so that nobody outside can make up ids that collide. Indices do not.
 _SEED = np.uint64(secrets.randbits(64))
@@ -27,8 +26,6 @@ _SEED = np.uint64(secrets.randbits(64))
 USER, ITEM = 0, 2
 #: Text is not gained back where there is less of it than this.
 _FEW_BYTES = 4096
-#: So many old slots are moved for each id that there is to be room for: all, before there have to be more.
-_AT_ONCE = 8
 
 
 class IdTable:
@@ -42,8 +39,9 @@ class IdTable:
 
     def __init__(self) -> None:
         hashes, slots, old, free = (np.zeros(0, np.int32) for _ in range(4))
-        text, places, meta = np.zeros(0, np.uint8), np.zeros(0, np.int64), np.zeros(5, np.int64)
-        self.arrays = TableArrays(text, places, hashes, slots, old, free, meta)
+        text, places = np.zeros(0, np.uint8), np.zeros(0, np.int64)
+        moved, meta = np.zeros(1, np.int64), np.zeros(4, np.int64)
+        self.arrays = TableArrays(text, places, hashes, slots, old, moved, free, meta)
 
     def __len__(self) -> int:
         return int(self.arrays.meta[COUNT])
@@ -55,7 +53,7 @@ class IdTable:
 
     def reserve(self, more: int, size: int) -> None:
         """Make room for `more` ids of `size` bytes together."""
-        text, places, hashes, _, _, _, meta = self.arrays
+        text, places, hashes, *_, meta = self.arrays
         count, used, waste = len(self), int(meta[END]), int(meta[WASTE])
         if used + size > len(text) and 2 * waste > max(used, _FEW_BYTES):
             kept = np.zeros(2 * (used - waste) + size, np.uint8)
@@ -66,24 +64,7 @@ class IdTable:
         enlarge(places, count + more)
         enlarge(hashes, count + more)
         enlarge(self.arrays.text, used + size)
-        self._reserve_slots(count + more, _AT_ONCE * more)
-
-    def _reserve_slots(self, count: int, moved: int) -> None:
-        """Have slots for so many ids, and move what as many of the old slots have.
-
-        To move all of them takes a second where there are ten million.
-        """
-        slots = self.arrays.slots
-        if 2 * count > len(slots):
-            if len(self.arrays.old):
-                kernels.move(self.arrays, len(self.arrays.old))
-            more = np.zeros(1 << (4 * count).bit_length(), np.int32)
-            self.arrays = self.arrays._replace(slots=more, old=slots)
-            self.arrays.meta[MOVED] = 0
-        if len(self.arrays.old):
-            kernels.move(self.arrays, moved)
-            if self.arrays.meta[MOVED] == len(self.arrays.old):
-                self.arrays = self.arrays._replace(old=np.zeros(0, np.int32))
+        self.arrays = with_slots(self.arrays, count + more, more)
 
     def add(self, ids: list[str]) -> None:
         """Take ids up; those that are there keep their number. An empty text takes a number that is free.
@@ -194,7 +175,7 @@ def warm() -> None:
     users, items = IdTable(), IdTable()
     users.add(["a"])
     users.remove(np.array([users.register("b")], np.int32))
-    kernels.move(users.arrays, 0)
+    move(users.arrays, 0)
     kernels.gain_back(np.zeros(1, np.uint8), np.zeros(1, np.int64), 1, np.zeros(1, np.uint8))
     text, spans = np.frombuffer(b"ab", np.uint8), np.array([[0, 1, 1, 2]])
     users.find_all(text, spans, USER)

@@ -27,7 +27,6 @@ from recommender.models.blend.leaders import Leaders
 from recommender.models.blend.marks import Marks, Sums, clear_supported, empty_marks, mark_told
 from recommender.models.blend.neighbourhood import Neighbourhood
 from recommender.models.blend.popularity import ROOT, Popularity
-from recommender.models.blend.repeated_pairs import drop, empty_pairs, index
 from recommender.models.blend.repeats import Repeats
 from recommender.models.blend.sample import (
     FEW_ITEMS,
@@ -143,7 +142,6 @@ class Blend(Model):
 
     def forget_items(self, items: IntArray) -> None:
         """Let the items be such as nobody has rated yet."""
-        self.repeats.forget_items()
         items = items[(items >= 0) & (items < self.popularity.items)]
         self._leaders.leave(items)
         self._filters.clear()
@@ -406,8 +404,7 @@ class Blend(Model):
             model.learn(history.append([user], [item], [1.0], [1.0], [0.0]))
         model.score(0, np.arange(3, dtype=np.int32))
         model.score(0, np.arange(8, dtype=np.int32))
-        index(empty_pairs(4))
-        drop(empty_pairs(4))
+        model.repeats.restore(model.repeats.state())
         model.many = model.unmarked = 0
         model.leading_but(0, np.arange(2, dtype=np.int32), 1)
         model.ahead_of(0, 7, np.arange(2, dtype=np.int32))
