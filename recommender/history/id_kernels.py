@@ -22,7 +22,7 @@ _AHEAD = 8
 # of it nobody needs.
 COUNT, FREE, END, WASTE = range(4)
 #: An id's place in the text and its size are one number; a size is below this power of two.
-SIZE_BITS = 10
+SIZE_BITS = 16
 SIZE = (1 << SIZE_BITS) - 1
 
 
@@ -179,14 +179,37 @@ def gain_back(text, places, count, kept):
 
 
 @kernel
-def add(t, seed, text, spans):
-    for e in range(spans.shape[0]):
-        begin, end = spans[e, 0], spans[e, 1]
+def register_all(t, seed, text, ends, numbers):
+    """Write the number of each id, which is given one if it has none; an empty one takes one that is free."""
+    begin = np.int64(0)
+    for e in range(ends.size):
+        end = ends[e]
         if begin < end:
-            _register(t, text, begin, end, _hash(seed, text, begin, end))
+            numbers[e] = _register(t, text, begin, end, _hash(seed, text, begin, end))
         else:
+            numbers[e] = t.meta[COUNT]
             t.places[t.meta[COUNT]], t.hashes[t.meta[COUNT]] = 0, -1
             t.meta[COUNT] += 1
+        begin = end
+
+
+@kernel
+def gather(t, numbers, text, lengths):
+    """Write the ids of some numbers one after the other, and their lengths: 0 of one that is free."""
+    end = np.int64(0)
+    for e in range(numbers.size):
+        number = np.int64(numbers[e])
+        start, size = t.places[number] >> SIZE_BITS, t.places[number] & SIZE
+        lengths[e] = size if t.hashes[number] >= 0 else 0
+        for b in range(np.int64(lengths[e])):
+            text[end + b] = t.text[start + b]
+        end += np.int64(lengths[e])
+    return end
+
+
+@kernel
+def find_one(t, seed, text):
+    return _find(t, text, 0, text.size, _hash(seed, text, 0, text.size))
 
 
 @kernel
@@ -194,11 +217,6 @@ def find_all(t, seed, text, spans, column, found):
     for e in range(spans.shape[0]):
         begin, end = spans[e, column], spans[e, column + 1]
         found[e] = _find(t, text, begin, end, _hash(seed, text, begin, end))
-
-
-@kernel
-def register_one(t, seed, text, begin, end):
-    return _register(t, text, begin, end, _hash(seed, text, begin, end))
 
 
 @kernel

@@ -10,7 +10,7 @@ bytes are overwritten. Room that is left over is gained back once half of the te
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from recommender.history import id_kernels as kernels
 from recommender.history.arrays import enlarge, grown
 from recommender.history.id_kernels import COUNT, END, FREE, SIZE, SIZE_BITS, WASTE, TableArrays
 from recommender.history.slots import move, with_slots
+from recommender.history.texts import packed_texts
 
 #: The hash depends on it, so that nobody outside can make up ids that collide. Indices do not.
 _SEED = np.uint64(secrets.randbits(64))
@@ -42,6 +43,7 @@ class IdTable:
         text, places = np.zeros(0, np.uint8), np.zeros(0, np.int64)
         moved, meta = np.zeros(1, np.int64), np.zeros(4, np.int64)
         self.arrays = TableArrays(text, places, hashes, slots, old, moved, free, meta)
+        self.reserve(1, 0)
 
     def __len__(self) -> int:
         return int(self.arrays.meta[COUNT])
@@ -66,31 +68,15 @@ class IdTable:
         enlarge(self.arrays.text, used + size)
         self.arrays = with_slots(self.arrays, count + more, more)
 
-    def add(self, ids: list[str]) -> None:
-        """Take ids up; those that are there keep their number. An empty text takes a number that is free.
+    def register_all(self, text: NDArray[np.uint8], ends: NDArray[np.int64]) -> NDArray[np.int32]:
+        """The numbers of ids that stand one after the other; those that have none are given one.
 
-        None is free before.
+        An empty one takes a number that is free; then none is free before.
         """
-        parts = [each.encode() for each in ids]
-        text, ends = joined(parts)
-        spans = np.stack([ends - np.fromiter(map(len, parts), np.int64, len(parts)), ends], axis=1)
-        self.reserve(len(parts), len(text))
-        kernels.add(self.arrays, _SEED, text, spans)
-
-    def set_free(self, numbers: list[int]) -> None:
-        """Say in which order the numbers are given again that empty texts took, the next one last.
-
-        Those that are left out are given to nobody before `release`.
-        """
-        free = np.array(numbers, np.int32)
-        self.arrays = self.arrays._replace(free=free)
-        self.arrays.meta[FREE] = len(free)
-
-    def register(self, identifier: str) -> int:
-        """The number of an id, which is given a free or else the next one if it has none yet."""
-        text = np.frombuffer(identifier.encode(), np.uint8)
-        self.reserve(1, len(text))
-        return int(kernels.register_one(self.arrays, _SEED, text, 0, len(text)))
+        numbers = np.empty(len(ends), np.int32)
+        self.reserve(len(ends), len(text))
+        kernels.register_all(self.arrays, _SEED, text, ends, numbers)
+        return numbers
 
     @property
     def free(self) -> NDArray[np.int32]:
@@ -109,26 +95,26 @@ class IdTable:
         self.arrays.free[self.free_count : count] = numbers
         self.arrays.meta[FREE] = count
 
-    def texts(self, numbers: Iterable[int]) -> list[str]:
-        """The ids of some numbers."""
-        places = self.arrays.places[list(numbers)]
-        if not len(places):
-            return []
-        begins, sizes = places >> SIZE_BITS, places & SIZE
-        # Those that came together lie together.
-        first, last = int(begins.min()), int((begins + sizes).max())
-        if last - first > 2 * int(sizes.sum()):
-            parts = [
-                self.arrays.text[begin : begin + size].tobytes()
-                for begin, size in zip(begins, sizes, strict=True)
-            ]
-            return [part.decode() for part in parts]
-        text = self.arrays.text[first:last].tobytes()
-        begins -= first
-        return [
-            text[begin:end].decode()
-            for begin, end in zip(begins.tolist(), (begins + sizes).tolist(), strict=True)
-        ]
+    def has(self, number: int) -> bool:
+        """Return True if an id has the number."""
+        return bool(self.arrays.hashes[number] >= 0)
+
+    def text(self, number: int) -> str:
+        """The id that has a number."""
+        place = int(self.arrays.places[number])
+        begin, size = place >> SIZE_BITS, place & SIZE
+        return self.arrays.text[begin : begin + size].tobytes().decode()
+
+    def gathered(self, numbers: NDArray[Any]) -> tuple[NDArray[np.uint8], NDArray[np.uint16]]:
+        """The ids of some numbers one after the other, and the length of each: 0 of one that is free."""
+        sizes = self.arrays.places[numbers] & SIZE
+        text, lengths = np.empty(int(sizes.sum()), np.uint8), np.empty(len(numbers), np.uint16)
+        size = kernels.gather(self.arrays, numbers, text, lengths)
+        return text[:size], lengths
+
+    def find(self, text: NDArray[np.uint8]) -> int:
+        """The number of an id, -1 if it has none."""
+        return int(kernels.find_one(self.arrays, _SEED, text))
 
     def find_all(self, text: NDArray[np.uint8], spans: NDArray[np.int64], column: int) -> NDArray[np.int32]:
         """The number of each id, -1 where it has none.
@@ -141,15 +127,8 @@ class IdTable:
             `USER` or `ITEM`: where the id begins; the next column is where it ends.
         """
         found = np.empty(len(spans), np.int32)
-        self.reserve(1, 0)
         kernels.find_all(self.arrays, _SEED, text, spans, column, found)
         return found
-
-
-def joined(parts: list[bytes]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """All bytes in one array, and where each part ends."""
-    text = np.frombuffer(b"".join(parts), np.uint8)
-    return text, np.cumsum(np.fromiter(map(len, parts), np.int64, len(parts)))
 
 
 def register_pairs(
@@ -173,10 +152,13 @@ def register_pairs(
 def warm() -> None:
     """Compile or load every kernel."""
     users, items = IdTable(), IdTable()
-    users.add(["a"])
-    users.remove(np.array([users.register("b")], np.int32))
+    text, ends = packed_texts(["a", "b"])
+    numbers = users.register_all(text, ends)
+    users.find(text)
+    users.gathered(numbers)
+    users.remove(numbers[:1])
     move(users.arrays, 0)
     kernels.gain_back(np.zeros(1, np.uint8), np.zeros(1, np.int64), 1, np.zeros(1, np.uint8))
-    text, spans = np.frombuffer(b"ab", np.uint8), np.array([[0, 1, 1, 2]])
+    spans = np.array([[0, 1, 1, 2]])
     users.find_all(text, spans, USER)
     register_pairs(users, items, text, spans, np.zeros(1, np.float32), np.ones(1, np.bool_))

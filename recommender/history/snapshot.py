@@ -13,10 +13,7 @@ the history tells, since somebody else may have the same numbers next.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
-from numpy.typing import NDArray
 
 from recommender.compiled import background_kernel
 from recommender.history.history import History
@@ -128,35 +125,6 @@ def copy_changed(source, to, user, budget):
         budget -= 1
         user += 1
     return user
-
-
-class CatalogView(NamedTuple):
-    """A catalog at one moment, to be made into its state while others are registered and removed.
-
-    Attributes
-    ----------
-    ids : list of str
-        It may become longer, but does not change otherwise.
-    size : int
-        How many of them there were.
-    free : tuple of int
-    """
-
-    ids: list[str]
-    size: int
-    free: tuple[int, ...]
-
-    def state(self) -> dict[str, NDArray[np.generic]]:
-        """See `Catalog.state`."""
-        ids = self.ids[: self.size]
-        text = "".join(ids)
-        lengths = map(len, ids) if text.isascii() else (len(each.encode()) for each in ids)
-        state: dict[str, NDArray[np.generic]] = {
-            "bytes": np.frombuffer(text.encode(), dtype=np.uint8),
-            "lengths": np.fromiter(lengths, dtype=np.uint16, count=len(ids)),
-        }
-        # Where nobody was ever removed it is what it was before anybody could be.
-        return state | {"free": np.array(self.free, np.int32)} if self.free else state
 
 
 def warm() -> None:

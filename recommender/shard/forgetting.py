@@ -121,7 +121,7 @@ class Forgetting:
         if not len(indices):
             return
         items = self._driver.forget_users(indices)
-        self._users.remove_all(indices.tolist())
+        self._users.remove_all(indices)
         for told in self.users_left:
             told(indices)
         self._tell_of_ratings(items)

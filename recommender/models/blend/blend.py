@@ -27,6 +27,7 @@ from recommender.models.blend.leaders import Leaders
 from recommender.models.blend.marks import Marks, Sums, clear_supported, empty_marks, mark_told
 from recommender.models.blend.neighbourhood import Neighbourhood
 from recommender.models.blend.popularity import ROOT, Popularity
+from recommender.models.blend.repeated_pairs import empty_pairs, with_room
 from recommender.models.blend.repeats import Repeats
 from recommender.models.blend.sample import (
     FEW_ITEMS,
@@ -405,6 +406,7 @@ class Blend(Model):
         model.score(0, np.arange(3, dtype=np.int32))
         model.score(0, np.arange(8, dtype=np.int32))
         model.repeats.restore(model.repeats.state())
+        with_room(empty_pairs(), 1000)  # moves slots
         model.many = model.unmarked = 0
         model.leading_but(0, np.arange(2, dtype=np.int32), 1)
         model.ahead_of(0, 7, np.arange(2, dtype=np.int32))
