@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 from weakref import WeakSet
@@ -46,7 +45,7 @@ class Catalog:
 
     def __init__(self) -> None:
         self.copies: WeakSet[Copy] = WeakSet()
-        self._freed, self._freed_last = 0, deque[int](maxlen=REMEMBERED)
+        self._freed, self._freed_last = 0, np.zeros(0, np.int32)
         self._clear()
 
     def _clear(self) -> None:
@@ -81,7 +80,8 @@ class Catalog:
         new = self._freed - count
         if new > len(self._freed_last) or new < 0:
             return None
-        return list(self._freed_last)[len(self._freed_last) - new :]
+        freed: list[int] = self._freed_last[len(self._freed_last) - new :].tolist()
+        return freed
 
     def __contains__(self, identifier: str) -> bool:
         return self.find(identifier) is not None
@@ -147,7 +147,7 @@ class Catalog:
             raise KeyError(f"index {without[0]} has no id")
         self.table.remove(removed)
         self._freed += len(removed)
-        self._freed_last.extend(removed.tolist())
+        self._freed_last = np.concatenate([self._freed_last, removed])[-REMEMBERED:]
         for each in self.copies:
             each.forget(removed)
         if held:
@@ -203,7 +203,7 @@ class Catalog:
         self.table.register_all(text, np.cumsum(lengths, dtype=np.int64))
         # Nobody who has seen what was there before has seen this.
         self._freed += REMEMBERED + 1
-        self._freed_last.clear()
+        self._freed_last = self._freed_last[:0]
         empty = np.flatnonzero(lengths == 0).tolist()
         if empty:
             free = state["free"].astype(np.int32) if "free" in state else np.zeros(0, np.int32)

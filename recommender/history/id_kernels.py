@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from recommender.compiled import inlined_kernel, kernel
 from recommender.history.instructions import eight_bytes, prefetch
-from recommender.history.slots import GONE, MASK, enter_new, home, leave
+from recommender.history.slots import GONE, MASK, enter_new, fetch_followers, home, leave
 
 _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _ONE, _SHIFT, _HALF = np.uint64(1), np.uint64(31), np.uint64(32)
@@ -127,6 +127,17 @@ def _fetch_id(t, hashed):
         prefetch(t.places, np.uint64(index - 1))
 
 
+@inlined_kernel
+def _fetch_free(t):
+    """Have what is told of the free numbers brought near that are given some ids later, and their room."""
+    if t.meta[FREE] > 2 * _AHEAD:
+        later = np.uint64(t.free[t.meta[FREE] - 2 * _AHEAD])
+        prefetch(t.hashes, later)
+        prefetch(t.places, later)
+        sooner = np.uint64(t.free[t.meta[FREE] - _AHEAD])
+        prefetch(t.text, np.uint64(t.places[sooner] >> SIZE_BITS))
+
+
 @kernel
 def _register(t, text, begin, end, hashed):
     index = _find(t, text, begin, end, hashed)
@@ -135,6 +146,7 @@ def _register(t, text, begin, end, hashed):
         if t.meta[FREE] > 0:
             t.meta[FREE] -= 1
             index = np.int64(t.free[t.meta[FREE]])
+            _fetch_free(t)
             room = t.places[index] & SIZE
         else:
             index = t.meta[COUNT]
@@ -155,8 +167,17 @@ def _register(t, text, begin, end, hashed):
 
 @kernel
 def remove(t, numbers):
-    for number in numbers:
-        _remove_one(t, np.int64(number))
+    for k in range(numbers.size):
+        if k + 2 * _AHEAD < numbers.size:
+            prefetch(t.hashes, np.uint64(numbers[k + 2 * _AHEAD]))
+            prefetch(t.places, np.uint64(numbers[k + 2 * _AHEAD]))
+        if k + _AHEAD < numbers.size:
+            number = np.uint64(numbers[k + _AHEAD])
+            prefetch(t.slots, home(t.slots, t.hashes[number]))
+            prefetch(t.text, np.uint64(t.places[number] >> SIZE_BITS))
+        if k + _AHEAD // 2 < numbers.size:
+            fetch_followers(t, numbers[k + _AHEAD // 2])
+        _remove_one(t, np.int64(numbers[k]))
 
 
 @kernel

@@ -28,6 +28,8 @@ MASK = np.uint64(0x7FFFFFFF)
 _ONE = np.uint64(1)
 #: So many old slots ahead the hashes are asked for of what is moved.
 _AHEAD = 8
+#: So many numbers behind one that leaves are expected to be looked at.
+_FOLLOWERS = 3
 #: So many old slots are moved for each number that there is to be room for: all, before more are needed.
 AT_ONCE = 8
 #: An old slot whose number has moved, or was removed.
@@ -109,6 +111,18 @@ def slot_of(slots, hashed, number):
             return -1
         slot = (slot + 1) & mask
     return slot
+
+
+@inlined_kernel
+def fetch_followers(t, number):
+    """Have the hashes brought near that are looked at if a number leaves: those in the next slots."""
+    mask = np.uint64(t.slots.size - 1)
+    slot = home(t.slots, t.hashes[number])
+    for _ in range(_FOLLOWERS):
+        slot = (slot + _ONE) & mask
+        if t.slots[slot] == 0:
+            break
+        prefetch(t.hashes, np.uint64(max(t.slots[slot] - 1, 0)))
 
 
 @kernel

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from recommender.compiled import inlined_kernel, kernel, njit
 from recommender.history.arrays import enlarge
+from recommender.history.instructions import prefetch
 from recommender.history.slots import MASK, enter, enter_new, home, leave, renumber, with_slots
 from recommender.models.base import FloatArray
 from recommender.models.blend.blocks import BLOCK, exponentials, logarithms
@@ -31,6 +32,8 @@ FEATURES = (
 )
 #: Rows of a block: four logarithms, and one to write to.
 ROWS = 5
+#: So many events ahead the slot is asked for of a pair that may be there.
+_AHEAD = 8
 #: What a fading count is raised by, so that its logarithm is finite.
 _LEAST = 0.01
 
@@ -162,6 +165,8 @@ def count_times(p, positive, e, last, shares):
     users, items, ratings, weights, previous_weights, numbers, previous_positions = e
     keep = 1.0 - 1.0 / _MEMORY
     for k in range(users.size):
+        if k + _AHEAD < users.size and previous_weights[k + _AHEAD] > 0.0:
+            prefetch(p.slots, home(p.slots, _hash(users[k + _AHEAD], items[k + _AHEAD])))
         user, item = users[k], items[k]
         had = previous_weights[k] > 0.0
         takes = not np.isnan(ratings[k]) and weights[k] > 0.0
