@@ -61,7 +61,7 @@ def home(slots, hashed):
     return (np.uint64(hashed) * np.uint64(slots.size)) >> _BITS
 
 
-@kernel
+@inlined_kernel
 def enter(t, number):
     """Write a number to a slot."""
     mask = np.uint64(t.slots.size - 1)
@@ -71,7 +71,7 @@ def enter(t, number):
     t.slots[slot] = number + 1
 
 
-@kernel
+@inlined_kernel
 def enter_new(t, number):
     """Write a new number: to an old slot where that is yet to be moved.
 
