@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 #: This many objects are made between two collections: the records of some fetches.
 COLLECT_AFTER = 100_000
-#: Arrays of at least so many bytes are mapped: they grow without a copy, and are given back when they are freed.
+#: Arrays of at least so many bytes are mapped: so they grow without a copy, and all of them is given back.
 MAPPED = 8 << 20
 # What glibc calls it, in malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
