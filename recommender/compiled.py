@@ -30,7 +30,6 @@ from numba.misc.appdirs import AppDirs
 from recommender.errors import RecommenderError
 
 __all__ = [
-    "background_kernel",
     "dividing_kernel",
     "fingerprint",
     "inlined_dividing_kernel",
@@ -282,16 +281,14 @@ def njit(*, cache: bool, **options: Any) -> Callable[[Callable[..., Any]], Any]:
 keep_somewhere()
 
 # These loops make no arrays. Telling numba so spares the reference counts of all arrays at each call of a
-# helper, which otherwise cost four times the work itself.
-kernel = njit(cache=True, _nrt=False)
+# helper, which otherwise cost four times the work itself. Nor do they hold the interpreter's lock, so that
+# the thread that fetches, and what is saved in another one, go on meanwhile.
+kernel = njit(cache=True, _nrt=False, nogil=True)
 
 # The same, compiled into whatever calls it: for a step so small that a call is most of its time.
 inlined_kernel = njit(cache=True, _nrt=False, forceinline=True)
 
 # A kernel without tests for a divisor of zero, which forbid vector instructions: no divisor here is zero.
-dividing_kernel = njit(cache=True, _nrt=False, error_model="numpy")
+dividing_kernel = njit(cache=True, _nrt=False, nogil=True, error_model="numpy")
 
 inlined_dividing_kernel = njit(cache=True, _nrt=False, forceinline=True, error_model="numpy")
-
-# What runs in a thread next to the event loop, or only reads, does not hold the interpreter's lock meanwhile.
-background_kernel = njit(cache=True, _nrt=False, nogil=True)

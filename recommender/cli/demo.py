@@ -28,7 +28,7 @@ from recommender.kafka.topics import Topics
 from recommender.kafka.topics import ensure as ensure_topics
 from recommender.models import registry
 from recommender.settings import Settings
-from recommender.shard import warmup
+from recommender.worker import kernels
 
 #: Users of MovieLens 100K with histories that differ from each other.
 USERS = ("60", "307", "405")
@@ -70,7 +70,7 @@ def demo(source: str, users: str, model: str) -> None:
 def _run(stack: ExitStack, source: str, users: list[str], model: str) -> None:
     registry.check(model)
     # The first time compiling takes longest, and all that comes before the worker leaves a processor to it.
-    compiling = stack.enter_context(warmup.warming(model))
+    compiling = stack.enter_context(kernels.warming(model))
     path = movielens.locate(source, out.print)
     movies = movielens.movies(source)
     ratings = Columns(movielens.read(path))

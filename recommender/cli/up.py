@@ -25,7 +25,7 @@ from recommender.kafka.topics import Topics
 from recommender.kafka.topics import ensure as ensure_topics
 from recommender.models import registry
 from recommender.settings import Settings
-from recommender.shard import warmup
+from recommender.worker import kernels
 
 WORKERS = 2
 POSITIVE = click.FloatRange(0.0, min_open=True)
@@ -73,7 +73,7 @@ def _run(
     stack: ExitStack, stop: threading.Event, source: str, rate: float, requests: float, model: str
 ) -> None:
     registry.check(model)
-    compiling = stack.enter_context(warmup.warming(model))
+    compiling = stack.enter_context(kernels.warming(model))
     ratings = Columns(movielens.read(movielens.locate(source, out.print)))
     ratings.sort_by_time()
     out.print("Starting Apache Kafka ...")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender.compiled import background_kernel
+from recommender.compiled import kernel
 from recommender.history.arrays import Arrays
 from recommender.history.catalog import Catalog, state_of
 
@@ -74,7 +74,7 @@ class CatalogSnapshot:
         return state_of(text, lengths, self._free)
 
 
-@background_kernel
+@kernel
 def replace(text, lengths, changed, new, new_lengths, replaced):
     """Write all ids, those that have changed as they are now; and their lengths."""
     begin, end, new_begin, place = 0, 0, 0, 0

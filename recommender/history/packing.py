@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from recommender.compiled import background_kernel, njit
+from recommender.compiled import kernel, njit
 from recommender.history.index import rebuild_index
 from recommender.history.kernels import allocate, class_of, copy
 from recommender.history.layout import ENTRIES, INDEX, ITEM_COUNT, LONGEST, RINGS, SCANNED, USER_COUNT
@@ -30,7 +30,7 @@ def entries_of(h, user):
 
 
 # Saving and loading run in threads alongside the event loop.
-@background_kernel
+@kernel
 def pack(h, ranks, entry_items, entry_ratings, entry_weights, entry_positions, ring_users, ring_entries):
     """Copy what lives, user by user and item by item, into dense arrays."""
     place = 0
@@ -75,7 +75,7 @@ def pack(h, ranks, entry_items, entry_ratings, entry_weights, entry_positions, r
             place += 1
 
 
-@background_kernel
+@kernel
 def unpack(
     h, live, sizes, entry_items, entry_ratings, entry_weights, entry_positions, ring_users, ring_entries
 ):

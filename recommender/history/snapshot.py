@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from recommender.compiled import background_kernel
+from recommender.compiled import kernel
 from recommender.history.history import History
 from recommender.history.kernels import copy
 from recommender.history.layout import ENTRIES, RINGS, USER_COUNT, HistoryArrays, empty_arrays
@@ -109,7 +109,7 @@ class HistorySnapshot:
 _ARENAS = ("entry_items", "entry_ratings", "entry_weights", "entry_positions", "ring_users", "ring_entries")
 
 
-@background_kernel
+@kernel
 def copy_changed(source, to, user, budget):
     """Copy changed users from `user` on until `budget` entries are copied; the next user."""
     while user < source.meta[USER_COUNT] and budget > 0:

@@ -157,6 +157,10 @@ class Model(ABC):
     def warm() -> None:
         """Compile the kernels of this kind of model, or load them from the cache."""
 
+    @staticmethod  # noqa: B027
+    def warm_longest() -> None:
+        """Compile what of it takes longest: another process does so while `warm` is at the rest."""
+
 
 @runtime_checkable
 class RanksLeaders(Protocol):

@@ -166,9 +166,20 @@ def canonical(spec: str) -> str:
 
 def warm(specs: Sequence[str] = ()) -> None:
     """Compile, or load from the cache, the kernels of these models; of all by default."""
-    for name in _MODELS:
-        if not specs or any(spec.split("/")[0] == name for spec in specs):
-            _class_of(name).warm()
+    for cls in _classes_of(specs):
+        cls.warm()
+
+
+def warm_longest(specs: Sequence[str] = ()) -> None:
+    """Compile, or load from the cache, those kernels of these models that take longest."""
+    for cls in _classes_of(specs):
+        cls.warm_longest()
+
+
+def _classes_of(specs: Sequence[str]) -> list[type[Model]]:
+    """The kinds of these models, each once; all by default."""
+    named = {spec.split("/")[0] for spec in specs}
+    return [_class_of(name) for name in _MODELS if not specs or name in named]
 
 
 def _class_of(name: str) -> type[Model]:

@@ -50,25 +50,24 @@ def warm(specs: Sequence[str] = (), further: Sequence[ModuleType] = ()) -> None:
     """
     modules = (*further, *MODULES)
     topk.warm()
-    with _compiling(modules) if topk.was_compiled() else contextlib.nullcontext():
+    with _compiling(modules, specs) if topk.was_compiled() else contextlib.nullcontext():
+        history.warm()  # before models, which all need it
         registry.warm((*specs, POPULAR) if specs else ())  # every shard knows what is popular
     for module in modules:
         module.warm()
 
 
 @contextlib.contextmanager
-def warming(*specs: str, modules: Sequence[ModuleType] = ()) -> Iterator[subprocess.Popen[bytes]]:
-    """Do it in another process, while this one has other things to do; `wait` for it before you need them.
+def running(module: str, *names: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a module that compiles in another process; it is ended with the block, if it has not ended before.
 
     Parameters
     ----------
-    *specs : str
-        The models.
-    modules : sequence of module
-        Instead of models, modules whose kernels are compiled.
+    module : str
+    *names : str
+        What it is to compile.
     """
-    names = [module.__name__ for module in modules]
-    command = [sys.executable, "-m", "recommender.shard.warmup", *(names or specs)]
+    command = [sys.executable, "-m", module, *names]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as other:
         try:
             yield other
@@ -77,20 +76,21 @@ def warming(*specs: str, modules: Sequence[ModuleType] = ()) -> Iterator[subproc
 
 
 @contextlib.contextmanager
-def _compiling(modules: Sequence[ModuleType]) -> Iterator[None]:
-    """Say so, and compile modules meanwhile; whatever comes of it, all is in the end."""
+def _compiling(modules: Sequence[ModuleType], specs: Sequence[str]) -> Iterator[None]:
+    """Say so, and compile a part in another process meanwhile; whatever comes of it, all is in the end."""
     logger.info("compiling, which takes half a minute the first time; it is kept in %s", topk.kept_in())
-    with warming(modules=modules) as helper:
+    names = [module.__name__ for module in modules if module is not history]
+    with running("recommender.shard.warmup", *names, *specs) as helper:
         yield
         helper.wait()
 
 
 def _main(names: Sequence[str]) -> None:
+    """Compile modules, and then of models what takes longest: the part of another process that warms."""
     modules = [name for name in names if name.startswith("recommender.")]
     for name in modules:
         importlib.import_module(name).warm()
-    if not modules:
-        warm(names)
+    registry.warm_longest([name for name in names if name not in modules])
 
 
 if __name__ == "__main__":

@@ -10,11 +10,9 @@ import sys
 import threading
 from typing import NoReturn
 
-from recommender.ingest import rating_json
-from recommender.journal import block, rule
 from recommender.settings import Settings
-from recommender.shard import warmup
 from recommender.shard.options import arms_of
+from recommender.worker import kernels
 
 logger = logging.getLogger(__name__)
 
@@ -24,10 +22,13 @@ COLLECT_AFTER = 100_000
 MAPPED = 8 << 20
 # What glibc calls it, in malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+#: For how many seconds a thread may keep the interpreter from another that waits for it. By default it is ten
+#: times that, which the event loop would wait whenever the thread that fetches is at work.
+SWITCH_INTERVAL = 0.0005
 
 
 def prepare(config: Settings) -> None:
-    """Have the kernels ready before the first rating, and keep the garbage collector out of the way.
+    """Have the kernels ready before the first rating, and keep the event loop from waiting for others.
 
     Fetched records come in tens of thousands of objects that live for a fraction of a second, and by default
     each 700 of them start a collection. None of them is garbage in a cycle.
@@ -38,10 +39,11 @@ def prepare(config: Settings) -> None:
         Names the models.
     """
     keep_freed_memory()
+    sys.setswitchinterval(SWITCH_INTERVAL)
     # What is imported stays: collections while kernels are loaded, and the one after, need not look at it.
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER, 10, 10)
-    warmup.warm(arms_of(config).names, (rule, block, rating_json))
+    kernels.warm(arms_of(config).names)
     gc.collect()
     gc.freeze()
 

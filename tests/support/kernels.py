@@ -7,8 +7,17 @@ import os
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
+#: Stands for what `Model.warm_longest` compiles of all models.
+LONGEST = "longest"
 #: What takes longest begins first, and what shares kernels with others comes when they have theirs.
-FIRST = ("recommender.history.history", "recommender.ingest.rating_json", "blend", "mf", "knn-baseline")
+FIRST = (
+    "recommender.history.history",
+    "recommender.ingest.rating_json",
+    "blend",
+    LONGEST,
+    "mf",
+    "knn-baseline",
+)
 LAST = ("sequence-knn", "item-knn")
 #: More would need more memory than a small machine has.
 MOST_PROCESSES = 4
@@ -24,19 +33,20 @@ def compile_all() -> None:
 
 def _names() -> tuple[list[str], list[str]]:
     """The modules and the models that have kernels; asked in another process, which numba is loaded into."""
-    from recommender.ingest import rating_json
-    from recommender.journal import block, rule
     from recommender.models import registry, topk
     from recommender.shard import warmup
+    from recommender.worker import kernels
 
-    modules = [module.__name__ for module in (topk, *warmup.MODULES, rule, block, rating_json)]
-    return modules, [name for name, _ in registry.describe() if ":" not in name]
+    modules = [module.__name__ for module in (topk, *warmup.MODULES, *kernels.MODULES)]
+    return modules, [LONGEST, *(name for name, _ in registry.describe() if ":" not in name)]
 
 
 def _warm(name: str) -> None:
+    from recommender.models import registry
+
     if name.startswith("recommender."):
         importlib.import_module(name).warm()
+    elif name == LONGEST:
+        registry.warm_longest()
     else:
-        from recommender.models import registry
-
         registry.warm([name])

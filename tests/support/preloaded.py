@@ -253,12 +253,10 @@ def main() -> None:
 def _load() -> None:
     """Load what a worker of the default model does, and its kernels."""
     from recommender.cli import worker
-    from recommender.ingest import rating_json
-    from recommender.journal import block, rule
-    from recommender.shard import warmup
+    from recommender.worker import kernels
 
     assert worker.worker
-    warmup.warm(("blend",), (rule, block, rating_json))
+    kernels.warm(("blend",))
 
 
 if __name__ == "__main__":

@@ -400,13 +400,24 @@ class Blend(Model):
         """Compile or load the kernels."""
         history = History(4)
         model = Blend(ModelContext(history))
-        for user, item in ((0, 0), (1, 0), (1, 1), (0, 2), (1, 7)):
-            model.observe(user, item, 1.0)
-            model.learn(history.append([user], [item], [1.0], [1.0], [0.0]))
+        _teach(model, history, observing=True)
         model.score(0, np.arange(3, dtype=np.int32))
         model.score(0, np.arange(8, dtype=np.int32))
         model.repeats.restore(model.repeats.state())
         with_room(empty_pairs(), 1000)  # moves slots
+        for item in (1, 2, 2):
+            model.observe(0, item, 1.0)
+            model.learn(history.append([0], [item], [1.0], [1.0], [0.0]))
+        model.score_rated(0, np.arange(4, dtype=np.int32))
+        sample.warm(model.popularity.table)
+        Blend.warm_longest()
+
+    @staticmethod
+    def warm_longest() -> None:
+        """Compile or load the kernels of short lists."""
+        history = History(4)
+        model = Blend(ModelContext(history))
+        _teach(model, history, observing=False)
         model.many = model.unmarked = 0
         model.leading_but(0, np.arange(2, dtype=np.int32), 1)
         model.ahead_of(0, 7, np.arange(2, dtype=np.int32))
@@ -414,8 +425,11 @@ class Blend(Model):
         passing = Passing(mask, np.flatnonzero(mask).astype(np.int32), True)
         model._filters.of(passing, 8, model.popularity, model._block)
         model.learn(history.append([0], [3], [1.0], [1.0], [0.0]))
-        for item in (1, 2, 2):
-            model.observe(0, item, 1.0)
-            model.learn(history.append([0], [item], [1.0], [1.0], [0.0]))
-        model.score_rated(0, np.arange(4, dtype=np.int32))
-        sample.warm(model.popularity.table)
+
+
+def _teach(model: Blend, history: History, *, observing: bool) -> None:
+    """Let a model learn a few ratings."""
+    for user, item in ((0, 0), (1, 0), (1, 1), (0, 2), (1, 7)):
+        if observing:
+            model.observe(user, item, 1.0)
+        model.learn(history.append([user], [item], [1.0], [1.0], [0.0]))

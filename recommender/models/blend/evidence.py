@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from recommender.compiled import background_kernel, inlined_kernel, kernel
+from recommender.compiled import inlined_kernel, kernel
 from recommender.history.instructions import LINE, prefetch
 from recommender.models.blend.instructions import add_to_pair
 from recommender.models.blend.marks import mark
@@ -34,7 +34,7 @@ _ENTRIES_OF_A_LINE = LINE // 4
 _SOON = np.uint64(24)
 
 
-@background_kernel
+@kernel
 def evidence(h, own_user, items, strengths, lasting, raters, near, max_entries, effort, t, sums, supported):
     """Add what other users' histories say around `items` to `sums`, shape (items of the shard, 2), float32.
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender.compiled import background_kernel, dividing_kernel, kernel
+from recommender.compiled import dividing_kernel, kernel
 from recommender.models.base import FloatArray, IntArray
 from recommender.models.blend.blocks import BLOCK, exponentials, logarithms
 from recommender.models.blend.marks import Sums
@@ -105,7 +105,7 @@ def surveyed(
     return views, scales
 
 
-@background_kernel
+@kernel
 def survey(table, now, candidates, sample_weights, sums, block, bits, views, scales):
     """The measures of the rows of all candidates, before any row can be made.
 
@@ -248,7 +248,7 @@ def rows(table, now, candidates, views, scales, block, bits, begin, count):
     logarithms(block, bits, 11, SPARE, count)
 
 
-@background_kernel
+@kernel
 def fill(table, now, candidates, views, scales, block, bits, features):
     """Rows of features for the candidates, after a `survey`."""
     for begin in range(0, candidates.size, BLOCK):
@@ -259,7 +259,7 @@ def fill(table, now, candidates, views, scales, block, bits, features):
                 features[np.uint64(begin + k), f] = block[f, k]
 
 
-@background_kernel
+@kernel
 def weigh(table, now, candidates, views, scales, weights, block, bits, scores):
     """The rows' weighted sums, added in the order of the features."""
     for begin in range(0, candidates.size, BLOCK):
