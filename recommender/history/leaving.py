@@ -131,6 +131,20 @@ def _fetch_ring(h, item):
 
 
 @kernel
+def oldest_items(h, users, counts, items):
+    """Write the items of the oldest entries of users, of each as many as it is to be."""
+    place = 0
+    for k in range(users.size):
+        _fetch_users(h, users, k)
+        s, end = h.users[users[k]].start, place + counts[k]
+        while place < end:
+            if h.entry_items[s] >= 0:
+                items[place] = h.entry_items[s]
+                place += 1
+            s += 1
+
+
+@kernel
 def clear_users(h, users):
     """Give back what users without ratings have, and let their records be as if there had never been any."""
     for k in range(users.size):
