@@ -48,7 +48,7 @@ class HistorySnapshot:
             items=np.empty_like(arrays.items),
             **{name: np.empty_like(getattr(arrays, name)) for name in _ARENAS},
         )
-        self._round, self._user, self._ring = 0, 0, 0
+        self._round, self._user, self._ring, self._ready = 0, 0, 0, 0
         if arrays.meta[ENTRIES] <= self._slice:
             self._round, self._ring = ROUNDS, len(arrays.ring_users)
 
@@ -57,6 +57,12 @@ class HistorySnapshot:
         if self._round >= ROUNDS:
             return False
         arrays = self._fitted()
+        if self._ready < int(self._history.arrays.meta[ENTRIES]):
+            # The first users have entries all over the memory, which is cleared where it is written to first.
+            for name in _ENTRIES:
+                getattr(arrays, name)[self._ready : self._ready + self._slice] = 0
+            self._ready += self._slice
+            return True
         rings = int(self._history.arrays.meta[RINGS])
         if self._ring < rings:
             # They are copied again in the end, because any user may change any of them. This makes their
@@ -106,7 +112,8 @@ class HistorySnapshot:
         return arrays
 
 
-_ARENAS = ("entry_items", "entry_ratings", "entry_weights", "entry_positions", "ring_users", "ring_entries")
+_ENTRIES = ("entry_items", "entry_ratings", "entry_weights", "entry_positions")
+_ARENAS = (*_ENTRIES, "ring_users", "ring_entries")
 
 
 @kernel
