@@ -30,7 +30,6 @@ from recommender.shard import warmup
 from recommender.shard.bounds import DAY, Bounds
 from recommender.shard.options import ShardOptions
 from recommender.shard.shard import Shard
-from recommender.worker.process import keep_freed_memory
 
 #: Events in one call, as a fetch of the journal has them.
 CHUNK = 1000
@@ -158,10 +157,9 @@ def main() -> None:
     parser.add_argument("--test-every", type=int, default=usual.test_every, help="RECOMMENDER_TEST_EVERY")
     parser.add_argument("--to", type=Path, default=Path("build/endless"))
     given = parser.parse_args()
-    keep_freed_memory()  # as a worker does, and collects its garbage
     warmup.warm((given.model.split("/")[0],))
     gc.collect()
-    gc.freeze()
+    gc.freeze()  # as a worker does
     ttls = given.ttl * DAY, given.item_ttl * DAY
     bounds = Bounds(given.users, given.ratings, ttls[0], given.items, ttls[1], given.in_all)
     shard = Shard(ShardOptions(given.model, bounds=bounds, test_every=given.test_every, test_window=WINDOW))

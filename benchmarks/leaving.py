@@ -18,7 +18,6 @@ from recommender.shard import warmup
 from recommender.shard.bounds import DAY, Bounds
 from recommender.shard.options import ShardOptions
 from recommender.shard.shard import Shard
-from recommender.worker.process import keep_freed_memory
 
 #: Ratings in a call: as a worker learns a backlog, and where few come at a time.
 MANY, FEW = 1000, 100
@@ -56,10 +55,9 @@ def main() -> None:
     parser.add_argument("--model", default="blend")
     parser.add_argument("--bounds", choices=BOUNDS, action="append", help="by default all")
     given = parser.parse_args()
-    keep_freed_memory()  # as a worker does, and collects its garbage
     warmup.warm((given.model.split("/")[0],))
     gc.collect()
-    gc.freeze()
+    gc.freeze()  # as a worker does
     print("| bound | speed | microseconds a rating | longest call of 100, ms | left |\n|---|---|---|---|---|")
     for name in given.bounds or BOUNDS:
         (plain, bounded), _, left = measure(given.model, BOUNDS[name], given.events, MANY)

@@ -21,7 +21,6 @@ from recommender.shard.bounds import Bounds
 from recommender.shard.options import ShardOptions
 from recommender.shard.shard import Shard
 from recommender.shard.snapshot import Snapshot
-from recommender.worker.process import keep_freed_memory
 
 #: Users, items and ratings that are kept.
 SHAPES = (
@@ -53,7 +52,6 @@ def stream(users: int, items: int, ratings: int) -> Iterator[Rows]:
 
 def learned(users: int, items: int, ratings: int) -> tuple[int, ...]:
     """The content of a shard in the end, and the bytes that it takes at rest and while it is saved."""
-    keep_freed_memory()  # as a worker does
     shard = Shard(ShardOptions("blend", bounds=Bounds(users=users, items=items, in_all=ratings)))
     before = resident()
     for rows in stream(users, items, ratings):

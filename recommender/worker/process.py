@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import logging
 import os
@@ -18,10 +17,6 @@ logger = logging.getLogger(__name__)
 
 #: This many objects are made between two collections: the records of some fetches.
 COLLECT_AFTER = 100_000
-#: Arrays of at least so many bytes are mapped: so they grow without a copy, and all of them is given back.
-MAPPED = 8 << 20
-# What glibc calls it, in malloc.h.
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 #: For how many seconds a thread may keep the interpreter from another that waits for it. By default it is ten
 #: times that, which the event loop would wait whenever the thread that fetches is at work.
 SWITCH_INTERVAL = 0.0005
@@ -38,7 +33,6 @@ def prepare(config: Settings) -> None:
     config : Settings
         Names the models.
     """
-    keep_freed_memory()
     sys.setswitchinterval(SWITCH_INTERVAL)
     # What is imported stays: collections while kernels are loaded, and the one after, need not look at it.
     gc.freeze()
@@ -46,18 +40,6 @@ def prepare(config: Settings) -> None:
     kernels.warm(arms_of(config).names)
     gc.collect()
     gc.freeze()
-
-
-def keep_freed_memory() -> None:
-    """Have the C library keep what is freed of its heap, if it is glibc.
-
-    Else it gives the end of the heap back to the system whenever much of that is free, all in one go, which
-    took up to 54 ms between two ratings, and soon asks for it again.
-    """
-    tune = getattr(ctypes.CDLL(None), "mallopt", None)
-    if tune is not None:
-        tune(_M_TRIM_THRESHOLD, 2**31 - 1)
-        tune(_M_MMAP_THRESHOLD, MAPPED)
 
 
 def exit_now(code: int) -> NoReturn:

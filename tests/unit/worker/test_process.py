@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import platform
 import subprocess
 import sys
-
-import pytest
 
 CODE = """
 import gc, sys
@@ -25,28 +22,6 @@ def test_kernels_are_compiled_and_collector_and_threads_keep_out_of_the_way() ->
         [sys.executable, "-c", CODE], capture_output=True, text=True, timeout=300, check=True
     )
     assert run.stdout.split() == ["True"] * 4
-
-
-KEEPS = """
-import resource
-import numpy as np
-from recommender.worker import process
-def faults():
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    [np.ones(200_000) for _ in range(100)]
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-process.keep_freed_memory()
-faults()
-print(faults() < 1000)
-"""
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library keeps what it likes")
-def test_freed_memory_is_kept_for_what_comes_next() -> None:
-    ran = subprocess.run(
-        [sys.executable, "-c", KEEPS], capture_output=True, text=True, timeout=60, check=True
-    )
-    assert ran.stdout.split() == ["True"]
 
 
 ENDS = """
