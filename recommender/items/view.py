@@ -254,8 +254,8 @@ class ItemFilter(NamedTuple):
         if count - hidden - passing:
             parts.append(f"{count - hidden - passing} are not of the categories asked for")
         told = f": {' and '.join(parts)}" if parts else ""
-        rest = "of these some are rated, excluded or not candidates"
-        return f"{passing} of {count} items pass the filter{told}; {rest}"
+        rest = "some of these the user may have rated, or they are excluded or no candidates"
+        return f"{passing} of {count} items that anybody has rated pass the filter{told}; {rest}"
 
 
 def _numbers(found: list[int | None], below: int) -> Int32:

@@ -196,7 +196,7 @@ def totals_without(table, now, items, totals, block, bits, left):
         left[t] = totals[t]
     for begin in range(0, items.size, BLOCK):
         count = min(BLOCK, items.size - begin)
-        _fade(table, now, items, block, bits, begin, count)
+        fade(table, now, items, block, bits, begin, count)
         for k in range(np.uint64(count)):
             for t in range(LATELY):
                 left[t] -= block[t, k]
@@ -204,23 +204,13 @@ def totals_without(table, now, items, totals, block, bits, left):
         left[t] = max(left[t], _NO_BETTER * totals[t], LEAST)
 
 
-@kernel
-def totals_among(table, now, items, block, bits, totals):
-    """Write to `totals` what the fading counts of these items come to, all of the table."""
-    for t in range(LATELY):
-        totals[t] = 0.0
-    for begin in range(0, items.size, BLOCK):
-        count = min(BLOCK, items.size - begin)
-        _fade(table, now, items, block, bits, begin, count)
-        for k in range(np.uint64(count)):
-            for t in range(LATELY):
-                totals[t] += block[t, k]
-    for t in range(LATELY):
-        totals[t] = max(totals[t], LEAST)
+def remaining(totals: FloatArray, taken: FloatArray) -> FloatArray:
+    """The rest of totals without a part of them."""
+    return np.maximum(np.maximum(totals - taken, _NO_BETTER * totals), LEAST)
 
 
 @dividing_kernel
-def _fade(table, now, items, block, bits, begin, count):
+def fade(table, now, items, block, bits, begin, count):
     """Write the fading counts that the mixture draws from to the first rows of `block`."""
     for k in range(count):
         i = np.uint64(items[np.uint64(begin + k)])

@@ -132,6 +132,15 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         with contextlib.suppress(RuntimeError):  # it has crashed, and its event loop is closed
             super()._stopped_set()
 
+    async def getmany(
+        self,
+        active_partitions: set[TP] | None,
+        timeout: float,  # noqa: ASYNC109 - Faust's
+    ) -> Any:
+        """Fetch from these partitions as they are now: Faust changes its set while this thread reads it."""
+        asked = None if active_partitions is None else set(active_partitions)
+        return await super().getmany(asked, timeout)
+
     async def _fetch_records(
         self, consumer: AIOKafkaConsumer, active_partitions: set[TP], *args: Any, **limits: Any
     ) -> Mapping[TP, list[Batch]]:

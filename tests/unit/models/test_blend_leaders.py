@@ -19,7 +19,8 @@ from recommender.models.base import FloatArray, IntArray, ModelContext, Passing
 from recommender.models.blend import features
 from recommender.models.blend.blend import MANY, UNMARKED, Blend
 from recommender.models.blend.blocks import room
-from recommender.models.blend.popularity import LATELY, totals_among, totals_without
+from recommender.models.blend.filtered import Filters
+from recommender.models.blend.popularity import LATELY, totals_without
 from recommender.models.blend.trials import ALONE
 from recommender.models.blend.weights import context_of
 from recommender.models.topk import all_but, best, leading
@@ -124,11 +125,8 @@ def scored_among(
     keep = passing.mask[:items].copy()
     keep[without[without < items]] = False
     candidates = np.flatnonzero(keep).astype(np.int32)
-    totals, left, listed = np.empty(LATELY), np.empty(LATELY), passing.listed
-    if passing.few:
-        totals_among(popularity.table, popularity.now, listed, *BLOCK, totals)
-    else:
-        totals_without(popularity.table, popularity.now, listed, popularity.totals, *BLOCK, totals)
+    left = np.empty(LATELY)
+    totals = Filters().of(passing, items, popularity, BLOCK).totals  # of one that nobody asked for before
     more = np.unique(without[without < items])
     more = more[passing.mask[more]]
     totals_without(popularity.table, popularity.now, more, totals, *BLOCK, left)

@@ -117,6 +117,19 @@ async def test_what_is_fetched_while_the_position_is_not_known(reader: Reader) -
     assert await reader.thread._fetch_records(reader.client, {away}, timeout=1.0) == {}
 
 
+async def test_partitions_move_while_the_thread_fetches_from_them(reader: Reader) -> None:
+    """Faust changes its set in the thread of the event loop."""
+    partitions = {HERE, TP("ratings", 7)}
+
+    async def call_thread(method: Any, consumer: Any, asked: set[TP], **limits: Any) -> Any:
+        partitions.clear()
+        return asked
+
+    reader.client._max_poll_records = 1
+    reader.thread._consumer, reader.thread.call_thread = reader.client, call_thread
+    assert await reader.thread.getmany(partitions, 1.0) == {HERE, TP("ratings", 7)}
+
+
 async def test_a_partition_that_moved_away_is_not_sought(reader: Reader) -> None:
     await reader.thread._read_again(TopicPartition("ratings", 7), 3)
 
