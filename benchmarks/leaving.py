@@ -8,6 +8,7 @@ bound is reached. Times are of the processor.
 from __future__ import annotations
 
 import argparse
+import gc
 import time
 
 import numpy as np
@@ -55,6 +56,8 @@ def main() -> None:
     parser.add_argument("--bounds", choices=BOUNDS, action="append", help="by default all")
     given = parser.parse_args()
     warmup.warm((given.model.split("/")[0],))
+    gc.collect()
+    gc.freeze()  # as a worker does
     print("| bound | speed | microseconds a rating | longest call of 100, ms | left |\n|---|---|---|---|---|")
     for name in given.bounds or BOUNDS:
         (plain, bounded), _, left = measure(given.model, BOUNDS[name], given.events, MANY)

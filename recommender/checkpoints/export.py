@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from recommender.checkpoints.checkpoint import Checkpoint
 from recommender.errors import RecommenderError
 from recommender.history.arrays import Arrays
-from recommender.history.catalog import Catalog
+from recommender.history.texts import texts_of
 
 Row = tuple[Any, ...]
 
@@ -180,9 +180,7 @@ def _counts(state: Arrays) -> NDArray[np.int64]:
 
 def _ids(state: Arrays, name: str) -> list[str]:
     """The ids by index; empty where an index has none."""
-    catalog = Catalog()
-    catalog.restore({part: state[f"{name}/{part}"] for part in ("bytes", "lengths")})
-    return catalog.ids()
+    return texts_of(state[f"{name}/bytes"], state[f"{name}/lengths"])
 
 
 def _time(seconds: float) -> float | None:

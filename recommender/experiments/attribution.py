@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from recommender.errors import RecommenderError
 from recommender.experiments.attribution_tables import (
-    CATALOGS,
     COUNT,
     NAMED,
+    NUMBERED,
     PLACE,
     RATING,
     Counts,
@@ -34,8 +34,8 @@ from recommender.experiments.attribution_tables import (
     renumbered,
     summed,
 )
+from recommender.experiments.names import Names
 from recommender.history.arrays import Arrays
-from recommender.history.catalog import Catalog
 
 Tables = dict[str, StructArray]
 
@@ -78,7 +78,7 @@ class Attribution:
         self.since = since
         self.until = until
         self.watermark = -math.inf
-        self._catalogs = {name: Catalog() for name in CATALOGS}
+        self._names = {name: Names() for name in NUMBERED}
         self._tables = {name: Table(kind) for name, kind in _KINDS.items()}
 
     def __len__(self) -> int:
@@ -115,10 +115,10 @@ class Attribution:
             The time is no number, or older than the watermark.
         """
         self._check(time, time)
-        catalogs, append = self._catalogs, self._tables["place"].append
-        asked = time, catalogs["user"].register(user), catalogs["request"].register(request)
-        made = catalogs["experiment"].register(experiment), catalogs["arm"].register(arm)
-        item_of, source_of = catalogs["item"].register, catalogs["source"].register
+        numbers, append = self._names, self._tables["place"].append
+        asked = time, numbers["user"].register(user), numbers["request"].register(request)
+        made = numbers["experiment"].register(experiment), numbers["arm"].register(arm)
+        item_of, source_of = numbers["item"].register, numbers["source"].register
         for item, source, position in places:
             append((*asked, item_of(item), *made, source_of(source), position, forced, 0))
 
@@ -156,8 +156,8 @@ class Attribution:
         self._check(float(times.min()), float(times.max()))
         rows = np.zeros(len(users), RATING)
         rows["time"], rows["offset"], rows["sign"] = times, offsets, np.sign(signs)
-        rows["user"] = self._catalogs["user"].register_all(users)
-        rows["item"] = self._catalogs["item"].register_all(items)
+        rows["user"] = self._names["user"].register_all(users)
+        rows["item"] = self._names["item"].register_all(items)
         self._tables["rating"].extend(rows[rows["sign"] != 0])
 
     def _check(self, earliest: float, latest: float) -> None:
@@ -195,7 +195,7 @@ class Attribution:
         places = tables["place"][counts_once(tables["place"], self.window)]
         attribute(places, tables["rating"], self.window)
         rows = summed(np.concatenate([tables["count"], self._counted(places)]))
-        return Counts(rows, {name: sorted(self._catalogs[name].ids()) for name in NAMED})
+        return Counts(rows, {name: sorted(self._names[name].all()) for name in NAMED})
 
     def _counted(self, places: StructArray) -> StructArray:
         """One row of counts for each place that is to be counted."""
@@ -209,20 +209,19 @@ class Attribution:
 
     def _in_order(self) -> Tables:
         """Copies of all rows, with the places of names among the sorted ones: so no number tells when."""
-        ranks = {name: ranks_of(catalog) for name, catalog in self._catalogs.items()}
+        ranks = {name: ranks_of(names) for name, names in self._names.items()}
         return {name: renumbered(table.rows(), ranks) for name, table in self._tables.items()}
 
     def _forget_names(self) -> None:
         """Renumber, in order, the names that any row still needs; rows have the places of `_in_order`."""
-        for name, catalog in self._catalogs.items():
-            ids = sorted(catalog.ids())
+        for name, names in self._names.items():
+            ids = sorted(names.all())
             tables = [table.rows() for table in self._tables.values()]
             tables = [rows for rows in tables if name in (rows.dtype.names or ())]
             used = np.unique(np.concatenate([rows[name] for rows in tables]))
             for rows in tables:
                 rows[name] = np.searchsorted(used, rows[name])
-            self._catalogs[name] = Catalog()
-            self._catalogs[name].register_all([ids[number] for number in used])
+            self._names[name] = Names(ids[number] for number in used)
 
     def state(self) -> Arrays:
         """All that was added, as named arrays; `restore` of them continues as if there had been no break."""
@@ -230,8 +229,8 @@ class Attribution:
         for kind, table in self._tables.items():
             rows = table.rows()
             state |= {f"{kind}/{name}": rows[name].copy() for name in rows.dtype.names or ()}
-        for name, catalog in self._catalogs.items():
-            state |= {f"names/{name}/{part}": array for part, array in catalog.state().items()}
+        for name, names in self._names.items():
+            state |= {f"names/{name}/{part}": array for part, array in names.state().items()}
         return state
 
     def restore(self, state: Arrays) -> None:
@@ -243,5 +242,5 @@ class Attribution:
             for name in names:
                 rows[name] = state[f"{kind}/{name}"]
             table.replace(rows)
-        for name, catalog in self._catalogs.items():
-            catalog.restore({part: state[f"names/{name}/{part}"] for part in ("bytes", "lengths")})
+        for name, numbers in self._names.items():
+            numbers.restore({part: state[f"names/{name}/{part}"] for part in ("bytes", "lengths")})

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender.history.catalog import Catalog
+from recommender.experiments.names import Names
 
 StructArray = NDArray[np.void]
 
@@ -21,12 +21,12 @@ NAMED = ("experiment", "arm", "source", "user")
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 
-#: What is numbered by a catalog.
-CATALOGS = ("user", "request", "item", "experiment", "arm", "source")
+#: What is numbered.
+NUMBERED = ("user", "request", "item", "experiment", "arm", "source")
 PLACE = np.dtype(
     [
         ("time", np.float64),
-        *((name, np.int32) for name in CATALOGS),
+        *((name, np.int32) for name in NUMBERED),
         ("position", np.int16),
         ("forced", np.int8),
         ("sign", np.int8),
@@ -77,9 +77,9 @@ class Table:
         self._rows, self._parts, self._new, self._count = rows, [], [], len(rows)
 
 
-def ranks_of(catalog: Catalog) -> Ints:
-    """Each index's place among the sorted ids."""
-    ids = catalog.ids()
+def ranks_of(names: Names) -> Ints:
+    """Each number's place among the sorted names."""
+    ids = names.all()
     ranks = np.empty(len(ids), np.int64)
     ranks[sorted(range(len(ids)), key=ids.__getitem__)] = np.arange(len(ids))
     return ranks

@@ -283,6 +283,12 @@ class History:
         items = self._arrays.entry_items[start : start + int(record["used"])]
         return items[items >= 0]
 
+    def oldest_items(self, users: Ints, counts: Ints) -> Ints:
+        """Items of the oldest entries of users, of each so many; nobody has fewer."""
+        items: Ints = np.empty(int(counts.sum()), np.int32)
+        leaving.oldest_items(self._arrays, users, counts, items)
+        return items
+
     def has(self, user: int) -> bool:
         """Return True if any rating of the user stands."""
         return 0 <= user < self.user_count and bool(self._arrays.users["live"][user] > 0)
@@ -358,6 +364,7 @@ def warm() -> None:
     history.restore(history.state())
     history.raters_of(0)
     history.entries_of_marked(np.zeros(1, np.uint8), 0, 1, 1)
+    history.oldest_items(one, one)
     history.withdraw_all(one)
     history.forget_users(one)
     history.forget_items(one)

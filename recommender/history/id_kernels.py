@@ -11,22 +11,18 @@ from numpy.typing import NDArray
 
 from recommender.compiled import inlined_kernel, kernel
 from recommender.history.instructions import eight_bytes, prefetch
+from recommender.history.slots import GONE, MASK, enter_new, fetch_followers, home, leave
 
 _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _ONE, _SHIFT, _HALF = np.uint64(1), np.uint64(31), np.uint64(32)
-#: A hash has so many bits.
-_BITS = np.uint64(31)
-_MASK = np.uint64(0x7FFFFFFF)
 #: So many ratings ahead what the slots of their ids tell is asked for, and these slots twice as many.
 _AHEAD = 8
 
-# Places in `meta`: numbers that were ever given, those that are free, the end of the text, how many bytes of
-# it nobody needs, and how many old slots were moved.
-COUNT, FREE, END, WASTE, MOVED = range(5)
-#: An old slot whose id has moved, or was removed.
-_GONE = -1
+# Places in `meta`: numbers that were ever given, those that are free, the end of the text, and how many bytes
+# of it nobody needs.
+COUNT, FREE, END, WASTE = range(4)
 #: An id's place in the text and its size are one number; a size is below this power of two.
-SIZE_BITS = 10
+SIZE_BITS = 16
 SIZE = (1 << SIZE_BITS) - 1
 
 
@@ -34,8 +30,8 @@ class TableArrays(NamedTuple):
     """The raw arrays.
 
     `places` has each id's place in the text and its size, and of a number that is free the room that it had;
-    `hashes` -1 for such a number, and `free` has those, the next one to be given last. An id is found in
-    `slots`, or in `old`, the slots before there were more, from which ids are moved a few at a time.
+    `hashes` -1 for such a number, and `free` has those, the next one to be given last. `slots`, `old` and
+    `moved` find an id: `recommender.history.slots`.
     """
 
     text: NDArray[np.uint8]
@@ -43,6 +39,7 @@ class TableArrays(NamedTuple):
     hashes: NDArray[np.int32]
     slots: NDArray[np.int32]
     old: NDArray[np.int32]
+    moved: NDArray[np.int64]
     free: NDArray[np.int32]
     meta: NDArray[np.int64]
 
@@ -78,7 +75,7 @@ def _hash(seed, text, begin, end):
         state = (state ^ _eight(text, place, end)) * _FIRST
         state = (state ^ (state >> _SHIFT)) * _SECOND
         state ^= state >> _HALF
-    return np.int32(state & _MASK)
+    return np.int32(state & MASK)
 
 
 @inlined_kernel
@@ -90,19 +87,13 @@ def _is_same(own, start, text, begin, size):
 
 
 @inlined_kernel
-def _home(slots, hashed):
-    """The slot where the search for a hash begins: by its first bits, so that more slots keep the order."""
-    return (np.uint64(hashed) * np.uint64(slots.size)) >> _BITS
-
-
-@inlined_kernel
 def _slot(t, slots, text, begin, end, hashed):
     """The slot of an id among these, or the free one where it belongs."""
     mask = np.uint64(slots.size - 1)
-    slot = _home(slots, hashed)
+    slot = home(slots, hashed)
     while slots[slot] != 0:
         i = np.uint64(slots[slot] - 1)
-        if slots[slot] != _GONE and t.hashes[i] == hashed:
+        if slots[slot] != GONE and t.hashes[i] == hashed:
             start, size = t.places[i] >> SIZE_BITS, t.places[i] & SIZE
             if size == end - begin and _is_same(t.text, start, text, begin, size):
                 return slot
@@ -124,56 +115,27 @@ def _find(t, text, begin, end, hashed):
 @inlined_kernel
 def _fetch_slot(t, hashed):
     """Have the slot brought near in which an id with a hash may be found."""
-    prefetch(t.slots, _home(t.slots, hashed))
+    prefetch(t.slots, home(t.slots, hashed))
 
 
 @inlined_kernel
 def _fetch_id(t, hashed):
     """Have what is told of the id brought near that is in this slot."""
-    index = t.slots[_home(t.slots, hashed)]
+    index = t.slots[home(t.slots, hashed)]
     if index > 0:
         prefetch(t.hashes, np.uint64(index - 1))
         prefetch(t.places, np.uint64(index - 1))
 
 
 @inlined_kernel
-def _enter(t, index):
-    """Write a number to the slot of its id."""
-    mask = np.uint64(t.slots.size - 1)
-    slot = _home(t.slots, t.hashes[index])
-    while t.slots[slot] != 0:
-        slot = (slot + _ONE) & mask
-    t.slots[slot] = index + 1
-
-
-@inlined_kernel
-def _enter_new(t, index):
-    """Write the number of a new id: to an old slot where that is yet to be moved.
-
-    Else a first few ids would touch memory all over the new slots, which has to be cleared before.
-    """
-    slot = _home(t.old, t.hashes[index])
-    if np.int64(slot) >= t.meta[MOVED]:
-        while slot < np.uint64(t.old.size) and t.old[slot] != 0:
-            slot += _ONE
-        if slot < np.uint64(t.old.size):
-            t.old[slot] = index + 1
-            return
-    _enter(t, index)
-
-
-@kernel
-def move(t, count):
-    """Move what so many of the old slots have that come next."""
-    begin = t.meta[MOVED]
-    end = min(begin + count, t.old.size)
-    for slot in range(begin, end):
-        if slot + _AHEAD < end:
-            prefetch(t.hashes, np.uint64(max(t.old[slot + _AHEAD] - 1, 0)))
-        if t.old[slot] > 0:
-            _enter(t, np.int64(t.old[slot]) - 1)
-            t.old[slot] = _GONE
-    t.meta[MOVED] = end
+def _fetch_free(t):
+    """Have what is told of the free numbers brought near that are given some ids later, and their room."""
+    if t.meta[FREE] > 2 * _AHEAD:
+        later = np.uint64(t.free[t.meta[FREE] - 2 * _AHEAD])
+        prefetch(t.hashes, later)
+        prefetch(t.places, later)
+        sooner = np.uint64(t.free[t.meta[FREE] - _AHEAD])
+        prefetch(t.text, np.uint64(t.places[sooner] >> SIZE_BITS))
 
 
 @kernel
@@ -184,6 +146,7 @@ def _register(t, text, begin, end, hashed):
         if t.meta[FREE] > 0:
             t.meta[FREE] -= 1
             index = np.int64(t.free[t.meta[FREE]])
+            _fetch_free(t)
             room = t.places[index] & SIZE
         else:
             index = t.meta[COUNT]
@@ -198,51 +161,31 @@ def _register(t, text, begin, end, hashed):
             t.text[start + b] = text[begin + b]
         t.places[index] = (start << SIZE_BITS) | size
         t.hashes[index] = hashed
-        _enter_new(t, index)
+        enter_new(t, index)
     return index
 
 
 @kernel
 def remove(t, numbers):
-    for number in numbers:
-        _remove_one(t, np.int64(number))
+    for k in range(numbers.size):
+        if k + 2 * _AHEAD < numbers.size:
+            prefetch(t.hashes, np.uint64(numbers[k + 2 * _AHEAD]))
+            prefetch(t.places, np.uint64(numbers[k + 2 * _AHEAD]))
+        if k + _AHEAD < numbers.size:
+            number = np.uint64(numbers[k + _AHEAD])
+            prefetch(t.slots, home(t.slots, t.hashes[number]))
+            prefetch(t.text, np.uint64(t.places[number] >> SIZE_BITS))
+        if k + _AHEAD // 2 < numbers.size:
+            fetch_followers(t, numbers[k + _AHEAD // 2])
+        _remove_one(t, np.int64(numbers[k]))
 
 
 @kernel
 def _remove_one(t, index):
-    _leave_slot(t, index)
+    leave(t, index)
     start, size = t.places[index] >> SIZE_BITS, t.places[index] & SIZE
     t.text[start : start + size] = 0
     t.hashes[index] = -1
-
-
-@kernel
-def _leave_slot(t, index):
-    mask = t.slots.size - 1
-    hole = np.int64(_home(t.slots, t.hashes[index]))
-    while t.slots[hole] != index + 1:
-        if t.slots[hole] == 0:
-            _leave_old_slot(t, index)
-            return
-        hole = (hole + 1) & mask
-    at = (hole + 1) & mask
-    while t.slots[at] != 0:
-        home = np.int64(_home(t.slots, t.hashes[t.slots[at] - 1]))
-        # It may move up where it does not come before its own place.
-        if (at - home) & mask >= (at - hole) & mask:
-            t.slots[hole] = t.slots[at]
-            hole = at
-        at = (at + 1) & mask
-    t.slots[hole] = 0
-
-
-@kernel
-def _leave_old_slot(t, index):
-    mask = t.old.size - 1
-    slot = np.int64(_home(t.old, t.hashes[index]))
-    while t.old[slot] != index + 1:
-        slot = (slot + 1) & mask
-    t.old[slot] = _GONE
 
 
 @kernel
@@ -257,14 +200,37 @@ def gain_back(text, places, count, kept):
 
 
 @kernel
-def add(t, seed, text, spans):
-    for e in range(spans.shape[0]):
-        begin, end = spans[e, 0], spans[e, 1]
+def register_all(t, seed, text, ends, numbers):
+    """Write the number of each id, which is given one if it has none; an empty one takes one that is free."""
+    begin = np.int64(0)
+    for e in range(ends.size):
+        end = ends[e]
         if begin < end:
-            _register(t, text, begin, end, _hash(seed, text, begin, end))
+            numbers[e] = _register(t, text, begin, end, _hash(seed, text, begin, end))
         else:
+            numbers[e] = t.meta[COUNT]
             t.places[t.meta[COUNT]], t.hashes[t.meta[COUNT]] = 0, -1
             t.meta[COUNT] += 1
+        begin = end
+
+
+@kernel
+def gather(t, numbers, text, lengths):
+    """Write the ids of some numbers one after the other, and their lengths: 0 of one that is free."""
+    end = np.int64(0)
+    for e in range(numbers.size):
+        number = np.int64(numbers[e])
+        start, size = t.places[number] >> SIZE_BITS, t.places[number] & SIZE
+        lengths[e] = size if t.hashes[number] >= 0 else 0
+        for b in range(np.int64(lengths[e])):
+            text[end + b] = t.text[start + b]
+        end += np.int64(lengths[e])
+    return end
+
+
+@kernel
+def find_one(t, seed, text):
+    return _find(t, text, 0, text.size, _hash(seed, text, 0, text.size))
 
 
 @kernel
@@ -272,11 +238,6 @@ def find_all(t, seed, text, spans, column, found):
     for e in range(spans.shape[0]):
         begin, end = spans[e, column], spans[e, column + 1]
         found[e] = _find(t, text, begin, end, _hash(seed, text, begin, end))
-
-
-@kernel
-def register_one(t, seed, text, begin, end):
-    return _register(t, text, begin, end, _hash(seed, text, begin, end))
 
 
 @kernel

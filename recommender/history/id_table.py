@@ -3,23 +3,23 @@
 A hash table with open addressing over the ids' UTF-8, which lies in one array. A dictionary would need a
 string object for each id of each rating; here a rating costs two look-ups of some 40 nanoseconds each.
 
-An id that is removed leaves its number to the next new id, and its room in the text if that is enough. What
-comes after it in the table moves up, so that there are no marks of what was there (Knuth: The Art of Computer
-Programming 3, 6.4, algorithm R); its bytes are overwritten. Room that is left over is gained back once half
-of the text is such.
+An id that is removed leaves its number to the next new id, and its room in the text if that is enough; its
+bytes are overwritten. Room that is left over is gained back once half of the text is such.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recommender.history import id_kernels as kernels
 from recommender.history.arrays import enlarge, grown
-from recommender.history.id_kernels import COUNT, END, FREE, MOVED, SIZE, SIZE_BITS, WASTE, TableArrays
+from recommender.history.id_kernels import COUNT, END, FREE, SIZE, SIZE_BITS, WASTE, TableArrays
+from recommender.history.slots import move, with_slots
+from recommender.history.texts import packed_texts
 
 #: The hash depends on it, so that nobody outside can make up ids that collide. Indices do not.
 _SEED = np.uint64(secrets.randbits(64))
@@ -27,8 +27,6 @@ _SEED = np.uint64(secrets.randbits(64))
 USER, ITEM = 0, 2
 #: Text is not gained back where there is less of it than this.
 _FEW_BYTES = 4096
-#: So many old slots are moved for each id that there is to be room for: all, before there have to be more.
-_AT_ONCE = 8
 
 
 class IdTable:
@@ -42,8 +40,10 @@ class IdTable:
 
     def __init__(self) -> None:
         hashes, slots, old, free = (np.zeros(0, np.int32) for _ in range(4))
-        text, places, meta = np.zeros(0, np.uint8), np.zeros(0, np.int64), np.zeros(5, np.int64)
-        self.arrays = TableArrays(text, places, hashes, slots, old, free, meta)
+        text, places = np.zeros(0, np.uint8), np.zeros(0, np.int64)
+        moved, meta = np.zeros(1, np.int64), np.zeros(4, np.int64)
+        self.arrays = TableArrays(text, places, hashes, slots, old, moved, free, meta)
+        self.reserve(1, 0)
 
     def __len__(self) -> int:
         return int(self.arrays.meta[COUNT])
@@ -55,7 +55,7 @@ class IdTable:
 
     def reserve(self, more: int, size: int) -> None:
         """Make room for `more` ids of `size` bytes together."""
-        text, places, hashes, _, _, _, meta = self.arrays
+        text, places, hashes, *_, meta = self.arrays
         count, used, waste = len(self), int(meta[END]), int(meta[WASTE])
         if used + size > len(text) and 2 * waste > max(used, _FEW_BYTES):
             kept = np.zeros(2 * (used - waste) + size, np.uint8)
@@ -66,50 +66,17 @@ class IdTable:
         enlarge(places, count + more)
         enlarge(hashes, count + more)
         enlarge(self.arrays.text, used + size)
-        self._reserve_slots(count + more, _AT_ONCE * more)
+        self.arrays = with_slots(self.arrays, count + more, more)
 
-    def _reserve_slots(self, count: int, moved: int) -> None:
-        """Have slots for so many ids, and move what as many of the old slots have.
+    def register_all(self, text: NDArray[np.uint8], ends: NDArray[np.int64]) -> NDArray[np.int32]:
+        """The numbers of ids that stand one after the other; those that have none are given one.
 
-        To move all of them takes a second where there are ten million.
+        An empty one takes a number that is free; then none is free before.
         """
-        slots = self.arrays.slots
-        if 2 * count > len(slots):
-            if len(self.arrays.old):
-                kernels.move(self.arrays, len(self.arrays.old))
-            more = np.zeros(1 << (4 * count).bit_length(), np.int32)
-            self.arrays = self.arrays._replace(slots=more, old=slots)
-            self.arrays.meta[MOVED] = 0
-        if len(self.arrays.old):
-            kernels.move(self.arrays, moved)
-            if self.arrays.meta[MOVED] == len(self.arrays.old):
-                self.arrays = self.arrays._replace(old=np.zeros(0, np.int32))
-
-    def add(self, ids: list[str]) -> None:
-        """Take ids up; those that are there keep their number. An empty text takes a number that is free.
-
-        None is free before.
-        """
-        parts = [each.encode() for each in ids]
-        text, ends = joined(parts)
-        spans = np.stack([ends - np.fromiter(map(len, parts), np.int64, len(parts)), ends], axis=1)
-        self.reserve(len(parts), len(text))
-        kernels.add(self.arrays, _SEED, text, spans)
-
-    def set_free(self, numbers: list[int]) -> None:
-        """Say in which order the numbers are given again that empty texts took, the next one last.
-
-        Those that are left out are given to nobody before `release`.
-        """
-        free = np.array(numbers, np.int32)
-        self.arrays = self.arrays._replace(free=free)
-        self.arrays.meta[FREE] = len(free)
-
-    def register(self, identifier: str) -> int:
-        """The number of an id, which is given a free or else the next one if it has none yet."""
-        text = np.frombuffer(identifier.encode(), np.uint8)
-        self.reserve(1, len(text))
-        return int(kernels.register_one(self.arrays, _SEED, text, 0, len(text)))
+        numbers = np.empty(len(ends), np.int32)
+        self.reserve(len(ends), len(text))
+        kernels.register_all(self.arrays, _SEED, text, ends, numbers)
+        return numbers
 
     @property
     def free(self) -> NDArray[np.int32]:
@@ -128,26 +95,26 @@ class IdTable:
         self.arrays.free[self.free_count : count] = numbers
         self.arrays.meta[FREE] = count
 
-    def texts(self, numbers: Iterable[int]) -> list[str]:
-        """The ids of some numbers."""
-        places = self.arrays.places[list(numbers)]
-        if not len(places):
-            return []
-        begins, sizes = places >> SIZE_BITS, places & SIZE
-        # Those that came together lie together.
-        first, last = int(begins.min()), int((begins + sizes).max())
-        if last - first > 2 * int(sizes.sum()):
-            parts = [
-                self.arrays.text[begin : begin + size].tobytes()
-                for begin, size in zip(begins, sizes, strict=True)
-            ]
-            return [part.decode() for part in parts]
-        text = self.arrays.text[first:last].tobytes()
-        begins -= first
-        return [
-            text[begin:end].decode()
-            for begin, end in zip(begins.tolist(), (begins + sizes).tolist(), strict=True)
-        ]
+    def has(self, number: int) -> bool:
+        """Return True if an id has the number."""
+        return bool(self.arrays.hashes[number] >= 0)
+
+    def text(self, number: int) -> str:
+        """The id that has a number."""
+        place = int(self.arrays.places[number])
+        begin, size = place >> SIZE_BITS, place & SIZE
+        return self.arrays.text[begin : begin + size].tobytes().decode()
+
+    def gathered(self, numbers: NDArray[Any]) -> tuple[NDArray[np.uint8], NDArray[np.uint16]]:
+        """The ids of some numbers one after the other, and the length of each: 0 of one that is free."""
+        sizes = self.arrays.places[numbers] & SIZE
+        text, lengths = np.empty(int(sizes.sum()), np.uint8), np.empty(len(numbers), np.uint16)
+        size = kernels.gather(self.arrays, numbers, text, lengths)
+        return text[:size], lengths
+
+    def find(self, text: NDArray[np.uint8]) -> int:
+        """The number of an id, -1 if it has none."""
+        return int(kernels.find_one(self.arrays, _SEED, text))
 
     def find_all(self, text: NDArray[np.uint8], spans: NDArray[np.int64], column: int) -> NDArray[np.int32]:
         """The number of each id, -1 where it has none.
@@ -160,15 +127,8 @@ class IdTable:
             `USER` or `ITEM`: where the id begins; the next column is where it ends.
         """
         found = np.empty(len(spans), np.int32)
-        self.reserve(1, 0)
         kernels.find_all(self.arrays, _SEED, text, spans, column, found)
         return found
-
-
-def joined(parts: list[bytes]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """All bytes in one array, and where each part ends."""
-    text = np.frombuffer(b"".join(parts), np.uint8)
-    return text, np.cumsum(np.fromiter(map(len, parts), np.int64, len(parts)))
 
 
 def register_pairs(
@@ -192,10 +152,13 @@ def register_pairs(
 def warm() -> None:
     """Compile or load every kernel."""
     users, items = IdTable(), IdTable()
-    users.add(["a"])
-    users.remove(np.array([users.register("b")], np.int32))
-    kernels.move(users.arrays, 0)
+    text, ends = packed_texts(["a", "b"])
+    numbers = users.register_all(text, ends)
+    users.find(text)
+    users.gathered(numbers)
+    users.remove(numbers[:1])
+    move(users.arrays, 0)
     kernels.gain_back(np.zeros(1, np.uint8), np.zeros(1, np.int64), 1, np.zeros(1, np.uint8))
-    text, spans = np.frombuffer(b"ab", np.uint8), np.array([[0, 1, 1, 2]])
+    spans = np.array([[0, 1, 1, 2]])
     users.find_all(text, spans, USER)
     register_pairs(users, items, text, spans, np.zeros(1, np.float32), np.ones(1, np.bool_))

@@ -6,10 +6,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from recommender.compiled import kernel
+from recommender.compiled import inlined_kernel, kernel
 from recommender.history.index import find, rebuild_index
+from recommender.history.instructions import LINE, prefetch
 from recommender.history.kernels import class_of, release, ring_slot
 from recommender.history.layout import ENTRIES, EVENT_COUNT, INDEX, RATING_COUNT, RINGS, USER_COUNT
+
+#: So many places ahead is asked for what is read, and twice as many for the records that say where.
+_AHEAD = 8
 
 
 @kernel
@@ -66,8 +70,30 @@ def withdraw_all(
     h, users, owners, items, previous_ratings, previous_weights, numbers, previous_positions
 ):  # fmt: skip
     """Withdraw all ratings of users, as `append` would one by one, and write what it would."""
+    count = _take_entries(
+        h, users, owners, items, previous_ratings, previous_weights, numbers, previous_positions
+    )
+    for e in range(count):
+        if e + 2 * _AHEAD < count:
+            prefetch(h.items, np.uint64(items[e + 2 * _AHEAD]))
+        if e + _AHEAD < count:
+            _fetch_ring(h, items[e + _AHEAD])
+        ring = ring_slot(h, items[e], owners[e])
+        if ring >= 0:
+            h.ring_users[ring] = -1
+        h.items[items[e]].count -= 1
+    h.meta[EVENT_COUNT] += count
+    h.meta[RATING_COUNT] -= count
+
+
+@kernel
+def _take_entries(
+    h, users, owners, items, previous_ratings, previous_weights, numbers, previous_positions
+):  # fmt: skip
+    """Take all entries of users out, and write what they were; how many there were."""
     place = 0
     for k in range(users.size):
+        _fetch_users(h, users, k)
         user = np.int64(users[k])
         u = h.users[user]
         for s in range(u.start, u.start + u.used):
@@ -77,22 +103,52 @@ def withdraw_all(
             owners[place], items[place] = user, item
             previous_ratings[place], previous_weights[place] = h.entry_ratings[s], h.entry_weights[s]
             numbers[place], previous_positions[place] = u.events, h.entry_positions[s]
-            ring = ring_slot(h, item, user)
-            if ring >= 0:
-                h.ring_users[ring] = -1
-            h.items[item].count -= 1
             place += 1
         h.users[user].used, h.users[user].live = 0, 0
         if u.index_capacity > 0:
             rebuild_index(h, user)
-    h.meta[EVENT_COUNT] += place
-    h.meta[RATING_COUNT] -= place
+    return place
+
+
+@inlined_kernel
+def _fetch_users(h, users, k):
+    """Have the users brought near who come some places later: first their records, then their entries."""
+    if k + 2 * _AHEAD < users.size:
+        prefetch(h.users, np.uint64(users[k + 2 * _AHEAD]))
+    if k + _AHEAD < users.size:
+        start = np.uint64(h.users[users[k + _AHEAD]].start)
+        prefetch(h.entry_items, start)
+        prefetch(h.entry_ratings, start)
+        prefetch(h.entry_weights, start)
+        prefetch(h.entry_positions, start)
+
+
+@inlined_kernel
+def _fetch_ring(h, item):
+    i = h.items[item]
+    for place in range(0, min(i.events, np.int64(i.capacity)), LINE // 4):
+        prefetch(h.ring_users, np.uint64(i.start + place))
+
+
+@kernel
+def oldest_items(h, users, counts, items):
+    """Write the items of the oldest entries of users, of each as many as it is to be."""
+    place = 0
+    for k in range(users.size):
+        _fetch_users(h, users, k)
+        s, end = h.users[users[k]].start, place + counts[k]
+        while place < end:
+            if h.entry_items[s] >= 0:
+                items[place] = h.entry_items[s]
+                place += 1
+            s += 1
 
 
 @kernel
 def clear_users(h, users):
     """Give back what users without ratings have, and let their records be as if there had never been any."""
     for k in range(users.size):
+        _fetch_users(h, users, k)
         user = np.int64(users[k])
         u = h.users[user]
         for s in range(u.start, u.start + u.capacity):

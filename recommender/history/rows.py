@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender.history.id_table import joined
+from recommender.history.texts import joined
 
 #: Kinds of rows: a rating, whom to forget, and which guest (in place of the item) is which user.
 RATING, FORGET_USER, FORGET_ITEM, MERGE = range(4)

@@ -13,10 +13,7 @@ the history tells, since somebody else may have the same numbers next.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
-from numpy.typing import NDArray
 
 from recommender.compiled import kernel
 from recommender.history.history import History
@@ -51,7 +48,7 @@ class HistorySnapshot:
             items=np.empty_like(arrays.items),
             **{name: np.empty_like(getattr(arrays, name)) for name in _ARENAS},
         )
-        self._round, self._user, self._ring = 0, 0, 0
+        self._round, self._user, self._ring, self._ready = 0, 0, 0, 0
         if arrays.meta[ENTRIES] <= self._slice:
             self._round, self._ring = ROUNDS, len(arrays.ring_users)
 
@@ -60,6 +57,12 @@ class HistorySnapshot:
         if self._round >= ROUNDS:
             return False
         arrays = self._fitted()
+        if self._ready < int(self._history.arrays.meta[ENTRIES]):
+            # The first users have entries all over the memory, which is cleared where it is written to first.
+            for name in _ENTRIES:
+                getattr(arrays, name)[self._ready : self._ready + self._slice] = 0
+            self._ready += self._slice
+            return True
         rings = int(self._history.arrays.meta[RINGS])
         if self._ring < rings:
             # They are copied again in the end, because any user may change any of them. This makes their
@@ -109,7 +112,8 @@ class HistorySnapshot:
         return arrays
 
 
-_ARENAS = ("entry_items", "entry_ratings", "entry_weights", "entry_positions", "ring_users", "ring_entries")
+_ENTRIES = ("entry_items", "entry_ratings", "entry_weights", "entry_positions")
+_ARENAS = (*_ENTRIES, "ring_users", "ring_entries")
 
 
 @kernel
@@ -128,35 +132,6 @@ def copy_changed(source, to, user, budget):
         budget -= 1
         user += 1
     return user
-
-
-class CatalogView(NamedTuple):
-    """A catalog at one moment, to be made into its state while others are registered and removed.
-
-    Attributes
-    ----------
-    ids : list of str
-        It may become longer, but does not change otherwise.
-    size : int
-        How many of them there were.
-    free : tuple of int
-    """
-
-    ids: list[str]
-    size: int
-    free: tuple[int, ...]
-
-    def state(self) -> dict[str, NDArray[np.generic]]:
-        """See `Catalog.state`."""
-        ids = self.ids[: self.size]
-        text = "".join(ids)
-        lengths = map(len, ids) if text.isascii() else (len(each.encode()) for each in ids)
-        state: dict[str, NDArray[np.generic]] = {
-            "bytes": np.frombuffer(text.encode(), dtype=np.uint8),
-            "lengths": np.fromiter(lengths, dtype=np.uint16, count=len(ids)),
-        }
-        # Where nobody was ever removed it is what it was before anybody could be.
-        return state | {"free": np.array(self.free, np.int32)} if self.free else state
 
 
 def warm() -> None:

@@ -18,12 +18,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender.compiled import kernel
+from recommender.compiled import inlined_kernel, kernel
 from recommender.history.arrays import Arrays, enlarge
+from recommender.history.instructions import prefetch
 from recommender.history.layout import USER
 
 #: The times whose median is the clock's.
 RECENT = 15
+
+#: So many places ahead is asked for the neighbours of an index, and twice as many for itself.
+_AHEAD = 8
 
 # Places in `ends`: who was active longest ago, and last; 0 where nobody is.
 _OLDEST, _NEWEST = 0, 1
@@ -62,48 +66,57 @@ class Clock:
         self.now = float(state["now"][0])
 
 
-class _Links(NamedTuple):
-    """The arrays, for kernels; places are one more than indices, so that zeros mean nobody."""
+#: Whom an index comes after, and before whom; places are one more than indices, so that zeros mean nobody.
+_LINK = np.dtype([("before", np.int32), ("after", np.int32)])
 
-    before: NDArray[np.int32]
-    after: NDArray[np.int32]
+
+class _Order(NamedTuple):
+    """The arrays, for kernels; `seen` is empty where nobody asks for it."""
+
+    links: NDArray[np.void]
     seen: NDArray[np.float64]
     ends: NDArray[np.int32]
 
 
 class Activity:
-    """The order in which indices were last active, and when by the log's clock: infinity until it ticks."""
+    """The order in which indices were last active, and when by the log's clock: infinity until it ticks.
 
-    def __init__(self) -> None:
-        before, after = np.zeros(0, np.int32), np.zeros(0, np.int32)
-        self._links = _Links(before, after, np.zeros(0), np.zeros(2, np.int32))
+    Parameters
+    ----------
+    timed : bool
+        Whether it is to be known when.
+    """
+
+    def __init__(self, *, timed: bool = True) -> None:
+        self._timed = timed
+        self._order = _Order(np.zeros(0, _LINK), np.zeros(0), np.zeros(2, np.int32))
 
     def pass_events(self, indices: NDArray[np.int32]) -> None:
         """Take note of events in the order of the log, by whom or what they were of."""
         if not len(indices):
             return
         size = int(indices.max()) + 1
-        for array in self._links[:3]:
-            enlarge(array, size)
-        _touch(self._links, indices)
+        enlarge(self._order.links, size)
+        if self._timed:
+            enlarge(self._order.seen, size)
+        _touch(self._order, indices)
 
     def tick(self, now: float) -> None:
         """Let those have been active now, by the clock, who were since it last ticked."""
-        if now > -np.inf:
-            _tick(self._links, now)
+        if now > -np.inf and self._timed:
+            _tick(self._order, now)
 
     @property
     def oldest_moment(self) -> float:
         """The time of the oldest last event: infinity if that is not known, or there is none."""
-        place = int(self._links.ends[_OLDEST])
-        return float(self._links.seen[place - 1]) if place else np.inf
+        return next((moment for _, moment in self.oldest()), np.inf)
 
     def oldest(self) -> Iterator[tuple[int, float]]:
         """All of them, the one who was active longest ago first, and when each was."""
-        place = int(self._links.ends[_OLDEST])
+        place = int(self._order.ends[_OLDEST])
         while place:
-            yield place - 1, float(self._links.seen[place - 1])
-            place = int(self._links.after[place - 1])
+            yield place - 1, float(self._order.seen[place - 1]) if self._timed else np.inf
+            place = int(self._order.links["after"][place - 1])
 
     def leaving(
         self, excess: int, surplus: int, expired: float, costs: NDArray[np.int32], most: int
@@ -129,31 +142,29 @@ class Activity:
         cost : int
         """
         found = np.empty(most, np.int32)
-        count, cost = _leaving(self._links, excess, surplus, expired, costs, most, found)
+        count, cost = _leaving(self._order, excess, surplus, expired, costs, most, found)
         return found[:count], int(cost)
 
     def remove(self, indices: NDArray[np.int32]) -> None:
         """Take some out of the order; those who are not in it are passed over."""
-        _remove_all(self._links, indices)
+        _remove_all(self._order, indices)
 
-    def state(self, size: int, *, timed: bool) -> Arrays:
+    def state(self, size: int) -> Arrays:
         """`after`, whom each of the first `size` indices is followed by, and so on; see `restore`.
 
-        When each was last active is there only where `timed` is true.
+        When each was last active is there only where it is known.
         """
-        before, after, seen, ends = self._links
-        state = {"before": _first(before, size), "after": _first(after, size), "ends": ends.copy()}
-        return state | {"seen": _first(seen, size)} if timed else state
+        links, seen, ends = self._order
+        before, after = _first(links["before"], size), _first(links["after"], size)
+        state = {"before": before, "after": after, "ends": ends.copy()}
+        return state | {"seen": _first(seen, size)} if self._timed else state
 
     def restore(self, state: Arrays) -> None:
         """Take over what `state` gave."""
-        before = state["before"].astype(np.int32)
-        self._links = _Links(
-            before,
-            state["after"].astype(np.int32),
-            state["seen"].astype(np.float64) if "seen" in state else np.zeros(len(before)),
-            state["ends"].astype(np.int32),
-        )
+        links = np.zeros(len(state["before"]), _LINK)
+        links["before"], links["after"] = state["before"], state["after"]
+        seen = state["seen"].astype(np.float64) if self._timed else np.zeros(0)
+        self._order = _Order(links, seen, state["ends"].astype(np.int32))
 
 
 def _first(array: NDArray[np.generic], size: int) -> NDArray[np.generic]:
@@ -165,41 +176,57 @@ def _first(array: NDArray[np.generic], size: int) -> NDArray[np.generic]:
 @kernel
 def _remove(o, index):
     place = index + 1
-    before, after = o.before[index], o.after[index]
+    before, after = o.links[index].before, o.links[index].after
     if before == 0 and o.ends[_OLDEST] != place:
         return  # never there
     if before > 0:
-        o.after[before - 1] = after
+        o.links[before - 1].after = after
     else:
         o.ends[_OLDEST] = after
     if after > 0:
-        o.before[after - 1] = before
+        o.links[after - 1].before = before
     else:
         o.ends[_NEWEST] = before
-    o.before[index], o.after[index], o.seen[index] = 0, 0, 0.0
+    o.links[index].before, o.links[index].after = 0, 0
+    if o.seen.size > 0:
+        o.seen[index] = 0.0
+
+
+@inlined_kernel
+def _fetch(o, indices, e):
+    """Have those brought near who come some places later, and then their neighbours."""
+    if e + 2 * _AHEAD < indices.size:
+        prefetch(o.links, np.uint64(indices[e + 2 * _AHEAD]))
+    if e + _AHEAD < indices.size and indices[e + _AHEAD] < o.links.size:
+        link = o.links[indices[e + _AHEAD]]
+        prefetch(o.links, np.uint64(max(link.before - 1, 0)))
+        prefetch(o.links, np.uint64(max(link.after - 1, 0)))
 
 
 @kernel
 def _remove_all(o, indices):
-    for index in indices:
-        if index < o.seen.size:
-            _remove(o, np.int64(index))
+    for e in range(indices.size):
+        _fetch(o, indices, e)
+        if indices[e] < o.links.size:
+            _remove(o, np.int64(indices[e]))
 
 
 @kernel
 def _touch(o, indices):
     for e in range(indices.size):
+        _fetch(o, indices, e)
         index = np.int64(indices[e])
         if o.ends[_NEWEST] != index + 1:
             _remove(o, index)
             last = o.ends[_NEWEST]
             if last > 0:
-                o.after[last - 1] = index + 1
+                o.links[last - 1].after = index + 1
             else:
                 o.ends[_OLDEST] = index + 1
-            o.before[index], o.after[index] = last, 0
+            o.links[index].before, o.links[index].after = last, 0
             o.ends[_NEWEST] = index + 1
-        o.seen[index] = np.inf
+        if o.seen.size > 0:
+            o.seen[index] = np.inf
 
 
 @kernel
@@ -207,21 +234,27 @@ def _tick(o, now):
     place = np.int64(o.ends[_NEWEST])
     while place > 0 and o.seen[place - 1] == np.inf:
         o.seen[place - 1] = now
-        place = np.int64(o.before[place - 1])
+        place = np.int64(o.links[place - 1].before)
 
 
 @kernel
 def _leaving(o, excess, surplus, expired, costs, most, found):
     count, cost = 0, 0
     place = np.int64(o.ends[_OLDEST])
+    later, passed = place, 0
     while place > 0 and cost < most:
         index = place - 1
-        if count >= excess and cost >= surplus and not o.seen[index] < expired:
+        # The walk along the links goes ahead of what is read besides.
+        while later > 0 and passed < count + _AHEAD:
+            prefetch(costs, np.uint64(later - 1))
+            later, passed = np.int64(o.links[later - 1].after), passed + 1
+        is_over = o.seen.size > 0 and o.seen[index] < expired
+        if count >= excess and cost >= surplus and not is_over:
             break
         found[count] = index
         count += 1
         cost += max(1, np.int64(costs[index])) if index < costs.size else 1
-        place = np.int64(o.after[index])
+        place = np.int64(o.links[index].after)
     return count, cost
 
 

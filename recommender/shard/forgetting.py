@@ -121,7 +121,7 @@ class Forgetting:
         if not len(indices):
             return
         items = self._driver.forget_users(indices)
-        self._users.remove_all(indices.tolist())
+        self._users.remove_all(indices)
         for told in self.users_left:
             told(indices)
         self._tell_of_ratings(items)
@@ -133,11 +133,7 @@ class Forgetting:
         if not len(many):
             return 0
         excess = live[many] - most
-        oldest = [
-            self._history.items_of(user)[:count]
-            for user, count in zip(many.tolist(), excess.tolist(), strict=True)
-        ]
-        items = np.concatenate([np.zeros(0, np.int32), *oldest])
+        items = self._history.oldest_items(many, excess)
         self._driver.withdraw(np.repeat(many, excess), items)
         self._tell_of_ratings(items)
         return len(items)

@@ -50,7 +50,8 @@ class Keeper:
         self._bounds, self._history, self._forgetting, self._leaving = bounds, history, forgetting, leaving
         self._rows = bounds.rows if bounds else ROWS
         self._most = min(MOST * self._rows, AT_A_LOOK)
-        self.clock, self.users, self.items = Clock(), Activity(), Activity()
+        self.clock = Clock()
+        self.users, self.items = Activity(timed=bounds.by_time), Activity(timed=bounds.by_time)
         self._passed = 0
         #: Those who rated since the last look, where ratings of a user are bounded: whoever has too many is
         #: one of them; and items that lost a rating since: whatever has none is one of them.
@@ -225,13 +226,12 @@ class Keeper:
             return {}
         passed = [self._passed, self._history.left][: 1 + bool(self._bounds)]
         kept = {"passed": np.array(passed, np.int64), **self._leaving.state()}
-        timed = self._bounds.by_time
-        if timed:
+        if self._bounds.by_time:
             kept |= self.clock.state()
         if self._bounds:
-            kept |= self.users.state(users, timed=timed)
+            kept |= self.users.state(users)
         if self._bounds.of_items:
-            order = self.items.state(items, timed=timed)
+            order = self.items.state(items)
             kept |= {f"item_{name}": array for name, array in order.items()}
         return kept
 

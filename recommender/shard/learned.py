@@ -79,7 +79,7 @@ class Learned:
 
     def indices_of(self, items: Sequence[str | int]) -> IntArray:
         """The indices of those items that somebody has rated, in their order."""
-        found = (self.items.find(str(each)) for each in items)
+        found = self.items.find_all(map(str, items))
         return np.array([index for index in found if index is not None], dtype=np.int32)
 
     def all_but(self, without: IntArray) -> IntArray:

@@ -55,7 +55,8 @@ def without_hidden(learned: Learned, request: Request, hidden: Hidden) -> tuple[
     if request.include_rated:
         user = learned.users.find(str(request.user))
         rated = set(learned.history.items_of(learned.history.user_count if user is None else user).tolist())
-        items = [each for each in items if learned.items.find(each) not in rated]
+        known = learned.items.find_all(items)
+        items = [each for each, index in zip(items, known, strict=True) if index not in rated]
     if not items:
         return request, None
     excluding = msgspec.structs.replace(request, exclude=[*request.exclude, *items])

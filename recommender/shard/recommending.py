@@ -253,7 +253,7 @@ def _scored(
 
 def _explained(learned: Learned, model: Profiling, user: int, items: list[Recommended]) -> list[Recommended]:
     """The list with reasons; an item that nobody has rated has none."""
-    known = [learned.items.find(each.item) for each in items]
+    known = learned.items.find_all(each.item for each in items)
     indices = np.array([learned.history.item_count if each is None else each for each in known], np.int32)
     reasons = explain(model, user, indices)
     return [

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from recommender.history.arrays import Arrays, flat
-from recommender.history.snapshot import SLICE, CatalogView, HistorySnapshot
+from recommender.history.catalog_snapshot import CatalogSnapshot
+from recommender.history.snapshot import SLICE, HistorySnapshot
 from recommender.shard.shard import Shard
 
 
@@ -18,27 +19,27 @@ class Snapshot:
     ----------
     shard : Shard
     slice_entries : int
-        Entries of the history that are copied at a stretch.
+        Entries of the history, or ids, that are copied at a stretch.
     """
 
     def __init__(self, shard: Shard, slice_entries: int = SLICE) -> None:
         self.shard = shard
+        self._users = CatalogSnapshot(shard.users, slice_entries)
+        self._items = CatalogSnapshot(shard.items, slice_entries)
         self._history = HistorySnapshot(shard.history, slice_entries)
         self._beside: Arrays = {}
-        self._catalogs: tuple[CatalogView, ...] = ()
 
     def advance(self) -> bool:
         """Copy a slice; False when little is left to copy."""
-        return self._history.advance()
+        return self._users.advance() or self._items.advance() or self._history.advance()
 
     def finish(self) -> None:
         """Copy the rest."""
-        self._history.finish()
+        for each in (self._users, self._items, self._history):
+            each.finish()
         self._beside = self.shard.state_beside_history()
-        self._catalogs = self.shard.users.view(), self.shard.items.view()
 
     def state(self) -> Arrays:
         """The result of `Shard.state` as of `finish`; meanwhile the shard may learn. Once only."""
-        users, items = self._catalogs
-        kept = {"users": users.state(), "items": items.state(), "history": self._history.state()}
+        kept = {"users": self._users.state(), "items": self._items.state(), "history": self._history.state()}
         return flat(kept) | self._beside

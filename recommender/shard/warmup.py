@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from types import ModuleType
 
-from recommender.history import history, id_table, snapshot
+from recommender.history import catalog_snapshot, history, id_table, snapshot
 from recommender.items import shown, view
 from recommender.models import elementary, randomness, registry, topk
 from recommender.shard import activity, feedback, live_metrics
@@ -23,7 +23,19 @@ from recommender.shard.learned import POPULAR
 logger = logging.getLogger(__name__)
 
 #: Modules with kernels of a shard that no model compiles itself, the longest first.
-MODULES = (history, id_table, snapshot, activity, live_metrics, elementary, view, shown, feedback, randomness)
+MODULES = (
+    history,
+    id_table,
+    snapshot,
+    catalog_snapshot,
+    activity,
+    live_metrics,
+    elementary,
+    view,
+    shown,
+    feedback,
+    randomness,
+)
 
 
 def warm(specs: Sequence[str] = (), further: Sequence[ModuleType] = ()) -> None:

@@ -145,7 +145,7 @@ class Picture:
         wanted = part.casefold()
         found: list[tuple[bool, str]] = []
         for held in self._replicas:
-            for item in filter(None, held.replica.shard.items.ids()[:LOOKED_AT]):
+            for item in filter(None, held.replica.shard.items.ids_between(0, LOOKED_AT)):
                 named = (self._items.title_of(item) or item).casefold()
                 if wanted in named or wanted == item.casefold():
                     found.append((not named.startswith(wanted) and wanted != item.casefold(), item))

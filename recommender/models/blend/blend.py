@@ -27,7 +27,7 @@ from recommender.models.blend.leaders import Leaders
 from recommender.models.blend.marks import Marks, Sums, clear_supported, empty_marks, mark_told
 from recommender.models.blend.neighbourhood import Neighbourhood
 from recommender.models.blend.popularity import ROOT, Popularity
-from recommender.models.blend.repeated_pairs import drop, empty_pairs, index
+from recommender.models.blend.repeated_pairs import empty_pairs, with_room
 from recommender.models.blend.repeats import Repeats
 from recommender.models.blend.sample import (
     FEW_ITEMS,
@@ -143,7 +143,6 @@ class Blend(Model):
 
     def forget_items(self, items: IntArray) -> None:
         """Let the items be such as nobody has rated yet."""
-        self.repeats.forget_items()
         items = items[(items >= 0) & (items < self.popularity.items)]
         self._leaders.leave(items)
         self._filters.clear()
@@ -404,8 +403,8 @@ class Blend(Model):
         _teach(model, history, observing=True)
         model.score(0, np.arange(3, dtype=np.int32))
         model.score(0, np.arange(8, dtype=np.int32))
-        index(empty_pairs(4))
-        drop(empty_pairs(4))
+        model.repeats.restore(model.repeats.state())
+        with_room(empty_pairs(), 1000)  # moves slots
         for item in (1, 2, 2):
             model.observe(0, item, 1.0)
             model.learn(history.append([0], [item], [1.0], [1.0], [0.0]))

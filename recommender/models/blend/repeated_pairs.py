@@ -2,8 +2,8 @@
 # numba types the kernels by what they are called with.
 """Counts of how often users took the items that they took more than once, and what speaks for another time.
 
-Of what a user took once the history says it all. So only pairs that were repeated are kept, in the order of
-their first repeat, 20 bytes each, and a table of places by which a pair is found.
+Of what a user took once the history says it all. So only pairs that were repeated are kept, 24 bytes each, in
+the order of their first repeat; where one is withdrawn, the last one takes its place.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender.compiled import kernel, njit
+from recommender.compiled import inlined_kernel, kernel, njit
+from recommender.history.arrays import enlarge
 from recommender.history.instructions import prefetch
+from recommender.history.slots import MASK, enter, enter_new, home, leave, renumber, with_slots
 from recommender.models.base import FloatArray
 from recommender.models.blend.blocks import BLOCK, exponentials, logarithms
 from recommender.models.randomness import mix
@@ -30,8 +32,8 @@ FEATURES = (
 )
 #: Rows of a block: four logarithms, and one to write to.
 ROWS = 5
-#: So many pairs ahead the slots are asked for that their places are written to.
-_AHEAD = 16
+#: So many events ahead the slot is asked for of a pair that may be there.
+_AHEAD = 8
 #: What a fading count is raised by, so that its logarithm is finite.
 _LEAST = 0.01
 
@@ -56,11 +58,10 @@ _DOUBT = 20.0
 
 
 class Pairs(NamedTuple):
-    """Repeated pairs, in columns with room for more; `slots` finds them, and `filled` tells how many,
-    and of how many `times` is 0.
+    """Repeated pairs, in columns with room for more; `filled`, of one value, tells how many.
 
     `times` is how often the user took the item, `short` and `long` the same as fading counts at the last
-    time; `times` is 0 where the item was withdrawn since.
+    time. `slots`, `old` and `moved` find a pair by its hash: `recommender.history.slots`.
     """
 
     users: NDArray[np.int32]
@@ -68,51 +69,75 @@ class Pairs(NamedTuple):
     times: NDArray[np.float32]
     short: NDArray[np.float32]
     long: NDArray[np.float32]
+    hashes: NDArray[np.int32]
     slots: NDArray[np.int32]
+    old: NDArray[np.int32]
+    moved: NDArray[np.int64]
     filled: NDArray[np.int64]
 
 
-def empty_pairs(room: int) -> Pairs:
-    """Room for a number of pairs, a power of two."""
-    numbers = (np.zeros(room, kind) for kind in (np.int32, np.int32, np.float32, np.float32, np.float32))
-    return Pairs(*numbers, np.full(2 * room, -1, np.int32), np.zeros(2, np.int64))  # type: ignore[call-arg, arg-type]
+def empty_pairs() -> Pairs:
+    """No pairs."""
+    users, items, hashes, slots, old = (np.zeros(0, np.int32) for _ in range(5))
+    times, short, long = (np.zeros(0, np.float32) for _ in range(3))
+    moved, filled = np.zeros(1, np.int64), np.zeros(1, np.int64)
+    return with_room(Pairs(users, items, times, short, long, hashes, slots, old, moved, filled), 64)
+
+
+def with_room(p: Pairs, more: int) -> Pairs:
+    """The same pairs with room for so many more: a little of the work that this is each time."""
+    count = int(p.filled[0]) + more
+    for column in p[:6]:
+        enlarge(column, count)
+    return with_slots(p, count, more)
+
+
+@inlined_kernel
+def _hash(user, item):
+    return np.int32(mix(np.uint64(user), np.uint64(item)) & MASK)
 
 
 @kernel
-def _slot(p, user, item):
-    """The slot where the pair's place is written, or would be."""
-    mask = np.uint64(p.slots.size - 1)
-    slot = mix(np.uint64(user), np.uint64(item)) & mask
-    while True:
-        place = p.slots[slot]
-        if place < 0 or (p.users[np.uint64(place)] == user and p.items[np.uint64(place)] == item):
-            return slot
+def _among(p, slots, user, item, hashed):
+    """The place of a pair that is in one of these slots, or -1."""
+    mask = np.uint64(slots.size - 1)
+    slot = home(slots, hashed)
+    while slots[slot] != 0:
+        place = np.int64(slots[slot]) - 1
+        if place >= 0 and p.users[place] == user and p.items[place] == item:
+            return place
         slot = (slot + np.uint64(1)) & mask
+    return np.int64(-1)
+
+
+@kernel
+def _find(p, user, item, hashed):
+    """The place of a pair, or -1."""
+    place = np.int64(-1)
+    if p.old.size > 0:
+        place = _among(p, p.old, user, item, hashed)
+    return place if place >= 0 else _among(p, p.slots, user, item, hashed)
+
+
+@kernel
+def _remove(p, place):
+    """Take a pair out, and let the last one have its place."""
+    leave(p, place)
+    last = p.filled[0] - 1
+    if place < last:
+        renumber(p, last, place)
+        p.users[place], p.items[place], p.hashes[place] = p.users[last], p.items[last], p.hashes[last]
+        p.times[place], p.short[place], p.long[place] = p.times[last], p.short[last], p.long[last]
+    p.filled[0] = last
 
 
 @njit(cache=True)
-def index(p):
-    """Write the places of all pairs."""
-    mask = np.uint64(p.slots.size - 1)
-    for place in range(p.filled[0]):
-        soon = min(place + _AHEAD, p.filled[0] - 1)
-        prefetch(p.slots, mix(np.uint64(p.users[soon]), np.uint64(p.items[soon])) & mask)
-        p.slots[_slot(p, p.users[place], p.items[place])] = place
-
-
-@njit(cache=True)
-def drop(p):
-    """Take out the pairs of which `times` is 0."""
-    count, kept = p.filled[0], 0
+def enter_all(p, count):
+    """Find the first pairs from now on, none of which was."""
     for place in range(count):
-        if p.times[place] > 0.0:
-            p.users[kept], p.items[kept] = p.users[place], p.items[place]
-            p.times[kept], p.short[kept], p.long[kept] = p.times[place], p.short[place], p.long[place]
-            kept += 1
-    p.times[kept:count] = 0.0
-    p.filled[0], p.filled[1] = kept, 0
-    p.slots[:] = -1
-    index(p)
+        p.hashes[place] = _hash(p.users[place], p.items[place])
+        enter(p, place)
+    p.filled[0] = count
 
 
 @kernel
@@ -121,16 +146,15 @@ def _left(table, lag):
 
 
 @njit(cache=True)
-def count_times(p, positive, begin, e, last, shares):
-    """Count what is taken again; the event to continue with when there is more room, their number at the end.
+def count_times(p, positive, e, last, shares):
+    """Count what is taken again.
 
     Parameters
     ----------
     p : Pairs
+        With room for as many more as there are events.
     positive : float
         Events of at least this weight are choices.
-    begin : int
-        The event to begin with.
     e : tuple
         The users, items, ratings, weights, previous weights, numbers and previous positions of the events.
     last : uint8 array, shape (users,)
@@ -140,13 +164,13 @@ def count_times(p, positive, begin, e, last, shares):
     """
     users, items, ratings, weights, previous_weights, numbers, previous_positions = e
     keep = 1.0 - 1.0 / _MEMORY
-    for k in range(begin, users.size):
+    for k in range(users.size):
+        if k + _AHEAD < users.size and previous_weights[k + _AHEAD] > 0.0:
+            prefetch(p.slots, home(p.slots, _hash(users[k + _AHEAD], items[k + _AHEAD])))
         user, item = users[k], items[k]
         had = previous_weights[k] > 0.0
         takes = not np.isnan(ratings[k]) and weights[k] > 0.0
         again = had and takes
-        if again and p.filled[0] == p.users.size:
-            return k
         if takes and weights[k] >= positive:
             if numbers[k] > 0:
                 share = shares[length_of(numbers[k]), last[user]]
@@ -155,26 +179,22 @@ def count_times(p, positive, begin, e, last, shares):
             last[user] = np.uint8(again)
         if not had:
             continue
-        slot = _slot(p, user, item)
-        place = np.int64(p.slots[slot])
+        hashed = _hash(user, item)
+        place = _find(p, user, item, hashed)
         if not again:
             if place >= 0:
-                p.filled[1] += p.times[place] > 0.0
-                p.times[place] = 0.0
+                _remove(p, place)
             continue
-        if place >= 0:
-            p.filled[1] -= p.times[place] == 0.0
         if place < 0:
             place = p.filled[0]
-            p.filled[0] += 1
-            p.slots[slot], p.users[place], p.items[place] = place, user, item
-        if p.times[place] == 0.0:
+            p.filled[0] = place + 1
+            p.users[place], p.items[place], p.hashes[place] = user, item, hashed
             p.times[place], p.short[place], p.long[place] = 1.0, 1.0, 1.0
+            enter_new(p, place)
         lag = max(2 * np.int64(numbers[k]) - previous_positions[k], 0)
         p.times[place] += np.float32(1.0)
         p.short[place] = np.float32(p.short[place] * _left(_SHORT, lag) + 1.0)
         p.long[place] = np.float32(p.long[place] * _left(_LONG, lag) + 1.0)
-    return users.size
 
 
 @kernel
@@ -229,9 +249,9 @@ def own_items(h, p, user, block, bits):
 def _fill(p, user, items, positions, now, block, begin, size):
     for k in range(size):
         lag = now - positions[begin + k]
-        place = np.int64(p.slots[_slot(p, user, items[begin + k])])
+        place = _find(p, user, items[begin + k], _hash(user, items[begin + k]))
         times, short, long = 1.0, 1.0, 1.0
-        if place >= 0 and p.times[place] > 0.0:
+        if place >= 0:
             times, short, long = (
                 np.float64(p.times[place]), np.float64(p.short[place]), np.float64(p.long[place]),
             )  # fmt: skip

@@ -16,6 +16,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from recommender.history.arrays import enlarge
 from recommender.history.events import Events
 from recommender.history.history import History
 from recommender.models.base import Arrays, FloatArray, IntArray
@@ -26,12 +27,12 @@ from recommender.models.blend.repeated_pairs import (
     LENGTHS,
     ROWS,
     count_times,
-    drop,
     empty_pairs,
-    index,
+    enter_all,
     log_shares,
     own_items,
     repeated_share,
+    with_room,
 )
 from recommender.models.blend.sample import Budget
 
@@ -76,7 +77,7 @@ class Repeats:
 
     def _begin(self) -> None:
         self.ranker = ListwiseRanker(PRIOR, PRECISION, contexts=0, firmness=1.0, memory=self._memory)
-        self._pairs = empty_pairs(64)
+        self._pairs = empty_pairs()
         self._last = np.zeros(0, np.uint8)
         self._shares = np.zeros((LENGTHS, 2, 2))
         #: Events that are still to be counted, and how many.
@@ -96,43 +97,14 @@ class Repeats:
         runs = ([getattr(events, name) for events in self._waiting] for name in _COUNTED)
         columns = tuple(np.concatenate(each) if len(each) > 1 else each[0] for each in runs)
         self._waiting, self._uncounted = [], 0
-        users = int(columns[0].max()) + 1
-        if users > len(self._last):
-            self._last = np.concatenate([self._last, np.zeros(max(users, 64), np.uint8)])
-        done = 0
-        while True:
-            done = count_times(self._pairs, self._positive, done, columns, self._last, self._shares)
-            if done == len(columns[0]):
-                break
-            self._grow(2 * len(self._pairs.users))
-
-    def _grow(self, size: int) -> None:
-        count, grown = int(self._pairs.filled[0]), empty_pairs(size)
-        for name in _SAVED:
-            getattr(grown, name)[:count] = getattr(self._pairs, name)[:count]
-        grown.filled[:] = self._pairs.filled
-        index(grown)
-        self._pairs = grown
+        enlarge(self._last, int(columns[0].max()) + 1)
+        self._pairs = with_room(self._pairs, len(columns[0]))
+        count_times(self._pairs, self._positive, columns, self._last, self._shares)
 
     def forget_users(self, users: IntArray) -> None:
         """Forget users all of whose ratings are withdrawn."""
         self._count()
-        self._drop()
         self._last[users[users < len(self._last)]] = 0
-
-    def forget_items(self) -> None:
-        """Forget items all of whose ratings are withdrawn."""
-        self._count()
-        self._drop()
-
-    def _drop(self) -> None:
-        """Take out the pairs in which nothing counts any more, wherever they are one in sixteen or more.
-
-        To look at all of them costs too much for the few of one user.
-        """
-        count, dead = self._pairs.filled.tolist()
-        if dead > 0 and 16 * dead >= count:
-            drop(self._pairs)
 
     def own(self, user: int) -> tuple[IntArray, FloatArray]:
         """The items that the user may take again, and their features, a row for each."""
@@ -211,12 +183,10 @@ class Repeats:
         kept = {name[begin:]: array for name, array in state.items() if name.startswith("repeats_")}
         self._begin()
         count = len(kept["users"])
-        pairs = empty_pairs(max(64, 1 << count.bit_length()))
+        self._pairs = with_room(self._pairs, count)
         for name in _SAVED:
-            getattr(pairs, name)[:count] = kept[name]
-        pairs.filled[:] = count, np.count_nonzero(pairs.times[:count] == 0.0)
-        index(pairs)
-        self._pairs = pairs
+            getattr(self._pairs, name)[:count] = kept[name]
+        enter_all(self._pairs, count)
         self._last, self._shares = kept["last"].astype(np.uint8), kept["shares"].astype(np.float64)
         self.budget.observed, self.budget.work = (int(count) for count in kept["observed"])
         self.ranker.restore(kept)

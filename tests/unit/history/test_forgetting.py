@@ -10,7 +10,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from recommender.history.arrays import Arrays
 from recommender.history.catalog import REMEMBERED, Catalog
+from recommender.history.catalog_snapshot import CatalogSnapshot
 from recommender.history.history import History
 from tests.support.doubles import few
 from tests.unit.history.test_id_table import register
@@ -181,9 +183,11 @@ steps = st.one_of(
 def test_a_catalog_gives_indices_again(taken: list[tuple[str, str]]) -> None:
     catalog, naive, free, size = Catalog(), dict[str, int](), list[int](), 0
     held: list[int] = []
-    views = []
+    views = list[tuple[CatalogSnapshot, Arrays]]()
     for how, name in taken:
-        views.append((catalog.view(), catalog.state()))
+        views.append((CatalogSnapshot(catalog, 3), catalog.state()))
+        views[-1][0].advance()
+        views[-1][0].finish()
         if how == "remove":
             if name in naive:
                 free.append(naive.pop(name))
@@ -237,7 +241,7 @@ def test_text_of_those_who_left_is_gained_back() -> None:
         catalog.register(f"some user with a long name {number}")
         if number >= 10:
             catalog.remove(f"some user with a long name {number - 10}")
-    arrays = catalog._table.arrays  # noqa: SLF001
+    arrays = catalog.table.arrays
     assert (len(catalog), catalog.size) == (10, 11)
     assert len(arrays.text) < 50_000
     assert len(arrays.slots) < 1000

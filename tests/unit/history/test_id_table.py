@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from recommender.history import id_kernels, id_table
+from recommender.history import id_table
 from recommender.history.catalog import Catalog, register_bytes
-from recommender.history.id_table import ITEM, USER, joined
+from recommender.history.id_table import ITEM, USER
+from recommender.history.texts import joined
 from tests.support.doubles import few
 
 ids = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
@@ -108,9 +109,9 @@ def test_slots_are_moved_a_few_at_a_time() -> None:
     sizes, moved = [], []
     for start in range(2000, 3000):
         register(users, items, rows[start : start + 1])
-        arrays = users._by_bytes().arrays  # noqa: SLF001
+        arrays = users.table.arrays
         sizes.append(len(arrays.slots))
-        moved.append(len(arrays.old) - int(arrays.meta[id_kernels.MOVED]) if len(arrays.old) else 0)
+        moved.append(len(arrays.old) - int(arrays.moved[0]) if len(arrays.old) else 0)
         if moved[-1]:
             # Whoever is removed meanwhile is gone, and everybody else is found, in old slots or in new ones.
             users.remove(f"u{start - 900}")

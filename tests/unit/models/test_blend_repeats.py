@@ -18,7 +18,7 @@ from recommender.messages.ratings import Rating
 from recommender.messages.requests import Request
 from recommender.models.base import ModelContext
 from recommender.models.blend.blend import Blend
-from recommender.models.blend.repeated_pairs import FEATURES
+from recommender.models.blend.repeated_pairs import FEATURES, LENGTHS, count_times, empty_pairs, with_room
 from recommender.models.blend.sample import Budget
 from recommender.models.testing import Driven
 from recommender.models.testing import Event as Rated
@@ -264,15 +264,61 @@ def test_who_is_forgotten_leaves_no_pairs() -> None:
     assert (again["repeats_users"].tolist(), again["repeats_times"].tolist()) == ([1], [3.0])
 
 
-def test_pairs_that_nobody_needs_are_dropped_when_they_are_many() -> None:
-    users = range(40)
-    log: list[Rated] = [(user, 0, 5.0, 1.25, 0.0) for _ in range(2) for user in users]
-    driven = Driven(Blend).learn(log)
-    kept = [len(driven.forget_user(user).model.state()["repeats_users"]) for user in users]
-    assert kept[:3] == [40, 40, 37]
-    assert kept[-1] == 0
-    assert all(
-        16 * (count - left) < max(count, 1) for left, count in zip(range(39, -1, -1), kept, strict=True)
-    )
-    restored = driven.restored(Blend)
-    assert restored.model.state().keys() == driven.model.state().keys()
+def naive_pairs(events: list[Event]) -> dict[tuple[int, int], float]:
+    """How often users took what they took again, in the order of the first time, the last into each gap."""
+    had: set[tuple[int, int]] = set()
+    pairs: dict[tuple[int, int], float] = {}
+    for user, item, rating in events:
+        pair = (user, item)
+        if math.isnan(rating):
+            had.discard(pair)
+            if pair in pairs:
+                order, last = list(pairs), pairs.popitem()
+                if last[0] != pair:
+                    order[order.index(pair)] = last[0]
+                    pairs = {each: {**pairs, last[0]: last[1]}[each] for each in order[:-1]}
+        elif pair in had:
+            pairs[pair] = pairs.get(pair, 1.0) + 1.0
+        else:
+            had.add(pair)
+    return pairs
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_pairs_are_those_that_stand_however_many_they_become(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    log: list[Event] = []
+    for withdrawn in (0.02, 0.6, 0.1):  # they become many, then few, and again many
+        for user, item, draw in zip(*rng.integers([[60], [20], [1000]], size=(3, 3000)), strict=True):
+            log.append((int(user), int(item), math.nan if draw < 1000 * withdrawn else 1.0))
+    cuts = rng.integers(1, len(log), 40).tolist()
+    _, model = learned(log, cuts, look=False)
+    state, expected = model.state(), naive_pairs(log)
+    pairs = zip(state["repeats_users"].tolist(), state["repeats_items"].tolist(), strict=True)
+    assert list(zip(pairs, state["repeats_times"].tolist(), strict=True)) == list(expected.items())
+    for user in range(60):
+        items, features = model.repeats.own(user)
+        times = np.expm1(features[:, 0])
+        assert times == pytest.approx([expected.get((user, item), 1.0) for item in items.tolist()])
+
+
+def test_pairs_are_found_while_slots_are_moved() -> None:
+    """It is a few at a time, and a pair may be in either set of slots meanwhile."""
+    pairs, last = empty_pairs(), np.zeros(4000, np.uint8)
+    rng, taken, between = np.random.default_rng(1), np.zeros(4000, np.int64), 0
+    for _ in range(3000):
+        users = rng.integers(0, 4000, 4).astype(np.int32)
+        gone = rng.random(4) < 0.1
+        zeros, ones = np.zeros(4, np.int32), np.ones(4, np.float32)
+        ratings = np.where(gone, np.float32(np.nan), np.float32(1.0))
+        pairs = with_room(pairs, 4)
+        between += len(pairs.old) > 0
+        columns = users, zeros, ratings, ones, ones, zeros, zeros
+        count_times(pairs, np.float32(1.0), columns, last, np.zeros((LENGTHS, 2, 2)))
+        for user, left in zip(users.tolist(), gone.tolist(), strict=True):
+            taken[user] = 0 if left else taken[user] + 1
+    count = int(pairs.filled[0])
+    kept = np.zeros(4000, np.int64)
+    kept[pairs.users[:count]] = pairs.times[:count]
+    assert kept.tolist() == np.where(taken > 0, taken + 1, 0).tolist()
+    assert between > 50

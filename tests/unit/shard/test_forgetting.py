@@ -171,7 +171,7 @@ def test_no_byte_of_the_forgotten_is_left_in_a_state() -> None:
     shard.learn_rows(rows_of([Forget(secret, None), Forget(None, secret)]))
     assert not any(secret.encode() in array.tobytes() for array in shard.state().values())
     for catalog in (shard.users, shard.items):
-        assert secret.encode() not in catalog._table.arrays.text.tobytes()  # noqa: SLF001
+        assert secret.encode() not in catalog.table.arrays.text.tobytes()
 
 
 def test_a_log_without_forgetting_has_the_state_that_it_had() -> None:

@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recommender.history.arrays import Arrays, digest
+from recommender.history.arrays import digest
+from recommender.history.catalog import Catalog
+from recommender.history.catalog_snapshot import CatalogSnapshot
 from recommender.history.history import History
-from recommender.history.snapshot import CatalogView, HistorySnapshot
+from recommender.history.snapshot import HistorySnapshot
 from recommender.messages.ratings import Rating
 from recommender.models import registry
 from recommender.shard.options import ShardOptions
@@ -103,16 +105,37 @@ def test_a_shard_that_learns_meanwhile(model: str) -> None:
     assert restored.digest() == shard.digest()
 
 
-def test_states_of_catalogs_of_the_past() -> None:
-    shard = Shard(ShardOptions())
-    states: list[Arrays] = []
-    views: list[CatalogView] = []
-    for each in ("a", "b", "é", "x" * 300, "日本"):
-        states.append(shard.users.state())
-        views.append(shard.users.view())
-        shard.users.register(each)
-    shard.users.remove("b")
-    shard.users.register("new")
-    for view, state in zip(views, states, strict=True):
-        assert digest(view.state()) == digest(state)
-        assert state["lengths"].sum() == len(state["bytes"])
+@few
+@given(
+    st.lists(st.tuples(st.integers(0, 40), st.booleans()), max_size=60),
+    st.lists(st.lists(st.tuples(st.integers(0, 80), st.booleans()), max_size=8), max_size=30),
+)
+def test_a_catalog_that_changes_meanwhile(
+    before: list[tuple[int, bool]], between: list[list[tuple[int, bool]]]
+) -> None:
+    catalog, held = Catalog(), list[int]()
+
+    def change(steps: list[tuple[int, bool]]) -> None:
+        for number, removed in steps:
+            name = f"{'é' * (number % 3)}{number}"
+            if not removed:
+                catalog.register(name)
+            elif (index := catalog.find(name)) is not None:
+                catalog.remove_all([index], held=number % 4 == 0)
+                held.extend([index] if number % 4 == 0 else [])
+            if number == 40:
+                catalog.release(held)
+                held.clear()
+
+    change(before)
+    snapshot = CatalogSnapshot(catalog, FEW)
+    for steps in between:
+        change(steps)
+        if not snapshot.advance():
+            break
+    snapshot.finish()
+    expected = catalog.state()
+    change([(number, number % 2 == 0) for number in range(60)])
+    found = snapshot.state()
+    assert found.keys() == expected.keys()
+    assert digest(found) == digest(expected)
