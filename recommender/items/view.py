@@ -250,9 +250,9 @@ class ItemFilter(NamedTuple):
         hidden = int(np.count_nonzero(self.hidden[:count]))
         passing = len(self.all_but(free, count))
         count -= len(free)
-        parts = [f"{hidden} are not available"] if hidden else []
+        parts = [f"{hidden} not available"] if hidden else []
         if count - hidden - passing:
-            parts.append(f"{count - hidden - passing} are not of the categories asked for")
+            parts.append(f"{count - hidden - passing} not of the categories asked for")
         told = f": {' and '.join(parts)}" if parts else ""
         rest = "some of these the user may have rated, or they are excluded or no candidates"
         return f"{passing} of {count} items that anybody has rated pass the filter{told}; {rest}"

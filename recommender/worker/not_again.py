@@ -55,4 +55,4 @@ class NotAgain:
         since = time.time() - hours * HOUR
         items = self._store.shown(str(request.user), times, since, request_name(identity))
         often = "" if times == 1 else f" {times} times"
-        return Hidden(items, f"were shown{often} in the last {hours:g} h") if items else None
+        return Hidden(items, f"shown{often} in the last {hours:g} h") if items else None

@@ -80,7 +80,7 @@ def test_a_list_of_what_is_left_says_why_it_is_short(running: Running) -> None:
     shown(running, user="u4", n=1000)
     left = call(running.worker, "/recommend", {"user": "u4", "hide_seen": 1}).body
     assert left["items"] == []
-    assert "were shown in the last 2 h" in left["fewer"]
+    assert "shown in the last 2 h" in left["fewer"]
     own = items(running.worker, user="u4", include_rated=True, hide_seen=1, n=1000)
     assert own  # what the user has rated is no novelty that was shown in vain
 

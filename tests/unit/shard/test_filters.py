@@ -216,12 +216,12 @@ def test_what_was_shown_is_left_out_unless_it_is_rated(model: str, asked: dict[s
         shard.items.id_of(index) for index in shard.history.items_of(shard.users.find("u1") or 0).tolist()
     }
     whole = shard.recommend(Request("u1", n=1000, **asked))
-    hidden = Hidden(list({"i0", *items(whole)[::2], "no such", *rated}), "were shown")
+    hidden = Hidden(list({"i0", *items(whole)[::2], "no such", *rated}), "shown lately")
     found = shard.recommend(Request("u1", n=1000, **asked), hidden=hidden)
     gone = {*hidden.items} - (rated if "include_rated" in asked else set())
     assert found.items == shard.recommend(Request("u1", n=1000, exclude=sorted(gone), **asked)).items
     assert {*items(found)} == {each for each in items(whole) if each not in gone}
-    assert found.fewer == f"{len(gone)} were shown" if gone else found.fewer is None
+    assert found.fewer == f"{len(gone)} shown lately" if gone else found.fewer is None
     assert (
-        shard.recommend(Request("u1", n=1, **asked), hidden=Hidden(["no such"], "were shown")).fewer is None
+        shard.recommend(Request("u1", n=1, **asked), hidden=Hidden(["no such"], "shown lately")).fewer is None
     )
