@@ -177,7 +177,7 @@ def _until(done: Future[Values], records: Iterator[tuple[bytes, bytes]]) -> Iter
 
 
 def _backlog(options: Options) -> int:
-    return options.size(4_000_000, 200_000)
+    return options.size(6_000_000, 200_000)
 
 
 def _judge(outcome: Outcome) -> None:
