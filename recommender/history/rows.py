@@ -97,8 +97,6 @@ class Rows(NamedTuple):
 
 def concatenated(parts: Sequence[Rows]) -> Rows:
     """The rows of all parts, of which there is one at least, one after the other."""
-    if len(parts) == 1:
-        return parts[0]
     text = np.concatenate([part.text for part in parts])
     text.flags.writeable = False  # the kernels that read it are compiled for one kind
     begins = np.cumsum([0, *(len(part.text) for part in parts[:-1])])

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from recommender.compiled import inlined_kernel, kernel
 from recommender.ingest.json_numbers import integer, number
-from recommender.ingest.json_scan import CLOSE, COLON, COMMA, OPEN, skip, space, starts, word
+from recommender.ingest.json_scan import CLOSE, COLON, COMMA, OPEN, pass_value, space, starts, word
 from recommender.ingest.json_strings import QUOTE, string, unescape
 
 #: What is found at a place.
@@ -150,10 +150,8 @@ def _find(text, at, end, tree, kinds, spans, values, e):
                 at = space(text, at + 1, end)
                 continue
             at = _value(text, at, end, -1 - lead, kinds, spans, values, e)
-        elif at < end and text[at] == QUOTE:
-            at = string(text, at + 1, end)[0]
         else:
-            at = skip(text, at, end)
+            at = pass_value(text, at, end)
         if at < 0:
             return False
         # A value has ended, and so may have the objects around it.

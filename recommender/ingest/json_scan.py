@@ -110,6 +110,14 @@ def _key(text, at, end):
     return space(text, at + 1, end) if at < end and text[at] == COLON else -1
 
 
+@inlined_kernel
+def pass_value(text, at, end):
+    """The place behind a value, or -1; of a text, which most are, without a call."""
+    if at < end and text[at] == QUOTE:
+        return string(text, at + 1, end)[0]
+    return skip(text, at, end)
+
+
 @kernel
 def skip(text, at, end):
     """The place behind a value of any kind; -1 also where it is nested deeper than `DEEPEST`."""

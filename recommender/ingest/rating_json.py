@@ -13,7 +13,7 @@ import numpy as np
 
 from recommender.compiled import inlined_kernel, kernel
 from recommender.ingest.json_numbers import integer, number
-from recommender.ingest.json_scan import CLOSE, COLON, COMMA, OPEN, skip, space, starts, word
+from recommender.ingest.json_scan import CLOSE, COLON, COMMA, OPEN, pass_value, space, starts, word
 from recommender.ingest.json_strings import QUOTE, string, unescape
 
 _USER, _ITEM, _RATING, _TIMESTAMP, _OTHER = 1, 2, 4, 8, 0
@@ -109,10 +109,8 @@ def _read(text, at, end, low, high, skips, latest, longest, spans, ratings, time
             ratings[e], at = _rating(text, at, end, low, high, skips)
         elif field == _TIMESTAMP:
             times[e], at = _timestamp(text, at, end, latest)
-        elif at < end and text[at] == QUOTE:
-            at = string(text, at + 1, end)[0]
         else:
-            at = skip(text, at, end)
+            at = pass_value(text, at, end)
         if at < 0:
             return False
         at = space(text, at, end)

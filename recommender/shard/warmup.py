@@ -48,12 +48,12 @@ def warm(specs: Sequence[str] = (), further: Sequence[ModuleType] = ()) -> None:
     further : sequence of module
         Modules with further kernels, which a function ``warm`` compiles.
     """
-    modules = (*further, *MODULES)
+    others = [module for module in (*further, *MODULES) if module is not history]
     topk.warm()
-    with _compiling(modules, specs) if topk.was_compiled() else contextlib.nullcontext():
+    with _compiling(others, specs) if topk.was_compiled() else contextlib.nullcontext():
         history.warm()  # before models, which all need it
         registry.warm((*specs, POPULAR) if specs else ())  # every shard knows what is popular
-    for module in modules:
+    for module in others:
         module.warm()
 
 
@@ -79,7 +79,7 @@ def running(module: str, *names: str) -> Iterator[subprocess.Popen[bytes]]:
 def _compiling(modules: Sequence[ModuleType], specs: Sequence[str]) -> Iterator[None]:
     """Say so, and compile a part in another process meanwhile; whatever comes of it, all is in the end."""
     logger.info("compiling, which takes half a minute the first time; it is kept in %s", topk.kept_in())
-    names = [module.__name__ for module in modules if module is not history]
+    names = [module.__name__ for module in modules]
     with running("recommender.shard.warmup", *names, *specs) as helper:
         yield
         helper.wait()

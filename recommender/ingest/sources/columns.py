@@ -25,6 +25,7 @@ from recommender.ingest.sources.plain_values import (
     allowed,
     decoded,
     ids_of,
+    on_scale,
     times_of,
     weights_of,
 )
@@ -214,11 +215,8 @@ class Reading:
             column = self._columns["rating"]
             bad = np.fromiter((value is None for value in column), np.bool_, count)
             given = np.array([math.nan if value is None else value for value in column], np.float64)
-            (low, high), (least, most) = self._plan.limits, mapping.scale or self._plan.limits
-            bad |= ~((given >= least) & (given <= most))
-            rated = given
-            if mapping.scale is not None:
-                rated = np.clip(low + (given - least) * ((high - low) / (most - least)), low, high)
+            rated, within = on_scale(given, mapping.scale, self._plan.limits)
+            bad |= ~within
         else:
             rated = np.full(count, mapping.rating)
         if mapping.deleted is not None:

@@ -22,7 +22,15 @@ from recommender.ingest.sources.iso_times import seconds_of_marks
 from recommender.ingest.sources.mapping import OTHERS, Meaning, SourceMapping
 from recommender.ingest.sources.outcomes import SkipReason
 from recommender.ingest.sources.paths import VALUE, Path
-from recommender.ingest.sources.plain_values import CLOSELY, SKIP, UNLISTED, Floats, in_seconds, weights_of
+from recommender.ingest.sources.plain_values import (
+    CLOSELY,
+    SKIP,
+    UNLISTED,
+    Floats,
+    in_seconds,
+    on_scale,
+    weights_of,
+)
 from recommender.messages.ratings import MAX_ID_BYTES, MAX_TIMESTAMP
 from recommender.messages.records import Record
 
@@ -154,21 +162,19 @@ class FieldDecoder:
 
     def _rated(self, found: _Found, bad: Marks) -> Floats:
         """The rating of each, or what its event means; marks those that need a closer look."""
-        mapping, (low, high) = self._mapping, self._limits
+        mapping = self._mapping
         if mapping.event is not None:
             kinds = found.kinds[:, _EVENT]
             bad |= (kinds == INTEGER) | (kinds == NUMBER)
             return self._weights[np.where(kinds == TEXT, found.values[:, _EVENT], -1.0).astype(np.int64)]
         if not isinstance(mapping.rating, Path):
             return np.full(len(bad), mapping.rating)
-        kinds, given = found.kinds[:, _RATING], found.values[:, _RATING].copy()
-        least, most = mapping.scale or self._limits
-        number = (kinds == INTEGER) | (kinds == NUMBER)
-        bad |= ~((number & (given >= least) & (given <= most)) | (kinds == NULL))
-        given[kinds == NULL] = math.nan
-        if mapping.scale is None:
-            return given
-        return np.clip(low + (given - least) * ((high - low) / (most - least)), low, high)
+        kinds, given = found.kinds[:, _RATING], found.values[:, _RATING]
+        number, null = (kinds == INTEGER) | (kinds == NUMBER), kinds == NULL
+        rated, within = on_scale(given, mapping.scale, self._limits)
+        bad |= ~((number & within) | null)
+        rated[null] = math.nan
+        return rated
 
     def _times(self, found: _Found, bad: Marks) -> Floats:
         """Times in seconds, NaN where there is none; marks those that need a closer look."""

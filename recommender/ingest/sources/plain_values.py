@@ -63,6 +63,17 @@ def times_of(column: Sequence[Any], unit: str, *, required: bool) -> Judged:
     return Judged(seconds, np.flatnonzero(bad).tolist())
 
 
+def on_scale(
+    given: Floats, scale: tuple[float, float] | None, limits: tuple[float, float]
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """Ratings of a scale on the worker's, and which of them are within their own, by default the worker's."""
+    (low, high), (least, most) = limits, scale or limits
+    within = (given >= least) & (given <= most)
+    if scale is None:
+        return given.copy(), within
+    return np.clip(low + (given - least) * ((high - low) / (most - least)), low, high), within
+
+
 def _second(value: Any, unit: str) -> float:
     if value is None:
         return math.nan

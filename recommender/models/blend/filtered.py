@@ -24,8 +24,8 @@ from recommender.models.blend.popularity import (
     REMEMBERED,
     Popularity,
     fade,
+    keep_least,
     left_of,
-    remaining,
 )
 from recommender.models.elementary import exp
 
@@ -111,7 +111,8 @@ class Filters:
         if passing.few:
             totals = np.maximum(totals, LEAST)
         else:
-            totals = remaining(popularity.totals, totals)
+            totals = popularity.totals - totals
+            keep_least(totals, popularity.totals)
         return Filtered(excluded, passing.size(items), totals)
 
     def clear(self) -> None:

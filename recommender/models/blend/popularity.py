@@ -200,13 +200,14 @@ def totals_without(table, now, items, totals, block, bits, left):
         for k in range(np.uint64(count)):
             for t in range(LATELY):
                 left[t] -= block[t, k]
+    keep_least(left, totals)
+
+
+@kernel
+def keep_least(left, totals):
+    """Let what is left of totals be no less than can be known of them."""
     for t in range(LATELY):
         left[t] = max(left[t], _NO_BETTER * totals[t], LEAST)
-
-
-def remaining(totals: FloatArray, taken: FloatArray) -> FloatArray:
-    """The rest of totals without a part of them."""
-    return np.maximum(np.maximum(totals - taken, _NO_BETTER * totals), LEAST)
 
 
 @dividing_kernel
