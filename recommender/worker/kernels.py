@@ -1,6 +1,7 @@
 """The kernels of a worker: those of its models and shard, and those that decode and read the journal.
 
-``python -m recommender.worker.kernels blend`` compiles all that a worker with this model needs.
+``python -m recommender.worker.kernels blend`` compiles all that a worker with this model needs, with
+sources or without.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ def warm(specs: Sequence[str] = (), *, sources: bool = False) -> None:
     specs : sequence of str
         The models, as ``NAME`` or ``NAME/option=value``; all by default.
     sources : bool
-        The worker has sources. Without `specs` it is as if it had some.
+        The worker has sources.
     """
-    warmup.warm(specs, (*MODULES, *OF_SOURCES) if sources or not specs else MODULES)
+    warmup.warm(specs, (*MODULES, *OF_SOURCES) if sources else MODULES)
 
 
 @contextlib.contextmanager
@@ -41,4 +42,4 @@ def warming(*specs: str) -> Iterator[subprocess.Popen[bytes]]:
 
 
 if __name__ == "__main__":
-    warm(sys.argv[1:])
+    warm(sys.argv[1:], sources=True)
